@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# --- the two commands of the README
+
+demo: $(READY) ## generate videos, train, test, predict and write a report (8 minutes on 2 cores)
+	$(BIN)/python tools/train.py resume=true
+	$(BIN)/python tools/test.py runs/demo/checkpoints/best.ckpt
+	$(BIN)/python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/test/in_step/0000.mp4
+	$(BIN)/python tools/report.py runs/demo
+	@echo "videos:      data/motions"
+	@echo "run:         runs/demo (config.yaml, checkpoints/, logs/, test/, predict/)"
+	@echo "report:      runs/demo/report.html"
+
+test: lint types $(READY) ## lint, types and the test suite
+	$(BIN)/python -m pytest -n 2
+
+# --- the parts
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy
+	$(BIN)/mypy
+
+test-slow: $(READY) ## the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
+
+format: $(READY) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(READY) ## the virtual environment with everything in it
+
+# Installed once; again when the bounds or the known-good versions change.
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, not {v[0]}.{v[1]}; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean: ## remove runs, generated videos and caches
+	rm -rf runs data/motions .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo test lint types test-slow format install clean help

@@ -1,0 +1,54 @@
+"""Recognise the action in videos: the best classes of each, and a timeline."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from video_gc.cli import report_error, run_tool
+from video_gc.inference.batch import predict_all
+from video_gc.inference.timeline import prediction_table
+from video_gc.progress import console
+
+
+def main() -> int:
+    """Parse, predict, print; 1 where a video could not be read."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/test",
+    )
+    parser.add_argument(
+        "checkpoint", type=Path, help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt"
+    )
+    parser.add_argument(
+        "videos", type=Path, nargs="+", metavar="VIDEO", help="files, or folders of videos"
+    )
+    parser.add_argument("--top", type=int, default=5, help="classes to show (5)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the timeline pictures; default: RUN/predict"
+    )
+    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    options = parser.parse_args()
+    out = options.out or options.checkpoint.parent.parent / "predict"
+    shown, failures = [], 0
+    for done in predict_all(options.checkpoint, options.videos, out, options.top, options.device):
+        if isinstance(done, Exception):
+            failures += report_error(done)
+        elif options.json:
+            shown.append(done.to_dict(options.top))
+        else:
+            Console().print(prediction_table(done, options.top))
+    if options.json:
+        json.dump(shown, sys.stdout, indent=2)
+        print()
+    console.print(
+        f"Timelines lie in [bold]{out}[/]" + (f"; {failures} files failed" if failures else "")
+    )
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,64 @@
+"""Test a checkpoint with several views a video; writes predictions.csv and the confusion matrix."""
+
+import argparse
+from pathlib import Path
+
+from rich.table import Table
+
+from video_gc.cli import run_tool
+from video_gc.engine.evaluation import Evaluation, evaluate
+from video_gc.progress import console
+
+
+def main() -> None:
+    """Parse, test, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python tools/test.py runs/demo/checkpoints/best.ckpt --clips 10 --crops 3",
+    )
+    parser.add_argument(
+        "checkpoint", type=Path, help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder DIR/CLASS/video, or a `path label` list; default: the run's test videos",
+    )
+    parser.add_argument("--root", type=Path, help="folder that relative paths of a list start from")
+    parser.add_argument(
+        "--clips", type=int, help="clips spread over each video; default: as in the training config"
+    )
+    parser.add_argument(
+        "--crops",
+        type=int,
+        choices=(1, 3),
+        help="1 (centre) or 3 along the longer side; default: as in the training config",
+    )
+    parser.add_argument("--out", type=Path, help="folder for the results; default: RUN/test")
+    parser.add_argument(
+        "--workers", type=int, help="decoding processes; default: as in the training config"
+    )
+    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    options = vars(parser.parse_args())
+    print_result(evaluate(options.pop("checkpoint"), **options))
+
+
+def print_result(done: Evaluation) -> None:
+    """Accuracy, what it is of, and where the files lie."""
+    result = done.result
+    table = Table(title=done.title, title_justify="left")
+    for heading in ("", "top-1", "top-5", "mean class", "of"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, level in (("clip level", result.clip_level), ("video level", result.video_level)):
+        shares = (f"{share:.2%}" for share in (level.top1, level.top5, level.mean_class))
+        what = "views" if name.startswith("clip") else "videos"
+        table.add_row(name, *shares, f"{level.count} {what}")
+    console.print(table)
+    if result.not_scored:
+        console.print(f"[yellow]{result.not_scored} videos were not scored[/]; see {done.skipped}")
+    for file in done.files:
+        console.print(f"  {file}", highlight=False)
+
+
+if __name__ == "__main__":
+    run_tool(main)

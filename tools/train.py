@@ -1,0 +1,34 @@
+"""Train a network with context blocks; `--help` shows every option."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from video_gc.cli import run_tool
+from video_gc.config import compose_train, hydra_arguments, train_config
+from video_gc.engine.training import train
+from video_gc.progress import console
+
+
+def check() -> None:
+    """Explain a wrong option in one line before Hydra does in many."""
+    compose_train([argument for argument in sys.argv[1:] if not argument.startswith("-")])
+
+
+@hydra.main(config_path="../configs", config_name="train", version_base="1.3")
+def main(config: DictConfig) -> None:
+    """One run, or one of a sweep."""
+    run_tool(lambda: report(train(train_config(config))))
+
+
+def report(directory: object) -> None:
+    """Say where everything lies."""
+    console.print(f"Trained. Everything lies in [bold]{directory}[/]; next:")
+    console.print(f"  python tools/test.py {directory}/checkpoints/best.ckpt", highlight=False)
+
+
+if __name__ == "__main__":
+    run_tool(check, leave=False)
+    sys.argv[1:] = hydra_arguments(sys.argv[1:])
+    main()

@@ -1,0 +1,14 @@
+"""Global context for video action recognition."""
+
+from typing import Any
+
+__all__ = ["Recognizer"]
+
+
+def __getattr__(name: str) -> Any:
+    # late, so that `video_gc.blocks` can be used with torch alone
+    if name == "Recognizer":
+        from video_gc.inference.recognizer import Recognizer
+
+        return Recognizer
+    raise AttributeError(f"module 'video_gc' has no attribute {name!r}")

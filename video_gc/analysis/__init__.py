@@ -1,0 +1,1 @@
+"""What a network costs, where it looks, and the report on a run."""

@@ -1,0 +1,22 @@
+"""Frames in a row, plain and under a heat map."""
+
+import numpy as np
+from matplotlib import colormaps
+
+STRENGTH = 0.65  # of the heat map where the attention is highest
+
+
+def strip(frames: np.ndarray, count: int = 8) -> np.ndarray:
+    """`count` frames, evenly spaced, side by side: (T, H, W, 3) → (H, count·W, 3) uint8."""
+    chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
+    gap = np.full((frames.shape[1], 2, 3), 255, np.uint8)
+    parts = [part for index in chosen for part in (frames[index], gap)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def heat(frames: np.ndarray, attention: np.ndarray) -> np.ndarray:
+    """Lay attention (T, H, W) in 0…1 over uint8 frames (T, H, W, 3) as colour."""
+    colours = colormaps["inferno"](attention)[..., :3] * 255
+    share = STRENGTH * attention[..., None]
+    grey = frames.mean(axis=3, keepdims=True)
+    return (grey * (1 - share) + colours * share).round().clip(0, 255).astype(np.uint8)

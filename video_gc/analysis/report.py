@@ -1,0 +1,207 @@
+"""One HTML page on a run: what was trained, how it went, what it costs, what it sees."""
+
+import base64
+import csv
+import io
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from jinja2 import Environment, PackageLoader, select_autoescape
+from matplotlib.figure import Figure
+from PIL import Image
+
+from video_gc.analysis.attention import attention_maps, stretch
+from video_gc.analysis.complexity import Complexity, complexity
+from video_gc.analysis.overlay import heat, strip
+from video_gc.atomic import write_text
+from video_gc.data.sampling import ClipConfig, crop_boxes, scaled_size, uniform_clips
+from video_gc.data.transforms import prepare_clips
+from video_gc.decode.reader import DecodeError, open_video, read_frames
+from video_gc.engine.checkpoint import load_network
+from video_gc.models.build import build_model
+from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.progress import track
+
+EXAMPLES = 6
+FRAME_PIXELS = 128  # largest frame of a strip
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test video: what it is, what was said, and its frames."""
+
+    name: str
+    label: str
+    ranked: list[tuple[str, float]]
+    frames: str
+    """data URI"""
+    attention: str | None
+    """data URI"""
+
+
+def write_report(run: Path) -> Path:
+    """Write RUN/report.html from a trained and tested run and return its path.
+
+    Raises FileNotFoundError naming the command that makes what is missing.
+    """
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    results = run / "test"
+    for needed, command in (
+        (checkpoint, "python tools/train.py"),
+        (results / "accuracy.json", f"python tools/test.py {checkpoint}"),
+    ):
+        if not needed.is_file():
+            raise FileNotFoundError(f"{needed}: not there yet; make it with {command}")
+    model, contents = load_network(checkpoint)
+    clip = contents.clip
+    shape = (clip.frames, clip.test_crop, clip.test_crop)
+    plain = build_model(
+        replace(contents.model, weights=None, context=ContextConfig(), more_context=[])
+    )
+    rows = list(csv.DictReader((results / "predictions.csv").open()))
+    right, wrong = choose_examples(rows)
+    blocks = context_blocks(model)
+    mapped = _drawn_block(list(blocks))
+    examples = {
+        row["path"]: _example(row, model, contents.normalisation, clip, mapped)
+        for row in track(right + wrong, "Drawing examples", len(right + wrong))
+    }
+    environment = Environment(
+        loader=PackageLoader("video_gc.analysis", "."), autoescape=select_autoescape(default=True)
+    )
+    page = environment.get_template("report.html.j2").render(
+        name=run.name,
+        config=contents.config,
+        model=contents.model,
+        clip=clip,
+        blocks=blocks,
+        kind=contents.model.context.kind,
+        classes=len(contents.names),
+        accuracy=json.loads((results / "accuracy.json").read_text()),
+        curves=_svg(draw_curves(read_metrics(run / "logs"))),
+        confusion=_uri((results / "confusion.png").read_bytes(), "png"),
+        cost=_cost_rows(complexity(plain, shape), complexity(model, shape)),
+        mapped=mapped,
+        right=[found for row in right if (found := examples[row["path"]])],
+        wrong=[found for row in wrong if (found := examples[row["path"]])],
+        versions=yaml.safe_load((run / "versions.yaml").read_text()),
+    )
+    return write_text(run / "report.html", page)
+
+
+def choose_examples(
+    rows: list[dict[str, str]],
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Six right and six wrong rows of predictions.csv, the surest first, classes in turn."""
+
+    def choose(wanted: bool) -> list[dict[str, str]]:
+        fitting = [row for row in rows if (row["label"] == row["top1"]) == wanted]
+        fitting.sort(key=lambda row: -float(row["score1"]))
+        seen: dict[str, int] = {}
+        turns = []
+        for row in fitting:
+            seen[row["label"]] = seen.get(row["label"], 0) + 1
+            turns.append(seen[row["label"]])
+        order = sorted(range(len(fitting)), key=lambda i: turns[i])
+        return [fitting[i] for i in order[:EXAMPLES]]
+
+    return choose(True), choose(False)
+
+
+def read_metrics(logs: Path) -> dict[str, list[tuple[int, float]]]:
+    """Metric → (epoch, value), from every CSV log of a run; a resumed run has several."""
+    found: dict[str, dict[int, float]] = {}
+    for file in sorted(
+        logs.glob("csv/version_*/metrics.csv"), key=lambda f: int(f.parent.name[8:])
+    ):
+        for row in csv.DictReader(file.open()):
+            for name, value in row.items():
+                if value and name not in ("epoch", "step") and row.get("epoch"):
+                    found.setdefault(name, {})[int(float(row["epoch"])) + 1] = float(value)
+    return {name: sorted(values.items()) for name, values in found.items()}
+
+
+def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
+    """Loss and top-1 over epochs, training beside validation."""
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    for axes, what in zip(figure.subplots(1, 2), ("loss", "top1"), strict=True):
+        for split, colour in (("train", "#8aa1b8"), ("val", "#c2410c")):
+            points = metrics.get(f"{split}/{what}", [])
+            if points:
+                axes.plot(*zip(*points, strict=True), "o-", ms=3, color=colour, label=split)
+        axes.set(xlabel="epoch", title="loss" if what == "loss" else "top-1, single clips")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+        if what == "top1":
+            axes.set_ylim(0, 1)
+    return figure
+
+
+def _drawn_block(names: list[str]) -> str | None:
+    """The block whose map is drawn: the deepest of the finest stage with context blocks."""
+    finest = [name for name in names if name.split(".")[-2] == names[0].split(".")[-2]]
+    return finest[-1] if finest else None
+
+
+def _example(
+    row: dict[str, str],
+    model: torch.nn.Module,
+    normalisation: Any,
+    clip: ClipConfig,
+    block: str | None,
+) -> Example | None:
+    try:
+        with open_video(row["path"]) as reader:
+            size = scaled_size(reader.size, clip.test_short_side)
+            indices = uniform_clips(len(reader), clip.frames, clip.stride, 1)[0]
+            frames = read_frames(reader, indices.tolist(), size=size)
+    except (DecodeError, OSError):
+        return None  # it was read when the network was tested, and has gone since
+    box = crop_boxes(size, clip.test_crop, 1)[0]
+    frames = frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    maps = attention_maps(model, prepare_clips(torch.from_numpy(frames)[None], normalisation))
+    overlay = None
+    if block in maps:
+        attention = stretch(maps[block][0], frames.shape[:3])
+        overlay = _jpeg(strip(heat(frames, attention.numpy())), clip.test_crop)
+    ranks = range(1, 1 + sum(key.startswith("top") for key in row))
+    ranked = [(row[f"top{rank}"], float(row[f"score{rank}"])) for rank in ranks][:3]
+    name = "/".join(Path(row["path"]).parts[-2:])
+    return Example(name, row["label"], ranked, _jpeg(strip(frames), clip.test_crop), overlay)
+
+
+def _cost_rows(plain: Complexity, full: Complexity) -> list[tuple[str, str, str]]:
+    return [
+        ("without context blocks", f"{plain.parameters:,}", f"{plain.flops:,}"),
+        ("as trained", f"{full.parameters:,}", f"{full.flops:,}"),
+        (
+            "difference",
+            f"+{full.parameters / plain.parameters - 1:.2%}",
+            f"+{full.flops / plain.flops - 1:.3%}",
+        ),
+    ]
+
+
+def _jpeg(picture: np.ndarray, side: int) -> str:
+    image = Image.fromarray(picture)
+    if side > FRAME_PIXELS:
+        factor = FRAME_PIXELS / side
+        image = image.resize((round(image.width * factor), round(image.height * factor)))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=88)
+    return _uri(stream.getvalue(), "jpeg")
+
+
+def _svg(figure: Figure) -> str:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="svg", transparent=True)
+    return _uri(stream.getvalue(), "svg+xml")
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,58 @@
+"""C2D, I3D and Slow-only ResNets, as pytorchvideo publishes them.
+
+Wang et al., CVPR 2018 (C2D and inflated I3D ResNets); Feichtenhofer et al., ICCV 2019 (Slow-only).
+"""
+
+from typing import Any
+
+from pytorchvideo.models.resnet import create_resnet
+from torch import nn
+
+
+def c2d(**arguments: Any) -> nn.Module:
+    """No temporal convolution; one temporal max-pool after res2."""
+    return _resnet(stem_kernel=(1, 7, 7), temporal_pool=True, conv_a=((1, 1, 1),) * 4, **arguments)
+
+
+def i3d(**arguments: Any) -> nn.Module:
+    """Temporal kernels of 5 in the stem and 3 in every, or every other, first 1×1 convolution."""
+    conv_a = (
+        (3, 1, 1),
+        [(3, 1, 1), (1, 1, 1)],
+        [(3, 1, 1), (1, 1, 1)],
+        [(1, 1, 1), (3, 1, 1)],
+    )
+    return _resnet(stem_kernel=(5, 7, 7), temporal_pool=True, conv_a=conv_a, **arguments)
+
+
+def slow(**arguments: Any) -> nn.Module:
+    """Temporal kernels of 3 in res4 and res5 only; no temporal striding."""
+    return _resnet(
+        stem_kernel=(1, 7, 7),
+        head_window=(8, 7, 7),
+        conv_a=((1, 1, 1), (1, 1, 1), (3, 1, 1), (3, 1, 1)),
+        **arguments,
+    )
+
+
+def _resnet(
+    *,
+    stem_kernel: tuple[int, int, int],
+    conv_a: tuple[Any, ...],
+    temporal_pool: bool = False,
+    head_window: tuple[int, int, int] = (4, 7, 7),
+    num_classes: int,
+    depth: int,
+    stem_channels: int,
+    dropout: float,
+) -> nn.Module:
+    return create_resnet(
+        model_depth=depth,
+        model_num_class=num_classes,
+        dropout_rate=dropout,
+        stem_dim_out=stem_channels,
+        stem_conv_kernel_size=stem_kernel,
+        stage1_pool=nn.MaxPool3d if temporal_pool else None,
+        stage_conv_a_kernel_size=conv_a,
+        head_pool_kernel_size=head_window,
+    )

@@ -1,0 +1,41 @@
+"""Context blocks on plain tensors (N, C, *positions); torch is all they need."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from video_gc.blocks.global_context import GlobalContext, gc, se, snl
+from video_gc.blocks.non_local import NonLocal
+
+__all__ = ["BLOCKS", "GlobalContext", "NonLocal", "build_block", "check_block"]
+
+BLOCKS: dict[str, Callable[..., nn.Module]] = {"gc": gc, "snl": snl, "se": se, "nl": NonLocal}
+"""Kind → constructor; its first argument is the channel count, the others are options."""
+
+
+def build_block(kind: str, channels: int, **options: Any) -> nn.Module:
+    """A freshly initialised context block of `kind` for `channels` channels.
+
+    Raises ValueError naming the valid kinds, or the valid options of that kind.
+    """
+    check_block(kind, options)
+    return BLOCKS[kind](channels, **options)
+
+
+def check_block(kind: str, options: dict[str, Any]) -> None:
+    """Raise ValueError unless `kind` exists and takes every name in `options`."""
+    if kind not in BLOCKS:
+        raise ValueError(f"unknown block {kind!r}; {_choices(kind, list(BLOCKS))}")
+    names = list(inspect.signature(BLOCKS[kind]).parameters)[1:]
+    for name in options:
+        if name not in names:
+            raise ValueError(f"block {kind!r} takes no option {name!r}; {_choices(name, names)}")
+
+
+def _choices(wrong: str, names: list[str]) -> str:
+    nearest = difflib.get_close_matches(wrong, names, 1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{hint}Valid: {', '.join(names)}"

@@ -1,0 +1,85 @@
+"""From a checkpoint to test results on disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from video_gc.data.annotations import VideoIndex, read_class_folders, read_list
+from video_gc.data.dataset import TestViews
+from video_gc.data.source import DataConfig, open_splits
+from video_gc.engine.checkpoint import CheckpointContents, load_network
+from video_gc.engine.testing import TestResult, test_views, write_results
+from video_gc.engine.troubles import TroubleLog
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A test that was run."""
+
+    title: str
+    result: TestResult
+    files: list[Path]
+    skipped: Path
+
+
+def evaluate(
+    checkpoint: Path,
+    *,
+    data: Path | None = None,
+    root: Path | None = None,
+    clips: int | None = None,
+    crops: int | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+    device: str | None = None,
+) -> Evaluation:
+    """Test a checkpoint; what is not given is taken from the config that it carries.
+
+    Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data.
+    """
+    model, contents = load_network(checkpoint)
+    views = TestViews(
+        _videos(contents, data, root),
+        contents.clip,
+        clips=clips or contents.config["test"]["clips"],
+        crops=crops or contents.config["test"]["crops"],
+    )
+    out = out or checkpoint.parent.parent / "test"
+    log = TroubleLog(out / "skipped.csv")
+    log.file.unlink(missing_ok=True)
+    result = test_views(
+        model,
+        views,
+        contents.normalisation,
+        micro_batch=contents.config["test"]["micro_batch"],
+        workers=contents.config["data"]["workers"] if workers is None else workers,
+        device=torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        log=log,
+    )
+    log.write()
+    about = {
+        "checkpoint": str(checkpoint),
+        "data": str(data or contents.config["data"]["root"] or contents.config["data"]["test"]),
+        "clips": views.clips,
+        "crops": views.crops,
+        "seed": contents.config["seed"],
+    }
+    title = f"{checkpoint} on {len(views.index)} videos, {views.clips} × {views.crops} views each"
+    return Evaluation(title, result, write_results(result, out, about=about), log.file)
+
+
+def _videos(contents: CheckpointContents, data: Path | None, root: Path | None) -> VideoIndex:
+    if data is None:
+        index = open_splits(DataConfig(**contents.config["data"])).test
+        if list(index.names) != contents.names:
+            raise ValueError(
+                f"the checkpoint knows {len(contents.names)} classes, the data {len(index.names)}; "
+                "give --data with the classes it was trained on"
+            )
+        return index
+    if data.is_file():
+        return read_list(data, root, contents.names)
+    if not data.is_dir():
+        raise FileNotFoundError(f"{data}: no such list or folder (--data)")
+    return read_class_folders(data, contents.names)

@@ -1,0 +1,257 @@
+"""Training on Lightning's Trainer: from a config to a run directory with checkpoints."""
+
+import platform
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from video_gc.atomic import write_text
+from video_gc.data.dataset import TestViews, TrainingClips
+from video_gc.data.loader import training_loader, view_loader
+from video_gc.data.sampling import ClipConfig
+from video_gc.data.source import DataConfig, Splits, open_splits
+from video_gc.data.transforms import Normalisation
+from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
+from video_gc.engine.optim import OptimConfig
+from video_gc.engine.task import RecognitionTask
+from video_gc.engine.troubles import TroubleLog
+from video_gc.models.build import ModelConfig, build_with_report
+from video_gc.models.context import context_blocks
+from video_gc.progress import console
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
+
+
+@dataclass(kw_only=True)
+class TestConfig:
+    """The views that a video is tested with."""
+
+    clips: int = 10
+    """clips spread over the video"""
+    crops: int = 3
+    """1 (centre) or 3 along the longer side"""
+    micro_batch: int = 8
+    """views in one forward pass"""
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """Everything that one training run depends on."""
+
+    name: str = "demo"
+    """the run's name; its directory is RUNS/NAME"""
+    runs: str = "runs"
+    """folder of all runs"""
+    seed: int = 0
+    """of the weights, the order of the videos, the clips and the crops"""
+    resume: bool = False
+    """go on from the last checkpoint where the run directory has one"""
+    epochs: int = 10
+    """passes over the training videos"""
+    batch_size: int = 8
+    """clips in one step"""
+    label_smoothing: float = 0.0
+    """in [0, 1)"""
+    precision: str = "auto"
+    """fp32, bf16 (mixed), or auto: bf16 where the hardware computes in it"""
+    accelerator: str = "auto"
+    """auto, cpu or gpu"""
+    max_steps: int = -1
+    """stop after so many steps (-1: never), for a dry run"""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    test: TestConfig = field(default_factory=TestConfig)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+
+    def __post_init__(self) -> None:
+        if self.precision not in (*PRECISIONS, "auto"):
+            raise ValueError(f"precision ({self.precision!r}) must be one of auto, fp32, bf16")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
+        if not self.name or set(self.name) & set("/\\"):
+            raise ValueError(f"name ({self.name!r}) must be the name of one folder")
+
+    @property
+    def directory(self) -> Path:
+        """Where the run writes."""
+        return Path(self.runs) / self.name
+
+
+class TrainingBar(RichProgressBar):
+    """Lightning's bar without the logger's version number."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """What stands beside the bar."""
+        metrics = super().get_metrics(trainer, pl_module)
+        return {name: value for name, value in metrics.items() if name != "v_num"}
+
+
+def train(config: TrainConfig) -> Path:
+    """Train, and return the run directory.
+
+    It holds config.yaml, versions.yaml, checkpoints/ (last.ckpt, best.ckpt), logs/ (CSV and
+    TensorBoard) and, where a file could not be read, skipped.csv.
+
+    Raises FileExistsError where the run exists and `resume` is off, ValueError where it exists
+    with another config, DataError or FileNotFoundError for unusable data.
+    """
+    directory = config.directory
+    last = _last_checkpoint(config)
+    pl.seed_everything(config.seed, verbose=False)
+    splits = open_splits(config.data)
+    model_config = _with_classes(config.model, len(splits.train.names))
+    model, report = build_with_report(model_config)
+    if report:
+        console.print(f"Weights {config.model.weights}: {report}")
+    _write_run_files(config)
+
+    log = TroubleLog(directory / "skipped.csv")
+    pin = torch.cuda.is_available()
+    train_clips = TrainingClips(
+        splits.train, config.clip, seed=config.seed, flip=config.data.flip,
+        decoder=config.data.decoder,
+    )  # fmt: skip
+    val_views = TestViews(splits.val, config.clip, clips=1, crops=1, decoder=config.data.decoder)
+    contents = CheckpointContents(
+        model=model_config,
+        clip=config.clip,
+        normalisation=config.normalisation,
+        names=list(splits.train.names),
+        config=asdict(config),
+    )
+    task = RecognitionTask(
+        model,
+        num_classes=len(splits.train.names),
+        normalisation=config.normalisation,
+        optim=config.optim,
+        label_smoothing=config.label_smoothing,
+    )
+    best = ModelCheckpoint(
+        directory / "checkpoints", "best", monitor="val/top1", mode="max", save_last=True,
+        enable_version_counter=False,
+    )  # fmt: skip
+    trainer = pl.Trainer(
+        accelerator=config.accelerator,
+        devices=1,
+        precision=_precision(config.precision),  # type: ignore[arg-type]
+        max_epochs=config.epochs,
+        max_steps=config.max_steps,
+        gradient_clip_val=config.optim.clip_grad,
+        logger=[
+            CSVLogger(directory / "logs", "csv"),
+            TensorBoardLogger(directory / "logs", "tensorboard", ""),
+        ],
+        callbacks=[
+            best,
+            DescribeCheckpoint(contents),
+            log,
+            TrainingBar(),
+            LearningRateMonitor("epoch"),
+        ],
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+    )
+    console.print(_announcement(config, splits, model))
+    trainer.fit(
+        task,
+        training_loader(
+            train_clips,
+            batch_size=config.batch_size,
+            workers=config.data.workers,
+            pin_memory=pin,
+        ),
+        view_loader(val_views, micro_batch=config.test.micro_batch, workers=config.data.workers),
+        ckpt_path=last,
+        weights_only=True,
+    )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return directory
+
+
+def _last_checkpoint(config: TrainConfig) -> Path | None:
+    """The checkpoint to go on from, None for a new run; an error rather than a mixture."""
+    directory = config.directory
+    file = directory / "config.yaml"
+    if not file.is_file():
+        if directory.exists() and any(directory.iterdir()):
+            raise FileExistsError(f"{directory}: holds something that is no run; give name=OTHER")
+        return None
+    if not config.resume:
+        raise FileExistsError(
+            f"{directory}: this run exists; add resume=true to go on with it, or give name=OTHER"
+        )
+    changed = _differences(yaml.safe_load(file.read_text()), asdict(config))
+    changed = [name for name in changed if name not in ("resume", "data.workers", "runs")]
+    if changed:
+        raise ValueError(
+            f"{directory}: was started with another {', '.join(changed)}; "
+            "give name=OTHER, or the same options"
+        )
+    last = directory / "checkpoints" / "last.ckpt"
+    return last if last.is_file() else None
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            found
+            for key in sorted(old.keys() | new.keys())
+            for found in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    return [] if old == new else [name]
+
+
+def _with_classes(config: ModelConfig, num_classes: int) -> ModelConfig:
+    if config.num_classes not in (None, num_classes):
+        raise ValueError(
+            f"model.num_classes ({config.num_classes}) differs from the data's {num_classes}"
+        )
+    return replace(config, num_classes=num_classes)
+
+
+def _write_run_files(config: TrainConfig) -> None:
+    directory = config.directory
+    write_text(directory / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    versions |= {name: version(name) for name in LIBRARIES}
+    if torch.cuda.is_available():
+        versions["gpu"] = torch.cuda.get_device_name()
+    write_text(directory / "versions.yaml", yaml.safe_dump(versions, sort_keys=False))
+
+
+def _precision(name: str) -> str:
+    """Lightning's name; `auto` takes bf16 where the hardware multiplies it, else fp32."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        else:
+            capabilities = torch.cpu.get_capabilities()
+            fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+            name = "bf16" if fast else "fp32"
+    return PRECISIONS[name]
+
+
+def _announcement(config: TrainConfig, splits: Splits, model: torch.nn.Module) -> str:
+    context = config.model.context
+    blocks = len(context_blocks(model))
+    kind = f"{blocks} {context.kind} blocks" if blocks else "no context blocks"
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return (
+        f"[bold]{config.name}[/]: {config.model.backbone} R{config.model.depth} "
+        f"(width {config.model.width:g}), {kind}, {parameters:,} parameters; "
+        f"{len(splits.train)} training and {len(splits.val)} validation videos, "
+        f"{len(splits.train.names)} classes"
+    )

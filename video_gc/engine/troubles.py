@@ -1,0 +1,78 @@
+"""What could not be read: reported by name and cause, counted, and listed in a file."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from video_gc.atomic import atomic_path
+from video_gc.data.dataset import Batch, Trouble
+from video_gc.progress import console
+
+
+class TroubleLog(pl.Callback):
+    """Collects the troubles of every batch; works as a Lightning callback and without Lightning.
+
+    Each damaged file is printed once and listed with the number of its failures; short files
+    are listed too, but the first alone is printed.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.counts: dict[tuple[str, str], int] = {}
+        self.reasons: dict[tuple[str, str], str] = {}
+
+    def add(self, troubles: Iterable[Trouble]) -> None:
+        """Count, print what is new, and rewrite the file."""
+        new = False
+        for trouble in troubles:
+            key = trouble.kind, trouble.path
+            first_of_kind = not any(kind == trouble.kind for kind, _ in self.counts)
+            if key not in self.counts:
+                new = True
+                self.reasons[key] = trouble.reason
+                if trouble.kind == "damaged":
+                    console.print(f"[yellow]Skipped[/] {trouble.reason}", highlight=False)
+                elif first_of_kind:
+                    console.print(
+                        f"[yellow]Note[/] {trouble.reason}; the last frame is repeated. "
+                        f"All such files are listed in {self.file}",
+                        highlight=False,
+                    )
+            self.counts[key] = self.counts.get(key, 0) + 1
+        if new:
+            self.write()
+
+    def count(self, kind: str = "damaged") -> int:
+        """Files of this kind of trouble."""
+        return sum(found == kind for found, _ in self.counts)
+
+    def write(self) -> None:
+        """List everything: kind, path, times, reason."""
+        if not self.counts:
+            return
+        with atomic_path(self.file) as part, part.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["kind", "path", "times", "reason"])
+            for (kind, path), times in self.counts.items():
+                writer.writerow([kind, path, times, self.reasons[kind, path]])
+
+    def on_train_batch_end(self, *arguments: Any, **_: Any) -> None:
+        """Lightning: after a training step."""
+        self.add(_batch_of(arguments).troubles)
+
+    def on_validation_batch_end(self, *arguments: Any, **_: Any) -> None:
+        """Lightning: after a validation step."""
+        self.add(_batch_of(arguments).troubles)
+
+    def on_fit_end(self, *_: Any) -> None:
+        """Lightning: at the end, with the final counts."""
+        self.write()
+        if self.count():
+            console.print(f"{self.count()} damaged files, listed in {self.file}")
+
+
+def _batch_of(arguments: tuple[Any, ...]) -> Batch:
+    return next(argument for argument in arguments if isinstance(argument, Batch))

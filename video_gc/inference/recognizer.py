@@ -1,0 +1,126 @@
+"""A checkpoint and a video in, classes with scores out."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from video_gc.data.sampling import consecutive_clips, crop_boxes, scaled_size
+from video_gc.data.transforms import prepare_clips
+from video_gc.data.views import stream_views
+from video_gc.decode.memory import FrameReader
+from video_gc.decode.reader import VideoReader, open_video
+from video_gc.engine.checkpoint import load_network
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the network saw at once: seconds of the video, and the scores (classes,)."""
+
+    start: float
+    end: float
+    scores: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Scores of a video: the mean over its windows, and each window."""
+
+    video: str
+    names: list[str]
+    scores: Tensor
+    """(classes,), probabilities that sum to 1"""
+    windows: list[Window]
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The best `count` classes with their scores, best first."""
+        return self._ranked(self.scores, count)
+
+    def to_dict(self, count: int = 5) -> dict[str, Any]:
+        """For JSON: the best classes of the video and of each window; times in seconds."""
+        return {
+            "video": self.video,
+            "top": _rows(self.top(count)),
+            "timeline": [
+                {
+                    "start": round(window.start, 3),
+                    "end": round(window.end, 3),
+                    "top": _rows(self._ranked(window.scores, count)),
+                }
+                for window in self.windows
+            ],
+        }
+
+    def _ranked(self, scores: Tensor, count: int) -> list[tuple[str, float]]:
+        values, classes = scores.topk(min(count, len(self.names)))
+        return [(self.names[c], float(v)) for c, v in zip(classes, values, strict=True)]
+
+
+class Recognizer:
+    """Recognise actions with a checkpoint of tools/train.py; nothing else is needed.
+
+        recognizer = Recognizer("runs/demo/checkpoints/best.ckpt")
+        print(recognizer.predict("video.mp4").top(3))
+
+    Raises FileNotFoundError, or ValueError for a file that is no such checkpoint.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        micro_batch: int = 8,
+    ) -> None:
+        self.model, self.contents = load_network(checkpoint)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.micro_batch = micro_batch
+        self.model.to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    @property
+    def names(self) -> list[str]:
+        """Class names, in the order of the scores."""
+        return self.contents.names
+
+    def predict(
+        self, video: str | os.PathLike[str] | np.ndarray, *, fps: float = 25.0
+    ) -> Prediction:
+        """Score a whole video in windows that follow each other, centre crop.
+
+        video: a file, or frames uint8 (T, H, W, 3) with their rate `fps` in Hz. A video shorter
+            than a window has its last frame repeated.
+
+        Raises FileNotFoundError, DecodeError for a file that cannot be read, ValueError for an
+        array of another shape.
+        """
+        reader: VideoReader
+        reader = FrameReader(video, fps) if isinstance(video, np.ndarray) else open_video(video)
+        clip = self.contents.clip
+        with reader:
+            spans = consecutive_clips(len(reader), clip.frames, clip.stride)
+            scores = torch.cat(list(self._scores(reader, spans)))
+        windows = [
+            Window(float(span[0] / reader.fps), float((span[-1] + 1) / reader.fps), score)
+            for span, score in zip(spans, scores, strict=True)
+        ]
+        return Prediction(str(reader.path), self.names, scores.mean(0), windows)
+
+    def _scores(self, reader: VideoReader, spans: np.ndarray) -> Iterator[Tensor]:
+        """(n, classes) for micro-batch after micro-batch of windows, in order."""
+        clip = self.contents.clip
+        size = scaled_size(reader.size, clip.test_short_side)
+        views = stream_views(reader, spans, crop_boxes(size, clip.test_crop, 1), size)
+        with torch.inference_mode():
+            while group := list(islice(views, self.micro_batch)):
+                clips = torch.from_numpy(np.stack([view for _, view in group])).to(self.device)
+                logits = self.model(prepare_clips(clips, self.contents.normalisation))
+                yield logits.softmax(1).float().cpu()
+
+
+def _rows(ranked: list[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"label": name, "score": round(score, 6)} for name, score in ranked]

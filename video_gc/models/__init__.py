@@ -1,0 +1,1 @@
+"""Backbones with context blocks, and their weights."""

@@ -1,0 +1,75 @@
+"""A backbone, its weights and its context blocks, from one config."""
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from video_gc.backbones import BACKBONES, HEAD_POOLS, build_backbone
+from video_gc.models.context import ContextConfig, place_blocks
+from video_gc.models.weights import WeightReport, load_weights
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """A network: backbone, head, weights to start from and context blocks."""
+
+    backbone: str = "i3d"
+    """c2d, i3d, slow, slowfast or slowfast_16x8"""
+    depth: int = 50
+    """50 or 101"""
+    width: float = 1.0
+    """factor on every channel count; 0.125 is quick on a CPU"""
+    num_classes: int | None = None
+    """classes; taken from the data set where it is not given"""
+    dropout: float = 0.5
+    """probability, before the classifier"""
+    head_pool: str = "adaptive"
+    """adaptive, or published (pytorchvideo's fixed window)"""
+    weights: str | None = None
+    """imagenet, a name of the PyTorchVideo zoo such as slow_r50, or a checkpoint file"""
+    context: ContextConfig = field(default_factory=ContextConfig)
+    """the context blocks"""
+    more_context: list[ContextConfig] = field(default_factory=list)
+    """further kinds of context block in the same network"""
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("backbone", self.backbone, tuple(BACKBONES)),
+            ("head_pool", self.head_pool, HEAD_POOLS),
+        ):
+            if value not in choices:
+                raise ValueError(f"model.{name} ({value!r}) must be one of {', '.join(choices)}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"model.dropout ({self.dropout}) must be in [0, 1)")
+
+
+def build_model(config: ModelConfig) -> nn.Module:
+    """The network of `config`, on the CPU: (N, 3, T, H, W) → logits (N, num_classes).
+
+    The weights go in before the context blocks, whose insertion renames nothing.
+    Raises ValueError where `num_classes` is missing or a choice does not exist.
+    """
+    return build_with_report(config)[0]
+
+
+def build_with_report(config: ModelConfig) -> tuple[nn.Module, WeightReport | None]:
+    """As `build_model`, with the account of the weights (None without `config.weights`)."""
+    if config.num_classes is None:
+        raise ValueError("model.num_classes is missing; give the number of classes")
+    model = build_backbone(
+        config.backbone,
+        num_classes=config.num_classes,
+        depth=config.depth,
+        width=config.width,
+        dropout=config.dropout,
+        head_pool=config.head_pool,
+    )
+    report = None
+    if config.weights is not None:
+        report = load_weights(model, config.weights, depth=config.depth)
+    for context in (config.context, *config.more_context):
+        place_blocks(model, context, config.depth)
+    if report and config.weights and any(".context." in name for name in report.unused):
+        # a checkpoint of our own with context blocks: give them their weights too
+        report = load_weights(model, config.weights, depth=config.depth)
+    return model, report

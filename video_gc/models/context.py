@@ -1,0 +1,153 @@
+"""Where context blocks go: named residual blocks, and a place inside each.
+
+A context block is registered as a child named `context` of the module at its place and applied by
+a forward hook. Every other parameter keeps its name, so that published weights keep loading.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import Tensor, nn
+
+from video_gc.backbones.stages import inner_channels, out_channels, residual_blocks
+from video_gc.blocks import build_block, check_block
+
+PLACES: dict[str, tuple[Callable[[Any], nn.Module], Callable[[Any], int]]] = {
+    "after_add": (lambda block: block, out_channels),
+    "after_1x1": (lambda block: block.branch2, out_channels),
+    "after_3x3": (lambda block: block.branch2.act_b, inner_channels),
+}
+"""Place → (module after which the context block stands, its channels)."""
+
+FIVE = {
+    50: ["res3.1", "res3.3", "res4.1", "res4.3", "res4.5"],
+    101: ["res3.1", "res3.3", "res4.6", "res4.13", "res4.20"],
+}
+PLACEMENTS: dict[str, dict[int, list[str]]] = {
+    "none": {50: [], 101: []},
+    "one": {50: ["res4.4"]},
+    "five": FIVE,
+    "ten": {50: ["res3.*", "res4.*"]},
+    "all": {50: ["res3.*", "res4.*", "res5.*"], 101: ["res3.*", "res4.*", "res5.*"]},
+}
+"""Name → depth → residual blocks (Wang et al., 2018, table 2c; Cao et al., 2019, table 7)."""
+
+
+@dataclass(kw_only=True)
+class ContextConfig:
+    """One kind of context block and where it goes."""
+
+    kind: str = "none"
+    """none, gc, snl, se or nl"""
+    place: str = "after_add"
+    """after_add, after_1x1 or after_3x3 of the residual block"""
+    after: list[str] = field(default_factory=lambda: ["five"])
+    """residual blocks: res3.1, res4.*, fast.res3.1, or a named placement (none, one, five, …)"""
+    options: dict[str, Any] = field(default_factory=dict)
+    """arguments of the block, such as reduction"""
+
+    def __post_init__(self) -> None:
+        if self.kind != "none":
+            check_block(self.kind, self.options)
+        if self.place not in PLACES:
+            raise ValueError(f"unknown place {self.place!r}; {_choices(self.place, list(PLACES))}")
+
+
+def place_blocks(backbone: nn.Module, config: ContextConfig, depth: int) -> None:
+    """Insert the context blocks that `config` asks for."""
+    if config.kind == "none":
+        return
+    insert_context(
+        backbone,
+        after=expand_placement(config.after, depth),
+        make_block=lambda channels: build_block(config.kind, channels, **config.options),
+        place=config.place,
+    )
+
+
+def expand_placement(after: Iterable[str], depth: int) -> list[str]:
+    """Replace named placements by their residual blocks.
+
+    Raises ValueError for a named placement that `depth` lacks.
+    """
+    blocks: list[str] = []
+    for name in after:
+        if name not in PLACEMENTS:
+            blocks.append(name)
+        elif depth not in PLACEMENTS[name]:
+            depths = ", ".join(map(str, PLACEMENTS[name]))
+            raise ValueError(f"placement {name!r} is defined for depth {depths}, not {depth}")
+        else:
+            blocks.extend(PLACEMENTS[name][depth])
+    return blocks
+
+
+def insert_context(
+    backbone: nn.Module,
+    *,
+    after: Iterable[str],
+    make_block: Callable[[int], nn.Module],
+    place: str = "after_add",
+) -> dict[str, nn.Module]:
+    """Put a new context block after each named residual block; return them by that name.
+
+    after: names such as `res3.1`, or patterns such as `res4.*`. In SlowFast a bare name means the
+        slow pathway; `fast.res3.1` names the other one.
+    make_block: channels → context block.
+
+    Raises ValueError for a name that matches no residual block, an unknown place, or a place that
+    has a context block already.
+    """
+    if place not in PLACES:
+        raise ValueError(f"unknown place {place!r}; {_choices(place, list(PLACES))}")
+    module_of, channels_of = PLACES[place]
+    residual = residual_blocks(backbone)
+    inserted = {}
+    for name in _matching(after, list(residual)):
+        module = module_of(residual[name])
+        if hasattr(module, "context"):
+            raise ValueError(f"{name} has a context block {place} already")
+        module.context = inserted[name] = make_block(channels_of(residual[name]))
+        module.register_forward_hook(apply_context)
+    return inserted
+
+
+def apply_context(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Forward hook: pass the module's output through its child `context`."""
+    context = module.context
+    assert isinstance(context, nn.Module)
+    return context(output)
+
+
+def context_blocks(model: nn.Module) -> dict[str, nn.Module]:
+    """The inserted context blocks: {"res3.1": block}, with the place behind it unless after_add."""
+    found: dict[str, nn.Module] = {}
+    for name, block in residual_blocks(model).items():
+        for place, (module_of, _) in PLACES.items():
+            context = getattr(module_of(block), "context", None)
+            if context is not None:
+                found[name if place == "after_add" else f"{name} {place}"] = context
+    return found
+
+
+def _matching(patterns: Iterable[str], names: list[str]) -> list[str]:
+    """Names in network order; without a pathway, the slow one is meant where there are two."""
+    prefix = "slow." if names and names[0].startswith("slow.") else ""
+    wanted = set()
+    for pattern in patterns:
+        full = pattern if pattern.startswith(("slow.", "fast.")) else prefix + pattern
+        hits = [name for name in names if fnmatchcase(name, full)]
+        if not hits:
+            valid = [*PLACEMENTS, *names]
+            raise ValueError(f"no residual block is called {pattern!r}; {_choices(pattern, valid)}")
+        wanted.update(hits)
+    return [name for name in names if name in wanted]
+
+
+def _choices(wrong: str, names: list[str]) -> str:
+    nearest = difflib.get_close_matches(wrong, names, 1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{hint}Valid: {', '.join(names)}"

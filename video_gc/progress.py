@@ -1,0 +1,52 @@
+"""One look for every progress bar: what, how many, at what rate, for how long still."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+T = TypeVar("T")
+console = Console(stderr=True)
+
+
+class RateColumn(ProgressColumn):
+    """Items per second."""
+
+    def render(self, task: Task) -> Text:
+        """The mean rate so far."""
+        speed = task.finished_speed or task.speed
+        return Text("– /s" if speed is None else f"{speed:.1f} /s", style="cyan")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A rich Progress on stderr with count, rate, elapsed time and ETA."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield progress
+
+
+def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+    """Iterate over `items` under a progress bar."""
+    with progress_bar() as progress:
+        yield from progress.track(items, total=total, description=description)
