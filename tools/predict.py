@@ -10,7 +10,7 @@ from rich.console import Console
 from video_gc.cli import report_error, run_tool
 from video_gc.inference.batch import predict_all
 from video_gc.inference.timeline import prediction_table
-from video_gc.progress import console
+from video_gc.progress import say
 
 
 def main() -> int:
@@ -44,9 +44,7 @@ def main() -> int:
     if options.json:
         json.dump(shown, sys.stdout, indent=2)
         print()
-    console.print(
-        f"Timelines lie in [bold]{out}[/]" + (f"; {failures} files failed" if failures else "")
-    )
+    say(f"Timelines lie in [bold]{out}[/]" + (f"; {failures} files failed" if failures else ""))
     return int(failures > 0)
 
 

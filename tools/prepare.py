@@ -6,7 +6,7 @@ from pathlib import Path
 from video_gc.cli import run_tool
 from video_gc.data.check import check_videos
 from video_gc.data.motions import generate_motions
-from video_gc.progress import console
+from video_gc.progress import say
 
 
 def main() -> int:
@@ -21,10 +21,10 @@ def main() -> int:
     check.add_argument("--out", type=Path, default=Path("damaged.csv"), help="(damaged.csv)")
     options = parser.parse_args()
     if options.job == "motions":
-        console.print(f"Videos lie in {generate_motions(options.root, seed=options.seed)}")
+        say(f"Videos lie in {generate_motions(options.root, seed=options.seed)}")
         return 0
     damaged = check_videos(options.folder, options.out)
-    console.print(f"{damaged} damaged videos" + (f", listed in {options.out}" if damaged else ""))
+    say(f"{damaged} damaged videos" + (f", listed in {options.out}" if damaged else ""))
     return int(damaged > 0)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from video_gc.analysis.report import write_report
 from video_gc.cli import run_tool
-from video_gc.progress import console
+from video_gc.progress import say
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
         description=__doc__, epilog="example: python tools/report.py runs/demo"
     )
     parser.add_argument("run", type=Path, help="a run directory, e.g. runs/demo")
-    console.print(f"Open [bold]{write_report(parser.parse_args().run)}[/] in a browser")
+    say(f"Open [bold]{write_report(parser.parse_args().run)}[/] in a browser")
 
 
 if __name__ == "__main__":

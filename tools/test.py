@@ -7,7 +7,7 @@ from rich.table import Table
 
 from video_gc.cli import run_tool
 from video_gc.engine.evaluation import Evaluation, evaluate
-from video_gc.progress import console
+from video_gc.progress import console, say
 
 
 def main() -> None:
@@ -55,9 +55,9 @@ def print_result(done: Evaluation) -> None:
         table.add_row(name, *shares, f"{level.count} {what}")
     console.print(table)
     if result.not_scored:
-        console.print(f"[yellow]{result.not_scored} videos were not scored[/]; see {done.skipped}")
+        say(f"[yellow]{result.not_scored} videos were not scored[/]; see {done.skipped}")
     for file in done.files:
-        console.print(f"  {file}", highlight=False)
+        say(f"  {file}")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from omegaconf import DictConfig
 from video_gc.cli import run_tool
 from video_gc.config import compose_train, hydra_arguments, train_config
 from video_gc.engine.training import train
-from video_gc.progress import console
+from video_gc.progress import say
 
 
 def check() -> None:
-    """Explain a wrong option in one line before Hydra does in many."""
-    compose_train([argument for argument in sys.argv[1:] if not argument.startswith("-")])
+    """Explain a wrong option in one line before Hydra does in many; its own flags it explains."""
+    if not any(argument.startswith("-") for argument in sys.argv[1:]):
+        compose_train(sys.argv[1:])
 
 
 @hydra.main(config_path="../configs", config_name="train", version_base="1.3")
@@ -24,8 +25,8 @@ def main(config: DictConfig) -> None:
 
 def report(directory: object) -> None:
     """Say where everything lies."""
-    console.print(f"Trained. Everything lies in [bold]{directory}[/]; next:")
-    console.print(f"  python tools/test.py {directory}/checkpoints/best.ckpt", highlight=False)
+    say(f"Trained. Everything lies in [bold]{directory}[/]; next:")
+    say(f"  python tools/test.py {directory}/checkpoints/best.ckpt")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from video_gc.data.annotations import DataError
 from video_gc.decode.reader import DecodeError
-from video_gc.progress import console
+from video_gc.progress import say
 
 TRACEBACK = "VIDEO_GC_TRACEBACK"
 
@@ -39,7 +39,7 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
     except (DataError, DecodeError) as error:
         status = report_error(error, 1)
     except KeyboardInterrupt:
-        console.print("Interrupted; nothing that was finished is lost.")
+        say("Interrupted; nothing that was finished is lost.")
         status = 130
     if leave or status:
         sys.exit(status)
@@ -49,5 +49,5 @@ def report_error(error: Exception, status: int = 1) -> int:
     """Print the error in one line and return `status`."""
     if os.environ.get(TRACEBACK):
         raise error
-    console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    say(f"[red]error:[/] {escape(str(error))}")
     return status

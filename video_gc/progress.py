@@ -30,6 +30,11 @@ class RateColumn(ProgressColumn):
         return Text("– /s" if speed is None else f"{speed:.1f} /s", style="cyan")
 
 
+def say(text: str) -> None:
+    """Print to stderr without breaking lines, so that paths and commands can be copied."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A rich Progress on stderr with count, rate, elapsed time and ETA."""

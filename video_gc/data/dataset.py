@@ -144,7 +144,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, int(row)) for row in order])
 
 
-class TestViews(IterableDataset[Sample]):
+class VideoViews(IterableDataset[Sample]):
     """Every view of every video, each video opened and decoded once.
 
     Views leave in the order in which their last frame is decoded, so that only the frames of

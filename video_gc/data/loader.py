@@ -2,7 +2,7 @@
 
 from torch.utils.data import DataLoader
 
-from video_gc.data.dataset import Batch, EpochSampler, TestViews, TrainingClips, collate
+from video_gc.data.dataset import Batch, EpochSampler, TrainingClips, VideoViews, collate
 
 
 def training_loader(
@@ -21,7 +21,7 @@ def training_loader(
     )
 
 
-def view_loader(views: TestViews, *, micro_batch: int, workers: int) -> DataLoader[Batch]:
+def view_loader(views: VideoViews, *, micro_batch: int, workers: int) -> DataLoader[Batch]:
     """Views in micro-batches that run on from one video to the next."""
     workers = min(workers, len(views.index))
     return DataLoader(

@@ -86,7 +86,7 @@ def generate_motions(
     def write(job: tuple[Path, str, tuple[int, ...]]) -> None:
         path, name, key = job
         frames = render_clip(name, np.random.default_rng(key))
-        write_video(path, frames, fps=FPS, crf=16, keyframe_interval=KEYFRAME_INTERVAL)
+        write_video(path, frames, fps=FPS, crf=30, keyframe_interval=KEYFRAME_INTERVAL)
 
     with ThreadPoolExecutor(2) as pool:
         for _ in track(pool.map(write, jobs), "Generating motions", len(jobs)):
@@ -107,7 +107,7 @@ def render_clip(name: str, random: np.random.Generator) -> Array:
         canvas = _paint(canvas, _distractor(random), random.uniform(0, 1, 3), random)
     for track_, colour in zip(tracks, colours, strict=False):
         canvas = _paint(canvas, track_, colour, random)
-    noise = random.normal(0, random.uniform(0.01, 0.07), canvas.shape)
+    noise = random.uniform(0.01, 0.06) * random.standard_normal(canvas.shape, np.float32)
     return (np.clip(canvas + noise, 0, 1) * 255).round().astype(np.uint8)
 
 
@@ -206,7 +206,7 @@ def _still(random: np.random.Generator, place: tuple[float, float]) -> Track:
 
 
 def _two_times(
-    random: np.random.Generator, gap: float = 5
+    random: np.random.Generator, gap: float = 4
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """(start, end) in frames of two events of equal length, the second at least `gap` later."""
     length = random.uniform(8, 11)
@@ -267,7 +267,7 @@ def _background(random: np.random.Generator) -> Array:
         mix = 0.5 + sum(waves) / 12
     dark = random.uniform(0.25, 0.5, 3)
     bright = dark + random.uniform(-0.1, 0.2, 3)
-    return dark + mix[..., None] * (bright - dark)
+    return (dark + mix[..., None] * (bright - dark)).astype(np.float32)
 
 
 def _colours(random: np.random.Generator) -> list[Array]:
@@ -288,5 +288,5 @@ def _paint(canvas: Array, track_: Track, colour: Array, random: np.random.Genera
         (abs(dx) + abs(dy)) * 0.85,
         np.maximum(dy, abs(dx) * 0.87 - dy * 0.5) * 1.6,
     )[random.integers(4)]
-    cover = np.clip(radius - distance + 0.5, 0, 1)[..., None]
-    return canvas * (1 - cover) + colour * cover
+    cover = np.clip(radius - distance + 0.5, 0, 1)[..., None].astype(np.float32)
+    return canvas + cover * (colour.astype(np.float32) - canvas)

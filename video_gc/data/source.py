@@ -11,7 +11,7 @@ from video_gc.data.annotations import (
     read_list,
 )
 from video_gc.data.motions import generate_motions
-from video_gc.progress import console
+from video_gc.progress import say
 
 KINDS = ("motions", "folder", "list")
 
@@ -92,7 +92,7 @@ def open_splits(config: DataConfig) -> Splits:
 
 def _held_out(index: VideoIndex, test: VideoIndex | None) -> Splits:
     train, val = hold_out(index)
-    console.print(
+    say(
         f"No validation videos given: every fifth of each class is held out ({len(val)} of "
         f"{len(index)}). If neighbouring files show the same scene, give lists instead."
     )

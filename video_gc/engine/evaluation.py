@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from video_gc.data.annotations import VideoIndex, read_class_folders, read_list
-from video_gc.data.dataset import TestViews
+from video_gc.data.dataset import VideoViews
 from video_gc.data.source import DataConfig, open_splits
 from video_gc.engine.checkpoint import CheckpointContents, load_network
-from video_gc.engine.testing import TestResult, test_views, write_results
+from video_gc.engine.testing import Scores, score_views, write_results
 from video_gc.engine.troubles import TroubleLog
 
 
@@ -18,7 +18,7 @@ class Evaluation:
     """A test that was run."""
 
     title: str
-    result: TestResult
+    result: Scores
     files: list[Path]
     skipped: Path
 
@@ -39,7 +39,7 @@ def evaluate(
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data.
     """
     model, contents = load_network(checkpoint)
-    views = TestViews(
+    views = VideoViews(
         _videos(contents, data, root),
         contents.clip,
         clips=clips or contents.config["test"]["clips"],
@@ -48,7 +48,7 @@ def evaluate(
     out = out or checkpoint.parent.parent / "test"
     log = TroubleLog(out / "skipped.csv")
     log.file.unlink(missing_ok=True)
-    result = test_views(
+    result = score_views(
         model,
         views,
         contents.normalisation,

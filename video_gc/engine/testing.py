@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from video_gc.atomic import atomic_path, write_text
 from video_gc.data.annotations import VideoIndex
-from video_gc.data.dataset import TestViews
+from video_gc.data.dataset import VideoViews
 from video_gc.data.loader import view_loader
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.engine.metrics import Accuracy, accuracy, confusion
@@ -20,7 +20,7 @@ from video_gc.progress import progress_bar
 
 
 @dataclass(frozen=True)
-class TestResult:
+class Scores:
     """Scores of a set of videos, and what they amount to."""
 
     index: VideoIndex
@@ -39,16 +39,16 @@ class TestResult:
         return int((self.views == 0).sum())
 
 
-def test_views(
+def score_views(
     model: nn.Module,
-    views: TestViews,
+    views: VideoViews,
     normalisation: Normalisation,
     *,
     micro_batch: int,
     workers: int,
     device: torch.device,
     log: TroubleLog,
-) -> TestResult:
+) -> Scores:
     """Score every view in micro-batches; each video is decoded once.
 
     The softmax of each view is averaged per video, in fp32. A video that fails half-way is not
@@ -84,7 +84,7 @@ def test_views(
     views_scores = torch.cat([*clip_scores, torch.zeros(0, classes)])
     views_videos = torch.cat([*clip_videos, torch.zeros(0, dtype=torch.long)])
     kept = scored[views_videos]
-    return TestResult(
+    return Scores(
         index=index,
         scores=means,
         views=counts,
@@ -93,7 +93,7 @@ def test_views(
     )
 
 
-def write_results(result: TestResult, directory: Path, *, about: dict[str, object]) -> list[Path]:
+def write_results(result: Scores, directory: Path, *, about: dict[str, object]) -> list[Path]:
     """Write predictions.csv, accuracy.json and confusion.png to `directory`; return their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     summary = about | {
@@ -109,7 +109,7 @@ def write_results(result: TestResult, directory: Path, *, about: dict[str, objec
     ]
 
 
-def write_predictions(result: TestResult, file: Path) -> Path:
+def write_predictions(result: Scores, file: Path) -> Path:
     """One line a scored video: path, label, top-5 names and scores, views."""
     names = result.index.names
     count = min(5, len(names))
@@ -129,7 +129,7 @@ def write_predictions(result: TestResult, file: Path) -> Path:
     return file
 
 
-def draw_confusion(result: TestResult, file: Path) -> Path:
+def draw_confusion(result: Scores, file: Path) -> Path:
     """The confusion matrix of the scored videos, each row in shares of its class."""
     scored = result.views > 0
     labels = torch.from_numpy(result.index.labels)

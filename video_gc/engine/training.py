@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Ri
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from video_gc.atomic import write_text
-from video_gc.data.dataset import TestViews, TrainingClips
+from video_gc.data.dataset import TrainingClips, VideoViews
 from video_gc.data.loader import training_loader, view_loader
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.source import DataConfig, Splits, open_splits
@@ -24,14 +24,14 @@ from video_gc.engine.task import RecognitionTask
 from video_gc.engine.troubles import TroubleLog
 from video_gc.models.build import ModelConfig, build_with_report
 from video_gc.models.context import context_blocks
-from video_gc.progress import console
+from video_gc.progress import say
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
 
 
 @dataclass(kw_only=True)
-class TestConfig:
+class ViewConfig:
     """The views that a video is tested with."""
 
     clips: int = 10
@@ -64,13 +64,13 @@ class TrainConfig:
     """fp32, bf16 (mixed), or auto: bf16 where the hardware computes in it"""
     accelerator: str = "auto"
     """auto, cpu or gpu"""
-    max_steps: int = -1
-    """stop after so many steps (-1: never), for a dry run"""
+    steps_per_epoch: int | None = None
+    """end each epoch after so many steps, for a quick look; all videos by default"""
     model: ModelConfig = field(default_factory=ModelConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
-    test: TestConfig = field(default_factory=TestConfig)
+    test: ViewConfig = field(default_factory=ViewConfig)
     normalisation: Normalisation = field(default_factory=Normalisation)
 
     def __post_init__(self) -> None:
@@ -113,7 +113,7 @@ def train(config: TrainConfig) -> Path:
     model_config = _with_classes(config.model, len(splits.train.names))
     model, report = build_with_report(model_config)
     if report:
-        console.print(f"Weights {config.model.weights}: {report}")
+        say(f"Weights {config.model.weights}: {report}")
     _write_run_files(config)
 
     log = TroubleLog(directory / "skipped.csv")
@@ -122,7 +122,7 @@ def train(config: TrainConfig) -> Path:
         splits.train, config.clip, seed=config.seed, flip=config.data.flip,
         decoder=config.data.decoder,
     )  # fmt: skip
-    val_views = TestViews(splits.val, config.clip, clips=1, crops=1, decoder=config.data.decoder)
+    val_views = VideoViews(splits.val, config.clip, clips=1, crops=1, decoder=config.data.decoder)
     contents = CheckpointContents(
         model=model_config,
         clip=config.clip,
@@ -137,23 +137,30 @@ def train(config: TrainConfig) -> Path:
         optim=config.optim,
         label_smoothing=config.label_smoothing,
     )
-    best = ModelCheckpoint(
-        directory / "checkpoints", "best", monitor="val/top1", mode="max", save_last=True,
-        enable_version_counter=False,
-    )  # fmt: skip
+    checkpoints = [
+        ModelCheckpoint(
+            directory / "checkpoints",
+            name,
+            monitor=monitor,
+            mode="max",
+            save_on_train_epoch_end=False,  # after validation
+            enable_version_counter=False,
+        )
+        for name, monitor in (("best", "val/top1"), ("last", None))
+    ]
     trainer = pl.Trainer(
         accelerator=config.accelerator,
         devices=1,
         precision=_precision(config.precision),  # type: ignore[arg-type]
         max_epochs=config.epochs,
-        max_steps=config.max_steps,
+        limit_train_batches=config.steps_per_epoch,
         gradient_clip_val=config.optim.clip_grad,
         logger=[
             CSVLogger(directory / "logs", "csv"),
             TensorBoardLogger(directory / "logs", "tensorboard", ""),
         ],
         callbacks=[
-            best,
+            *checkpoints,
             DescribeCheckpoint(contents),
             log,
             TrainingBar(),
@@ -163,7 +170,7 @@ def train(config: TrainConfig) -> Path:
         num_sanity_val_steps=0,
         enable_model_summary=False,
     )
-    console.print(_announcement(config, splits, model))
+    say(_announcement(config, splits, model))
     trainer.fit(
         task,
         training_loader(

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 
 from video_gc.atomic import atomic_path
 from video_gc.data.dataset import Batch, Trouble
-from video_gc.progress import console
+from video_gc.progress import say
 
 
 class TroubleLog(pl.Callback):
@@ -34,12 +34,11 @@ class TroubleLog(pl.Callback):
                 new = True
                 self.reasons[key] = trouble.reason
                 if trouble.kind == "damaged":
-                    console.print(f"[yellow]Skipped[/] {trouble.reason}", highlight=False)
+                    say(f"[yellow]Skipped[/] {trouble.reason}")
                 elif first_of_kind:
-                    console.print(
+                    say(
                         f"[yellow]Note[/] {trouble.reason}; the last frame is repeated. "
-                        f"All such files are listed in {self.file}",
-                        highlight=False,
+                        f"All such files are listed in {self.file}"
                     )
             self.counts[key] = self.counts.get(key, 0) + 1
         if new:
@@ -71,7 +70,7 @@ class TroubleLog(pl.Callback):
         """Lightning: at the end, with the final counts."""
         self.write()
         if self.count():
-            console.print(f"{self.count()} damaged files, listed in {self.file}")
+            say(f"{self.count()} damaged files, listed in {self.file}")
 
 
 def _batch_of(arguments: tuple[Any, ...]) -> Batch:

@@ -37,9 +37,11 @@ class Prediction:
     """(classes,), probabilities that sum to 1"""
     windows: list[Window]
 
-    def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The best `count` classes with their scores, best first."""
-        return self._ranked(self.scores, count)
+    def top(self, count: int = 5, window: Window | None = None) -> list[tuple[str, float]]:
+        """The best `count` classes of the video, or of one window, with their scores."""
+        scores = self.scores if window is None else window.scores
+        values, classes = scores.topk(min(count, len(self.names)))
+        return [(self.names[c], float(v)) for c, v in zip(classes, values, strict=True)]
 
     def to_dict(self, count: int = 5) -> dict[str, Any]:
         """For JSON: the best classes of the video and of each window; times in seconds."""
@@ -50,15 +52,11 @@ class Prediction:
                 {
                     "start": round(window.start, 3),
                     "end": round(window.end, 3),
-                    "top": _rows(self._ranked(window.scores, count)),
+                    "top": _rows(self.top(count, window)),
                 }
                 for window in self.windows
             ],
         }
-
-    def _ranked(self, scores: Tensor, count: int) -> list[tuple[str, float]]:
-        values, classes = scores.topk(min(count, len(self.names)))
-        return [(self.names[c], float(v)) for c, v in zip(classes, values, strict=True)]
 
 
 class Recognizer:

@@ -13,12 +13,11 @@ def prediction_table(prediction: Prediction, count: int = 5) -> Table:
     """The best classes of the video, then the best of each window."""
     table = Table(title=prediction.video, title_justify="left", title_style="bold")
     table.add_column("time (s)", no_wrap=True)
-    for rank in range(1, min(count, len(prediction.names)) + 1):
-        table.add_column(f"top {rank}")
-    table.add_row("whole video", *_cells(prediction.top(count)), style="bold", end_section=True)
-    for row in prediction.to_dict(count)["timeline"]:
-        ranked = [(cell["label"], cell["score"]) for cell in row["top"]]
-        table.add_row(f"{row['start']:.2f} – {row['end']:.2f}", *_cells(ranked))
+    table.add_column("best classes", overflow="fold")
+    table.add_row("whole video", _ranking(prediction.top(count)), style="bold", end_section=True)
+    for window in prediction.windows:
+        time = f"{window.start:.2f} – {window.end:.2f}"
+        table.add_row(time, _ranking(prediction.top(count, window)))
     return table
 
 
@@ -40,5 +39,5 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
     return file
 
 
-def _cells(ranked: list[tuple[str, float]]) -> list[str]:
-    return [f"{name} {score:.0%}" for name, score in ranked]
+def _ranking(ranked: list[tuple[str, float]]) -> str:
+    return "  ".join(f"{name}\u00a0{score:.0%}" for name, score in ranked if score >= 0.005)

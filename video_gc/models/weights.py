@@ -6,20 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pytorchvideo.models.hub import resnet as hub_resnet
-from pytorchvideo.models.hub import slowfast as hub_slowfast
 from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 from torchvision.models import ResNet50_Weights, ResNet101_Weights
 
+from video_gc.backbones.published import PUBLISHED
 from video_gc.backbones.stages import residual_blocks
-
-PUBLISHED: dict[str, str] = {
-    name: url
-    for name, url in (hub_resnet.checkpoint_paths | hub_slowfast.checkpoint_paths).items()
-    if not name.endswith("_detection")
-}
-"""Kinetics-400 weights of the PyTorchVideo model zoo: name → URL."""
 
 IMAGENET: dict[int, str] = {
     50: ResNet50_Weights.IMAGENET1K_V1.url,

@@ -1,0 +1,137 @@
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models import resnet50
+
+from tests.conftest import randomise
+from video_gc.analysis.attention import attention_maps, stretch
+from video_gc.analysis.complexity import complexity
+from video_gc.analysis.overlay import heat, strip
+from video_gc.analysis.report import choose_examples, read_metrics, write_report
+from video_gc.engine.evaluation import evaluate
+from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.context import ContextConfig, context_blocks
+
+
+def model(kind: str = "none", after: str = "five", width: float = 0.125) -> torch.nn.Module:
+    config = ModelConfig(
+        backbone="slow", width=width, num_classes=10,
+        context=ContextConfig(kind=kind, after=[after]),
+    )  # fmt: skip
+    return build_model(config).eval()
+
+
+def test_flops_are_multiply_adds() -> None:
+    linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 5, 7))
+    assert complexity(linear, (2, 4, 5)).flops == 3 * 2 * 4 * 5 * 7
+    assert complexity(linear, (2, 4, 5)).parameters == 120 * 7 + 7
+
+
+def test_the_image_network_has_its_published_cost() -> None:
+    class Image(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = resnet50()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.net(x[:, :, 0])
+
+    cost = complexity(Image(), (1, 224, 224))
+    assert cost.parameters == 25_557_032
+    assert cost.flops / 1e9 == pytest.approx(4.09, abs=0.005)
+
+
+def test_cost_of_the_blocks_in_closed_form() -> None:
+    """At 4×64² the features are 4×8² (C = 64) after res3 and 4×4² (C = 128) after res4."""
+    plain = complexity(model(), (4, 64, 64))
+    places = [(64, 256)] * 2 + [(128, 64)] * 3
+    costs = {
+        "gc": lambda c, p: 2 * c * p + 2 * c * (c // 4),
+        "snl": lambda c, p: 2 * c * p + c * c,
+        "se": lambda c, p: 2 * c * (c // 16),
+        "nl": lambda c, p: 4 * p * c * (c // 2) + 2 * p * p * (c // 2),
+    }
+    for kind, cost in costs.items():
+        full = complexity(model(kind), (4, 64, 64))
+        assert full.flops - plain.flops == sum(cost(c, p) for c, p in places), kind
+        blocks = sum(
+            p.numel() for b in context_blocks(model(kind)).values() for p in b.parameters()
+        )
+        assert full.parameters - plain.parameters == blocks
+
+
+def test_attention_maps_are_what_the_blocks_use() -> None:
+    network = model("gc")
+    for block in context_blocks(network).values():
+        randomise(block)
+    clip = torch.randn(2, 3, 4, 64, 64)
+    seen = {}
+    block = context_blocks(network)["res3.1"]
+    hook = block.register_forward_pre_hook(lambda _m, inputs: seen.update(x=inputs[0]))
+    maps = attention_maps(network, clip)
+    hook.remove()
+    assert list(maps) == ["res3.1", "res3.3", "res4.1", "res4.3", "res4.5"]
+    assert maps["res3.1"].shape == (2, 4, 8, 8)
+    torch.testing.assert_close(maps["res3.1"], block.attention(seen["x"]))
+    torch.testing.assert_close(maps["res4.5"].sum((1, 2, 3)), torch.ones(2))
+    assert attention_maps(model("se"), clip) == attention_maps(model("nl"), clip) == {}
+    assert not any(b._forward_pre_hooks for b in context_blocks(network).values())
+
+
+def test_drawing() -> None:
+    attention = torch.zeros(2, 4, 4)
+    attention[1, 0, 3] = 0.5
+    large = stretch(attention, (4, 16, 16))
+    assert large.shape == (4, 16, 16)
+    assert (large.min(), large.max()) == (0, 1)
+    assert large[3, 0, 15] == 1
+    frames = np.full((4, 16, 16, 3), 100, np.uint8)
+    warm = heat(frames, large.numpy())
+    assert (warm[0, 15, 0] == 100).all()  # no attention: the grey of the frame
+    assert warm[3, 0, 15, 0] > 150
+    assert strip(frames, 3).shape == (16, 3 * 16 + 2 * 2, 3)
+
+
+def test_examples_take_the_surest_of_each_class_in_turn() -> None:
+    rows = [
+        {"label": label, "top1": top, "score1": score}
+        for label, top, score in [
+            ("a", "a", "0.9"), ("a", "a", "0.8"), ("b", "b", "0.6"), ("b", "a", "0.7"),
+        ]
+    ]  # fmt: skip
+    right, wrong = choose_examples(rows)
+    assert [(row["label"], row["score1"]) for row in right] == [
+        ("a", "0.9"),
+        ("b", "0.6"),
+        ("a", "0.8"),
+    ]
+    assert wrong == [rows[3]]
+
+
+def test_the_report_is_one_page_that_needs_no_network(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    with pytest.raises(
+        FileNotFoundError, match=r"accuracy.json: not there yet; make it with python tools/test.py"
+    ):
+        write_report(copy)
+    evaluate(copy / "checkpoints" / "best.ckpt", workers=0)
+    page = write_report(copy).read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert "http" not in re.sub(r"data:[^\"]*", "", page)
+    assert page.count('class="card example"') + page.count("No test video") >= 2
+    assert page.count("Attention over the frames") == page.count('alt="Frames of') > 0
+    top1 = read_metrics(copy / "logs")["val/top1"]
+    assert [epoch for epoch, _ in top1] == [1, 2]
+    assert "without context blocks" in page
+
+
+def test_a_report_of_nothing_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"best.ckpt: not there yet; make it with python tools/train.py"
+    ):
+        write_report(tmp_path)

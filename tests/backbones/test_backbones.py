@@ -1,0 +1,144 @@
+import warnings
+
+import pytest
+import torch
+from pytorchvideo.models.hub.resnet import c2d_r50, i3d_r50, slow_r50
+from pytorchvideo.models.hub.slowfast import slowfast_r50
+
+from video_gc.backbones import BACKBONES, build_backbone
+from video_gc.backbones.slowfast import split_pathways
+from video_gc.backbones.stages import residual_blocks
+
+HUB = {"c2d": c2d_r50, "i3d": i3d_r50, "slow": slow_r50, "slowfast": slowfast_r50}
+PUBLISHED_FRAMES = {"c2d": 8, "i3d": 8, "slow": 8, "slowfast": 32}
+SMALL = [(name, 0.25 if name == "slowfast" else 0.125) for name in HUB]
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_parameters_and_names_are_pytorchvideos(name: str) -> None:
+    ours, theirs = build_backbone(name), HUB[name]()
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: v.shape for k, v in theirs.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_the_published_head_gives_the_published_output(name: str) -> None:
+    theirs = randomise_scaled(
+        HUB[name](head_pool_kernel_sizes=((8, 2, 2), (32, 2, 2)))
+        if name == "slowfast"
+        else HUB[name]()
+    )
+    ours = build_backbone(name, head_pool="published")
+    ours.load_state_dict(theirs.state_dict())
+    side = 224 if name != "slowfast" else 64
+    clip = torch.randn(1, 3, PUBLISHED_FRAMES[name], side, side)
+    if name == "slowfast":  # a smaller window, so that 64² is enough
+        ours.blocks[5].pool = theirs.blocks[5].pool
+    given = split_pathways(theirs, (clip,))[0] if name == "slowfast" else clip
+    with torch.inference_mode():
+        torch.testing.assert_close(ours.eval()(clip), theirs.eval()(given))
+
+
+def randomise_scaled(model: torch.nn.Module) -> torch.nn.Module:
+    """Random batch norms over the initial kernels, so that the signal neither dies nor explodes."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.weight.data = 0.2 + 0.5 * torch.rand(module.weight.shape, generator=generator)
+            module.running_var.copy_(0.5 + torch.rand(module.weight.shape, generator=generator))
+    return model
+
+
+@pytest.mark.parametrize(("name", "width"), SMALL)
+@pytest.mark.parametrize("shape", [(8, 64, 64), (12, 37, 51), (16, 90, 70)])
+def test_any_size_that_survives_the_strides(name: str, width: float, shape: tuple) -> None:
+    model = build_backbone(name, width=width, num_classes=5).eval()
+    with torch.inference_mode():
+        assert model(torch.randn(2, 3, *shape)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(("name", "width"), SMALL)
+def test_both_memory_layouts_agree(name: str, width: float) -> None:
+    model = randomise_scaled(build_backbone(name, width=width, num_classes=5)).eval()
+    clip = torch.randn(2, 3, 8, 48, 48)
+    with torch.inference_mode():
+        expected = model(clip)
+        last = model.to(memory_format=torch.channels_last_3d)(
+            clip.contiguous(memory_format=torch.channels_last_3d)
+        )
+    assert expected.abs().max() > 1e-4
+    torch.testing.assert_close(last, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_adaptive_head_is_the_mean_over_all_positions() -> None:
+    model = build_backbone("slow", width=0.125, num_classes=5).eval()
+    features = {}
+    model.blocks[4].register_forward_hook(lambda _m, _i, out: features.update(out=out))
+    with torch.inference_mode():
+        logits = model(torch.randn(2, 3, 5, 96, 64))
+        torch.testing.assert_close(
+            logits, model.blocks[5].proj(features["out"].mean((2, 3, 4))), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_slowfast_splits_inside_and_as_published() -> None:
+    clip = torch.arange(32.0).reshape(1, 1, 32, 1, 1)
+    ((slow, fast),) = split_pathways(torch.nn.Identity(), (clip,))
+    assert fast is clip
+    # PySlowFast: linspace over the first and last frame, truncated
+    assert slow.flatten().tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
+    with pytest.raises(ValueError, match="multiple of 4 frames, not 10"):
+        split_pathways(torch.nn.Identity(), (torch.zeros(1, 1, 10, 1, 1),))
+
+
+def test_residual_blocks_are_found_by_structure() -> None:
+    names = [
+        f"res{s}.{i}"
+        for s, count in zip((2, 3, 4, 5), (3, 4, 6, 3), strict=True)
+        for i in range(count)
+    ]
+    for name in ("c2d", "i3d", "slow"):
+        with torch.device("meta"):
+            blocks = residual_blocks(build_backbone(name))
+        assert list(blocks) == names
+        assert blocks["res3.0"].branch2.conv_c.out_channels == 512
+    with torch.device("meta"):
+        blocks = residual_blocks(build_backbone("slowfast"))
+    assert list(blocks) == [f"slow.{n}" for n in names] + [f"fast.{n}" for n in names]
+    assert blocks["fast.res3.0"].branch2.conv_c.out_channels == 64
+
+
+def test_slowfast_16x8_has_its_own_res4() -> None:
+    with torch.device("meta"):
+        model = build_backbone("slowfast_16x8", depth=101)
+    res4 = [
+        b.branch2.conv_a.kernel_size for n, b in residual_blocks(model).items() if "fast.res4" in n
+    ]
+    assert res4 == [(3, 1, 1)] * 6 + [(1, 1, 1)] * 17
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "i4d"}, "backbone .'i4d'. must be one of c2d, i3d, slow"),
+        ({"name": "i3d", "depth": 34}, "depth .34. must be one of 50, 101"),
+        (
+            {"name": "i3d", "head_pool": "max"},
+            "head_pool .'max'. must be one of adaptive, published",
+        ),
+        ({"name": "i3d", "width": 0.3}, "width .0.3. must leave a whole number"),
+        ({"name": "slowfast", "width": 0.0625}, "slowfast needs at least 0.125"),
+        ({"name": "slowfast_16x8"}, "depth .50. must be 101"),
+    ],
+)
+def test_a_wrong_choice_names_the_valid_ones(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_backbone(**arguments)
+
+
+def test_importing_is_quiet() -> None:
+    assert set(BACKBONES) >= set(HUB)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_backbone("slow", width=0.125)

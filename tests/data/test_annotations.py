@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from video_gc.data.annotations import (
+    DataError,
+    find_videos,
+    hold_out,
+    read_class_folders,
+    read_list,
+)
+from video_gc.data.source import DataConfig, open_splits
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "run/b.mp4", "run/a.AVI", "jump/deep/c.mkv", "jump/notes.txt", "jump/.d.mp4")
+    index = read_class_folders(tmp_path)
+    assert index.names == ["jump", "run"]
+    assert [path.name for path in index.paths] == ["c.mkv", "a.AVI", "b.mp4"]
+    assert index.labels.tolist() == [0, 1, 1]
+
+
+def test_class_folders_of_a_test_set_keep_the_training_order(tmp_path: Path) -> None:
+    touch(tmp_path, "run/b.mp4")
+    assert read_class_folders(tmp_path, ["jump", "run"]).labels.tolist() == [1]
+    with pytest.raises(DataError, match="run: no such class in training; did you mean 'runs'"):
+        read_class_folders(tmp_path, ["jump", "runs"])
+
+
+def test_lists_with_numbers_names_and_absolute_paths(tmp_path: Path) -> None:
+    file = tmp_path / "train.txt"
+    file.write_text(f"# a comment\n\na.mp4 1\nmy videos/b.mp4 0\n{tmp_path}/c.mp4 run fast\n")
+    names = ["jump", "run fast"]
+    index = read_list(file, names=names)
+    assert index.labels.tolist() == [1, 0, 1]
+    assert index.paths == [tmp_path / "a.mp4", tmp_path / "my videos/b.mp4", tmp_path / "c.mp4"]
+    assert read_list(file, Path("/elsewhere"), names).paths[0] == Path("/elsewhere/a.mp4")
+    assert read_list(file, Path("/elsewhere"), names).paths[2] == tmp_path / "c.mp4"
+
+
+def test_lists_without_names(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_text("a.mp4 2\nb.mp4 0\n")
+    assert read_list(file).names == ["0", "1", "2"]
+    file.write_text("a.mp4 walk\nb.mp4 jump\n")
+    assert read_list(file).names == ["jump", "walk"]
+    assert read_list(file).labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.mp4 run\nb.mp4\n", "list.txt, line 2: expected `path label`, found 'b.mp4'"),
+        ("a.mp4 run\nb.mp4 jmp\n", "list.txt, line 2: unknown label 'jmp'; did you mean 'jump'"),
+        ("a.mp4 7\n", "list.txt, line 1: unknown label '7'"),
+        ("\n# nothing\n", "list.txt: the list is empty"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_list(tmp_path / "list.txt", names=["jump", "run"])
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none: no such folder"):
+        find_videos(tmp_path / "none")
+    with pytest.raises(DataError, match="no videos in this folder; it should hold one folder per"):
+        find_videos(tmp_path)
+    touch(tmp_path, "loose.mp4")
+    with pytest.raises(DataError, match=r"loose.mp4: lies in no class folder; move it to"):
+        read_class_folders(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such list"):
+        read_list(tmp_path / "none.txt")
+
+
+def test_hold_out_takes_from_every_class(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{c}/{i}.mp4" for c in "ab" for i in range(7)), "c/0.mp4", "c/1.mp4")
+    train, val = hold_out(read_class_folders(tmp_path))
+    assert len(train) == 13
+    assert np.bincount(val.labels).tolist() == [1, 1, 1]
+    assert not set(train.paths) & set(val.paths)
+    (tmp_path / "c/1.mp4").unlink()
+    with pytest.raises(DataError, match="class 'c' has 1 video; at least 2 are needed"):
+        hold_out(read_class_folders(tmp_path))
+
+
+def test_splits(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        *(f"{s}/{c}/{s}{i}.mp4" for s in ("train", "val", "test") for c in "ab" for i in range(3)),
+    )
+    splits = open_splits(DataConfig(kind="folder", root=str(tmp_path)))
+    for name in ("train", "val", "test"):
+        assert {p.name[:-5] for p in getattr(splits, name).paths} == {name}
+    (tmp_path / "train.txt").write_text(
+        "".join(f"train/a/train{i}.mp4 a\ntrain/b/train{i}.mp4 b\n" for i in range(3))
+    )
+    (tmp_path / "val.txt").write_text("val/b/val0.mp4 b\n")
+    splits = open_splits(
+        DataConfig(kind="list", train=str(tmp_path / "train.txt"), val=str(tmp_path / "val.txt"))
+    )
+    assert splits.val.labels.tolist() == [1]
+    assert splits.test is splits.val
+    splits = open_splits(DataConfig(kind="list", train=str(tmp_path / "train.txt")))
+    assert (len(splits.train), len(splits.val)) == (4, 2)
+    with pytest.raises(FileNotFoundError, match="no such file of class names"):
+        open_splits(DataConfig(kind="list", train="x", names="nowhere.txt"))

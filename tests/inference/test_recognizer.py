@@ -1,0 +1,82 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import SHARED, counted_frames
+from video_gc import Recognizer
+from video_gc.data.annotations import DataError
+from video_gc.decode.reader import DecodeError, open_video, read_frames
+from video_gc.inference.batch import predict_all
+
+
+def test_a_file_and_its_frames_give_the_same(checkpoint: Path, video: Path) -> None:
+    recognizer = Recognizer(checkpoint, device="cpu")
+    with open_video(video) as reader:
+        frames = read_frames(reader, range(len(reader)), size=(32, 43))
+    one, two = recognizer.predict(video), recognizer.predict(frames, fps=30)
+    torch.testing.assert_close(one.scores, two.scores, rtol=0.05, atol=0.02)
+    assert [(w.start, w.end) for w in one.windows] == [(w.start, w.end) for w in two.windows]
+
+
+def test_windows_cover_the_video_and_average_to_the_scores(checkpoint: Path, video: Path) -> None:
+    prediction = Recognizer(checkpoint, device="cpu", micro_batch=2).predict(video)
+    assert len(prediction.windows) == 6  # spans of 7 frames in 40
+    assert prediction.windows[0].start == 0
+    assert prediction.windows[-1].end == pytest.approx(40 / 30)
+    mean = torch.stack([window.scores for window in prediction.windows]).mean(0)
+    torch.testing.assert_close(prediction.scores, mean)
+    assert float(mean.sum()) == pytest.approx(1)
+    whole = Recognizer(checkpoint, device="cpu", micro_batch=64).predict(video)
+    torch.testing.assert_close(whole.scores, prediction.scores, rtol=1e-4, atol=1e-6)
+
+
+def test_top_and_json(checkpoint: Path, video: Path) -> None:
+    prediction = Recognizer(checkpoint).predict(video)
+    top = prediction.top(9)
+    assert {name for name, _ in top} == {"bright", "dark"}
+    assert top[0][1] >= top[1][1]
+    content = json.loads(json.dumps(prediction.to_dict(1)))
+    assert content["top"] == [{"label": top[0][0], "score": pytest.approx(top[0][1], abs=1e-6)}]
+    assert content["timeline"][1]["start"] == pytest.approx(7 / 30, abs=1e-3)
+
+
+def test_a_short_video_is_one_window(checkpoint: Path) -> None:
+    prediction = Recognizer(checkpoint).predict(counted_frames(3), fps=10)
+    assert [(w.start, w.end) for w in prediction.windows] == [(0, 0.3)]
+
+
+def test_what_cannot_be_predicted(checkpoint: Path, damaged: dict[str, Path]) -> None:
+    recognizer = Recognizer(checkpoint)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        recognizer.predict("nowhere.mp4")
+    for path in damaged.values():
+        with pytest.raises(DecodeError, match=path.name):
+            recognizer.predict(path)
+    with pytest.raises(ValueError, match="uint8"):
+        recognizer.predict(np.zeros((3, 8, 8, 3)))
+
+
+def test_many_files_in_a_row(
+    checkpoint: Path, video: Path, damaged: dict[str, Path], tmp_path: Path
+) -> None:
+    given = [video, damaged["text"], video]
+    done = list(predict_all(checkpoint, given, tmp_path, device="cpu"))
+    assert [type(item).__name__ for item in done] == ["Prediction", "DecodeError", "Prediction"]
+    pictures = sorted(path.name for path in tmp_path.iterdir())
+    assert len(pictures) == 2  # the same name twice, but two pictures
+    assert all(name.endswith(".png") for name in pictures)
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        list(predict_all(checkpoint, [tmp_path / "none"], tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no videos in this folder"):
+        list(predict_all(checkpoint, [tmp_path / "empty"], tmp_path))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not there")
+def test_every_shared_video_is_read(checkpoint: Path, tmp_path: Path) -> None:
+    done = list(predict_all(checkpoint, [SHARED / "clips", SHARED / "videos"], tmp_path))
+    assert len(done) == 34
+    assert not [item for item in done if isinstance(item, Exception)]

@@ -1,0 +1,177 @@
+import copy
+
+import pytest
+import torch
+
+from tests.backbones.test_backbones import randomise_scaled
+from tests.conftest import randomise
+from video_gc.backbones import build_backbone
+from video_gc.backbones.stages import residual_blocks
+from video_gc.blocks import build_block
+from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.context import (
+    ContextConfig,
+    context_blocks,
+    expand_placement,
+    insert_context,
+    place_blocks,
+)
+
+TOTALS = {  # Slow-only R50, 400 classes: GCNet's table, 32.45 / 39.81 / 36.13 / 34.30 / 42.45 M
+    ("none", "none"): 32_454_096,
+    ("nl", "five"): 39_812_560,
+    ("snl", "five"): 36_128_208,
+    ("gc", "five"): 34_300_368,
+    ("gc", "all"): 42_454_992,
+}
+
+
+def small(name: str = "slow", **context: object) -> torch.nn.Module:
+    width = 0.25 if name == "slowfast" else 0.125
+    torch.manual_seed(0)
+    config = ModelConfig(
+        backbone=name, width=width, num_classes=5, dropout=0, context=ContextConfig(**context)
+    )
+    return build_model(config)
+
+
+@pytest.mark.parametrize(("choice", "total"), TOTALS.items())
+def test_parameters_equal_the_papers(choice: tuple[str, str], total: int) -> None:
+    config = ModelConfig(
+        backbone="slow", num_classes=400, context=ContextConfig(kind=choice[0], after=[choice[1]])
+    )
+    with torch.device("meta"):
+        model = build_model(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == total
+
+
+@pytest.mark.parametrize("name", ["c2d", "i3d", "slow", "slowfast"])
+@pytest.mark.parametrize("kind", ["gc", "snl", "nl"])
+@pytest.mark.parametrize("place", ["after_add", "after_1x1", "after_3x3"])
+def test_fresh_blocks_leave_the_output_bit_identical(name: str, kind: str, place: str) -> None:
+    plain, full = small(name), small(name, kind=kind, after=["all"], place=place)
+    full.load_state_dict(randomise_scaled(plain).state_dict(), strict=False)
+    clip = torch.randn(1, 3, 8, 48, 48)
+    with torch.inference_mode():
+        expected = plain.eval()(clip)
+        assert expected.abs().max() > 1e-4
+        assert torch.equal(full.eval()(clip), expected)
+
+
+@pytest.mark.parametrize("name", ["i3d", "slowfast"])
+@pytest.mark.parametrize("place", ["after_add", "after_1x1", "after_3x3"])
+def test_backbone_names_do_not_change_and_blocks_act(name: str, place: str) -> None:
+    plain, full = small(name), small(name, kind="gc", after=["five"], place=place)
+    names = set(plain.state_dict())
+    added = set(full.state_dict()) - names
+    assert names <= set(full.state_dict())
+    assert added
+    assert all(".context." in new for new in added)
+    randomise_scaled(full)
+    clip = torch.randn(1, 3, 8, 48, 48)
+    with torch.inference_mode():
+        before = full.eval()(clip)
+        for block in context_blocks(full).values():
+            randomise(block)
+        assert not torch.allclose(full(clip), before)
+
+
+def test_the_hook_computes_what_a_hand_written_block_would() -> None:
+    model = randomise_scaled(small(kind="gc", after=["res3.1"], place="after_1x1")).eval()
+    context = randomise(context_blocks(model)["res3.1 after_1x1"])
+    block = residual_blocks(model)["res3.1"]
+    x = torch.randn(1, 64, 3, 6, 6)
+    b = block.branch2
+    inner = b.act_a(b.norm_a(b.conv_a(x)))
+    inner = b.norm_c(b.conv_c(b.act_b(b.norm_b(b.conv_b(inner)))))
+    torch.testing.assert_close(block(x), torch.relu(x + context(inner)))
+
+
+def test_after_3x3_has_the_width_of_the_bottleneck() -> None:
+    model = small(kind="gc", after=["res4.0"], place="after_3x3")
+    ((name, block),) = context_blocks(model).items()
+    assert name == "res4.0 after_3x3"
+    assert block.channels == 256 // 8
+    assert residual_blocks(model)["res4.0"].branch2.act_b.context is block
+
+
+def test_named_placements() -> None:
+    assert expand_placement(["one"], 50) == ["res4.4"]
+    assert expand_placement(["five"], 50) == ["res3.1", "res3.3", "res4.1", "res4.3", "res4.5"]
+    assert expand_placement(["five"], 101) == ["res3.1", "res3.3", "res4.6", "res4.13", "res4.20"]
+    counts = {
+        n: len(context_blocks(small(kind="gc", after=[n])))
+        for n in ("one", "five", "ten", "all", "none")
+    }
+    assert counts == {"one": 1, "five": 5, "ten": 10, "all": 13, "none": 0}
+    with pytest.raises(ValueError, match="placement 'ten' is defined for depth 50, not 101"):
+        expand_placement(["ten"], 101)
+
+
+def test_in_slowfast_a_bare_name_means_the_slow_pathway() -> None:
+    model = small("slowfast", kind="gc", after=["five", "fast.res5.0"])
+    assert list(context_blocks(model)) == [
+        "slow.res3.1", "slow.res3.3", "slow.res4.1", "slow.res4.3", "slow.res4.5", "fast.res5.0",
+    ]  # fmt: skip
+
+
+def test_more_kinds_in_one_network() -> None:
+    config = ModelConfig(
+        backbone="slow", width=0.125, num_classes=3,
+        context=ContextConfig(kind="gc", after=["res4.*"]),
+        more_context=[ContextConfig(kind="nl", after=["res3.1"])],
+    )  # fmt: skip
+    kinds = {
+        name: type(block).__name__ for name, block in context_blocks(build_model(config)).items()
+    }
+    assert kinds == {"res3.1": "NonLocal"} | {f"res4.{i}": "GlobalContext" for i in range(6)}
+
+
+def test_deepcopy_keeps_the_blocks_apart() -> None:
+    model = randomise_scaled(small(kind="gc", after=["five"])).eval()
+    twin = copy.deepcopy(model)
+    clip = torch.randn(1, 3, 4, 32, 32)
+    with torch.inference_mode():
+        before = model(clip)
+        assert torch.equal(twin(clip), before)
+        for block in context_blocks(twin).values():
+            randomise(block)
+        assert torch.equal(model(clip), before)
+        assert not torch.equal(twin(clip), before)
+
+
+@pytest.mark.parametrize("name", ["slow", "slowfast"])
+def test_torch_export_carries_the_hooks(name: str) -> None:
+    model = randomise_scaled(small(name, kind="gc", after=["five"])).eval()
+    for block in context_blocks(model).values():
+        randomise(block)
+    clip = torch.randn(1, 3, 8, 32, 32)
+    exported = torch.export.export(model, (clip,)).module()
+    with torch.inference_mode():
+        torch.testing.assert_close(exported(clip), model(clip), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("after", "place", "message"),
+    [
+        (["res6.1"], "after_add", "no residual block is called 'res6.1'; did you mean 'res"),
+        (["res4.6"], "after_add", "no residual block is called 'res4.6'"),
+        (["fast.res3.1"], "after_add", "no residual block is called 'fast.res3.1'"),
+        (["fiv"], "after_add", "did you mean 'five'"),
+        (["res3.1"], "after_5x5", "unknown place 'after_5x5'.*after_add, after_1x1, after_3x3"),
+    ],
+)
+def test_a_wrong_place_names_the_valid_ones(after: list[str], place: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        insert_context(
+            build_backbone("slow", width=0.125),
+            after=after,
+            make_block=lambda channels: build_block("gc", channels),
+            place=place,
+        )
+
+
+def test_no_place_takes_two_blocks() -> None:
+    model = small(kind="gc", after=["five"])
+    with pytest.raises(ValueError, match="res3.1 has a context block after_add already"):
+        place_blocks(model, ContextConfig(kind="nl", after=["res3.1"]), 50)

@@ -1,0 +1,169 @@
+"""Weights through torch.hub's cache, from a local file URL in place of the published one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet50
+
+from tests.backbones.test_backbones import HUB, randomise_scaled
+from video_gc.backbones import build_backbone
+from video_gc.backbones.slowfast import split_pathways
+from video_gc.backbones.stages import residual_blocks
+from video_gc.models import weights
+from video_gc.models.build import ModelConfig, build_with_report
+from video_gc.models.context import ContextConfig
+from video_gc.models.weights import PUBLISHED, load_weights
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of our own."""
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    return tmp_path
+
+
+def test_the_published_names_are_pytorchvideos() -> None:
+    assert set(PUBLISHED) == {
+        "c2d_r50", "i3d_r50", "slow_r50",
+        "slowfast_r50", "slowfast_r101", "slowfast_16x8_r101_50_50",
+    }  # fmt: skip
+    assert all(url.startswith("https://") and url.endswith(".pyth") for url in PUBLISHED.values())
+
+
+@pytest.mark.parametrize("name", ["slow", "slowfast"])
+def test_published_weights_give_pytorchvideos_output(
+    name: str, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = randomise_scaled(HUB[name]()).eval()
+    torch.save({"model_state": theirs.state_dict()}, hub / "zoo.pyth")
+    monkeypatch.setitem(PUBLISHED, f"{name}_r50", (hub / "zoo.pyth").as_uri())
+    model, report = build_with_report(
+        ModelConfig(
+            backbone=name, num_classes=400, weights=f"{name}_r50",
+            context=ContextConfig(kind="gc", after=["five"]),
+        )
+    )  # fmt: skip
+    assert report is not None
+    assert len(report.loaded) == len(theirs.state_dict())
+    assert not report.new
+    assert not report.unused
+    assert (hub / "hub" / "checkpoints" / "zoo.pyth").is_file()  # went through the cache
+    for pool in (m for m in theirs.modules() if isinstance(m, nn.AvgPool3d)):
+        pool.kernel_size = (8 if name == "slow" or pool.kernel_size[0] == 8 else 32, 2, 2)
+    clip = torch.randn(1, 3, 8 if name == "slow" else 32, 64, 64)
+    with torch.inference_mode():
+        expected = theirs(split_pathways(theirs, (clip,))[0] if name == "slowfast" else clip)
+        torch.testing.assert_close(model.eval()(clip), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_another_class_count_leaves_the_head_new(hub: Path) -> None:
+    torch.save(build_backbone("slow", width=0.125, num_classes=7).state_dict(), hub / "seven.pt")
+    model = build_backbone("slow", width=0.125, num_classes=5)
+    report = load_weights(model, hub / "seven.pt", depth=50)
+    assert report.new == ["blocks.5.proj.weight", "blocks.5.proj.bias"]
+    assert str(report) == f"{len(report.loaded)} loaded, 0 resized, 2 new, 0 unused"
+
+
+def test_another_architecture_is_an_error(hub: Path) -> None:
+    torch.save(build_backbone("i3d", width=0.125).state_dict(), hub / "i3d.pt")
+    with pytest.raises(
+        ValueError, match="belong to another architecture: .* parameters do not fit"
+    ):
+        load_weights(build_backbone("slow", width=0.125), hub / "i3d.pt", depth=50)
+
+
+def test_a_missing_file_names_the_published_weights() -> None:
+    with pytest.raises(FileNotFoundError, match="no weights 'slow_r500'.*slow_r50,"):
+        load_weights(nn.Identity(), "slow_r500", depth=50)
+
+
+def test_a_checkpoint_of_ours_brings_its_context_blocks(checkpoint: Path) -> None:
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    config = ModelConfig(
+        backbone="i3d", width=0.125, num_classes=9, weights=str(checkpoint),
+        context=ContextConfig(kind="gc", after=["five"]),
+    )  # fmt: skip
+    model, report = build_with_report(config)
+    assert report is not None
+    assert {name.rsplit(".", 2)[-2] for name in report.new} == {"proj"}
+    name = next(name for name in model.state_dict() if name.endswith("context.key.weight"))
+    assert torch.equal(model.state_dict()[name], state[f"model.{name}"])
+
+
+@pytest.fixture(scope="module")
+def image_model() -> nn.Module:
+    return randomise_image(resnet50())
+
+
+def randomise_image(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.data = 0.2 + 0.5 * torch.rand_like(module.weight)
+            module.running_var.uniform_(0.5, 1.5)
+    return model.eval()
+
+
+def test_inflated_c2d_sees_a_still_video_as_the_image_network_sees_the_image(
+    image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(image_model.state_dict(), hub / "image.pth")
+    monkeypatch.setitem(weights.IMAGENET, 50, (hub / "image.pth").as_uri())
+    model = build_backbone("c2d", num_classes=10)
+    report = load_weights(model, "imagenet", depth=50)
+    assert {name.split(".")[2] for name in report.new} == {"proj"}
+    assert report.unused == ["fc.bias", "fc.weight"]
+    seen = {}
+    residual_blocks(model)["res5.2"].register_forward_hook(lambda _m, _i, out: seen.update(v=out))
+    image_model.layer4.register_forward_hook(lambda _m, _i, out: seen.update(i=out))
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        model.eval()(image.unsqueeze(2).expand(-1, -1, 4, -1, -1))
+        image_model(image)
+    for t in range(2):
+        torch.testing.assert_close(seen["v"][:, :, t], seen["i"], rtol=1e-4, atol=1e-5)
+
+
+def test_inflated_kernels_sum_to_the_image_kernel_over_time(
+    image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(image_model.state_dict(), hub / "image.pth")
+    monkeypatch.setitem(weights.IMAGENET, 50, (hub / "image.pth").as_uri())
+    model = build_backbone("i3d")
+    report = load_weights(model, "imagenet", depth=50)
+    assert "blocks.0.conv.weight" in report.resized
+    torch.testing.assert_close(model.blocks[0].conv.weight.sum(2), image_model.conv1.weight)
+    conv_a = residual_blocks(model)["res2.1"].branch2.conv_a.weight
+    assert conv_a.shape[2] == 3
+    torch.testing.assert_close(conv_a.sum(2), image_model.layer1[1].conv1.weight)
+
+
+def test_in_slowfast_the_slow_pathway_is_inflated(
+    image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(image_model.state_dict(), hub / "image.pth")
+    monkeypatch.setitem(weights.IMAGENET, 50, (hub / "image.pth").as_uri())
+    model = build_backbone("slowfast")
+    fast = {k: v.clone() for k, v in model.state_dict().items() if "multipathway_blocks.1" in k}
+    report = load_weights(model, "imagenet", depth=50)
+    state = model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in fast.items())
+    conv = residual_blocks(model)["slow.res2.0"].branch2.conv_a.weight
+    torch.testing.assert_close(
+        conv[:, :64, 0], image_model.layer1[0].conv1.weight[:, :, 0, 0][..., None, None]
+    )
+    assert "blocks.1.multipathway_blocks.0.res_blocks.0.branch2.conv_a.weight" in report.resized
+    assert all(
+        "fast" in n or "multipathway_blocks.1" in n or "fusion" in n or "proj" in n
+        for n in report.new
+    )
+
+
+def test_imagenet_weights_need_the_full_width(
+    image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(image_model.state_dict(), hub / "image.pth")
+    monkeypatch.setitem(weights.IMAGENET, 50, (hub / "image.pth").as_uri())
+    with pytest.raises(ValueError, match="they need width 1"):
+        load_weights(build_backbone("slow", width=0.125), "imagenet", depth=50)

@@ -1,0 +1,129 @@
+"""Every YAML composes and builds; every Kinetics experiment takes a training step at 64²."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import SMALL
+from video_gc.config import CONFIGS, compose_train
+from video_gc.data.transforms import prepare_clips
+from video_gc.engine.optim import build_optimizer
+from video_gc.models.build import build_model
+from video_gc.models.context import PLACEMENTS, context_blocks, expand_placement
+
+GROUPS = sorted(
+    f"{group.name}={file.relative_to(group).with_suffix('')}"
+    for group in CONFIGS.iterdir()
+    if group.is_dir() and group.name != "experiment"
+    for file in group.rglob("*.yaml")
+)
+KINETICS = sorted(file.stem for file in (CONFIGS / "experiment" / "kinetics400").glob("*.yaml"))
+NEEDS = {"data=folder": ["data.root=x"], "data=list": ["data.train=x"]}
+
+
+def test_all_yaml_is_listed() -> None:
+    experiments = {f"kinetics400/{name}" for name in KINETICS}
+    found = {
+        str(f.relative_to(CONFIGS / "experiment").with_suffix(""))
+        for f in (CONFIGS / "experiment").rglob("*.yaml")
+    }
+    assert found == experiments
+    assert len(KINETICS) == 15
+    assert {f.name for f in CONFIGS.glob("*.yaml")} == {"train.yaml"}
+
+
+@pytest.mark.parametrize("choice", GROUPS)
+def test_every_choice_composes_and_builds(choice: str) -> None:
+    deep = "r101" in choice
+    config = compose_train([choice, *NEEDS.get(choice, []), "model.num_classes=4"])
+    with torch.device("meta"):
+        model = build_model(config.model)
+    expected = expand_placement(config.model.context.after, config.model.depth)
+    assert bool(context_blocks(model)) == (config.model.context.kind != "none" and bool(expected))
+    assert config.model.depth == (101 if deep else 50)
+
+
+@pytest.mark.parametrize("name", KINETICS)
+def test_kinetics_experiments_take_a_step(name: str) -> None:
+    config = compose_train(
+        [f"experiment=kinetics400/{name}", "model.num_classes=400", "model.weights=null"]
+    )
+    assert config.name == f"kinetics400_{name}"
+    kind = {"nl5": "nl", "snl5": "snl", "gc5": "gc", "all": "gc"}.get(
+        name.rsplit("_", 1)[-1], "none"
+    )
+    assert config.model.context.kind == kind
+    model = build_model(config.model)
+    placement = "all" if name.endswith("all") else "five"
+    number = {"none": 0, "five": 5, "all": 13}["none" if kind == "none" else placement]
+    assert len(context_blocks(model)) == number
+    assert PLACEMENTS[placement][50]
+    clips = torch.randint(0, 256, (2, config.clip.frames, 64, 64, 3), dtype=torch.uint8)
+    optimizer = build_optimizer(model, config.optim)
+    before = model.blocks[-1].proj.weight.clone()
+    logits = model(prepare_clips(clips, config.normalisation))
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor([3, 7]))
+    loss.backward()
+    optimizer.step()
+    assert logits.shape == (2, 400)
+    assert torch.isfinite(loss)
+    assert not torch.equal(before, model.blocks[-1].proj.weight)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINETICS)
+def test_kinetics_experiments_at_full_size(name: str) -> None:
+    config = compose_train(
+        [f"experiment=kinetics400/{name}", "model.num_classes=400", "model.weights=null"]
+    )
+    model = build_model(config.model)
+    side = config.clip.crop
+    clips = torch.randint(0, 256, (1, config.clip.frames, side, side, 3), dtype=torch.uint8)
+    model.train()(prepare_clips(clips.repeat(2, 1, 1, 1, 1), config.normalisation)).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_experiments_need_imagenet_weights_by_default() -> None:
+    config = compose_train(["experiment=kinetics400/slow_r50_8x8_gc5"])
+    assert config.model.weights == "imagenet"
+    assert config.data.names == "datasets/kinetics400/labels.txt"
+    labels = Path(CONFIGS.parent, config.data.names).read_text().splitlines()
+    assert len(labels) == 400
+    assert labels == sorted(labels)
+
+
+def test_small_options_compose() -> None:
+    assert compose_train([*SMALL, "data.root=x"]).clip.frames == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["optim.lrr=3"], "unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
+        (["epohcs=3"], "did you mean 'epochs'"),
+        (["context=gcc"], "context=gcc: no such context; did you mean 'gc'?"),
+        (["experiment=kinetics400/slow_r50_8x8_gc4"], "did you mean 'kinetics400/slow_r50_8x8_gc"),
+        (["epochs=many"], "Value 'many' of type 'str' could not be converted to Integer"),
+        (["epochs"], "'epochs' is no option; write NAME=VALUE"),
+        (["epochs=0"], r"epochs \(0\) must be at least 1"),
+        (["model.context.kind=gx"], "unknown block 'gx'.*Valid: gc, snl, se, nl"),
+        (["model.context.place=after_ad"], "unknown place.*did you mean 'after_add'"),
+        (
+            ["model.context.options.redction=8"],
+            "takes no option 'redction'; did you mean 'reduction'",
+        ),
+        (["data=folder"], "data.root is missing"),
+        (["model.backbone=i4d"], "must be one of c2d, i3d"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        compose_train(arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_block_options_reach_the_block() -> None:
+    config = compose_train(["model.context.options.reduction=8", "model.num_classes=4"])
+    block = context_blocks(build_model(config.model))["res3.1"]
+    assert block.transform[0].out_features == 64 // 8

@@ -1,0 +1,147 @@
+"""The tools as a beginner meets them: exit status, one clear line, no traceback."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SMALL
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run a tool in this process; returns (exit status, stdout, stderr with single spaces)."""
+
+    def call(name: str, *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [str(TOOLS / f"{name}.py"), *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_path(str(TOOLS / f"{name}.py"), run_name="__main__")
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return int(stopped.value.code or 0), out, " ".join(err.split())
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["test", "predict", "report", "prepare"])
+def test_help_teaches(tool, name: str) -> None:  # type: ignore[no-untyped-def]
+    status, out, _ = tool(name, "--help")
+    assert status == 0
+    assert "usage:" in out
+    assert len(out.splitlines()) > 6
+
+
+def test_training_help_shows_commands_groups_and_options(tool, capfd) -> None:  # type: ignore[no-untyped-def]
+    try:
+        _, out, _ = tool("train", "--help")
+    except pytest.fail.Exception:  # Hydra returns instead of exiting
+        out = capfd.readouterr().out
+    assert "python tools/train.py data=folder data.root=DIR" in out
+    assert "placement: all, five, none, one, ten" in out
+    assert "label_smoothing" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["optim.lrr=3"], 2, "error: unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
+        (["placement=fiv"], 2, "placement=fiv: no such placement; did you mean 'five'?"),
+        (["data=folder", "data.root=nowhere"], 2, "nowhere: no such folder"),
+        (["data=folder", "data.root={empty}"], 1, "no videos in this folder"),
+        (["data=list", "data.train={list}"], 1, "bad.txt, line 2: expected `path label`"),
+        (["data=list", "data.train=nowhere.txt"], 2, "nowhere.txt: no such list"),
+        (["model.context.kind=gx"], 2, "unknown block 'gx'"),
+        (["model.context.after=[res9.1]"], 2, "no residual block is called 'res9.1'"),
+        (["model.context.place=after"], 2, "unknown place 'after'"),
+        (["model.weights=slow_r50", "model=i3d_small"], 2, "weights"),
+    ],
+)
+def test_training_errors(
+    tool, tmp_path: Path, clips_folder: Path, arguments, status, message
+) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.txt").write_text("a.mp4 run\nb.mp4\n")
+    if "slow_r50" in str(arguments):
+        arguments = [
+            f"model.weights={tmp_path}/none.pt",
+            "data=folder",
+            f"data.root={clips_folder}",
+        ]
+        message = "neither a file nor one of imagenet"
+    places = {"empty": tmp_path / "empty", "list": tmp_path / "bad.txt"}
+    if not any(argument.startswith("data") for argument in arguments):
+        arguments = ["data=folder", f"data.root={clips_folder}", *arguments]
+    found, _, err = tool("train", f"runs={tmp_path}", *(a.format(**places) for a in arguments))
+    assert message in err
+    assert found == status
+    assert err.count("error:") == 1
+
+
+def test_train_test_predict_report(
+    tool, clips_folder: Path, damaged, tmp_path: Path, video: Path
+) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = tool(
+        "train", *SMALL, f"data.root={clips_folder}", f"runs={tmp_path}", "name=go"
+    )
+    assert status == 0
+    assert f"python tools/test.py {tmp_path}/go/checkpoints/best.ckpt" in err
+    best = tmp_path / "go" / "checkpoints" / "best.ckpt"
+    status, _, err = tool("test", best, "--workers", 0)
+    assert status == 0
+    assert "video level" in err
+    assert (tmp_path / "go/test/predictions.csv").is_file()
+    status, out, err = tool("predict", best, video, damaged["text"])
+    assert status == 1
+    assert "whole video" in out
+    assert "text.mp4: cannot be read as a video" in err
+    assert "1 files failed" in err
+    status, out, _ = tool("predict", best, video, "--json", "--top", 1)
+    assert status == 0
+    assert json.loads(out)[0]["video"] == str(video)
+    status, _, err = tool("report", tmp_path / "go")
+    assert status == 0
+    assert "report.html" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "status", "message"),
+    [
+        ("test", ["nowhere.ckpt"], 2, "nowhere.ckpt: no such checkpoint"),
+        ("test", ["{checkpoint}", "--data", "nowhere"], 2, "nowhere: no such list or folder"),
+        ("test", ["{checkpoint}", "--crops", "2"], 2, "invalid choice"),
+        ("predict", ["nowhere.ckpt", "{video}"], 2, "nowhere.ckpt: no such checkpoint"),
+        ("predict", ["{checkpoint}", "nowhere.mp4"], 2, "nowhere.mp4: no such file or folder"),
+        ("predict", ["{video}", "{video}"], 2, "not a checkpoint of tools/train.py"),
+        ("predict", ["{checkpoint}", "{damaged}"], 1, "there is no video in the file"),
+        ("report", ["nowhere"], 2, "make it with python tools/train.py"),
+        ("prepare", ["check", "nowhere"], 2, "nowhere: no such folder"),
+    ],
+)
+def test_other_errors(
+    tool, checkpoint, video, damaged, tmp_path, monkeypatch, name, arguments, status, message
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    places = {"checkpoint": checkpoint, "video": video, "damaged": damaged["audio-only"]}
+    found, _, err = tool(name, *(a.format(**places) for a in arguments))
+    assert message in err
+    assert found == status
+
+
+def test_check_lists_damaged_videos(tool, damaged, clips_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "damaged.csv"
+    status, _, err = tool("prepare", "check", damaged["text"].parent, "--out", out)
+    assert status == 1
+    assert "4 damaged videos" in err
+    assert len(out.read_text().splitlines()) == 5
+    assert tool("prepare", "check", clips_folder, "--out", out)[0] == 0
+
+
+def test_a_traceback_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDEO_GC_TRACEBACK", "1")
+    monkeypatch.setattr(sys, "argv", ["report.py", "nowhere"])
+    with pytest.raises(FileNotFoundError):
+        runpy.run_path(str(TOOLS / "report.py"), run_name="__main__")
