@@ -10,7 +10,7 @@ from video_gc.config import CONFIGS, compose_train
 from video_gc.data.transforms import prepare_clips
 from video_gc.engine.optim import build_optimizer
 from video_gc.models.build import build_model
-from video_gc.models.context import PLACEMENTS, context_blocks, expand_placement
+from video_gc.models.context import context_blocks, expand_placement
 
 GROUPS = sorted(
     f"{group.name}={file.relative_to(group).with_suffix('')}"
@@ -58,7 +58,6 @@ def test_kinetics_experiments_take_a_step(name: str) -> None:
     placement = "all" if name.endswith("all") else "five"
     number = {"none": 0, "five": 5, "all": 13}["none" if kind == "none" else placement]
     assert len(context_blocks(model)) == number
-    assert PLACEMENTS[placement][50]
     clips = torch.randint(0, 256, (2, config.clip.frames, 64, 64, 3), dtype=torch.uint8)
     optimizer = build_optimizer(model, config.optim)
     before = model.blocks[-1].proj.weight.clone()
@@ -115,6 +114,18 @@ def test_small_options_compose() -> None:
         ),
         (["data=folder"], "data.root is missing"),
         (["model.backbone=i4d"], "must be one of c2d, i3d"),
+        (["model.depth=34"], r"model.depth \(34\) must be one of"),
+        (["model.width=0.3"], r"width \(0.3\) must leave a whole number"),
+        (["test.crops=2"], r"test.crops \(2\) must be 1 or 3"),
+        (["test.clips=0"], r"test.clips \(0\) must be at least 1"),
+        (["label_smoothing=2"], r"label_smoothing \(2.0\) must be in \[0, 1\)"),
+        (["accelerator=tpuu"], "must be one of auto, cpu, gpu"),
+        (["steps_per_epoch=0"], r"steps_per_epoch \(0\) must be at least 1"),
+        (["seed=-1"], r"seed \(-1\) must not be negative"),
+        (["normalisation.std=[0,0,0]"], "3 means and 3 deviations above 0"),
+        (["name=.."], "must be the name of one folder"),
+        (["optim.clip_grad=-1"], r"optim.clip_grad \(-1.0\) must be above 0"),
+        (["optim.warmup_start=3"], r"optim.warmup_start \(3.0\)"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(arguments: list[str], message: str) -> None:

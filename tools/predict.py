@@ -5,11 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from video_gc.cli import report_error, run_tool
+from video_gc.engine.checkpoint import default_output
 from video_gc.inference.batch import predict_all
-from video_gc.inference.timeline import prediction_table
+from video_gc.inference.timeline import print_prediction
 from video_gc.progress import say
 
 
@@ -32,7 +31,7 @@ def main() -> int:
     )
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     options = parser.parse_args()
-    out = options.out or options.checkpoint.parent.parent / "predict"
+    out = options.out or default_output(options.checkpoint, "predict")
     shown, failures = [], 0
     for done in predict_all(options.checkpoint, options.videos, out, options.top, options.device):
         if isinstance(done, Exception):
@@ -40,11 +39,11 @@ def main() -> int:
         elif options.json:
             shown.append(done.to_dict(options.top))
         else:
-            Console().print(prediction_table(done, options.top))
+            print_prediction(done, options.top)
     if options.json:
         json.dump(shown, sys.stdout, indent=2)
         print()
-    say(f"Timelines lie in [bold]{out}[/]" + (f"; {failures} files failed" if failures else ""))
+    say(f"Timelines lie in {out}" + (f"; {failures} files failed" if failures else ""))
     return int(failures > 0)
 
 

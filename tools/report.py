@@ -14,7 +14,7 @@ def main() -> None:
         description=__doc__, epilog="example: python tools/report.py runs/demo"
     )
     parser.add_argument("run", type=Path, help="a run directory, e.g. runs/demo")
-    say(f"Open [bold]{write_report(parser.parse_args().run)}[/] in a browser")
+    say(f"Open {write_report(parser.parse_args().run)} in a browser")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from video_gc.cli import run_tool
 from video_gc.engine.evaluation import Evaluation, evaluate
@@ -46,7 +47,7 @@ def main() -> None:
 def print_result(done: Evaluation) -> None:
     """Accuracy, what it is of, and where the files lie."""
     result = done.result
-    table = Table(title=done.title, title_justify="left")
+    table = Table(title=Text(done.title), title_justify="left")
     for heading in ("", "top-1", "top-5", "mean class", "of"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, level in (("clip level", result.clip_level), ("video level", result.video_level)):
@@ -55,7 +56,7 @@ def print_result(done: Evaluation) -> None:
         table.add_row(name, *shares, f"{level.count} {what}")
     console.print(table)
     if result.not_scored:
-        say(f"[yellow]{result.not_scored} videos were not scored[/]; see {done.skipped}")
+        say(f"{result.not_scored} videos were not scored; see {done.skipped}")
     for file in done.files:
         say(f"  {file}")
 

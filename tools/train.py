@@ -19,13 +19,13 @@ def check() -> None:
 
 @hydra.main(config_path="../configs", config_name="train", version_base="1.3")
 def main(config: DictConfig) -> None:
-    """One run, or one of a sweep."""
-    run_tool(lambda: report(train(train_config(config))))
+    """One run, or one of a sweep (--multirun name=a,b)."""
+    run_tool(lambda: report(train(train_config(config))), leave=False)
 
 
 def report(directory: object) -> None:
     """Say where everything lies."""
-    say(f"Trained. Everything lies in [bold]{directory}[/]; next:")
+    say(f"Trained. Everything lies in {directory}; next:")
     say(f"  python tools/test.py {directory}/checkpoints/best.ckpt")
 
 

@@ -10,8 +10,6 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from rich.markup import escape
-
 from video_gc.data.annotations import DataError
 from video_gc.decode.reader import DecodeError
 from video_gc.progress import say
@@ -36,7 +34,7 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         status = main() or 0
     except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
         status = report_error(error, 2)
-    except (DataError, DecodeError) as error:
+    except (DataError, DecodeError, OSError) as error:
         status = report_error(error, 1)
     except KeyboardInterrupt:
         say("Interrupted; nothing that was finished is lost.")
@@ -49,5 +47,5 @@ def report_error(error: Exception, status: int = 1) -> int:
     """Print the error in one line and return `status`."""
     if os.environ.get(TRACEBACK):
         raise error
-    say(f"[red]error:[/] {escape(str(error))}")
+    say(f"error: {error}", style="red")
     return status

@@ -30,9 +30,9 @@ class RateColumn(ProgressColumn):
         return Text("– /s" if speed is None else f"{speed:.1f} /s", style="cyan")
 
 
-def say(text: str) -> None:
-    """Print to stderr without breaking lines, so that paths and commands can be copied."""
-    console.print(text, highlight=False, soft_wrap=True)
+def say(text: str, style: str | None = None) -> None:
+    """Print to stderr as it stands: lines are not broken, brackets in file names are no markup."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torchvision.models import resnet50
 
-from tests.conftest import randomise
+from tests.conftest import SMALL, randomise
 from video_gc.analysis.attention import attention_maps, stretch
 from video_gc.analysis.complexity import complexity
 from video_gc.analysis.overlay import heat, strip
 from video_gc.analysis.report import choose_examples, read_metrics, write_report
+from video_gc.config import compose_train
 from video_gc.engine.evaluation import evaluate
+from video_gc.engine.training import train
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
 
@@ -128,6 +130,18 @@ def test_the_report_is_one_page_that_needs_no_network(run: Path, tmp_path: Path)
     top1 = read_metrics(copy / "logs")["val/top1"]
     assert [epoch for epoch, _ in top1] == [1, 2]
     assert "without context blocks" in page
+
+
+def test_a_report_without_pooling_attention_claims_no_map(
+    clips_folder: Path, tmp_path: Path
+) -> None:
+    given = [*SMALL, f"data.root={clips_folder}", f"runs={tmp_path}", "name=se", "context=se"]
+    directory = train(compose_train([*given, "model.context.options.reduction=4", "epochs=1"]))
+    evaluate(directory / "checkpoints" / "last.ckpt", workers=0)
+    page = write_report(directory).read_text()
+    assert "5 se blocks" in page
+    assert "Below each strip" not in page
+    assert "last.ckpt" in page  # the checkpoint that was tested, not another
 
 
 def test_a_report_of_nothing_names_the_command(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 from pytorchvideo.models.hub.resnet import c2d_r50, i3d_r50, slow_r50
-from pytorchvideo.models.hub.slowfast import slowfast_r50
+from pytorchvideo.models.hub.slowfast import slowfast_16x8_r101_50_50, slowfast_r50
 
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.backbones.slowfast import split_pathways
@@ -116,6 +116,11 @@ def test_slowfast_16x8_has_its_own_res4() -> None:
         b.branch2.conv_a.kernel_size for n, b in residual_blocks(model).items() if "fast.res4" in n
     ]
     assert res4 == [(3, 1, 1)] * 6 + [(1, 1, 1)] * 17
+    with torch.device("meta"):
+        theirs = slowfast_16x8_r101_50_50().state_dict()
+    assert {k: v.shape for k, v in model.state_dict().items()} == {
+        k: v.shape for k, v in theirs.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -115,9 +115,10 @@ def test_autocast_keeps_the_dtype_of_x(kind: str) -> None:
     block = randomise(build_block(kind, 16)).eval()
     x = torch.randn(2, 16, 2, 3, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        assert block(x).dtype == torch.float32
-        assert block(x.bfloat16()).dtype == torch.bfloat16
-    torch.testing.assert_close(block(x), block(x), rtol=0, atol=0)
+        mixed, low = block(x), block(x.bfloat16())
+    assert mixed.dtype == torch.float32
+    assert low.dtype == torch.bfloat16
+    torch.testing.assert_close(mixed, block(x), rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("kind", ["gc", "snl"])

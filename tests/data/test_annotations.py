@@ -9,6 +9,7 @@ from video_gc.data.annotations import (
     hold_out,
     read_class_folders,
     read_list,
+    write_list,
 )
 from video_gc.data.source import DataConfig, open_splits
 
@@ -44,6 +45,24 @@ def test_lists_with_numbers_names_and_absolute_paths(tmp_path: Path) -> None:
     assert index.paths == [tmp_path / "a.mp4", tmp_path / "my videos/b.mp4", tmp_path / "c.mp4"]
     assert read_list(file, Path("/elsewhere"), names).paths[0] == Path("/elsewhere/a.mp4")
     assert read_list(file, Path("/elsewhere"), names).paths[2] == tmp_path / "c.mp4"
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    touch(tmp_path, "run fast/a [1].mp4", "jump/my b.mp4")
+    index = read_class_folders(tmp_path)
+    again = read_list(write_list(index, tmp_path / "kept" / "list.txt"), names=index.names)
+    assert again.paths == index.paths
+    assert again.labels.tolist() == index.labels.tolist()
+
+
+def test_numbers_need_not_be_dense(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_text("a.mp4 2\nb.mp4\t2\n")
+    train, val = hold_out(read_list(file))
+    assert (len(train), len(val)) == (1, 1)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="list.txt: not a text file"):
+        read_list(file)
 
 
 def test_lists_without_names(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from video_gc.data.annotations import read_class_folders
 from video_gc.data.motions import (
     CLASSES,
     CLIPS_PER_CLASS,
-    NUM_FRAMES,
     PAIRS,
-    SIZE,
     generate_motions,
+    open_motions,
     render_clip,
 )
+from video_gc.data.painting import NUM_FRAMES, SIZE
 from video_gc.decode.reader import open_video
 
 FEW = {"train": 2, "val": 1, "test": 1}
@@ -32,15 +32,24 @@ def test_generated_files_are_real_videos_and_the_same_every_time(tmp_path: Path)
         assert (len(reader), reader.size) == (NUM_FRAMES, (SIZE, SIZE))
 
 
+def test_a_complete_set_is_left_alone_and_any_seed_will_do(tmp_path: Path) -> None:
+    root = generate_motions(tmp_path / "m", seed=1, clips_per_class=FEW)
+    stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    assert generate_motions(root, seed=1, clips_per_class=FEW) == root
+    assert open_motions(root) == root
+    with pytest.raises(FileExistsError, match="motions of another seed or version"):
+        generate_motions(root, seed=0, clips_per_class=FEW)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == stamps
+    (root / "motions.json").write_text(json.dumps({"version": 0}))
+    with pytest.raises(FileExistsError, match="motions of another seed or version"):
+        open_motions(root)
+
+
 def test_another_seed_draws_other_videos(tmp_path: Path) -> None:
-    root = generate_motions(tmp_path / "m", clips_per_class=FEW)
-    before = next(root.rglob("*.mp4")).read_bytes()
-    stamp = (root / "motions.json").stat().st_mtime_ns
-    generate_motions(root, clips_per_class=FEW)
-    assert (root / "motions.json").stat().st_mtime_ns == stamp  # complete: left alone
-    generate_motions(root, seed=1, clips_per_class=FEW)
-    assert next(root.rglob("*.mp4")).read_bytes() != before
-    assert json.loads((root / "motions.json").read_text())["seed"] == 1
+    few = {"train": 1}
+    one, two = (generate_motions(tmp_path / str(s), seed=s, clips_per_class=few) for s in (0, 1))
+    for path in one.rglob("*.mp4"):
+        assert path.read_bytes() != (two / path.relative_to(one)).read_bytes()
 
 
 def test_a_folder_with_something_else_is_not_touched(tmp_path: Path) -> None:

@@ -95,6 +95,23 @@ def test_avi_without_time_stamps_is_counted_by_decoding(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_frames(reader, [0, 32]), [expected[0], expected[32]])
 
 
+def test_a_recording_that_starts_in_the_middle_is_counted_by_decoding(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mp4", counted_frames(60), keyframe_interval=20)
+    middle = tmp_path / "middle.mkv"
+    with av.open(str(whole)) as source, av.open(str(middle), "w") as sink:
+        stream = source.streams.video[0]
+        copy = sink.add_stream_from_template(stream)
+        for number, packet in enumerate(source.demux(stream)):
+            if packet.size and number >= 7:  # no key frame before number 20
+                packet.stream = copy
+                sink.mux(packet)
+    expected = plain_decode(middle)
+    assert len(expected) < 53
+    with open_video(middle) as reader:
+        assert len(reader) == len(expected)
+        np.testing.assert_array_equal(read_frames(reader, [len(expected) - 1])[0], expected[-1])
+
+
 def test_decoding_stops_after_the_last_wanted_frame(video: Path) -> None:
     with open_video(video) as reader:
         frames = reader.frames([1, 2])
@@ -191,7 +208,7 @@ def test_write_video_refuses_what_it_cannot_write(tmp_path: Path) -> None:
             write_video(tmp_path / "x.mp4", frames)
     with pytest.raises(ValueError, match=r"x.gif: a video is written as one of .mp4"):
         write_video(tmp_path / "x.gif", np.zeros((1, 4, 4, 3), np.uint8))
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())  # nothing half-written either
 
 
 def test_equal_frames_give_equal_files(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import torch
 import yaml
 from torch import nn
 
-from tests.conftest import SMALL
+from tests.conftest import SMALL, counted_frames
+from video_gc.analysis.report import read_metrics
 from video_gc.config import compose_train
-from video_gc.data.annotations import VideoIndex, read_class_folders
+from video_gc.data.annotations import DataError, VideoIndex, read_class_folders, read_list
 from video_gc.data.dataset import VideoViews
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.engine.checkpoint import load_network
+from video_gc.decode.write import write_video
+from video_gc.engine.checkpoint import default_output, load_network
+from video_gc.engine.device import pick_device
 from video_gc.engine.evaluation import evaluate
 from video_gc.engine.metrics import accuracy, confusion
 from video_gc.engine.optim import OptimConfig, build_optimizer, build_schedule
@@ -66,7 +70,8 @@ def test_accuracy() -> None:
     found = accuracy(scores, labels)
     assert found.top1 == pytest.approx(4 / 6)
     assert found.mean_class == pytest.approx((1 + 1 + 2 / 3 + 0) / 4)
-    assert found.top5 == pytest.approx(1.0)  # the class of rank 6 is 0 or 1, never the label
+    assert found.top5 == pytest.approx(1.0)
+    assert accuracy(scores, torch.tensor([0, 1, 2, 2, 2, 1])).top5 == pytest.approx(5 / 6)
     assert found.count == 6
     assert confusion(scores, labels)[2].tolist() == [0, 0, 2, 1, 0, 0]
     assert accuracy(torch.zeros(0, 6), torch.zeros(0, dtype=torch.long)).count == 0
@@ -110,6 +115,27 @@ def test_training_is_reproducible_and_learns(run: Path, clips_folder: Path, tmp_
     )
     first = torch.load(fresh / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert any(not torch.equal(one[name], first[name]) for name in one)
+    longer = train(compose_train(options(clips_folder, tmp_path, "name=long", "epochs=12")))
+    losses = [value for _, value in read_metrics(longer / "logs")["train/loss"]]
+    assert losses[-1] < 0.3 * losses[0]
+    result = evaluate(longer / "checkpoints/last.ckpt", data=clips_folder, workers=0).result
+    assert result.video_level.top1 == 1  # bright and dark
+
+
+def test_mixed_precision_smoothing_and_clipping_reach_the_trainer(
+    run: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    seen = {}
+    for name, option in (
+        ("bf16", "precision=bf16"), ("smooth", "label_smoothing=0.4"), ("clip", "optim.clip_grad=0.001"),
+    ):  # fmt: skip
+        given = options(clips_folder, tmp_path, f"name={name}", option)
+        directory = train(compose_train(given))
+        seen[name] = read_metrics(directory / "logs")["train/loss"]
+    plain = read_metrics(run / "logs")["train/loss"]
+    for name, losses in seen.items():
+        assert losses != plain, name
+        assert abs(losses[0][1] - plain[0][1]) < 0.3, name
 
 
 def test_resuming_after_an_epoch_equals_going_through(
@@ -227,6 +253,101 @@ def test_damaged_test_videos_are_counted_not_scored(
     assert len(list(csv.DictReader((tmp_path / "predictions.csv").open()))) == 4
     listed = {Path(row["path"]).stem for row in csv.DictReader((tmp_path / "skipped.csv").open())}
     assert listed == set(damaged)
+
+
+def test_a_video_that_fails_half_way_is_not_scored(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    hurt = write_video(tmp_path / "hurt.mp4", counted_frames(60, 96, 128), keyframe_interval=10)
+    content = bytearray(hurt.read_bytes())
+    content[len(content) // 3 : 2 * len(content) // 3] = bytes(len(content) // 3)
+    hurt.write_bytes(content)
+    sound = sorted(clips_folder.rglob("*.mp4"))[0]
+    (tmp_path / "test.txt").write_text(f"{hurt} dark\n{sound} bright\n")
+    _, contents = load_network(checkpoint)
+    index = read_list(tmp_path / "test.txt", names=contents.names)
+    views = VideoViews(index, contents.clip, clips=8, crops=1)
+    assert sum(bool(view.clip.size) for view in views.views(0)) > 1  # some views came first
+    done = evaluate(checkpoint, data=tmp_path / "test.txt", clips=8, out=tmp_path, workers=0)
+    assert done.result.views.tolist() == [0, 24]
+    assert done.result.clip_level.count == 24
+    assert done.result.scores[0].tolist() == [0, 0]
+
+
+def test_nothing_that_can_be_read_is_an_error(
+    clips_folder: Path, damaged: dict[str, Path], checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.txt").write_text("".join(f"{path} dark\n" for path in damaged.values()))
+    with pytest.raises(DataError, match="none of 4 videos could be read"):
+        evaluate(checkpoint, data=tmp_path / "bad.txt", out=tmp_path)
+    sound = "".join(f"{p} {p.parent.name}\n" for p in sorted(clips_folder.rglob("*.mp4")))
+    (tmp_path / "good.txt").write_text(sound)
+    (tmp_path / "names.txt").write_text("bright\ndark\n")
+    for number, (train_on, choose_on, message) in enumerate(
+        [("bad", "good", "videos could be read, at last"), ("good", "bad", "no validation video")]
+    ):
+        lists = [f"data.train={tmp_path}/{train_on}.txt", f"data.val={tmp_path}/{choose_on}.txt"]
+        given = ["data=list", *SMALL[1:], *lists, f"data.names={tmp_path}/names.txt"]
+        with pytest.raises(DataError, match=message):
+            train(compose_train([*given, f"runs={tmp_path}", f"name=r{number}", "data.workers=2"]))
+
+
+def test_the_test_videos_are_those_that_were_held_out(
+    run: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    kept = read_list(copy / "splits" / "test.txt", names=["bright", "dark"])
+    trained = read_list(copy / "splits" / "train.txt", names=["bright", "dark"])
+    assert not set(kept.paths) & set(trained.paths)
+    result = evaluate(copy / "checkpoints/best.ckpt", workers=0).result
+    assert list(result.index.paths) == kept.paths
+    moved = tmp_path / "elsewhere" / "best.ckpt"  # alone, it falls back on the config's data
+    moved.parent.mkdir()
+    shutil.copy(copy / "checkpoints/best.ckpt", moved)
+    assert default_output(moved, "test") == Path("test")
+    assert len(evaluate(moved, out=tmp_path, workers=0).result.index) == len(kept)
+
+
+def test_ctrl_c_ends_cleanly(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from video_gc.engine.task import RecognitionTask
+
+    def stop(_self: RecognitionTask) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RecognitionTask, "on_train_epoch_start", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(compose_train(options(clips_folder, tmp_path, "name=stopped")))
+
+
+def test_devices_are_checked() -> None:
+    assert pick_device("cpu").type == "cpu"
+    with pytest.raises(ValueError, match="unknown device 'foo'; use cpu, cuda"):
+        pick_device("foo")
+    with pytest.raises(ValueError, match="this machine has"):
+        pick_device("cuda:99")
+
+
+def test_options_that_are_newer_than_a_run_do_not_stop_it(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "small"
+    shutil.copytree(run, copy)
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    del config["label_smoothing"], config["data"]["flip"]
+    config["runs"] = str(tmp_path)
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    given = [*SMALL, f"data.root={config['data']['root']}", f"runs={tmp_path}", "name=small"]
+    assert train(compose_train([*given, "resume=true"])) == copy
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_training_and_testing_on_a_gpu(clips_folder: Path, tmp_path: Path) -> None:
+    given = options(clips_folder, tmp_path, "name=gpu", "accelerator=gpu", "precision=bf16")
+    directory = train(compose_train(given))
+    result = evaluate(directory / "checkpoints/best.ckpt", data=clips_folder).result
+    assert result.video_level.count == 12
 
 
 def test_a_checkpoint_that_does_not_fit_is_one_line(checkpoint: Path, tmp_path: Path) -> None:

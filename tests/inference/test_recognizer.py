@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from video_gc import Recognizer
 from video_gc.data.annotations import DataError
 from video_gc.decode.reader import DecodeError, open_video, read_frames
 from video_gc.inference.batch import predict_all
+from video_gc.inference.timeline import print_prediction
+from video_gc.progress import say
 
 
 def test_a_file_and_its_frames_give_the_same(checkpoint: Path, video: Path) -> None:
@@ -57,6 +60,17 @@ def test_what_cannot_be_predicted(checkpoint: Path, damaged: dict[str, Path]) ->
             recognizer.predict(path)
     with pytest.raises(ValueError, match="uint8"):
         recognizer.predict(np.zeros((3, 8, 8, 3)))
+
+
+def test_names_with_brackets_and_dollars_come_through(
+    checkpoint: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / "My clip [dQw4w9WgXcQ] $5_$ [/x].mp4".replace("/", "-")
+    shutil.copy(video, odd)
+    (prediction,) = predict_all(checkpoint, [odd], tmp_path / "out")
+    print_prediction(prediction)
+    assert odd.name in capsys.readouterr().out
+    say(f"{odd}: [/broken] [bold]")  # no MarkupError
 
 
 def test_many_files_in_a_row(

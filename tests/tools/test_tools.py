@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import SMALL
 
@@ -18,11 +19,14 @@ def tool(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  #
 
     def call(name: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [str(TOOLS / f"{name}.py"), *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
+        status = 0
+        try:
             runpy.run_path(str(TOOLS / f"{name}.py"), run_name="__main__")
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
         out, err = capfd.readouterr()
         assert "Traceback" not in err
-        return int(stopped.value.code or 0), out, " ".join(err.split())
+        return status, out, " ".join(err.split())
 
     return call
 
@@ -35,11 +39,8 @@ def test_help_teaches(tool, name: str) -> None:  # type: ignore[no-untyped-def]
     assert len(out.splitlines()) > 6
 
 
-def test_training_help_shows_commands_groups_and_options(tool, capfd) -> None:  # type: ignore[no-untyped-def]
-    try:
-        _, out, _ = tool("train", "--help")
-    except pytest.fail.Exception:  # Hydra returns instead of exiting
-        out = capfd.readouterr().out
+def test_training_help_shows_commands_groups_and_options(tool) -> None:  # type: ignore[no-untyped-def]
+    _, out, _ = tool("train", "--help")
     assert "python tools/train.py data=folder data.root=DIR" in out
     assert "placement: all, five, none, one, ten" in out
     assert "label_smoothing" in out
@@ -57,22 +58,17 @@ def test_training_help_shows_commands_groups_and_options(tool, capfd) -> None:  
         (["model.context.kind=gx"], 2, "unknown block 'gx'"),
         (["model.context.after=[res9.1]"], 2, "no residual block is called 'res9.1'"),
         (["model.context.place=after"], 2, "unknown place 'after'"),
-        (["model.weights=slow_r50", "model=i3d_small"], 2, "weights"),
+        (["model.weights=nowhere.pt"], 2, "neither a file nor one of imagenet"),
+        (["model.weights={list}"], 2, "bad.txt: holds no weights"),
+        (["model.weights={checkpoint}", "model=slow_small"], 2, "belong to another architecture"),
     ],
 )
 def test_training_errors(
-    tool, tmp_path: Path, clips_folder: Path, arguments, status, message
+    tool, tmp_path: Path, clips_folder: Path, checkpoint: Path, arguments, status, message
 ) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.txt").write_text("a.mp4 run\nb.mp4\n")
-    if "slow_r50" in str(arguments):
-        arguments = [
-            f"model.weights={tmp_path}/none.pt",
-            "data=folder",
-            f"data.root={clips_folder}",
-        ]
-        message = "neither a file nor one of imagenet"
-    places = {"empty": tmp_path / "empty", "list": tmp_path / "bad.txt"}
+    places = {"empty": tmp_path / "empty", "list": tmp_path / "bad.txt", "checkpoint": checkpoint}
     if not any(argument.startswith("data") for argument in arguments):
         arguments = ["data=folder", f"data.root={clips_folder}", *arguments]
     found, _, err = tool("train", f"runs={tmp_path}", *(a.format(**places) for a in arguments))
@@ -117,6 +113,12 @@ def test_train_test_predict_report(
         ("predict", ["{checkpoint}", "nowhere.mp4"], 2, "nowhere.mp4: no such file or folder"),
         ("predict", ["{video}", "{video}"], 2, "not a checkpoint of tools/train.py"),
         ("predict", ["{checkpoint}", "{damaged}"], 1, "there is no video in the file"),
+        ("predict", ["{checkpoint}", "{video}", "--device", "foo"], 2, "unknown device 'foo'"),
+        ("predict", ["{checkpoint}", "{video}", "--top", "0"], 2, "must be at least 1"),
+        ("predict", ["{misfit}", "{video}"], 2, "of another architecture or class count"),
+        ("test", ["{checkpoint}", "--clips", "0"], 2, "test.clips (0) must be at least 1"),
+        ("test", ["{checkpoint}", "--data", "{list}"], 1, "none of 1 videos could be read"),
+        ("test", ["{checkpoint}", "--data", "{video}"], 1, "not a text file"),
         ("report", ["nowhere"], 2, "make it with python tools/train.py"),
         ("prepare", ["check", "nowhere"], 2, "nowhere: no such folder"),
     ],
@@ -126,9 +128,23 @@ def test_other_errors(
 ) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     places = {"checkpoint": checkpoint, "video": video, "damaged": damaged["audio-only"]}
+    content = torch.load(checkpoint, weights_only=True)
+    content["video_gc"]["model"]["num_classes"] = 3
+    torch.save(content, tmp_path / "misfit.ckpt")
+    (tmp_path / "list.txt").write_text(f"{damaged['text']} dark\n")
+    places |= {"misfit": tmp_path / "misfit.ckpt", "list": tmp_path / "list.txt"}
     found, _, err = tool(name, *(a.format(**places) for a in arguments))
     assert message in err
+    assert err.count("error:") == 1
     assert found == status
+
+
+def test_a_sweep_runs_every_job(tool, clips_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    given = [f"data.root={clips_folder}", f"runs={tmp_path}", "epochs=1", "name=a,b"]
+    status, _, _ = tool("train", "--multirun", *[o for o in SMALL if "epochs=2" not in o], *given)
+    assert status == 0
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} >= {"a", "b"}
+    assert (tmp_path / "b" / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_check_lists_damaged_videos(tool, damaged, clips_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

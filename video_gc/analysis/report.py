@@ -13,12 +13,15 @@ import torch
 import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
+from torch import nn
 
 from video_gc.analysis.attention import attention_maps, stretch
 from video_gc.analysis.complexity import Complexity, complexity
 from video_gc.analysis.overlay import heat, strip
 from video_gc.atomic import write_text
+from video_gc.blocks import GlobalContext
 from video_gc.data.sampling import ClipConfig, crop_boxes, scaled_size, uniform_clips
 from video_gc.data.transforms import prepare_clips
 from video_gc.decode.reader import DecodeError, open_video, read_frames
@@ -49,15 +52,16 @@ def write_report(run: Path) -> Path:
 
     Raises FileNotFoundError naming the command that makes what is missing.
     """
-    checkpoint = run / "checkpoints" / "best.ckpt"
     results = run / "test"
+    checkpoint = run / "checkpoints" / "best.ckpt"
     for needed, command in (
         (checkpoint, "python tools/train.py"),
         (results / "accuracy.json", f"python tools/test.py {checkpoint}"),
     ):
         if not needed.is_file():
             raise FileNotFoundError(f"{needed}: not there yet; make it with {command}")
-    model, contents = load_network(checkpoint)
+    tested = json.loads((results / "accuracy.json").read_text())
+    model, contents = load_network(checkpoint.with_name(Path(tested["checkpoint"]).name))
     clip = contents.clip
     shape = (clip.frames, clip.test_crop, clip.test_crop)
     plain = build_model(
@@ -66,7 +70,7 @@ def write_report(run: Path) -> Path:
     rows = list(csv.DictReader((results / "predictions.csv").open()))
     right, wrong = choose_examples(rows)
     blocks = context_blocks(model)
-    mapped = _drawn_block(list(blocks))
+    mapped = _drawn_block(blocks)
     examples = {
         row["path"]: _example(row, model, contents.normalisation, clip, mapped)
         for row in track(right + wrong, "Drawing examples", len(right + wrong))
@@ -82,7 +86,7 @@ def write_report(run: Path) -> Path:
         blocks=blocks,
         kind=contents.model.context.kind,
         classes=len(contents.names),
-        accuracy=json.loads((results / "accuracy.json").read_text()),
+        accuracy=tested,
         curves=_svg(draw_curves(read_metrics(run / "logs"))),
         confusion=_uri((results / "confusion.png").read_bytes(), "png"),
         cost=_cost_rows(complexity(plain, shape), complexity(model, shape)),
@@ -135,6 +139,7 @@ def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
             if points:
                 axes.plot(*zip(*points, strict=True), "o-", ms=3, color=colour, label=split)
         axes.set(xlabel="epoch", title="loss" if what == "loss" else "top-1, single clips")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
         if what == "top1":
@@ -142,15 +147,16 @@ def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
     return figure
 
 
-def _drawn_block(names: list[str]) -> str | None:
-    """The block whose map is drawn: the deepest of the finest stage with context blocks."""
+def _drawn_block(blocks: dict[str, nn.Module]) -> str | None:
+    """The block whose map is drawn: the deepest of the finest stage with pooling attention."""
+    names = [n for n, b in blocks.items() if isinstance(b, GlobalContext) and b.pool == "attention"]
     finest = [name for name in names if name.split(".")[-2] == names[0].split(".")[-2]]
     return finest[-1] if finest else None
 
 
 def _example(
     row: dict[str, str],
-    model: torch.nn.Module,
+    model: nn.Module,
     normalisation: Any,
     clip: ClipConfig,
     block: str | None,

@@ -21,6 +21,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "slowfast": slowfast,
     "slowfast_16x8": slowfast_16x8,
 }
+DEPTHS = (50, 101)
 HEAD_POOLS = ("adaptive", "published")
 
 
@@ -44,20 +45,24 @@ def build_backbone(
     """
     for field, value, choices in (
         ("backbone", name, tuple(BACKBONES)),
-        ("depth", depth, (50, 101)),
+        ("depth", depth, DEPTHS),
         ("head_pool", head_pool, HEAD_POOLS),
     ):
         if value not in choices:
             raise ValueError(f"{field} ({value!r}) must be one of {', '.join(map(str, choices))}")
-    stem = 64 * width
-    if stem < 1 or stem != int(stem):
-        raise ValueError(f"width ({width}) must leave a whole number of the stem's 64 channels")
+    check_width(width)
     model = BACKBONES[name](
-        num_classes=num_classes, depth=depth, stem_channels=int(stem), dropout=dropout
+        num_classes=num_classes, depth=depth, stem_channels=int(64 * width), dropout=dropout
     )
     if head_pool == "adaptive":
         _pool_adaptively(model)
     return model
+
+
+def check_width(width: float) -> None:
+    """Raise ValueError unless `width` leaves a whole number of the stem's 64 channels."""
+    if 64 * width < 1 or 64 * width != int(64 * width):
+        raise ValueError(f"width ({width}) must leave a whole number of the stem's 64 channels")
 
 
 def _pool_adaptively(model: nn.Module) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from video_gc.blocks.global_context import GlobalContext, gc, se, snl
 from video_gc.blocks.non_local import NonLocal
 
-__all__ = ["BLOCKS", "GlobalContext", "NonLocal", "build_block", "check_block"]
+__all__ = ["BLOCKS", "GlobalContext", "NonLocal", "build_block", "check_block", "choices"]
 
 BLOCKS: dict[str, Callable[..., nn.Module]] = {"gc": gc, "snl": snl, "se": se, "nl": NonLocal}
 """Kind → constructor; its first argument is the channel count, the others are options."""
@@ -28,14 +28,15 @@ def build_block(kind: str, channels: int, **options: Any) -> nn.Module:
 def check_block(kind: str, options: dict[str, Any]) -> None:
     """Raise ValueError unless `kind` exists and takes every name in `options`."""
     if kind not in BLOCKS:
-        raise ValueError(f"unknown block {kind!r}; {_choices(kind, list(BLOCKS))}")
+        raise ValueError(f"unknown block {kind!r}; {choices(kind, list(BLOCKS))}")
     names = list(inspect.signature(BLOCKS[kind]).parameters)[1:]
     for name in options:
         if name not in names:
-            raise ValueError(f"block {kind!r} takes no option {name!r}; {_choices(name, names)}")
+            raise ValueError(f"block {kind!r} takes no option {name!r}; {choices(name, names)}")
 
 
-def _choices(wrong: str, names: list[str]) -> str:
+def choices(wrong: str, names: list[str]) -> str:
+    """For an error: the valid name nearest to a wrong one, and all of them."""
     nearest = difflib.get_close_matches(wrong, names, 1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return f"{hint}Valid: {', '.join(names)}"

@@ -1,11 +1,14 @@
 """Class folders and `path label` lists → a VideoIndex of columns."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from video_gc.atomic import write_text
 
 SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"}
@@ -88,10 +91,15 @@ def read_list(
         raise FileNotFoundError(f"{file}: no such list")
     root = file.parent if root is None else root
     rows: list[tuple[int, Path, str]] = []
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    known_names = frozenset(names or ())
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not a text file of `path label` lines") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        parts = _split_line(line.strip(), names or ())
+        parts = _split_line(line.strip(), known_names)
         if len(parts) != 2:
             raise DataError(f"{file}, line {number}: expected `path label`, found {line.strip()!r}")
         rows.append((number, root / parts[0], parts[1]))
@@ -115,6 +123,12 @@ def read_list(
     return VideoIndex([path for _, path, _ in rows], np.array(labels), names)
 
 
+def write_list(index: VideoIndex, file: Path) -> Path:
+    """Write `path label` lines with absolute paths and class names, for `read_list`."""
+    rows = zip(index.paths, index.labels, strict=True)
+    return write_text(file, "".join(f"{path.resolve()} {index.names[n]}\n" for path, n in rows))
+
+
 def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]:
     """Split by class: each `every`-th video (by name) is held out, the others train.
 
@@ -123,19 +137,19 @@ def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]
     held = np.zeros(len(index), bool)
     for label, name in enumerate(index.names):
         rows = np.flatnonzero(index.labels == label)
+        if not len(rows):  # a number that no video of the list has
+            continue
         if len(rows) < 2:
             raise DataError(f"class {name!r} has {len(rows)} video; at least 2 are needed")
         held[rows[every - 1 :: every] if len(rows) >= every else rows[-1:]] = True
     return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))
 
 
-def _split_line(line: str, names: Sequence[str]) -> list[str]:
+def _split_line(line: str, names: frozenset[str]) -> list[str]:
     """[path, label]; the label is the longest known name that ends the line, else its last word."""
-    words = line.split(" ")
-    for start in range(1, len(words)):
-        label = " ".join(words[start:])
-        if label in names:
-            return [" ".join(words[:start]).strip(), label]
+    for gap in re.finditer(r"\s+", line):
+        if line[gap.end() :] in names:
+            return [line[: gap.start()], line[gap.end() :]]
     return line.rsplit(maxsplit=1)
 
 

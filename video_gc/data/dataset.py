@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
-from video_gc.data.annotations import DataError, VideoIndex
+from video_gc.data.annotations import VideoIndex
 from video_gc.data.sampling import (
     ClipConfig,
     crop_boxes,
@@ -25,6 +25,7 @@ from video_gc.data.views import stream_views
 from video_gc.decode.reader import DecodeError, open_video, read_frames
 
 MAX_REPLACEMENTS = 10
+NO_FRAMES = np.empty(0, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Sample:
     """One clip on its way to the device."""
 
     clip: np.ndarray
-    """uint8 (T, H, W, 3)"""
+    """uint8 (T, H, W, 3); empty where nothing could be read"""
     label: int
     video: int
     """row in the index"""
@@ -84,15 +85,12 @@ class Batch:
 class TrainingClips(Dataset[Sample]):
     """A random dense clip and crop of each video, indexed by (epoch, row).
 
-    A damaged video is replaced by the next readable one after a draw from (seed, epoch, index).
-    Raises DataError where 10 videos in a row cannot be read.
+    A damaged video is replaced by another one, drawn from (seed, epoch, index) too. After 10 that
+    cannot be read the sample has no frames.
     """
 
-    def __init__(
-        self, index: VideoIndex, clip: ClipConfig, *, seed: int, flip: float, decoder: str = "pyav"
-    ) -> None:
+    def __init__(self, index: VideoIndex, clip: ClipConfig, *, seed: int, flip: float) -> None:
         self.index, self.clip, self.seed, self.flip = index, clip, seed, flip
-        self.decoder = decoder
 
     def __len__(self) -> int:
         return len(self.index)
@@ -109,13 +107,11 @@ class TrainingClips(Dataset[Sample]):
                 path = str(self.index.paths[video])
                 troubles.append(Trouble(path, "damaged", str(error), video))
                 video = int(random.integers(len(self.index)))
-        raise DataError(
-            f"{MAX_REPLACEMENTS} videos in a row cannot be read, at last {troubles[-1].reason}"
-        )
+        return Sample(NO_FRAMES, int(self.index.labels[row]), row, troubles=troubles)
 
     def _sample(self, video: int, random: np.random.Generator, troubles: list[Trouble]) -> Sample:
         clip, path = self.clip, self.index.paths[video]
-        with open_video(path, self.decoder) as reader:
+        with open_video(path) as reader:
             if len(reader) < clip.span:
                 troubles.append(_short(path, len(reader), clip, video))
             indices = random_clip(len(reader), clip.frames, clip.stride, random)
@@ -152,11 +148,8 @@ class VideoViews(IterableDataset[Sample]):
     sample without frames; its earlier views must not be scored.
     """
 
-    def __init__(
-        self, index: VideoIndex, clip: ClipConfig, *, clips: int, crops: int, decoder: str = "pyav"
-    ) -> None:
+    def __init__(self, index: VideoIndex, clip: ClipConfig, *, clips: int, crops: int) -> None:
         self.index, self.clip, self.clips, self.crops = index, clip, clips, crops
-        self.decoder = decoder
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
@@ -169,7 +162,7 @@ class VideoViews(IterableDataset[Sample]):
         clip, path, label = self.clip, self.index.paths[video], int(self.index.labels[video])
         troubles: list[Trouble] = []
         try:
-            with open_video(path, self.decoder) as reader:
+            with open_video(path) as reader:
                 if len(reader) < clip.span:
                     troubles.append(_short(path, len(reader), clip, video))
                 size = scaled_size(reader.size, clip.test_short_side)
@@ -180,7 +173,7 @@ class VideoViews(IterableDataset[Sample]):
                     troubles = []
         except (DecodeError, OSError) as error:
             troubles.append(Trouble(str(path), "damaged", str(error), video))
-            yield Sample(np.empty(0, np.uint8), label, video, troubles=troubles)
+            yield Sample(NO_FRAMES, label, video, troubles=troubles)
 
 
 def collate(samples: list[Sample]) -> Batch:

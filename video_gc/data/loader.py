@@ -21,10 +21,23 @@ def training_loader(
     )
 
 
-def view_loader(views: VideoViews, *, micro_batch: int, workers: int) -> DataLoader[Batch]:
+class ViewLoader(DataLoader[Batch]):
+    """Views in micro-batches; its length is exact, an upper bound where videos are damaged."""
+
+    def __len__(self) -> int:
+        views = self.dataset
+        assert isinstance(views, VideoViews)
+        assert self.batch_size
+        workers = max(self.num_workers, 1)
+        per_worker = (len(range(w, len(views.index), workers)) for w in range(workers))
+        each = views.clips * views.crops
+        return sum(-(-videos * each // self.batch_size) for videos in per_worker)
+
+
+def view_loader(views: VideoViews, *, micro_batch: int, workers: int) -> ViewLoader:
     """Views in micro-batches that run on from one video to the next."""
     workers = min(workers, len(views.index))
-    return DataLoader(
+    return ViewLoader(
         views,  # type: ignore[arg-type]
         batch_size=micro_batch,
         collate_fn=collate,

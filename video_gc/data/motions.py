@@ -28,31 +28,19 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from video_gc.data.painting import NUM_FRAMES, SIZE, Track, background, colours, paint
 from video_gc.decode.write import write_video
 from video_gc.progress import track
 
 VERSION = 1  # of the recipe below: raise it when the frames change
-SIZE = 64  # pixels, height and width
-NUM_FRAMES = 36
 FPS = 15.0
 KEYFRAME_INTERVAL = 6
+NOTE = "motions.json"
 CLIPS_PER_CLASS = {"train": 120, "val": 16, "test": 40}
-
-Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class Track:
-    """Where one object is and how large, per frame: x, y, radius in pixels, each (T,)."""
-
-    x: Array
-    y: Array
-    radius: Array
 
 
 def generate_motions(
@@ -61,17 +49,20 @@ def generate_motions(
     """Write the data set to `root` (split/class/number.mp4) and return `root`.
 
     A complete copy of the same version, seed and size is left as it is. The folder appears
-    under its name only when it is complete; a folder that holds anything else is never touched.
+    under its name only when it is complete; a folder that exists is never touched.
 
-    Raises FileExistsError where `root` holds something other than a copy of this data set.
+    Raises FileExistsError where `root` holds anything else.
     """
     counts = clips_per_class or CLIPS_PER_CLASS
     recipe = {"version": VERSION, "seed": seed, "clips_per_class": counts}
-    note = root / "motions.json"
-    if note.is_file() and json.loads(note.read_text()) == recipe:
-        return root
-    if root.exists() and not note.is_file():
-        raise FileExistsError(f"{root}: holds something else; name another folder for motions")
+    note = root / NOTE
+    if root.exists():
+        if note.is_file() and json.loads(note.read_text()) == recipe:
+            return root
+        raise FileExistsError(
+            f"{root}: holds something else, or motions of another seed or version; "
+            "name another folder, or remove it"
+        )
     part = root.with_name(f".{root.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     jobs = [
@@ -91,22 +82,31 @@ def generate_motions(
     with ThreadPoolExecutor(2) as pool:
         for _ in track(pool.map(write, jobs), "Generating motions", len(jobs)):
             pass
-    (part / note.name).write_text(json.dumps(recipe))
-    if root.exists():
-        shutil.rmtree(root)
+    (part / NOTE).write_text(json.dumps(recipe))
     part.rename(root)
     return root
 
 
-def render_clip(name: str, random: np.random.Generator) -> Array:
+def open_motions(root: Path) -> Path:
+    """Return `root`, generating the data set where it is missing; any seed will do.
+
+    Raises FileExistsError where `root` holds anything else, or motions of another version.
+    """
+    note = root / NOTE
+    if note.is_file() and json.loads(note.read_text())["version"] == VERSION:
+        return root
+    return generate_motions(root)
+
+
+def render_clip(name: str, random: np.random.Generator) -> np.ndarray:
     """Frames of one clip of class `name`: uint8 (NUM_FRAMES, SIZE, SIZE, 3)."""
-    canvas = _background(random)
-    colours = _colours(random)
+    canvas = background(random)
+    pair = colours(random)
     tracks = CLASSES[name](random)
     for _ in range(random.integers(1, 4)):
-        canvas = _paint(canvas, _distractor(random), random.uniform(0, 1, 3), random)
-    for track_, colour in zip(tracks, colours, strict=False):
-        canvas = _paint(canvas, track_, colour, random)
+        canvas = paint(canvas, _distractor(random), random.uniform(0, 1, 3), random)
+    for track_, colour in zip(tracks, pair, strict=False):
+        canvas = paint(canvas, track_, colour, random)
     noise = random.uniform(0.01, 0.06) * random.standard_normal(canvas.shape, np.float32)
     return (np.clip(canvas + noise, 0, 1) * 255).round().astype(np.uint8)
 
@@ -216,7 +216,7 @@ def _two_times(
     return (first, first + length), (second, second + length)
 
 
-def _bump(times: tuple[float, float]) -> Array:
+def _bump(times: tuple[float, float]) -> np.ndarray:
     """0 outside `times`, rising to 1 and falling back to 0 inside: (T,)."""
     part = (np.arange(NUM_FRAMES) - times[0]) / (times[1] - times[0])
     return np.where((part > 0) & (part < 1), np.sin(np.pi * np.clip(part, 0, 1)), 0.0)
@@ -241,52 +241,3 @@ def _distractor(random: np.random.Generator) -> Track:
         for _ in range(2)
     )
     return Track(x, y, np.full(NUM_FRAMES, random.uniform(2, 3.5)))
-
-
-# ---- painting ---------------------------------------------------------------------------------
-
-
-def _background(random: np.random.Generator) -> Array:
-    """Float frames (T, H, W, 3) in 0…1, resting or drifting slowly."""
-    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
-    t = np.arange(NUM_FRAMES)[:, None, None] / NUM_FRAMES
-    angle, drift = random.uniform(0, 2 * np.pi), random.uniform(-0.3, 0.3)
-    along = x * np.cos(angle) + y * np.sin(angle) + drift * t
-    kind = random.integers(4)
-    if kind == 0:
-        mix = np.zeros((NUM_FRAMES, SIZE, SIZE))
-    elif kind == 1:
-        mix = np.clip(along, -1, 1) / 2 + 0.5
-    elif kind == 2:
-        mix = 0.5 + 0.5 * np.sin(2 * np.pi * random.uniform(2, 5) * along)
-    else:
-        waves = [
-            np.sin(2 * np.pi * (a * x + b * y + c * t) + d)
-            for a, b, c, d in zip(*random.uniform(-3, 3, (4, 6)), strict=True)
-        ]
-        mix = 0.5 + sum(waves) / 12
-    dark = random.uniform(0.25, 0.5, 3)
-    bright = dark + random.uniform(-0.1, 0.2, 3)
-    return (dark + mix[..., None] * (bright - dark)).astype(np.float32)
-
-
-def _colours(random: np.random.Generator) -> list[Array]:
-    """Two colours, each brighter or darker than every background."""
-    bright = random.uniform(0.75, 1.0, (2, 3))
-    return list(np.where(random.integers(2, size=(2, 1)), bright, 1 - bright))
-
-
-def _paint(canvas: Array, track_: Track, colour: Array, random: np.random.Generator) -> Array:
-    """Lay one object over the frames, with soft edges; its shape is drawn from `random`."""
-    y, x = np.mgrid[:SIZE, :SIZE]
-    dx = x - track_.x[:, None, None]
-    dy = y - track_.y[:, None, None]
-    radius = track_.radius[:, None, None]
-    distance = (
-        np.hypot(dx, dy),
-        np.maximum(abs(dx), abs(dy)) * 1.15,
-        (abs(dx) + abs(dy)) * 0.85,
-        np.maximum(dy, abs(dx) * 0.87 - dy * 0.5) * 1.6,
-    )[random.integers(4)]
-    cover = np.clip(radius - distance + 0.5, 0, 1)[..., None].astype(np.float32)
-    return canvas + cover * (colour.astype(np.float32) - canvas)

@@ -10,7 +10,7 @@ from video_gc.data.annotations import (
     read_class_folders,
     read_list,
 )
-from video_gc.data.motions import generate_motions
+from video_gc.data.motions import open_motions
 from video_gc.progress import say
 
 KINDS = ("motions", "folder", "list")
@@ -36,8 +36,6 @@ class DataConfig:
     """probability of a mirrored training clip; 0 where left and right are classes"""
     workers: int = 2
     """loader processes; 0 decodes in the training process"""
-    decoder: str = "pyav"
-    """pyav"""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -69,7 +67,7 @@ def open_splits(config: DataConfig) -> Splits:
     names = _read_names(config.names)
     root = Path(config.root) if config.root else None
     if config.kind == "motions":
-        root = generate_motions(root or Path("data/motions"))
+        root = open_motions(root or Path("data/motions"))
     if config.kind == "list":
         if config.train is None:
             raise DataError("data.train is missing: give a list of `path label`, data.train=FILE")

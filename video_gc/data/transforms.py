@@ -13,6 +13,12 @@ class Normalisation:
     mean: list[float] = field(default_factory=lambda: [0.45, 0.45, 0.45])
     std: list[float] = field(default_factory=lambda: [0.225, 0.225, 0.225])
 
+    def __post_init__(self) -> None:
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                f"normalisation needs 3 means and 3 deviations above 0, not {self.mean}, {self.std}"
+            )
+
 
 def prepare_clips(
     clips: Tensor, normalisation: Normalisation, flips: Tensor | None = None

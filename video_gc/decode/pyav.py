@@ -142,15 +142,20 @@ def _video_stream(path: str | os.PathLike[str], container: Any) -> Any:
 def _count_packets(container: Any, stream: Any) -> tuple[int | None, Any]:
     """The number of packets that are shown, and the first frame (None without any).
 
-    Where every packet has a time stamp, one packet is one frame, and counting them is quick. In
-    others (AVI, MPEG-PS) a packet may hold no frame or two: then the number is None.
+    Where every packet has a time stamp and the first one is a key frame that is shown first, one
+    packet is one frame, and counting them is quick. Elsewhere a packet may hold no frame or two
+    (AVI, MPEG-PS), or lack the frames that it refers to (a recording that starts in the middle):
+    then the number is None.
     """
     count, timed, first = 0, True, None
+    start: int | None = None
     for packet in container.demux(stream):
         if first is None:
             first = next(iter(stream.codec_context.decode(packet)), None)
         if packet.size:  # the last packet is empty
-            timed = timed and packet.pts is not None
+            if start is None:
+                start, timed = packet.pts, packet.is_keyframe
+            timed = timed and packet.pts is not None and packet.pts >= start
             count += not packet.is_discard
     return count if timed else None, first
 

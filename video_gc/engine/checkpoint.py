@@ -43,6 +43,14 @@ class DescribeCheckpoint(pl.Callback):
         checkpoint[KEY] = asdict(self.contents)
 
 
+def default_output(checkpoint: Path, name: str) -> Path:
+    """RUN/name for a checkpoint in a run directory, ./name for one that lies elsewhere."""
+    run = checkpoint.resolve().parent.parent
+    if not (run / "config.yaml").is_file():
+        return Path(name)
+    return checkpoint.parent.parent / name
+
+
 def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointContents]:
     """The network of a checkpoint of ours, in eval mode on the CPU, and its description.
 

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from video_gc.data.annotations import VideoIndex, read_class_folders, read_list
+from video_gc.data.annotations import DataError, VideoIndex, read_class_folders, read_list
 from video_gc.data.dataset import VideoViews
 from video_gc.data.source import DataConfig, open_splits
-from video_gc.engine.checkpoint import CheckpointContents, load_network
-from video_gc.engine.testing import Scores, score_views, write_results
+from video_gc.engine.checkpoint import CheckpointContents, default_output, load_network
+from video_gc.engine.device import pick_device
+from video_gc.engine.testing import Scores, ViewConfig, score_views, write_results
 from video_gc.engine.troubles import TroubleLog
 
 
@@ -39,28 +38,34 @@ def evaluate(
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data.
     """
     model, contents = load_network(checkpoint)
+    given = {
+        name: value for name, value in (("clips", clips), ("crops", crops)) if value is not None
+    }
+    config = ViewConfig(**contents.config["test"] | given)
     views = VideoViews(
-        _videos(contents, data, root),
+        _videos(checkpoint, contents, data, root),
         contents.clip,
-        clips=clips or contents.config["test"]["clips"],
-        crops=crops or contents.config["test"]["crops"],
+        clips=config.clips,
+        crops=config.crops,
     )
-    out = out or checkpoint.parent.parent / "test"
+    out = out or default_output(checkpoint, "test")
     log = TroubleLog(out / "skipped.csv")
     log.file.unlink(missing_ok=True)
     result = score_views(
         model,
         views,
         contents.normalisation,
-        micro_batch=contents.config["test"]["micro_batch"],
+        micro_batch=config.micro_batch,
         workers=contents.config["data"]["workers"] if workers is None else workers,
-        device=torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        device=pick_device(device),
         log=log,
     )
     log.write()
+    if not result.video_level.count:
+        raise DataError(f"none of {len(views.index)} videos could be read; {log.file} lists why")
     about = {
         "checkpoint": str(checkpoint),
-        "data": str(data or contents.config["data"]["root"] or contents.config["data"]["test"]),
+        "data": str(data) if data else "the run's test videos",
         "clips": views.clips,
         "crops": views.crops,
         "seed": contents.config["seed"],
@@ -69,8 +74,13 @@ def evaluate(
     return Evaluation(title, result, write_results(result, out, about=about), log.file)
 
 
-def _videos(contents: CheckpointContents, data: Path | None, root: Path | None) -> VideoIndex:
+def _videos(
+    checkpoint: Path, contents: CheckpointContents, data: Path | None, root: Path | None
+) -> VideoIndex:
     if data is None:
+        kept = default_output(checkpoint, "splits") / "test.txt"
+        if kept.is_file():  # the very videos that were set aside when the training started
+            return read_list(kept, names=contents.names)
         index = open_splits(DataConfig(**contents.config["data"])).test
         if list(index.names) != contents.names:
             raise ValueError(

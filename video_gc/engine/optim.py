@@ -37,6 +37,10 @@ class OptimConfig:
         for name in ("lr", "warmup_start"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"optim.{name} ({getattr(self, name)}) must be above 0")
+        if self.clip_grad is not None and self.clip_grad <= 0:
+            raise ValueError(f"optim.clip_grad ({self.clip_grad}) must be above 0, or null")
+        if self.warmup_start > 1:
+            raise ValueError(f"optim.warmup_start ({self.warmup_start}) is a part of lr, at most 1")
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:

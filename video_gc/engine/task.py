@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
+from video_gc.data.annotations import DataError
 from video_gc.data.dataset import Batch
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.engine.optim import OptimConfig, build_optimizer, build_schedule
@@ -33,10 +34,11 @@ class RecognitionTask(pl.LightningModule):
         self.val_top1 = MulticlassAccuracy(num_classes, average="micro")
         self.val_top5 = MulticlassAccuracy(num_classes, average="micro", top_k=min(5, num_classes))
 
-    def training_step(self, batch: Batch, _batch_index: int) -> Tensor | None:
-        """The loss, or None for a batch of which no video could be read."""
+    def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
+        """The loss. Raises DataError for a batch of which no video could be read."""
         if batch.clips is None:
-            return None
+            last = batch.troubles[-1].reason
+            raise DataError(f"none of {len(batch.troubles)} videos could be read, at last {last}")
         logits = self.model(prepare_clips(batch.clips, self.normalisation, batch.flips))
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         size = len(batch.labels)
@@ -56,6 +58,11 @@ class RecognitionTask(pl.LightningModule):
         self.log("val/loss", F.cross_entropy(logits, batch.labels), batch_size=size)
         self.log("val/top1", self.val_top1, prog_bar=True)
         self.log("val/top5", self.val_top5)
+
+    def on_validation_epoch_end(self) -> None:
+        """Raise DataError where not one validation video could be read."""
+        if not self.val_top1.update_called:
+            raise DataError("no validation video could be read; skipped.csv in the run lists why")
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and the schedule step by step."""

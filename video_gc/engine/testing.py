@@ -19,6 +19,25 @@ from video_gc.engine.troubles import TroubleLog
 from video_gc.progress import progress_bar
 
 
+@dataclass(kw_only=True)
+class ViewConfig:
+    """The views that a video is tested with."""
+
+    clips: int = 10
+    """clips spread over the video"""
+    crops: int = 3
+    """1 (centre) or 3 along the longer side"""
+    micro_batch: int = 8
+    """views in one forward pass"""
+
+    def __post_init__(self) -> None:
+        for name in ("clips", "micro_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"test.{name} ({getattr(self, name)}) must be at least 1")
+        if self.crops not in (1, 3):
+            raise ValueError(f"test.crops ({self.crops}) must be 1 or 3")
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores of a set of videos, and what they amount to."""
@@ -75,6 +94,8 @@ def score_views(
             clip_scores.append(scores)
             clip_videos.append(batch.videos)
             progress.advance(bar, len(scores))
+        for video in failed:
+            progress.advance(bar, views.clips * views.crops - int(counts[video]))
     if failed:
         rows = torch.tensor(sorted(failed))
         totals[rows], counts[rows] = 0, 0
@@ -143,8 +164,8 @@ def draw_confusion(result: Scores, file: Path) -> Path:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
     if few:
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axes.set_yticks(range(len(names)), names)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", parse_math=False)
+        axes.set_yticks(range(len(names)), names, parse_math=False)
         for row in range(len(names)):
             for column in range(len(names)):
                 if counts[row, column]:

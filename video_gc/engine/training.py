@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Ri
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from video_gc.atomic import write_text
+from video_gc.data.annotations import write_list
 from video_gc.data.dataset import TrainingClips, VideoViews
 from video_gc.data.loader import training_loader, view_loader
 from video_gc.data.sampling import ClipConfig
@@ -21,25 +22,15 @@ from video_gc.data.transforms import Normalisation
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
 from video_gc.engine.optim import OptimConfig
 from video_gc.engine.task import RecognitionTask
+from video_gc.engine.testing import ViewConfig
 from video_gc.engine.troubles import TroubleLog
 from video_gc.models.build import ModelConfig, build_with_report
 from video_gc.models.context import context_blocks
 from video_gc.progress import say
 
+ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
-
-
-@dataclass(kw_only=True)
-class ViewConfig:
-    """The views that a video is tested with."""
-
-    clips: int = 10
-    """clips spread over the video"""
-    crops: int = 3
-    """1 (centre) or 3 along the longer side"""
-    micro_batch: int = 8
-    """views in one forward pass"""
 
 
 @dataclass(kw_only=True)
@@ -79,7 +70,19 @@ class TrainConfig:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
-        if not self.name or set(self.name) & set("/\\"):
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing ({self.label_smoothing}) must be in [0, 1)")
+        if self.accelerator not in ACCELERATORS:
+            raise ValueError(
+                f"accelerator ({self.accelerator!r}) must be one of {', '.join(ACCELERATORS)}"
+            )
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise ValueError("accelerator (gpu): there is no CUDA device here; use cpu or auto")
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise ValueError(f"steps_per_epoch ({self.steps_per_epoch}) must be at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed ({self.seed}) must not be negative")
+        if self.name in ("", ".", "..") or set(self.name) & set("/\\"):
             raise ValueError(f"name ({self.name!r}) must be the name of one folder")
 
     @property
@@ -100,8 +103,9 @@ class TrainingBar(RichProgressBar):
 def train(config: TrainConfig) -> Path:
     """Train, and return the run directory.
 
-    It holds config.yaml, versions.yaml, checkpoints/ (last.ckpt, best.ckpt), logs/ (CSV and
-    TensorBoard) and, where a file could not be read, skipped.csv.
+    It holds config.yaml, versions.yaml, splits/ (which videos train, choose and test),
+    checkpoints/ (last.ckpt, best.ckpt), logs/ (CSV and TensorBoard) and, where a file could not
+    be read, skipped.csv.
 
     Raises FileExistsError where the run exists and `resume` is off, ValueError where it exists
     with another config, DataError or FileNotFoundError for unusable data.
@@ -114,15 +118,14 @@ def train(config: TrainConfig) -> Path:
     model, report = build_with_report(model_config)
     if report:
         say(f"Weights {config.model.weights}: {report}")
-    _write_run_files(config)
+    _write_run_files(config, splits)
 
     log = TroubleLog(directory / "skipped.csv")
-    pin = torch.cuda.is_available()
+    log.read()  # what was found before a resume
+    gpu = config.accelerator != "cpu" and torch.cuda.is_available()
     train_clips = TrainingClips(
-        splits.train, config.clip, seed=config.seed, flip=config.data.flip,
-        decoder=config.data.decoder,
-    )  # fmt: skip
-    val_views = VideoViews(splits.val, config.clip, clips=1, crops=1, decoder=config.data.decoder)
+        splits.train, config.clip, seed=config.seed, flip=config.data.flip)  # fmt: skip
+    val_views = VideoViews(splits.val, config.clip, clips=1, crops=1)
     contents = CheckpointContents(
         model=model_config,
         clip=config.clip,
@@ -151,7 +154,7 @@ def train(config: TrainConfig) -> Path:
     trainer = pl.Trainer(
         accelerator=config.accelerator,
         devices=1,
-        precision=_precision(config.precision),  # type: ignore[arg-type]
+        precision=_precision(config.precision, gpu=gpu),  # type: ignore[arg-type]
         max_epochs=config.epochs,
         limit_train_batches=config.steps_per_epoch,
         gradient_clip_val=config.optim.clip_grad,
@@ -171,20 +174,25 @@ def train(config: TrainConfig) -> Path:
         enable_model_summary=False,
     )
     say(_announcement(config, splits, model))
-    trainer.fit(
-        task,
-        training_loader(
-            train_clips,
-            batch_size=config.batch_size,
-            workers=config.data.workers,
-            pin_memory=pin,
-        ),
-        view_loader(val_views, micro_batch=config.test.micro_batch, workers=config.data.workers),
-        ckpt_path=last,
-        weights_only=True,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(
+            task,
+            training_loader(
+                train_clips,
+                batch_size=config.batch_size,
+                workers=config.data.workers,
+                pin_memory=gpu,
+            ),
+            view_loader(
+                val_views, micro_batch=config.test.micro_batch, workers=config.data.workers
+            ),
+            ckpt_path=last,
+            weights_only=True,
+        )
+    except SystemExit:
+        if trainer.interrupted:  # Lightning's way of ending after Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
     return directory
 
 
@@ -200,8 +208,9 @@ def _last_checkpoint(config: TrainConfig) -> Path | None:
         raise FileExistsError(
             f"{directory}: this run exists; add resume=true to go on with it, or give name=OTHER"
         )
-    changed = _differences(yaml.safe_load(file.read_text()), asdict(config))
-    changed = [name for name in changed if name not in ("resume", "data.workers", "runs")]
+    started = _over(asdict(TrainConfig()), yaml.safe_load(file.read_text()))
+    changed = _differences(started, asdict(config))
+    changed = [name for name in changed if name not in ("resume", "data.workers")]
     if changed:
         raise ValueError(
             f"{directory}: was started with another {', '.join(changed)}; "
@@ -209,6 +218,16 @@ def _last_checkpoint(config: TrainConfig) -> Path | None:
         )
     last = directory / "checkpoints" / "last.ckpt"
     return last if last.is_file() else None
+
+
+def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """`given`, and the defaults for options that are newer than it."""
+    return defaults | {
+        name: _over(defaults[name], value)
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+        else value
+        for name, value in given.items()
+    }
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:
@@ -229,9 +248,11 @@ def _with_classes(config: ModelConfig, num_classes: int) -> ModelConfig:
     return replace(config, num_classes=num_classes)
 
 
-def _write_run_files(config: TrainConfig) -> None:
+def _write_run_files(config: TrainConfig, splits: Splits) -> None:
     directory = config.directory
     write_text(directory / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
+    for name in ("train", "val", "test"):
+        write_list(getattr(splits, name), directory / "splits" / f"{name}.txt")
     versions = {"python": platform.python_version(), "machine": platform.machine()}
     versions |= {name: version(name) for name in LIBRARIES}
     if torch.cuda.is_available():
@@ -239,10 +260,10 @@ def _write_run_files(config: TrainConfig) -> None:
     write_text(directory / "versions.yaml", yaml.safe_dump(versions, sort_keys=False))
 
 
-def _precision(name: str) -> str:
+def _precision(name: str, *, gpu: bool) -> str:
     """Lightning's name; `auto` takes bf16 where the hardware multiplies it, else fp32."""
     if name == "auto":
-        if torch.cuda.is_available():
+        if gpu:
             name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
         else:
             capabilities = torch.cpu.get_capabilities()
@@ -257,7 +278,7 @@ def _announcement(config: TrainConfig, splits: Splits, model: torch.nn.Module) -
     kind = f"{blocks} {context.kind} blocks" if blocks else "no context blocks"
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return (
-        f"[bold]{config.name}[/]: {config.model.backbone} R{config.model.depth} "
+        f"{config.name}: {config.model.backbone} R{config.model.depth} "
         f"(width {config.model.width:g}), {kind}, {parameters:,} parameters; "
         f"{len(splits.train)} training and {len(splits.val)} validation videos, "
         f"{len(splits.train.names)} classes"

@@ -34,15 +34,23 @@ class TroubleLog(pl.Callback):
                 new = True
                 self.reasons[key] = trouble.reason
                 if trouble.kind == "damaged":
-                    say(f"[yellow]Skipped[/] {trouble.reason}")
+                    say(f"Skipped {trouble.reason}", style="yellow")
                 elif first_of_kind:
                     say(
-                        f"[yellow]Note[/] {trouble.reason}; the last frame is repeated. "
+                        f"Note {trouble.reason}; the last frame is repeated. "
                         f"All such files are listed in {self.file}"
                     )
             self.counts[key] = self.counts.get(key, 0) + 1
         if new:
             self.write()
+
+    def read(self) -> None:
+        """Take over what an earlier part of the run wrote to the file."""
+        if self.file.is_file():
+            with self.file.open(newline="") as stream:
+                for row in csv.DictReader(stream):
+                    self.counts[row["kind"], row["path"]] = int(row["times"])
+                    self.reasons[row["kind"], row["path"]] = row["reason"]
 
     def count(self, kind: str = "damaged") -> int:
         """Files of this kind of trouble."""

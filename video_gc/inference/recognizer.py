@@ -16,6 +16,7 @@ from video_gc.data.views import stream_views
 from video_gc.decode.memory import FrameReader
 from video_gc.decode.reader import VideoReader, open_video
 from video_gc.engine.checkpoint import load_network
+from video_gc.engine.device import pick_device
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,12 @@ class Prediction:
     windows: list[Window]
 
     def top(self, count: int = 5, window: Window | None = None) -> list[tuple[str, float]]:
-        """The best `count` classes of the video, or of one window, with their scores."""
+        """The best `count` classes of the video, or of one window, with their scores.
+
+        Raises ValueError for a count below 1.
+        """
+        if count < 1:
+            raise ValueError(f"the number of classes to show ({count}) must be at least 1")
         scores = self.scores if window is None else window.scores
         values, classes = scores.topk(min(count, len(self.names)))
         return [(self.names[c], float(v)) for c, v in zip(classes, values, strict=True)]
@@ -76,7 +82,7 @@ class Recognizer:
         micro_batch: int = 8,
     ) -> None:
         self.model, self.contents = load_network(checkpoint)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = pick_device(device)
         self.micro_batch = micro_batch
         self.model.to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 

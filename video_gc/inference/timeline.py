@@ -3,15 +3,24 @@
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from video_gc.atomic import atomic_path
 from video_gc.inference.recognizer import Prediction
 
 
+def print_prediction(prediction: Prediction, count: int = 5) -> None:
+    """The video's name and its table, to stdout."""
+    console = Console()
+    console.print(Text(prediction.video), style="bold", soft_wrap=True)
+    console.print(prediction_table(prediction, count))
+
+
 def prediction_table(prediction: Prediction, count: int = 5) -> Table:
     """The best classes of the video, then the best of each window."""
-    table = Table(title=prediction.video, title_justify="left", title_style="bold")
+    table = Table()
     table.add_column("time (s)", no_wrap=True)
     table.add_column("best classes", overflow="fold")
     table.add_row("whole video", _ranking(prediction.top(count)), style="bold", end_section=True)
@@ -31,13 +40,15 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
         values = [float(window.scores[number]) for window in prediction.windows]
         axes.stairs(values, edges, baseline=None, linewidth=2, label=f"{name} ({score:.0%})")
     axes.set(xlabel="time (s)", ylabel="score", ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
-    axes.set_title(Path(prediction.video).name, loc="left")
+    axes.set_title(Path(prediction.video).name, loc="left", parse_math=False)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     with atomic_path(file) as part:
         figure.savefig(part, dpi=120)
     return file
 
 
-def _ranking(ranked: list[tuple[str, float]]) -> str:
-    return "  ".join(f"{name}\u00a0{score:.0%}" for name, score in ranked if score >= 0.005)
+def _ranking(ranked: list[tuple[str, float]]) -> Text:
+    return Text("  ".join(f"{name}\u00a0{score:.0%}" for name, score in ranked if score >= 0.005))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from video_gc.backbones import BACKBONES, HEAD_POOLS, build_backbone
+from video_gc.backbones import BACKBONES, DEPTHS, HEAD_POOLS, build_backbone, check_width
 from video_gc.models.context import ContextConfig, place_blocks
 from video_gc.models.weights import WeightReport, load_weights
 
@@ -39,6 +39,9 @@ class ModelConfig:
         ):
             if value not in choices:
                 raise ValueError(f"model.{name} ({value!r}) must be one of {', '.join(choices)}")
+        check_width(self.width)
+        if self.depth not in DEPTHS:
+            raise ValueError(f"model.depth ({self.depth}) must be one of {DEPTHS}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout ({self.dropout}) must be in [0, 1)")
 

@@ -4,7 +4,6 @@ A context block is registered as a child named `context` of the module at its pl
 a forward hook. Every other parameter keeps its name, so that published weights keep loading.
 """
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -13,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from video_gc.backbones.stages import inner_channels, out_channels, residual_blocks
-from video_gc.blocks import build_block, check_block
+from video_gc.blocks import build_block, check_block, choices
 
 PLACES: dict[str, tuple[Callable[[Any], nn.Module], Callable[[Any], int]]] = {
     "after_add": (lambda block: block, out_channels),
@@ -53,7 +52,7 @@ class ContextConfig:
         if self.kind != "none":
             check_block(self.kind, self.options)
         if self.place not in PLACES:
-            raise ValueError(f"unknown place {self.place!r}; {_choices(self.place, list(PLACES))}")
+            raise ValueError(f"unknown place {self.place!r}; {choices(self.place, list(PLACES))}")
 
 
 def place_blocks(backbone: nn.Module, config: ContextConfig, depth: int) -> None:
@@ -102,7 +101,7 @@ def insert_context(
     has a context block already.
     """
     if place not in PLACES:
-        raise ValueError(f"unknown place {place!r}; {_choices(place, list(PLACES))}")
+        raise ValueError(f"unknown place {place!r}; {choices(place, list(PLACES))}")
     module_of, channels_of = PLACES[place]
     residual = residual_blocks(backbone)
     inserted = {}
@@ -142,12 +141,6 @@ def _matching(patterns: Iterable[str], names: list[str]) -> list[str]:
         hits = [name for name in names if fnmatchcase(name, full)]
         if not hits:
             valid = [*PLACEMENTS, *names]
-            raise ValueError(f"no residual block is called {pattern!r}; {_choices(pattern, valid)}")
+            raise ValueError(f"no residual block is called {pattern!r}; {choices(pattern, valid)}")
         wanted.update(hits)
     return [name for name in names if name in wanted]
-
-
-def _choices(wrong: str, names: list[str]) -> str:
-    nearest = difflib.get_close_matches(wrong, names, 1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{hint}Valid: {', '.join(names)}"

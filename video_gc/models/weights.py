@@ -4,6 +4,8 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -70,24 +72,42 @@ def load_weights(model: nn.Module, source: str | os.PathLike[str], *, depth: int
 
 
 def _read_state(source: str | os.PathLike[str]) -> State:
+    content: Any
     name = os.fspath(source)
     if name in PUBLISHED or "://" in name:
         url = PUBLISHED.get(name, name)
-        content = load_state_dict_from_url(url, map_location="cpu", weights_only=True)
+        content = _download(url)
     elif Path(name).is_file():
-        content = torch.load(name, map_location="cpu", weights_only=True)
+        try:
+            content = torch.load(name, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch.load has no error of its own for a foreign file
+            raise ValueError(f"{name}: holds no weights ({type(error).__name__})") from error
     else:
         raise FileNotFoundError(
             f"no weights {name!r}: neither a file nor one of imagenet, {', '.join(PUBLISHED)}"
         )
+    if not isinstance(content, dict):
+        raise ValueError(f"{name}: holds no weights but a {type(content).__name__}")
     for key in ("model_state", "state_dict"):
         content = content.get(key, content)
     return {key.removeprefix("model."): value for key, value in content.items()}
 
 
+def _download(url: str) -> State:
+    """A published file, from torch.hub's cache where it has been downloaded before."""
+    try:
+        content: State = load_state_dict_from_url(url, map_location="cpu", weights_only=True)
+    except URLError as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise OSError(
+            f"cannot download {url} ({error.reason}); put the file into {folder} by hand"
+        ) from error
+    return content
+
+
 def _load_imagenet(model: nn.Module, url: str) -> WeightReport:
     """Inflate a 2D ResNet (Carreira and Zisserman, 2017): w[t] = w / T along the new time axis."""
-    image = load_state_dict_from_url(url, map_location="cpu", weights_only=True)
+    image = _download(url)
     video = model.state_dict()
     names = _image_names(model)
     loaded: list[str] = []
