@@ -152,7 +152,12 @@ def test_resuming_after_an_epoch_equals_going_through(
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="went away"):
         patch.setattr(RecognitionTask, "on_train_epoch_start", stop)
         train(compose_train(given))
-    directory = train(compose_train(given))
+    late = clips_folder / "dark" / "late.mp4"  # a new file must not change what trains
+    shutil.copy(clips_folder / "dark" / "0.mp4", late)
+    try:
+        directory = train(compose_train(given))
+    finally:
+        late.unlink()
     one, two = (
         torch.load(d / "checkpoints/last.ckpt", weights_only=True) for d in (run, directory)
     )

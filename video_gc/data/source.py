@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from video_gc.atomic import write_text
 from video_gc.data.annotations import (
     DataError,
     VideoIndex,
     hold_out,
     read_class_folders,
     read_list,
+    write_list,
 )
 from video_gc.data.motions import open_motions
 from video_gc.progress import say
@@ -86,6 +88,22 @@ def open_splits(config: DataConfig) -> Splits:
             for split in ("val", "test")
         )
     return Splits(train, val, test or val) if val else _held_out(train, test)
+
+
+def write_splits(splits: Splits, folder: Path) -> None:
+    """Keep which videos train, choose and test, so that new files in a folder change nothing."""
+    write_text(folder / "names.txt", "".join(f"{name}\n" for name in splits.train.names))
+    for split in ("train", "val", "test"):
+        write_list(getattr(splits, split), folder / f"{split}.txt")
+
+
+def read_splits(folder: Path) -> Splits:
+    """What `write_splits` kept."""
+    names = _read_names(str(folder / "names.txt"))
+    train, val, test = (
+        read_list(folder / f"{split}.txt", names=names) for split in ("train", "val", "test")
+    )
+    return Splits(train, val, test)
 
 
 def _held_out(index: VideoIndex, test: VideoIndex | None) -> Splits:

@@ -13,11 +13,10 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Ri
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from video_gc.atomic import write_text
-from video_gc.data.annotations import write_list
 from video_gc.data.dataset import TrainingClips, VideoViews
 from video_gc.data.loader import training_loader, view_loader
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.source import DataConfig, Splits, open_splits
+from video_gc.data.source import DataConfig, Splits, open_splits, read_splits, write_splits
 from video_gc.data.transforms import Normalisation
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
 from video_gc.engine.optim import OptimConfig
@@ -113,18 +112,21 @@ def train(config: TrainConfig) -> Path:
     directory = config.directory
     last = _last_checkpoint(config)
     pl.seed_everything(config.seed, verbose=False)
-    splits = open_splits(config.data)
+    kept = directory / "splits"
+    splits = read_splits(kept) if last else open_splits(config.data)
     model_config = _with_classes(config.model, len(splits.train.names))
-    model, report = build_with_report(model_config)
+    # a resumed run takes its weights from its checkpoint
+    model, report = build_with_report(replace(model_config, weights=None) if last else model_config)
     if report:
         say(f"Weights {config.model.weights}: {report}")
-    _write_run_files(config, splits)
+    if last is None:
+        _write_run_files(config)
+        write_splits(splits, kept)
 
     log = TroubleLog(directory / "skipped.csv")
     log.read()  # what was found before a resume
     gpu = config.accelerator != "cpu" and torch.cuda.is_available()
-    train_clips = TrainingClips(
-        splits.train, config.clip, seed=config.seed, flip=config.data.flip)  # fmt: skip
+    train_clips = TrainingClips(splits.train, config.clip, seed=config.seed, flip=config.data.flip)
     val_views = VideoViews(splits.val, config.clip, clips=1, crops=1)
     contents = CheckpointContents(
         model=model_config,
@@ -248,11 +250,9 @@ def _with_classes(config: ModelConfig, num_classes: int) -> ModelConfig:
     return replace(config, num_classes=num_classes)
 
 
-def _write_run_files(config: TrainConfig, splits: Splits) -> None:
+def _write_run_files(config: TrainConfig) -> None:
     directory = config.directory
     write_text(directory / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
-    for name in ("train", "val", "test"):
-        write_list(getattr(splits, name), directory / "splits" / f"{name}.txt")
     versions = {"python": platform.python_version(), "machine": platform.machine()}
     versions |= {name: version(name) for name in LIBRARIES}
     if torch.cuda.is_available():
