@@ -103,7 +103,7 @@ def test_small_options_compose() -> None:
         (["epohcs=3"], "did you mean 'epochs'"),
         (["context=gcc"], "context=gcc: no such context; did you mean 'gc'?"),
         (["experiment=kinetics400/slow_r50_8x8_gc4"], "did you mean 'kinetics400/slow_r50_8x8_gc"),
-        (["epochs=many"], "Value 'many' of type 'str' could not be converted to Integer"),
+        (["epochs=many"], "epochs: Value 'many' of type 'str' could not be converted to Integer"),
         (["epochs"], "'epochs' is no option; write NAME=VALUE"),
         (["epochs=0"], r"epochs \(0\) must be at least 1"),
         (["model.context.kind=gx"], "unknown block 'gx'.*Valid: gc, snl, se, nl"),
@@ -132,6 +132,11 @@ def test_a_wrong_option_is_one_clear_line(arguments: list[str], message: str) ->
     with pytest.raises(ValueError, match=message) as caught:
         compose_train(arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/a b/(é)/x", "it's", "a,b=c", "~/x"])
+def test_paths_are_taken_as_they_stand(path: str) -> None:
+    assert compose_train(["data=folder", f"data.root={path}"]).data.root == path
 
 
 def test_block_options_reach_the_block() -> None:

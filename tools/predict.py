@@ -43,7 +43,7 @@ def main() -> int:
     if options.json:
         json.dump(shown, sys.stdout, indent=2)
         print()
-    say(f"Timelines lie in {out}" + (f"; {failures} files failed" if failures else ""))
+    say(f"Timelines lie in {out}" + (f"; files that failed: {failures}" if failures else ""))
     return int(failures > 0)
 
 

@@ -24,7 +24,7 @@ def main() -> int:
         say(f"Videos lie in {generate_motions(options.root, seed=options.seed)}")
         return 0
     damaged = check_videos(options.folder, options.out)
-    say(f"{damaged} damaged videos" + (f", listed in {options.out}" if damaged else ""))
+    say(f"Damaged videos: {damaged}" + (f", listed in {options.out}" if damaged else ""))
     return int(damaged > 0)
 
 

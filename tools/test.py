@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from rich.table import Table
-from rich.text import Text
 
 from video_gc.cli import run_tool
 from video_gc.engine.evaluation import Evaluation, evaluate
@@ -47,7 +46,8 @@ def main() -> None:
 def print_result(done: Evaluation) -> None:
     """Accuracy, what it is of, and where the files lie."""
     result = done.result
-    table = Table(title=Text(done.title), title_justify="left")
+    say(done.title, style="bold")
+    table = Table()
     for heading in ("", "top-1", "top-5", "mean class", "of"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, level in (("clip level", result.clip_level), ("video level", result.video_level)):
@@ -56,7 +56,7 @@ def print_result(done: Evaluation) -> None:
         table.add_row(name, *shares, f"{level.count} {what}")
     console.print(table)
     if result.not_scored:
-        say(f"{result.not_scored} videos were not scored; see {done.skipped}")
+        say(f"Not scored: {result.not_scored} videos; see {done.skipped}")
     for file in done.files:
         say(f"  {file}")
 

@@ -6,14 +6,15 @@ import hydra
 from omegaconf import DictConfig
 
 from video_gc.cli import run_tool
-from video_gc.config import compose_train, hydra_arguments, train_config
+from video_gc.config import OPTIONS, compose_train, hydra_arguments, train_config
 from video_gc.engine.training import train
 from video_gc.progress import say
 
 
 def check() -> None:
     """Explain a wrong option in one line before Hydra does in many; its own flags it explains."""
-    if not any(argument.startswith("-") for argument in sys.argv[1:]):
+    flags = {argument for argument in sys.argv[1:] if argument.startswith("-")}
+    if not flags or any("=" in flag or flag[2:] in OPTIONS for flag in flags):
         compose_train(sys.argv[1:])
 
 

@@ -1,6 +1,7 @@
 """The typed options under Hydra: composing them, and what a beginner is told about a typo."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from video_gc.engine.training import TrainConfig
 
+PATHS = ("data.root", "data.train", "data.val", "data.test", "data.names", "model.weights", "runs")
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 ConfigStore.instance().store("schema", TrainConfig)
@@ -34,8 +36,21 @@ def train_config(config: Any) -> TrainConfig:
 
 
 def hydra_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `++` before a block's option, which no dataclass knows beforehand."""
-    return [f"++{a}" if a.startswith("model.context.options.") else a for a in arguments]
+    """The arguments as Hydra's grammar wants them.
+
+    `++` goes before a block's option, which no dataclass knows beforehand, and quotes around a
+    path with characters that the grammar would read.
+    """
+    written = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if key.startswith("model.context.options."):
+            argument = f"++{argument}"
+        elif key in PATHS and equals and not re.fullmatch(r"[\w./,+-]*|'.*'|\".*\"", value):
+            quoted = value.replace("'", "\\'")
+            argument = f"{key}='{quoted}'"
+        written.append(argument)
+    return written
 
 
 def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainConfig:
@@ -55,8 +70,10 @@ def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainCon
 
 def _explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
     groups = {path.name: path for path in configs.iterdir() if path.is_dir()}
-    names = [*groups, *_option_names(TrainConfig)]
+    names = [*groups, *OPTIONS]
     for argument in arguments:
+        if argument.startswith("--"):
+            return f"{argument!r}: options are written without dashes, NAME=VALUE"
         if "=" not in argument:
             return f"{argument!r} is no option; write NAME=VALUE, such as epochs=20"
         key, value = argument.lstrip("+~").split("=", 1)
@@ -71,7 +88,8 @@ def _explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return "; ".join(lines[:2])
+    place = next((line for line in lines if line.startswith("full_key: ")), None)
+    return f"{place.removeprefix('full_key: ')}: {lines[0]}" if place else "; ".join(lines[:2])
 
 
 def _option_names(owner: Any, prefix: str = "") -> list[str]:
@@ -92,3 +110,7 @@ def _nearest(wrong: str, names: Sequence[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"valid: {', '.join(names)}"
+
+
+OPTIONS = tuple(_option_names(TrainConfig))
+"""Every option of tools/train.py."""

@@ -149,3 +149,7 @@ def test_a_report_of_nothing_names_the_command(tmp_path: Path) -> None:
         FileNotFoundError, match=r"best.ckpt: not there yet; make it with python tools/train.py"
     ):
         write_report(tmp_path)
+    (tmp_path / "real" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "real" / "checkpoints" / "best.ckpt").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match="no such run directory; there are real"):
+        write_report(tmp_path / "rael")

@@ -92,7 +92,7 @@ def test_a_bad_line_is_named(tmp_path: Path, text: str, message: str) -> None:
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none: no such folder"):
         find_videos(tmp_path / "none")
-    with pytest.raises(DataError, match="no videos in this folder; it should hold one folder per"):
+    with pytest.raises(DataError, match="no videos in this folder .training wants CLASS/video"):
         find_videos(tmp_path)
     touch(tmp_path, "loose.mp4")
     with pytest.raises(DataError, match=r"loose.mp4: lies in no class folder; move it to"):
@@ -108,7 +108,7 @@ def test_hold_out_takes_from_every_class(tmp_path: Path) -> None:
     assert np.bincount(val.labels).tolist() == [1, 1, 1]
     assert not set(train.paths) & set(val.paths)
     (tmp_path / "c/1.mp4").unlink()
-    with pytest.raises(DataError, match="class 'c' has 1 video; at least 2 are needed"):
+    with pytest.raises(DataError, match="0.mp4: the only video of class 'c'; add another"):
         hold_out(read_class_folders(tmp_path))
 
 

@@ -170,7 +170,7 @@ def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:
     given = options(clips_folder, run.parent, "name=small")
     with pytest.raises(FileExistsError, match="this run exists; add resume=true .* or give name="):
         train(compose_train(given))
-    with pytest.raises(ValueError, match="was started with another optim.lr, seed; give name="):
+    with pytest.raises(ValueError, match="was started with another optim.lr, seed; give the same"):
         train(compose_train([*given, "resume=true", "seed=5", "optim.lr=0.5"]))
     (run.parent / "taken").mkdir()
     (run.parent / "taken" / "thesis.txt").write_text("x")
@@ -198,7 +198,7 @@ def test_training_goes_on_without_damaged_files(
     printed = capfd.readouterr().err
     assert "zero-byte.mp4: the file is empty" in " ".join(printed.split())
     assert printed.count("the last frame is repeated") == 1
-    assert "2 damaged files" in printed
+    assert "Damaged files: 2" in printed
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -52,6 +52,14 @@ def write_report(run: Path) -> Path:
 
     Raises FileNotFoundError naming the command that makes what is missing.
     """
+    if not run.is_dir():
+        others = sorted(
+            path.parent.parent.name for path in run.parent.glob("*/checkpoints/best.ckpt")
+        )
+        known = (
+            f"there are {', '.join(others)}" if others else "make one with python tools/train.py"
+        )
+        raise FileNotFoundError(f"{run}: no such run directory; {known}")
     results = run / "test"
     checkpoint = run / "checkpoints" / "best.ckpt"
     for needed, command in (

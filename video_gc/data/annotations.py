@@ -50,8 +50,8 @@ def find_videos(folder: Path) -> list[Path]:
     found = [path for path in found if path.is_file() and not path.name.startswith(".")]
     if not found:
         raise DataError(
-            f"{folder}: no videos in this folder; it should hold one folder per class with files "
-            f"such as {', '.join(sorted(SUFFIXES)[:8])}, …"
+            f"{folder}: no videos in this folder (training wants CLASS/video in it); "
+            f"videos end in {', '.join(sorted(SUFFIXES))}"
         )
     return found
 
@@ -140,7 +140,10 @@ def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]
         if not len(rows):  # a number that no video of the list has
             continue
         if len(rows) < 2:
-            raise DataError(f"class {name!r} has {len(rows)} video; at least 2 are needed")
+            raise DataError(
+                f"{index.paths[int(rows[0])]}: the only video of class {name!r}; add another, or "
+                "give validation videos (DIR/train and DIR/val, or data.val=FILE)"
+            )
         held[rows[every - 1 :: every] if len(rows) >= every else rows[-1:]] = True
     return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))
 

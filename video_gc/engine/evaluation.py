@@ -65,13 +65,27 @@ def evaluate(
         raise DataError(f"none of {len(views.index)} videos could be read; {log.file} lists why")
     about = {
         "checkpoint": str(checkpoint),
-        "data": str(data) if data else "the run's test videos",
+        "data": str(data) if data else _kept_videos(checkpoint),
         "clips": views.clips,
         "crops": views.crops,
         "seed": contents.config["seed"],
     }
-    title = f"{checkpoint} on {len(views.index)} videos, {views.clips} × {views.crops} views each"
+    title = (
+        f"{checkpoint} on {about['data']}: {len(views.index)} videos, "
+        f"{views.clips} × {views.crops} views each"
+    )
     return Evaluation(title, result, write_results(result, out, about=about), log.file)
+
+
+def _kept_videos(checkpoint: Path) -> str:
+    """What the run's test videos are, said plainly."""
+    val, test = (default_output(checkpoint, "splits") / f"{name}.txt" for name in ("val", "test"))
+    if val.is_file() and val.read_text() == test.read_text():
+        return (
+            "the validation videos, which chose the best checkpoint: an optimistic score "
+            "(no test videos were given)"
+        )
+    return "the run's test videos"
 
 
 def _videos(

@@ -25,9 +25,10 @@ from video_gc.engine.testing import ViewConfig
 from video_gc.engine.troubles import TroubleLog
 from video_gc.models.build import ModelConfig, build_with_report
 from video_gc.models.context import context_blocks
-from video_gc.progress import say
+from video_gc.progress import console, say
 
 ACCELERATORS = ("auto", "cpu", "gpu")
+FIGURES = ("train/loss", "train/top1", "val/loss", "val/top1")
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
 
@@ -91,7 +92,20 @@ class TrainConfig:
 
 
 class TrainingBar(RichProgressBar):
-    """Lightning's bar without the logger's version number."""
+    """Lightning's bar, counting epochs from 1; where there is no terminal, a line per epoch."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning: after validation."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if not console.is_terminal:
+            seen = trainer.callback_metrics
+            figures = ", ".join(
+                f"{name} {float(seen[name]):.3f}" for name in FIGURES if name in seen
+            )
+            say(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {figures}")
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """What stands beside the bar."""
@@ -216,7 +230,7 @@ def _last_checkpoint(config: TrainConfig) -> Path | None:
     if changed:
         raise ValueError(
             f"{directory}: was started with another {', '.join(changed)}; "
-            "give name=OTHER, or the same options"
+            "give the same options, or name=OTHER (and model.weights=CHECKPOINT to start from it)"
         )
     last = directory / "checkpoints" / "last.ckpt"
     return last if last.is_file() else None

@@ -78,7 +78,7 @@ class TroubleLog(pl.Callback):
         """Lightning: at the end, with the final counts."""
         self.write()
         if self.count():
-            say(f"{self.count()} damaged files, listed in {self.file}")
+            say(f"Damaged files: {self.count()}, listed in {self.file}")
 
 
 def _batch_of(arguments: tuple[Any, ...]) -> Batch:

@@ -57,11 +57,13 @@ class ContextConfig:
 
 def place_blocks(backbone: nn.Module, config: ContextConfig, depth: int) -> None:
     """Insert the context blocks that `config` asks for."""
+    after = expand_placement(config.after, depth)
     if config.kind == "none":
+        _matching(after, list(residual_blocks(backbone)))  # a wrong name is an error all the same
         return
     insert_context(
         backbone,
-        after=expand_placement(config.after, depth),
+        after=after,
         make_block=lambda channels: build_block(config.kind, channels, **config.options),
         place=config.place,
     )
