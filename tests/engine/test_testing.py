@@ -1,0 +1,165 @@
+"""Multi-view testing of a small checkpoint: scores, files, damage."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import counted_frames
+from video_gc.data.annotations import VideoIndex, read_class_folders, read_list
+from video_gc.data.dataset import VideoViews
+from video_gc.data.sampling import ClipConfig
+from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.decode.write import write_video
+from video_gc.engine.checkpoint import default_output, load_network
+from video_gc.engine.device import pick_device
+from video_gc.engine.evaluation import evaluate
+from video_gc.engine.metrics import accuracy
+from video_gc.engine.testing import score_views, write_predictions
+from video_gc.engine.troubles import TroubleLog
+
+
+def test_a_checkpoint_carries_all_that_prediction_needs(checkpoint: Path) -> None:
+    model, contents = load_network(checkpoint)
+    assert contents.names == ["bright", "dark"]
+    assert contents.clip == ClipConfig(
+        frames=4, stride=2, crop=32, short_side=[32, 40], test_crop=32, test_short_side=32
+    )
+    assert contents.normalisation == Normalisation()
+    assert contents.model.context.kind == "gc"
+    assert not model.training
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_multi_view_scores_equal_a_plain_loop(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path, workers: int
+) -> None:
+    model, contents = load_network(checkpoint)
+    index = read_class_folders(clips_folder)
+    views = VideoViews(index, contents.clip, clips=3, crops=3)
+    result = score_views(
+        model, views, contents.normalisation, micro_batch=5, workers=workers,
+        device=torch.device("cpu"), log=TroubleLog(tmp_path / "skipped.csv"),
+    )  # fmt: skip
+    right = []
+    for video in range(len(index)):
+        clips = torch.stack([torch.from_numpy(view.clip) for view in views.views(video)])
+        with torch.inference_mode():
+            scores = model(prepare_clips(clips, contents.normalisation)).softmax(1)
+        torch.testing.assert_close(result.scores[video], scores.mean(0), rtol=1e-4, atol=1e-5)
+        right += (scores.argmax(1) == index.labels[video]).tolist()
+    assert result.views.tolist() == [9] * 12
+    assert result.clip_level.count == 108
+    assert result.clip_level.top1 == pytest.approx(sum(right) / 108)
+    expected = (result.scores.argmax(1) == torch.from_numpy(index.labels)).float().mean()
+    assert result.video_level.top1 == pytest.approx(float(expected))
+
+
+def test_results_on_disk(checkpoint: Path, clips_folder: Path, tmp_path: Path) -> None:
+    done = evaluate(checkpoint, data=clips_folder, clips=2, crops=1, out=tmp_path, workers=0)
+    assert [file.name for file in done.files] == [
+        "predictions.csv",
+        "accuracy.json",
+        "confusion.png",
+    ]
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
+    assert len(rows) == 12
+    assert list(rows[0]) == ["path", "label", "top1", "score1", "top2", "score2", "views"]
+    top1 = sum(row["label"] == row["top1"] for row in rows) / 12
+    summary = json.loads((tmp_path / "accuracy.json").read_text())
+    assert summary["video_level"]["top1"] == pytest.approx(top1)
+    assert (summary["clips"], summary["crops"], summary["not_scored"]) == (2, 1, 0)
+    for row in rows:
+        assert float(row["score1"]) + float(row["score2"]) == pytest.approx(1, abs=1e-5)
+        assert row["views"] == "2"
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_damaged_test_videos_are_counted_not_scored(
+    checkpoint: Path, clips_folder: Path, damaged: dict[str, Path], tmp_path: Path
+) -> None:
+    lines = [f"{path} {path.parent.name}" for path in sorted(clips_folder.rglob("*.mp4"))[:4]]
+    lines += [f"{path} dark" for path in damaged.values()]
+    (tmp_path / "test.txt").write_text("\n".join(lines))
+    done = evaluate(checkpoint, data=tmp_path / "test.txt", out=tmp_path, workers=0)
+    assert done.result.not_scored == 4
+    assert done.result.video_level.count == 4
+    assert len(list(csv.DictReader((tmp_path / "predictions.csv").open()))) == 4
+    listed = {Path(row["path"]).stem for row in csv.DictReader((tmp_path / "skipped.csv").open())}
+    assert listed == set(damaged)
+
+
+def test_a_video_that_fails_half_way_is_not_scored(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    hurt = write_video(tmp_path / "hurt.mp4", counted_frames(60, 96, 128), keyframe_interval=10)
+    content = bytearray(hurt.read_bytes())
+    content[len(content) // 3 : 2 * len(content) // 3] = bytes(len(content) // 3)
+    hurt.write_bytes(content)
+    sound = sorted(clips_folder.rglob("*.mp4"))[0]
+    (tmp_path / "test.txt").write_text(f"{hurt} dark\n{sound} bright\n")
+    _, contents = load_network(checkpoint)
+    index = read_list(tmp_path / "test.txt", names=contents.names)
+    views = VideoViews(index, contents.clip, clips=8, crops=1)
+    assert sum(bool(view.clip.size) for view in views.views(0)) > 1  # some views came first
+    done = evaluate(checkpoint, data=tmp_path / "test.txt", clips=8, out=tmp_path, workers=0)
+    assert done.result.views.tolist() == [0, 24]
+    assert done.result.clip_level.count == 24
+    assert done.result.scores[0].tolist() == [0, 0]
+
+
+def test_the_test_videos_are_those_that_were_held_out(
+    run: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    kept = read_list(copy / "splits" / "test.txt", names=["bright", "dark"])
+    trained = read_list(copy / "splits" / "train.txt", names=["bright", "dark"])
+    assert not set(kept.paths) & set(trained.paths)
+    result = evaluate(copy / "checkpoints/best.ckpt", workers=0).result
+    assert list(result.index.paths) == kept.paths
+    moved = tmp_path / "elsewhere" / "best.ckpt"  # alone, it falls back on the config's data
+    moved.parent.mkdir()
+    shutil.copy(copy / "checkpoints/best.ckpt", moved)
+    assert default_output(moved, "test") == Path("test")
+    assert len(evaluate(moved, out=tmp_path, workers=0).result.index) == len(kept)
+
+
+def test_devices_are_checked() -> None:
+    assert pick_device("cpu").type == "cpu"
+    with pytest.raises(ValueError, match="unknown device 'foo'; use cpu, cuda"):
+        pick_device("foo")
+    with pytest.raises(ValueError, match="this machine has"):
+        pick_device("cuda:99")
+
+
+def test_a_checkpoint_that_does_not_fit_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none.ckpt: no such checkpoint"):
+        load_network(tmp_path / "none.ckpt")
+    (tmp_path / "text.ckpt").write_text("hello")
+    with pytest.raises(ValueError, match="text.ckpt: not a checkpoint of tools/train.py"):
+        load_network(tmp_path / "text.ckpt")
+    content = torch.load(checkpoint, weights_only=True)
+    for change in ({"num_classes": 3}, {"backbone": "slow"}, {"width": 0.25}):
+        hurt = {**content, "video_gc": {**content["video_gc"]}}
+        hurt["video_gc"]["model"] = {**content["video_gc"]["model"], **change}
+        torch.save(hurt, tmp_path / "hurt.ckpt")
+        with pytest.raises(ValueError, match="weights are of another architecture or class count"):
+            load_network(tmp_path / "hurt.ckpt")
+
+
+def test_five_best_of_many_classes(tmp_path: Path) -> None:
+    from video_gc.engine.testing import Scores
+
+    index = VideoIndex([Path("a.mp4")], torch.tensor([3]).numpy(), [f"class {i}" for i in range(9)])
+    scores = torch.arange(9.0)[None] / 36
+    level = accuracy(scores, torch.tensor([3]))
+    file = write_predictions(
+        Scores(index, scores, torch.tensor([1]), level, level), tmp_path / "p.csv"
+    )
+    (row,) = csv.DictReader(file.open())
+    assert [row[f"top{rank}"] for rank in range(1, 6)] == [f"class {i}" for i in (8, 7, 6, 5, 4)]
+    assert row["label"] == "class 3"
