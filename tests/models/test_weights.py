@@ -105,45 +105,47 @@ def randomise_image(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def test_inflated_c2d_sees_a_still_video_as_the_image_network_sees_the_image(
-    image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def imagenet(image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
+    """The image network whose file stands in for the published one."""
     torch.save(image_model.state_dict(), hub / "image.pth")
     monkeypatch.setitem(weights.IMAGENET, 50, (hub / "image.pth").as_uri())
+    return image_model
+
+
+def test_inflated_c2d_sees_a_still_video_as_the_image_network_sees_the_image(
+    imagenet: nn.Module,
+) -> None:
     model = build_backbone("c2d", num_classes=10)
     report = load_weights(model, "imagenet", depth=50)
     assert {name.split(".")[2] for name in report.new} == {"proj"}
     assert report.unused == ["fc.bias", "fc.weight"]
     seen = {}
     residual_blocks(model)["res5.2"].register_forward_hook(lambda _m, _i, out: seen.update(v=out))
-    image_model.layer4.register_forward_hook(lambda _m, _i, out: seen.update(i=out))
+    imagenet.layer4.register_forward_hook(lambda _m, _i, out: seen.update(i=out))
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         model.eval()(image.unsqueeze(2).expand(-1, -1, 4, -1, -1))
-        image_model(image)
+        imagenet(image)
     for t in range(2):
         torch.testing.assert_close(seen["v"][:, :, t], seen["i"], rtol=1e-4, atol=1e-5)
 
 
 def test_inflated_kernels_sum_to_the_image_kernel_over_time(
-    image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch
+    imagenet: nn.Module,
 ) -> None:
-    torch.save(image_model.state_dict(), hub / "image.pth")
-    monkeypatch.setitem(weights.IMAGENET, 50, (hub / "image.pth").as_uri())
     model = build_backbone("i3d")
     report = load_weights(model, "imagenet", depth=50)
     assert "blocks.0.conv.weight" in report.resized
-    torch.testing.assert_close(model.blocks[0].conv.weight.sum(2), image_model.conv1.weight)
+    torch.testing.assert_close(model.blocks[0].conv.weight.sum(2), imagenet.conv1.weight)
     conv_a = residual_blocks(model)["res2.1"].branch2.conv_a.weight
     assert conv_a.shape[2] == 3
-    torch.testing.assert_close(conv_a.sum(2), image_model.layer1[1].conv1.weight)
+    torch.testing.assert_close(conv_a.sum(2), imagenet.layer1[1].conv1.weight)
 
 
 def test_in_slowfast_the_slow_pathway_is_inflated(
-    image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch
+    imagenet: nn.Module,
 ) -> None:
-    torch.save(image_model.state_dict(), hub / "image.pth")
-    monkeypatch.setitem(weights.IMAGENET, 50, (hub / "image.pth").as_uri())
     model = build_backbone("slowfast")
     fast = {k: v.clone() for k, v in model.state_dict().items() if "multipathway_blocks.1" in k}
     report = load_weights(model, "imagenet", depth=50)
@@ -151,7 +153,7 @@ def test_in_slowfast_the_slow_pathway_is_inflated(
     assert all(torch.equal(state[name], value) for name, value in fast.items())
     conv = residual_blocks(model)["slow.res2.0"].branch2.conv_a.weight
     torch.testing.assert_close(
-        conv[:, :64, 0], image_model.layer1[0].conv1.weight[:, :, 0, 0][..., None, None]
+        conv[:, :64, 0], imagenet.layer1[0].conv1.weight[:, :, 0, 0][..., None, None]
     )
     assert "blocks.1.multipathway_blocks.0.res_blocks.0.branch2.conv_a.weight" in report.resized
     assert all(
@@ -161,9 +163,7 @@ def test_in_slowfast_the_slow_pathway_is_inflated(
 
 
 def test_imagenet_weights_need_the_full_width(
-    image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch
+    imagenet: nn.Module,
 ) -> None:
-    torch.save(image_model.state_dict(), hub / "image.pth")
-    monkeypatch.setitem(weights.IMAGENET, 50, (hub / "image.pth").as_uri())
     with pytest.raises(ValueError, match="they need width 1"):
         load_weights(build_backbone("slow", width=0.125), "imagenet", depth=50)

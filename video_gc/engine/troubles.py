@@ -29,13 +29,12 @@ class TroubleLog(pl.Callback):
         new = False
         for trouble in troubles:
             key = trouble.kind, trouble.path
-            first_of_kind = not any(kind == trouble.kind for kind, _ in self.counts)
             if key not in self.counts:
                 new = True
                 self.reasons[key] = trouble.reason
                 if trouble.kind == "damaged":
                     say(f"Skipped {trouble.reason}", style="yellow")
-                elif first_of_kind:
+                elif not self.count(trouble.kind):  # the first of its kind
                     say(
                         f"Note {trouble.reason}; the last frame is repeated. "
                         f"All such files are listed in {self.file}"
