@@ -7,12 +7,27 @@ from typing import Any
 
 from torch import nn
 
+from video_gc.blocks.criss_cross import CrissCross
 from video_gc.blocks.global_context import GlobalContext, gc, se, snl
 from video_gc.blocks.non_local import NonLocal
 
-__all__ = ["BLOCKS", "GlobalContext", "NonLocal", "build_block", "check_block", "choices"]
+__all__ = [
+    "BLOCKS",
+    "CrissCross",
+    "GlobalContext",
+    "NonLocal",
+    "build_block",
+    "check_block",
+    "choices",
+]
 
-BLOCKS: dict[str, Callable[..., nn.Module]] = {"gc": gc, "snl": snl, "se": se, "nl": NonLocal}
+BLOCKS: dict[str, Callable[..., nn.Module]] = {
+    "gc": gc,
+    "snl": snl,
+    "se": se,
+    "nl": NonLocal,
+    "cc": CrissCross,
+}
 """Kind → constructor; its first argument is the channel count, the others are options."""
 
 

@@ -5,26 +5,34 @@ arXiv:1904.11492, section 3. GC, simplified non-local (SNL) and squeeze-excitati
 2018) are three choices of the same class.
 """
 
+from collections.abc import Sequence
 from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from video_gc.blocks.attention_pool import attention_weights, weighted_mean
+from video_gc.blocks.layout import project, rows
 
 POOLS = ("attention", "average")
-TRANSFORMS = ("bottleneck", "linear")
-FUSIONS = ("add", "scale")
+TRANSFORMS = ("bottleneck", "linear", "linear_inside")
+FUSIONS = ("add", "scale", "both")
 
 
 class GlobalContext(nn.Module):
     """One context vector shared by all positions, transformed and fused into each of them.
 
     context: softmax over positions of W_k x as weights of a mean (`pool="attention"`), or the plain
-    mean (`"average"`). transform: C → C/r → LayerNorm (if `norm`) → ReLU → C (`"bottleneck"`), or
-    one C×C matrix (`"linear"`). fusion: x + t (`"add"`) or x · sigmoid(t) (`"scale"`).
+    mean (`"average"`). transform: C → C/r → LayerNorm (if `norm`) → ReLU (if `relu`) → C
+    (`"bottleneck"`), or one C×C matrix (`"linear"`, GCNet eq. 3), which eq. 2 applies to every
+    position before pooling (`"linear_inside"`: equal, and P times the work). fusion: x + t
+    (`"add"`), x · sigmoid(t) (`"scale"`), or x · sigmoid(s) + t with a transform for each
+    (`"both"`).
 
-    The last layer starts at zero. With `add` a fresh block is therefore the identity, bit for bit;
-    with `scale` its gate starts at sigmoid(0) = 0.5, as published, so a fresh block halves x.
+    The last layer of each transform starts at zero. With `add` a fresh block is therefore the
+    identity, bit for bit; a gate starts at sigmoid(0) = 0.5, as published, so a fresh block halves
+    x.
 
     W_k has no bias: the softmax does not see a shift. `channels` and `reduction` must leave at
     least 4 hidden channels where LayerNorm stands (over one it is constant, over two a sign).
@@ -42,6 +50,7 @@ class GlobalContext(nn.Module):
         transform: str = "bottleneck",
         reduction: int = 4,
         norm: bool = True,
+        relu: bool = True,
         bias: bool = True,
         fusion: str = "add",
     ) -> None:
@@ -53,23 +62,31 @@ class GlobalContext(nn.Module):
         ):
             if value not in choices:
                 raise ValueError(f"{name} ({value!r}) must be one of {', '.join(choices)}")
+        if transform == "linear_inside" and fusion == "both":
+            raise ValueError("transform 'linear_inside' has one matrix, fusion 'both' needs two")
         self.channels, self.pool, self.fusion = channels, pool, fusion
+        self.inside = transform == "linear_inside"
         if pool == "attention":
             self.key = nn.Linear(channels, 1, bias=False)
-        if transform == "linear":
-            self.transform = nn.Sequential(nn.Linear(channels, channels, bias=bias))
-        else:
+
+        def make_transform() -> nn.Sequential:
+            if transform != "bottleneck":
+                return nn.Sequential(nn.Linear(channels, channels, bias=bias))
             hidden = _hidden_channels(channels, reduction, norm)
-            self.transform = nn.Sequential(
+            return nn.Sequential(
                 nn.Linear(channels, hidden, bias=bias),
                 nn.LayerNorm(hidden) if norm else nn.Identity(),
-                nn.ReLU(),
+                nn.ReLU() if relu else nn.Identity(),
                 nn.Linear(hidden, channels, bias=bias),
             )
+
+        self.transform = make_transform()
+        if fusion == "both":
+            self.gate = make_transform()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Kaiming for the inner layers, zero for the last one."""
+        """Kaiming for the inner layers, zero for the last one of each transform."""
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -77,35 +94,74 @@ class GlobalContext(nn.Module):
                     nn.init.zeros_(layer.bias)
             elif isinstance(layer, nn.LayerNorm):
                 layer.reset_parameters()
-        last = self.transform[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
+        for transform in self._transforms():
+            last = transform[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *positions) → the same shape."""
-        context = self.transform(self.context(x)).to(x.dtype)  # (N, C)
-        context = context.reshape(*context.shape, *[1] * (x.ndim - 2))  # (N, C, 1, …)
-        return x + context if self.fusion == "add" else x * context.sigmoid()
+        if self.inside:
+            context = self._pool(project(rows(x), self._matrix), self._weights(x))  # (N, C)
+        else:
+            pooled = self.context(x)
+            context = self.transform(pooled)
+        shape = (*context.shape, *[1] * (x.ndim - 2))  # (N, C, 1, …)
+        context = context.to(x.dtype).reshape(shape)
+        if self.fusion == "add":
+            return x + context
+        if self.fusion == "scale":
+            return x * context.sigmoid()
+        gate = self.gate(pooled).to(x.dtype).reshape(shape).sigmoid()
+        return torch.addcmul(context, x, gate)
 
     def context(self, x: Tensor) -> Tensor:
-        """The pooled context vector: (N, C, *positions) → (N, C)."""
-        flat = x.flatten(2)  # (N, C, P), a view in both memory layouts
-        if self.pool == "average":
-            return flat.mean(2)
-        weights = self.attention(x).flatten(1)  # (N, P)
-        return torch.matmul(flat, weights.to(x.dtype).unsqueeze(2)).squeeze(2)
+        """The pooled context vector, before any transform: (N, C, *positions) → (N, C)."""
+        return self._pool(rows(x), self._weights(x))
 
     def attention(self, x: Tensor) -> Tensor:
         """The weight of each position, summing to 1: (N, C, *positions) → (N, *positions).
 
         Uniform with average pooling. The softmax runs in fp32 or wider, whatever the dtype of x.
         """
-        wide = torch.promote_types(x.dtype, torch.float32)
-        if self.pool == "average":
+        weights = self._weights(x)
+        if weights is None:
+            wide = torch.promote_types(x.dtype, torch.float32)
             return x.new_full((len(x), *x.shape[2:]), 1 / x[0, 0].numel(), dtype=wide)
-        flat = x.flatten(2)  # (N, C, P)
-        scores = torch.matmul(self.key.weight.to(x.dtype), flat).squeeze(1)  # (N, P)
-        return F.softmax(scores, dim=1, dtype=wide).reshape(len(x), *x.shape[2:])
+        return weights.reshape(len(x), *x.shape[2:])
+
+    def multiply_adds(self, positions: Sequence[int]) -> int:
+        """Of the matrix products for one sample whose position axes have these sizes."""
+        count = prod(positions)
+        pooling = 2 * self.channels * count if self.pool == "attention" else 0
+        weights = sum(
+            layer.weight.numel()
+            for transform in self._transforms()
+            for layer in transform
+            if isinstance(layer, nn.Linear)
+        )
+        return pooling + weights * (count if self.inside else 1)
+
+    def extra_repr(self) -> str:
+        """What nn.Module shows beside the layers."""
+        return f"{self.channels}, pool={self.pool}, fusion={self.fusion}"
+
+    @property
+    def _matrix(self) -> nn.Linear:
+        """W_v of the linear transforms."""
+        matrix = self.transform[0]
+        assert isinstance(matrix, nn.Linear)
+        return matrix
+
+    def _transforms(self) -> list[nn.Sequential]:
+        return [self.transform, self.gate] if self.fusion == "both" else [self.transform]
+
+    def _weights(self, x: Tensor) -> Tensor | None:
+        return attention_weights(x, self.key.weight) if self.pool == "attention" else None
+
+    @staticmethod
+    def _pool(values: Tensor, weights: Tensor | None) -> Tensor:
+        return values.mean(1) if weights is None else weighted_mean(values, weights)
 
 
 gc = GlobalContext

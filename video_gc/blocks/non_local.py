@@ -3,60 +3,230 @@
 Wang et al., "Non-local Neural Networks", CVPR 2018, arXiv:1711.07971, sections 3.2 and 3.3.
 """
 
+from collections.abc import Sequence
+from math import prod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from video_gc.blocks.layout import (
+    as_feature_map,
+    max_pool,
+    pooled_size,
+    project,
+    project_back,
+    rows,
+)
+from video_gc.blocks.pairwise import (
+    concatenation_mean,
+    dot_product_mean,
+    reassociates,
+    softmax_mean,
+)
+
+PAIRWISE = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
+SPANS = ("spacetime", "space", "time")
+POOL_AT = ("before", "after")
+
 
 class NonLocal(nn.Module):
-    """Embedded-gaussian non-local block: x + BN(W_z · softmax(θ(x)ᵀ φ(x) / √d) g(x)).
+    """x + BN(W_z · y), where y_i = Σ_j f(x_i, x_j) g(x_j) / C(x).
 
-    θ, φ, g: C → d = C / `reduction`; W_z: d → C; all with biases, as published. The batch norm
-    after W_z starts with zero scale, so that a fresh block is the identity, bit for bit.
-    The bias of φ shifts all weights of a query alike, which the softmax does not see; in training
-    the batch norm hides those of g and W_z too. They are kept because published weights have them.
+    pairwise: the function f, with its normaliser C(x). `embedded_gaussian`: exp(θ(x_i)ᵀ φ(x_j)) and
+        `gaussian`: exp(x_iᵀ x_j), over their sum, so a softmax; `dot_product`: θ(x_i)ᵀ φ(x_j) and
+        `concatenation`: ReLU(w_fᵀ [θ(x_i), φ(x_j)]), over the number of keys.
+    scale: divide the exponent of the two gaussians by √d, d being the width of the queries.
+    span: `spacetime`, `space` (within each frame) or `time` (within each location); the last two
+        position axes are space, the one before them is time.
+    pool: kernel (t, h, w) of a max-pooling of keys and values, one number for each position axis;
+        `pool_at="before"` pools x, as the authors and PySlowFast do, `"after"` pools φ(x) and g(x),
+        as MMAction2 does.
+    reduction: C / d, the inner width d of θ, φ and g.
+    norm: a batch norm after W_z that starts with zero scale; without it W_z starts at zero. A fresh
+        block is the identity either way, bit for bit.
+    plain: compute by the published formula, which stores all weights (P×P), for checking. Without
+        it a softmax goes through `scaled_dot_product_attention`, a dot product is re-associated
+        where that is cheaper, and a concatenation sorts its keys; none of these stores P×P.
 
-    Attention goes through `scaled_dot_product_attention`, which never stores the P×P weights.
+    θ, φ, g: C → d; W_z: d → C; all with biases, as published. The bias of φ shifts all weights of a
+    query alike, which the softmax does not see; in training the batch norm hides those of g and W_z
+    too. They are kept because published weights have them.
 
-    Shape: (N, C, *positions) → the same, for any number of position axes and either memory layout.
+    Shape: (N, C, *positions) → the same, for 1 to 3 position axes and either memory layout. No
+    feature map is copied, but for `gaussian` in the contiguous layout, whose queries are x itself
+    with the channels last (the fused kernels want them so).
 
-    Raises ValueError where `reduction` leaves no channel.
+    Raises ValueError on an unknown choice, on a reduction that leaves no channel, on a pool that
+    does not fit the span, and in `forward` where x has other axes than `pool` or `span` need.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 2, scale: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        pairwise: str = "embedded_gaussian",
+        scale: bool = True,
+        span: str = "spacetime",
+        pool: Sequence[int] | None = None,
+        pool_at: str = "before",
+        reduction: int = 2,
+        norm: bool = True,
+        plain: bool = False,
+    ) -> None:
         super().__init__()
+        for name, value, choices in (
+            ("pairwise", pairwise, PAIRWISE),
+            ("span", span, SPANS),
+            ("pool_at", pool_at, POOL_AT),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} ({value!r}) must be one of {', '.join(choices)}")
         inner = channels // reduction if reduction >= 1 else 0
         if inner < 1:
             raise ValueError(
                 f"reduction ({reduction}) leaves no inner channel of {channels}; "
                 f"it must be in 1…{channels}"
             )
-        self.scale = inner**-0.5 if scale else 1.0
-        self.query = nn.Linear(channels, inner)
-        self.key = nn.Linear(channels, inner)
+        self.channels, self.inner, self.pairwise, self.span = channels, inner, pairwise, span
+        self.pool, self.pool_at, self.plain = _checked_pool(pool, span), pool_at, plain
+        width = channels if pairwise == "gaussian" else inner
+        self.scale = width**-0.5 if scale else 1.0
+        if pairwise != "gaussian":
+            self.query = nn.Linear(channels, inner)
+            self.key = nn.Linear(channels, inner)
+        if pairwise == "concatenation":
+            self.pair = nn.Linear(2 * inner, 1, bias=False)
         self.value = nn.Linear(channels, inner)
         self.out = nn.Linear(inner, channels)
-        self.norm = nn.BatchNorm1d(channels)
+        self.norm = nn.BatchNorm1d(channels) if norm else nn.Identity()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Gaussian (σ = 0.01) for the projections, zero for the scale of the batch norm."""
-        for layer in (self.query, self.key, self.value, self.out):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        self.norm.reset_parameters()
-        nn.init.zeros_(self.norm.weight)
+        """Gaussian (σ = 0.01) for the projections, zero for the batch norm's scale, or for W_z."""
+        for layer in self.children():
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.01)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        if isinstance(self.norm, nn.Identity):
+            nn.init.zeros_(self.out.weight)
+        else:
+            self.norm.reset_parameters()
+            nn.init.zeros_(self.norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *positions) → the same shape."""
-        rows = x.flatten(2).transpose(1, 2)  # (N, P, C)
-        q, k, v = self.query(rows), self.key(rows), self.value(rows)  # (N, P, d)
-        mean = F.scaled_dot_product_attention(q, k, v, scale=self.scale)  # (N, P, d)
-        out = self.norm(self.out(mean).transpose(1, 2))  # (N, C, P)
-        return x + out.reshape(x.shape).to(x.dtype)
+        query, key, value = self._grouped(x)  # (N, G, L, d), (N, G, M, d), (N, G, M, d)
+        if self.plain:
+            mean = torch.matmul(self._weights(query, key).to(value.dtype), value)
+        elif self.pairwise == "dot_product":
+            mean = dot_product_mean(query, key, value)
+        elif self.pairwise == "concatenation":
+            mean = concatenation_mean(*self._halves(query, key), value)
+        else:
+            mean = softmax_mean(query, key, value, self.scale)
+        if self.span == "time":
+            mean = mean.transpose(1, 2)  # (N, T, H·W, d)
+        z = project_back(mean.flatten(1, 2), self.out, like=x)
+        return x + as_feature_map(self.norm(z), like=x)
 
     def attention(self, x: Tensor) -> Tensor:
-        """The weights of each query by the plain formula, for reading: (N, P, P), rows sum to 1."""
-        rows = x.flatten(2).transpose(1, 2)  # (N, P, C)
-        scores = self.query(rows) @ self.key(rows).transpose(1, 2) * self.scale
-        return F.softmax(scores, dim=2, dtype=torch.promote_types(x.dtype, torch.float32))
+        """The weights f / C(x) by the plain formula, for reading: (N, G, L, M).
+
+        G groups of L queries and M keys: 1 × P × P over space-time, T × H·W × H·W in space, H·W × T
+        × T in time, with M smaller where keys are pooled. The rows of the gaussians sum to 1.
+        """
+        query, key, _ = self._grouped(x)
+        return self._weights(query, key)
+
+    def multiply_adds(self, positions: Sequence[int]) -> int:
+        """Of the matrix products for one sample whose position axes have these sizes."""
+        count = prod(positions)
+        pooled = prod(pooled_size(positions, self.pool))
+        projected = pooled if self.pool_at == "before" else count
+        width, inner = self.channels, self.inner
+        projections = width * inner * (projected + count)  # g and W_z
+        if self.pairwise != "gaussian":
+            projections += width * inner * (projected + count)  # φ and θ
+        return projections + self.attention_multiply_adds(positions)
+
+    def attention_multiply_adds(self, positions: Sequence[int]) -> int:
+        """As `multiply_adds`, of the attention alone: from queries, keys and values to y."""
+        count = prod(positions)
+        pooled = prod(pooled_size(positions, self.pool))
+        groups = {"spacetime": 1, "space": count // prod(positions[-2:])}.get(
+            self.span, prod(positions[-2:])
+        )
+        queries, keys, inner = count // groups, pooled // groups, self.inner
+        if self.pairwise == "concatenation":
+            sums = queries * keys * inner if self.plain else 0
+            return groups * (sums + inner * (queries + keys))
+        if self.pairwise == "dot_product" and not self.plain and reassociates(queries, keys, inner):
+            return groups * inner * inner * (queries + keys)
+        if self.pairwise == "gaussian":
+            values = inner if self.plain else self.channels
+            return groups * queries * keys * (self.channels + values)
+        return groups * queries * keys * 2 * inner
+
+    def extra_repr(self) -> str:
+        """What nn.Module shows beside the layers."""
+        pool = f", pool={self.pool} {self.pool_at}" if self.pool else ""
+        return f"{self.channels}, {self.pairwise}, {self.span}{pool}"
+
+    def _grouped(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, one group for each frame or location where span says so."""
+        if self.span == "time" and x.ndim != 5:
+            raise ValueError(f"span 'time' needs x of (N, C, T, H, W), not {tuple(x.shape)}")
+        source = x
+        if self.pool and self.pool_at == "before":
+            source = max_pool(x, self.pool)
+        if self.pairwise == "gaussian":
+            query = rows(x).contiguous()
+            key = query if source is x else rows(source).contiguous()
+        else:
+            query, key = project(rows(x), self.query), project(rows(source), self.key)
+        value = project(rows(source), self.value)
+        frames = x.shape[2] if x.ndim == 5 else 1
+        key_frames = source.shape[2] if x.ndim == 5 else 1
+        if self.pool and self.pool_at == "after":
+            key, value = (
+                rows(max_pool(t.unflatten(1, x.shape[2:]).movedim(-1, 1), self.pool))
+                for t in (key, value)
+            )
+            key_frames = pooled_size(x.shape[2:], self.pool)[0] if x.ndim == 5 else 1
+        if self.span == "spacetime":
+            return query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+        query = query.unflatten(1, (frames, -1))  # (N, T, H·W, d)
+        key, value = (t.unflatten(1, (key_frames, -1)) for t in (key, value))
+        if self.span == "time":
+            query, key, value = (t.transpose(1, 2) for t in (query, key, value))
+        return query, key, value
+
+    def _weights(self, query: Tensor, key: Tensor) -> Tensor:
+        """f / C(x), all of them: (N, G, L, d), (N, G, M, d) → (N, G, L, M)."""
+        if self.pairwise == "concatenation":
+            left, right = self._halves(query, key)
+            return F.relu(left.unsqueeze(3) + right.unsqueeze(2)) / key.shape[2]
+        scores = torch.matmul(query, key.transpose(2, 3))
+        if self.pairwise == "dot_product":
+            return scores / key.shape[2]
+        wide = torch.promote_types(scores.dtype, torch.float32)
+        return F.softmax(scores * self.scale, dim=3, dtype=wide)
+
+    def _halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """w_fᵀ[θ, φ] is a sum of a part for the query and one for the key: (N, G, L), (N, G, M)."""
+        left, right = self.pair.weight.to(query.dtype).split(self.inner, dim=1)  # (1, d) each
+        return torch.matmul(query, left.t()).squeeze(3), torch.matmul(key, right.t()).squeeze(3)
+
+
+def _checked_pool(pool: Sequence[int] | None, span: str) -> tuple[int, ...] | None:
+    if pool is None:
+        return None
+    kernel = tuple(pool)
+    if not 1 <= len(kernel) <= 3 or any(size < 1 for size in kernel):
+        raise ValueError(f"pool ({list(kernel)}) must be a kernel such as [1, 2, 2]")
+    across = {"spacetime": (), "space": kernel[:-2], "time": kernel[-2:]}[span]
+    if any(size != 1 for size in across):
+        raise ValueError(f"pool ({list(kernel)}) must be 1 where span {span!r} does not reach")
+    return kernel

@@ -1,0 +1,35 @@
+"""Every kind of context block with every option that changes its formula."""
+
+VARIANTS: dict[str, tuple[str, dict]] = {
+    "gc": ("gc", {"reduction": 2}),
+    "gc scale": ("gc", {"reduction": 2, "fusion": "scale"}),
+    "gc both": ("gc", {"reduction": 2, "fusion": "both"}),
+    "gc average": ("gc", {"reduction": 2, "pool": "average"}),
+    "gc without norm": ("gc", {"reduction": 4, "norm": False}),
+    "gc without relu": ("gc", {"reduction": 2, "relu": False}),
+    "gc bare": ("gc", {"reduction": 2, "norm": False, "relu": False, "bias": False}),
+    "snl": ("snl", {}),
+    "snl eq. 2": ("snl", {"transform": "linear_inside"}),
+    "snl both": ("snl", {"fusion": "both", "bias": True}),
+    "se": ("se", {"reduction": 2}),
+    "nl": ("nl", {}),
+    "nl without scale": ("nl", {"scale": False}),
+    "nl narrow": ("nl", {"reduction": 4}),
+    "nl without norm": ("nl", {"norm": False}),
+    "nl gaussian": ("nl", {"pairwise": "gaussian"}),
+    "nl dot product": ("nl", {"pairwise": "dot_product"}),
+    "nl concatenation": ("nl", {"pairwise": "concatenation"}),
+    "cc": ("cc", {}),
+    "cc once": ("cc", {"recurrences": 1, "scale": False, "reduction": 4}),
+}
+"""Name → (kind, options); for 8 channels and any number of position axes."""
+
+CLIP_VARIANTS: dict[str, tuple[str, dict]] = {
+    f"nl {pairwise} {span} {at}": (
+        "nl", {"pairwise": pairwise, "span": span, "pool": pool, "pool_at": at}
+    )
+    for pairwise in ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
+    for span, pool in (("spacetime", [1, 2, 2]), ("space", [1, 2, 1]), ("time", [2, 1, 1]))
+    for at in ("before", "after")
+}  # fmt: skip
+"""As VARIANTS, but for clips (T, H, W) only."""

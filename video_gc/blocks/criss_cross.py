@@ -1,0 +1,119 @@
+"""The criss-cross block: every position attends along its own axis lines.
+
+Huang et al., "CCNet: Criss-Cross Attention for Semantic Segmentation", ICCV 2019, arXiv:1811.11721,
+section 3.2, lifted from H·W to any position axes.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from video_gc.blocks.layout import as_feature_map, project, project_back, rows
+
+
+class CrissCross(nn.Module):
+    """R times x ← x + BN(W_z · Σ_j softmax_j(θ(x_i)ᵀ φ(x_j) / √d) g(x_j)), j on the lines of i.
+
+    The lines of a position are the T + H + W - 2 positions that differ from it in at most one
+    coordinate. After as many recurrences as there are axes, every position has reached every other.
+
+    reduction: C / d, the inner width of θ, φ and g (the authors take 8 for θ and φ, and 1 for g).
+    recurrences: R; all of them share θ, φ, g and W_z. Each has a batch norm of its own, because the
+        features that it normalises differ.
+    scale: divide the exponent by √d; the authors do not.
+
+    Transform and fusion are those of `NonLocal`, so that the two differ in the positions seen
+    alone; the authors have one zero-initialised factor in place of W_z and batch norm. The scale
+    of each batch norm starts at zero: a fresh block is the identity, bit for bit.
+
+    Shape: (N, C, *positions) → the same, for any number of position axes and either memory layout.
+
+    Raises ValueError where `reduction` leaves no channel or `recurrences` is below 1.
+    """
+
+    def __init__(
+        self, channels: int, *, reduction: int = 2, recurrences: int = 3, scale: bool = True
+    ) -> None:
+        super().__init__()
+        inner = channels // reduction if reduction >= 1 else 0
+        if inner < 1:
+            raise ValueError(
+                f"reduction ({reduction}) leaves no inner channel of {channels}; "
+                f"it must be in 1…{channels}"
+            )
+        if recurrences < 1:
+            raise ValueError(f"recurrences ({recurrences}) must be at least 1")
+        self.channels, self.inner = channels, inner
+        self.scale = inner**-0.5 if scale else 1.0
+        self.query = nn.Linear(channels, inner)
+        self.key = nn.Linear(channels, inner)
+        self.value = nn.Linear(channels, inner)
+        self.out = nn.Linear(inner, channels)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(recurrences))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Gaussian (σ = 0.01) for the projections, zero for the scale of the batch norms."""
+        for layer in (self.query, self.key, self.value, self.out):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+        for norm in self.norms:
+            assert isinstance(norm, nn.BatchNorm1d)
+            norm.reset_parameters()
+            nn.init.zeros_(norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *positions) → the same shape."""
+        for norm in self.norms:
+            weights = self.attention(x)  # (N, *positions, T + H + W)
+            value = project(rows(x), self.value).unflatten(1, x.shape[2:])  # (N, *positions, d)
+            mean = sum(
+                torch.matmul(part, value.movedim(axis, -2)).movedim(-2, axis)
+                for axis, part in self._lines(weights.to(value.dtype), x.shape[2:])
+            )
+            assert isinstance(mean, Tensor)
+            z = project_back(mean.flatten(1, -2), self.out, like=x)
+            x = x + as_feature_map(norm(z), like=x)
+        return x
+
+    def attention(self, x: Tensor) -> Tensor:
+        """The weights of the first recurrence: (N, C, *positions) → (N, *positions, T + H + W).
+
+        Along the last axis stand the positions of the first line, then those of the second, and so
+        on. They sum to 1. A query counts itself on its first line only.
+        """
+        query, key = (
+            project(rows(x), layer).unflatten(1, x.shape[2:]) for layer in (self.query, self.key)
+        )
+        scores = []
+        for axis in range(1, query.ndim - 1):
+            q, k = query.movedim(axis, -2), key.movedim(axis, -2)  # (N, other axes, L, d)
+            line = torch.matmul(q, k.transpose(-1, -2))  # (N, other axes, L, L)
+            if axis > 1:
+                itself = torch.eye(line.shape[-1], dtype=torch.bool, device=line.device)
+                line = line.masked_fill(itself, -torch.inf)
+            scores.append(line.movedim(-2, axis))  # (N, *positions, L)
+        wide = torch.promote_types(scores[0].dtype, torch.float32)
+        return F.softmax(torch.cat(scores, -1) * self.scale, dim=-1, dtype=wide)
+
+    def multiply_adds(self, positions: Sequence[int]) -> int:
+        """Of the matrix products for one sample whose position axes have these sizes."""
+        projections = 4 * self.channels * self.inner * prod(positions)
+        return len(self.norms) * projections + self.attention_multiply_adds(positions)
+
+    def attention_multiply_adds(self, positions: Sequence[int]) -> int:
+        """As `multiply_adds`, of the attention alone: from queries, keys and values to the mean."""
+        return len(self.norms) * 2 * self.inner * prod(positions) * sum(positions)
+
+    def extra_repr(self) -> str:
+        """What nn.Module shows beside the layers."""
+        return f"{self.channels}, recurrences={len(self.norms)}"
+
+    @staticmethod
+    def _lines(weights: Tensor, positions: Sequence[int]) -> list[tuple[int, Tensor]]:
+        """The weights of each line, its axis second to last: (axis, (N, other axes, L, L))."""
+        parts = weights.split(list(positions), dim=-1)
+        return [(axis, part.movedim(axis, -2)) for axis, part in enumerate(parts, start=1)]

@@ -1,0 +1,67 @@
+"""Feature maps as matrices, without copying them, in both memory layouts.
+
+(N, C, *positions) is (N, C, P) to its owner; products with a weight want a row for each position.
+Both are views: only the strides differ, and a matrix product takes either.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def rows(x: Tensor) -> Tensor:
+    """(N, C, *positions) → (N, P, C), a view."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def project(x: Tensor, layer: nn.Linear) -> Tensor:
+    """`layer` on every row, (N, P, C) → (N, P, D), its rows contiguous, whatever x's strides.
+
+    `layer(x)` would copy an x whose rows are not contiguous.
+    """
+    product = torch.bmm(x, layer.weight.t().expand(len(x), -1, -1))
+    return product if layer.bias is None else product.add_(layer.bias)
+
+
+def project_back(mean: Tensor, layer: nn.Linear, like: Tensor) -> Tensor:
+    """`layer` on every row, laid out as `like`: (N, P, D) → (N, C, P), or (N·P, C) channels-last.
+
+    `as_feature_map` undoes the difference; a batch norm takes both.
+    """
+    if not like.is_contiguous():
+        return project(mean, layer).flatten(0, 1)  # (N·P, C)
+    product = torch.bmm(layer.weight.expand(len(mean), -1, -1), mean.transpose(1, 2))
+    return product if layer.bias is None else product.add_(layer.bias.unsqueeze(1))
+
+
+def as_feature_map(z: Tensor, like: Tensor) -> Tensor:
+    """(N, C, P) or (N·P, C) → the shape and dtype of `like`, a view where the dtype is the same."""
+    if z.ndim == 2:
+        z = z.unflatten(0, (len(like), -1)).transpose(1, 2)
+    return z.reshape(like.shape).to(like.dtype)
+
+
+def max_pool(x: Tensor, kernel: Sequence[int]) -> Tensor:
+    """Max-pooling with stride = kernel over 1 to 3 position axes, in either layout.
+
+    A kernel is cut to the axis where the axis is shorter. Raises ValueError where `kernel` has
+    not one number for each position axis.
+    """
+    size = x.shape[2:]
+    if len(kernel) != len(size):
+        raise ValueError(
+            f"pool ({list(kernel)}) must have {len(size)} numbers, one for each position axis"
+        )
+    window = [min(k, s) for k, s in zip(kernel, size, strict=True)]
+    for _ in range(3 - len(size)):
+        x, window = x.unsqueeze(2), [1, *window]
+    return F.max_pool3d(x, window).flatten(2, 5 - len(size))
+
+
+def pooled_size(positions: Sequence[int], kernel: Sequence[int] | None) -> list[int]:
+    """The position axes after `max_pool`."""
+    if kernel is None:
+        return list(positions)
+    return [size // min(k, size) for size, k in zip(positions, kernel, strict=True)]
