@@ -19,7 +19,11 @@ GROUPS = sorted(
     for file in group.rglob("*.yaml")
 )
 KINETICS = sorted(file.stem for file in (CONFIGS / "experiment" / "kinetics400").glob("*.yaml"))
-NEEDS = {"data=folder": ["data.root=x"], "data=list": ["data.train=x"]}
+NEEDS = {
+    "data=folder": ["data.root=x"],
+    "data=list": ["data.train=x"],
+    "model=x3d_m": ["placement=all", "model.context.options.reduction=2"],
+}
 
 
 def test_all_yaml_is_listed() -> None:
@@ -106,7 +110,7 @@ def test_small_options_compose() -> None:
         (["epochs=many"], "epochs: Value 'many' of type 'str' could not be converted to Integer"),
         (["epochs"], "'epochs' is no option; write NAME=VALUE"),
         (["epochs=0"], r"epochs \(0\) must be at least 1"),
-        (["model.context.kind=gx"], "unknown block 'gx'.*Valid: gc, snl, se, nl"),
+        (["model.context.kind=gx"], "unknown block 'gx'.*Valid: gc, snl, se, nl, cc"),
         (["model.context.place=after_ad"], "unknown place.*did you mean 'after_add'"),
         (
             ["model.context.options.redction=8"],

@@ -23,7 +23,7 @@ BELOW = {
     "cli": {"data", "decode", "progress"},
     "__init__": {"inference"},
 }
-LEAVES = {"progress": {"data", "engine", "inference", "analysis"},
+LEAVES = {"progress": {"models", "data", "engine", "inference", "analysis"},
           "atomic": {"data", "engine", "inference", "analysis"}}  # fmt: skip
 ONE_ROOM = {
     "pytorch_lightning": {"engine"},

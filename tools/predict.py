@@ -19,7 +19,10 @@ def main() -> int:
         epilog="example: python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/test",
     )
     parser.add_argument(
-        "checkpoint", type=Path, help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt"
+        "checkpoint",
+        type=Path,
+        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt, or published weights, e.g. "
+        "slow_r50 (Kinetics-400, downloaded once)",
     )
     parser.add_argument(
         "videos", type=Path, nargs="+", metavar="VIDEO", help="files, or folders of videos"

@@ -17,7 +17,10 @@ def main() -> None:
         epilog="example: python tools/test.py runs/demo/checkpoints/best.ckpt --clips 10 --crops 3",
     )
     parser.add_argument(
-        "checkpoint", type=Path, help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt"
+        "checkpoint",
+        type=Path,
+        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt, or published weights, e.g. "
+        "slow_r50",
     )
     parser.add_argument(
         "--data",

@@ -1,9 +1,13 @@
 import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
+from pytorchvideo.models.hub.csn import csn_r101
+from pytorchvideo.models.hub.r2plus1d import r2plus1d_r50
 from pytorchvideo.models.hub.resnet import c2d_r50, i3d_r50, slow_r50
 from pytorchvideo.models.hub.slowfast import slowfast_16x8_r101_50_50, slowfast_r50
+from pytorchvideo.models.hub.x3d import x3d_l, x3d_m
 
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.backbones.slowfast import split_pathways
@@ -20,6 +24,63 @@ def test_parameters_and_names_are_pytorchvideos(name: str) -> None:
     assert {k: v.shape for k, v in ours.state_dict().items()} == {
         k: v.shape for k, v in theirs.state_dict().items()
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "theirs"),
+    [
+        ("x3d", 50, x3d_m), ("x3d_l", 50, x3d_l), ("csn", 101, csn_r101),
+        ("r2plus1d", 50, r2plus1d_r50),
+    ],
+)  # fmt: skip
+def test_separable_networks_are_pytorchvideos_with_logits(
+    name: str, depth: int, theirs: Callable
+) -> None:
+    torch.manual_seed(0)
+    published = randomise_scaled(theirs()).eval()
+    ours = build_backbone(name, depth=depth).eval()
+    ours.load_state_dict(published.state_dict())
+    for pool in [n for n, m in published.named_modules() if isinstance(m, torch.nn.AvgPool3d)]:
+        published.set_submodule(pool, torch.nn.AdaptiveAvgPool3d(1))
+    clip = torch.randn(1, 3, 8, 64, 64)
+    with torch.inference_mode():
+        expected, logits = published(clip), ours(clip)
+        assert logits.abs().max() > 1e-4
+        softmax = published.blocks[-1].activation is not None
+        torch.testing.assert_close(logits.softmax(1) if softmax else logits, expected)
+
+
+def test_i3d_32x2_halves_the_clip_twice_in_its_stem() -> None:
+    model = build_backbone("i3d_32x2", width=0.125)
+    frames = {}
+    for name, block in residual_blocks(model).items():
+        block.register_forward_hook(
+            lambda _m, _i, out, name=name: frames.__setitem__(name, out.shape[2])
+        )
+    with torch.inference_mode():
+        model.eval()(torch.randn(1, 3, 32, 32, 32))
+    assert (frames["res2.0"], frames["res3.0"], frames["res5.2"]) == (8, 4, 4)
+
+
+def test_slowfast_4x16_has_eight_fast_frames_per_slow_one() -> None:
+    model = build_backbone("slowfast_4x16", width=0.125, num_classes=3).eval()
+    shapes = {}
+    for name in ("slow.res2.0", "fast.res2.0"):
+        residual_blocks(model)[name].register_forward_hook(
+            lambda _m, _i, out, name=name: shapes.__setitem__(name, out.shape[2])
+        )
+    with torch.inference_mode():
+        model(torch.randn(1, 3, 32, 32, 32))
+    assert shapes == {"slow.res2.0": 4, "fast.res2.0": 32}
+
+
+def test_linear_fusion_has_neither_norm_nor_relu() -> None:
+    plain = build_backbone("slowfast", width=0.125).state_dict()
+    linear = build_backbone("slowfast_linear", width=0.125).state_dict()
+    missing = set(plain) - set(linear)
+    assert set(linear) <= set(plain)
+    assert {name.split(".")[3] for name in missing} == {"norm"}
+    assert len(missing) == 4 * 5
 
 
 @pytest.mark.parametrize("name", HUB)
@@ -126,7 +187,7 @@ def test_slowfast_16x8_has_its_own_res4() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "i4d"}, "backbone .'i4d'. must be one of c2d, i3d, slow"),
+        ({"name": "i4d"}, "backbone .'i4d'. must be one of c2d, i3d, i3d_32x2"),
         ({"name": "i3d", "depth": 34}, "depth .34. must be one of 50, 101"),
         (
             {"name": "i3d", "head_pool": "max"},

@@ -3,12 +3,15 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from pytorchvideo.models.hub.x3d import x3d_m
 
 from tests.conftest import counted_frames
+from video_gc.backbones.published import PUBLISHED
 from video_gc.data.annotations import VideoIndex, read_class_folders, read_list
 from video_gc.data.dataset import VideoViews
 from video_gc.data.sampling import ClipConfig
@@ -163,3 +166,21 @@ def test_five_best_of_many_classes(tmp_path: Path) -> None:
     (row,) = csv.DictReader(file.open())
     assert [row[f"top{rank}"] for rank in range(1, 6)] == [f"class {i}" for i in (8, 7, 6, 5, 4)]
     assert row["label"] == "class 3"
+
+
+def test_published_weights_are_tested_on_given_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clips_folder: Path
+) -> None:
+    torch.save({"model_state": x3d_m().state_dict()}, tmp_path / "zoo.pyth")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    local = replace(PUBLISHED["x3d_xs"], url=(tmp_path / "zoo.pyth").as_uri())
+    monkeypatch.setitem(PUBLISHED, "x3d_xs", local)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="x3d_xs: published weights have no videos; give --data"):
+        evaluate(Path("x3d_xs"))
+    folder = tmp_path / "videos" / "abseiling"
+    folder.mkdir(parents=True)
+    shutil.copy(clips_folder / "dark" / "0.mp4", folder)
+    done = evaluate(Path("x3d_xs"), data=folder.parent, clips=1, crops=1, workers=0)
+    assert done.result.video_level.count == 1
+    assert (tmp_path / "test" / "predictions.csv").is_file()

@@ -1,13 +1,16 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pytorchvideo.models.hub.x3d import x3d_m
 
 from tests.conftest import SHARED, counted_frames
 from video_gc import Recognizer
+from video_gc.backbones.published import PUBLISHED
 from video_gc.data.annotations import DataError
 from video_gc.decode.reader import DecodeError, open_video, read_frames
 from video_gc.inference.batch import predict_all
@@ -94,3 +97,25 @@ def test_every_shared_video_is_read(checkpoint: Path, tmp_path: Path) -> None:
     done = list(predict_all(checkpoint, [SHARED / "clips", SHARED / "videos"], tmp_path))
     assert len(done) == 34
     assert not [item for item in done if isinstance(item, Exception)]
+
+
+def test_published_weights_bring_the_classes_of_kinetics(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    zoo = x3d_m().state_dict()
+    torch.save({"model_state": zoo}, tmp_path / "zoo.pyth")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    local = replace(PUBLISHED["x3d_xs"], url=(tmp_path / "zoo.pyth").as_uri())
+    monkeypatch.setitem(PUBLISHED, "x3d_xs", local)
+    recognizer = Recognizer("x3d_xs")
+    assert len(recognizer.names) == 400
+    assert recognizer.names[5] == "archery"
+    assert torch.equal(
+        recognizer.model.state_dict()["blocks.5.proj.bias"], zoo["blocks.5.proj.bias"]
+    )
+    prediction = recognizer.predict(video)
+    assert prediction.scores.shape == (400,)
+    assert prediction.scores.sum() == pytest.approx(1, abs=1e-5)
+    with pytest.raises(FileNotFoundError, match="x3d_xxs: no such checkpoint, nor published weigh"):
+        Recognizer("x3d_xxs")

@@ -2,6 +2,9 @@ import copy
 
 import pytest
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import resnet18, resnet50
 
 from tests.backbones.test_backbones import randomise_scaled
 from tests.conftest import randomise
@@ -16,6 +19,7 @@ from video_gc.models.context import (
     insert_context,
     place_blocks,
 )
+from video_gc.models.describe import describe, positions_seen
 
 TOTALS = {  # Slow-only R50, 400 classes: GCNet's table, 32.45 / 39.81 / 36.13 / 34.30 / 42.45 M
     ("none", "none"): 32_454_096,
@@ -46,7 +50,7 @@ def test_parameters_equal_the_papers(choice: tuple[str, str], total: int) -> Non
 
 
 @pytest.mark.parametrize("name", ["c2d", "i3d", "slow", "slowfast"])
-@pytest.mark.parametrize("kind", ["gc", "snl", "nl"])
+@pytest.mark.parametrize("kind", ["gc", "snl", "nl", "cc"])
 @pytest.mark.parametrize("place", ["after_add", "after_1x1", "after_3x3"])
 def test_fresh_blocks_leave_the_output_bit_identical(name: str, kind: str, place: str) -> None:
     plain, full = small(name), small(name, kind=kind, after=["all"], place=place)
@@ -104,8 +108,9 @@ def test_named_placements() -> None:
         for n in ("one", "five", "ten", "all", "none")
     }
     assert counts == {"one": 1, "five": 5, "ten": 10, "all": 13, "none": 0}
-    with pytest.raises(ValueError, match="placement 'ten' is defined for depth 50, not 101"):
+    with pytest.raises(ValueError, match="'ten' is defined for ResNets of depth 50, not for this"):
         expand_placement(["ten"], 101)
+    assert expand_placement(["all"], None) == ["res3.*", "res4.*", "res5.*"]
 
 
 def test_in_slowfast_a_bare_name_means_the_slow_pathway() -> None:
@@ -174,4 +179,153 @@ def test_a_wrong_place_names_the_valid_ones(after: list[str], place: str, messag
 def test_no_place_takes_two_blocks() -> None:
     model = small(kind="gc", after=["five"])
     with pytest.raises(ValueError, match="res3.1 has a context block after_add already"):
-        place_blocks(model, ContextConfig(kind="nl", after=["res3.1"]), 50)
+        place_blocks(model, ContextConfig(kind="nl", after=["res3.1"]))
+
+
+DEEP = [("c2d", 0.125), ("i3d", 0.125), ("slow", 0.125), ("slowfast", 0.125), ("csn", 0.125)]
+
+
+@pytest.mark.parametrize(("name", "width"), DEEP)
+def test_the_placements_of_the_deep_networks(name: str, width: float) -> None:
+    config = ModelConfig(
+        backbone=name, depth=101, width=width, num_classes=3,
+        context=ContextConfig(kind="gc", after=["five"], options={"reduction": 1}),
+    )  # fmt: skip
+    with torch.device("meta"):
+        found = list(context_blocks(build_model(config)))
+    expected = ["res3.1", "res3.3", "res4.6", "res4.13", "res4.20"]
+    assert found == [f"slow.{n}" if name == "slowfast" else n for n in expected]
+
+
+@pytest.mark.parametrize("pathway", ["slow.", "fast.", "*."])
+def test_either_pathway_of_slowfast_or_both(pathway: str) -> None:
+    model = randomise_scaled(
+        small("slowfast", kind="nl", after=[f"{pathway}five", f"{pathway}res5.0"])
+    ).eval()
+    expected = ["res3.1", "res3.3", "res4.1", "res4.3", "res4.5", "res5.0"]
+    wanted = ["slow.", "fast."] if pathway == "*." else [pathway]
+    assert list(context_blocks(model)) == [p + name for p in wanted for name in expected]
+    clip = torch.randn(1, 3, 8, 32, 32)
+    with torch.inference_mode():
+        before = model(clip)
+        for block in context_blocks(model).values():
+            randomise(block)
+        assert not torch.allclose(model(clip), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("x3d", (3, 5, 11, 7)), ("x3d_l", (5, 10, 25, 15)), ("csn", (3, 4, 6, 3)),
+        ("r2plus1d", (3, 4, 6, 3)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["after_add", "after_1x1", "after_3x3"])
+def test_other_backbones_take_blocks_through_the_same_placement(
+    name: str, stages: tuple, place: str
+) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(
+        backbone=name, width=0.25, num_classes=5, dropout=0,
+        context=ContextConfig(kind="gc", after=["all"], place=place, options={"reduction": 1}),
+    )  # fmt: skip
+    model = randomise_scaled(build_model(config)).eval()
+    assert list(residual_blocks(model)) == [
+        f"res{n}.{i}" for n, count in enumerate(stages, 2) for i in range(count)
+    ]
+    blocks = context_blocks(model)
+    assert len(blocks) == sum(stages[1:])
+    clip = torch.randn(1, 3, 8, 64, 64)
+    with torch.inference_mode():
+        before = model(clip)
+        for block in blocks.values():
+            randomise(block)
+        assert not torch.allclose(model(clip), before)
+
+
+def test_named_placements_of_another_depth_are_an_error() -> None:
+    config = ModelConfig(
+        backbone="x3d", num_classes=3, context=ContextConfig(kind="gc", after=["five"])
+    )
+    message = "'five' is defined for ResNets of depth 50 or 101, not for this network; name res"
+    with pytest.raises(ValueError, match=message):
+        build_model(config)
+
+
+def test_image_resnet_with_gc_has_the_published_cost() -> None:
+    """GCNet: 25.56 M → 28.08 M; the 0.26 % more multiply-adds is a quotient of rounded numbers."""
+    plain, model = resnet50(), resnet50()
+    counts = [parameters(model)]
+    insert_context(
+        model, after=["res3.*", "res4.*", "res5.*"],
+        make_block=lambda channels: build_block("gc", channels, reduction=16),
+        place="after_1x1",
+    )  # fmt: skip
+    counts.append(parameters(model))
+    assert [round(count / 1e6, 2) for count in counts] == [25.56, 28.08]
+    macs = []
+    for network in (plain, model):
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            network.eval()(torch.zeros(1, 3, 224, 224))
+        macs.append(counter.get_total_flops() // 2)
+    assert macs[1] - macs[0] == 8_712_192
+    assert macs[0] == 4_089_184_256
+    assert (macs[1] - macs[0]) / macs[0] == pytest.approx(0.00213, abs=1e-5)
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("place", ["after_add", "after_1x1", "after_3x3"])
+def test_image_resnets_of_torchvision_take_blocks(place: str) -> None:
+    model = resnet50().eval()
+    image = torch.randn(1, 3, 64, 64)
+    make = lambda channels: build_block("gc", channels)  # noqa: E731
+    with torch.inference_mode():
+        before = model(image)
+        (block,) = insert_context(model, after=["res4.1"], make_block=make, place=place).values()
+        assert torch.equal(model(image), before)
+        randomise(block)
+        b = residual_blocks(model)["res4.1"]
+        x = torch.randn(1, 1024, 4, 4)
+        inner = b.relu(b.bn2(b.conv2(b.relu(b.bn1(b.conv1(x))))))
+        inner = block(inner) if place == "after_3x3" else inner
+        outer = nn.functional.conv2d(inner, b.conv3.weight)
+        outer = nn.functional.batch_norm(
+            outer, b.bn3.running_mean, b.bn3.running_var, b.bn3.weight, b.bn3.bias
+        )
+        outer = block(outer) if place == "after_1x1" else outer
+        out = torch.relu(x + outer)
+        out = block(out) if place == "after_add" else out
+        torch.testing.assert_close(b(x), out)
+
+
+def test_a_place_that_a_residual_block_lacks_lists_its_places() -> None:
+    with pytest.raises(ValueError, match="res3.0 has no place 'after_1x1'; it has after_add$"):
+        insert_context(
+            resnet18(), after=["res3.0"], place="after_1x1",
+            make_block=lambda channels: build_block("gc", channels),
+        )  # fmt: skip
+
+
+def test_describe_shows_where_blocks_sit_and_what_each_adds() -> None:
+    config = ModelConfig(
+        backbone="slow", num_classes=400, context=ContextConfig(kind="gc", after=["five"]),
+        more_context=[ContextConfig(kind="nl", after=["res5.0"], place="after_3x3")],
+    )  # fmt: skip
+    with torch.device("meta"):
+        model = build_model(config)
+    seen = positions_seen(model, (8, 224, 224))
+    assert seen["res3.1"] == (512, 8, 28, 28)
+    assert seen["res4.5"] == (1024, 8, 14, 14)
+    assert seen["res5.0 after_3x3"] == (512, 8, 7, 7)
+    table = describe(model)
+    columns = [list(column.cells) for column in table.columns]
+    assert columns[0] == [*context_blocks(model), "all"]
+    added = 34_300_368 - 32_454_096
+    nl = sum(p.numel() for p in context_blocks(model)["res5.0 after_3x3"].parameters())
+    assert columns[4][-1] == f"{added + nl:,}"
+    assert columns[5][0] == f"{2 * 512 * 6272 + 2 * 512 * 128:,}"
+    with pytest.raises(ValueError, match="the network takes no input of 1×8×8"):
+        describe(build_backbone("c2d", width=0.125), (1, 8, 8))

@@ -9,17 +9,32 @@ with warnings.catch_warnings():  # pytorchvideo scripts a function that nothing 
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
     import pytorchvideo.models  # noqa: F401
 
-from video_gc.backbones.resnet import c2d, i3d, slow
-from video_gc.backbones.slowfast import slowfast, slowfast_16x8
+from video_gc.backbones.resnet import c2d, i3d, i3d_32x2, slow
+from video_gc.backbones.separable import csn, r2plus1d, x3d, x3d_l
+from video_gc.backbones.slowfast import (
+    slowfast,
+    slowfast_4x16,
+    slowfast_4x16_linear,
+    slowfast_16x8,
+    slowfast_linear,
+)
 
 __all__ = ["BACKBONES", "build_backbone"]
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "c2d": c2d,
     "i3d": i3d,
+    "i3d_32x2": i3d_32x2,
     "slow": slow,
     "slowfast": slowfast,
+    "slowfast_4x16": slowfast_4x16,
     "slowfast_16x8": slowfast_16x8,
+    "slowfast_linear": slowfast_linear,
+    "slowfast_4x16_linear": slowfast_4x16_linear,
+    "x3d": x3d,
+    "x3d_l": x3d_l,
+    "csn": csn,
+    "r2plus1d": r2plus1d,
 }
 DEPTHS = (50, 101)
 HEAD_POOLS = ("adaptive", "published")

@@ -3,6 +3,7 @@
 Wang et al., CVPR 2018 (C2D and inflated I3D ResNets); Feichtenhofer et al., ICCV 2019 (Slow-only).
 """
 
+from functools import partial
 from typing import Any
 
 from pytorchvideo.models.resnet import create_resnet
@@ -14,15 +15,28 @@ def c2d(**arguments: Any) -> nn.Module:
     return _resnet(stem_kernel=(1, 7, 7), temporal_pool=True, conv_a=((1, 1, 1),) * 4, **arguments)
 
 
-def i3d(**arguments: Any) -> nn.Module:
-    """Temporal kernels of 5 in the stem and 3 in every, or every other, first 1×1 convolution."""
+def i3d(*, temporal_stride: int = 1, **arguments: Any) -> nn.Module:
+    """Temporal kernels of 5 in the stem and 3 in every, or every other, first 1×1 convolution.
+
+    temporal_stride: of the stem's convolution and of its pooling.
+    """
     conv_a = (
         (3, 1, 1),
         [(3, 1, 1), (1, 1, 1)],
         [(3, 1, 1), (1, 1, 1)],
         [(1, 1, 1), (3, 1, 1)],
     )
-    return _resnet(stem_kernel=(5, 7, 7), temporal_pool=True, conv_a=conv_a, **arguments)
+    return _resnet(
+        stem_kernel=(5, 7, 7),
+        temporal_stride=temporal_stride,
+        temporal_pool=True,
+        conv_a=conv_a,
+        **arguments,
+    )
+
+
+i3d_32x2 = partial(i3d, temporal_stride=2)
+"""I3D for clips of 32 frames, as MMAction2 trains it: the stem takes 32 frames to 8."""
 
 
 def slow(**arguments: Any) -> nn.Module:
@@ -39,6 +53,7 @@ def _resnet(
     *,
     stem_kernel: tuple[int, int, int],
     conv_a: tuple[Any, ...],
+    temporal_stride: int = 1,
     temporal_pool: bool = False,
     head_window: tuple[int, int, int] = (4, 7, 7),
     num_classes: int,
@@ -52,6 +67,8 @@ def _resnet(
         dropout_rate=dropout,
         stem_dim_out=stem_channels,
         stem_conv_kernel_size=stem_kernel,
+        stem_conv_stride=(temporal_stride, 2, 2),
+        stem_pool_stride=(temporal_stride, 2, 2),
         stage1_pool=nn.MaxPool3d if temporal_pool else None,
         stage_conv_a_kernel_size=conv_a,
         head_pool_kernel_size=head_window,

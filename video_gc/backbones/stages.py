@@ -1,17 +1,33 @@
-"""Residual blocks by name, found by structure.
+"""Residual blocks by name, found by structure, and the places inside each.
 
 List positions mislead: in pytorchvideo's I3D `blocks[2]` is a max-pool, not res3.
 """
 
+from dataclasses import dataclass
+
 from pytorchvideo.models.net import MultiPathWayWithFuse
 from pytorchvideo.models.resnet import ResBlock, ResStage
+from pytorchvideo.models.slowfast import FuseFastToSlow
+from pytorchvideo.models.stem import ResNetBasicStem
 from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 
-def residual_blocks(backbone: nn.Module) -> dict[str, ResBlock]:
+@dataclass(frozen=True)
+class Place:
+    """Where in a residual block a context block can stand."""
+
+    module: nn.Module
+    channels: int
+    before: bool = False
+    """it sees what goes into the module, not what comes out"""
+
+
+def residual_blocks(backbone: nn.Module) -> dict[str, nn.Module]:
     """{"res2.0": block, …} in order; "slow.res2.0" and "fast.res2.0" with two pathways.
 
-    Stages are res2 … res5; blocks in a stage count from 0.
+    Stages are res2 … res5; blocks in a stage count from 0. Of pytorchvideo's residual networks and
+    torchvision's image ResNets; empty for anything else.
     """
     two_pathways = [
         tuple(module.multipathway_blocks)
@@ -19,24 +35,66 @@ def residual_blocks(backbone: nn.Module) -> dict[str, ResBlock]:
         if isinstance(module, MultiPathWayWithFuse)
         and all(isinstance(block, ResStage) for block in module.multipathway_blocks)
     ]
+    image = next((m for m in backbone.modules() if isinstance(m, ResNet)), None)
     if two_pathways:
         slow, fast = zip(*two_pathways, strict=True)
-        pathways = {"slow.": slow, "fast.": fast}
+        pathways = {"slow.": [s.res_blocks for s in slow], "fast.": [s.res_blocks for s in fast]}
+    elif image is not None:
+        pathways = {"": [image.layer1, image.layer2, image.layer3, image.layer4]}
     else:
-        pathways = {"": tuple(m for m in backbone.modules() if isinstance(m, ResStage))}
+        pathways = {"": [m.res_blocks for m in backbone.modules() if isinstance(m, ResStage)]}
     return {
         f"{pathway}res{number}.{index}": block
         for pathway, stages in pathways.items()
         for number, stage in enumerate(stages, start=2)
-        for index, block in enumerate(stage.res_blocks)
+        for index, block in enumerate(stage)
     }
 
 
-def out_channels(block: ResBlock) -> int:
-    """Channels after the block."""
-    return block.branch2.conv_c.out_channels
+def named_parts(backbone: nn.Module) -> dict[str, nn.Module]:
+    """The residual blocks, stems (`stem`; `slow.stem` and `fast.stem`), lateral connections
+    (`fuse1` … `fuse4`, by the stage before each, the stem being 1) and the classifier (`head`).
+
+    Of C2D, I3D, Slow-only and SlowFast; other networks lack some of them.
+    """
+    parts = residual_blocks(backbone)
+    stems = [m for m in backbone.modules() if isinstance(m, ResNetBasicStem)]
+    pathways = ("slow.", "fast.") if len(stems) == 2 else ("",)
+    parts |= {f"{pathway}stem": stem for pathway, stem in zip(pathways, stems, strict=False)}
+    laterals = [m for m in backbone.modules() if isinstance(m, FuseFastToSlow)]
+    parts |= {f"fuse{number}": lateral for number, lateral in enumerate(laterals, start=1)}
+    linear = [module for module in backbone.modules() if isinstance(module, nn.Linear)]
+    return parts | ({"head": linear[-1]} if linear else {})
 
 
-def inner_channels(block: ResBlock) -> int:
-    """Channels of the bottleneck's middle convolution."""
-    return block.branch2.conv_b.out_channels
+def depth_of(names: list[str]) -> int | None:
+    """50 or 101 by the blocks of its stages (those of the slow pathway); None for another depth."""
+    stages = [name.removeprefix("slow.").split(".")[0] for name in names if name[:4] != "fast"]
+    counts = [stages.count(stage) for stage in ("res2", "res3", "res4", "res5")]
+    return {"3 4 6 3": 50, "3 4 23 3": 101}.get(" ".join(map(str, counts)))
+
+
+def places(block: nn.Module) -> dict[str, Place]:
+    """The places of a residual block, by name.
+
+    after_add: after the sum and ReLU; after_1x1: after the last 1×1×1 convolution and its norm,
+    before the sum; after_3x3: after the middle convolution, its norm and its activation. A block
+    of two 3×3 convolutions has the first alone.
+    """
+    if isinstance(block, ResBlock):
+        branch = block.branch2
+        outer, inner = branch.conv_c.out_channels, branch.conv_c.in_channels
+        return {
+            "after_add": Place(block, outer),
+            "after_1x1": Place(branch, outer),
+            "after_3x3": Place(branch.act_b, inner),
+        }
+    if isinstance(block, Bottleneck):  # its one ReLU is called three times
+        outer, inner = block.conv3.out_channels, block.conv3.in_channels
+        return {
+            "after_add": Place(block, outer),
+            "after_1x1": Place(block.bn3, outer),
+            "after_3x3": Place(block.conv3, inner, before=True),
+        }
+    assert isinstance(block, BasicBlock)
+    return {"after_add": Place(block, block.conv2.out_channels)}

@@ -144,7 +144,8 @@ class GlobalContext(nn.Module):
 
     def extra_repr(self) -> str:
         """What nn.Module shows beside the layers."""
-        return f"{self.channels}, pool={self.pool}, fusion={self.fusion}"
+        transform = "bottleneck" if len(self.transform) > 1 else "linear"
+        return f"{self.channels}, {self.pool}, {transform}, {self.fusion}"
 
     @property
     def _matrix(self) -> nn.Linear:

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from video_gc.backbones.published import KINETICS400, PUBLISHED
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
 from video_gc.models.build import ModelConfig, build_model
@@ -52,13 +53,20 @@ def default_output(checkpoint: Path, name: str) -> Path:
 
 
 def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointContents]:
-    """The network of a checkpoint of ours, in eval mode on the CPU, and its description.
+    """The network of a checkpoint, in eval mode on the CPU, and its description.
+
+    path: a checkpoint of ours, or the name of published weights such as slow_r50, which come with
+        the class names of Kinetics-400 and the size of their published test.
 
     Raises FileNotFoundError, or ValueError for a file that is no such checkpoint or whose weights
     do not fit its own description.
     """
+    name = os.fspath(path)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{os.fspath(path)}: no such checkpoint")
+        if name in PUBLISHED:
+            return _published(name)
+        known = ", ".join(PUBLISHED)
+        raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         kept = checkpoint[KEY]
@@ -90,3 +98,18 @@ def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointCon
             f"{os.fspath(path)}: its weights are of another architecture or class count ({reason})"
         ) from error
     return model.eval(), contents
+
+
+def _published(name: str) -> tuple[nn.Module, CheckpointContents]:
+    network = PUBLISHED[name]
+    model_config = ModelConfig(
+        backbone=network.backbone, depth=network.depth, num_classes=len(KINETICS400), weights=name
+    )
+    clip = ClipConfig(
+        frames=network.frames,
+        stride=network.stride,
+        test_crop=network.side,
+        test_short_side=network.side,
+    )
+    contents = CheckpointContents(model_config, clip, Normalisation(), list(KINETICS400), {})
+    return build_model(model_config).eval(), contents

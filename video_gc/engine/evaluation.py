@@ -41,7 +41,8 @@ def evaluate(
     given = {
         name: value for name, value in (("clips", clips), ("crops", crops)) if value is not None
     }
-    config = ViewConfig(**contents.config["test"] | given)
+    config = ViewConfig(**contents.config.get("test", {}) | given)
+    workers = DataConfig(**contents.config.get("data", {})).workers if workers is None else workers
     views = VideoViews(
         _videos(checkpoint, contents, data, root),
         contents.clip,
@@ -56,7 +57,7 @@ def evaluate(
         views,
         contents.normalisation,
         micro_batch=config.micro_batch,
-        workers=contents.config["data"]["workers"] if workers is None else workers,
+        workers=workers,
         device=pick_device(device),
         log=log,
     )
@@ -68,7 +69,7 @@ def evaluate(
         "data": str(data) if data else _kept_videos(checkpoint),
         "clips": views.clips,
         "crops": views.crops,
-        "seed": contents.config["seed"],
+        "seed": contents.config.get("seed"),
     }
     title = (
         f"{checkpoint} on {about['data']}: {len(views.index)} videos, "
@@ -95,6 +96,8 @@ def _videos(
         kept = default_output(checkpoint, "splits") / "test.txt"
         if kept.is_file():  # the very videos that were set aside when the training started
             return read_list(kept, names=contents.names)
+        if not contents.config:
+            raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
         index = open_splits(DataConfig(**contents.config["data"])).test
         if list(index.names) != contents.names:
             raise ValueError(

@@ -132,7 +132,7 @@ def train(config: TrainConfig) -> Path:
     # a resumed run takes its weights from its checkpoint
     model, report = build_with_report(replace(model_config, weights=None) if last else model_config)
     if report:
-        say(f"Weights {config.model.weights}: {report}")
+        say(f"Weights {report}")
     if last is None:
         _write_run_files(config)
         write_splits(splits, kept)

@@ -71,6 +71,8 @@ class Recognizer:
         recognizer = Recognizer("runs/demo/checkpoints/best.ckpt")
         print(recognizer.predict("video.mp4").top(3))
 
+    A name of published weights does too: `Recognizer("slow_r50")` knows Kinetics' 400 classes.
+
     Raises FileNotFoundError, or ValueError for a file that is no such checkpoint.
     """
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from video_gc.backbones import BACKBONES, DEPTHS, HEAD_POOLS, build_backbone, check_width
 from video_gc.models.context import ContextConfig, place_blocks
-from video_gc.models.weights import WeightReport, load_weights
+from video_gc.models.weights import INFLATIONS, WeightReport, load_weights
 
 
 @dataclass(kw_only=True)
@@ -14,7 +14,8 @@ class ModelConfig:
     """A network: backbone, head, weights to start from and context blocks."""
 
     backbone: str = "i3d"
-    """c2d, i3d, slow, slowfast or slowfast_16x8"""
+    """c2d, i3d, i3d_32x2, slow, slowfast, slowfast_4x16, slowfast_16x8, x3d, x3d_l, csn, r2plus1d;
+    slowfast_linear and slowfast_4x16_linear are MMAction2's"""
     depth: int = 50
     """50 or 101"""
     width: float = 1.0
@@ -26,7 +27,10 @@ class ModelConfig:
     head_pool: str = "adaptive"
     """adaptive, or published (pytorchvideo's fixed window)"""
     weights: str | None = None
-    """imagenet, a name of the PyTorchVideo zoo such as slow_r50, or a checkpoint file"""
+    """imagenet, a name of the PyTorchVideo zoo such as slow_r50, a URL, or a file of ours, of
+    PyTorchVideo, PySlowFast, MMAction2 or torchvision"""
+    inflation: str = "repeat"
+    """of image weights in time: repeat (and divide) or centre"""
     context: ContextConfig = field(default_factory=ContextConfig)
     """the context blocks"""
     more_context: list[ContextConfig] = field(default_factory=list)
@@ -36,6 +40,7 @@ class ModelConfig:
         for name, value, choices in (
             ("backbone", self.backbone, tuple(BACKBONES)),
             ("head_pool", self.head_pool, HEAD_POOLS),
+            ("inflation", self.inflation, INFLATIONS),
         ):
             if value not in choices:
                 raise ValueError(f"model.{name} ({value!r}) must be one of {', '.join(choices)}")
@@ -49,7 +54,6 @@ class ModelConfig:
 def build_model(config: ModelConfig) -> nn.Module:
     """The network of `config`, on the CPU: (N, 3, T, H, W) → logits (N, num_classes).
 
-    The weights go in before the context blocks, whose insertion renames nothing.
     Raises ValueError where `num_classes` is missing or a choice does not exist.
     """
     return build_with_report(config)[0]
@@ -67,12 +71,8 @@ def build_with_report(config: ModelConfig) -> tuple[nn.Module, WeightReport | No
         dropout=config.dropout,
         head_pool=config.head_pool,
     )
-    report = None
-    if config.weights is not None:
-        report = load_weights(model, config.weights, depth=config.depth)
     for context in (config.context, *config.more_context):
-        place_blocks(model, context, config.depth)
-    if report and config.weights and any(".context." in name for name in report.unused):
-        # a checkpoint of our own with context blocks: give them their weights too
-        report = load_weights(model, config.weights, depth=config.depth)
-    return model, report
+        place_blocks(model, context)
+    if config.weights is None:
+        return model, None
+    return model, load_weights(model, config.weights, inflation=config.inflation)

@@ -11,28 +11,24 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from video_gc.backbones.stages import inner_channels, out_channels, residual_blocks
+from video_gc.backbones.stages import depth_of, places, residual_blocks
 from video_gc.blocks import build_block, check_block, choices
 
-PLACES: dict[str, tuple[Callable[[Any], nn.Module], Callable[[Any], int]]] = {
-    "after_add": (lambda block: block, out_channels),
-    "after_1x1": (lambda block: block.branch2, out_channels),
-    "after_3x3": (lambda block: block.branch2.act_b, inner_channels),
-}
-"""Place → (module after which the context block stands, its channels)."""
-
+PLACES = ("after_add", "after_1x1", "after_3x3")
+PATHWAYS = ("slow.", "fast.", "*.")
 FIVE = {
     50: ["res3.1", "res3.3", "res4.1", "res4.3", "res4.5"],
     101: ["res3.1", "res3.3", "res4.6", "res4.13", "res4.20"],
 }
-PLACEMENTS: dict[str, dict[int, list[str]]] = {
-    "none": {50: [], 101: []},
+PLACEMENTS: dict[str, dict[int, list[str]] | list[str]] = {
+    "none": [],
     "one": {50: ["res4.4"]},
     "five": FIVE,
     "ten": {50: ["res3.*", "res4.*"]},
-    "all": {50: ["res3.*", "res4.*", "res5.*"], 101: ["res3.*", "res4.*", "res5.*"]},
+    "all": ["res3.*", "res4.*", "res5.*"],
 }
-"""Name → depth → residual blocks (Wang et al., 2018, table 2c; Cao et al., 2019, table 7)."""
+"""Name → residual blocks, for each depth that has it, or for all (Wang et al., 2018, table 2c; Cao
+et al., 2019, table 7)."""
 
 
 @dataclass(kw_only=True)
@@ -40,11 +36,12 @@ class ContextConfig:
     """One kind of context block and where it goes."""
 
     kind: str = "none"
-    """none, gc, snl, se or nl"""
+    """none, gc, snl, se, nl or cc"""
     place: str = "after_add"
     """after_add, after_1x1 or after_3x3 of the residual block"""
     after: list[str] = field(default_factory=lambda: ["five"])
-    """residual blocks: res3.1, res4.*, fast.res3.1, or a named placement (none, one, five, …)"""
+    """residual blocks: res3.1, res4.*, or a named placement (none, one, five, …); in SlowFast those
+    of the slow pathway, unless written as fast.res3.1, or *.five for both"""
     options: dict[str, Any] = field(default_factory=dict)
     """arguments of the block, such as reduction"""
 
@@ -55,12 +52,13 @@ class ContextConfig:
             raise ValueError(f"unknown place {self.place!r}; {choices(self.place, list(PLACES))}")
 
 
-def place_blocks(backbone: nn.Module, config: ContextConfig, depth: int) -> None:
+def place_blocks(backbone: nn.Module, config: ContextConfig) -> None:
     """Insert the context blocks that `config` asks for."""
-    after = expand_placement(config.after, depth)
-    if config.kind == "none":
-        _matching(after, list(residual_blocks(backbone)))  # a wrong name is an error all the same
+    names = list(residual_blocks(backbone))
+    if config.kind == "none":  # a wrong name is an error all the same
+        _matching([name for name in config.after if name not in PLACEMENTS], names)
         return
+    after = expand_placement(config.after, depth_of(names))
     insert_context(
         backbone,
         after=after,
@@ -69,20 +67,27 @@ def place_blocks(backbone: nn.Module, config: ContextConfig, depth: int) -> None
     )
 
 
-def expand_placement(after: Iterable[str], depth: int) -> list[str]:
-    """Replace named placements by their residual blocks.
+def expand_placement(after: Iterable[str], depth: int | None) -> list[str]:
+    """Replace named placements by their residual blocks; `fast.five` and `*.five` too.
+
+    depth: 50, 101 or None for another.
 
     Raises ValueError for a named placement that `depth` lacks.
     """
     blocks: list[str] = []
     for name in after:
-        if name not in PLACEMENTS:
-            blocks.append(name)
-        elif depth not in PLACEMENTS[name]:
-            depths = ", ".join(map(str, PLACEMENTS[name]))
-            raise ValueError(f"placement {name!r} is defined for depth {depths}, not {depth}")
-        else:
-            blocks.extend(PLACEMENTS[name][depth])
+        pathway = next((p for p in PATHWAYS if name.startswith(p)), "")
+        placement = PLACEMENTS.get(name.removeprefix(pathway), [name.removeprefix(pathway)])
+        if isinstance(placement, dict):
+            if depth not in placement:
+                depths = " or ".join(map(str, placement))
+                raise ValueError(
+                    f"placement {name!r} is defined for ResNets of depth {depths}, not for this "
+                    f"network{f' of depth {depth}' if depth else ''}; name residual blocks, "
+                    "such as res4.*"
+                )
+            placement = placement[depth]
+        blocks.extend(pathway + block for block in placement)
     return blocks
 
 
@@ -96,23 +101,29 @@ def insert_context(
     """Put a new context block after each named residual block; return them by that name.
 
     after: names such as `res3.1`, or patterns such as `res4.*`. In SlowFast a bare name means the
-        slow pathway; `fast.res3.1` names the other one.
+        slow pathway; `fast.res3.1` names the other one, `*.res3.1` both.
     make_block: channels → context block.
 
-    Raises ValueError for a name that matches no residual block, an unknown place, or a place that
-    has a context block already.
+    Raises ValueError for a name that matches no residual block, an unknown place, a place that a
+    residual block does not have, or one that has a context block already.
     """
     if place not in PLACES:
         raise ValueError(f"unknown place {place!r}; {choices(place, list(PLACES))}")
-    module_of, channels_of = PLACES[place]
     residual = residual_blocks(backbone)
     inserted = {}
     for name in _matching(after, list(residual)):
-        module = module_of(residual[name])
-        if hasattr(module, "context"):
+        valid = places(residual[name])
+        if place not in valid:
+            raise ValueError(f"{name} has no place {place!r}; it has {', '.join(valid)}")
+        there = valid[place]
+        if hasattr(there.module, "context"):
             raise ValueError(f"{name} has a context block {place} already")
-        module.context = inserted[name] = make_block(channels_of(residual[name]))
-        module.register_forward_hook(apply_context)
+        inserted[name] = make_block(there.channels)
+        there.module.add_module("context", inserted[name])
+        if there.before:
+            there.module.register_forward_pre_hook(apply_context_before)
+        else:
+            there.module.register_forward_hook(apply_context)
     return inserted
 
 
@@ -123,12 +134,19 @@ def apply_context(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor
     return context(output)
 
 
+def apply_context_before(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    """Forward pre-hook: pass the module's input through its child `context`."""
+    context = module.context
+    assert isinstance(context, nn.Module)
+    return context(*inputs)
+
+
 def context_blocks(model: nn.Module) -> dict[str, nn.Module]:
     """The inserted context blocks: {"res3.1": block}, with the place behind it unless after_add."""
     found: dict[str, nn.Module] = {}
     for name, block in residual_blocks(model).items():
-        for place, (module_of, _) in PLACES.items():
-            context = getattr(module_of(block), "context", None)
+        for place, there in places(block).items():
+            context = getattr(there.module, "context", None)
             if context is not None:
                 found[name if place == "after_add" else f"{name} {place}"] = context
     return found
@@ -139,7 +157,7 @@ def _matching(patterns: Iterable[str], names: list[str]) -> list[str]:
     prefix = "slow." if names and names[0].startswith("slow.") else ""
     wanted = set()
     for pattern in patterns:
-        full = pattern if pattern.startswith(("slow.", "fast.")) else prefix + pattern
+        full = pattern if pattern.startswith(PATHWAYS) else prefix + pattern
         hits = [name for name in names if fnmatchcase(name, full)]
         if not hits:
             valid = [*PLACEMENTS, *names]

@@ -1,5 +1,6 @@
 """Weights through torch.hub's cache, from a local file URL in place of the published one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ from torchvision.models import resnet50
 
 from tests.backbones.test_backbones import HUB, randomise_scaled
 from video_gc.backbones import build_backbone
+from video_gc.backbones.published import KINETICS400
 from video_gc.backbones.slowfast import split_pathways
 from video_gc.backbones.stages import residual_blocks
 from video_gc.models import weights
 from video_gc.models.build import ModelConfig, build_with_report
-from video_gc.models.context import ContextConfig
+from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.models.weights import PUBLISHED, load_weights
 
 
@@ -26,10 +28,18 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_published_names_are_pytorchvideos() -> None:
     assert set(PUBLISHED) == {
-        "c2d_r50", "i3d_r50", "slow_r50",
-        "slowfast_r50", "slowfast_r101", "slowfast_16x8_r101_50_50",
+        "c2d_r50", "i3d_r50", "slow_r50", "x3d_xs", "x3d_s", "x3d_m", "x3d_l", "csn_r101",
+        "slowfast_r50", "slowfast_r101", "slowfast_16x8_r101_50_50", "r2plus1d_r50",
     }  # fmt: skip
-    assert all(url.startswith("https://") and url.endswith(".pyth") for url in PUBLISHED.values())
+    assert all(p.url.startswith("https://") and p.url.endswith(".pyth") for p in PUBLISHED.values())
+
+
+def test_the_class_names_of_the_published_weights_are_in_their_order() -> None:
+    """Alphabetical, as the annotation files and the labels of the data set are."""
+    labels = Path(__file__).parents[3] / "datasets" / "kinetics400" / "labels.txt"
+    assert labels.read_text().splitlines() == KINETICS400
+    assert len(KINETICS400) == 400
+    assert (KINETICS400[0], KINETICS400[399]) == ("abseiling", "zumba")
 
 
 @pytest.mark.parametrize("name", ["slow", "slowfast"])
@@ -38,7 +48,8 @@ def test_published_weights_give_pytorchvideos_output(
 ) -> None:
     theirs = randomise_scaled(HUB[name]()).eval()
     torch.save({"model_state": theirs.state_dict()}, hub / "zoo.pyth")
-    monkeypatch.setitem(PUBLISHED, f"{name}_r50", (hub / "zoo.pyth").as_uri())
+    local = replace(PUBLISHED[f"{name}_r50"], url=(hub / "zoo.pyth").as_uri())
+    monkeypatch.setitem(PUBLISHED, f"{name}_r50", local)
     model, report = build_with_report(
         ModelConfig(
             backbone=name, num_classes=400, weights=f"{name}_r50",
@@ -46,8 +57,9 @@ def test_published_weights_give_pytorchvideos_output(
         )
     )  # fmt: skip
     assert report is not None
-    assert len(report.loaded) == len(theirs.state_dict())
-    assert not report.new
+    counted = [n for n in theirs.state_dict() if not n.endswith("num_batches_tracked")]
+    assert len(report.loaded) == len(counted)
+    assert all(".context." in n for n in report.new)
     assert not report.unused
     assert (hub / "hub" / "checkpoints" / "zoo.pyth").is_file()  # went through the cache
     for pool in (m for m in theirs.modules() if isinstance(m, nn.AvgPool3d)):
@@ -61,9 +73,12 @@ def test_published_weights_give_pytorchvideos_output(
 def test_another_class_count_leaves_the_head_new(hub: Path) -> None:
     torch.save(build_backbone("slow", width=0.125, num_classes=7).state_dict(), hub / "seven.pt")
     model = build_backbone("slow", width=0.125, num_classes=5)
-    report = load_weights(model, hub / "seven.pt", depth=50)
+    report = load_weights(model, hub / "seven.pt")
     assert report.new == ["blocks.5.proj.weight", "blocks.5.proj.bias"]
-    assert str(report) == f"{len(report.loaded)} loaded, 0 resized, 2 new, 0 unused"
+    assert str(report) == (
+        f"{hub / 'seven.pt'} (pytorchvideo): {len(report.loaded)} loaded, 0 resized, 2 new, "
+        "2 unused; a new head, for 5 classes in place of 7"
+    )
 
 
 def test_another_architecture_is_an_error(hub: Path) -> None:
@@ -71,12 +86,12 @@ def test_another_architecture_is_an_error(hub: Path) -> None:
     with pytest.raises(
         ValueError, match="belong to another architecture: .* parameters do not fit"
     ):
-        load_weights(build_backbone("slow", width=0.125), hub / "i3d.pt", depth=50)
+        load_weights(build_backbone("slow", width=0.125), hub / "i3d.pt")
 
 
 def test_a_missing_file_names_the_published_weights() -> None:
     with pytest.raises(FileNotFoundError, match="no weights 'slow_r500'.*slow_r50,"):
-        load_weights(nn.Identity(), "slow_r500", depth=50)
+        load_weights(nn.Identity(), "slow_r500")
 
 
 def test_a_checkpoint_of_ours_brings_its_context_blocks(checkpoint: Path) -> None:
@@ -117,9 +132,9 @@ def test_inflated_c2d_sees_a_still_video_as_the_image_network_sees_the_image(
     imagenet: nn.Module,
 ) -> None:
     model = build_backbone("c2d", num_classes=10)
-    report = load_weights(model, "imagenet", depth=50)
+    report = load_weights(model, "imagenet")
     assert {name.split(".")[2] for name in report.new} == {"proj"}
-    assert report.unused == ["fc.bias", "fc.weight"]
+    assert report.unused == report.new  # the classifier of the image network
     seen = {}
     residual_blocks(model)["res5.2"].register_forward_hook(lambda _m, _i, out: seen.update(v=out))
     imagenet.layer4.register_forward_hook(lambda _m, _i, out: seen.update(i=out))
@@ -135,7 +150,7 @@ def test_inflated_kernels_sum_to_the_image_kernel_over_time(
     imagenet: nn.Module,
 ) -> None:
     model = build_backbone("i3d")
-    report = load_weights(model, "imagenet", depth=50)
+    report = load_weights(model, "imagenet")
     assert "blocks.0.conv.weight" in report.resized
     torch.testing.assert_close(model.blocks[0].conv.weight.sum(2), imagenet.conv1.weight)
     conv_a = residual_blocks(model)["res2.1"].branch2.conv_a.weight
@@ -148,7 +163,7 @@ def test_in_slowfast_the_slow_pathway_is_inflated(
 ) -> None:
     model = build_backbone("slowfast")
     fast = {k: v.clone() for k, v in model.state_dict().items() if "multipathway_blocks.1" in k}
-    report = load_weights(model, "imagenet", depth=50)
+    report = load_weights(model, "imagenet")
     state = model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in fast.items())
     conv = residual_blocks(model)["slow.res2.0"].branch2.conv_a.weight
@@ -165,5 +180,91 @@ def test_in_slowfast_the_slow_pathway_is_inflated(
 def test_imagenet_weights_need_the_full_width(
     imagenet: nn.Module,
 ) -> None:
-    with pytest.raises(ValueError, match="they need width 1"):
-        load_weights(build_backbone("slow", width=0.125), "imagenet", depth=50)
+    with pytest.raises(ValueError, match="image networks fit c2d, .* at width 1"):
+        load_weights(build_backbone("slow", width=0.125), "imagenet")
+
+
+def test_centred_inflation_puts_the_image_kernel_at_one_instant(imagenet: nn.Module) -> None:
+    model = build_backbone("i3d")
+    load_weights(model, "imagenet", inflation="centre")
+    stem = model.blocks[0].conv.weight
+    assert torch.equal(stem[:, :, 2], imagenet.conv1.weight)
+    assert not stem[:, :, [0, 1, 3, 4]].any()
+    with pytest.raises(ValueError, match=r"inflation \('mean'\) must be one of repeat, centre"):
+        load_weights(model, "imagenet", inflation="mean")
+
+
+@pytest.mark.parametrize("inflation", ["repeat", "centre"])
+@pytest.mark.parametrize("name", ["i3d", "slow"])
+def test_an_inflated_network_sees_a_still_clip_as_the_image(
+    imagenet: nn.Module, name: str, inflation: str
+) -> None:
+    """In the middle of a clip that is long enough for no kernel to reach past its ends."""
+    model = build_backbone(name, num_classes=10)
+    load_weights(model, "imagenet", inflation=inflation)
+    seen = {}
+    block = residual_blocks(model)["res3.1"]
+    block.register_forward_hook(lambda _m, _i, out: seen.update(v=out))
+    imagenet.layer2[1].register_forward_hook(lambda _m, _i, out: seen.update(i=out))
+    image = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        model.eval()(image.unsqueeze(2).expand(-1, -1, 40, -1, -1))
+        imagenet(image)
+    middle = seen["v"].shape[2] // 2
+    torch.testing.assert_close(seen["v"][:, :, middle], seen["i"], rtol=1e-4, atol=1e-5)
+
+
+def context_file(folder: Path, **context: object) -> Path:
+    given = ModelConfig(
+        backbone="slow", width=0.25, num_classes=3, context=ContextConfig(**context)
+    )
+    model, _ = build_with_report(given)
+    torch.save(model.state_dict(), folder / "context.pt")
+    return folder / "context.pt"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "message"),
+    [
+        (
+            {"kind": "nl"}, {"kind": "gc"},
+            "hold nl blocks at res3.1, .*res4.5, where the network has gc; use context=nl with "
+            r"model.context.after=\[res3.1,res3.3,res4.1,res4.3,res4.5\], or weights without",
+        ),
+        ({"kind": "gc"}, {"kind": "nl"}, "hold gc blocks at .*the network has nl"),
+        ({"kind": "cc"}, {"kind": "nl"}, "hold cc blocks at .*the network has nl"),
+        ({"kind": "gc"}, {"kind": "snl"}, "hold gc blocks at .*the network has snl"),
+        ({"kind": "se"}, {"kind": "gc"}, "hold se blocks at .*the network has gc"),
+        ({"kind": "gc", "after": ["all"]}, {"kind": "gc"}, "hold gc blocks at .*has no block"),
+        ({"kind": "gc"}, {"kind": "none"}, "hold gc blocks at res3.1.*has no block"),
+        (
+            {"kind": "gc"}, {"kind": "gc", "options": {"reduction": 2}},
+            "hold gc blocks of other options at res3.1.* .transform.0.weight differs",
+        ),
+        (
+            {"kind": "nl"}, {"kind": "nl", "options": {"pairwise": "gaussian"}},
+            "hold nl blocks of other options at .*query.weight differs",
+        ),
+        ({"kind": "gc"}, {"kind": "gc", "place": "after_1x1"}, "hold gc blocks at res3.1"),
+    ],
+)  # fmt: skip
+def test_other_context_blocks_are_an_error(
+    theirs: dict, ours: dict, message: str, tmp_path: Path
+) -> None:
+    given = ModelConfig(
+        backbone="slow", width=0.25, num_classes=3, context=ContextConfig(**ours),
+        weights=str(context_file(tmp_path, **theirs)),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=message) as caught:
+        build_with_report(given)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_without_blocks_leave_new_ones_as_they_are(tmp_path: Path) -> None:
+    given = ModelConfig(
+        backbone="slow", width=0.25, num_classes=3, context=ContextConfig(kind="gc"),
+        weights=str(context_file(tmp_path, kind="none")),
+    )  # fmt: skip
+    model, report = build_with_report(given)
+    assert report is not None
+    assert len(report.new) == 5 * len(list(context_blocks(model)["res3.1"].parameters()))

@@ -1,0 +1,152 @@
+"""Weights under other libraries' names give the network that they were made from."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.backbones.test_backbones import randomise_scaled
+from tests.conftest import randomise
+from tests.models.weights.naming import caffe2, mmaction2, pyslowfast
+from video_gc.models.build import ModelConfig, build_model, build_with_report
+from video_gc.models.context import ContextConfig, context_blocks
+
+NL_BEFORE = {"pool": [1, 2, 2], "pool_at": "before"}
+NL_AFTER = {"pool": [1, 2, 2], "pool_at": "after"}
+
+
+def config(backbone: str, **context: object) -> ModelConfig:
+    return ModelConfig(
+        backbone=backbone, width=0.25 if "slowfast" in backbone else 0.125, num_classes=7,
+        dropout=0, context=ContextConfig(**context),
+    )  # fmt: skip
+
+
+def random_network(given: ModelConfig, out_bias: bool = True) -> nn.Module:
+    torch.manual_seed(0)
+    model = randomise_scaled(build_model(given)).eval()
+    for block in context_blocks(model).values():
+        randomise(block)
+        if not out_bias:
+            block.out.bias.data.zero_()
+    return model
+
+
+def check_equal(path: Path, given: ModelConfig, original: nn.Module, frames: int) -> None:
+    """A new network with these weights computes what the original does, and all of them land."""
+    torch.manual_seed(1)
+    given.weights = str(path)
+    model, report = build_with_report(given)
+    assert report is not None
+    assert not report.new
+    assert not report.resized
+    assert not report.unused
+    clip = torch.randn(1, 3, frames, 48, 48)
+    with torch.inference_mode():
+        expected = original(clip)
+        assert expected.std() > 1e-4
+        torch.testing.assert_close(model.eval()(clip), expected, rtol=1e-5, atol=1e-5)
+
+
+PYSLOWFAST = [
+    ("c2d", {"kind": "nl", "options": NL_BEFORE}),
+    ("i3d", {"kind": "nl", "options": NL_BEFORE}),
+    ("slow", {"kind": "nl", "options": NL_BEFORE | {"pairwise": "dot_product"}}),
+    ("slowfast", {"kind": "nl", "options": {"pairwise": "dot_product"}}),
+    ("slowfast_4x16", {}),
+    ("slow", {}),
+]
+
+
+@pytest.mark.parametrize(("backbone", "context"), PYSLOWFAST)
+@pytest.mark.parametrize("naming", ["PySlowFast", "Caffe2"])
+def test_pyslowfast(backbone: str, context: dict, naming: str, tmp_path: Path) -> None:
+    given = config(backbone, **context)
+    original = random_network(given)
+    if naming == "PySlowFast":
+        path = tmp_path / "weights.pyth"
+        torch.save({"epoch": 7, "cfg": "A: 1", "model_state": pyslowfast(original)}, path)
+    else:
+        path = tmp_path / "weights.pkl"
+        blobs = {name: tensor.detach().numpy() for name, tensor in caffe2(original).items()}
+        path.write_bytes(pickle.dumps({"blobs": blobs | {"lr": np.float32(0.1)}}, protocol=2))
+    check_equal(path, given, original, 16)
+
+
+MMACTION2 = [
+    ("i3d_32x2", {"kind": "nl", "options": NL_AFTER}),
+    ("i3d_32x2", {"kind": "nl", "options": NL_AFTER | {"pairwise": "dot_product"}}),
+    ("i3d_32x2", {"kind": "nl", "options": NL_AFTER | {"pairwise": "gaussian", "scale": False}}),
+    ("slow", {"kind": "nl", "after": ["res3.0", "res4.2"], "options": NL_AFTER}),
+    ("slow", {}),
+    ("slowfast_linear", {}),
+    ("slowfast_4x16_linear", {}),
+]
+
+
+@pytest.mark.parametrize(("backbone", "context"), MMACTION2)
+def test_mmaction2(backbone: str, context: dict, tmp_path: Path) -> None:
+    given = config(backbone, **context)
+    original = random_network(given, out_bias=False)
+    state = mmaction2(original, sub_sample=bool(context))
+    torch.save({"meta": {"epoch": 7}, "state_dict": state}, tmp_path / "weights.pth")
+    check_equal(tmp_path / "weights.pth", given, original, 32)
+
+
+def test_the_published_names_are_as_published() -> None:
+    """A few of each, literally, as they stand in the published files' naming."""
+    model = random_network(config("slowfast_linear", kind="nl", after=["res3.1"]))
+    assert set(mmaction2(model, sub_sample=True)) >= {
+        "backbone.slow_path.conv1.conv.weight", "backbone.slow_path.conv1.bn.running_mean",
+        "backbone.slow_path.conv1_lateral.conv.weight",
+        "backbone.slow_path.layer3_lateral.conv.weight",
+        "backbone.fast_path.layer1.0.downsample.conv.weight",
+        "backbone.slow_path.layer4.2.conv3.bn.weight",
+        "backbone.slow_path.layer2.1.non_local_block.g.0.conv.weight",
+        "backbone.slow_path.layer2.1.non_local_block.theta.conv.bias",
+        "backbone.slow_path.layer2.1.non_local_block.conv_out.bn.weight",
+        "cls_head.fc_cls.bias",
+    }  # fmt: skip
+    model = random_network(config("slowfast", kind="nl", after=["res3.1"]))
+    assert set(pyslowfast(model)) >= {
+        "s1.pathway0_stem.conv.weight", "s1.pathway1_stem.bn.weight", "s1_fuse.conv_f2s.weight",
+        "s4_fuse.bn.running_var", "s2.pathway0_res0.branch1.weight",
+        "s2.pathway1_res0.branch1_bn.bias", "s5.pathway0_res2.branch2.c_bn.weight",
+        "s3.pathway0_nonlocal1.conv_theta.weight", "s3.pathway0_nonlocal1.conv_out.bias",
+        "s3.pathway0_nonlocal1.bn.running_mean", "head.projection.weight",
+    }  # fmt: skip
+    assert set(caffe2(model)) >= {
+        "conv1_w", "t_conv1_w", "res_conv1_bn_s", "t_res_conv1_bn_riv", "t_pool1_subsample_w",
+        "t_pool1_subsample_bn_rm", "t_res4_5_branch2c_bn_subsample_w", "res2_0_branch1_bn_b",
+        "t_res2_2_branch2c_bn_subsample_bn_s", "res4_5_branch2b_w", "t_res5_0_branch1_w",
+        "nonlocal_conv3_1_theta_w", "nonlocal_conv3_1_bn_s", "nonlocal_conv3_1_out_b", "pred_w",
+    }  # fmt: skip
+
+
+def test_mmaction2s_i3d_needs_its_strides(tmp_path: Path) -> None:
+    state = mmaction2(random_network(config("i3d_32x2")))
+    torch.save({"state_dict": state}, tmp_path / "weights.pth")
+    given = config("i3d")
+    given.weights = str(tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="stride 2 in time; use model.backbone=i3d_32x2"):
+        build_model(given)
+
+
+def test_mmaction2s_slowfast_has_linear_laterals(tmp_path: Path) -> None:
+    state = mmaction2(random_network(config("slowfast_linear")))
+    torch.save({"state_dict": state}, tmp_path / "weights.pth")
+    given = config("slowfast")
+    given.weights = str(tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="MMAction2: its networks are .* slowfast_linear"):
+        build_model(given)
+
+
+def test_a_naming_that_is_not_known(tmp_path: Path) -> None:
+    torch.save({"encoder.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    given = config("slow")
+    given.weights = str(tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="a naming that is not known, encoder.weight for example"):
+        build_model(given)

@@ -1,0 +1,132 @@
+"""Nothing in a file of weights can run."""
+
+import collections
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from video_gc.models.weights.read import read_weights
+
+
+class Hostile:
+    def __init__(self, function: object, *arguments: object) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+@pytest.mark.parametrize("form", ["plain", "torch", "torch legacy", "inside a state dict"])
+@pytest.mark.parametrize(
+    ("function", "arguments", "named"),
+    [
+        (os.system, ("touch {}",), "posix.system"),
+        (eval, ("open('{}', 'w')",), "builtins.eval"),
+        (getattr, (os, "system"), "builtins.getattr|of module|posix|os"),
+        (subprocess.call, (["touch", "{}"],), "(subprocess|commands).call"),
+    ],
+)
+def test_a_hostile_file_is_refused_by_name(
+    function: object, arguments: tuple, named: str, form: str, tmp_path: Path
+) -> None:
+    trace = tmp_path / "it-ran"
+    written = [
+        [part.format(trace) for part in a] if isinstance(a, list)
+        else a.format(trace) if isinstance(a, str) else a.__name__ for a in arguments
+    ]  # fmt: skip
+    content: object = Hostile(function, *written)
+    path = tmp_path / "hostile.pth"
+    if form == "plain":
+        path.write_bytes(pickle.dumps(content))
+    elif form == "inside a state dict":
+        torch.save({"state_dict": {"a": torch.zeros(2)}, "meta": content}, path)
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "torch")
+    with pytest.raises(ValueError, match=rf"hostile.pth: .*safely .*({named}|str)"):
+        read_weights(path)
+    assert not trace.exists()
+
+
+def test_an_object_of_mmengine_becomes_an_inert_placeholder(tmp_path: Path) -> None:
+    """A checkpoint written with a stand-in mmengine, read where there is none."""
+    package = tmp_path / "library" / "mmengine" / "logging"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    (package / "history_buffer.py").write_text(
+        textwrap.dedent("""
+        import collections
+        import numpy as np
+
+        class HistoryBuffer:
+            def __init__(self):
+                self._log_history = np.arange(3.0)
+                self._statistics_methods = collections.OrderedDict(mean=HistoryBuffer.mean)
+
+            def mean(self):
+                return self._log_history.mean()
+
+        class Messages(dict):
+            pass
+        """)
+    )
+    path = tmp_path / "mm.pth"
+    script = f"""
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer, Messages
+torch.save({{
+    "state_dict": {{"backbone.conv1.conv.weight": torch.arange(6.0).reshape(2, 3)}},
+    "message_hub": {{"loss": HistoryBuffer(), "all": Messages(a=1), "epochs": {{1, 2}}}},
+}}, {str(path)!r})
+"""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "library")}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    weights = read_weights(path)
+    assert list(weights) == ["backbone.conv1.conv.weight"]
+    assert weights["backbone.conv1.conv.weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert "mmengine" not in sys.modules
+
+
+def test_arrays_of_python_2(tmp_path: Path) -> None:
+    blobs = {"conv1_w": np.arange(6, dtype=np.float32).reshape(2, 3), "lr": np.float64(0.1)}
+    content = collections.OrderedDict(blobs=blobs)
+    (tmp_path / "c2.pkl").write_bytes(pickle.dumps(content, protocol=2))
+    weights = read_weights(tmp_path / "c2.pkl")
+    assert weights["conv1_w"].dtype == torch.float32
+    assert weights["conv1_w"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+def test_both_forms_of_torchs_files(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    state = {"module.a": torch.randn(3), "model.b": torch.nn.Parameter(torch.ones(2))}
+    torch.save(state, path, _use_new_zipfile_serialization=form == "zip")
+    weights = read_weights(path)
+    assert torch.equal(weights["a"], state["module.a"])
+    assert weights["b"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("content", [b"", b"text, no weights\n" * 50, b"PK\x03\x04broken"])
+def test_a_file_without_weights(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "broken.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken.pth: holds no weights"):
+        read_weights(path)
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    torch.save({"a": torch.randn(1000)}, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="cut.pt: holds no weights"):
+        read_weights(tmp_path / "cut.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(ValueError, match="list.pt: holds no weights"):
+        read_weights(tmp_path / "list.pt")

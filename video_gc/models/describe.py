@@ -1,0 +1,65 @@
+"""Where context blocks sit in a network and what each of them adds."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from rich.table import Table
+from torch import Tensor, nn
+
+from video_gc.models.context import context_blocks
+
+
+def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
+    """A table of the context blocks, for rich's print; the last line is their sum.
+
+    clip: T, H, W of the input (H, W for an image network). The columns are the residual block, the
+    kind, the channels and positions that it sees, and the parameters and multiply-adds (of
+    convolutions and matrix products) that it adds.
+
+    Raises ValueError where the network cannot take such a clip.
+    """
+    size = "×".join(map(str, clip))
+    table = Table(title=f"Context blocks for one input of {size}")
+    for heading in ("after", "block", "channels", "positions", "parameters", "multiply-adds"):
+        table.add_column(heading, justify="left" if heading in ("after", "block") else "right")
+    shapes = positions_seen(model, clip)
+    totals = [0, 0]
+    for name, block in context_blocks(model).items():
+        channels, *positions = shapes[name]
+        added = [
+            sum(parameter.numel() for parameter in block.parameters()),
+            block.multiply_adds(positions),  # type: ignore[operator]
+        ]
+        totals = [total + more for total, more in zip(totals, added, strict=True)]
+        kind = f"{type(block).__name__}({block.extra_repr()})"
+        where = "×".join(map(str, positions))
+        table.add_row(name, kind, f"{channels:,}", where, *(f"{number:,}" for number in added))
+    table.add_section()
+    whole = sum(parameter.numel() for parameter in model.parameters())
+    share = f"{len(shapes)} of {whole:,} parameters"
+    table.add_row("all", share, "", "", *(f"{number:,}" for number in totals))
+    return table
+
+
+def positions_seen(model: nn.Module, clip: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Channels and position axes that each context block sees for one input of size `clip`."""
+    shadow = deepcopy(model).to("meta").eval()  # shapes alone: nothing is computed
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def record(name: str) -> Any:
+        def hook(_block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            shapes[name] = tuple(inputs[0].shape[1:])
+
+        return hook
+
+    for name, block in context_blocks(shadow).items():
+        block.register_forward_pre_hook(record(name))
+    try:
+        with torch.inference_mode():
+            shadow(torch.zeros(1, 3, *clip, device="meta"))
+    except RuntimeError as error:
+        size = "×".join(map(str, clip))
+        raise ValueError(f"the network takes no input of {size} ({error})") from error
+    return shapes

@@ -1,0 +1,166 @@
+"""Published and own weights into a model, with an account of every parameter."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights, ResNet101_Weights
+
+from video_gc.backbones.published import PUBLISHED
+from video_gc.backbones.stages import depth_of, named_parts, residual_blocks
+from video_gc.models.weights.contexts import check_contexts
+from video_gc.models.weights.download import download
+from video_gc.models.weights.inflate import INFLATIONS, fitted
+from video_gc.models.weights.names import detect_format, rename
+from video_gc.models.weights.read import State, read_weights
+
+__all__ = ["IMAGENET", "INFLATIONS", "PUBLISHED", "WeightReport", "load_weights"]
+
+IMAGENET: dict[int, str] = {
+    50: ResNet50_Weights.IMAGENET1K_V1.url,
+    101: ResNet101_Weights.IMAGENET1K_V1.url,
+}
+"""torchvision's ImageNet ResNets, to be inflated: depth → URL."""
+HINTS = {
+    "MMAction2": "its networks are slow, i3d_32x2, slowfast_linear (8×8), slowfast_4x16_linear",
+    "torchvision": "image networks fit c2d, i3d, slow and slowfast of the same depth at width 1",
+}
+
+
+@dataclass(frozen=True)
+class WeightReport:
+    """What became of every parameter, by name."""
+
+    source: str
+    format: str
+    """whose naming the file has"""
+    loaded: list[str]
+    new: list[str]
+    """in the model only, or of another class count: left as initialised"""
+    resized: list[str]
+    """loaded after inflation in time or into the leading channels"""
+    unused: list[str]
+    """in the file only, or of another class count"""
+    notes: list[str] = field(default_factory=list)
+    """what the user should know, a sentence each"""
+
+    def __str__(self) -> str:
+        counts = (
+            f"{len(self.loaded)} loaded, {len(self.resized)} resized, "
+            f"{len(self.new)} new, {len(self.unused)} unused"
+        )
+        return "; ".join([f"{self.source} ({self.format}): {counts}", *self.notes])
+
+
+def load_weights(
+    model: nn.Module, source: str | os.PathLike[str], *, inflation: str = "repeat"
+) -> WeightReport:
+    """Load weights in place and say what became of each parameter.
+
+    source: `imagenet` (torchvision's ResNet of the same depth, inflated; in SlowFast into the slow
+        pathway), a name of the PyTorchVideo zoo (`slow_r50`), a URL, or a file: of this package, of
+        PyTorchVideo, PySlowFast (`.pyth`, or Caffe2's `.pkl`), MMAction2 (`.pth`) or torchvision.
+        The format is found from the names inside.
+    inflation: of image kernels along the new time axis of length T: `repeat` (w / T at every
+        instant) or `centre` (w at the middle one).
+
+    Context blocks must be those of the file, or the file must have none; then they stay as
+    initialised, and so does a classifier for another number of classes.
+
+    Raises FileNotFoundError for a missing file, OSError for a download that failed, ValueError for
+    a file without weights or for weights of another architecture or other context blocks.
+    """
+    if inflation not in INFLATIONS:
+        raise ValueError(f"inflation ({inflation!r}) must be one of {', '.join(INFLATIONS)}")
+    name = os.fspath(source)
+    state = read_weights(_find(name, model))
+    naming = detect_format(state)
+    if naming is None:
+        raise ValueError(
+            f"weights {name}: a naming that is not known, {next(iter(state))} for example; "
+            "known are PyTorchVideo's, PySlowFast's, Caffe2's, MMAction2's and torchvision's"
+        )
+    state = rename(state, naming, model)
+    _check_strides(name, naming, model)
+    return _load(model, state, name, naming, inflation)
+
+
+def _find(name: str, model: nn.Module) -> Path:
+    if name == "imagenet":
+        depth = depth_of(list(residual_blocks(model)))
+        if depth not in IMAGENET:
+            raise ValueError(f"weights 'imagenet' exist for ResNets of depth {[*IMAGENET]} only")
+        return download(IMAGENET[depth])
+    if name in PUBLISHED:
+        return download(PUBLISHED[name].url)
+    if "://" in name:
+        return download(name)
+    if not Path(name).is_file():
+        raise FileNotFoundError(
+            f"no weights {name!r}: neither a file nor one of imagenet, {', '.join(PUBLISHED)}"
+        )
+    return Path(name)
+
+
+def _load(model: nn.Module, state: State, source: str, naming: str, inflation: str) -> WeightReport:
+    wanted = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    image = naming == "torchvision"
+    head = [f"{path}.{key}" for path in _paths(model, "head") for key in ("weight", "bias")]
+    optional = [".context."]
+    if image:  # it has no fast pathway
+        optional += [f"{path}." for path in _paths(model, "fast.", "fuse")]
+    loaded: dict[str, Tensor] = {}
+    resized, new, strange, notes = [], [], [], []
+    for name, target in wanted.items():
+        tensor = state.get(name)
+        value = None if tensor is None else fitted(tensor, target, inflation)
+        if tensor is not None and value is not None:
+            loaded[name] = value
+            if tensor.numel() != target.numel():
+                resized.append(name)
+        elif name in head or (tensor is None and any(o in name for o in optional)):
+            new.append(name)
+            if tensor is not None and name.endswith(".weight"):
+                notes.append(f"a new head, for {len(target)} classes in place of {len(tensor)}")
+        else:
+            strange.append(name)
+    strange = [name for name in strange if ".context." not in name]
+    if strange:
+        hint = f"; {naming}: {HINTS[naming]}" if naming in HINTS else ""
+        raise ValueError(
+            f"weights {source} belong to another architecture: {len(strange)} of {len(wanted)} "
+            f"parameters do not fit, {strange[0]} first{hint}"
+        )
+    check_contexts(source, state, model)
+    if naming == "MMAction2":
+        notes.append(
+            "MMAction2 trains with normalisation.mean=[0.485,0.456,0.406] "
+            "normalisation.std=[0.229,0.224,0.225]"
+        )
+    tracked = [name for name in state if name.endswith("num_batches_tracked")]
+    counters = {name: state[name] for name in tracked if name in model.state_dict()}
+    model.load_state_dict(loaded | counters, strict=False)
+    unused = [k for k in state if k not in loaded and k not in tracked]
+    kept = [k for k in loaded if k not in resized]
+    return WeightReport(source, naming, kept, new, resized, unused, notes)
+
+
+def _paths(model: nn.Module, *parts: str) -> list[str]:
+    """Paths of the parts whose names begin so."""
+    path_of = {module: path for path, module in model.named_modules()}
+    return [path_of[m] for name, m in named_parts(model).items() if name.startswith(parts)]
+
+
+def _check_strides(source: str, naming: str, model: nn.Module) -> None:
+    """The shapes of MMAction2's I3D are those of `i3d`, but its stem halves the clip twice."""
+    stem = named_parts(model).get("stem")
+    if naming != "MMAction2" or stem is None:
+        return
+    conv = stem.conv
+    assert isinstance(conv, nn.Conv3d)
+    if conv.kernel_size[0] == 5 and conv.stride[0] == 1:
+        raise ValueError(
+            f"weights {source} are of MMAction2's I3D, whose stem has stride 2 in time; "
+            "use model.backbone=i3d_32x2"
+        )

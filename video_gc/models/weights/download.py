@@ -1,0 +1,77 @@
+"""Published files through torch.hub's cache: with progress, resumed where they broke off."""
+
+import hashlib
+import os
+import re
+from http import HTTPStatus
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlparse
+from urllib.request import Request, urlopen
+
+import torch
+
+from video_gc.progress import download_bar
+
+CHUNK = 1 << 20  # bytes
+
+
+def download(url: str) -> Path:
+    """The local copy of `url`, fetched where the cache lacks it.
+
+    What was fetched before a break stays in NAME.part and is continued. A file whose name carries
+    a hash, as torchvision's do (`resnet50-0676ba61.pth`), is checked against it.
+
+    Raises OSError naming the URL, the reason and the folder to put the file into by hand.
+    """
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    name = Path(urlparse(url).path).name
+    target, part = folder / name, folder / f"{name}.part"
+    if target.is_file():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _fetch(url, part)
+    except (URLError, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise OSError(
+            f"cannot download {url} ({reason}); run it again to go on from where it stopped, or "
+            f"put the file into {folder} by hand"
+        ) from error
+    wanted = re.search(r"-([0-9a-f]{8,})\.", name)
+    if wanted and not _sha256(part).startswith(wanted[1]):
+        part.unlink()
+        raise OSError(f"{url}: what arrived does not have the hash {wanted[1]}; try again")
+    os.replace(part, target)
+    return target
+
+
+def _fetch(url: str, part: Path) -> None:
+    done = part.stat().st_size if part.is_file() else 0
+    request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        response = urlopen(request, timeout=60)
+    except HTTPError as error:
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        part.unlink()  # longer than the file: begin again
+        return _fetch(url, part)
+    with response:
+        if getattr(response, "status", None) != HTTPStatus.PARTIAL_CONTENT:
+            done = 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        with part.open("ab" if done else "wb") as file, download_bar() as bar:
+            task = bar.add_task(part.stem, total=total, completed=done)
+            while block := response.read(CHUNK):
+                file.write(block)
+                bar.advance(task, len(block))
+    size = part.stat().st_size
+    if total is not None and size < total:
+        raise ConnectionError(f"it broke off after {size} of {total} bytes")
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
