@@ -117,7 +117,7 @@ def test_small_options_compose() -> None:
             "takes no option 'redction'; did you mean 'reduction'",
         ),
         (["data=folder"], "data.root is missing"),
-        (["model.backbone=i4d"], "must be one of c2d, i3d"),
+        (["model.backbone=i4d"], "must be one of c2d, c2d_nopool"),
         (["model.depth=34"], r"model.depth \(34\) must be one of"),
         (["model.width=0.3"], r"width \(0.3\) must leave a whole number"),
         (["test.crops=2"], r"test.crops \(2\) must be 1 or 3"),

@@ -187,7 +187,7 @@ def test_slowfast_16x8_has_its_own_res4() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "i4d"}, "backbone .'i4d'. must be one of c2d, i3d, i3d_32x2"),
+        ({"name": "i4d"}, "backbone .'i4d'. must be one of c2d, c2d_nopool, i3d"),
         ({"name": "i3d", "depth": 34}, "depth .34. must be one of 50, 101"),
         (
             {"name": "i3d", "head_pool": "max"},

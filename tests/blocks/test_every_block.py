@@ -6,6 +6,8 @@ from math import prod
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
@@ -19,12 +21,11 @@ from video_gc.blocks import BLOCKS, build_block
 ALL = VARIANTS | CLIP_VARIANTS
 KINDS = sorted(BLOCKS)
 LAYOUTS = ("contiguous", "channels-last")
-COPIES = {"aten::copy_", "aten::clone", "aten::contiguous", "aten::_to_copy"}
 
 
-def build(name: str, channels: int = 8) -> nn.Module:
+def build(name: str, channels: int = 8, seed: int = 0) -> nn.Module:
     kind, options = ALL[name]
-    return randomise(build_block(kind, channels, **options)).eval()
+    return randomise(build_block(kind, channels, **options), seed).eval()
 
 
 def laid_out(x: Tensor, layout: str) -> Tensor:
@@ -39,10 +40,14 @@ def test_every_kind_has_variants() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_gradients(name: str, layout: str) -> None:
-    block = build(name).double()
-    x = torch.randn(2, 8, 2, 2, 3, dtype=torch.float64)
+@settings(max_examples=4, deadline=None)
+@given(data=st.data(), layout=st.sampled_from(LAYOUTS), samples=st.integers(1, 2))
+def test_gradients(name: str, data: st.DataObject, layout: str, samples: int) -> None:
+    """Of x and of every parameter, against finite differences."""
+    axes = (3, 3) if name in CLIP_VARIANTS else (1, 3)
+    sizes = data.draw(st.lists(st.integers(1, 3), min_size=axes[0], max_size=axes[1]))
+    block = build(name, seed=data.draw(st.integers(0, 99))).double()
+    x = torch.randn(samples, 8, *sizes, dtype=torch.float64)
     x = laid_out(x, layout).requires_grad_()
     parameters = dict(block.named_parameters())
 
@@ -95,9 +100,13 @@ def test_autocast_keeps_the_dtype_of_x(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("name", ["gc", "snl", "nl", "nl gaussian", "cc"])
 def test_the_softmax_is_in_fp32_under_autocast(name: str) -> None:
+    """Weights that a bf16 softmax would round to 8 bits."""
+    block, x = build(name), torch.randn(1, 8, 7)
     with torch.autocast("cpu", torch.bfloat16):
-        weights = build(name).attention(torch.randn(1, 8, 7))
+        weights = block.attention(x)
     assert weights.dtype == torch.float32
+    assert (weights.bfloat16().float() != weights).float().mean() > 0.8
+    torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("samples", [1, 2])
@@ -191,6 +200,21 @@ def test_multiply_adds_in_closed_form_equal_torchs_counter(name: str) -> None:
     assert block.multiply_adds(sizes) == counter.get_total_flops() // 2
 
 
+@pytest.mark.parametrize(
+    ("name", "growth"),
+    [
+        ("gc", 8), ("snl", 8), ("nl dot product", 8), ("nl concatenation", 8),
+        ("cc", 16), ("nl", 64), ("nl gaussian", 64), ("nl embedded_gaussian space before", 32),
+        ("nl embedded_gaussian time before", 16),
+    ],
+)  # fmt: skip
+def test_the_attention_grows_as_its_formula_says(name: str, growth: int) -> None:
+    """With every axis doubled, P grows by 8: P, P·(T+H+W), P², P·H·W and P·T."""
+    block = build(name)
+    small, large = (block.attention_multiply_adds(s) for s in ((8, 28, 28), (16, 56, 56)))
+    assert large == growth * small
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_activation_checkpointing_changes_nothing(name: str) -> None:
     block = build(name)
@@ -211,6 +235,17 @@ def test_export(name: str) -> None:
     block = build(name)
     x = torch.randn(2, 8, 2, 3, 4)
     exported = torch.export.export(block, (x,)).module()
+    torch.testing.assert_close(exported(x), block(x))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_export_with_any_batch_size(name: str) -> None:
+    block = build(name)
+    batch = torch.export.Dim("batch", min=2)
+    exported = torch.export.export(
+        block, (torch.randn(2, 8, 2, 3, 4),), dynamic_shapes=({0: batch},)
+    ).module()
+    x = torch.randn(5, 8, 2, 3, 4)
     torch.testing.assert_close(exported(x), block(x))
 
 
@@ -244,3 +279,24 @@ def test_compile_for_this_machine(name: str) -> None:
         out.square().sum().backward()
         results.append((out, x.grad))
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gpu_computes_the_same_without_storing_all_weights(
+    dtype: torch.dtype, layout: str
+) -> None:
+    fused = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
+    tolerance = 1e-3 if dtype == torch.float32 else 0.1
+    x = torch.randn(2, 64, 4, 6, 6)
+    for name in ALL:
+        block = build(name, channels=64)
+        expected = block(x)
+        there = laid_out(x, layout).cuda().requires_grad_()
+        with sdpa_kernel(fused), torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
+            out = block.cuda()(there)
+            out.sum().backward()
+        error = (out.cpu() - expected).norm() / expected.norm()
+        assert error < tolerance, name

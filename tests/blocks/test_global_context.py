@@ -144,9 +144,15 @@ def test_the_key_has_no_bias_because_softmax_ignores_it() -> None:
         ("snl", {"transform": "linear_inside", "fusion": "both"}, "fusion 'both' needs two"),
         ("gc", {"reduction": 8}, "largest usable reduction is 4"),
         ("gc", {"reduction": 32, "norm": False}, "largest usable reduction is 16"),
+        ("gc", {"reduction": 99}, "largest usable reduction is 4"),
         ("se", {"reduction": 32}, "largest usable reduction is 16"),
     ],
 )
 def test_a_wrong_choice_names_the_valid_ones(kind: str, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_block(kind, 16, **options)
+
+
+def test_too_few_channels_for_a_norm_name_the_way_out() -> None:
+    with pytest.raises(ValueError, match="3 channels are too few .*; use norm=False"):
+        build_block("gc", 3)

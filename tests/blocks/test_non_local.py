@@ -72,7 +72,7 @@ def published(block: NonLocal, x: Tensor) -> Tensor:
             mean[(slice(None), *query)] = sum(values) / total
         z = linear(block.out, mean)
         norm = block.norm
-        if isinstance(norm, nn.BatchNorm1d):
+        if isinstance(norm, nn.BatchNorm2d):
             z = torch.stack([
                 (row - m) / math.sqrt(v + norm.eps) * w + b
                 for row, m, v, w, b in zip(
@@ -234,6 +234,7 @@ def test_without_batch_norm_the_output_weight_starts_at_zero() -> None:
         ({"span": "frame"}, "span .'frame'. must be one of spacetime, space, time"),
         ({"pool": [1, 2, 2], "pool_at": "x"}, "pool_at .'x'. must be one of before, after"),
         ({"pool": [0, 2, 2]}, r"pool \(\[0, 2, 2\]\) must be a kernel such as"),
+        ({"pool": 2}, r"pool \(2\) must be a kernel such as"),
         ({"pool": [2, 2, 2], "span": "space"}, "must be 1 where span 'space' does not reach"),
         ({"pool": [2, 2, 1], "span": "time"}, "must be 1 where span 'time' does not reach"),
     ],

@@ -120,6 +120,17 @@ def test_in_slowfast_a_bare_name_means_the_slow_pathway() -> None:
     ]  # fmt: skip
 
 
+def test_without_blocks_every_placement_is_as_good() -> None:
+    assert not context_blocks(small("slowfast", kind="none", after=["*.five", "fast.all"]))
+    with pytest.raises(ValueError, match="no residual block is called 'res9.1'"):
+        small(kind="none", after=["res9.1"])
+
+
+def test_a_network_without_residual_blocks_says_so() -> None:
+    with pytest.raises(ValueError, match="no residual blocks in this network; they are found in"):
+        insert_context(nn.Linear(3, 3), after=["five"], make_block=nn.Identity)
+
+
 def test_more_kinds_in_one_network() -> None:
     config = ModelConfig(
         backbone="slow", width=0.125, num_classes=3,
@@ -163,6 +174,7 @@ def test_torch_export_carries_the_hooks(name: str) -> None:
         (["res4.6"], "after_add", "no residual block is called 'res4.6'"),
         (["fast.res3.1"], "after_add", "no residual block is called 'fast.res3.1'"),
         (["fiv"], "after_add", "did you mean 'five'"),
+        (["*.res9.1"], "after_add", "no residual block is called '*.res9.1'".replace("*", ".")),
         (["res3.1"], "after_5x5", "unknown place 'after_5x5'.*after_add, after_1x1, after_3x3"),
     ],
 )

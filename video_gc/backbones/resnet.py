@@ -10,9 +10,15 @@ from pytorchvideo.models.resnet import create_resnet
 from torch import nn
 
 
-def c2d(**arguments: Any) -> nn.Module:
+def c2d(*, temporal_pool: bool = True, **arguments: Any) -> nn.Module:
     """No temporal convolution; one temporal max-pool after res2."""
-    return _resnet(stem_kernel=(1, 7, 7), temporal_pool=True, conv_a=((1, 1, 1),) * 4, **arguments)
+    return _resnet(
+        stem_kernel=(1, 7, 7), temporal_pool=temporal_pool, conv_a=((1, 1, 1),) * 4, **arguments
+    )
+
+
+c2d_nopool = partial(c2d, temporal_pool=False)
+"""C2D of Caffe2's published file: its frames meet in the head alone."""
 
 
 def i3d(*, temporal_stride: int = 1, **arguments: Any) -> nn.Module:

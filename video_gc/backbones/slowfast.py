@@ -56,7 +56,7 @@ def slowfast(
 
 slowfast_4x16 = partial(slowfast, frame_ratio=8, fusion_kernel=5)
 """SlowFast 4×16: eight fast frames per slow frame."""
-slowfast_linear = partial(slowfast, linear_fusion=True)
+slowfast_linear = partial(slowfast, linear_fusion=True, fusion_kernel=7)
 """SlowFast 8×8 as MMAction2 trains it."""
 slowfast_4x16_linear = partial(slowfast_4x16, linear_fusion=True)
 """SlowFast 4×16 as MMAction2 trains it."""

@@ -22,12 +22,12 @@ def attention_weights(x: Tensor, key: Tensor) -> Tensor:
     # bmm, since matmul would fold the batch into the positions and copy x for it
     if not flat.is_contiguous():
         rows = _in_parts(flat.transpose(1, 2))  # (N·g, P/g, C)
-        scores = torch.bmm(rows, key.t().expand(len(rows), -1, -1)).reshape(len(x), -1)
+        scores = torch.bmm(rows, key.t().expand(rows.shape[0], -1, -1)).reshape(x.shape[0], -1)
     else:
         channels = _in_parts(flat)  # (N·g, C/g, P)
         part = channels.shape[1]
-        keys = key.reshape(-1, 1, part).repeat(len(x), 1, 1)  # (N·g, 1, C/g)
-        scores = torch.bmm(keys, channels).unflatten(0, (len(x), -1)).sum((1, 2))  # (N, P)
+        keys = key.reshape(-1, 1, part).repeat(x.shape[0], 1, 1)  # (N·g, 1, C/g)
+        scores = torch.bmm(keys, channels).unflatten(0, (x.shape[0], -1)).sum((1, 2))  # (N, P)
     return F.softmax(scores, dim=1, dtype=torch.promote_types(x.dtype, torch.float32))
 
 
@@ -36,10 +36,10 @@ def weighted_mean(rows: Tensor, weights: Tensor) -> Tensor:
     weights = weights.to(rows.dtype).unsqueeze(1)  # (N, 1, P)
     if rows.is_contiguous():
         parts = _in_parts(rows)  # (N·g, P/g, C)
-        sums = torch.bmm(weights.reshape(len(parts), 1, -1), parts)  # (N·g, 1, C)
-        return sums.unflatten(0, (len(rows), -1)).sum((1, 2))
+        sums = torch.bmm(weights.reshape(parts.shape[0], 1, -1), parts)  # (N·g, 1, C)
+        return sums.unflatten(0, (rows.shape[0], -1)).sum((1, 2))
     channels = _in_parts(rows.transpose(1, 2)).transpose(1, 2)  # (N·g, P, C/g)
-    return torch.bmm(weights.expand(len(channels), -1, -1), channels).reshape(len(rows), -1)
+    return torch.bmm(weights.expand(channels.shape[0], -1, -1), channels).reshape(rows.shape[0], -1)
 
 
 def _in_parts(matrices: Tensor) -> Tensor:
@@ -47,6 +47,6 @@ def _in_parts(matrices: Tensor) -> Tensor:
 
     Not where a gradient is wanted: it would have to be copied back into one matrix.
     """
-    if len(matrices) > 1 or matrices.requires_grad:
+    if matrices.shape[0] > 1 or matrices.requires_grad:
         return matrices
     return matrices.unflatten(1, (gcd(matrices.shape[1], PARTS), -1)).flatten(0, 1)

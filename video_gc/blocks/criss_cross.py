@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.blocks.layout import as_feature_map, project, project_back, rows
+from video_gc.blocks.layout import normalise, project, project_back, rows
 
 
 class CrissCross(nn.Module):
@@ -52,7 +52,7 @@ class CrissCross(nn.Module):
         self.key = nn.Linear(channels, inner)
         self.value = nn.Linear(channels, inner)
         self.out = nn.Linear(inner, channels)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(recurrences))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(recurrences))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -61,7 +61,7 @@ class CrissCross(nn.Module):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
         for norm in self.norms:
-            assert isinstance(norm, nn.BatchNorm1d)
+            assert isinstance(norm, nn.BatchNorm2d)
             norm.reset_parameters()
             nn.init.zeros_(norm.weight)
 
@@ -76,7 +76,7 @@ class CrissCross(nn.Module):
             )
             assert isinstance(mean, Tensor)
             z = project_back(mean.flatten(1, -2), self.out, like=x)
-            x = x + as_feature_map(norm(z), like=x)
+            x = x + normalise(z, norm).reshape(x.shape).to(x.dtype)
         return x
 
     def attention(self, x: Tensor) -> Tensor:

@@ -127,25 +127,33 @@ class GlobalContext(nn.Module):
         weights = self._weights(x)
         if weights is None:
             wide = torch.promote_types(x.dtype, torch.float32)
-            return x.new_full((len(x), *x.shape[2:]), 1 / x[0, 0].numel(), dtype=wide)
-        return weights.reshape(len(x), *x.shape[2:])
+            return x.new_full((x.shape[0], *x.shape[2:]), 1 / x[0, 0].numel(), dtype=wide)
+        return weights.reshape(x.shape[0], *x.shape[2:])
 
     def multiply_adds(self, positions: Sequence[int]) -> int:
         """Of the matrix products for one sample whose position axes have these sizes."""
-        count = prod(positions)
-        pooling = 2 * self.channels * count if self.pool == "attention" else 0
         weights = sum(
             layer.weight.numel()
             for transform in self._transforms()
             for layer in transform
             if isinstance(layer, nn.Linear)
         )
-        return pooling + weights * (count if self.inside else 1)
+        transforms = weights * (prod(positions) if self.inside else 1)
+        return transforms + self.attention_multiply_adds(positions)
+
+    def attention_multiply_adds(self, positions: Sequence[int]) -> int:
+        """As `multiply_adds`, of the pooling alone; a plain mean has none."""
+        return 2 * self.channels * prod(positions) if self.pool == "attention" else 0
 
     def extra_repr(self) -> str:
         """What nn.Module shows beside the layers."""
-        transform = "bottleneck" if len(self.transform) > 1 else "linear"
-        return f"{self.channels}, {self.pool}, {transform}, {self.fusion}"
+        inside = "_inside" if self.inside else ""
+        first = self.transform[0]
+        assert isinstance(first, nn.Linear)
+        hidden = (
+            f"bottleneck {first.out_features}" if len(self.transform) > 1 else f"linear{inside}"
+        )
+        return f"{self.channels}, {self.pool}, {hidden}, {self.fusion}"
 
     @property
     def _matrix(self) -> nn.Linear:
@@ -174,6 +182,11 @@ se = partial(GlobalContext, pool="average", reduction=16, norm=False, fusion="sc
 
 def _hidden_channels(channels: int, reduction: int, norm: bool) -> int:
     least = 4 if norm else 1
+    if channels < least:
+        raise ValueError(
+            f"{channels} channels are too few for a bottleneck with LayerNorm, which needs at "
+            f"least {least}; use norm=False"
+        )
     hidden = channels // reduction if reduction >= 1 else 0
     if hidden < least:
         raise ValueError(

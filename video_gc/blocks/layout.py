@@ -17,30 +17,25 @@ def rows(x: Tensor) -> Tensor:
 
 
 def project(x: Tensor, layer: nn.Linear) -> Tensor:
-    """`layer` on every row, (N, P, C) → (N, P, D), its rows contiguous, whatever x's strides.
-
-    `layer(x)` would copy an x whose rows are not contiguous.
-    """
-    product = torch.bmm(x, layer.weight.t().expand(len(x), -1, -1))
+    """`layer` on every row, (N, P, C) → (N, P, D), its rows contiguous, whatever x's strides."""
+    if x.is_contiguous():
+        product = F.linear(x, layer.weight)
+    else:  # as a batch of products, since F.linear would copy x to make it one
+        product = torch.bmm(x, layer.weight.t().expand(x.shape[0], -1, -1))
     return product if layer.bias is None else product.add_(layer.bias)
 
 
 def project_back(mean: Tensor, layer: nn.Linear, like: Tensor) -> Tensor:
-    """`layer` on every row, laid out as `like`: (N, P, D) → (N, C, P), or (N·P, C) channels-last.
-
-    `as_feature_map` undoes the difference; a batch norm takes both.
-    """
+    """`layer` on every row, laid out in memory as `like`: (N, P, D) → (N, C, P)."""
     if not like.is_contiguous():
-        return project(mean, layer).flatten(0, 1)  # (N·P, C)
-    product = torch.bmm(layer.weight.expand(len(mean), -1, -1), mean.transpose(1, 2))
+        return project(mean, layer).transpose(1, 2)
+    product = torch.bmm(layer.weight.expand(mean.shape[0], -1, -1), mean.transpose(1, 2))
     return product if layer.bias is None else product.add_(layer.bias.unsqueeze(1))
 
 
-def as_feature_map(z: Tensor, like: Tensor) -> Tensor:
-    """(N, C, P) or (N·P, C) → the shape and dtype of `like`, a view where the dtype is the same."""
-    if z.ndim == 2:
-        z = z.unflatten(0, (len(like), -1)).transpose(1, 2)
-    return z.reshape(like.shape).to(like.dtype)
+def normalise(z: Tensor, norm: nn.Module) -> Tensor:
+    """A batch norm of images on (N, C, P): seen as (N, C, 1, P) it is quick in both layouts."""
+    return norm(z.unsqueeze(2)).squeeze(2)
 
 
 def max_pool(x: Tensor, kernel: Sequence[int]) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from video_gc.blocks.layout import (
-    as_feature_map,
     max_pool,
+    normalise,
     pooled_size,
     project,
     project_back,
@@ -58,7 +58,8 @@ class NonLocal(nn.Module):
     with the channels last (the fused kernels want them so).
 
     Raises ValueError on an unknown choice, on a reduction that leaves no channel, on a pool that
-    does not fit the span, and in `forward` where x has other axes than `pool` or `span` need.
+    does not fit the span, and in `forward` where x has other axes than `pool` or `span` need; also
+    in training where N·P = 1, of which a batch norm has no variance.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class NonLocal(nn.Module):
             self.pair = nn.Linear(2 * inner, 1, bias=False)
         self.value = nn.Linear(channels, inner)
         self.out = nn.Linear(inner, channels)
-        self.norm = nn.BatchNorm1d(channels) if norm else nn.Identity()
+        self.norm = nn.BatchNorm2d(channels) if norm else nn.Identity()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -129,7 +130,7 @@ class NonLocal(nn.Module):
         if self.span == "time":
             mean = mean.transpose(1, 2)  # (N, T, H·W, d)
         z = project_back(mean.flatten(1, 2), self.out, like=x)
-        return x + as_feature_map(self.norm(z), like=x)
+        return x + normalise(z, self.norm).reshape(x.shape).to(x.dtype)
 
     def attention(self, x: Tensor) -> Tensor:
         """The weights f / C(x) by the plain formula, for reading: (N, G, L, M).
@@ -172,7 +173,7 @@ class NonLocal(nn.Module):
     def extra_repr(self) -> str:
         """What nn.Module shows beside the layers."""
         pool = f", pool={self.pool} {self.pool_at}" if self.pool else ""
-        return f"{self.channels}, {self.pairwise}, {self.span}{pool}"
+        return f"{self.channels} → {self.inner}, {self.pairwise}, {self.span}{pool}"
 
     def _grouped(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, one group for each frame or location where span says so."""
@@ -223,9 +224,9 @@ class NonLocal(nn.Module):
 def _checked_pool(pool: Sequence[int] | None, span: str) -> tuple[int, ...] | None:
     if pool is None:
         return None
-    kernel = tuple(pool)
+    kernel = tuple(pool) if isinstance(pool, Sequence) else ()
     if not 1 <= len(kernel) <= 3 or any(size < 1 for size in kernel):
-        raise ValueError(f"pool ({list(kernel)}) must be a kernel such as [1, 2, 2]")
+        raise ValueError(f"pool ({pool}) must be a kernel such as [1, 2, 2]")
     across = {"spacetime": (), "space": kernel[:-2], "time": kernel[-2:]}[span]
     if any(size != 1 for size in across):
         raise ValueError(f"pool ({list(kernel)}) must be 1 where span {span!r} does not reach")

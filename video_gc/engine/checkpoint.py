@@ -103,7 +103,12 @@ def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointCon
 def _published(name: str) -> tuple[nn.Module, CheckpointContents]:
     network = PUBLISHED[name]
     model_config = ModelConfig(
-        backbone=network.backbone, depth=network.depth, num_classes=len(KINETICS400), weights=name
+        backbone=network.backbone,
+        depth=network.depth,
+        num_classes=len(KINETICS400),
+        weights=name,
+        # X3D-XS and S have smaller windows than the M that their network is built for
+        head_pool="adaptive" if network.backbone == "x3d" else "published",
     )
     clip = ClipConfig(
         frames=network.frames,

@@ -23,7 +23,7 @@ from video_gc.engine.optim import OptimConfig
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.testing import ViewConfig
 from video_gc.engine.troubles import TroubleLog
-from video_gc.models.build import ModelConfig, build_with_report
+from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import context_blocks
 from video_gc.progress import console, say
 
@@ -130,9 +130,7 @@ def train(config: TrainConfig) -> Path:
     splits = read_splits(kept) if last else open_splits(config.data)
     model_config = _with_classes(config.model, len(splits.train.names))
     # a resumed run takes its weights from its checkpoint
-    model, report = build_with_report(replace(model_config, weights=None) if last else model_config)
-    if report:
-        say(f"Weights {report}")
+    model = build_model(replace(model_config, weights=None) if last else model_config)
     if last is None:
         _write_run_files(config)
         write_splits(splits, kept)
@@ -289,7 +287,8 @@ def _precision(name: str, *, gpu: bool) -> str:
 def _announcement(config: TrainConfig, splits: Splits, model: torch.nn.Module) -> str:
     context = config.model.context
     blocks = len(context_blocks(model))
-    kind = f"{blocks} {context.kind} blocks" if blocks else "no context blocks"
+    kinds = [context.kind, *(more.kind for more in config.model.more_context)]
+    kind = f"{blocks} context blocks ({', '.join(kinds)})" if blocks else "no context blocks"
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return (
         f"{config.name}: {config.model.backbone} R{config.model.depth} "

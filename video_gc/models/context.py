@@ -54,14 +54,13 @@ class ContextConfig:
 
 def place_blocks(backbone: nn.Module, config: ContextConfig) -> None:
     """Insert the context blocks that `config` asks for."""
-    names = list(residual_blocks(backbone))
     if config.kind == "none":  # a wrong name is an error all the same
-        _matching([name for name in config.after if name not in PLACEMENTS], names)
+        names = [name for name in config.after if _split(name)[1] not in PLACEMENTS]
+        _matching(names, list(residual_blocks(backbone)))
         return
-    after = expand_placement(config.after, depth_of(names))
     insert_context(
         backbone,
-        after=after,
+        after=config.after,
         make_block=lambda channels: build_block(config.kind, channels, **config.options),
         place=config.place,
     )
@@ -76,8 +75,8 @@ def expand_placement(after: Iterable[str], depth: int | None) -> list[str]:
     """
     blocks: list[str] = []
     for name in after:
-        pathway = next((p for p in PATHWAYS if name.startswith(p)), "")
-        placement = PLACEMENTS.get(name.removeprefix(pathway), [name.removeprefix(pathway)])
+        pathway, bare = _split(name)
+        placement = PLACEMENTS.get(bare, [bare])
         if isinstance(placement, dict):
             if depth not in placement:
                 depths = " or ".join(map(str, placement))
@@ -91,6 +90,12 @@ def expand_placement(after: Iterable[str], depth: int | None) -> list[str]:
     return blocks
 
 
+def _split(name: str) -> tuple[str, str]:
+    """`fast.five` → its pathway `fast.` (or none) and `five`."""
+    pathway = next((p for p in PATHWAYS if name.startswith(p)), "")
+    return pathway, name.removeprefix(pathway)
+
+
 def insert_context(
     backbone: nn.Module,
     *,
@@ -100,18 +105,24 @@ def insert_context(
 ) -> dict[str, nn.Module]:
     """Put a new context block after each named residual block; return them by that name.
 
-    after: names such as `res3.1`, or patterns such as `res4.*`. In SlowFast a bare name means the
-        slow pathway; `fast.res3.1` names the other one, `*.res3.1` both.
+    after: names such as `res3.1`, patterns such as `res4.*`, or a named placement such as `five`;
+        in SlowFast a bare name means the slow pathway, `fast.res3.1` names the other one, `*.five`
+        both.
     make_block: channels → context block.
 
-    Raises ValueError for a name that matches no residual block, an unknown place, a place that a
-    residual block does not have, or one that has a context block already.
+    Raises ValueError for a name that matches no residual block, a placement that the depth lacks,
+    an unknown place, a place that a residual block does not have, or one that is taken already.
     """
     if place not in PLACES:
         raise ValueError(f"unknown place {place!r}; {choices(place, list(PLACES))}")
     residual = residual_blocks(backbone)
+    if not residual:
+        raise ValueError(
+            "no residual blocks in this network; they are found in pytorchvideo's residual "
+            "networks and torchvision's image ResNets"
+        )
     inserted = {}
-    for name in _matching(after, list(residual)):
+    for name in _matching(expand_placement(after, depth_of(list(residual))), list(residual)):
         valid = places(residual[name])
         if place not in valid:
             raise ValueError(f"{name} has no place {place!r}; it has {', '.join(valid)}")

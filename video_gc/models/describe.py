@@ -38,8 +38,8 @@ def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
         table.add_row(name, kind, f"{channels:,}", where, *(f"{number:,}" for number in added))
     table.add_section()
     whole = sum(parameter.numel() for parameter in model.parameters())
-    share = f"{len(shapes)} of {whole:,} parameters"
-    table.add_row("all", share, "", "", *(f"{number:,}" for number in totals))
+    count = f"{len(shapes)} in a network of {whole:,} parameters"
+    table.add_row("all", count, "", "", *(f"{number:,}" for number in totals))
     return table
 
 
@@ -61,5 +61,8 @@ def positions_seen(model: nn.Module, clip: Sequence[int]) -> dict[str, tuple[int
             shadow(torch.zeros(1, 3, *clip, device="meta"))
     except RuntimeError as error:
         size = "×".join(map(str, clip))
-        raise ValueError(f"the network takes no input of {size} ({error})") from error
+        raise ValueError(
+            f"the network takes no input of {size} ({str(error).splitlines()[0]}); give its T, H "
+            "and W as clip=(8, 224, 224), or H and W for an image network"
+        ) from error
     return shapes

@@ -135,6 +135,9 @@ def mmaction2(model: nn.Module, sub_sample: bool = False) -> State:
             for mine, theirs in (("query", "theta"), ("key", "phi"), ("value", "g")):
                 if not hasattr(block.context, mine):
                     continue  # gaussian
+                if mine == "query" and hasattr(block.context, "pair"):
+                    at = f"{prefix}.non_local_block.concat_project.conv.weight"
+                    out[at] = block.context.pair.weight[..., None, None]
                 inside = ".0" if sub_sample and mine != "query" else ""
                 for key, tensor in getattr(block.context, mine).state_dict().items():
                     at = f"{prefix}.non_local_block.{theirs}{inside}.conv.{key}"

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -74,11 +75,11 @@ def test_a_broken_download_goes_on_where_it_stopped(
     with pytest.raises(OSError, match=r"cannot download .*run it again to go on .*by hand"):
         download(f"{server.url}/weights.pth")
     folder = tmp_path / "hub" / "checkpoints"
-    assert [file.name for file in folder.iterdir()] == ["weights.pth.part"]
+    assert [file.name for file in folder.glob("w*")] == ["weights.pth.part"]
     server.limit = None
     assert download(f"{server.url}/weights.pth").read_bytes() == CONTENT
     assert server.asked == [None, "bytes=300000-"]
-    assert [file.name for file in folder.iterdir()] == ["weights.pth"]
+    assert [file.name for file in folder.glob("w*")] == ["weights.pth"]
 
 
 def test_a_part_that_is_too_long_is_begun_again(server: Server, tmp_path: Path) -> None:
@@ -88,13 +89,29 @@ def test_a_part_that_is_too_long_is_begun_again(server: Server, tmp_path: Path) 
     assert download(f"{server.url}/weights.pth").read_bytes() == CONTENT
 
 
+def test_processes_that_want_the_same_file_fetch_it_once(server: Server) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(download, [f"{server.url}/weights.pth"] * 4))
+    assert len(set(paths)) == 1
+    assert paths[0].read_bytes() == CONTENT
+    assert len(server.asked) == 1
+
+
+def test_files_of_one_name_under_two_urls_stay_apart(server: Server) -> None:
+    one, two = (download(f"{server.url}/{f}/weights.pth", shared=False) for f in ("a", "b"))
+    assert one != two
+    assert one.name == two.name == "weights.pth"
+    with pytest.raises(ValueError, match="names no file of weights"):
+        download(f"{server.url}/")
+
+
 def test_a_published_hash_is_verified(server: Server, tmp_path: Path) -> None:
     right = hashlib.sha256(CONTENT).hexdigest()[:8]
     assert download(f"{server.url}/net-{right}.pth").read_bytes() == CONTENT
     with pytest.raises(OSError, match="does not have the hash 0123abcd"):
         download(f"{server.url}/net-0123abcd.pth")
     left = {file.name for file in (tmp_path / "hub" / "checkpoints").iterdir()}
-    assert left == {f"net-{right}.pth"}
+    assert {name for name in left if name[0] != "."} == {f"net-{right}.pth"}
 
 
 def test_a_missing_file_names_the_way_out(server: Server) -> None:

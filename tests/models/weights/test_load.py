@@ -13,9 +13,10 @@ from video_gc.backbones import build_backbone
 from video_gc.backbones.published import KINETICS400
 from video_gc.backbones.slowfast import split_pathways
 from video_gc.backbones.stages import residual_blocks
+from video_gc.blocks import build_block
 from video_gc.models import weights
 from video_gc.models.build import ModelConfig, build_with_report
-from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.models.context import ContextConfig, context_blocks, insert_context
 from video_gc.models.weights import PUBLISHED, load_weights
 
 
@@ -77,7 +78,7 @@ def test_another_class_count_leaves_the_head_new(hub: Path) -> None:
     assert report.new == ["blocks.5.proj.weight", "blocks.5.proj.bias"]
     assert str(report) == (
         f"{hub / 'seven.pt'} (pytorchvideo): {len(report.loaded)} loaded, 0 resized, 2 new, "
-        "2 unused; a new head, for 5 classes in place of 7"
+        "2 unused (blocks.5.proj.weight, blocks.5.proj.bias); a new head, for 5 classes in place of 7"
     )
 
 
@@ -87,6 +88,21 @@ def test_another_architecture_is_an_error(hub: Path) -> None:
         ValueError, match="belong to another architecture: .* parameters do not fit"
     ):
         load_weights(build_backbone("slow", width=0.125), hub / "i3d.pt")
+
+
+def test_a_deeper_network_does_not_load_in_part(hub: Path) -> None:
+    """Every parameter of R50 has a namesake of its shape in R101."""
+    torch.save(build_backbone("slow", depth=101, width=0.125).state_dict(), hub / "r101.pt")
+    with pytest.raises(ValueError, match="51 of its kernels have no place in the network, blocks"):
+        load_weights(build_backbone("slow", width=0.125), hub / "r101.pt")
+
+
+def test_a_file_without_a_head_says_so(hub: Path) -> None:
+    model = build_backbone("slow", width=0.125, num_classes=5)
+    state = {name: value for name, value in model.state_dict().items() if ".proj." not in name}
+    torch.save(state, hub / "headless.pt")
+    report = load_weights(model, hub / "headless.pt")
+    assert report.notes == ["a new head, for 5 classes in place of none"]
 
 
 def test_a_missing_file_names_the_published_weights() -> None:
@@ -228,15 +244,15 @@ def context_file(folder: Path, **context: object) -> Path:
     [
         (
             {"kind": "nl"}, {"kind": "gc"},
-            "hold nl blocks at res3.1, .*res4.5, where the network has gc; use context=nl with "
-            r"model.context.after=\[res3.1,res3.3,res4.1,res4.3,res4.5\], or weights without",
+            "hold nl blocks after_add of res3.1,.*,res4.5, where the network has gc; use context=nl "
+            r"model.context.place=after_add model.context.after=\[res3.1,res3.3,res4.1,res4.3,res4.5\], or weights without",
         ),
-        ({"kind": "gc"}, {"kind": "nl"}, "hold gc blocks at .*the network has nl"),
-        ({"kind": "cc"}, {"kind": "nl"}, "hold cc blocks at .*the network has nl"),
-        ({"kind": "gc"}, {"kind": "snl"}, "hold gc blocks at .*the network has snl"),
-        ({"kind": "se"}, {"kind": "gc"}, "hold se blocks at .*the network has gc"),
-        ({"kind": "gc", "after": ["all"]}, {"kind": "gc"}, "hold gc blocks at .*has no block"),
-        ({"kind": "gc"}, {"kind": "none"}, "hold gc blocks at res3.1.*has no block"),
+        ({"kind": "gc"}, {"kind": "nl"}, "hold gc blocks after_add of .*the network has nl"),
+        ({"kind": "cc"}, {"kind": "nl"}, "hold cc blocks after_add of .*the network has nl"),
+        ({"kind": "gc"}, {"kind": "snl"}, "hold gc blocks after_add of .*the network has snl"),
+        ({"kind": "se"}, {"kind": "gc"}, "hold se blocks after_add of .*the network has gc"),
+        ({"kind": "gc", "after": ["all"]}, {"kind": "gc"}, "hold gc blocks after_add of .*has no block"),
+        ({"kind": "gc"}, {"kind": "none"}, "hold gc blocks after_add of res3.1.*has no block"),
         (
             {"kind": "gc"}, {"kind": "gc", "options": {"reduction": 2}},
             "hold gc blocks of other options at res3.1.* .transform.0.weight differs",
@@ -245,7 +261,7 @@ def context_file(folder: Path, **context: object) -> Path:
             {"kind": "nl"}, {"kind": "nl", "options": {"pairwise": "gaussian"}},
             "hold nl blocks of other options at .*query.weight differs",
         ),
-        ({"kind": "gc"}, {"kind": "gc", "place": "after_1x1"}, "hold gc blocks at res3.1"),
+        ({"kind": "gc"}, {"kind": "gc", "place": "after_1x1"}, "model.context.place=after_add"),
     ],
 )  # fmt: skip
 def test_other_context_blocks_are_an_error(
@@ -268,3 +284,29 @@ def test_weights_without_blocks_leave_new_ones_as_they_are(tmp_path: Path) -> No
     model, report = build_with_report(given)
     assert report is not None
     assert len(report.new) == 5 * len(list(context_blocks(model)["res3.1"].parameters()))
+
+
+def test_image_networks_with_blocks_load_under_their_own_names(
+    imagenet: nn.Module, hub: Path
+) -> None:
+    model = resnet50()
+    insert_context(model, after=["res4.*"], make_block=lambda c: build_block("gc", c))
+    report = load_weights(model, "imagenet")
+    assert len(report.new) == 6 * len(list(context_blocks(model)["res4.0"].parameters()))
+    assert not report.unused
+    torch.save(model.state_dict(), hub / "mine.pt")
+    twin = resnet50()
+    insert_context(twin, after=["res4.*"], make_block=lambda c: build_block("gc", c))
+    assert not load_weights(twin, hub / "mine.pt").new
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(twin.state_dict()[key], tensor)
+
+
+def test_what_became_of_the_weights_is_printed(
+    hub: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(build_backbone("slow", width=0.125, num_classes=7).state_dict(), hub / "seven.pt")
+    load_weights(build_backbone("slow", width=0.125, num_classes=5), hub / "seven.pt")
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "seven.pt (pytorchvideo): 265 loaded, 0 resized, 2 new, 2 unused" in shown
+    assert "a new head, for 5 classes in place of 7" in shown

@@ -11,6 +11,7 @@ from torch import nn
 from tests.backbones.test_backbones import randomise_scaled
 from tests.conftest import randomise
 from tests.models.weights.naming import caffe2, mmaction2, pyslowfast
+from video_gc.backbones import build_backbone
 from video_gc.models.build import ModelConfig, build_model, build_with_report
 from video_gc.models.context import ContextConfig, context_blocks
 
@@ -53,6 +54,7 @@ def check_equal(path: Path, given: ModelConfig, original: nn.Module, frames: int
 
 PYSLOWFAST = [
     ("c2d", {"kind": "nl", "options": NL_BEFORE}),
+    ("c2d_nopool", {}),
     ("i3d", {"kind": "nl", "options": NL_BEFORE}),
     ("slow", {"kind": "nl", "options": NL_BEFORE | {"pairwise": "dot_product"}}),
     ("slowfast", {"kind": "nl", "options": {"pairwise": "dot_product"}}),
@@ -77,10 +79,11 @@ def test_pyslowfast(backbone: str, context: dict, naming: str, tmp_path: Path) -
 
 
 MMACTION2 = [
-    ("i3d_32x2", {"kind": "nl", "options": NL_AFTER}),
+    ("i3d_32x2", {"kind": "nl", "options": NL_AFTER | {"scale": False}}),
     ("i3d_32x2", {"kind": "nl", "options": NL_AFTER | {"pairwise": "dot_product"}}),
     ("i3d_32x2", {"kind": "nl", "options": NL_AFTER | {"pairwise": "gaussian", "scale": False}}),
     ("slow", {"kind": "nl", "after": ["res3.0", "res4.2"], "options": NL_AFTER}),
+    ("slow", {"kind": "nl", "options": NL_AFTER | {"pairwise": "concatenation"}}),
     ("slow", {}),
     ("slowfast_linear", {}),
     ("slowfast_4x16_linear", {}),
@@ -142,6 +145,67 @@ def test_mmaction2s_slowfast_has_linear_laterals(tmp_path: Path) -> None:
     given.weights = str(tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="MMAction2: its networks are .* slowfast_linear"):
         build_model(given)
+
+
+def test_other_i3ds_do_not_fit_mmaction2s_strides(tmp_path: Path) -> None:
+    torch.save({"model_state": pyslowfast(random_network(config("i3d")))}, tmp_path / "i3d.pyth")
+    given = config("i3d_32x2")
+    given.weights = str(tmp_path / "i3d.pyth")
+    with pytest.raises(ValueError, match="no stride in time; use model.backbone=i3d$"):
+        build_model(given)
+
+
+def test_caffe2s_c2d_has_no_temporal_pooling(tmp_path: Path) -> None:
+    blobs = {k: v.detach().numpy() for k, v in caffe2(random_network(config("c2d"))).items()}
+    (tmp_path / "c2d.pkl").write_bytes(pickle.dumps({"blobs": blobs}))
+    given = config("c2d")
+    given.weights = str(tmp_path / "c2d.pkl")
+    _, report = build_with_report(given)
+    assert report is not None
+    assert "model.backbone=c2d_nopool" in str(report)
+
+
+SHAPES = {  # from the configurations of the peers: a name, and the shape of its tensor at width 1
+    ("MMAction2", "slowfast_linear", 50): {
+        "backbone.slow_path.conv1.conv.weight": (64, 3, 1, 7, 7),
+        "backbone.slow_path.conv1_lateral.conv.weight": (16, 8, 7, 1, 1),
+        "backbone.slow_path.layer1.0.conv1.conv.weight": (64, 80, 1, 1, 1),
+        "backbone.fast_path.conv1.conv.weight": (8, 3, 5, 7, 7),
+        "cls_head.fc_cls.weight": (400, 2304),
+    },
+    ("MMAction2", "slowfast_linear", 101): {
+        "backbone.slow_path.layer2_lateral.conv.weight": (128, 64, 7, 1, 1),
+        "backbone.slow_path.layer3.22.conv1.conv.weight": (256, 1024, 3, 1, 1),
+    },
+    ("MMAction2", "slowfast_4x16_linear", 50): {
+        "backbone.slow_path.conv1_lateral.conv.weight": (16, 8, 5, 1, 1),
+    },
+    ("MMAction2", "i3d_32x2", 50): {
+        "backbone.conv1.conv.weight": (64, 3, 5, 7, 7),
+        "backbone.layer1.2.conv1.conv.weight": (64, 256, 3, 1, 1),
+        "backbone.layer2.1.conv1.conv.weight": (128, 512, 1, 1, 1),
+        "backbone.layer4.1.conv1.conv.weight": (512, 2048, 3, 1, 1),
+        "backbone.layer4.2.conv1.conv.weight": (512, 2048, 1, 1, 1),
+        "cls_head.fc_cls.weight": (400, 2048),
+    },
+    ("PySlowFast", "slowfast", 50): {
+        "s1_fuse.conv_f2s.weight": (16, 8, 7, 1, 1),
+        "s4.pathway1_res5.branch2.a.weight": (32, 128, 3, 1, 1),
+        "head.projection.weight": (400, 2304),
+    },
+    ("PySlowFast", "slowfast_4x16", 50): {"s1_fuse.conv_f2s.weight": (16, 8, 5, 1, 1)},
+    ("PySlowFast", "slowfast", 101): {"s3_fuse.conv_f2s.weight": (128, 64, 5, 1, 1)},
+    ("PySlowFast", "slow", 50): {"s5.pathway0_res2.branch2.a.weight": (512, 2048, 3, 1, 1)},
+}
+
+
+@pytest.mark.parametrize(("naming", "backbone", "depth"), SHAPES)
+def test_our_networks_have_the_peers_shapes(naming: str, backbone: str, depth: int) -> None:
+    with torch.device("meta"):
+        model = build_backbone(backbone, depth=depth)
+    state = mmaction2(model) if naming == "MMAction2" else pyslowfast(model)
+    for name, shape in SHAPES[naming, backbone, depth].items():
+        assert tuple(state[name].shape) == shape, name
 
 
 def test_a_naming_that_is_not_known(tmp_path: Path) -> None:

@@ -23,35 +23,54 @@ class Hostile:
         return self.call
 
 
+CALLS = {
+    "posix.system": lambda trace: Hostile(os.system, f"touch {trace}"),
+    "builtins.eval": lambda trace: Hostile(eval, f"open({str(trace)!r}, 'w')"),
+    "(subprocess|commands).call": lambda trace: Hostile(subprocess.call, ["touch", str(trace)]),
+    "getattr of": lambda _trace: Hostile(getattr, collections.OrderedDict, "fromkeys"),
+    "dtype 'O8'": lambda _trace: np.array([print]),
+    "nt.system|posix.system": lambda trace: {"a": [Hostile(os.system, f"touch {trace}")]},
+}
+
+
 @pytest.mark.parametrize("form", ["plain", "torch", "torch legacy", "inside a state dict"])
-@pytest.mark.parametrize(
-    ("function", "arguments", "named"),
-    [
-        (os.system, ("touch {}",), "posix.system"),
-        (eval, ("open('{}', 'w')",), "builtins.eval"),
-        (getattr, (os, "system"), "builtins.getattr|of module|posix|os"),
-        (subprocess.call, (["touch", "{}"],), "(subprocess|commands).call"),
-    ],
-)
-def test_a_hostile_file_is_refused_by_name(
-    function: object, arguments: tuple, named: str, form: str, tmp_path: Path
-) -> None:
-    trace = tmp_path / "it-ran"
-    written = [
-        [part.format(trace) for part in a] if isinstance(a, list)
-        else a.format(trace) if isinstance(a, str) else a.__name__ for a in arguments
-    ]  # fmt: skip
-    content: object = Hostile(function, *written)
-    path = tmp_path / "hostile.pth"
+@pytest.mark.parametrize("named", CALLS)
+def test_a_hostile_file_is_refused_by_name(named: str, form: str, tmp_path: Path) -> None:
+    trace, path = tmp_path / "it-ran", tmp_path / "hostile.pth"
+    content = CALLS[named](trace)
     if form == "plain":
         path.write_bytes(pickle.dumps(content))
     elif form == "inside a state dict":
         torch.save({"state_dict": {"a": torch.zeros(2)}, "meta": content}, path)
     else:
         torch.save(content, path, _use_new_zipfile_serialization=form == "torch")
-    with pytest.raises(ValueError, match=rf"hostile.pth: .*safely .*({named}|str)"):
+    message = rf"hostile.pth: holds no weights that can be read safely \(.*({named})"
+    with pytest.raises(ValueError, match=message):
         read_weights(path)
     assert not trace.exists()
+
+
+def test_numpys_own_constructors_are_never_called(tmp_path: Path) -> None:
+    """`set(np.ndarray((1,), np.dtype("O"), bytes))` would follow the bytes as a pointer."""
+    pointer = Hostile(np.ndarray, (1,), Hostile(np.dtype, "O"), b"A" * 8)
+    (tmp_path / "pointer.pkl").write_bytes(pickle.dumps(Hostile(set, pointer)))
+    with pytest.raises(ValueError, match="dtype 'O' are not allowed"):
+        read_weights(tmp_path / "pointer.pkl")
+
+
+def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "p.pt")
+    with pytest.raises(ValueError, match="p.pt: is a TorchScript program, which can run code"):
+        read_weights(tmp_path / "p.pt")
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", "<i8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_every_form(protocol: int, dtype: str, order: str, tmp_path: Path) -> None:
+    array = np.asarray(np.arange(6).reshape(2, 3), dtype=dtype, order=order)
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"blobs": {"a": array}}, protocol=protocol))
+    assert read_weights(tmp_path / "a.pkl")["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_an_object_of_mmengine_becomes_an_inert_placeholder(tmp_path: Path) -> None:

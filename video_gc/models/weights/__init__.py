@@ -14,6 +14,7 @@ from video_gc.models.weights.download import download
 from video_gc.models.weights.inflate import INFLATIONS, fitted
 from video_gc.models.weights.names import detect_format, rename
 from video_gc.models.weights.read import State, read_weights
+from video_gc.progress import say
 
 __all__ = ["IMAGENET", "INFLATIONS", "PUBLISHED", "WeightReport", "load_weights"]
 
@@ -23,6 +24,7 @@ IMAGENET: dict[int, str] = {
 }
 """torchvision's ImageNet ResNets, to be inflated: depth → URL."""
 HINTS = {
+    "PySlowFast": "its c2d, i3d, slow and slowfast load here, its X3D and transformers do not",
     "MMAction2": "its networks are slow, i3d_32x2, slowfast_linear (8×8), slowfast_4x16_linear",
     "torchvision": "image networks fit c2d, i3d, slow and slowfast of the same depth at width 1",
 }
@@ -50,13 +52,15 @@ class WeightReport:
             f"{len(self.loaded)} loaded, {len(self.resized)} resized, "
             f"{len(self.new)} new, {len(self.unused)} unused"
         )
-        return "; ".join([f"{self.source} ({self.format}): {counts}", *self.notes])
+        left = self.unused[:3] + ["…"] * (len(self.unused) > 3)
+        unused = f" ({', '.join(left)})" if left else ""
+        return "; ".join([f"{self.source} ({self.format}): {counts}{unused}", *self.notes])
 
 
 def load_weights(
     model: nn.Module, source: str | os.PathLike[str], *, inflation: str = "repeat"
 ) -> WeightReport:
-    """Load weights in place and say what became of each parameter.
+    """Load weights in place; print and return what became of each parameter.
 
     source: `imagenet` (torchvision's ResNet of the same depth, inflated; in SlowFast into the slow
         pathway), a name of the PyTorchVideo zoo (`slow_r50`), a URL, or a file: of this package, of
@@ -75,15 +79,19 @@ def load_weights(
         raise ValueError(f"inflation ({inflation!r}) must be one of {', '.join(INFLATIONS)}")
     name = os.fspath(source)
     state = read_weights(_find(name, model))
+    own = model.state_dict()
     naming = detect_format(state)
-    if naming is None:
+    if naming is None and not any(key in own for key in state):
         raise ValueError(
             f"weights {name}: a naming that is not known, {next(iter(state))} for example; "
             "known are PyTorchVideo's, PySlowFast's, Caffe2's, MMAction2's and torchvision's"
         )
-    state = rename(state, naming, model)
-    _check_strides(name, naming, model)
-    return _load(model, state, name, naming, inflation)
+    if naming is not None and not any(key in own for key in state):
+        state = rename(state, naming, model)
+    _check_strides(name, naming or "", model)
+    report = _load(model, state, name, naming or "its own", inflation)
+    say(f"Weights {report}")
+    return report
 
 
 def _find(name: str, model: nn.Module) -> Path:
@@ -95,7 +103,7 @@ def _find(name: str, model: nn.Module) -> Path:
     if name in PUBLISHED:
         return download(PUBLISHED[name].url)
     if "://" in name:
-        return download(name)
+        return download(name, shared=False)
     if not Path(name).is_file():
         raise FileNotFoundError(
             f"no weights {name!r}: neither a file nor one of imagenet, {', '.join(PUBLISHED)}"
@@ -105,43 +113,50 @@ def _find(name: str, model: nn.Module) -> Path:
 
 def _load(model: nn.Module, state: State, source: str, naming: str, inflation: str) -> WeightReport:
     wanted = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    image = naming == "torchvision"
     head = [f"{path}.{key}" for path in _paths(model, "head") for key in ("weight", "bias")]
     optional = [".context."]
-    if image:  # it has no fast pathway
-        optional += [f"{path}." for path in _paths(model, "fast.", "fuse")]
+    beside = [f"{path}." for path in _paths(model, "fast.", "fuse")]
+    if naming == "torchvision":  # it has no fast pathway
+        optional += beside
+    leading = bool(beside) and naming == "torchvision"
     loaded: dict[str, Tensor] = {}
     resized, new, strange, notes = [], [], [], []
     for name, target in wanted.items():
         tensor = state.get(name)
-        value = None if tensor is None else fitted(tensor, target, inflation)
+        value = None if tensor is None else fitted(tensor, target, inflation, leading)
         if tensor is not None and value is not None:
             loaded[name] = value
             if tensor.numel() != target.numel():
                 resized.append(name)
         elif name in head or (tensor is None and any(o in name for o in optional)):
             new.append(name)
-            if tensor is not None and name.endswith(".weight"):
-                notes.append(f"a new head, for {len(target)} classes in place of {len(tensor)}")
+            if name in head and name.endswith(".weight"):
+                theirs = "none" if tensor is None else str(len(tensor))
+                notes.append(f"a new head, for {len(target)} classes in place of {theirs}")
         else:
             strange.append(name)
     strange = [name for name in strange if ".context." not in name]
-    if strange:
+    tracked = [name for name in state if name.endswith("num_batches_tracked")]
+    unused = [name for name in state if name not in loaded and name not in tracked]
+    kernels = [n for n in unused if state[n].ndim > 3 and n not in head and ".context." not in n]
+    if strange or kernels:
         hint = f"; {naming}: {HINTS[naming]}" if naming in HINTS else ""
-        raise ValueError(
-            f"weights {source} belong to another architecture: {len(strange)} of {len(wanted)} "
-            f"parameters do not fit, {strange[0]} first{hint}"
+        what = (
+            f"{len(strange)} of {len(wanted)} parameters do not fit, {strange[0]} first"
+            if strange
+            else f"{len(kernels)} of its kernels have no place in the network, {kernels[0]} first"
         )
+        raise ValueError(f"weights {source} belong to another architecture: {what}{hint}")
     check_contexts(source, state, model)
+    if naming == "Caffe2" and _pools_in_time(model):
+        notes.append("Caffe2's published C2D has no temporal pooling: model.backbone=c2d_nopool")
     if naming == "MMAction2":
         notes.append(
             "MMAction2 trains with normalisation.mean=[0.485,0.456,0.406] "
             "normalisation.std=[0.229,0.224,0.225]"
         )
-    tracked = [name for name in state if name.endswith("num_batches_tracked")]
     counters = {name: state[name] for name in tracked if name in model.state_dict()}
     model.load_state_dict(loaded | counters, strict=False)
-    unused = [k for k in state if k not in loaded and k not in tracked]
     kept = [k for k in loaded if k not in resized]
     return WeightReport(source, naming, kept, new, resized, unused, notes)
 
@@ -153,14 +168,26 @@ def _paths(model: nn.Module, *parts: str) -> list[str]:
 
 
 def _check_strides(source: str, naming: str, model: nn.Module) -> None:
-    """The shapes of MMAction2's I3D are those of `i3d`, but its stem halves the clip twice."""
+    """The shapes of MMAction2's I3D are those of the others, but its stem halves the clip twice."""
     stem = named_parts(model).get("stem")
-    if naming != "MMAction2" or stem is None:
+    conv = getattr(stem, "conv", None)
+    if not isinstance(conv, nn.Conv3d) or conv.kernel_size[0] != 5:
         return
-    conv = stem.conv
-    assert isinstance(conv, nn.Conv3d)
-    if conv.kernel_size[0] == 5 and conv.stride[0] == 1:
+    if naming == "MMAction2" and conv.stride[0] == 1:
         raise ValueError(
             f"weights {source} are of MMAction2's I3D, whose stem has stride 2 in time; "
             "use model.backbone=i3d_32x2"
         )
+    if (naming in ("PySlowFast", "Caffe2") or source in PUBLISHED) and conv.stride[0] == 2:
+        raise ValueError(
+            f"weights {source} are of an I3D whose stem has no stride in time; "
+            "use model.backbone=i3d"
+        )
+
+
+def _pools_in_time(model: nn.Module) -> bool:
+    """Whether it is C2D with the max-pool after res2."""
+    conv = getattr(named_parts(model).get("stem"), "conv", None)
+    flat = isinstance(conv, nn.Conv3d) and conv.kernel_size[0] == 1
+    pools = [m for m in model.modules() if isinstance(m, nn.MaxPool3d)]
+    return flat and any(tuple(pool.kernel_size) == (2, 1, 1) for pool in pools)  # type: ignore[arg-type]

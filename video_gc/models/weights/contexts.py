@@ -8,7 +8,7 @@ from collections import defaultdict
 
 from torch import Tensor, nn
 
-from video_gc.backbones.stages import residual_blocks
+from video_gc.backbones.stages import places, residual_blocks
 from video_gc.models.weights.read import State
 
 INFIX = ".context."
@@ -17,31 +17,39 @@ INFIX = ".context."
 def check_contexts(source: str, state: State, model: nn.Module) -> None:
     """Raise ValueError unless `state` has no context block or those of `model`, of equal shapes."""
     theirs, ours = _by_block(state), _by_block(model.state_dict())
-    if not theirs:
+    differing = {
+        block: name
+        for block in theirs
+        if (name := _difference(theirs[block], ours.get(block, {}))) is not None
+    }
+    if not differing:
         return
-    place_of = _places(model)
-    wrong = [block for block in theirs if not _equal(theirs[block], ours.get(block))]
-    if wrong:
-        first = wrong[0]
-        kind, own = _kind(theirs[first]), _kind(ours[first]) if first in ours else "no block"
-        where = ", ".join(place_of.get(block, block) for block in wrong)
-        if kind == own:
-            name = next(
-                n
-                for n in [*theirs[first], *ours[first]]
-                if n not in ours[first]
-                or n not in theirs[first]
-                or _squeezed(theirs[first][n]) != _squeezed(ours[first][n])
-            )
-            raise ValueError(
-                f"weights {source} hold {kind} blocks of other options at {where} ({name} "
-                "differs); give the network theirs in model.context.options"
-            )
+    first = next(iter(differing))
+    names = _names(model)
+    found = [names.get(block, (block, "after_add")) for block in differing]
+    where, place = ",".join(name for name, _ in found), found[0][1]
+    kind = _kind(theirs[first])
+    own = _kind(ours[first]) if first in ours else "no block"
+    if kind == own:
         raise ValueError(
-            f"weights {source} hold {kind} blocks at {where}, where the network has {own}; "
-            f"use context={kind} with model.context.after=[{where.replace(', ', ',')}], or weights "
-            "without context blocks"
+            f"weights {source} hold {kind} blocks of other options at {where} "
+            f"({differing[first]} differs); give the network theirs in model.context.options"
         )
+    raise ValueError(
+        f"weights {source} hold {kind} blocks {place} of {where}, where the network has {own}; use "
+        f"context={kind} model.context.place={place} model.context.after=[{where}], or weights "
+        "without context blocks"
+    )
+
+
+def _difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str | None:
+    """The first name that only one of two blocks has, or has in another shape."""
+    for name in [*theirs, *ours]:
+        if name not in theirs or name not in ours:
+            return name
+        if _squeezed(theirs[name]) != _squeezed(ours[name]):
+            return name
+    return None
 
 
 def _by_block(state: State) -> dict[str, dict[str, Tensor]]:
@@ -54,22 +62,14 @@ def _by_block(state: State) -> dict[str, dict[str, Tensor]]:
     return dict(blocks)
 
 
-def _places(model: nn.Module) -> dict[str, str]:
-    """Path of a residual block, or of a module inside one → its name and that module."""
+def _names(model: nn.Module) -> dict[str, tuple[str, str]]:
+    """Path of the module that a context block belongs to → residual block and place."""
     path_of = {module: path for path, module in model.named_modules()}
-    names = {}
-    for name, block in residual_blocks(model).items():
-        for module in block.modules():
-            names[path_of[module]] = name
-    return names
-
-
-def _equal(theirs: dict[str, Tensor], ours: dict[str, Tensor] | None) -> bool:
-    return (
-        ours is not None
-        and theirs.keys() == ours.keys()
-        and all(_squeezed(theirs[name]) == _squeezed(ours[name]) for name in theirs)
-    )
+    return {
+        path_of[there.module]: (name, place)
+        for name, block in residual_blocks(model).items()
+        for place, there in places(block).items()
+    }
 
 
 def _squeezed(tensor: Tensor) -> list[int]:
@@ -82,6 +82,6 @@ def _kind(block: dict[str, Tensor]) -> str:
         return "cc"
     if "value.weight" in block:
         return "nl"
-    if "key.weight" not in block:
+    if "key.weight" not in block and "transform.1.weight" not in block:
         return "se"
     return "gc" if "transform.3.weight" in block else "snl"

@@ -4,45 +4,62 @@ import hashlib
 import os
 import re
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 import torch
+from filelock import FileLock
 
 from video_gc.progress import download_bar
 
 CHUNK = 1 << 20  # bytes
 
 
-def download(url: str) -> Path:
+def download(url: str, *, shared: bool = True) -> Path:
     """The local copy of `url`, fetched where the cache lacks it.
 
-    What was fetched before a break stays in NAME.part and is continued. A file whose name carries
-    a hash, as torchvision's do (`resnet50-0676ba61.pth`), is checked against it.
+    shared: lay it where torch.hub lays it, under its own name; else in a folder for this URL, as
+        files of one name lie under many URLs.
 
-    Raises OSError naming the URL, the reason and the folder to put the file into by hand.
+    What was fetched before a break stays in NAME.part and is continued. A file whose name carries
+    a hash, as torchvision's do (`resnet50-0676ba61.pth`), is checked against it. Processes that
+    want the same file wait for the one that fetches it.
+
+    Raises ValueError for a URL without a file's name, OSError naming the URL, the reason and the
+    folder to put the file into by hand.
     """
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
     name = Path(urlparse(url).path).name
+    if not name:
+        raise ValueError(f"{url}: names no file of weights")
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    if not shared:
+        folder /= hashlib.sha256(url.encode()).hexdigest()[:12]
     target, part = folder / name, folder / f"{name}.part"
     if target.is_file():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        _fetch(url, part)
-    except (URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise OSError(
-            f"cannot download {url} ({reason}); run it again to go on from where it stopped, or "
-            f"put the file into {folder} by hand"
-        ) from error
-    wanted = re.search(r"-([0-9a-f]{8,})\.", name)
-    if wanted and not _sha256(part).startswith(wanted[1]):
-        part.unlink()
-        raise OSError(f"{url}: what arrived does not have the hash {wanted[1]}; try again")
-    os.replace(part, target)
+    with FileLock(folder / f".{name}.lock"):
+        if target.is_file():  # another process was quicker
+            return target
+        try:
+            _fetch(url, part)
+        except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise OSError(
+                f"cannot download {url} ({reason}); run it again to go on from where it stopped, "
+                f"or put the file into {folder} by hand"
+            ) from error
+        wanted = re.search(r"-(?=[0-9]*[a-f])([0-9a-f]{8,})\.", name)
+        if wanted and not _sha256(part).startswith(wanted[1]):
+            part.unlink()
+            raise OSError(
+                f"{url}: what arrived does not have the hash {wanted[1]} of its name; try again, "
+                f"or put the file into {folder} by hand"
+            )
+        os.replace(part, target)
     return target
 
 
@@ -54,7 +71,7 @@ def _fetch(url: str, part: Path) -> None:
     except HTTPError as error:
         if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        part.unlink()  # longer than the file: begin again
+        part.unlink()  # nothing comes after it: whole or too long, begin again
         return _fetch(url, part)
     with response:
         if getattr(response, "status", None) != HTTPStatus.PARTIAL_CONTENT:
@@ -67,7 +84,7 @@ def _fetch(url: str, part: Path) -> None:
                 file.write(block)
                 bar.advance(task, len(block))
     size = part.stat().st_size
-    if total is not None and size < total:
+    if total is not None and size != total:
         raise ConnectionError(f"it broke off after {size} of {total} bytes")
     return None
 

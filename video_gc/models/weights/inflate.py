@@ -6,21 +6,24 @@ from torch import Tensor
 INFLATIONS = ("repeat", "centre")
 
 
-def fitted(source: Tensor, target: Tensor, inflation: str) -> Tensor | None:
+def fitted(source: Tensor, target: Tensor, inflation: str, leading: bool) -> Tensor | None:
     """`source` in the shape of `target`; None where it does not fit.
 
     Axes of length 1 come and go (a 1×1×1 convolution is a matrix). A 2D kernel is inflated (see
-    `inflated`), into the leading input channels where `target` has more: after a lateral
-    connection of SlowFast the channels of the pathway itself come first.
+    `inflated`).
+    leading: it may fill the leading input channels alone; those of the pathway itself come first
+        after a lateral connection of SlowFast.
     """
     if source.shape == target.shape:
         return source
     if source.ndim == 4 and target.ndim == 5:
         kernel = inflated(source, target.shape[2], inflation)
-        same = len(kernel) == len(target) and kernel.shape[2:] == target.shape[2:]
-        if not same or kernel.shape[1] > target.shape[1]:
-            return None
-        return torch.cat([kernel, target[:, kernel.shape[1] :]], dim=1)
+        if kernel.shape == target.shape:
+            return kernel
+        outer = (len(kernel), *kernel.shape[2:]) == (len(target), *target.shape[2:])
+        if leading and outer and kernel.shape[1] < target.shape[1]:
+            return torch.cat([kernel, target[:, kernel.shape[1] :]], dim=1)
+        return None
     if [n for n in source.shape if n != 1] == [n for n in target.shape if n != 1]:
         return source.reshape(target.shape)
     return None

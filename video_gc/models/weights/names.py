@@ -52,7 +52,6 @@ CAFFE2: Rules = (
     (r"^t_res(\d)_\d+_branch2c_bn_subsample(_bn)?\.", r"s\1_fuse\2."),
     (r"_fuse_bn\.", "_fuse.bn."),
     (r"_fuse\.(weight|bias)$", r"_fuse.conv_f2s.\1"),
-    (r"_fuse\.bn\.", "_fuse.bn."),
     (r"^conv1\.", "s1.pathway0_stem.conv."),
     (r"^t_conv1\.", "s1.pathway1_stem.conv."),
     (r"^res_conv1_bn\.", "s1.pathway0_stem.bn."),
@@ -103,7 +102,7 @@ FORMATS: dict[str, tuple[str, Rules]] = {
     "MMAction2": (r"backbone\.(slow_path\.)?conv1\.", MMACTION2),
     "torchvision": (r"layer1\.0\.conv1\.weight$", TORCHVISION),
 }
-"""Name → a pattern that only its names match, and its substitutions."""
+"""Name → a pattern that the names of these networks have in it and in no other, and its rules."""
 
 
 def detect_format(state: State) -> str | None:

@@ -5,7 +5,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.serialization import MAGIC_NUMBER
@@ -30,8 +29,8 @@ def read_weights(path: Path) -> State:
     tensors = {}
     if isinstance(content, dict):
         for name, value in content.items():
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                value = torch.from_numpy(np.ascontiguousarray(value))
+            if isinstance(value, unpickle.Array):
+                value = torch.from_numpy(value.value)
             if isinstance(value, Tensor):
                 tensors[str(name).removeprefix("module.").removeprefix("model.")] = value
     if not tensors:
@@ -40,12 +39,22 @@ def read_weights(path: Path) -> State:
 
 
 def _read(path: Path) -> Any:
+    """`torch.load` where that is safe by itself, the restricted unpickler where it refuses."""
+    archive = zipfile.is_zipfile(path)
+    if archive:
+        with zipfile.ZipFile(path) as records:
+            if any(name.endswith("constants.pkl") for name in records.namelist()):
+                raise ValueError(f"{path}: is a TorchScript program, which can run code; save its "
+                                 "state_dict")  # fmt: skip
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        pass
     except Exception as error:  # torch.load has no error of its own for a foreign file
-        refused = error
+        if archive:
+            raise ValueError(f"{path}: holds no weights ({type(error).__name__})") from error
     try:
-        if not zipfile.is_zipfile(path):
+        if not archive:
             with path.open("rb") as file:
                 first = unpickle.load(file, encoding="latin1")
             if first != MAGIC_NUMBER:  # else a file of torch before 1.6
@@ -53,6 +62,6 @@ def _read(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=unpickle)
     except pickle.UnpicklingError as error:
         reason = str(error)
-    except Exception:  # a broken pickle raises whatever its bytes lead to
-        reason = type(refused).__name__
+    except Exception as error:  # a broken pickle raises whatever its bytes lead to
+        reason = type(error).__name__
     raise ValueError(f"{path}: holds no weights that can be read safely ({reason})")

@@ -1,0 +1,88 @@
+"""The benchmark measures what it says; how long anything takes is no test's business."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import randomise
+
+TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
+
+
+@pytest.fixture(scope="module")
+def tool() -> dict:
+    return runpy.run_path(str(TOOL), run_name="benchmark")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "names"),
+    [
+        ("gc", "gc, literal", {}),
+        (
+            "nl", "nl, literal",
+            {"query": "theta", "key": "phi", "value": "g", "out": "z", "norm": "norm"},
+        ),
+        (
+            "nl", "nl, pytorchvideo",
+            {"query": "conv_theta", "key": "conv_phi", "value": "conv_g", "out": "conv_out",
+             "norm": "norm"},
+        ),
+    ],
+)  # fmt: skip
+def test_the_peers_compute_what_our_blocks_do(
+    tool: dict, ours: str, theirs: str, names: dict
+) -> None:
+    block, peer = randomise(tool["BLOCKS"][ours](32)).eval(), tool["BLOCKS"][theirs](32).eval()
+    wanted = peer.state_dict()
+    state = {}
+    for name, tensor in block.state_dict().items():
+        first, _, rest = name.partition(".")
+        theirs_name = f"{names.get(first, first)}.{rest}"
+        state[theirs_name] = tensor.reshape(wanted[theirs_name].shape)
+    peer.load_state_dict(state)
+    x = torch.randn(1, 32, 2, 3, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), peer(x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_run_writes_a_table_with_the_peer_and_the_machine(tmp_path: Path) -> None:
+    blocks = ["x.sum() and x + 1", "gc", "nl, pytorchvideo"]
+    command = [
+        sys.executable, TOOL, "blocks", "--sizes", "res4-8", "--blocks", *blocks,
+        "--no-growth", "--seconds", "0", "--out", tmp_path,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert str(tmp_path / "blocks.json") in done.stderr
+    results = json.loads((tmp_path / "blocks.json").read_text())
+    assert results["machine"]["torch"]
+    assert len(results["cases"]) == 3 * 2 * 2
+    assert all(case["seconds"] > 0 for case in results["cases"])
+    table = (tmp_path / "blocks.md").read_text()
+    assert all(f"| {block} |" in table for block in blocks)
+    assert "P = 1,568" in table
+
+
+def test_the_plot_has_a_slope_for_each_block(tool: dict, tmp_path: Path) -> None:
+    cases = [
+        {"size": "growth", "block": "nl", "shape": shape, "seconds": 1e-9 * p**2, "peak_mib": 1}
+        for shape in tool["GROWTH"]
+        for p in [shape[1] * shape[2] * shape[3]]
+    ]
+    slopes = tool["plot_growth"](cases, ["nl"], tmp_path / "plot.png")
+    assert slopes == {"seconds": {"nl": 2.0}, "peak_mib": {"nl": 0.0}}
+    assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_help_and_a_wrong_block() -> None:
+    shown = subprocess.run([sys.executable, TOOL, "--help"], capture_output=True, text=True)
+    assert "python tools/benchmark.py blocks --sizes res4-8" in shown.stdout
+    wrong = subprocess.run(
+        [sys.executable, TOOL, "blocks", "--blocks", "gcx"], capture_output=True, text=True
+    )
+    assert wrong.returncode == 2
+    assert "invalid choice: 'gcx'" in wrong.stderr
