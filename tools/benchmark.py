@@ -39,6 +39,12 @@ SIZES = {  # channels, T, H, W: the papers' feature maps for clips of 8 and 32 f
 }
 GROWTH = [(256, 2 * k, 7 * k, 7 * k) for k in (1, 2, 3, 4, 5, 6)]
 LAYOUTS = ("contiguous", "channels-last")
+PRELOAD = [
+    "matplotlib.figure",
+    "pytorchvideo.layers.nonlocal_net",
+    "video_gc.cli",
+    "video_gc.models.build",
+]
 LIMIT = 900  # seconds for one measurement
 
 
@@ -211,7 +217,7 @@ def _in_its_own_process(
 ) -> dict[str, Any]:
     """A fresh process, forked from one that has imported everything and computed nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__"])
+    context.set_forkserver_preload(PRELOAD)
     receive, send = context.Pipe(duplex=False)
     given = {name: value for name, value in case.items() if name != "size"}
     given |= {"device": str(device), "seconds": seconds}

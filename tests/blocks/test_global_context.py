@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tests.blocks.variants import VARIANTS
 from tests.conftest import randomise
 from video_gc.blocks import BLOCKS, GlobalContext, build_block
+from video_gc.blocks.attention_pool import attention_pool
 
 SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 OURS = [name for name, (kind, _) in VARIANTS.items() if kind in ("gc", "snl", "se")]
@@ -156,3 +157,16 @@ def test_a_wrong_choice_names_the_valid_ones(kind: str, options: dict, message: 
 def test_too_few_channels_for_a_norm_name_the_way_out() -> None:
     with pytest.raises(ValueError, match="3 channels are too few .*; use norm=False"):
         build_block("gc", 3)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels-last"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_the_gradient_of_the_pooling_has_a_gradient(layout: str, samples: int) -> None:
+    """Its backward is written by hand; both orders against finite differences."""
+    x = torch.randn(samples, 8, 2, 3, dtype=torch.float64)
+    if layout == "channels-last":
+        x = x.movedim(1, -1).contiguous().movedim(-1, 1)
+    key = torch.randn(1, 8, dtype=torch.float64, requires_grad=True)
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(attention_pool, (x, key))
+    assert torch.autograd.gradgradcheck(attention_pool, (x, key))

@@ -29,6 +29,8 @@ class Cost:
     """median"""
     peak_mib: float
     """the most that was held at once beyond what was held before, in MiB"""
+    first_seconds: float
+    """of the first call, which also asks the system for that memory"""
     runs: int
 
 
@@ -46,15 +48,15 @@ def measure(call: Callable[[], object], device: torch.device, seconds: float = 1
     first = time.perf_counter() - started
     peak = (_peak(device) - before) / MIB
     if first > VERY_SLOW:
-        return Cost(first, peak, 1)
+        return Cost(first, peak, first, 1)
     if first > SLOW:
         started = time.perf_counter()
         call()
         _wait(device)
-        return Cost(time.perf_counter() - started, peak, 1)
+        return Cost(time.perf_counter() - started, peak, first, 1)
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
     timing = timer.blocked_autorange(min_run_time=seconds)
-    return Cost(timing.median, peak, len(timing.times) * timing.number_per_run)
+    return Cost(timing.median, peak, first, len(timing.times) * timing.number_per_run)
 
 
 def machine(device: torch.device) -> dict[str, str]:

@@ -12,7 +12,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from video_gc.blocks.attention_pool import attention_weights, weighted_mean
+from video_gc.blocks.attention_pool import attention_pool, attention_weights, weighted_mean
 from video_gc.blocks.layout import project, rows
 
 POOLS = ("attention", "average")
@@ -117,7 +117,7 @@ class GlobalContext(nn.Module):
 
     def context(self, x: Tensor) -> Tensor:
         """The pooled context vector, before any transform: (N, C, *positions) → (N, C)."""
-        return self._pool(rows(x), self._weights(x))
+        return attention_pool(x, self.key.weight) if self.pool == "attention" else rows(x).mean(1)
 
     def attention(self, x: Tensor) -> Tensor:
         """The weight of each position, summing to 1: (N, C, *positions) → (N, *positions).
