@@ -265,6 +265,18 @@ def test_compile_sees_one_graph(name: str, layout: str) -> None:
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_compile_and_export_under_autocast(name: str) -> None:
+    torch._dynamo.reset()
+    block, x = build(name), torch.randn(2, 8, 2, 3, 4)
+    compiled = torch.compile(copy.deepcopy(block), fullgraph=True, backend="aot_eager")
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        expected = block(x)
+        torch.testing.assert_close(compiled(x), expected, rtol=0.05, atol=0.05)
+        exported = torch.export.export(block, (x,)).module()
+        torch.testing.assert_close(exported(x), expected, rtol=0.05, atol=0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_compile_for_this_machine(name: str) -> None:

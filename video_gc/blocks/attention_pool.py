@@ -17,7 +17,7 @@ PARTS = 8  # of a single sample, so that each core has one; a batch has its samp
 def attention_pool(x: Tensor, key: Tensor) -> Tensor:
     """The pooled vector: (N, C, *positions), (1, C) → (N, C)."""
     if torch.is_grad_enabled() and (x.requires_grad or key.requires_grad):
-        pooled: Tensor = _Pool.apply(x, key)
+        pooled: Tensor = _Pool.apply(x, key)[0]
         return pooled
     return weighted_mean(x.flatten(2).transpose(1, 2), attention_weights(x, key))
 
@@ -46,21 +46,23 @@ def weighted_mean(rows: Tensor, weights: Tensor) -> Tensor:
 class _Pool(torch.autograd.Function):
     """The pooling with its gradient in one product.
 
-    x gets g ⊗ w + k ⊗ ds, which autograd would write as two feature maps and add.
+    x gets g ⊗ w + k ⊗ ds, which autograd would write as two feature maps and add. The weights are
+    an output, because the gradient of the gradient goes through them.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, key: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the pooled vector (N, C) and the weights (N, P)."""
         weights = attention_weights(x, key)
         ctx.save_for_backward(x, key, weights)
-        return weighted_mean(x.flatten(2).transpose(1, 2), weights)
+        return weighted_mean(x.flatten(2).transpose(1, 2), weights), weights
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor, of_weights: Tensor) -> tuple[Tensor, Tensor]:
         """Softmax: ds = w (dw - Σ w dw)."""
         x, key, weights = ctx.saved_tensors
         flat, gradient = x.flatten(2), gradient.to(x.dtype)
-        influence = _scores(flat, gradient).to(weights.dtype)  # (N, P), of each weight
+        influence = _scores(flat, gradient) + of_weights  # (N, P), in the dtype of the weights
         slope = weights * (influence - (weights * influence).sum(1, keepdim=True))  # of the scores
         left = torch.stack([gradient, key.to(x.dtype).expand_as(gradient)], dim=2)  # (N, C, 2)
         right = torch.stack([weights, slope], dim=1).to(x.dtype)  # (N, 2, P)
@@ -77,7 +79,7 @@ def _scores(flat: Tensor, keys: Tensor) -> Tensor:
     # bmm, since matmul would fold the batch into the positions and copy x for it
     if not flat.is_contiguous():
         rows = _in_parts(flat.transpose(1, 2))  # (N·g, P/g, C)
-        columns = keys.unsqueeze(2)
+        columns = keys.unsqueeze(1).transpose(1, 2)  # by its strides a row: the quick way in BLAS
         repeated = columns.expand(rows.shape[0], -1, -1) if flat.shape[0] == 1 else columns
         return torch.bmm(rows, repeated).reshape(flat.shape[0], -1)
     channels = _in_parts(flat)  # (N·g, C/g, P)

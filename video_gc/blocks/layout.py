@@ -21,7 +21,7 @@ def project(x: Tensor, layer: nn.Linear) -> Tensor:
     if x.is_contiguous():
         product = F.linear(x, layer.weight)
     else:  # as a batch of products, since F.linear would copy x to make it one
-        product = torch.bmm(x, layer.weight.t().expand(x.shape[0], -1, -1))
+        product = torch.bmm(x, _weight(layer, x).t().expand(x.shape[0], -1, -1))
     return product if layer.bias is None else product.add_(layer.bias)
 
 
@@ -29,8 +29,16 @@ def project_back(mean: Tensor, layer: nn.Linear, like: Tensor) -> Tensor:
     """`layer` on every row, laid out in memory as `like`: (N, P, D) → (N, C, P)."""
     if not like.is_contiguous():
         return project(mean, layer).transpose(1, 2)
-    product = torch.bmm(layer.weight.expand(mean.shape[0], -1, -1), mean.transpose(1, 2))
+    weight = _weight(layer, mean).expand(mean.shape[0], -1, -1)  # (N, C, D)
+    product = torch.bmm(weight, mean.transpose(1, 2))
     return product if layer.bias is None else product.add_(layer.bias.unsqueeze(1))
+
+
+def _weight(layer: nn.Linear, x: Tensor) -> Tensor:
+    """The weight as autocast wants it: cast once, where it would cast each of N repetitions."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return layer.weight
+    return layer.weight.to(torch.get_autocast_dtype(x.device.type))
 
 
 def normalise(z: Tensor, norm: nn.Module) -> Tensor:
