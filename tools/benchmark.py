@@ -130,12 +130,19 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python tools/benchmark.py blocks --sizes res4-8 --blocks gc nl",
     )
-    what = parser.add_subparsers(dest="what", required=True)
+    what = parser.add_subparsers(dest="what", metavar="blocks | networks", required=True)
     blocks = what.add_parser(
         "blocks", help="each context block at the papers' sizes, in both memory layouts"
     )
     blocks.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="all")
-    blocks.add_argument("--blocks", nargs="+", choices=BLOCKS, default=list(BLOCKS), help="all")
+    blocks.add_argument(
+        "--blocks",
+        nargs="+",
+        choices=BLOCKS,
+        default=list(BLOCKS),
+        metavar="BLOCK",
+        help="all; one of " + "; ".join(BLOCKS),
+    )
     blocks.add_argument(
         "--seconds", type=float, default=1.0, help="to repeat a quick measurement for (1)"
     )
@@ -145,7 +152,12 @@ def main() -> int:
     )
     networks.add_argument("--rounds", type=int, default=20, help="turns of each network (20)")
     for each in (blocks, networks):
-        each.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="its folder")
+        each.add_argument(
+            "--out",
+            type=Path,
+            default=Path("runs/benchmark"),
+            help="folder of the results (runs/benchmark)",
+        )
         each.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     options = parser.parse_args()
     device = pick_device(options.device)

@@ -25,7 +25,8 @@ def main() -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        help="folder DIR/CLASS/video, or a `path label` list; default: the run's test videos",
+        help="folder DIR/CLASS/video, or a `path label` list; default: the run's test videos; "
+        "published weights need it",
     )
     parser.add_argument("--root", type=Path, help="folder that relative paths of a list start from")
     parser.add_argument(

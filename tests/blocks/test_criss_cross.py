@@ -104,7 +104,7 @@ def test_recurrences_share_the_projections() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"reduction": 17}, "must be in 1…16"),
+        ({"reduction": 17}, "must be a whole number in 1…16"),
         ({"recurrences": 0}, r"recurrences \(0\) must be at least 1"),
     ],
 )

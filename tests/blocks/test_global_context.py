@@ -145,6 +145,7 @@ def test_the_key_has_no_bias_because_softmax_ignores_it() -> None:
         ("snl", {"transform": "linear_inside", "fusion": "both"}, "fusion 'both' needs two"),
         ("gc", {"reduction": 8}, "largest usable reduction is 4"),
         ("gc", {"reduction": 32, "norm": False}, "largest usable reduction is 16"),
+        ("gc", {"reduction": 2.5}, "must be a whole number"),
         ("gc", {"reduction": 99}, "largest usable reduction is 4"),
         ("se", {"reduction": 32}, "largest usable reduction is 16"),
     ],

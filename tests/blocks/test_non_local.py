@@ -229,7 +229,9 @@ def test_without_batch_norm_the_output_weight_starts_at_zero() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"reduction": 17}, "must be in 1…16"),
+        ({"reduction": 17}, "must be a whole number in 1…16"),
+        ({"reduction": "abc"}, "must be a whole number in 1…16"),
+        ({"pool": "abc"}, r"pool \(abc\) must be a kernel such as"),
         ({"pairwise": "dot"}, "pairwise .'dot'. must be one of embedded_gaussian, gaussian, dot"),
         ({"span": "frame"}, "span .'frame'. must be one of spacetime, space, time"),
         ({"pool": [1, 2, 2], "pool_at": "x"}, "pool_at .'x'. must be one of before, after"),

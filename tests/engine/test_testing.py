@@ -183,4 +183,4 @@ def test_published_weights_are_tested_on_given_videos(
     shutil.copy(clips_folder / "dark" / "0.mp4", folder)
     done = evaluate(Path("x3d_xs"), data=folder.parent, clips=1, crops=1, workers=0)
     assert done.result.video_level.count == 1
-    assert (tmp_path / "test" / "predictions.csv").is_file()
+    assert (tmp_path / "runs" / "x3d_xs" / "test" / "predictions.csv").is_file()

@@ -188,6 +188,22 @@ def test_a_wrong_place_names_the_valid_ones(after: list[str], place: str, messag
         )
 
 
+def test_an_error_leaves_the_network_as_it_was() -> None:
+    model = small("slow", kind="gc", after=["res4.0"])
+    with pytest.raises(ValueError, match="res4.0 has a context block after_add already"):
+        insert_context(model, after="res*.*", make_block=nn.Identity)
+    assert list(context_blocks(model)) == ["res4.0"]
+
+
+@pytest.mark.parametrize("kind", ["gc", "snl", "se", "nl", "cc"])
+def test_describe_knows_every_kind_and_other_peoples_blocks(kind: str) -> None:
+    model = small("slow", kind=kind, after=["res3.1"])
+    (block,) = context_blocks(model).values()
+    insert_context(model, after="res5.0", make_block=lambda _channels: nn.Identity())
+    columns = [list(column.cells) for column in describe(model, (4, 32, 32)).columns]
+    assert columns[5] == [f"{block.multiply_adds((4, 4, 4)):,}", "0", columns[5][0]]
+
+
 def test_no_place_takes_two_blocks() -> None:
     model = small(kind="gc", after=["five"])
     with pytest.raises(ValueError, match="res3.1 has a context block after_add already"):
@@ -259,7 +275,7 @@ def test_named_placements_of_another_depth_are_an_error() -> None:
     config = ModelConfig(
         backbone="x3d", num_classes=3, context=ContextConfig(kind="gc", after=["five"])
     )
-    message = "'five' is defined for ResNets of depth 50 or 101, not for this network; name res"
+    message = "'five' is defined for ResNets of depth 50 or 101, not for this network; use placement=all"
     with pytest.raises(ValueError, match=message):
         build_model(config)
 

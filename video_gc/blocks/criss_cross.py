@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.blocks.layout import normalise, project, project_back, rows
+from video_gc.blocks.layout import inner_width, normalise, project, project_back, rows
 
 
 class CrissCross(nn.Module):
@@ -38,12 +38,7 @@ class CrissCross(nn.Module):
         self, channels: int, *, reduction: int = 2, recurrences: int = 3, scale: bool = True
     ) -> None:
         super().__init__()
-        inner = channels // reduction if reduction >= 1 else 0
-        if inner < 1:
-            raise ValueError(
-                f"reduction ({reduction}) leaves no inner channel of {channels}; "
-                f"it must be in 1…{channels}"
-            )
+        inner = inner_width(channels, reduction)
         if recurrences < 1:
             raise ValueError(f"recurrences ({recurrences}) must be at least 1")
         self.channels, self.inner = channels, inner

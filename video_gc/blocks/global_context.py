@@ -182,6 +182,8 @@ se = partial(GlobalContext, pool="average", reduction=16, norm=False, fusion="sc
 
 def _hidden_channels(channels: int, reduction: int, norm: bool) -> int:
     least = 4 if norm else 1
+    if not isinstance(reduction, int):
+        raise ValueError(f"reduction ({reduction}) must be a whole number")
     if channels < least:
         raise ValueError(
             f"{channels} channels are too few for a bottleneck with LayerNorm, which needs at "

@@ -11,6 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def inner_width(channels: int, reduction: int) -> int:
+    """C / r, for projections; ValueError where that is no channel, or r no whole number."""
+    if not isinstance(reduction, int) or not 1 <= reduction <= channels:
+        raise ValueError(
+            f"reduction ({reduction}) must be a whole number in 1…{channels}, to leave an inner "
+            f"channel of {channels}"
+        )
+    return channels // reduction
+
+
 def rows(x: Tensor) -> Tensor:
     """(N, C, *positions) → (N, P, C), a view."""
     return x.flatten(2).transpose(1, 2)
@@ -36,7 +46,7 @@ def project_back(mean: Tensor, layer: nn.Linear, like: Tensor) -> Tensor:
 
 def _weight(layer: nn.Linear, x: Tensor) -> Tensor:
     """The weight as autocast wants it: cast once, where it would cast each of N repetitions."""
-    if not torch.is_autocast_enabled(x.device.type):
+    if x.is_meta or not torch.is_autocast_enabled(x.device.type):
         return layer.weight
     return layer.weight.to(torch.get_autocast_dtype(x.device.type))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from video_gc.blocks.layout import (
+    inner_width,
     max_pool,
     normalise,
     pooled_size,
@@ -83,12 +84,7 @@ class NonLocal(nn.Module):
         ):
             if value not in choices:
                 raise ValueError(f"{name} ({value!r}) must be one of {', '.join(choices)}")
-        inner = channels // reduction if reduction >= 1 else 0
-        if inner < 1:
-            raise ValueError(
-                f"reduction ({reduction}) leaves no inner channel of {channels}; "
-                f"it must be in 1…{channels}"
-            )
+        inner = inner_width(channels, reduction)
         self.channels, self.inner, self.pairwise, self.span = channels, inner, pairwise, span
         self.pool, self.pool_at, self.plain = _checked_pool(pool, span), pool_at, plain
         width = channels if pairwise == "gaussian" else inner
@@ -225,7 +221,7 @@ def _checked_pool(pool: Sequence[int] | None, span: str) -> tuple[int, ...] | No
     if pool is None:
         return None
     kernel = tuple(pool) if isinstance(pool, Sequence) else ()
-    if not 1 <= len(kernel) <= 3 or any(size < 1 for size in kernel):
+    if not 1 <= len(kernel) <= 3 or not all(isinstance(size, int) and size > 0 for size in kernel):
         raise ValueError(f"pool ({pool}) must be a kernel such as [1, 2, 2]")
     across = {"spacetime": (), "space": kernel[:-2], "time": kernel[-2:]}[span]
     if any(size != 1 for size in across):

@@ -45,7 +45,12 @@ class DescribeCheckpoint(pl.Callback):
 
 
 def default_output(checkpoint: Path, name: str) -> Path:
-    """RUN/name for a checkpoint in a run directory, ./name for one that lies elsewhere."""
+    """RUN/name for a checkpoint in a run directory, ./name for one that lies elsewhere.
+
+    Published weights such as slow_r50 have runs/slow_r50/name.
+    """
+    if str(checkpoint) in PUBLISHED and not checkpoint.is_file():
+        return Path("runs") / checkpoint / name
     run = checkpoint.resolve().parent.parent
     if not (run / "config.yaml").is_file():
         return Path(name)

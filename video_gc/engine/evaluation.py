@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from video_gc.backbones.published import PUBLISHED
 from video_gc.data.annotations import DataError, VideoIndex, read_class_folders, read_list
 from video_gc.data.dataset import VideoViews
 from video_gc.data.source import DataConfig, open_splits
@@ -37,6 +38,8 @@ def evaluate(
 
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data.
     """
+    if data is None and str(checkpoint) in PUBLISHED and not checkpoint.is_file():
+        raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
     model, contents = load_network(checkpoint)
     given = {
         name: value for name, value in (("clips", clips), ("crops", crops)) if value is not None
@@ -96,8 +99,6 @@ def _videos(
         kept = default_output(checkpoint, "splits") / "test.txt"
         if kept.is_file():  # the very videos that were set aside when the training started
             return read_list(kept, names=contents.names)
-        if not contents.config:
-            raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
         index = open_splits(DataConfig(**contents.config["data"])).test
         if list(index.names) != contents.names:
             raise ValueError(

@@ -51,4 +51,5 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
 
 
 def _ranking(ranked: list[tuple[str, float]]) -> Text:
-    return Text("  ".join(f"{name}\u00a0{score:.0%}" for name, score in ranked if score >= 0.005))
+    shown = ranked[:1] + [pair for pair in ranked[1:] if pair[1] >= 0.005]
+    return Text("  ".join(f"{name}\u00a0{score:.0%}" for name, score in shown))

@@ -82,8 +82,8 @@ def expand_placement(after: Iterable[str], depth: int | None) -> list[str]:
                 depths = " or ".join(map(str, placement))
                 raise ValueError(
                     f"placement {name!r} is defined for ResNets of depth {depths}, not for this "
-                    f"network{f' of depth {depth}' if depth else ''}; name residual blocks, "
-                    "such as res4.*"
+                    f"network{f' of depth {depth}' if depth else ''}; use placement=all, or name "
+                    "residual blocks, such as model.context.after=[res4.*]"
                 )
             placement = placement[depth]
         blocks.extend(pathway + block for block in placement)
@@ -99,7 +99,7 @@ def _split(name: str) -> tuple[str, str]:
 def insert_context(
     backbone: nn.Module,
     *,
-    after: Iterable[str],
+    after: Iterable[str] | str,
     make_block: Callable[[int], nn.Module],
     place: str = "after_add",
 ) -> dict[str, nn.Module]:
@@ -121,15 +121,17 @@ def insert_context(
             "no residual blocks in this network; they are found in pytorchvideo's residual "
             "networks and torchvision's image ResNets"
         )
-    inserted = {}
+    after = [after] if isinstance(after, str) else after
+    free = {}
     for name in _matching(expand_placement(after, depth_of(list(residual))), list(residual)):
         valid = places(residual[name])
         if place not in valid:
             raise ValueError(f"{name} has no place {place!r}; it has {', '.join(valid)}")
-        there = valid[place]
-        if hasattr(there.module, "context"):
+        if hasattr(valid[place].module, "context"):
             raise ValueError(f"{name} has a context block {place} already")
-        inserted[name] = make_block(there.channels)
+        free[name] = valid[place]
+    inserted = {name: make_block(there.channels) for name, there in free.items()}
+    for name, there in free.items():  # only now, so that an error leaves the network as it was
         there.module.add_module("context", inserted[name])
         if there.before:
             there.module.register_forward_pre_hook(apply_context_before)

@@ -28,18 +28,16 @@ def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
     totals = [0, 0]
     for name, block in context_blocks(model).items():
         channels, *positions = shapes[name]
-        added = [
-            sum(parameter.numel() for parameter in block.parameters()),
-            block.multiply_adds(positions),  # type: ignore[operator]
-        ]
+        count = getattr(block, "multiply_adds", lambda _positions: 0)  # a block of the user's own
+        added = [sum(p.numel() for p in block.parameters()), count(positions)]
         totals = [total + more for total, more in zip(totals, added, strict=True)]
         kind = f"{type(block).__name__}({block.extra_repr()})"
         where = "×".join(map(str, positions))
         table.add_row(name, kind, f"{channels:,}", where, *(f"{number:,}" for number in added))
     table.add_section()
     whole = sum(parameter.numel() for parameter in model.parameters())
-    count = f"{len(shapes)} in a network of {whole:,} parameters"
-    table.add_row("all", count, "", "", *(f"{number:,}" for number in totals))
+    summary = f"{len(shapes)} in a network of {whole:,} parameters"
+    table.add_row("all", summary, "", "", *(f"{number:,}" for number in totals))
     return table
 
 

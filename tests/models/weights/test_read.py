@@ -144,7 +144,7 @@ def test_a_truncated_file(tmp_path: Path) -> None:
     torch.save({"a": torch.randn(1000)}, tmp_path / "whole.pt")
     whole = (tmp_path / "whole.pt").read_bytes()
     (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="cut.pt: holds no weights"):
+    with pytest.raises(ValueError, match="cut.pt: holds no weights.*damaged or incomplete"):
         read_weights(tmp_path / "cut.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(ValueError, match="list.pt: holds no weights"):

@@ -69,8 +69,9 @@ def load_weights(
     inflation: of image kernels along the new time axis of length T: `repeat` (w / T at every
         instant) or `centre` (w at the middle one).
 
-    Context blocks must be those of the file, or the file must have none; then they stay as
-    initialised, and so does a classifier for another number of classes.
+    The network must have the context blocks of the file; those that the file lacks stay as
+    initialised, and so does a classifier for another number of classes. Options without parameters
+    (`pool`, `span`, `fusion`, … ) are the network's own: no file says what its weights had.
 
     Raises FileNotFoundError for a missing file, OSError for a download that failed, ValueError for
     a file without weights or for weights of another architecture or other context blocks.
@@ -148,6 +149,8 @@ def _load(model: nn.Module, state: State, source: str, naming: str, inflation: s
         )
         raise ValueError(f"weights {source} belong to another architecture: {what}{hint}")
     check_contexts(source, state, model)
+    if any(".context." in name for name in loaded):
+        notes.append("options of its context blocks that no shape shows are not checked")
     if naming == "Caffe2" and _pools_in_time(model):
         notes.append("Caffe2's published C2D has no temporal pooling: model.backbone=c2d_nopool")
     if naming == "MMAction2":

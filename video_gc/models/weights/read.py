@@ -52,7 +52,10 @@ def _read(path: Path) -> Any:
         pass
     except Exception as error:  # torch.load has no error of its own for a foreign file
         if archive:
-            raise ValueError(f"{path}: holds no weights ({type(error).__name__})") from error
+            raise ValueError(
+                f"{path}: holds no weights that can be read; it is damaged or incomplete "
+                f"({type(error).__name__})"
+            ) from error
     try:
         if not archive:
             with path.open("rb") as file:
@@ -61,7 +64,8 @@ def _read(path: Path) -> Any:
                 return first
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=unpickle)
     except pickle.UnpicklingError as error:
-        reason = str(error)
+        damaged = "damaged or incomplete, or no file of weights"
+        reason = str(error) if "not allowed" in str(error) else damaged
     except Exception as error:  # a broken pickle raises whatever its bytes lead to
-        reason = type(error).__name__
+        reason = f"damaged or incomplete, or no file of weights: {type(error).__name__}"
     raise ValueError(f"{path}: holds no weights that can be read safely ({reason})")
