@@ -275,7 +275,9 @@ def test_named_placements_of_another_depth_are_an_error() -> None:
     config = ModelConfig(
         backbone="x3d", num_classes=3, context=ContextConfig(kind="gc", after=["five"])
     )
-    message = "'five' is defined for ResNets of depth 50 or 101, not for this network; use placement=all"
+    message = (
+        "'five' is defined for ResNets of depth 50 or 101, not for this network; use placement=all"
+    )
     with pytest.raises(ValueError, match=message):
         build_model(config)
 
