@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from pytorchvideo.layers.nonlocal_net import create_nonlocal
 from torch import Tensor, nn
 
-from video_gc.analysis.measure import Cost, machine, measure
+from video_gc.analysis.measure import Cost, machine, measure, wait
 from video_gc.atomic import atomic_path, write_text
 from video_gc.blocks import build_block
 from video_gc.cli import run_tool
@@ -349,8 +349,7 @@ def run_networks(options: argparse.Namespace, device: torch.device) -> int:
             for kind in kinds:
                 started = time.perf_counter()
                 models[kind](clip)
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
+                wait(device)
                 if number:  # the first one warms up
                     times[kind].append(time.perf_counter() - started)
     about = machine(device)

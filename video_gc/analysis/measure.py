@@ -44,7 +44,7 @@ def measure(call: Callable[[], object], device: torch.device, seconds: float = 1
     _forget_peak(device)
     started = time.perf_counter()
     call()
-    _wait(device)
+    wait(device)
     first = time.perf_counter() - started
     peak = (_peak(device) - before) / MIB
     if first > VERY_SLOW:
@@ -52,7 +52,7 @@ def measure(call: Callable[[], object], device: torch.device, seconds: float = 1
     if first > SLOW:
         started = time.perf_counter()
         call()
-        _wait(device)
+        wait(device)
         return Cost(time.perf_counter() - started, peak, first, 1)
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
     timing = timer.blocked_autorange(min_run_time=seconds)
@@ -78,7 +78,8 @@ def machine(device: torch.device) -> dict[str, str]:
     }
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Until a GPU has done what it was given; a CPU has already."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -39,7 +39,7 @@ def weighted_mean(rows: Tensor, weights: Tensor) -> Tensor:
         sums = torch.bmm(weights.reshape(parts.shape[0], 1, -1), parts)  # (N·g, 1, C)
         return sums.unflatten(0, (rows.shape[0], -1)).sum((1, 2))
     channels = _in_parts(rows.transpose(1, 2)).transpose(1, 2)  # (N·g, P, C/g)
-    repeated = weights.expand(channels.shape[0], -1, -1) if rows.shape[0] == 1 else weights
+    repeated = weights.expand(channels.shape[0], -1, -1)
     return torch.bmm(repeated, channels).reshape(rows.shape[0], -1)
 
 
@@ -80,7 +80,7 @@ def _scores(flat: Tensor, keys: Tensor) -> Tensor:
     if not flat.is_contiguous():
         rows = _in_parts(flat.transpose(1, 2))  # (N·g, P/g, C)
         columns = keys.unsqueeze(1).transpose(1, 2)  # by its strides a row: the quick way in BLAS
-        repeated = columns.expand(rows.shape[0], -1, -1) if flat.shape[0] == 1 else columns
+        repeated = columns.expand(rows.shape[0], -1, -1)
         return torch.bmm(rows, repeated).reshape(flat.shape[0], -1)
     channels = _in_parts(flat)  # (N·g, C/g, P)
     products = torch.bmm(keys.reshape(channels.shape[0], 1, -1), channels)

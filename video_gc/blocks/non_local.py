@@ -152,9 +152,8 @@ class NonLocal(nn.Module):
         """As `multiply_adds`, of the attention alone: from queries, keys and values to y."""
         count = prod(positions)
         pooled = prod(pooled_size(positions, self.pool))
-        groups = {"spacetime": 1, "space": count // prod(positions[-2:])}.get(
-            self.span, prod(positions[-2:])
-        )
+        frames, locations = prod(positions[:-2]), prod(positions[-2:])
+        groups = {"spacetime": 1, "space": frames, "time": locations}[self.span]
         queries, keys, inner = count // groups, pooled // groups, self.inner
         if self.pairwise == "concatenation":
             sums = queries * keys * inner if self.plain else 0
@@ -184,16 +183,14 @@ class NonLocal(nn.Module):
         else:
             query, key = project(rows(x), self.query), project(rows(source), self.key)
         value = project(rows(source), self.value)
-        frames = x.shape[2] if x.ndim == 5 else 1
-        key_frames = source.shape[2] if x.ndim == 5 else 1
         if self.pool and self.pool_at == "after":
             key, value = (
                 rows(max_pool(t.unflatten(1, x.shape[2:]).movedim(-1, 1), self.pool))
                 for t in (key, value)
             )
-            key_frames = pooled_size(x.shape[2:], self.pool)[0] if x.ndim == 5 else 1
         if self.span == "spacetime":
             return query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+        frames, key_frames = prod(x.shape[2:-2]), prod(pooled_size(x.shape[2:], self.pool)[:-2])
         query = query.unflatten(1, (frames, -1))  # (N, T, H·W, d)
         key, value = (t.unflatten(1, (key_frames, -1)) for t in (key, value))
         if self.span == "time":

@@ -44,12 +44,17 @@ class DescribeCheckpoint(pl.Callback):
         checkpoint[KEY] = asdict(self.contents)
 
 
+def is_published(checkpoint: str | os.PathLike[str]) -> bool:
+    """Whether it is the name of published weights; a file of that name comes first."""
+    return os.fspath(checkpoint) in PUBLISHED and not Path(checkpoint).is_file()
+
+
 def default_output(checkpoint: Path, name: str) -> Path:
     """RUN/name for a checkpoint in a run directory, ./name for one that lies elsewhere.
 
     Published weights such as slow_r50 have runs/slow_r50/name.
     """
-    if str(checkpoint) in PUBLISHED and not checkpoint.is_file():
+    if is_published(checkpoint):
         return Path("runs") / checkpoint / name
     run = checkpoint.resolve().parent.parent
     if not (run / "config.yaml").is_file():
@@ -67,9 +72,9 @@ def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointCon
     do not fit its own description.
     """
     name = os.fspath(path)
+    if is_published(path):
+        return _published(name)
     if not Path(path).is_file():
-        if name in PUBLISHED:
-            return _published(name)
         known = ", ".join(PUBLISHED)
         raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
     try:

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from video_gc.backbones.published import PUBLISHED
 from video_gc.data.annotations import DataError, VideoIndex, read_class_folders, read_list
 from video_gc.data.dataset import VideoViews
 from video_gc.data.source import DataConfig, open_splits
-from video_gc.engine.checkpoint import CheckpointContents, default_output, load_network
+from video_gc.engine.checkpoint import (
+    CheckpointContents,
+    default_output,
+    is_published,
+    load_network,
+)
 from video_gc.engine.device import pick_device
 from video_gc.engine.testing import Scores, ViewConfig, score_views, write_results
 from video_gc.engine.troubles import TroubleLog
@@ -38,7 +42,7 @@ def evaluate(
 
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data.
     """
-    if data is None and str(checkpoint) in PUBLISHED and not checkpoint.is_file():
+    if data is None and is_published(checkpoint):
         raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
     model, contents = load_network(checkpoint)
     given = {

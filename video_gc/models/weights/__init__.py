@@ -113,7 +113,8 @@ def _find(name: str, model: nn.Module) -> Path:
 
 
 def _load(model: nn.Module, state: State, source: str, naming: str, inflation: str) -> WeightReport:
-    wanted = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    own = model.state_dict()
+    wanted = {k: v for k, v in own.items() if not k.endswith("num_batches_tracked")}
     head = [f"{path}.{key}" for path in _paths(model, "head") for key in ("weight", "bias")]
     optional = [".context."]
     beside = [f"{path}." for path in _paths(model, "fast.", "fuse")]
@@ -158,7 +159,7 @@ def _load(model: nn.Module, state: State, source: str, naming: str, inflation: s
             "MMAction2 trains with normalisation.mean=[0.485,0.456,0.406] "
             "normalisation.std=[0.229,0.224,0.225]"
         )
-    counters = {name: state[name] for name in tracked if name in model.state_dict()}
+    counters = {name: state[name] for name in tracked if name in own}
     model.load_state_dict(loaded | counters, strict=False)
     kept = [k for k in loaded if k not in resized]
     return WeightReport(source, naming, kept, new, resized, unused, notes)
@@ -172,9 +173,8 @@ def _paths(model: nn.Module, *parts: str) -> list[str]:
 
 def _check_strides(source: str, naming: str, model: nn.Module) -> None:
     """The shapes of MMAction2's I3D are those of the others, but its stem halves the clip twice."""
-    stem = named_parts(model).get("stem")
-    conv = getattr(stem, "conv", None)
-    if not isinstance(conv, nn.Conv3d) or conv.kernel_size[0] != 5:
+    conv = _stem_conv(model)
+    if conv is None or conv.kernel_size[0] != 5:
         return
     if naming == "MMAction2" and conv.stride[0] == 1:
         raise ValueError(
@@ -188,9 +188,15 @@ def _check_strides(source: str, naming: str, model: nn.Module) -> None:
         )
 
 
+def _stem_conv(model: nn.Module) -> nn.Conv3d | None:
+    """Of a network with one pathway."""
+    conv = getattr(named_parts(model).get("stem"), "conv", None)
+    return conv if isinstance(conv, nn.Conv3d) else None
+
+
 def _pools_in_time(model: nn.Module) -> bool:
     """Whether it is C2D with the max-pool after res2."""
-    conv = getattr(named_parts(model).get("stem"), "conv", None)
-    flat = isinstance(conv, nn.Conv3d) and conv.kernel_size[0] == 1
+    conv = _stem_conv(model)
+    flat = conv is not None and conv.kernel_size[0] == 1
     pools = [m for m in model.modules() if isinstance(m, nn.MaxPool3d)]
     return flat and any(tuple(pool.kernel_size) == (2, 1, 1) for pool in pools)  # type: ignore[arg-type]
