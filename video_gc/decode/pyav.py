@@ -1,170 +1,271 @@
-"""Sequential decoding with PyAV: simple, and exact by construction.
+"""Decoding with PyAV: fast by decoding little, exact by knowing which packet is which frame.
 
-Every read starts at the first frame, counts the frames as they come and stops after the last one
-that is wanted. Rotation, crop, scale and conversion to RGB run in FFmpeg's filter graph.
+- The file is demuxed once; its packets are the table frame → picture (decode/packets.py).
+- From the key frame before a wanted frame only to the wanted frame, then the decoder is drained.
+- Pictures that no other picture refers to are not decoded where they are not wanted.
+- Crop, scale and conversion to RGB run in one filter graph, for the wanted frames only.
+
+Where the packets do not tell the frames apart, decoding begins at the start of the file and counts.
 """
 
+import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Self
+from itertools import pairwise
+from typing import Any
 
 import av
 import numpy as np
 
-from video_gc.decode.reader import Box, DecodeError
+from video_gc.decode.codec import Codec, error_text
+from video_gc.decode.damage import Release
+from video_gc.decode.graph import FilterGraph
+from video_gc.decode.packets import Packets, Window, spans
+from video_gc.decode.reader import (
+    Colour,
+    CorruptError,
+    DecodeError,
+    NoVideoError,
+    OpenError,
+    Request,
+    Source,
+    StuckError,
+    VideoReader,
+    check_indices,
+    source_name,
+)
 
-ROTATE = {  # degrees counter-clockwise, as the display matrix says → filters
-    90: [("transpose", "cclock")],
-    180: [("hflip", ""), ("vflip", "")],
-    270: [("transpose", "clock")],
-}
+MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+"""FFmpeg's number of a matrix → name; others are shown as bt601."""
 
 
-class Reader:
-    """A video file; see VideoReader."""
+def open_reader(
+    source: Source, *, device: str, threads: int, damage: str, time_limit: float
+) -> "Reader":
+    """See `open_video`. Raises OpenError, NoVideoError."""
+    if device != "cpu":
+        raise ValueError(f"decoder pyav decodes on the CPU, not on device={device}")
+    return Reader(source, threads=threads, damage=damage, time_limit=time_limit)
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._container: Any = None
-        if not self.path.stat().st_size:
-            raise DecodeError(path, "the file is empty (0 bytes)")
-        with _decode_errors(path, lambda: "cannot be read as a video"):
-            with av.open(os.fspath(path)) as container:
-                stream = _video_stream(path, container)
-                self.fps = float(stream.average_rate or stream.guessed_rate or 25)
-                count, first = _count_packets(container, stream)
-            self._count = self._count_frames() if count is None else count
-        if first is None:
-            raise DecodeError(path, "no frame can be decoded")
-        self._rotation = round(first.rotation / 90) * 90 % 360
-        turned = self._rotation in (90, 270)
-        self.size = (first.width, first.height) if turned else (first.height, first.width)
+
+class Reader(VideoReader):
+    """A video; see VideoReader."""
+
+    decoder = "pyav"
+
+    def __init__(
+        self, source: Source, *, threads: int = 1, damage: str = "raise", time_limit: float = 60.0
+    ) -> None:
+        self.path, self.damaged = source_name(source), {}
+        self._strict, self._time_limit = damage == "raise", time_limit
+        self._graphs: dict[tuple[Any, ...], FilterGraph] = {}
+        if _is_empty(source):
+            raise OpenError(self.path, "the file is empty (0 bytes)")
+        with self._errors(OpenError, "cannot be read as a video"):
+            self._container = av.open(
+                io.BytesIO(source) if isinstance(source, bytes) else source,
+                timeout=time_limit,
+                metadata_errors="replace",
+            )
+        try:
+            self._open(threads)
+        except BaseException:
+            self.close()
+            raise
 
     def __len__(self) -> int:
         return self._count
 
-    def frames(
-        self, indices: Sequence[int], *, box: Box | None = None, size: tuple[int, int] | None = None
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """See VideoReader.frames."""
-        wanted = sorted(set(indices))
-        if not wanted:
-            return
-        if not 0 <= wanted[0] <= wanted[-1] < len(self):
-            raise IndexError(f"{self.path}: frames {wanted[0]}…{wanted[-1]} of {len(self)}")
-        graphs: dict[tuple[int, int, str], FilterGraph] = {}
-        index, found = -1, 0
-        self.close()
-        with _decode_errors(self.path, lambda: f"cannot decode frame {index + 1} of {len(self)}"):
-            self._container = av.open(os.fspath(self.path))
-            stream = _video_stream(self.path, self._container)
-            for index, frame in enumerate(self._container.decode(stream)):
-                if index != wanted[found]:
-                    continue
-                key = (frame.width, frame.height, frame.format.name)  # may change on the way
-                if key not in graphs:
-                    graphs[key] = FilterGraph(frame, stream.time_base, self._rotation, box, size)
-                yield index, graphs[key].convert(frame)
-                found += 1
-                if found == len(wanted):
-                    break
-        self.close()
-        if found < len(wanted):
-            raise DecodeError(self.path, f"ends after {index + 1} frames, not {len(self)}")
+    @property
+    def times(self) -> np.ndarray:
+        """See VideoReader.times."""
+        with self._errors(CorruptError, "cannot read the time stamps"):
+            return self._packets.times() if self._packets.exact else self._counted_times
 
-    def _count_frames(self) -> int:
-        """How many frames a sequential decode shows."""
-        with av.open(os.fspath(self.path)) as container:
-            return sum(1 for _ in container.decode(_video_stream(self.path, container)))
+    def stream(
+        self, requests: Sequence[Request], form: str = "rgb"
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """See VideoReader.stream."""
+        wanted = check_indices(self.path, requests, len(self))
+        askers: dict[int, list[int]] = {index: [] for index in wanted}
+        for number, request in enumerate(requests):
+            for index in {int(index) for index in request.indices}:
+                askers[index].append(number)
+        self._graphs.clear()
+
+        def convert(frame: Any, index: int) -> list[np.ndarray]:
+            return [self._convert(frame, n, requests[n], form) for n in askers[index]]
+
+        release = Release(wanted, convert)
+        frames = self._table(wanted, release) if self._packets.exact else self._counted(release)
+        for index, pictures, trouble in frames:
+            if trouble:
+                if self._strict:
+                    raise CorruptError(
+                        self.path,
+                        f"frame {index} of {len(self)} is {trouble}; "
+                        "`python tools/prepare.py check` lists damaged files",
+                        decoder=self.decoder,
+                        frame=index,
+                    )
+                self.damaged[index] = trouble.split(" ")[0]
+            for number, picture in zip(askers[index], pictures, strict=True):
+                yield number, index, picture
 
     def close(self) -> None:
-        """Close the file; a later read opens it again."""
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        """See VideoReader.close."""
+        self._graphs.clear()
+        self._container.close()
 
-    def __enter__(self) -> Self:
-        return self
+    def __del__(self) -> None:  # FFmpeg's memory is not seen by the garbage collector
+        if hasattr(self, "_container"):
+            self.close()
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _open(self, threads: int) -> None:
+        stream = self._container.streams.best("video")
+        if stream is None:
+            raise NoVideoError(self.path, "there is no video in the file, only other streams")
+        self._stream, self._codec = stream, Codec(stream.codec_context, threads)
+        self.codec = self._codec.name
+        with self._errors(OpenError, "cannot be read as a video"):
+            self._packets = Packets(self._container, stream)
+            first = self._first_frame()
+            self._count = len(self._packets) if self._packets.exact else self._count_frames()
+        if first is None or not self._count:
+            raise OpenError(self.path, "no frame can be decoded")
+        self._rotation = round(first.rotation / 90) * 90 % 360
+        turned = self._rotation in (90, 270)
+        self.size = (first.width, first.height) if turned else (first.height, first.width)
+        full = first.color_range == 2 or first.format.name.startswith("yuvj")
+        self.colour = Colour(MATRICES.get(int(first.colorspace), "bt601"), full)
+        self.rate = float(stream.average_rate or stream.guessed_rate or 25)
 
+    def _first_frame(self) -> Any:
+        """One frame, for what only a frame knows: the rotation, the size after the codec's crop."""
+        for alone in (True, False):  # a key frame can be decoded alone, unless it is not shown
+            self._codec.restart()
+            deadline = time.monotonic() + self._time_limit
+            for packet in self._packets.from_start():
+                for ready in (packet, None) if alone else (packet,):
+                    frames, _ = self._codec.decode(ready)
+                    if frames:
+                        return frames[0]
+                self._check_time(deadline)
+                if alone:
+                    break
+        return next(iter(self._codec.decode(None)[0]), None)
 
-class FilterGraph:
-    """Rotation, crop, scale and RGB for frames of the size and format of `frame`."""
+    def _table(
+        self, wanted: list[int], release: Release
+    ) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
+        """The wanted frames by the table of packets, group of pictures by group of pictures."""
+        with self._errors(CorruptError, "cannot decode"):
+            for window, indices in self._packets.windows(wanted):
+                for start, end, inside in spans(window, indices):
+                    yield from self._span(window, start, end, inside, release)
+            yield from release.rest()
 
-    def __init__(
-        self,
-        frame: Any,
-        time_base: Fraction,
-        rotation: int,
-        box: Box | None,
-        size: tuple[int, int] | None,
-    ) -> None:
-        filters = list(ROTATE.get(rotation, []))
-        if box:
-            filters.append(("crop", f"{box.width}:{box.height}:{box.left}:{box.top}:exact=1"))
-        if size:
-            filters.append(("scale", f"{size[1]}:{size[0]}:flags=bilinear"))
-        filters.append(("format", "rgb24"))
-        self.graph = av.filter.Graph()
-        self.graph.threads = 1
-        nodes = [
-            self.graph.add_buffer(
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                time_base=time_base,
-            ),
-            *(self.graph.add(name, arguments) for name, arguments in filters),
-            self.graph.add("buffersink"),
+    def _span(
+        self, window: Window, start: int, end: int, indices: dict[int, int], release: Release
+    ) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
+        """Decode the packets start…end. indices: position → frame index, for the wanted ones."""
+        place = {window.pts[position]: position for position in range(start, end + 1)}
+        release.begin(window, start)
+        deadline = time.monotonic() + self._time_limit
+        self._codec.restart()
+        for position in (*range(start, end + 1), None):
+            packet = None if position is None else window.packets[position]
+            frames, cause = self._codec.decode(packet, wanted=position in indices)
+            if cause:
+                release.damage(end if position is None else position, cause)
+            for frame in frames:
+                at = place.get(frame.pts)
+                if at is None:  # of a picture before the span
+                    continue
+                if frame.is_corrupt:
+                    release.damage(at, "it refers to damaged data")
+                yield from release.shown(at, frame, indices.get(at))
+                deadline = time.monotonic() + self._time_limit
+            self._check_time(deadline)
+        yield from release.end()
+
+    def _counted(self, release: Release) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
+        """The wanted frames by decoding from the start and counting."""
+        with self._errors(CorruptError, "cannot decode"):
+            for index, frame, trouble in self._count_through():
+                if (yield from release.counted(index, frame, trouble)):
+                    break
+            yield from release.rest()
+
+    def _count_frames(self) -> int:
+        """Frames that a sequential decode shows; their times are kept."""
+        stamps = [
+            index / float(self._stream.average_rate or 25) if frame.time is None else frame.time
+            for index, frame, _ in self._count_through()
         ]
-        self.graph.link_nodes(*nodes).configure()
+        rate = float(self._stream.average_rate or 25)
+        rising = all(a < b for a, b in pairwise(stamps))
+        seconds = np.array(stamps) if rising else np.arange(len(stamps)) / rate
+        self._counted_times = seconds - seconds[:1]
+        return len(stamps)
 
-    def convert(self, frame: Any) -> np.ndarray:
-        """The frame as uint8 (H, W, 3)."""
-        self.graph.push(frame)
-        return self.graph.pull().to_ndarray()
+    def _count_through(self) -> Iterator[tuple[int, Any, str | None]]:
+        """Every frame from the start: (index, frame, what is wrong since the last key frame)."""
+        self._codec.restart()
+        index, trouble = 0, None
+        deadline = time.monotonic() + self._time_limit
+        for packet in (*self._packets.from_start(), None):
+            frames, cause = self._codec.decode(packet)
+            trouble = cause or trouble
+            for frame in frames:
+                if frame.is_corrupt:
+                    trouble = "it refers to damaged data"
+                elif frame.key_frame and not cause:
+                    trouble = None
+                yield index, frame, trouble and f"concealed ({trouble})"
+                index += 1
+                deadline = time.monotonic() + self._time_limit
+            self._check_time(deadline)
+
+    def _convert(self, frame: Any, number: int, request: Request, form: str) -> np.ndarray:
+        key = (number, frame.width, frame.height, frame.format.name, frame.colorspace)
+        if key not in self._graphs:
+            self._graphs[key] = FilterGraph(
+                frame,
+                self._stream.time_base or Fraction(1, 25),
+                self._rotation,
+                request.crop,
+                request.size,
+                form,
+                self.size,
+            )
+        return self._graphs[key].convert(frame)
+
+    def _check_time(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise StuckError(
+                self.path,
+                f"no frame within {self._time_limit:g} s (time_limit)",
+                decoder=self.decoder,
+            )
+
+    @contextmanager
+    def _errors(self, kind: type[DecodeError], what: str) -> Iterator[None]:
+        """Turn FFmpeg's errors into ours."""
+        try:
+            yield
+        except av.FFmpegError as error:
+            if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+                raise
+            raise kind(self.path, f"{what} ({error_text(error)})", decoder=self.decoder) from error
 
 
-def _video_stream(path: str | os.PathLike[str], container: Any) -> Any:
-    stream = container.streams.best("video")
-    if stream is None:
-        raise DecodeError(path, "there is no video in the file, only other streams")
-    # more threads hang when a decode loop is left early in a loader's worker (PyAV #1861)
-    stream.codec_context.thread_count = 1
-    return stream
-
-
-def _count_packets(container: Any, stream: Any) -> tuple[int | None, Any]:
-    """The number of packets that are shown, and the first frame (None without any).
-
-    Where every packet has a time stamp and the first one is a key frame that is shown first, one
-    packet is one frame, and counting them is quick. Elsewhere a packet may hold no frame or two
-    (AVI, MPEG-PS), or lack the frames that it refers to (a recording that starts in the middle):
-    then the number is None.
-    """
-    count, timed, first = 0, True, None
-    start: int | None = None
-    for packet in container.demux(stream):
-        if first is None:
-            first = next(iter(stream.codec_context.decode(packet)), None)
-        if packet.size:  # the last packet is empty
-            if start is None:
-                start, timed = packet.pts, packet.is_keyframe
-            timed = timed and packet.pts is not None and packet.pts >= start
-            count += not packet.is_discard
-    return count if timed else None, first
-
-
-@contextmanager
-def _decode_errors(path: str | os.PathLike[str], what: Callable[[], str]) -> Iterator[None]:
-    """Turn FFmpeg's errors into a DecodeError that says what could not be done."""
-    try:
-        yield
-    except (av.FFmpegError, ValueError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise DecodeError(path, f"{what()} ({cause})") from error
+def _is_empty(source: Source) -> bool:
+    if isinstance(source, bytes):
+        return not source
+    if isinstance(source, str | os.PathLike):
+        return not os.stat(source).st_size
+    return False

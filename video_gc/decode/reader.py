@@ -1,28 +1,52 @@
-"""What every decoder offers, and its one error. `open_video` picks the decoder."""
+"""What every decoder offers, and the errors. `open_video` (in decode/open.py) picks the decoder."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-DECODERS = {"pyav": "video_gc.decode.pyav"}
-"""Name → module with a class `Reader`; imported when it is asked for."""
+Source = str | os.PathLike[str] | bytes | BinaryIO
+"""A path, the content of a file, or an open file."""
+
+FORMS = ("rgb", "yuv")
+"""What a frame is: rgb (H, W, 3), or yuv: 4:2:0 planes one below the other, (3 H / 2, W)."""
 
 
 class DecodeError(Exception):
-    """A file cannot be read as a video: its path and the cause."""
+    """A file cannot be read as a video: its path, the cause, the decoder and the frame."""
 
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        super().__init__(f"{os.fspath(path)}: {reason}")
-        self.path, self.reason = os.fspath(path), reason
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        reason: str,
+        *,
+        decoder: str | None = None,
+        frame: int | None = None,
+    ) -> None:
+        self.path, self.reason, self.decoder, self.frame = os.fspath(path), reason, decoder, frame
+        super().__init__(f"{self.path}: {reason}" + (f" [{decoder}]" if decoder else ""))
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # survives a worker's pipe
-        return type(self), (self.path, self.reason)
+    def __reduce__(self) -> tuple[Any, ...]:  # survives a worker's pipe
+        return _rebuild, (type(self), self.path, self.reason, self.decoder, self.frame)
+
+
+class OpenError(DecodeError):
+    """No decoder can make anything of the file."""
+
+
+class NoVideoError(DecodeError):
+    """A sound file without a video in it."""
+
+
+class CorruptError(DecodeError):
+    """A video of which some frame that was asked for is damaged or missing."""
+
+
+class StuckError(DecodeError):
+    """A decoder brought nothing forth within its time limit."""
 
 
 @dataclass(frozen=True)
@@ -35,64 +59,148 @@ class Box:
     height: int
 
 
-class VideoReader(Protocol):
-    """A video file as a sequence of frames: those, and in that order, that a player shows."""
+@dataclass(frozen=True)
+class Request:
+    """Some frames of a video, and what of each is wanted."""
 
-    path: Path
-    fps: float
+    indices: Sequence[int]
+    """frames from 0, in any order, repeated or not"""
+    crop: Box | None = None
+    """the part of the picture to keep; the whole by default"""
+    size: tuple[int, int] | None = None
+    """(height, width) to scale it to; as it is by default"""
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How the planes of a video become RGB."""
+
+    matrix: str = "bt601"
+    """bt601, bt709, bt2020 or smpte240m"""
+    full_range: bool = False
+    """0…255 rather than 16…235"""
+
+
+class VideoReader(ABC):
+    """A video as a sequence of frames: those, and in that order, that a player shows."""
+
+    decoder: str
+    """its name, such as pyav"""
+    path: str
+    """where it came from; <bytes> or <file> where it has no name"""
+    rate: float
     """mean frame rate, Hz"""
     size: tuple[int, int]
-    """(height, width) in pixels, after rotation"""
+    """(height, width) in pixels as it is shown, after rotation"""
+    codec: str
+    """such as h264"""
+    colour: Colour
+    """how yuv frames become RGB"""
+    fell_back: bool = False
+    """CUDA was asked for, and the CPU decodes"""
+    damaged: dict[int, str]
+    """frames read so far that are not what was recorded → "concealed" or "missing"; filled only
+    where the video was opened with damage="report" """
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
-    def frames(
-        self, indices: Sequence[int], *, box: Box | None = None, size: tuple[int, int] | None = None
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (index, uint8 (H, W, 3)) for each of the distinct `indices`, in rising order.
+    @property
+    @abstractmethod
+    def times(self) -> np.ndarray:
+        """When each frame is shown: float64 (frames,), seconds from the first frame."""
 
-        box: the part of the picture to keep; the whole by default.
-        size: (height, width) to scale it to; as it is by default.
+    @abstractmethod
+    def stream(
+        self, requests: Sequence[Request], form: str = "rgb"
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield (number of the request, frame index, uint8 frame), all requests in one decode.
+
+        Frame indices rise; a frame that several requests want comes once for each, a frame that
+        one request names twice comes once. The frame is (H, W, 3), or for form "yuv" (3 H / 2, W)
+        with even H and W.
 
         Raises IndexError for an index outside 0…len-1, DecodeError where the file is damaged.
         """
-        ...
 
-    def close(self) -> None:
-        """Let go of the file."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
+    def read(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+        indices: Sequence[int],
+        *,
+        crop: Box | None = None,
+        size: tuple[int, int] | None = None,
+        form: str = "rgb",
+    ) -> np.ndarray:
+        """The frames at `indices`, in their order and with repetitions: uint8 (T, H, W, 3).
+
+        crop: the part of the picture to keep, size: (height, width) to scale it to.
+        Raises IndexError, DecodeError; see `stream`.
+        """
+        return self.read_clips([Request(indices, crop, size)], form)[0]
+
+    def read_clips(self, requests: Sequence[Request], form: str = "rgb") -> list[np.ndarray]:
+        """Each request as uint8 (T, H, W, 3), all from one decode. Raises: see `stream`."""
+        clips: list[np.ndarray | None] = [None] * len(requests)
+        places = [_places(request.indices) for request in requests]
+        for number, index, frame in self.stream(requests, form):
+            clip = clips[number]
+            if clip is None:
+                shape = (len(requests[number].indices), *frame.shape)
+                clip = clips[number] = np.empty(shape, np.uint8)
+            clip[places[number][index]] = frame
+        return [np.empty((0, 0, 0, 3), np.uint8) if clip is None else clip for clip in clips]
+
+    def frames(
+        self,
+        indices: Sequence[int],
+        *,
+        crop: Box | None = None,
+        size: tuple[int, int] | None = None,
+        form: str = "rgb",
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (index, frame) for each of the distinct `indices`, in rising order, one by one.
+
+        Holds a few frames at a time, so that a long video can be read from end to end.
+        """
+        for _, index, frame in self.stream([Request(indices, crop, size)], form):
+            yield index, frame
+
+    def close(self) -> None:  # noqa: B027 - not every reader holds something
+        """Let go of the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-def read_frames(
-    reader: VideoReader,
-    indices: Sequence[int],
-    *,
-    box: Box | None = None,
-    size: tuple[int, int] | None = None,
-) -> np.ndarray:
-    """The frames at `indices`, in their order and with repetitions: uint8 (T, H, W, 3)."""
-    found = dict(reader.frames(indices, box=box, size=size))
-    return np.stack([found[index] for index in indices])
+def check_indices(path: str, requests: Sequence[Request], length: int) -> list[int]:
+    """The distinct frames that are wanted, rising. Raises IndexError for one that there is not."""
+    wanted = sorted({int(index) for request in requests for index in request.indices})
+    if wanted and not 0 <= wanted[0] <= wanted[-1] < length:
+        outside = wanted[0] if wanted[0] < 0 else wanted[-1]
+        raise IndexError(f"{path}: there is no frame {outside}; frames are 0…{length - 1}")
+    return wanted
 
 
-def open_video(path: str | os.PathLike[str], decoder: str = "pyav") -> VideoReader:
-    """Open a video file; use it in a `with` block.
+def source_name(source: Source) -> str:
+    """What to call it in a message."""
+    if isinstance(source, bytes):
+        return "<bytes>"
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    return str(getattr(source, "name", "<file>"))
 
-    Raises FileNotFoundError, DecodeError where there is no readable video in the file, ValueError
-    for an unknown decoder.
-    """
-    if decoder not in DECODERS:
-        raise ValueError(f"decoder ({decoder!r}) must be one of {', '.join(DECODERS)}")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{os.fspath(path)}: no such file")
-    reader: VideoReader = import_module(DECODERS[decoder]).Reader(path)
-    return reader
+
+def _places(indices: Sequence[int]) -> dict[int, list[int]]:
+    places: dict[int, list[int]] = {}
+    for place, index in enumerate(indices):
+        places.setdefault(int(index), []).append(place)
+    return places
+
+
+def _rebuild(
+    kind: type[DecodeError], path: str, reason: str, decoder: str | None, frame: int | None
+) -> DecodeError:
+    return kind(path, reason, decoder=decoder, frame=frame)

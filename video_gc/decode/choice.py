@@ -1,0 +1,157 @@
+"""Which decoder is known to give wrong frames of which kind of file.
+
+What stands here is what the conformance suite found (docs/decoders.md holds its table). pyav is not
+in it: the suite wants it exact on every file.
+"""
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+
+from video_gc.decode.h264 import is_exact_start, unit_length_size
+from video_gc.decode.reader import NoVideoError, OpenError, Source, source_name
+
+PACKETS = 3000  # of a file that are looked at; more would make opening a long one slow
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What tells files apart that decoders treat differently."""
+
+    container: str
+    """FFmpeg's name of the format, such as "avi" or "mov,mp4,m4a,3gp,3g2,mj2" """
+    codec: str
+    """such as h264"""
+    reorders: bool
+    """frames are shown in another order than they are stored in"""
+    leading: bool
+    """frames before some key frame are stored after it (open groups of pictures)"""
+    gradual: bool
+    """some key frame is whole only after more frames (intra-refresh)"""
+    hidden: bool
+    """an edit list hides frames"""
+
+
+def kind_of(source: Source) -> Kind | None:
+    """The kind of a file, from its packets without decoding; None for what cannot be read.
+
+    A file object is left where it was.
+    """
+    file, position = _openable(source)
+    try:
+        with av.open(file) as container:
+            stream = container.streams.best("video")
+            return None if stream is None else _kind(container, stream)
+    except (av.FFmpegError, ValueError, OSError):
+        return None
+    finally:
+        if position is not None:
+            file.seek(position)
+
+
+def known_wrong(decoder: str, kind: Kind | None) -> str | None:
+    """Why this decoder gets such files wrong; None where nothing is known against it."""
+    if kind is None:
+        return None
+    for reason, applies in WRONG.get(decoder, {}).items():
+        if applies(kind):
+            return reason
+    return None
+
+
+def open_error(source: Source, decoder: str, cause: str) -> OpenError | NoVideoError:
+    """The error for a file that the decoder could not open: is there a video in it at all?"""
+    file, position = _openable(source)
+    try:
+        with av.open(file) as container:
+            if container.streams.best("video") is None:
+                reason = "there is no video in the file, only other streams"
+                return NoVideoError(source_name(source), reason, decoder=decoder)
+    except (av.FFmpegError, ValueError, OSError):
+        pass
+    finally:
+        if position is not None:
+            file.seek(position)
+    return OpenError(source_name(source), f"cannot be read as a video ({cause})", decoder=decoder)
+
+
+def packet_times(source: Source, count: int, rate: float) -> np.ndarray:
+    """When each of `count` frames is shown: float64, seconds from the first.
+
+    From the time stamps of the packets; from the rate where those are missing or others in number.
+    """
+    file, position = _openable(source)
+    try:
+        with av.open(file) as container:
+            stream = container.streams.best("video")
+            stamps = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
+            if len(stamps) != count or None in stamps:
+                return np.arange(count) / rate
+            seconds = np.sort(np.array(stamps, np.float64)) * float(stream.time_base)
+            return seconds - seconds[0]
+    except (av.FFmpegError, ValueError):
+        return np.arange(count) / rate
+    finally:
+        if position is not None:
+            file.seek(position)
+
+
+WRONG: dict[str, dict[str, Callable[[Kind], bool]]] = {
+    "decord": {
+        "HEVC": lambda kind: kind.codec == "hevc",
+        "AV1": lambda kind: kind.codec == "av1",
+        "MPEG-TS": lambda kind: kind.container == "mpegts",
+        "MPEG-PS": lambda kind: kind.container == "mpeg",
+        "ASF (WMV)": lambda kind: kind.container == "asf",
+        "AVI with B-frames": lambda kind: kind.container == "avi" and kind.reorders,
+        "MPEG-4 part 2 with B-frames": lambda kind: kind.codec == "mpeg4" and kind.reorders,
+        "H.264 in AVI": lambda kind: kind.container == "avi" and kind.codec == "h264",
+        "open groups of pictures": lambda kind: kind.leading,
+        "intra-refresh": lambda kind: kind.gradual,
+        "an edit list that hides frames": lambda kind: kind.hidden,
+    },
+    "torchcodec": {
+        "AVI with B-frames": lambda kind: kind.container == "avi" and kind.reorders,
+        "MPEG-TS": lambda kind: kind.container == "mpegts",
+        "MPEG-PS": lambda kind: kind.container == "mpeg",
+        "intra-refresh": lambda kind: kind.gradual,
+    },
+}
+
+
+def _openable(source: Source) -> tuple[Any, int | None]:
+    if isinstance(source, bytes):
+        return io.BytesIO(source), None
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source), None
+    file: BinaryIO = source
+    position = file.tell()
+    file.seek(0)
+    return file, position
+
+
+def _kind(container: Any, stream: Any) -> Kind:
+    context = stream.codec_context
+    length_size = unit_length_size(context.extradata)
+    codec = context.codec.canonical_name  # av1, whichever library decodes it
+    reorders, leading, gradual, hidden = bool(context.has_b_frames), False, False, False
+    latest = key = None
+    for number, packet in enumerate(container.demux(stream)):
+        if number == PACKETS or not packet.size:
+            break
+        hidden |= packet.is_discard
+        if packet.is_keyframe:
+            key = packet.pts
+            gradual |= (
+                number > 0 and codec == "h264" and not is_exact_start(bytes(packet), length_size)
+            )
+        if packet.pts is not None:
+            leading |= key is not None and packet.pts < key
+            reorders |= latest is not None and packet.pts < latest
+            latest = packet.pts if latest is None else max(latest, packet.pts)
+    return Kind(container.format.name, codec, reorders, leading, gradual, hidden)

@@ -1,0 +1,58 @@
+"""FFmpeg's decoder of one stream, packet by packet, and what goes wrong on the way."""
+
+from typing import Any
+
+import av
+
+from video_gc.decode.h264 import FrameNumbers
+
+SKIPS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+"""Decoders that can leave out, picture by picture, what nothing refers to; libdav1d cannot."""
+
+
+class Codec:
+    """Packets in, frames out. threads: frames that are decoded at a time."""
+
+    def __init__(self, context: Any, threads: int) -> None:
+        self._context = context
+        context.thread_count = threads
+        # slices are no help, x264 writes one a picture; frames are worth it at 720p and above
+        context.thread_type = "FRAME" if threads > 1 else "NONE"
+        self.name: str = context.codec.canonical_name
+        self._skips = context.name in SKIPS
+        h264 = context.name == "h264"
+        self._numbers = FrameNumbers(context.extradata) if h264 else None
+
+    def restart(self) -> None:
+        """The next packet is one to begin at."""
+        self._context.flush_buffers()
+        if self._numbers:
+            self._numbers.restart()
+
+    def decode(self, packet: Any, *, wanted: bool = True) -> tuple[list[Any], str | None]:
+        """The frames that come out when a packet goes in, and what is wrong with it.
+
+        packet: None after the last one, for the frames that are still inside.
+        wanted: False where its own frame is not needed: it is left out if no other refers to it.
+        """
+        if self._skips and packet is not None:
+            self._context.skip_frame = "DEFAULT" if wanted else "NONREF"
+        try:
+            frames, cause = self._context.decode(packet), None
+        except (av.FFmpegError, ValueError) as error:
+            frames, cause = [], error_text(error)
+        return frames, cause or self._trouble(packet)
+
+    def _trouble(self, packet: Any) -> str | None:
+        if packet is None:
+            return None
+        if packet.is_corrupt:
+            return "it is cut short"
+        if self._numbers and self._numbers.follows_a_gap(bytes(packet)):
+            return "a picture before it is missing"
+        return None
+
+
+def error_text(error: Exception) -> str:
+    """FFmpeg's words for an error, without its number and file."""
+    return getattr(error, "strerror", None) or str(error)

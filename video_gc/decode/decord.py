@@ -1,0 +1,88 @@
+"""decord 0.6: kept for comparison. It can spin with the interpreter's lock held, so it runs apart.
+
+decord counts frames by packets and seeks by the container's key frames; choice.py lists what it
+gets wrong.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from video_gc.decode.choice import kind_of, open_error, packet_times
+from video_gc.decode.isolated import IsolatedReader
+from video_gc.decode.pictures import PictureReader
+from video_gc.decode.reader import CorruptError, Source, VideoReader, source_name
+
+INSTALL = "decord is not installed; pip install 'video_gc[decord]'"
+
+
+def open_reader(
+    source: Source, *, device: str, threads: int, damage: str, time_limit: float
+) -> VideoReader:
+    """See open_video. Raises ImportError where decord is not installed."""
+    if device != "cpu":
+        raise ValueError(f"device ({device!r}) must be cpu with decord; its packages have no CUDA")
+    if find_spec("decord") is None:
+        raise ImportError(INSTALL)
+    return IsolatedReader(
+        __name__, "decord", source, threads=threads, damage=damage, time_limit=time_limit
+    )
+
+
+def open_here(source: str | bytes, *, threads: int, damage: str) -> PictureReader:
+    """The reader itself, in the process that calls it."""
+    return DecordReader(source, threads, damage)
+
+
+class DecordReader(PictureReader):
+    """A file through decord.VideoReader; see VideoReader."""
+
+    decoder = "decord"
+
+    def __init__(self, source: str | bytes, threads: int = 1, damage: str = "raise") -> None:
+        import decord
+
+        self.path, self.damage, self.damaged = source_name(source), damage, {}
+        self._source = source
+        self._errors = (decord.DECORDError, RuntimeError, AssertionError)
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        try:
+            self._decord: Any = decord.VideoReader(file, decord.cpu(0), num_threads=threads)
+            self.rate = float(self._decord.get_avg_fps())
+            first = self._decord[0].shape
+        except self._errors as error:
+            raise open_error(source, "decord", _cause(error)) from error
+        kind = kind_of(source)
+        self.size, self.codec = (first[0], first[1]), kind.codec if kind else "unknown"
+
+    def __len__(self) -> int:
+        return len(self._decord)
+
+    @property
+    def times(self) -> np.ndarray:
+        """See VideoReader.times."""
+        return packet_times(self._source, len(self), self.rate)
+
+    def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        try:
+            yield from zip(indices, self._decord.get_batch(indices).asnumpy(), strict=True)
+        except (*self._errors, IndexError) as error:
+            raise CorruptError(
+                self.path,
+                f"cannot decode frames {indices[0]}…{indices[-1]} of {len(self)} ({_cause(error)})",
+                decoder="decord",
+                frame=indices[0],
+            ) from error
+
+    def close(self) -> None:
+        """See VideoReader.close."""
+        self._decord = None
+
+
+def _cause(error: BaseException) -> str:
+    """The last telling line of decord's message, without its stack."""
+    lines = str(error).split("Stack trace")[0].strip().splitlines()
+    return lines[0].split("] ")[-1] if lines else type(error).__name__

@@ -1,0 +1,145 @@
+"""A folder of extracted frames, such as img_00001.jpg … img_00250.jpg, read as if it were a video.
+
+The number in a file's name gives its place; it may begin anywhere. The frame rate is not in the
+files: 25 Hz, or the number in a file `rate.txt` beside them.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from video_gc.decode.pictures import PictureReader
+from video_gc.decode.reader import Colour, CorruptError, OpenError, Source, VideoReader
+
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+RATE = 25.0
+RATE_FILE = "rate.txt"
+NUMBERED = re.compile(r"(.*?)(\d+)")
+
+
+def open_reader(
+    source: Source, *, device: str, threads: int, damage: str, time_limit: float
+) -> VideoReader:
+    """See open_video; `threads` and `time_limit` have no meaning here."""
+    if device != "cpu":
+        raise ValueError(f"device ({device!r}) must be cpu for a folder of frames")
+    if not isinstance(source, str | os.PathLike) or not Path(source).is_dir():
+        raise ValueError("decoder (frames) reads a folder of images; choose auto for a file")
+    return FolderReader(source, damage)
+
+
+class FolderReader(PictureReader):
+    """The images of a folder in the order of their numbers; see VideoReader.
+
+    Raises OpenError for a folder without images, with a gap in the numbers, with a number twice or
+    with several series of names; reading raises CorruptError for an image that cannot be decoded or
+    has another size than the first.
+    """
+
+    decoder = "frames"
+
+    def __init__(self, folder: str | os.PathLike[str], damage: str = "raise") -> None:
+        self.path, self.damage, self.damaged = os.fspath(folder), damage, {}
+        self._files = _series(Path(folder))
+        self.rate = _rate(Path(folder))
+        try:
+            first, self.codec = _decode(self._files[0])
+        except (av.FFmpegError, ValueError, OSError) as error:
+            name = self._files[0].name
+            raise OpenError(
+                self.path, f"{name} cannot be decoded ({_cause(error)})", decoder="frames"
+            ) from error
+        self.size = _shown(first)
+        self.colour = Colour(full_range=first.format.name.startswith("yuvj"))
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def times(self) -> np.ndarray:
+        """See VideoReader.times."""
+        return np.arange(len(self)) / self.rate
+
+    def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        for index in indices:
+            file = self._files[index]
+            try:
+                frame, _ = _decode(file)
+            except (av.FFmpegError, ValueError, OSError) as error:
+                reason = f"{file.name} cannot be decoded ({_cause(error)})"
+                raise CorruptError(self.path, reason, decoder="frames", frame=index) from error
+            if _shown(frame) != self.size:
+                sizes = [f"{width}×{height}" for height, width in (_shown(frame), self.size)]
+                reason = f"{file.name} is {sizes[0]}, but the first frame is {sizes[1]}"
+                raise CorruptError(self.path, reason, decoder="frames", frame=index)
+            yield index, frame
+
+
+def _series(folder: Path) -> list[Path]:
+    """The images by their number. Raises OpenError; see FolderReader."""
+    files: dict[int, Path] = {}
+    prefixes = set()
+    for file in folder.iterdir():
+        if file.suffix.lower() not in IMAGES or file.name.startswith("."):
+            continue
+        match = NUMBERED.fullmatch(file.stem)
+        if match is None:
+            raise OpenError(folder, f"{file.name} has no number at the end of its name")
+        number = int(match[2])
+        if match[1] in prefixes and number in files:
+            raise OpenError(folder, f"{file.name} and {files[number].name} have the same number")
+        prefixes.add(match[1])
+        files[number] = file
+        if len(prefixes) > 1:
+            names = " and ".join(f"{prefix}…" for prefix in sorted(prefixes))
+            raise OpenError(folder, f"holds several series ({names}); give each its own folder")
+    if not files:
+        raise OpenError(folder, f"holds no frames ({', '.join(IMAGES)})")
+    numbers = sorted(files)
+    missing = set(range(numbers[0], numbers[-1])) - set(numbers)
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        before = files[max(number for number in numbers if number < min(missing))]
+        raise OpenError(folder, f"frame {min(missing)} is missing after {before.name}{more}")
+    return [files[number] for number in numbers]
+
+
+def _rate(folder: Path) -> float:
+    file = folder / RATE_FILE
+    if not file.exists():
+        return RATE
+    try:
+        rate = float(file.read_text().strip())
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise OpenError(folder, f"{RATE_FILE} must hold a number of frames per second")
+    return rate
+
+
+def _decode(file: Path) -> tuple[Any, str]:
+    """The picture and the name of its codec."""
+    with av.open(os.fspath(file)) as container:
+        stream = container.streams.best("video")
+        if stream is None:
+            raise ValueError("no picture in it")
+        stream.codec_context.thread_count = 1
+        frame = next(container.decode(stream), None)
+        if frame is None:
+            raise ValueError("no picture in it")
+        return frame, stream.codec_context.name
+
+
+def _shown(frame: Any) -> tuple[int, int]:
+    """(height, width) as a viewer shows it: cameras store a rotation."""
+    turned = round(frame.rotation / 90) % 2
+    return (frame.width, frame.height) if turned else (frame.height, frame.width)
+
+
+def _cause(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)

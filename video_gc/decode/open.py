@@ -1,0 +1,94 @@
+"""`open_video`: one door to every decoder."""
+
+import os
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+from video_gc.decode.choice import kind_of, known_wrong
+from video_gc.decode.reader import Source, VideoReader
+
+DECODERS = {
+    "pyav": "video_gc.decode.pyav",
+    "decord": "video_gc.decode.decord",
+    "torchcodec": "video_gc.decode.torchcodec",
+    "frames": "video_gc.decode.frames_folder",
+}
+"""Name → module with `open_reader(source, **options)`; imported when it is asked for."""
+DEVICES = ("cpu", "cuda")
+DAMAGE = ("raise", "report")
+
+
+def open_video(
+    source: Source,
+    decoder: str = "auto",
+    device: str = "cpu",
+    threads: int = 1,
+    *,
+    damage: str = "raise",
+    time_limit: float = 60.0,
+) -> VideoReader:
+    """Open a video; use it in a `with` block.
+
+    source: a path, the bytes of a file, an open binary file (read from its
+        start), or a folder of images.
+    decoder: auto, or the name of one. `auto` takes pyav, on CUDA torchcodec, and none that is known
+        to get this kind of file wrong (docs/decoders.md); asking for such a one by name warns.
+    device: cpu, or cuda (frames are decoded, cropped and scaled there, and come back as arrays).
+        Where CUDA cannot take the file, the CPU does, and `reader.fell_back` is True.
+    threads: of the decoder; several workers with one thread each are faster than one with several.
+    damage: "raise" CorruptError for a frame that is not what was recorded, or "report": give what
+        the decoder makes of it (the nearest frame where there is none) and list it in
+        `reader.damaged`.
+    time_limit: seconds without a new frame after which StuckError is raised.
+
+    Raises FileNotFoundError, OpenError where the file cannot be read as a video, NoVideoError where
+    it holds none, ValueError for an unknown decoder, device or option, ImportError with the command
+    to type where a decoder is not installed.
+    """
+    if decoder not in (*DECODERS, "auto"):
+        raise ValueError(f"decoder ({decoder!r}) must be one of auto, {', '.join(DECODERS)}")
+    if device not in DEVICES:
+        raise ValueError(f"device ({device!r}) must be one of {', '.join(DEVICES)}")
+    if damage not in DAMAGE:
+        raise ValueError(f"damage ({damage!r}) must be one of {', '.join(DAMAGE)}")
+    if isinstance(source, str | os.PathLike) and not Path(source).exists():
+        raise FileNotFoundError(f"{os.fspath(source)}: no such file")
+    fell_back = False
+    if decoder == "auto":
+        decoder = _choose(source, device)
+        if device == "cuda" and decoder == "pyav":
+            device, fell_back = "cpu", True
+    elif decoder in ("decord", "torchcodec"):
+        reason = known_wrong(decoder, kind_of(source)) if not _is_folder(source) else None
+        if reason:
+            warnings.warn(
+                f"{decoder} is known to give wrong frames, or none, of {reason}; decoder=auto "
+                "takes another (docs/decoders.md)",
+                stacklevel=2,
+            )
+    if _is_folder(source) and decoder != "frames":
+        raise ValueError(f"decoder ({decoder!r}) must be auto or frames for a folder: {source!r}")
+    if not isinstance(source, str | bytes | os.PathLike):
+        source.seek(0)
+    reader: VideoReader = import_module(DECODERS[decoder]).open_reader(
+        source, device=device, threads=threads, damage=damage, time_limit=time_limit
+    )
+    reader.fell_back = fell_back or getattr(reader, "fell_back", False)
+    return reader
+
+
+def _choose(source: Source, device: str) -> str:
+    """The decoder for `auto`. Raises ValueError for device="cuda" where there is none."""
+    if _is_folder(source):
+        return "frames"
+    if device == "cpu":
+        return "pyav"
+    from video_gc.decode.torchcodec import check_cuda
+
+    check_cuda()
+    return "pyav" if known_wrong("torchcodec", kind_of(source)) else "torchcodec"
+
+
+def _is_folder(source: Source) -> bool:
+    return isinstance(source, str | os.PathLike) and Path(source).is_dir()

@@ -1,0 +1,242 @@
+"""The compressed pictures of a file: which frame each one is, and from where to decode it.
+
+A file is demuxed once, without decoding. Sorted time stamps are then the table frame → picture, for
+any frame rate and any order in the file, and no seek is needed: the packets stay in memory. Files
+that are too large for that are read by window: a few groups of pictures at a time.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from video_gc.decode.h264 import is_exact_start, unit_length_size
+
+LARGE = 64 << 20
+"""bytes from which a file is read by window"""
+LONG = 60.0
+"""seconds from which it is"""
+WINDOW = 16 << 20
+"""bytes of packets that a window holds, or one group of pictures where that is larger"""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Packets that follow each other in the file. Positions count from 0 within it."""
+
+    packets: list[Any]
+    pts: list[int]
+    starts: list[int]
+    """positions where decoding can begin, rising"""
+    order: list[int]
+    """position of each frame that is shown, in the order in which they are shown"""
+    base: int
+    """index of the first of them in the video"""
+    whole: bool = True
+    """nothing of the video lies before it"""
+
+    def start_of(self, position: int) -> int | None:
+        """From where to decode: the last start before it that is not shown after it."""
+        for start in reversed(self.starts[: bisect_right(self.starts, position)]):
+            if self.pts[start] <= self.pts[position]:
+                return start
+        return None
+
+
+class Packets:
+    """The packets of one stream of an open container. Raises what FFmpeg raises.
+
+    `exact` is False where they do not say which frame is which: packets without time stamps, AVI
+    with B-frames (its stamps are those of decoding), a recording that starts in the middle. Such a
+    file must be decoded from its start and counted.
+    """
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self._container, self._stream = container, stream
+        self._codec = stream.codec_context.name
+        self._length_size = unit_length_size(stream.codec_context.extradata)
+        self._kept: Window | None = None
+        self._times: np.ndarray | None = None
+        duration = (container.duration or 0) / 1e6
+        if max(container.size, 0) < LARGE and duration < LONG:
+            self._keep_all()
+        elif container.format.name.startswith("mov"):
+            self._take_index(stream.index_entries)
+        else:
+            self._scan()
+
+    def __len__(self) -> int:
+        """Frames that are shown."""
+        return self._count
+
+    def times(self) -> np.ndarray:
+        """When each frame is shown: float64 seconds from the first. Demuxes a long file once."""
+        if self._times is None:
+            shown = [p.pts for p in self._demux(rewind=True) if not p.is_discard]
+            self._times = np.sort(np.array(shown, np.float64))
+        seconds: np.ndarray = (self._times - self._times[:1]) * float(self._stream.time_base)
+        return seconds
+
+    def from_start(self) -> Iterator[Any]:
+        """Every packet in the order of the file."""
+        return iter(self._kept.packets) if self._kept else self._demux(rewind=True)
+
+    def windows(self, indices: list[int]) -> Iterator[tuple[Window, list[int]]]:
+        """Split rising frame indices into windows that hold all that it takes to decode them."""
+        if self._kept is not None:
+            yield self._kept, indices
+            return
+        done = 0
+        while done < len(indices):
+            first = self._group_of(indices[done])
+            last, end = first, done
+            while end < len(indices):
+                group = self._group_of(indices[end])
+                far = group > last + 1 or self._bytes(first, group + 1) > WINDOW
+                if far and group > first:
+                    break
+                last, end = group, end + 1
+            yield self._load(first, last, indices[done:end]), indices[done:end]
+            done = end
+
+    def _keep_all(self) -> None:
+        packets = list(self._demux())
+        window = self._window(packets, 0, whole=True)
+        self._count, self._kept = len(window.order), window
+        self.exact = self._is_exact(packets[:1], [packet.pts for packet in packets])
+        self._times = np.array([window.pts[p] for p in window.order], np.float64)
+
+    def _scan(self) -> None:
+        """Where each group of pictures begins, from the packets, which are not kept."""
+        pts: list[int | None] = []
+        self._groups, self._before, self._size = [], [0], [0]
+        first: list[Any] = []
+        shown: list[bool] = []
+        for number, packet in enumerate(self._demux()):
+            first = first or [packet]
+            if packet.is_keyframe or not number:
+                self._groups.append((number, packet.pts, packet.pos))
+            pts.append(packet.pts)
+            shown.append(not packet.is_discard)
+            self._before.append(self._before[-1] + shown[-1])
+            self._size.append(self._size[-1] + packet.size)
+        self._count = self._before[-1]
+        self.exact = self._is_exact(first, pts)
+        if self.exact:
+            self._times = np.sort(np.array(pts, np.float64)[np.array(shown, bool)])
+
+    def _take_index(self, entries: Any) -> None:
+        """The same from the index of an MP4 file: nothing of its body is read."""
+        self._groups, self._before, self._size = [], [0], [0]
+        for number, entry in enumerate(entries):
+            if entry.is_keyframe or not number:
+                self._groups.append((number, entry.timestamp, entry.pos))
+            self._before.append(self._before[-1] + (not entry.is_discard))
+            self._size.append(self._size[-1] + entry.size)
+        self._count = self._before[-1]
+        self.exact = bool(self._count) and bool(entries[0].is_keyframe)
+        if not self._count:  # fragments: the index comes with the body
+            self._scan()
+
+    def _group_of(self, index: int) -> int:
+        """The group of pictures that holds a frame; leading ones count to the group they follow."""
+        position = bisect_right(self._before, index) - 1
+        return bisect_right(self._groups, position, key=lambda group: group[0]) - 1
+
+    def _bytes(self, first: int, end: int) -> int:
+        return self._size[self._position(end)] - self._size[self._position(first)]
+
+    def _position(self, group: int) -> int:
+        return self._groups[group][0] if group < len(self._groups) else len(self._before) - 1
+
+    def _load(self, first: int, last: int, indices: list[int]) -> Window:
+        """The groups first…last, and as many before as it takes to decode the frames from a start.
+
+        Frames before a key frame that follow it in the file need the group before.
+        """
+        back = 1
+        while True:
+            begin = max(first - back, 0)
+            position = self._position(begin)
+            packets = self._read(begin, self._position(last + 1) - position)
+            window = self._window(packets, self._before[position], whole=not begin)
+            there = [i - window.base for i in indices if i - window.base < len(window.order)]
+            if not begin or all(window.start_of(window.order[i]) is not None for i in there):
+                return window
+            back *= 4
+
+    def _read(self, group: int, count: int) -> list[Any]:
+        """`count` packets from the beginning of a group; fewer where the file ends early."""
+        for earlier in (0, 2, 8, group):  # some containers (MPEG-TS) seek too far
+            if earlier > group:
+                continue
+            packets = self._read_from(max(group - earlier, 0), group, count)
+            if packets:
+                return packets
+        return []
+
+    def _read_from(self, origin: int, group: int, count: int) -> list[Any]:
+        """The same by seeking to the group `origin`; nothing where that leads behind the group."""
+        _, stamp, _ = self._groups[origin]
+        number, _, pos = self._groups[group]
+        packets: list[Any] = []
+        if origin:
+            self._container.seek(stamp, stream=self._stream, backward=True)
+        for at, packet in enumerate(self._demux(rewind=not origin)):
+            if packets or (packet.pos == pos if origin else at == number):
+                packets.append(packet)
+                if len(packets) == count:
+                    break
+            elif origin and packet.pos > pos >= 0:
+                break
+        return packets
+
+    def _demux(self, rewind: bool = False) -> Iterator[Any]:
+        if rewind:
+            self._container.seek(0, backward=True)
+        return (packet for packet in self._container.demux(self._stream) if packet.size)
+
+    def _window(self, packets: list[Any], base: int, whole: bool) -> Window:
+        pts = [at if packet.pts is None else packet.pts for at, packet in enumerate(packets)]
+        starts = [
+            number
+            for number, packet in enumerate(packets)
+            if packet.is_keyframe
+            and (
+                (whole and not number)
+                or self._codec != "h264"
+                or is_exact_start(bytes(packet), self._length_size)
+            )
+        ]
+        shown = [number for number, packet in enumerate(packets) if not packet.is_discard]
+        return Window(packets, pts, starts, sorted(shown, key=pts.__getitem__), base, whole)
+
+    def _is_exact(self, first: list[Any], pts: list[int | None]) -> bool:
+        counted = self._container.format.name == "avi" and self._stream.codec_context.has_b_frames
+        stamps = {stamp for stamp in pts if stamp is not None}
+        return (
+            bool(first)
+            and bool(first[0].is_keyframe)
+            and not counted
+            and len(stamps) == len(pts)
+            and min(stamps) == first[0].pts
+        )
+
+
+def spans(window: Window, indices: list[int]) -> Iterator[tuple[int, int, dict[int, int]]]:
+    """(first packet, last packet, {position: index}) of each stretch that must be decoded."""
+    found: list[tuple[int, int, dict[int, int]]] = []
+    for index in indices:
+        place = index - window.base
+        if place >= len(window.order):  # the file ends before it
+            continue
+        position = window.order[place]
+        start = window.start_of(position) or 0
+        if found and start <= found[-1][1] + 1:
+            first, last, inside = found[-1]
+            found[-1] = (min(first, start), max(last, position), inside | {position: index})
+        else:
+            found.append((start, position, {position: index}))
+    yield from found

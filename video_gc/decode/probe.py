@@ -1,0 +1,175 @@
+"""What is in a video file: facts from its packets, and whether every frame can be decoded."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import DecodeError, NoVideoError, VideoReader
+
+CHUNK = 1 << 20  # bytes
+THUMB = (32, 32)
+"""(height, width) that frames are scaled to before they are hashed."""
+STATUSES = ("ok", "damaged", "missing", "no-video", "short")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFacts:
+    """A video file in numbers."""
+
+    status: str = "ok"
+    """ok, damaged (some frame cannot be trusted), missing, no-video, or short"""
+    cause: str = ""
+    """why it is not ok"""
+    frames: int = 0
+    duration: float = 0.0
+    """seconds, to the end of the last frame"""
+    rate: float = 0.0
+    """mean frame rate, Hz"""
+    width: int = 0
+    height: int = 0
+    """pixels, as it is shown"""
+    codec: str = ""
+    keyframe_mean: float = 0.0
+    """mean distance of key frames, frames"""
+    keyframe_max: int = 0
+    """largest distance of key frames, frames"""
+    bytes: int = 0
+    mtime: int = 0
+    """when the file was last changed, ns since 1970"""
+    content: str = ""
+    """blake2b (16 bytes, hex) of the file"""
+    pictures: str = ""
+    """blake2b (16 bytes, hex) of the number of frames and all frames at 32×32: equal for the same
+    stream in another container; comparable on one machine only, as scaling may round otherwise"""
+
+
+def probe(path: str | os.PathLike[str]) -> VideoFacts:
+    """Facts from the packets alone, nothing decoded but what opening needs; no hashes.
+
+    Raises FileNotFoundError, DecodeError.
+    """
+    with open_video(path, damage="report") as reader:
+        return _facts(reader, Path(path))
+
+
+def examine(
+    path: str | os.PathLike[str],
+    *,
+    time_limit: float = 60.0,
+    beat: Callable[[], None] = lambda: None,
+) -> VideoFacts:
+    """Read and decode the whole file: its facts, hashes, and what is wrong with it.
+
+    time_limit: seconds without a new frame after which it counts as damaged.
+    beat: called again and again while it gets on.
+    Never raises for a file that cannot be read: `status` and `cause` say it.
+    """
+    path = Path(path)
+    try:
+        size, mtime = stamp(path)
+        facts = VideoFacts(bytes=size, mtime=mtime, content=_hash_file(path, beat))
+    except FileNotFoundError:
+        return VideoFacts(status="missing", cause="no such file")
+    except OSError as error:
+        return VideoFacts(status="damaged", cause=error.strerror or str(error))
+    try:
+        with open_video(path, damage="report", time_limit=time_limit) as reader:
+            beat()
+            found = _facts(reader, path)
+            facts = replace(found, bytes=size, mtime=mtime, content=facts.content)
+            return _decode_all(reader, facts, beat)
+    except NoVideoError as error:
+        return replace(facts, status="no-video", cause=error.reason)
+    except DecodeError as error:
+        return replace(facts, status="damaged", cause=error.reason)
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes, and time of the last change in ns since 1970.
+
+    Of a folder of frames: the size of all files in it. Raises FileNotFoundError.
+    """
+    status = path.stat()
+    size = sum(file.stat().st_size for file in _files(path)) if path.is_dir() else status.st_size
+    return size, status.st_mtime_ns
+
+
+def _facts(reader: VideoReader, path: Path) -> VideoFacts:
+    height, width = reader.size
+    facts = VideoFacts(
+        frames=len(reader),
+        duration=float(reader.times[-1]) + 1 / reader.rate,
+        rate=reader.rate,
+        width=width,
+        height=height,
+        codec=reader.codec,
+    )
+    keys, total, promised = _keyframes(path)
+    if total:
+        starts = sorted({0, *keys})  # a trimmed file may hide its key frame
+        longest = int(np.diff([*starts, total]).max())
+        facts = replace(facts, keyframe_mean=total / len(starts), keyframe_max=longest)
+    if total < promised:
+        cause = f"ends after {total} of {promised} frames (the file is cut off)"
+        facts = replace(facts, status="damaged", cause=cause)
+    return facts
+
+
+def _decode_all(reader: VideoReader, facts: VideoFacts, beat: Callable[[], None]) -> VideoFacts:
+    digest = hashlib.blake2b(str(facts.frames).encode(), digest_size=16)
+    for _, frame in reader.frames(range(facts.frames), size=THUMB):
+        digest.update(frame.tobytes())
+        beat()
+    facts = replace(facts, pictures=digest.hexdigest())
+    if facts.status != "ok" or not reader.damaged:  # the packets have said it already
+        return facts
+    kinds = list(reader.damaged.values())
+    counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing")]
+    parts = " and ".join(f"{number} {kind}" for kind, number in counts if number)
+    cause = f"{parts} of {facts.frames} frames, the first is {min(reader.damaged)}"
+    return replace(facts, status="damaged", cause=cause)
+
+
+def _keyframes(path: Path) -> tuple[list[int], int, int]:
+    """Places of the key frames among the packets that are shown, how many are shown, and how many
+    the index of the file promises (0: unknown)."""
+    keys: list[int] = []
+    shown = hidden = promised = 0
+    if path.is_dir():  # of pictures: each is one
+        return keys, shown, promised
+    try:
+        with av.open(os.fspath(path)) as container:
+            stream: Any = container.streams.best("video")
+            if "mp4" in container.format.name:  # has a table of all frames; others guess
+                promised = stream.frames
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    if packet.is_keyframe:
+                        keys.append(shown)
+                    shown += 1
+                elif packet.size:
+                    hidden += 1
+    except (av.FFmpegError, ValueError):
+        pass  # damage is found, and named, by decoding
+    return keys, shown, max(promised - hidden, 0)
+
+
+def _hash_file(path: Path, beat: Callable[[], None]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for file in _files(path) if path.is_dir() else [path]:
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+                beat()
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file())

@@ -1,0 +1,232 @@
+"""torchcodec, on the CPU or with NVDEC on a CUDA device.
+
+Frames are found with an exact scan of the file, never by their time alone. torchcodec lets go of
+the interpreter's lock while it works, so a watchdog thread is enough for the time limit.
+It needs FFmpeg's shared libraries: see decode/ffmpeg_env.py.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from video_gc.decode.choice import open_error, packet_times
+from video_gc.decode.ffmpeg_env import COMMAND
+from video_gc.decode.pictures import PictureReader, batched_rising
+from video_gc.decode.reader import (
+    CorruptError,
+    Request,
+    Source,
+    StuckError,
+    VideoReader,
+    check_indices,
+    source_name,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH = 64 << 20  # bytes of pictures that are decoded at a time
+
+
+def open_reader(
+    source: Source, *, device: str, threads: int, damage: str, time_limit: float
+) -> VideoReader:
+    """See open_video. Raises ImportError with the command to type, ValueError without CUDA."""
+    check_installed()
+    if device == "cuda":
+        check_cuda()
+    return TorchcodecReader(source, device, threads, damage, time_limit)
+
+
+def check_installed() -> None:
+    """Raises ImportError, with the command to type, where torchcodec cannot be loaded."""
+    if find_spec("torchcodec") is None:
+        raise ImportError("torchcodec is not installed; pip install 'video_gc[torchcodec]'")
+    try:
+        import torchcodec.decoders  # noqa: F401  (without FFmpeg, old versions fail here)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ImportError(_no_libraries(error)) from error
+
+
+def check_cuda() -> None:
+    """Raises ValueError where there is no CUDA device."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError("device (cuda): there is no CUDA device here; use device=cpu")
+
+
+class TorchcodecReader(PictureReader):
+    """A file through torchcodec.decoders.VideoDecoder; see VideoReader.
+
+    fell_back: with device="cuda": NVDEC cannot take the codec, so the CPU decodes it.
+    """
+
+    decoder = "torchcodec"
+
+    def __init__(
+        self,
+        source: Source,
+        device: str = "cpu",
+        threads: int = 1,
+        damage: str = "raise",
+        time_limit: float = 60.0,
+    ) -> None:
+        from torchcodec.decoders import VideoDecoder
+
+        self.path, self.damage, self.damaged = source_name(source), damage, {}
+        self._limit, self._source, self._device = time_limit, _rewound(source), device
+        try:
+            self._decoder: Any = self._within(
+                lambda: VideoDecoder(
+                    self._source,
+                    dimension_order="NHWC",
+                    num_ffmpeg_threads=threads,
+                    device=device,
+                    seek_mode="exact",
+                )
+            )
+        except (RuntimeError, ValueError, IndexError) as error:
+            if "load libtorchcodec" in str(error):  # new versions do without FFmpeg until now
+                raise ImportError(_no_libraries(error)) from error
+            raise open_error(source, "torchcodec", _cause(error)) from error
+        about = self._decoder.metadata
+        self.rate, self.size = float(about.average_fps or 25), (about.height, about.width)
+        self.codec = about.codec or "unknown"
+        self.portion = max(8, BATCH // (3 * about.height * about.width))
+        if "444" in (about.pixel_format or ""):
+            self._batch([0])  # FFmpeg works around old x264's 4:4:4 once it has seen who encoded it
+        self.fell_back = device == "cuda" and bool(self._decoder.cpu_fallback)
+
+    def __len__(self) -> int:
+        return len(self._decoder)
+
+    @property
+    def times(self) -> np.ndarray:
+        """See VideoReader.times."""
+        return packet_times(self._source, len(self), self.rate)
+
+    def stream(
+        self, requests: Sequence[Request], form: str = "rgb"
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """See VideoReader.stream. From a CUDA device, frames are cropped and scaled there."""
+        if self._device == "cpu" or form != "rgb":
+            yield from super().stream(requests, form)
+            return
+        for portion in batched_rising(check_indices(self.path, requests, len(self)), self.portion):
+            parts = [
+                Request(sorted(set(portion) & set(map(int, r.indices))), r.crop, r.size)
+                for r in requests
+            ]
+            for number, clip in enumerate(self.read_tensors(parts)):
+                for index, frame in zip(parts[number].indices, clip.cpu().numpy(), strict=True):
+                    yield number, index, frame
+
+    def read_tensors(self, requests: Sequence[Request]) -> list["torch.Tensor"]:
+        """Each request as uint8 (T, H, W, 3) on the device, all from one decode.
+
+        Raises IndexError, CorruptError, StuckError.
+        """
+        wanted = check_indices(self.path, requests, len(self))
+        if not wanted:
+            return [_scaled(self._batch([0])[:0], request) for request in requests]
+        frames = self._batch(wanted)
+        place = {index: number for number, index in enumerate(wanted)}
+        return [
+            _scaled(frames[[place[int(index)] for index in request.indices]], request)
+            for request in requests
+        ]
+
+    def close(self) -> None:
+        """See VideoReader.close."""
+        self._decoder = self._source = None
+
+    def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        yield from zip(indices, self._batch(indices).cpu().numpy(), strict=True)
+
+    def _batch(self, indices: Sequence[int]) -> "torch.Tensor":
+        """Rising frames, whole, as uint8 (T, H, W, 3) on the device."""
+        try:
+            return self._within(lambda: self._decoder.get_frames_at(list(indices)).data)
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = f"cannot decode frames {indices[0]}…{indices[-1]} of {len(self)}"
+            raise CorruptError(
+                self.path, f"{reason} ({_cause(error)})", decoder=self.decoder, frame=indices[0]
+            ) from error
+
+    def _within(self, call: Callable[[], Any]) -> Any:
+        """The call's result. Raises StuckError after the time limit; its thread is left behind."""
+        answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        call = _on_this_stream(call) if self._device == "cuda" else call
+
+        def run() -> None:
+            try:
+                answers.put((call(), None))
+            except BaseException as error:  # goes to the thread that waits
+                answers.put((None, error))
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            result, error = answers.get(timeout=self._limit)
+        except queue.Empty:
+            self._decoder = None  # the lost thread still uses it
+            raise StuckError(
+                self.path, f"no frame within {self._limit:g} s", decoder=self.decoder
+            ) from None
+        if error is not None:
+            raise error
+        return result
+
+
+def _on_this_stream(call: Callable[[], Any]) -> Callable[[], Any]:
+    """The call, on the CUDA device and stream that this thread uses: they are a thread's own."""
+    import torch
+
+    stream = torch.cuda.current_stream()
+
+    def wrapped() -> Any:
+        with torch.cuda.device(stream.device), torch.cuda.stream(stream):
+            return call()
+
+    return wrapped
+
+
+def _scaled(frames: "torch.Tensor", request: Request) -> "torch.Tensor":
+    """Crop, then an antialiased bilinear scale."""
+    if request.crop:
+        box = request.crop
+        rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        frames = frames[:, rows, columns]
+    size = request.size
+    if size is None or size == tuple(frames.shape[1:3]) or not len(frames):
+        return frames if size is None else frames.reshape(-1, *size, 3)
+    from torch.nn.functional import interpolate
+
+    channels_first = frames.permute(0, 3, 1, 2).float()
+    scaled = interpolate(channels_first, size, mode="bilinear", antialias=True)
+    return scaled.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+
+
+def _rewound(source: Source) -> Any:
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    source.seek(0)
+    return source
+
+
+def _no_libraries(error: BaseException) -> str:
+    first = str(error).strip().splitlines()[0]
+    return f"torchcodec cannot load FFmpeg ({first}); set the path to it first: {COMMAND}"
+
+
+def _cause(error: BaseException) -> str:
+    """torchcodec's message without the place in its source."""
+    text = str(error).strip().splitlines()
+    return text[0].split(".cpp:")[-1].lstrip("0123456789, ") if text else type(error).__name__
