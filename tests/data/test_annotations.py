@@ -11,7 +11,6 @@ from video_gc.data.annotations import (
     read_list,
     write_list,
 )
-from video_gc.data.source import DataConfig, open_splits
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -101,6 +100,19 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         read_list(tmp_path / "none.txt")
 
 
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere", "a.mp4")
+    touch(tmp_path / "root", "run/b.mp4")
+    (tmp_path / "root/jump").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "root/run/loop").symlink_to(tmp_path / "root")
+    (tmp_path / "root/run/gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    found = find_videos(tmp_path / "root")
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "root/jump/a.mp4",
+        "root/run/b.mp4",
+    ]
+
+
 def test_hold_out_takes_from_every_class(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{c}/{i}.mp4" for c in "ab" for i in range(7)), "c/0.mp4", "c/1.mp4")
     train, val = hold_out(read_class_folders(tmp_path))
@@ -110,26 +122,3 @@ def test_hold_out_takes_from_every_class(tmp_path: Path) -> None:
     (tmp_path / "c/1.mp4").unlink()
     with pytest.raises(DataError, match="0.mp4: the only video of class 'c'; add another"):
         hold_out(read_class_folders(tmp_path))
-
-
-def test_splits(tmp_path: Path) -> None:
-    touch(
-        tmp_path,
-        *(f"{s}/{c}/{s}{i}.mp4" for s in ("train", "val", "test") for c in "ab" for i in range(3)),
-    )
-    splits = open_splits(DataConfig(kind="folder", root=str(tmp_path)))
-    for name in ("train", "val", "test"):
-        assert {p.name[:-5] for p in getattr(splits, name).paths} == {name}
-    (tmp_path / "train.txt").write_text(
-        "".join(f"train/a/train{i}.mp4 a\ntrain/b/train{i}.mp4 b\n" for i in range(3))
-    )
-    (tmp_path / "val.txt").write_text("val/b/val0.mp4 b\n")
-    splits = open_splits(
-        DataConfig(kind="list", train=str(tmp_path / "train.txt"), val=str(tmp_path / "val.txt"))
-    )
-    assert splits.val.labels.tolist() == [1]
-    assert splits.test is splits.val
-    splits = open_splits(DataConfig(kind="list", train=str(tmp_path / "train.txt")))
-    assert (len(splits.train), len(splits.val)) == (4, 2)
-    with pytest.raises(FileNotFoundError, match="no such file of class names"):
-        open_splits(DataConfig(kind="list", train="x", names="nowhere.txt"))

@@ -1,6 +1,7 @@
-"""Randomness from (seed, epoch, index) alone; each test video opened once; damage never silent."""
+"""Randomness from (seed, epoch, index) alone; each video opened once; damage never silent."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,17 @@ import pytest
 import torch
 
 from tests.conftest import counted_frames
-from video_gc.data import dataset
-from video_gc.data.annotations import VideoIndex, read_class_folders
-from video_gc.data.dataset import EpochSampler, TrainingClips, VideoViews, collate
-from video_gc.data.loader import training_loader, view_loader
-from video_gc.data.sampling import ClipConfig, crop_boxes, uniform_clips
-from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.data.views import stream_views
+from video_gc.data import reading
+from video_gc.data.crops import crop_boxes
+from video_gc.data.dataset import TrainingClips, VideoViews, collate
+from video_gc.data.index import VideoIndex
+from video_gc.data.loader import view_loader
+from video_gc.data.reading import Decoding
+from video_gc.data.sampling import ClipConfig, Part, fixed_clips
+from video_gc.data.views import crop_frames, stream_views
 from video_gc.decode.memory import FrameReader
-from video_gc.decode.reader import DecodeError
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import Box, DecodeError
 
 CLIP = ClipConfig(
     frames=4, stride=2, crop=32, short_side=[32, 40], test_crop=32, test_short_side=32
@@ -25,7 +28,8 @@ CLIP = ClipConfig(
 
 @pytest.fixture
 def index(clips_folder: Path) -> VideoIndex:
-    return read_class_folders(clips_folder)
+    paths = sorted(clips_folder.glob("*/*.mp4"))
+    return VideoIndex.build(paths, [path.parent.name == "dark" for path in paths], ["b", "d"])
 
 
 @pytest.fixture
@@ -33,74 +37,117 @@ def partly_damaged(index: VideoIndex, damaged: dict[str, Path]) -> VideoIndex:
     """Video 1 is a text file and video 7 is cut off."""
     paths = list(index.paths)
     paths[1], paths[7] = damaged["text"], damaged["truncated"]
-    return VideoIndex(paths, index.labels, index.names)
+    return VideoIndex.build(paths, index.labels, index.names)
 
 
-def training(index: VideoIndex, **options: float) -> TrainingClips:
-    return TrainingClips(index, CLIP, **{"seed": 3, "flip": 0.5} | options)
+def training(index: VideoIndex, clip: ClipConfig = CLIP, **options: object) -> TrainingClips:
+    return TrainingClips(index, clip, **{"seed": 3, "flip": 0.5} | options)  # type: ignore[arg-type]
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[Counter, Counter]:
+    """How often each path is opened, and how often its reader's method `name` is called."""
+    opened: Counter = Counter()
+    decoded: Counter = Counter()
+
+    def counting(path: Path, *options: object) -> object:
+        opened[path] += 1
+        reader = open_video(path, *options)
+        method = getattr(reader, name)
+
+        def count(*arguments: object, **options: object) -> object:
+            decoded[path] += 1
+            return method(*arguments, **options)
+
+        setattr(reader, name, count)
+        return reader
+
+    monkeypatch.setattr(reading, "open_video", counting)
+    return opened, decoded
 
 
 def test_a_sample_depends_on_seed_epoch_and_index_alone(index: VideoIndex) -> None:
     one, again, other = training(index), training(index), training(index, seed=4)
     again[(0, 5)]  # what was read before must not matter
-    a, b = one[(2, 7)], again[(2, 7)]
+    (a,), (b,) = one[(2, 7)], again[(2, 7)]
     assert np.array_equal(a.clip, b.clip)
-    assert a.flip == b.flip
+    assert (a.flip, a.seed) == (b.flip, b.seed)
     assert a.clip.shape == (4, 32, 32, 3)
-    assert not np.array_equal(a.clip, one[(3, 7)].clip)
-    assert not np.array_equal(a.clip, other[(2, 7)].clip)
+    for different in (one[(3, 7)], other[(2, 7)]):
+        assert not np.array_equal(a.clip, different[0].clip)
+        assert a.seed != different[0].seed
 
 
-def test_batches_do_not_depend_on_the_number_of_workers(index: VideoIndex) -> None:
-    def batches(workers: int) -> list[torch.Tensor]:
-        loader = training_loader(training(index), batch_size=5, workers=workers)
-        loader.sampler.set_epoch(1)
-        return [batch.clips for batch in loader]
-
-    alone, shared = batches(0), batches(2)
-    assert len(alone) == len(shared) == 2  # 12 videos, the last 2 are left out
-    assert all(torch.equal(a, b) for a, b in zip(alone, shared, strict=True))
-
-
-def test_the_order_changes_with_the_epoch_and_covers_every_video() -> None:
-    sampler = EpochSampler(9, seed=1)
-    first = list(sampler)
-    assert sorted(first) == [(0, row) for row in range(9)]
-    sampler.set_epoch(1)
-    assert [row for _, row in sampler] != [row for _, row in first]
-
-
-def test_flips_come_as_often_as_asked(index: VideoIndex) -> None:
+def test_flips_come_as_often_as_asked_and_never_where_labels_have_a_side(
+    index: VideoIndex,
+) -> None:
     data = training(index, flip=0.25)
-    share = np.mean([data[(epoch, 0)].flip for epoch in range(120)])
-    assert 0.1 < share < 0.4
+    assert 0.1 < np.mean([data[(epoch, 0)][0].flip for epoch in range(120)]) < 0.4
+    data = training(index, flip=1.0, sided=[1])
+    assert [data[(0, row)][0].flip for row in (0, 11)] == [True, False]
+    hot = VideoIndex.build(
+        list(index.paths)[:2], [[0, 2], [0, 1]], ["a", "b", "c"], multi_label=True
+    )
+    assert [training(hot, flip=1.0, sided=[2])[(0, row)][0].flip for row in (0, 1)] == [False, True]
+
+
+def test_several_clips_come_from_one_decode(
+    index: VideoIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, decoded = count_calls(monkeypatch, "read_clips")
+    samples = training(index, replace(CLIP, repeats=3))[(0, 4)]
+    assert len(samples) == 3
+    assert list(opened.values()) == list(decoded.values()) == [1]
+    assert len({sample.clip.tobytes() for sample in samples}) == 3
+    assert len({sample.seed for sample in samples}) == 3
+    alone = training(index)[(0, 4)]
+    assert np.array_equal(alone[0].clip, samples[0].clip)  # more clips do not change the first
+
+
+def test_clips_at_a_target_rate_and_of_segments(index: VideoIndex) -> None:
+    # 20 frames at 30 Hz; at 15 Hz, τ = 2 means every fourth: a whole clip of 5 spans 17 of them
+    slower = replace(CLIP, frames=5, target_fps=15.0, test_crop=32)
+    (view,) = VideoViews(index, slower, clips=1, crops=1).views(0)
+    with open_video(index.path(0)) as reader:
+        expected = reader.read([0, 4, 8, 13, 17], size=(32, 43))[:, :, 5:37]
+        # MMAction2 counts 5 · 2 · 2 = 20 frames: no room, and 0, 4.75, 9.5, 14.25, 19 rounded down
+        spread = reader.read([0, 4, 9, 14, 19], size=(32, 43))[:, :, 5:37]
+    assert np.array_equal(view.clip, spread)
+    assert not np.array_equal(view.clip, expected)
+    (view,) = VideoViews(index, replace(CLIP, sampling="segments"), clips=1, crops=1).views(0)
+    with open_video(index.path(0)) as reader:
+        assert np.array_equal(view.clip, reader.read([2, 7, 12, 17], size=(32, 43))[:, :, 5:37])
+
+
+def test_only_the_segment_of_an_untrimmed_file_is_seen(index: VideoIndex) -> None:
+    paths = [index.path(0)] * 3
+    cut = VideoIndex.build(paths, [0, 0, 0], ["a"], start=[0.2, None, 9.0], end=[0.5, 0.1, 10.0])
+    (view,) = VideoViews(cut, CLIP, clips=1, crops=1).views(0)  # frames 6…14, centred: 7
+    with open_video(index.path(0)) as reader:
+        assert np.array_equal(view.clip, reader.read([7, 9, 11, 13], size=(32, 43))[:, :, 5:37])
+    (view,) = VideoViews(cut, CLIP, clips=1, crops=1).views(1)  # frames 0, 1, 2
+    assert np.array_equal(view.clip[1], view.clip[3])
+    (outside,) = VideoViews(cut, CLIP, clips=1, crops=1).views(2)
+    assert "the segment 9…10 s lies outside the video" in outside.troubles[0].reason
 
 
 def test_in_training_a_damaged_video_is_replaced_deterministically(
     partly_damaged: VideoIndex,
 ) -> None:
-    one, two = (training(partly_damaged)[(0, 1)] for _ in range(2))
+    (one,), (two,) = (training(partly_damaged)[(0, 1)] for _ in range(2))
     assert one.video == two.video not in (1, 7)
     assert one.label == partly_damaged.labels[one.video]  # the label of what is seen
     assert np.array_equal(one.clip, two.clip)
     assert [(t.kind, t.video) for t in one.troubles][0] == ("damaged", 1)
     assert "text.mp4: cannot be read as a video" in one.troubles[0].reason
-    videos = {training(partly_damaged)[(epoch, 1)].video for epoch in range(8)}
+    videos = {training(partly_damaged)[(epoch, 1)][0].video for epoch in range(8)}
     assert len(videos) > 1
 
 
 def test_after_ten_damaged_videos_a_sample_has_no_frames(damaged: dict[str, Path]) -> None:
-    index = VideoIndex([damaged["text"]] * 3, np.zeros(3, int), ["a"])
-    sample = training(index)[(0, 0)]
-    assert sample.clip.size == 0
+    index = VideoIndex.build([damaged["text"]] * 3, [0, 0, 0], ["a"])
+    (sample,) = training(index)[(0, 0)]
+    assert len(sample.clip) == 0
     assert len(sample.troubles) == 10
-
-
-@pytest.mark.parametrize("workers", [0, 1, 3])
-def test_the_view_loader_knows_its_length(index: VideoIndex, workers: int) -> None:
-    views = VideoViews(index.take(np.arange(7)), CLIP, clips=2, crops=3)
-    loader = view_loader(views, micro_batch=4, workers=workers)
-    assert len(loader) == len(list(loader))
 
 
 def test_views_of_a_video(index: VideoIndex) -> None:
@@ -111,26 +158,21 @@ def test_views_of_a_video(index: VideoIndex) -> None:
     assert len({view.clip.tobytes() for view in views}) > 6  # they differ
 
 
+def test_ten_crops_are_five_and_their_mirror_images(index: VideoIndex) -> None:
+    clip = replace(CLIP, test_crop=24)
+    views = list(VideoViews(index, clip, clips=2, crops=10).views(0))
+    assert [view.flip for view in views] == [False, True] * 10
+    for plain, mirrored in zip(views[::2], views[1::2], strict=True):
+        assert np.array_equal(plain.clip, mirrored.clip)  # the device mirrors it
+    assert len({view.clip.tobytes() for view in views}) == 10
+    with pytest.raises(ValueError, match="crops .2. must be one of 1, 3, 10"):
+        VideoViews(index, clip, clips=2, crops=2)
+
+
 def test_each_video_is_opened_and_decoded_once(
     index: VideoIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: Counter = Counter()
-    decoded: Counter = Counter()
-
-    def counting(path: Path) -> object:
-        opened[path] += 1
-        reader = open_video(path)
-        frames = reader.frames
-
-        def count(indices: list[int], **options: object) -> object:
-            decoded[path] += 1
-            return frames(indices, **options)
-
-        reader.frames = count
-        return reader
-
-    open_video = dataset.open_video
-    monkeypatch.setattr(dataset, "open_video", counting)
+    opened, decoded = count_calls(monkeypatch, "frames")
     samples = list(VideoViews(index, CLIP, clips=10, crops=3))
     assert len(samples) == 30 * len(index)
     assert set(opened.values()) == set(decoded.values()) == {1}
@@ -139,7 +181,8 @@ def test_each_video_is_opened_and_decoded_once(
 
 def test_streamed_views_equal_slices_of_the_whole_video() -> None:
     frames = counted_frames(50, 32, 48)
-    windows = uniform_clips(50, 4, 5, 6)
+    windows = fixed_clips(ClipConfig(frames=4, stride=5), Part(0, 50, 30.0), 6)
+    windows[3] = windows[3][::-1]  # frames of a looped clip do not rise
     boxes = crop_boxes((32, 48), 32, 3)
     views = list(stream_views(FrameReader(frames), windows, boxes, (32, 48)))
     assert [window for window, _ in views] == [w for w in range(6) for _ in range(3)]
@@ -148,11 +191,21 @@ def test_streamed_views_equal_slices_of_the_whole_video() -> None:
         np.testing.assert_array_equal(view, frames[windows[window]][:, :, left : left + 32])
 
 
+def test_a_crop_of_planes_is_the_planes_of_the_crop() -> None:
+    random = np.random.default_rng(0)
+    luma, chroma = (random.integers(0, 256, s, np.uint8) for s in ((3, 12, 20), (3, 2, 6, 10)))
+    planes = np.concatenate([luma, chroma.reshape(3, 6, 20)], axis=1)
+    cut = crop_frames(planes, Box(4, 2, 10, 8), "yuv")
+    assert cut.shape == (3, 12, 10)
+    np.testing.assert_array_equal(cut[:, :8], luma[:, 2:10, 4:14])
+    np.testing.assert_array_equal(cut[:, 8:].reshape(3, 2, 4, 5), chroma[:, :, 1:5, 2:7])
+
+
 def test_memory_does_not_grow_with_the_number_of_views() -> None:
     frames = counted_frames(400, 32, 32)
     most = {}
     for clips in (10, 80):
-        windows = uniform_clips(400, 4, 2, clips)
+        windows = fixed_clips(ClipConfig(frames=4, stride=2), Part(0, 400, 30.0), clips)
         held, reader = [], FrameReader(frames)
         views = stream_views(reader, windows, crop_boxes((32, 32), 32, 1), (32, 32))
         for _ in views:
@@ -173,7 +226,7 @@ def test_in_testing_a_damaged_video_has_no_views(partly_damaged: VideoIndex) -> 
 
 
 def test_a_batch_of_damaged_videos_has_no_clips(damaged: dict[str, Path]) -> None:
-    index = VideoIndex([damaged["text"]], np.zeros(1, int), ["a"])
+    index = VideoIndex.build([damaged["text"]], [0], ["a"])
     (batch,) = view_loader(VideoViews(index, CLIP, clips=1, crops=1), micro_batch=2, workers=0)
     assert batch.clips is None
     assert len(batch.labels) == 0
@@ -181,15 +234,13 @@ def test_a_batch_of_damaged_videos_has_no_clips(damaged: dict[str, Path]) -> Non
 
 
 def test_short_videos_repeat_their_last_frame_and_say_so(index: VideoIndex) -> None:
-    clip = ClipConfig(
-        frames=8, stride=4, crop=32, short_side=[32, 32], test_crop=32, test_short_side=32
-    )
+    clip = replace(CLIP, frames=8, stride=4)
     (view,) = VideoViews(index, clip, clips=1, crops=1).views(0)
     assert np.array_equal(view.clip[5], view.clip[7])
     assert not np.array_equal(view.clip[3], view.clip[4])
     assert view.troubles[0].kind == "short"
     assert "20 frames, fewer than the 29 that a clip spans" in view.troubles[0].reason
-    sample = TrainingClips(index, clip, seed=0, flip=0)[(0, 0)]
+    (sample,) = training(index, clip)[(0, 0)]
     assert [t.kind for t in sample.troubles] == ["short"]
 
 
@@ -203,23 +254,46 @@ def test_a_video_that_fails_half_way_says_so_after_its_first_views(
                     raise DecodeError("x.mp4", "cannot decode frame 11 of 20")
                 yield index, frame
 
-    monkeypatch.setattr(dataset, "open_video", lambda *_: Broken(counted_frames(20)))
+    monkeypatch.setattr(reading, "open_video", lambda *_: Broken(counted_frames(20)))
     views = list(VideoViews(index, CLIP, clips=3, crops=1).views(0))
-    assert [bool(view.clip.size) for view in views] == [True, True, False] or [
-        bool(view.clip.size) for view in views
-    ] == [True, False]
+    assert [bool(view.clip.size) for view in views] == [True, False]
     assert collate(views).troubles[-1].reason == "x.mp4: cannot decode frame 11 of 20"
 
 
-def test_prepare_clips_normalises_flips_and_moves_no_channel() -> None:
-    clips = torch.randint(0, 256, (2, 3, 4, 5, 3), dtype=torch.uint8)
-    normalisation = Normalisation(mean=[0.1, 0.2, 0.3], std=[0.5, 0.6, 0.7])
-    out = prepare_clips(clips, normalisation, torch.tensor([False, True]))
-    assert out.shape == (2, 3, 3, 4, 5)
-    assert out.is_contiguous(memory_format=torch.channels_last_3d)
-    for channel in range(3):
-        expected = (clips[..., channel] / 255 - normalisation.mean[channel]) / normalisation.std[
-            channel
-        ]
-        torch.testing.assert_close(out[0, channel], expected[0])
-        torch.testing.assert_close(out[1, channel], expected[1].flip(2))
+def test_the_host_keeps_what_it_reads(index: VideoIndex) -> None:
+    batch = collate([training(index)[(0, 0)]]).to(torch.device("meta"))
+    assert batch.clips is not None
+    assert batch.clips.device.type == batch.labels.device.type == "meta"
+    for name in ("videos", "flips", "seeds", "colours"):
+        assert getattr(batch, name).device.type == "cpu"
+
+
+def test_a_multi_label_batch_has_hot_rows(index: VideoIndex) -> None:
+    paths = [index.path(0), index.path(1)]
+    hot = VideoIndex.build(paths, [[2, 0], []], ["a", "b", "c"], multi_label=True)
+    batch = collate([training(hot)[(0, row)] for row in range(2)])
+    assert batch.labels.dtype == torch.float32
+    assert batch.labels.tolist() == [[1, 0, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "tpu"}, "data.decode_device .'tpu'. must be one of cpu, cuda"),
+        ({"transfer": "jpeg"}, "data.transfer .'jpeg'. must be one of rgb, yuv"),
+    ],
+)
+def test_unknown_ways_of_decoding(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Decoding(**options)
+
+
+def test_planes_need_even_crops(index: VideoIndex) -> None:
+    with pytest.raises(ValueError, match=r"clip.crop \(31\) must be even with data.transfer=yuv"):
+        training(index, replace(CLIP, crop=31), decoding=Decoding(transfer="yuv"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_cuda_the_option_gives_one_line() -> None:
+    with pytest.raises(ValueError, match="there is no CUDA device here; use cpu"):
+        Decoding(device="cuda")

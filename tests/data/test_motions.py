@@ -14,7 +14,7 @@ from video_gc.data.motions import (
     render_clip,
 )
 from video_gc.data.painting import NUM_FRAMES, SIZE
-from video_gc.decode.reader import open_video
+from video_gc.decode.open import open_video
 
 FEW = {"train": 2, "val": 1, "test": 1}
 

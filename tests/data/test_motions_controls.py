@@ -16,7 +16,7 @@ from video_gc.config import compose_train
 from video_gc.data.annotations import VideoIndex, read_class_folders
 from video_gc.data.motions import CLASSES, PAIRS, generate_motions
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.decode.reader import open_video, read_frames
+from video_gc.decode.open import open_video
 from video_gc.engine.evaluation import evaluate
 from video_gc.engine.training import train
 from video_gc.models.build import ModelConfig, build_model
@@ -48,7 +48,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Tensor, 
         clips = []
         for path in index.paths:
             with open_video(path) as reader:
-                clips.append(torch.from_numpy(read_frames(reader, range(0, len(reader), STRIDE))))
+                clips.append(torch.from_numpy(reader.read(range(0, len(reader), STRIDE))))
         names = [index.names[label] for label in index.labels]
         order = list(CLASSES)
         frames = torch.cat([prepare_clips(clip[None], Normalisation()) for clip in clips])

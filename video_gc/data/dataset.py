@@ -1,28 +1,22 @@
-"""Videos → samples: one clip of a video for training, all views of a video for testing.
+"""Videos → samples: clips of a video for training, all views of a video for testing.
 
 All randomness of a training sample derives from (seed, epoch, index), whatever the number of
-workers. A file that cannot be read becomes a Trouble that travels with the samples.
+workers or ranks. A file that cannot be read becomes a Trouble that travels with the samples.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
-from video_gc.data.annotations import VideoIndex
-from video_gc.data.sampling import (
-    ClipConfig,
-    crop_boxes,
-    random_clip,
-    random_crop,
-    scaled_size,
-    uniform_clips,
-)
-from video_gc.data.views import stream_views
-from video_gc.decode.reader import DecodeError, open_video, read_frames
+from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, scaled_size
+from video_gc.data.index import VideoIndex
+from video_gc.data.reading import Decoding
+from video_gc.data.sampling import ClipConfig, fixed_clips, training_clip
+from video_gc.decode.reader import Box, DecodeError, Request, VideoReader
 
 MAX_REPLACEMENTS = 10
 NO_FRAMES = np.empty(0, np.uint8)
@@ -34,7 +28,7 @@ class Trouble:
 
     path: str
     kind: str
-    """damaged, or short (fewer frames than a clip spans: the last one is repeated)"""
+    """damaged, short (fewer frames than a clip spans), or fell_back (decoded on the CPU)"""
     reason: str
     video: int
     """row in the index"""
@@ -44,12 +38,17 @@ class Trouble:
 class Sample:
     """One clip on its way to the device."""
 
-    clip: np.ndarray
-    """uint8 (T, H, W, 3); empty where nothing could be read"""
-    label: int
+    clip: np.ndarray | Tensor
+    """uint8 (T, H, W, 3), or 4:2:0 planes (T, 3 H / 2, W); empty where nothing could be read"""
+    label: int | np.ndarray
+    """class number, or multi-hot float32 (classes,)"""
     video: int
     """row in the index"""
     flip: bool = False
+    seed: int = 0
+    """of its augmentation"""
+    colour: int = 0
+    """how its planes become RGB; see `colour_code`"""
     troubles: list[Trouble] = field(default_factory=list)
 
 
@@ -58,86 +57,133 @@ class Batch:
     """Samples put together; `clips` is None where every one of them failed."""
 
     clips: Tensor | None
-    """uint8 (N, T, H, W, 3)"""
+    """uint8 (N, T, H, W, 3), or planes (N, T, 3 H / 2, W)"""
     labels: Tensor
+    """int64 (N,), or multi-hot float32 (N, classes)"""
     videos: Tensor
     flips: Tensor
+    seeds: Tensor
+    """int64 (N,), of the augmentation"""
+    colours: Tensor
+    """int64 (N,), see `colour_code`"""
     troubles: list[Trouble]
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch with its tensors on `device`."""
+        """The same batch with its clips and labels on `device`.
+
+        The rest is read by the host, which would have to wait for the device to get it back.
+        """
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory; torch's loader calls this."""
+        """The same batch with clips and labels in page-locked memory; torch's loader calls this."""
         return self._map(Tensor.pin_memory)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
-        return Batch(
-            None if self.clips is None else function(self.clips),
-            function(self.labels),
-            function(self.videos),
-            function(self.flips),
-            self.troubles,
-        )
+        clips = None if self.clips is None else function(self.clips)
+        return replace(self, clips=clips, labels=function(self.labels))
 
 
-class TrainingClips(Dataset[Sample]):
-    """A random dense clip and crop of each video, indexed by (epoch, row).
+class TrainingClips(Dataset[list[Sample]]):
+    """Random clips and crops of each video, indexed by (epoch, row): clip.repeats of them.
 
+    flip: probability of a mirrored clip; one of the classes in `sided` is never mirrored.
     A damaged video is replaced by another one, drawn from (seed, epoch, index) too. After 10 that
     cannot be read the sample has no frames.
+
+    Raises ValueError for planes of an odd crop.
     """
 
-    def __init__(self, index: VideoIndex, clip: ClipConfig, *, seed: int, flip: float) -> None:
+    def __init__(
+        self,
+        index: VideoIndex,
+        clip: ClipConfig,
+        *,
+        seed: int,
+        flip: float,
+        sided: Collection[int] = (),
+        decoding: Decoding | None = None,
+    ) -> None:
         self.index, self.clip, self.seed, self.flip = index, clip, seed, flip
+        self.sided, self.decoding = frozenset(sided), decoding or Decoding()
+        _check_even("crop", clip.crop, self.decoding)
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
+    def __getitem__(self, key: tuple[int, int]) -> list[Sample]:
         epoch, row = key
         random = np.random.default_rng((self.seed, epoch, row))
         troubles: list[Trouble] = []
         video = row
         for _ in range(MAX_REPLACEMENTS):
             try:
-                return self._sample(video, random, troubles)
+                return self._samples(video, random, troubles)
             except (DecodeError, OSError) as error:
-                path = str(self.index.paths[video])
+                path = str(self.index.path(video))
                 troubles.append(Trouble(path, "damaged", str(error), video))
                 video = int(random.integers(len(self.index)))
-        return Sample(NO_FRAMES, int(self.index.labels[row]), row, troubles=troubles)
+        return [Sample(NO_FRAMES, self.index.target(row), row, troubles=troubles)]
 
-    def _sample(self, video: int, random: np.random.Generator, troubles: list[Trouble]) -> Sample:
-        clip, path = self.clip, self.index.paths[video]
-        with open_video(path) as reader:
-            if len(reader) < clip.span:
-                troubles.append(_short(path, len(reader), clip, video))
-            indices = random_clip(len(reader), clip.frames, clip.stride, random)
-            short_side = clip.short_side[0], clip.short_side[1]
-            box = random_crop(reader.size, clip.crop, short_side, random)
-            frames = read_frames(reader, indices.tolist(), box=box, size=(clip.crop, clip.crop))
-        flip = bool(random.random() < self.flip)
-        return Sample(frames, int(self.index.labels[video]), video, flip, troubles)
+    def _samples(
+        self, video: int, random: np.random.Generator, troubles: list[Trouble]
+    ) -> list[Sample]:
+        clip, label = self.clip, self.index.target(video)
+        requests: list[Request] = []
+        draws: list[tuple[bool, int]] = []
+        with self.decoding.open(self.index.path(video)) as reader:
+            timed = clip.target_fps is not None
+            part = self.decoding.part(reader, self.index.segment(video), timed=timed)
+            for _ in range(clip.repeats):
+                indices = training_clip(clip, part, random)
+                box = self._crop(reader.size, random)
+                requests.append(Request(indices.tolist(), box, (clip.crop, clip.crop)))
+                flip = bool(random.random() < self.flip) and not self._has_side(label)
+                draws.append((flip, int(random.integers(2**63))))
+            clips = self.decoding.read(reader, requests)
+            found = _notes(reader, part.length, clip, video)
+            colour = self.decoding.colour(reader)
+        samples = [
+            Sample(frames, label, video, flip, seed, colour)
+            for frames, (flip, seed) in zip(clips, draws, strict=True)
+        ]
+        samples[0].troubles.extend([*troubles, *found])
+        return samples
+
+    def _crop(self, size: tuple[int, int], random: np.random.Generator) -> Box:
+        clip = self.clip
+        if clip.crop_area is None:
+            return random_crop(size, clip.crop, (clip.short_side[0], clip.short_side[1]), random)
+        area, aspect = clip.crop_area, clip.crop_aspect
+        return random_resized_crop(size, (area[0], area[1]), (aspect[0], aspect[1]), random)
+
+    def _has_side(self, label: int | np.ndarray) -> bool:
+        numbers = [label] if isinstance(label, int) else np.flatnonzero(label).tolist()
+        return not self.sided.isdisjoint(numbers)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`."""
+    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`.
 
-    def __init__(self, length: int, seed: int) -> None:
+    Of several ranks each takes every so-manyth row, all equally many; what is left over is left
+    out.
+    """
+
+    def __init__(self, length: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
+        self.rank, self.ranks = rank, ranks
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.ranks
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        return iter([(self.epoch, int(row)) for row in order])
+        own = order[self.rank :: self.ranks][: len(self)]
+        return iter([(self.epoch, int(row)) for row in own])
 
 
 class VideoViews(IterableDataset[Sample]):
@@ -145,11 +191,27 @@ class VideoViews(IterableDataset[Sample]):
 
     Views leave in the order in which their last frame is decoded, so that only the frames of
     unfinished views are held: memory does not grow with their number. A damaged video ends with a
-    sample without frames; its earlier views must not be scored.
+    sample without frames; its earlier views must not be scored. Of 10 crops every second one is
+    marked as flipped.
+
+    Raises ValueError for another number of crops than 1, 3 and 10, or for planes of an odd crop.
     """
 
-    def __init__(self, index: VideoIndex, clip: ClipConfig, *, clips: int, crops: int) -> None:
+    def __init__(
+        self,
+        index: VideoIndex,
+        clip: ClipConfig,
+        *,
+        clips: int,
+        crops: int,
+        decoding: Decoding | None = None,
+    ) -> None:
         self.index, self.clip, self.clips, self.crops = index, clip, clips, crops
+        self.decoding = decoding or Decoding()
+        self._even = self.decoding.transfer == "yuv"
+        for name in ("test_crop", "test_short_side"):
+            _check_even(name, getattr(clip, name), self.decoding)
+        crop_boxes((clip.test_short_side,) * 2, clip.test_crop, crops)  # a wrong number, at once
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
@@ -159,35 +221,66 @@ class VideoViews(IterableDataset[Sample]):
 
     def views(self, video: int) -> Iterator[Sample]:
         """The views of one video."""
-        clip, path, label = self.clip, self.index.paths[video], int(self.index.labels[video])
+        clip, path, label = self.clip, self.index.path(video), self.index.target(video)
         troubles: list[Trouble] = []
+        mirrors = (False, True) if self.crops == 10 else (False,)
         try:
-            with open_video(path) as reader:
-                if len(reader) < clip.span:
-                    troubles.append(_short(path, len(reader), clip, video))
-                size = scaled_size(reader.size, clip.test_short_side)
-                windows = uniform_clips(len(reader), clip.frames, clip.stride, self.clips)
-                boxes = crop_boxes(size, clip.test_crop, self.crops)
-                for _, view in stream_views(reader, windows, boxes, size):
-                    yield Sample(view, label, video, troubles=troubles)
-                    troubles = []
+            with self.decoding.open(path) as reader:
+                timed = clip.target_fps is not None
+                part = self.decoding.part(reader, self.index.segment(video), timed=timed)
+                size = scaled_size(reader.size, clip.test_short_side, even=self._even)
+                windows = fixed_clips(clip, part, self.clips)
+                boxes = crop_boxes(size, clip.test_crop, self.crops, even=self._even)
+                colour = self.decoding.colour(reader)
+                for number, view in enumerate(self.decoding.views(reader, windows, boxes, size)):
+                    if number == 0:
+                        troubles = _notes(reader, part.length, clip, video)
+                    for mirrored in mirrors:
+                        yield Sample(view, label, video, mirrored, 0, colour, troubles)
+                        troubles = []
         except (DecodeError, OSError) as error:
             troubles.append(Trouble(str(path), "damaged", str(error), video))
             yield Sample(NO_FRAMES, label, video, troubles=troubles)
 
 
-def collate(samples: list[Sample]) -> Batch:
+def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
     """Stack samples; those without frames leave only their troubles."""
-    whole = [sample for sample in samples if sample.clip.size]
+    every = [s for item in samples for s in (item if isinstance(item, list) else [item])]
+    whole = [sample for sample in every if len(sample.clip)]
+
+    def numbers(name: str, dtype: torch.dtype) -> Tensor:
+        return torch.tensor([getattr(sample, name) for sample in whole], dtype=dtype)
+
+    labels = np.array([sample.label for sample in whole])
     return Batch(
-        torch.from_numpy(np.stack([sample.clip for sample in whole])) if whole else None,
-        torch.tensor([sample.label for sample in whole], dtype=torch.long),
-        torch.tensor([sample.video for sample in whole], dtype=torch.long),
-        torch.tensor([sample.flip for sample in whole], dtype=torch.bool),
-        [trouble for sample in samples for trouble in sample.troubles],
+        _stack([sample.clip for sample in whole]) if whole else None,
+        torch.from_numpy(labels if labels.ndim == 2 else labels.astype(np.int64)),
+        numbers("video", torch.long),
+        numbers("flip", torch.bool),
+        numbers("seed", torch.long),
+        numbers("colour", torch.long),
+        [trouble for sample in every for trouble in sample.troubles],
     )
 
 
-def _short(path: object, length: int, clip: ClipConfig, video: int) -> Trouble:
-    reason = f"{path}: {length} frames, fewer than the {clip.span} that a clip spans"
-    return Trouble(str(path), "short", reason, video)
+def _stack(clips: Sequence[np.ndarray | Tensor]) -> Tensor:
+    if isinstance(clips[0], Tensor):
+        return torch.stack([clip for clip in clips if isinstance(clip, Tensor)])
+    return torch.from_numpy(np.stack([np.asarray(clip) for clip in clips]))
+
+
+def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> list[Trouble]:
+    """What is to be said of a video that can be read."""
+    notes, path, span = [], reader.path, clip.span(reader.rate)
+    if length < span:
+        reason = f"{path}: {round(length)} frames, fewer than the {span} that a clip spans"
+        notes.append(Trouble(path, "short", reason, video))
+    if getattr(reader, "fell_back", None):
+        reason = f"{path}: the GPU cannot decode this {reader.codec}; the CPU did"
+        notes.append(Trouble(path, "fell_back", reason, video))
+    return notes
+
+
+def _check_even(name: str, pixels: int, decoding: Decoding) -> None:
+    if decoding.transfer == "yuv" and pixels % 2:
+        raise ValueError(f"clip.{name} ({pixels}) must be even with data.transfer=yuv")

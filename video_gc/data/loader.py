@@ -1,24 +1,97 @@
-"""Data sets → batches of uint8 clips."""
+"""Data sets → batches of uint8 clips, decoded by worker processes or by threads.
 
-from torch.utils.data import DataLoader
+Worker processes are for decoding on the CPU. Where frames are decoded on the GPU, threads of the
+training process do it: a CUDA tensor does not leave its process cheaply, and the decoder lets go
+of the interpreter's lock. Both give the same batches in the same order.
+"""
 
-from video_gc.data.dataset import Batch, EpochSampler, TrainingClips, VideoViews, collate
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from queue import Full, Queue
+from threading import Event
+from typing import Any, TypeVar
+
+from torch.utils.data import DataLoader, Sampler
+
+from video_gc.data.dataset import Batch, EpochSampler, Sample, TrainingClips, VideoViews, collate
+
+Item = TypeVar("Item")
+AHEAD = 2
+"""Jobs that are begun ahead of the one that is waited for, per thread."""
+WAIT = 0.05
+"""Seconds after which a thread looks whether it is still wanted."""
+DONE = object()
 
 
 def training_loader(
-    dataset: TrainingClips, *, batch_size: int, workers: int, pin_memory: bool = False
-) -> DataLoader[Batch]:
-    """Shuffled batches; the last, smaller one of an epoch is left out where there is another."""
+    dataset: TrainingClips,
+    *,
+    batch_size: int,
+    workers: int,
+    pin_memory: bool = False,
+    rank: int = 0,
+    ranks: int = 1,
+) -> "DataLoader[Batch] | ThreadLoader":
+    """Shuffled batches; the last, smaller one of an epoch is left out where there is another.
+
+    batch_size: clips in a batch, a multiple of clip.repeats. rank, ranks: of several training
+    processes, each sees its own share of the videos.
+
+    Raises ValueError for another batch size.
+    """
+    repeats = dataset.clip.repeats
+    if batch_size % repeats:
+        raise ValueError(
+            f"batch_size ({batch_size}) must be a multiple of clip.repeats ({repeats})"
+        )
+    sampler = EpochSampler(len(dataset), dataset.seed, rank, ranks)
+    videos = min(batch_size // repeats, len(sampler))
+    if dataset.decoding.device == "cuda":
+        return ThreadLoader(dataset, sampler, batch_size=videos, threads=workers)
     return DataLoader(
         dataset,  # type: ignore[arg-type]
-        batch_size=min(batch_size, len(dataset)),
-        sampler=EpochSampler(len(dataset), dataset.seed),
+        batch_size=videos,
+        sampler=sampler,
         collate_fn=collate,
         drop_last=True,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
     )
+
+
+class ThreadLoader:
+    """What `training_loader` gives, decoded by threads of this process.
+
+    An exception comes out where its sample would have; leaving the loop early ends the threads.
+    """
+
+    def __init__(
+        self,
+        dataset: TrainingClips,
+        sampler: Sampler[tuple[int, int]],
+        *,
+        batch_size: int,
+        threads: int,
+    ) -> None:
+        self.dataset, self.sampler = dataset, sampler
+        self.batch_size, self.threads = batch_size, max(threads, 1)
+
+    def __len__(self) -> int:
+        return len(self.sampler) // self.batch_size  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Batch]:
+        def job(key: tuple[int, int]) -> Iterator[list[Sample]]:
+            yield self.dataset[key]
+
+        keys = islice(self.sampler, len(self) * self.batch_size)
+        # a batch ahead at least: its first sample must not wait for the last one of this batch
+        ahead = max(AHEAD * self.threads, self.batch_size)
+        samples = in_threads((partial(job, key) for key in keys), self.threads, ahead=ahead)
+        yield from _batches(samples, self.batch_size)
 
 
 class ViewLoader(DataLoader[Batch]):
@@ -28,15 +101,31 @@ class ViewLoader(DataLoader[Batch]):
         views = self.dataset
         assert isinstance(views, VideoViews)
         assert self.batch_size
-        workers = max(self.num_workers, 1)
-        per_worker = (len(range(w, len(views.index), workers)) for w in range(workers))
-        each = views.clips * views.crops
-        return sum(-(-videos * each // self.batch_size) for videos in per_worker)
+        return _view_batches(views, self.batch_size, max(self.num_workers, 1))
 
 
-def view_loader(views: VideoViews, *, micro_batch: int, workers: int) -> ViewLoader:
+class ThreadViewLoader:
+    """What ViewLoader gives without workers, decoded by threads of this process."""
+
+    def __init__(self, views: VideoViews, *, micro_batch: int, threads: int) -> None:
+        self.dataset, self.batch_size, self.threads = views, micro_batch, max(threads, 1)
+
+    def __len__(self) -> int:
+        return _view_batches(self.dataset, self.batch_size, 1)
+
+    def __iter__(self) -> Iterator[Batch]:
+        jobs = (partial(self.dataset.views, video) for video in range(len(self.dataset.index)))
+        samples = in_threads(jobs, self.threads, ahead=AHEAD * self.threads)
+        yield from _batches(samples, self.batch_size)
+
+
+def view_loader(
+    views: VideoViews, *, micro_batch: int, workers: int
+) -> ViewLoader | ThreadViewLoader:
     """Views in micro-batches that run on from one video to the next."""
     workers = min(workers, len(views.index))
+    if views.decoding.device == "cuda":
+        return ThreadViewLoader(views, micro_batch=micro_batch, threads=workers)
     return ViewLoader(
         views,  # type: ignore[arg-type]
         batch_size=micro_batch,
@@ -44,3 +133,81 @@ def view_loader(views: VideoViews, *, micro_batch: int, workers: int) -> ViewLoa
         num_workers=workers,
         persistent_workers=workers > 0,
     )
+
+
+def in_threads(
+    jobs: Iterable[Callable[[], Iterator[Item]]], threads: int, *, ahead: int, held: int = 8
+) -> Iterator[Item]:
+    """What each job yields, job after job in their order, while threads run those that follow.
+
+    ahead: jobs that may be begun; held: what one job may yield before it has to wait. An exception
+    comes where the job raised it. The threads end with the iteration.
+    """
+    stopped = Event()
+    waiting = iter(jobs)
+    begun: deque[Queue[Any]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+
+    def begin() -> None:
+        for job in islice(waiting, max(ahead, threads) - len(begun)):
+            begun.append(Queue(held))
+            pool.submit(_run, job, begun[-1], stopped)
+
+    try:
+        begin()
+        while begun:
+            results = begun[0]
+            while (result := results.get()) is not DONE:
+                if isinstance(result, _Failure):
+                    raise result.error
+                yield result
+            begun.popleft()
+            begin()
+    finally:
+        stopped.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Failure:
+    """An exception on its way out of a thread."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _run(job: Callable[[], Iterator[Item]], results: Queue[Any], stopped: Event) -> None:
+    items = job()
+    try:
+        for item in items:
+            if not _put(item, results, stopped):
+                return
+        _put(DONE, results, stopped)
+    except BaseException as error:  # whatever it is, the thread that waits must learn of it
+        _put(_Failure(error), results, stopped)
+    finally:
+        items.close()  # type: ignore[attr-defined]
+
+
+def _put(item: object, results: Queue[Any], stopped: Event) -> bool:
+    """Hand over `item`; False where nobody wants it any more."""
+    while not stopped.is_set():
+        try:
+            results.put(item, timeout=WAIT)
+            return True
+        except Full:
+            continue
+    return False
+
+
+def _batches(samples: Iterator[Any], size: int) -> Iterator[Batch]:
+    try:
+        while group := list(islice(samples, size)):
+            yield collate(group)
+    finally:
+        samples.close()  # type: ignore[attr-defined]
+
+
+def _view_batches(views: VideoViews, size: int, workers: int) -> int:
+    each = views.clips * views.crops
+    per_worker = (len(range(w, len(views.index), workers)) for w in range(workers))
+    return sum(-(-videos * each // size) for videos in per_worker)

@@ -1,40 +1,81 @@
-"""Which frames and which part of the picture a clip sees. Arithmetic only: no files, no frames.
+"""Which frames of a video a clip sees. Arithmetic only: no files, no frames.
 
-A clip is T frames, τ apart; its span is (T - 1) τ + 1 frames of the video. Where a video is
-shorter than the span, its last frame is repeated.
+A dense clip is T frames, τ apart; from its first to its last it spans (T - 1) τ + 1 frames of the
+video. With `target_fps` it spans (T - 1) τ / target_fps seconds whatever the video's own rate is,
+and sees the frame that is shown at each instant. A clip of segments (TSN, Wang et al., ECCV 2016)
+sees one frame of each of T equal parts of the video.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from video_gc.decode.reader import Box
+SAMPLING = ("dense", "segments")
+OFFSETS = ("mmaction2", "pyslowfast")
+PAST_END = ("repeat", "loop")
+TOLERANCE = 1e-3
+"""Seconds; some containers (Matroska) keep whole milliseconds."""
+ROUNDING = 1e-6
+"""Of a frame: an instant this little before a frame is that frame's."""
 
 
 @dataclass(kw_only=True)
 class ClipConfig:
-    """What one forward pass sees: T frames at stride τ, and the crops."""
+    """What one forward pass sees: T frames at stride τ, and the crops.
+
+    Both pathways of SlowFast come from one clip, the fast one: the network picks the slow
+    pathway's frames out of it, so that they are decoded once.
+    """
 
     frames: int = 8
     """T, frames in a clip"""
     stride: int = 8
     """τ, frames of the video from one frame of the clip to the next"""
+    target_fps: float | None = None
+    """frame rate in which `stride` counts, Hz, whatever the video's is; the video's by default"""
+    sampling: str = "dense"
+    """dense (T frames, τ apart), or segments (TSN: one frame of each of T parts of the video)"""
+    offsets: str = "mmaction2"
+    """where the clips of a test lie and how long they are: as mmaction2 or pyslowfast count"""
+    past_end: str = "repeat"
+    """in a video shorter than a clip: repeat the last frame (PySlowFast), or loop (MMAction2)"""
+    repeats: int = 1
+    """training clips from each decode of a video, each with its own frames, crop and draws"""
     crop: int = 224
     """height and width of a training crop, pixels"""
     short_side: list[int] = field(default_factory=lambda: [256, 320])
     """smallest and largest short side the video is scaled to in training, pixels"""
+    crop_area: list[float] | None = None
+    """smallest and largest share of the picture: random-resized crops instead of short_side"""
+    crop_aspect: list[float] = field(default_factory=lambda: [3 / 4, 4 / 3])
+    """narrowest and widest random-resized crop, width / height"""
     test_crop: int = 256
     """height and width of a test crop, pixels"""
     test_short_side: int = 256
     """short side at test time, pixels"""
 
     def __post_init__(self) -> None:
-        for name in ("frames", "stride", "crop", "test_crop", "test_short_side"):
+        for name in ("frames", "stride", "repeats", "crop", "test_crop", "test_short_side"):
             if getattr(self, name) < 1:
                 raise ValueError(f"clip.{name} ({getattr(self, name)}) must be at least 1")
+        for name, choices in (
+            ("sampling", SAMPLING),
+            ("offsets", OFFSETS),
+            ("past_end", PAST_END),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"clip.{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}"
+                )
+        if self.target_fps is not None and not self.target_fps > 0:
+            raise ValueError(f"clip.target_fps ({self.target_fps}) must be above 0")
         if len(self.short_side) != 2 or self.short_side[0] > self.short_side[1]:
             raise ValueError(f"clip.short_side ({self.short_side}) must be [smallest, largest]")
-        if self.crop > self.short_side[0]:
+        for name, most in (("crop_area", 1.0), ("crop_aspect", float("inf"))):
+            pair = getattr(self, name)
+            if pair is not None and (len(pair) != 2 or not 0 < pair[0] <= pair[1] <= most):
+                raise ValueError(f"clip.{name} ({pair}) must be [smallest, largest] above 0")
+        if self.crop_area is None and self.crop > self.short_side[0]:
             raise ValueError(
                 f"clip.crop ({self.crop}) must not exceed clip.short_side ({self.short_side[0]})"
             )
@@ -44,69 +85,184 @@ class ClipConfig:
                 f"clip.test_short_side ({self.test_short_side})"
             )
 
+    def span(self, rate: float) -> int:
+        """Frames of a video of `rate` Hz that it takes to fill a clip."""
+        if self.sampling == "segments":
+            return self.frames
+        return int((self.frames - 1) * self.stride * (self.pace(rate) or 1) + ROUNDING) + 1
+
+    def pace(self, rate: float) -> float | None:
+        """Frames of a video of `rate` Hz per frame at target_fps; None without target_fps."""
+        return None if self.target_fps is None else rate / self.target_fps
+
+
+@dataclass(frozen=True)
+class Part:
+    """The frames of a video that may be sampled: all of them, or those of a segment."""
+
+    first: int
+    count: int
+    rate: float
+    """mean frame rate, Hz"""
+    times: np.ndarray | None = None
+    """seconds of each frame, where they are not evenly spaced; without target_fps, frames are
+    counted all the same"""
+
     @property
-    def span(self) -> int:
-        """Frames of the video from the first to the last frame of a clip."""
-        return (self.frames - 1) * self.stride + 1
+    def length(self) -> float:
+        """How long it is shown, in mean frame intervals: `count` where the rate is even."""
+        if self.times is None:
+            return self.count
+        return float(self.times[-1] - self.times[0]) * self.rate + 1
+
+    def frames_at(self, positions: np.ndarray, past_end: str = "repeat") -> np.ndarray:
+        """The frame of the video that is shown at each position.
+
+        positions: mean frame intervals since the first frame of the part was shown.
+        past_end: there, repeat the last frame or loop from the first.
+        """
+        if self.times is None:
+            found = np.floor(positions + ROUNDING).astype(np.int64)
+            found = found % self.count if past_end == "loop" else found
+        else:
+            positions = positions % self.length if past_end == "loop" else positions
+            instants = self.times[0] + positions / self.rate + TOLERANCE
+            found = np.searchsorted(self.times, instants, side="right") - 1
+        return self.first + np.clip(found, 0, self.count - 1)
 
 
-def random_clip(length: int, frames: int, stride: int, random: np.random.Generator) -> np.ndarray:
+def part_of(times: np.ndarray, rate: float, segment: tuple[float, float] | None = None) -> Part:
+    """The part of a video that lies in `segment`, (start, end) in seconds; all of it without.
+
+    times: when each frame is shown, rising seconds. A frame belongs to the segment in which it
+    begins to be shown; a segment too short for that has the frame that is shown then.
+
+    Raises ValueError where the segment lies outside the video.
+    """
+    first, stop = 0, len(times)
+    if segment is not None:
+        start, end = segment
+        if not start < end or start >= times[-1] + 1 / rate or end <= times[0]:
+            raise ValueError(
+                f"the segment {start:g}…{end:g} s lies outside the video, which ends at "
+                f"{times[-1] + 1 / rate:g} s"
+            )
+        first, stop = (int(n) for n in np.searchsorted(times, np.array(segment) - TOLERANCE))
+        if first == stop:
+            first = max(stop - 1, 0)
+            stop = first + 1
+    own = times[first:stop]
+    even = np.linspace(own[0], own[-1], len(own))
+    uneven = bool((np.abs(own - even) > TOLERANCE).any())
+    if len(own) > 1:  # nor may it be another rate than the mean of the file
+        uneven |= abs((even[1] - even[0]) * rate - 1) > 0.01
+    return Part(first, stop - first, rate, own if uneven else None)
+
+
+def training_clip(clip: ClipConfig, part: Part, random: np.random.Generator) -> np.ndarray:
+    """Frame indices (T,) of a training clip that lies anywhere in `part`."""
+    if clip.sampling == "segments":
+        return part.first + segment_frames(part.count, random.random(clip.frames))
+    pace = clip.pace(part.rate)
+    if pace is None:
+        own = random_clip(part.count, clip.frames, clip.stride, random, clip.past_end)
+        return part.first + own
+    span = (clip.frames - 1) * clip.stride * pace
+    start = random.uniform(0, max(part.length - span, 0))
+    return part.frames_at(start + clip.stride * pace * np.arange(clip.frames), clip.past_end)
+
+
+def fixed_clips(clip: ClipConfig, part: Part, clips: int) -> np.ndarray:
+    """Frame indices (K, T) of the K clips that `part` is tested with; see `offsets`.
+
+    Of segments, clip k sees the frame at (k + 1/2) / K of each: the middle one, for one clip.
+    """
+    if clip.sampling == "segments":
+        places = np.repeat((np.arange(clips)[:, None] + 0.5) / clips, clip.frames, axis=1)
+        return part.first + segment_frames(part.count, places)
+    positions = pyslowfast_clips if clip.offsets == "pyslowfast" else mmaction2_clips
+    pace = clip.pace(part.rate)
+    part = part if pace else replace(part, times=None)
+    return part.frames_at(
+        positions(part.length, clip.frames, clip.stride, clips, pace), clip.past_end
+    )
+
+
+def window_clips(clip: ClipConfig, part: Part) -> np.ndarray:
+    """Frame indices (K, T) of clips that cover `part` one after the other."""
+    if clip.sampling == "segments":
+        return fixed_clips(clip, part, 1)
+    pace = clip.pace(part.rate) or 1.0
+    part = part if clip.target_fps else replace(part, times=None)
+    starts = consecutive_starts(part.length, (clip.frames - 1) * clip.stride * pace + 1)
+    steps = clip.stride * pace * np.arange(clip.frames)
+    return part.frames_at(starts[:, None] + steps, clip.past_end)
+
+
+def random_clip(
+    length: int, frames: int, stride: int, random: np.random.Generator, past_end: str = "repeat"
+) -> np.ndarray:
     """Indices (T,) of a dense clip that starts anywhere in a video of `length` frames."""
     last_start = max(length - (frames - 1) * stride - 1, 0)
-    return _clip(int(random.integers(last_start + 1)), length, frames, stride)
+    indices = int(random.integers(last_start + 1)) + stride * np.arange(frames)
+    return indices % length if past_end == "loop" else np.minimum(indices, length - 1)
 
 
-def uniform_clips(length: int, frames: int, stride: int, clips: int) -> np.ndarray:
-    """Indices (K, T) of K clips spread evenly from the start to the end; one clip is centred."""
-    last_start = max(length - (frames - 1) * stride - 1, 0)
-    starts = np.linspace(0, last_start, clips) if clips > 1 else np.array([last_start / 2])
-    return np.stack([_clip(int(start), length, frames, stride) for start in starts])
+def segment_frames(length: int, places: np.ndarray) -> np.ndarray:
+    """One frame of each of T equal parts of a video of `length` frames: indices like `places`.
+
+    places: (…, T), where in its part each frame lies, in [0, 1). With fewer frames than parts, a
+    frame stands for several.
+    """
+    parts = places.shape[-1]
+    found = np.floor((np.arange(parts) + places) * length / parts + ROUNDING)
+    return np.minimum(found.astype(np.int64), length - 1)
 
 
-def consecutive_clips(length: int, frames: int, stride: int) -> np.ndarray:
-    """Indices (K, T) of windows that follow each other; the last one ends with the video."""
-    span = (frames - 1) * stride + 1
+def mmaction2_clips(
+    length: float, frames: int, stride: int, clips: int, pace: float | None = None
+) -> np.ndarray:
+    """Positions (K, T) of test clips as MMAction2's SampleFrames counts them.
+
+    A clip spans (T - 1) τ + 1 frames; K starts are spread from the first frame to the last start
+    possible and rounded (half to even); a single clip is centred. With a `pace` (frames per frame
+    at the target rate) a clip spans T τ pace, the distance of two starts is rounded down, and the
+    T frames are spread from the clip's first to its last, as PySlowFast spreads them.
+
+    100 frames, T = 4, τ = 8, 3 clips: starts 0, 38, 75; the first clip is 0, 8, 16, 24.
+    `pyslowfast_clips` starts at 0, 22.67, 45.33, and its first clip is 0, 10, 20, 31.
+    MMAction2 loops in short videos by default (past_end=loop).
+    """
+    span = (frames - 1) * stride + 1 if pace is None else max(frames * stride * pace, 1.0)
+    room = max(length - span, 0)
+    if clips == 1:
+        starts = np.array([room // 2])
+    elif pace is None:
+        starts = np.round(np.arange(clips) * room / (clips - 1))
+    else:
+        starts = np.arange(clips) * (room // (clips - 1))
+    if pace is None:
+        return starts[:, None] + stride * np.arange(frames)
+    return starts[:, None] + np.floor(np.linspace(0, span - 1, frames) + ROUNDING)
+
+
+def pyslowfast_clips(
+    length: float, frames: int, stride: int, clips: int, pace: float | None = None
+) -> np.ndarray:
+    """Positions (K, T) of test clips as PySlowFast's decoder counts them.
+
+    A clip spans T τ pace frames, not (T - 1) τ + 1; of K starts, k is at k / K of the room that is
+    left, so that a single clip starts with the video and no clip ends with it. The T frames are
+    spread from the clip's first to its last: 8×8 takes every ninth frame. Nothing is rounded
+    before the frames are picked, then downwards. Short videos repeat their last frame. For an
+    example see `mmaction2_clips`.
+    """
+    span = max(frames * stride * (pace or 1.0), 1.0)
+    starts = max(length - span, 0) * np.arange(clips) / clips
+    return starts[:, None] + np.linspace(0, span - 1, frames)
+
+
+def consecutive_starts(length: float, span: float) -> np.ndarray:
+    """Starts (K,) of windows of `span` that follow each other; the last ends with the video."""
     last_start = max(length - span, 0)
-    starts = sorted({*range(0, last_start + 1, span), last_start})
-    return np.stack([_clip(start, length, frames, stride) for start in starts])
-
-
-def _clip(start: int, length: int, frames: int, stride: int) -> np.ndarray:
-    return np.minimum(start + stride * np.arange(frames), length - 1)
-
-
-def random_crop(
-    size: tuple[int, int], crop: int, short_side: tuple[int, int], random: np.random.Generator
-) -> Box:
-    """The box that a crop×crop window covers after scaling the short side to a random length.
-
-    size: (height, width) of the video. The short side is drawn evenly from `short_side`, as in
-    Simonyan and Zisserman (2015); the window lies anywhere.
-    """
-    height, width = size
-    side = max(round(min(size) * crop / random.uniform(*short_side)), 1)
-    left, top = random.integers(width - side + 1), random.integers(height - side + 1)
-    return Box(int(left), int(top), side, side)
-
-
-def scaled_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
-    """(height, width) after scaling the short side to `short_side`, in proportion."""
-    factor = short_side / min(size)
-    return max(round(size[0] * factor), short_side), max(round(size[1] * factor), short_side)
-
-
-def crop_boxes(size: tuple[int, int], crop: int, crops: int) -> list[Box]:
-    """One centred crop×crop box, or three along the longer side, in a picture of `size`.
-
-    Raises ValueError for any other number.
-    """
-    if crops not in (1, 3):
-        raise ValueError(f"crops ({crops}) must be 1 or 3")
-    height, width = size
-    places = [0.5] if crops == 1 else [0.0, 0.5, 1.0]
-    along_x = [place if width >= height else 0.5 for place in places]
-    along_y = [0.5 if width >= height else place for place in places]
-    return [
-        Box(int((width - crop) * x), int((height - crop) * y), crop, crop)
-        for x, y in zip(along_x, along_y, strict=True)
-    ]
+    return np.append(np.arange(0, last_start - ROUNDING, span), last_start)

@@ -1,6 +1,8 @@
 """Which videos train, choose and test: from a config to three VideoIndex tables."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from video_gc.atomic import write_text
@@ -8,48 +10,30 @@ from video_gc.data.annotations import (
     DataError,
     VideoIndex,
     hold_out,
+    leave_out_missing,
     read_class_folders,
     read_list,
-    write_list,
 )
+from video_gc.data.annotations.choice import (
+    LISTS,
+    OFFICIAL,
+    OfficialFiles,
+    Parts,
+    read_listed,
+)
+from video_gc.data.config import DataConfig
+from video_gc.data.manifest import apply_manifest, choose_manifest
 from video_gc.data.motions import open_motions
 from video_gc.progress import say
 
-KINDS = ("motions", "folder", "list")
-
-
-@dataclass(kw_only=True)
-class DataConfig:
-    """A data set and how it is read."""
-
-    kind: str = "motions"
-    """motions (generated where it is missing), folder (ROOT/CLASS/video) or list (`path label`)"""
-    root: str | None = None
-    """folder of the videos; for lists, what relative paths start from (the list's own folder)"""
-    train: str | None = None
-    """list of training videos (kind list)"""
-    val: str | None = None
-    """list that chooses the best checkpoint; without it every fifth training video is held out"""
-    test: str | None = None
-    """list that is tested; without it, the validation videos"""
-    names: str | None = None
-    """file of class names, one a line, in order"""
-    flip: float = 0.5
-    """probability of a mirrored training clip; 0 where left and right are classes"""
-    workers: int = 2
-    """loader processes; 0 decodes in the training process"""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"data.kind ({self.kind!r}) must be one of {', '.join(KINDS)}")
-        if self.kind == "folder" and self.root is None:
-            raise ValueError("data.root is missing: give the folder, data.root=DIR")
-        if self.kind == "list" and self.train is None and self.test is None:
-            raise ValueError("data.train is missing: give a list of `path label`, data.train=FILE")
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"data.flip ({self.flip}) must be in [0, 1]")
-        if self.workers < 0:
-            raise ValueError(f"data.workers ({self.workers}) must not be negative")
+__all__ = [
+    "DataConfig",
+    "Splits",
+    "open_splits",
+    "read_splits",
+    "without_damaged",
+    "write_splits",
+]
 
 
 @dataclass(frozen=True)
@@ -59,60 +43,161 @@ class Splits:
     train: VideoIndex
     val: VideoIndex
     test: VideoIndex
+    missing: list[str] = field(default_factory=list)
+    """listed videos that are not there"""
 
 
 def open_splits(config: DataConfig) -> Splits:
     """Index the data set; `motions` is generated where it is missing.
 
+    Listed videos that are not there are left out, counted and named; so are those that a manifest
+    calls damaged.
+
     Raises FileNotFoundError or DataError with the way out.
     """
-    names = _read_names(config.names)
-    root = Path(config.root) if config.root else None
-    if config.kind == "motions":
-        root = open_motions(root or Path("data/motions"))
-    if config.kind == "list":
-        if config.train is None:
-            raise DataError("data.train is missing: give a list of `path label`, data.train=FILE")
-        train = read_list(Path(config.train), root, names)
-        lists = [Path(file) if file else None for file in (config.val, config.test)]
-        val, test = (read_list(file, root, train.names) if file else None for file in lists)
-    else:
-        assert root is not None
-        if not root.is_dir():
-            raise FileNotFoundError(f"{root}: no such folder (data.root)")
-        if not (root / "train").is_dir():
-            return _held_out(read_class_folders(root, names), None)
-        train = read_class_folders(root / "train", names)
-        val, test = (
-            read_class_folders(root / split, train.names) if (root / split).is_dir() else None
-            for split in ("val", "test")
-        )
-    return Splits(train, val, test or val) if val else _held_out(train, test)
+    parts = _read(config, _read_names(config.names))
+    manifest = choose_manifest(config.manifest, config.root)
+    missing = list(parts.missing)
+    kept: list[VideoIndex | None] = []
+    for index in (parts.train, parts.val, parts.test):
+        if index is None:
+            kept.append(None)
+            continue
+        if manifest is not None:
+            index = without_damaged(index, manifest)
+        if config.kind in LISTS:
+            index, absent = leave_out_missing(index)
+            missing += absent
+        kept.append(index)
+    listed = sum(len(index) for index in kept if index) + len(missing)
+    _say_missing(missing, listed)
+    train, val, test = kept
+    if train is None:
+        raise DataError("data.train is missing: give a list of `path label`, data.train=FILE")
+    for what, index in (("training", train), ("validation", val), ("test", test)):
+        if index is not None:
+            _need_labels(index, what)
+    if val is not None:
+        return Splits(train, val, val if test is None else test, missing)
+    return _held_out(train, test, missing)
 
 
-def write_splits(splits: Splits, folder: Path) -> None:
-    """Keep which videos train, choose and test, so that new files in a folder change nothing."""
-    write_text(folder / "names.txt", "".join(f"{name}\n" for name in splits.train.names))
+def write_splits(splits: Splits, folder: Path) -> Splits:
+    """Keep which videos train, choose and test, so that new files in a folder change nothing.
+
+    Writes train.arrow, val.arrow, test.arrow and, where videos are missing, missing.txt. Returns
+    the same splits, memory-mapped.
+    """
     for split in ("train", "val", "test"):
-        write_list(getattr(splits, split), folder / f"{split}.txt")
+        index: VideoIndex = getattr(splits, split)
+        index.with_root(Path(index.root).absolute()).save(folder / f"{split}.arrow")
+    if splits.missing:
+        file = write_text(folder / "missing.txt", "".join(f"{name}\n" for name in splits.missing))
+        say(f"The {len(splits.missing)} missing videos are listed in {file}")
+    return read_splits(folder)
 
 
 def read_splits(folder: Path) -> Splits:
     """What `write_splits` kept."""
-    names = _read_names(str(folder / "names.txt"))
-    train, val, test = (
-        read_list(folder / f"{split}.txt", names=names) for split in ("train", "val", "test")
-    )
+    if (folder / "train.arrow").is_file():
+        train, val, test = (
+            VideoIndex.open(folder / f"{split}.arrow") for split in ("train", "val", "test")
+        )
+    else:  # runs of version 0.1 kept lists
+        names = _read_names(str(folder / "names.txt"))
+        train, val, test = (
+            read_list(folder / f"{split}.txt", names=names) for split in ("train", "val", "test")
+        )
     return Splits(train, val, test)
 
 
-def _held_out(index: VideoIndex, test: VideoIndex | None) -> Splits:
+def without_damaged(index: VideoIndex, manifest: Path) -> VideoIndex:
+    """The videos that a manifest calls sound; says how many others there are.
+
+    Raises DataError for a file that is no manifest, or where no video is left.
+    """
+    index, left_out = apply_manifest(index, manifest)
+    if left_out:
+        say(
+            f"{len(left_out)} of {len(index) + len(left_out)} videos are left out after {manifest}"
+            f", such as {left_out[0][0]} ({left_out[0][1]})",
+            style="yellow",
+        )
+    return index
+
+
+def _read(config: DataConfig, names: list[str] | None) -> Parts:
+    root = Path(config.root) if config.root else None
+    if config.kind in LISTS:
+        files = [Path(file) if file else None for file in (config.train, config.val, config.test)]
+        read = partial(
+            read_listed,
+            kind=config.kind,
+            root=root,
+            multi_label=config.multi_label,
+            columns=config.table_columns,
+        )
+        return _listed(read, files, names)
+    if config.kind == "motions":
+        root = open_motions(root or Path("data/motions"))
+    assert root is not None
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder (data.root)")
+    if config.kind in OFFICIAL:
+        annotations = Path(config.annotations) if config.annotations else root / "annotations"
+        if config.annotations is None and not annotations.is_dir():
+            annotations = root
+        given = {"train": config.train, "val": config.val, "test": config.test}
+        return OFFICIAL[config.kind](OfficialFiles(root, annotations, given, names, config.split))
+    if not (root / "train").is_dir():
+        return Parts(read_class_folders(root, names))
+    train = read_class_folders(root / "train", names)
+    val, test = (
+        read_class_folders(root / split, train.names) if (root / split).is_dir() else None
+        for split in ("val", "test")
+    )
+    return Parts(train, val, test)
+
+
+def _listed(
+    read: Callable[..., VideoIndex], files: Sequence[Path | None], names: list[str] | None
+) -> Parts:
+    train, val, test = files
+    if train is None:
+        raise DataError("data.train is missing: give a list of `path label`, data.train=FILE")
+    first = read(train, names=names)
+    other = [read(file, names=first.names) if file else None for file in (val, test)]
+    return Parts(first, other[0], other[1])
+
+
+def _need_labels(index: VideoIndex, what: str) -> None:
+    if not len(index):
+        raise DataError(f"there are no {what} videos left; see what is missing above")
+    if index.multi_label:
+        if (index.labels < 0).all():
+            raise DataError(f"none of the {len(index)} {what} videos has a label")
+        return
+    without = (index.labels < 0).nonzero()[0]
+    if len(without):
+        raise DataError(
+            f"{index.path(int(without[0]))}: has no label, like {len(without)} of {len(index)} "
+            f"{what} videos; they cannot be scored (tools/predict.py needs no labels)"
+        )
+
+
+def _say_missing(missing: list[str], listed: int) -> None:
+    if missing:
+        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        say(f"{len(missing)} of {listed} listed videos are missing: {shown}", style="yellow")
+
+
+def _held_out(index: VideoIndex, test: VideoIndex | None, missing: list[str]) -> Splits:
     train, val = hold_out(index)
     say(
         f"No validation videos given: every fifth of each class is held out ({len(val)} of "
         f"{len(index)}). If neighbouring files show the same scene, give lists instead."
     )
-    return Splits(train, val, test or val)
+    return Splits(train, val, val if test is None else test, missing)
 
 
 def _read_names(file: str | None) -> list[str] | None:

@@ -1,30 +1,181 @@
-"""Decode every frame of every video below a folder and list what fails."""
+"""Decode every frame of every video once, and keep what was found in a manifest."""
 
 import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
 from video_gc.atomic import atomic_path
-from video_gc.data.annotations import find_videos
-from video_gc.decode.reader import DecodeError, open_video
-from video_gc.progress import track
+from video_gc.data.manifest import (
+    Listed,
+    Manifest,
+    read_manifest,
+    relative_path,
+    write_manifest,
+)
+from video_gc.data.prepare.leaks import Pair, find_duplicates, find_leaks, source_id
+from video_gc.data.prepare.processes import Beat, Lost, patience, run_jobs
+from video_gc.decode.probe import STATUSES, VideoFacts, examine, stamp
+from video_gc.progress import progress_bar
+
+Job = tuple[Path, float]
+"""A file and its time limit in seconds."""
 
 
-def check_videos(folder: Path, out: Path) -> int:
-    """Write `path, reason` of each damaged video to `out`; return how many there are.
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found."""
 
-    Raises FileNotFoundError for a missing folder, DataError for one without videos.
+    manifest: Manifest
+    decoded: int
+    """files that were decoded now; the others were known and unchanged"""
+    statuses: dict[str, int]
+    """status → files"""
+    duplicates: list[Pair]
+    leaks: list[Pair]
+    files: list[Path]
+    """the lists of what is wrong, beside the manifest"""
+
+    @property
+    def sound(self) -> bool:
+        """Whether every file can be read and no split leaks into another."""
+        return not self.leaks and sum(self.statuses.values()) == self.statuses["ok"]
+
+
+def examine_job(job: Job, beat: Beat) -> VideoFacts:
+    """What a process does with a file."""
+    path, time_limit = job
+    return examine(path, time_limit=time_limit, beat=beat)
+
+
+def check_videos(
+    listed: Sequence[Listed],
+    root: Path,
+    out: Path,
+    *,
+    workers: int = 1,
+    time_limit: float = 60.0,
+    min_frames: int = 2,
+    work: Callable[[Job, Beat], VideoFacts] = examine_job,
+) -> CheckResult:
+    """Examine all videos and write the manifest `out` and lists of what is wrong beside it.
+
+    Each result goes into a journal beside `out` as soon as it is there; files whose size and time
+    are those of the journal or of the manifest are not decoded again.
+    workers: processes. time_limit: seconds that a decoder may take for a frame.
+    min_frames: videos with fewer frames are called short.
+
+    Raises ValueError for an unusable option, DataError where `out` is something else.
     """
-    files = find_videos(folder)
-    damaged: list[tuple[Path, str]] = []
-    for file in track(files, "Checking", len(files)):
-        try:
-            with open_video(file) as reader:
-                for _ in reader.frames(range(len(reader)), size=(16, 16)):
-                    pass
-        except DecodeError as error:
-            damaged.append((file, error.reason))
-    with atomic_path(out) as part, part.open("w", newline="") as stream:
+    if min_frames < 1:
+        raise ValueError(f"min_frames ({min_frames}) must be at least 1")
+    if time_limit <= 0:
+        raise ValueError(f"time_limit ({time_limit}) must be above 0")
+    journal = out.with_name(f".{out.stem}.journal.jsonl")
+    known = _known_facts(out, journal)
+    facts: dict[str, VideoFacts] = {}
+    jobs: list[Job] = []
+    for path in dict.fromkeys(video.path for video in listed):
+        name = relative_path(path, root)
+        kept = _unchanged(path, known.get(name))
+        if kept is None:
+            jobs.append((path, time_limit))
+        else:
+            facts[name] = kept
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with journal.open("a", encoding="utf-8") as stream, progress_bar() as progress:
+        task = progress.add_task("Checking", total=len(facts) + len(jobs), completed=len(facts))
+        done = run_jobs(work, jobs, workers=workers, patience=lambda job: patience(*job))
+        for (path, _), found in done:
+            if isinstance(found, Lost):
+                size, mtime = _stamp_or_zero(path)
+                found = VideoFacts(status="damaged", cause=found.cause, bytes=size, mtime=mtime)
+            name = relative_path(path, root)
+            facts[name] = found
+            stream.write(json.dumps({"path": name} | asdict(found)) + "\n")
+            stream.flush()
+            progress.advance(task)
+    judged = {name: _judge(found, min_frames) for name, found in facts.items()}
+    rows = [(_with_source(video), judged[relative_path(video.path, root)]) for video in listed]
+    manifest = write_manifest(rows, root, out)
+    journal.unlink(missing_ok=True)
+    return _result(manifest, judged, len(jobs), out)
+
+
+def _result(
+    manifest: Manifest, judged: dict[str, VideoFacts], decoded: int, out: Path
+) -> CheckResult:
+    rows = list(manifest.rows())
+    counts = Counter(found.status for found in judged.values())
+    duplicates, leaks = find_duplicates(rows), find_leaks(rows)
+    wrong = [(name, f.status, f.cause) for name, f in sorted(judged.items()) if f.status != "ok"]
+    lists: dict[str, tuple[list[str], list[tuple[str, ...]]]] = {
+        "damaged": (["path", "status", "cause"], [row for row in wrong if row[1] != "missing"]),
+        "missing": (["path"], [row[:1] for row in wrong if row[1] == "missing"]),
+        "duplicates": (["first", "second", "splits", "how"], [astuple(p) for p in duplicates]),
+        "leaks": (["first", "second", "splits", "how"], [astuple(p) for p in leaks]),
+    }
+    files = []
+    for name, (header, found) in lists.items():
+        file = out.with_name(f"{out.stem}-{name}.csv")
+        if found:
+            files.append(_write_csv(file, header, found))
+        else:
+            file.unlink(missing_ok=True)  # of an earlier check
+    statuses = {status: counts[status] for status in STATUSES}
+    return CheckResult(manifest, decoded, statuses, duplicates, leaks, files)
+
+
+def _known_facts(out: Path, journal: Path) -> dict[str, VideoFacts]:
+    """Path in the manifest → facts, from an earlier check and one that was interrupted."""
+    rows: list[dict[str, object]] = list(read_manifest(out).rows()) if out.exists() else []
+    if journal.exists():
+        for line in journal.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # the line that was being written when the power went
+                continue
+    wanted = VideoFacts.__dataclass_fields__
+    return {
+        str(row["path"]): VideoFacts(**{name: row[name] for name in wanted})  # type: ignore[arg-type]
+        for row in rows
+    }
+
+
+def _unchanged(path: Path, known: VideoFacts | None) -> VideoFacts | None:
+    """What is known of the file as it is now; None where it has to be examined."""
+    try:
+        now = stamp(path)
+    except OSError:
+        return VideoFacts(status="missing", cause="no such file")
+    return known if known and now == (known.bytes, known.mtime) else None
+
+
+def _judge(facts: VideoFacts, min_frames: int) -> VideoFacts:
+    if facts.status == "short":  # of an earlier check, perhaps with another limit
+        facts = replace(facts, status="ok", cause="")
+    if facts.status == "ok" and facts.frames < min_frames:
+        cause = f"{facts.frames} of at least {min_frames} frames"
+        return replace(facts, status="short", cause=cause)
+    return facts
+
+
+def _stamp_or_zero(path: Path) -> tuple[int, int]:
+    try:
+        return stamp(path)
+    except OSError:
+        return 0, 0
+
+
+def _with_source(video: Listed) -> Listed:
+    return replace(video, source=source_id(video.path.name, video.source))
+
+
+def _write_csv(file: Path, header: list[str], rows: Iterable[tuple[str, ...]]) -> Path:
+    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["path", "reason"])
-        writer.writerows(damaged)
-    return len(damaged)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return file

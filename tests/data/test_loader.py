@@ -1,0 +1,243 @@
+"""The same batches whatever decodes them; threads that end when nobody wants them any more."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from video_gc.data import reading
+from video_gc.data.dataset import Batch, EpochSampler, TrainingClips, VideoViews
+from video_gc.data.index import VideoIndex
+from video_gc.data.loader import (
+    ThreadLoader,
+    ThreadViewLoader,
+    in_threads,
+    training_loader,
+    view_loader,
+)
+from video_gc.data.reading import Decoding
+from video_gc.data.sampling import ClipConfig
+from video_gc.decode.open import open_video
+
+SIDES = {"crop": 32, "short_side": [32, 40], "test_crop": 32, "test_short_side": 32}
+CLIP = ClipConfig(frames=4, stride=2, **SIDES)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def index(clips_folder: Path) -> VideoIndex:
+    paths = sorted(clips_folder.glob("*/*.mp4"))
+    return VideoIndex.build(paths, [path.parent.name == "dark" for path in paths], ["b", "d"])
+
+
+def training(index: VideoIndex, clip: ClipConfig = CLIP) -> TrainingClips:
+    return TrainingClips(index, clip, seed=3, flip=0.5)
+
+
+def equal(one: Batch, two: Batch) -> bool:
+    names = ("clips", "labels", "videos", "flips", "seeds", "colours")
+    same = [torch.equal(getattr(one, name), getattr(two, name)) for name in names]
+    return all(same) and one.troubles == two.troubles
+
+
+def decoders() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_do_not_depend_on_the_number_of_workers(index: VideoIndex, workers: int) -> None:
+    def batches(workers: int) -> list[Batch]:
+        loader = training_loader(training(index), batch_size=5, workers=workers)
+        loader.sampler.set_epoch(1)
+        return list(loader)
+
+    alone, shared = batches(0), batches(workers)
+    assert len(alone) == len(shared) == 2  # 12 videos, the last 2 are left out
+    assert all(equal(a, b) for a, b in zip(alone, shared, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_give_the_same_batches(index: VideoIndex, damaged: dict, threads: int) -> None:
+    paths = [*list(index.paths)[:-1], damaged["text"]]
+    data = training(VideoIndex.build(paths, index.labels, index.names))
+    usual = training_loader(data, batch_size=5, workers=0)
+    threaded = ThreadLoader(data, EpochSampler(12, 3), batch_size=5, threads=threads)
+    for epoch in (0, 4):
+        for loader in (usual, threaded):
+            loader.sampler.set_epoch(epoch)
+        pairs = list(zip(usual, threaded, strict=True))
+        assert len(pairs) == len(usual) == len(threaded)
+        assert all(equal(a, b) for a, b in pairs)
+    assert not decoders()
+
+
+def test_threads_give_the_same_views(index: VideoIndex) -> None:
+    views = VideoViews(index.take(np.arange(5)), CLIP, clips=4, crops=3)
+    usual = view_loader(views, micro_batch=7, workers=0)
+    threaded = ThreadViewLoader(views, micro_batch=7, threads=2)
+    pairs = list(zip(usual, threaded, strict=True))
+    assert len(pairs) == len(threaded) == 9
+    assert all(equal(a, b) for a, b in pairs)
+
+
+def test_resumed_epochs_see_what_they_would_have_seen(index: VideoIndex) -> None:
+    def epoch(number: int, loader: object) -> list[Batch]:
+        loader.sampler.set_epoch(number)  # type: ignore[attr-defined]
+        return list(loader)  # type: ignore[call-overload]
+
+    going_on = training_loader(training(index), batch_size=4, workers=0)
+    first, second = epoch(0, going_on), epoch(1, going_on)
+    resumed = epoch(1, training_loader(training(index), batch_size=4, workers=0))
+    assert all(equal(a, b) for a, b in zip(second, resumed, strict=True))
+    assert not equal(first[0], second[0])
+
+
+def test_ranks_share_the_videos_and_draw_the_same_samples(index: VideoIndex) -> None:
+    data = training(index)
+    alone = {b.videos[0].item(): b for b in training_loader(data, batch_size=1, workers=0)}
+    ranks = [
+        list(training_loader(data, batch_size=1, workers=0, rank=rank, ranks=3))
+        for rank in range(3)
+    ]
+    assert [len(batches) for batches in ranks] == [4, 4, 4]
+    together = [batch for batches in ranks for batch in batches]
+    assert {b.videos[0].item() for b in together} == {*range(12)}
+    assert all(equal(b, alone[b.videos[0].item()]) for b in together)
+
+
+def test_the_order_changes_with_the_epoch_and_covers_every_video() -> None:
+    sampler = EpochSampler(9, seed=1)
+    first = list(sampler)
+    assert sorted(first) == [(0, row) for row in range(9)]
+    sampler.set_epoch(1)
+    assert [row for _, row in sampler] != [row for _, row in first]
+    halves = [set(EpochSampler(9, 1, rank, 2)) for rank in (0, 1)]
+    assert [len(half) for half in halves] == [4, 4]
+    assert not halves[0] & halves[1]
+
+
+def test_repeated_clips_fill_the_batch(index: VideoIndex) -> None:
+    data = training(index, ClipConfig(frames=4, stride=2, repeats=2, **SIDES))  # type: ignore[arg-type]
+    batches = list(training_loader(data, batch_size=6, workers=0))
+    assert [len(batch.videos) for batch in batches] == [6] * 4
+    assert all(set(Counter(batch.videos.tolist()).values()) == {2} for batch in batches)
+    with pytest.raises(ValueError, match=r"batch_size \(5\) must be a multiple of clip.repeats"):
+        training_loader(data, batch_size=5, workers=0)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_the_view_loader_knows_its_length(index: VideoIndex, workers: int) -> None:
+    views = VideoViews(index.take(np.arange(7)), CLIP, clips=2, crops=3)
+    loader = view_loader(views, micro_batch=4, workers=workers)
+    assert len(loader) == len(list(loader))
+
+
+@given(st.lists(st.integers(0, 12), max_size=9), st.integers(1, 4), st.integers(1, 9))
+def test_results_come_in_the_order_of_the_jobs(sizes: list[int], threads: int, ahead: int) -> None:
+    def job(number: int) -> Iterator[tuple[int, int]]:
+        yield from ((number, item) for item in range(sizes[number]))
+
+    jobs = (partial(job, number) for number in range(len(sizes)))
+    found = list(in_threads(jobs, threads, ahead=ahead, held=2))
+    assert found == [(number, item) for number, size in enumerate(sizes) for item in range(size)]
+    assert not decoders()
+
+
+def test_an_exception_comes_in_its_turn() -> None:
+    def job(number: int) -> Iterator[int]:
+        if number == 3:
+            raise LookupError("number 3")
+        time.sleep(0.02 * (number < 3))  # the failing job is done first
+        yield number
+
+    results = in_threads((partial(job, number) for number in range(9)), 4, ahead=8)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(LookupError, match="number 3"):
+        next(results)
+    assert not decoders()
+
+
+def test_few_jobs_are_begun_ahead_and_none_after_the_end() -> None:
+    begun = []
+
+    def job(number: int) -> Iterator[int]:
+        begun.append(number)
+        yield from range(100)  # more than may be held: the thread has to wait
+
+    results = in_threads((partial(job, number) for number in range(50)), 2, ahead=3, held=4)
+    assert next(results) == 0
+    assert max(begun, default=0) < 3
+    results.close()
+    assert not decoders()
+    assert max(begun) < 3
+
+
+def test_leaving_a_loader_early_ends_its_threads(index: VideoIndex) -> None:
+    loader = ThreadLoader(training(index), EpochSampler(12, 3), batch_size=2, threads=2)
+    for _ in loader:
+        break
+    assert not decoders()
+
+
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers that give tensors, as those of a CUDA device do; the second video falls back."""
+
+    def opening(path: Path, decoder: str, device: str) -> object:
+        reader = open_video(path, decoder)
+        if device == "cuda":
+            reader.fell_back = path.name == "1.mp4"  # type: ignore[attr-defined]
+            reader.read_tensors = lambda requests: [  # type: ignore[attr-defined]
+                torch.from_numpy(clip) for clip in reader.read_clips(requests)
+            ]
+        return reader
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(reading, "open_video", opening)
+
+
+def test_decoding_on_the_device_goes_through_threads(
+    index: VideoIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_cuda(monkeypatch)
+    cuda = Decoding(device="cuda")
+    usual = training_loader(training(index), batch_size=4, workers=0)
+    data = TrainingClips(index, CLIP, seed=3, flip=0.5, decoding=cuda)
+    threaded = training_loader(data, batch_size=4, workers=2)
+    assert isinstance(threaded, ThreadLoader)
+    pairs = list(zip(usual, threaded, strict=True))
+    assert all(torch.equal(a.clips, b.clips) for a, b in pairs)
+    said = [trouble for _, batch in pairs for trouble in batch.troubles]
+    assert sorted(trouble.video for trouble in said) == [1, 7]  # bright/1.mp4, dark/1.mp4
+    assert {trouble.kind for trouble in said} == {"fell_back"}
+    assert "the GPU cannot decode this h264; the CPU did" in said[0].reason
+
+    some = index.take([2, 3, 4])
+    views = [VideoViews(some, CLIP, clips=3, crops=3, decoding=d) for d in (Decoding(), cuda)]
+    loaders = [view_loader(v, micro_batch=4, workers=n) for v, n in zip(views, (0, 2), strict=True)]
+    assert isinstance(loaders[1], ThreadViewLoader)
+    assert all(torch.equal(a.clips, b.clips) for a, b in zip(*loaders, strict=True))
+
+
+def test_what_cuda_cannot_be_combined_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_cuda(monkeypatch)
+    with pytest.raises(ValueError, match="data.transfer .yuv. is for frames decoded on the CPU"):
+        Decoding(device="cuda", transfer="yuv")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_frames_decoded_on_the_gpu_are_nearly_those_of_the_cpu(index: VideoIndex) -> None:
+    data = TrainingClips(index, CLIP, seed=3, flip=0.5, decoding=Decoding(device="cuda"))
+    usual = training_loader(training(index), batch_size=4, workers=0)
+    for cpu, gpu in zip(usual, training_loader(data, batch_size=4, workers=3), strict=True):
+        assert torch.equal(cpu.seeds, gpu.seeds)
+        error = (cpu.clips.float() - gpu.clips.cpu().float()).abs()
+        assert error.mean() < 6  # another scaler, and chroma that is not repeated
+    assert not decoders()

@@ -1,0 +1,34 @@
+"""Annotation files and folders of videos → VideoIndex: one file for each family of formats."""
+
+from video_gc.data.annotations.folders import (
+    SUFFIXES,
+    find_videos,
+    leave_out_missing,
+    read_class_folders,
+    videos_by_name,
+)
+from video_gc.data.annotations.hold_out import hold_out
+from video_gc.data.annotations.lists import (
+    read_list,
+    read_mmaction2,
+    read_pyslowfast,
+    write_list,
+)
+from video_gc.data.annotations.tables import read_table
+from video_gc.data.index import DataError, VideoIndex
+
+__all__ = [
+    "SUFFIXES",
+    "DataError",
+    "VideoIndex",
+    "find_videos",
+    "hold_out",
+    "leave_out_missing",
+    "read_class_folders",
+    "read_list",
+    "read_mmaction2",
+    "read_pyslowfast",
+    "read_table",
+    "videos_by_name",
+    "write_list",
+]

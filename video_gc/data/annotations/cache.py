@@ -1,0 +1,67 @@
+"""Big lists are converted to an Arrow index once; the next time it is memory-mapped."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from video_gc.data.index import DataError, VideoIndex
+from video_gc.progress import download_bar
+
+SMALL = 1 << 20
+"""Bytes below which a list is read anew each time."""
+
+
+def converted(file: Path, options: dict[str, Any], convert: Callable[[], VideoIndex]) -> VideoIndex:
+    """`convert()`, or what it gave for the same file and options before.
+
+    The index lies beside the file as .NAME.….arrow, or in a cache folder of the user where that
+    folder cannot be written. It is made again when the file has another size or time of change, or
+    the index is damaged. `options` (JSON) is all that the conversion depends on beside the file.
+    """
+    stat = file.stat()
+    if stat.st_size < SMALL:
+        return convert()
+    about = {"size": stat.st_size, "changed": stat.st_mtime_ns, "options": options}
+    kept = _place(file, options)
+    try:
+        index = VideoIndex.open(kept)
+        if index.about == about:
+            return index
+    except (FileNotFoundError, DataError):
+        pass
+    # several processes may convert at once: each under a name of its own, and the last one stays
+    with tempfile.TemporaryDirectory(dir=_folder(kept), prefix=".index-") as own:
+        os.replace(convert().save(Path(own, kept.name), about), kept)
+    return VideoIndex.open(kept)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[Callable[[int], None]]:
+    """A progress bar over the bytes of a big file; yields what to call with the bytes read."""
+    size = file.stat().st_size
+    if size < SMALL:
+        yield lambda _: None
+        return
+    with download_bar() as progress:
+        bar = progress.add_task(f"Converting {file.name}", total=size)
+        yield lambda count: progress.advance(bar, count)
+
+
+def _place(file: Path, options: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+    name = f".{file.name}.{digest}.arrow"
+    if os.access(file.parent, os.W_OK):
+        return file.parent / name
+    where = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "video_gc" / "indices" / f"{where}{name}"
+
+
+def _folder(kept: Path) -> Path:
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    return kept.parent

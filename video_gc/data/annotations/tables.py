@@ -1,0 +1,184 @@
+"""Tables with named columns: CSV, TSV, text separated by spaces or semicolons, Parquet."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from video_gc.data.annotations.cache import converted, reading
+from video_gc.data.annotations.labels import number_labels
+from video_gc.data.index import DataError, VideoIndex
+
+SEPARATORS = ("\t", ",", ";", " ")
+
+
+def read_table(
+    file: Path,
+    root: Path | None = None,
+    names: Sequence[str] | None = None,
+    *,
+    path_column: str = "path",
+    label_column: str = "label",
+    start_column: str | None = None,
+    end_column: str | None = None,
+    multi_label: bool = False,
+) -> VideoIndex:
+    """Index a table of videos.
+
+    The columns are named in the first line; a table without such a line has columns 0, 1, …
+    root: folder that relative paths start from; the table's own folder by default.
+    names: class names, in order; without them as in `read_list`.
+    start_column, end_column: seconds of the part of the file that is meant.
+    multi_label: the label is several, separated by ; or | (in Parquet also a list).
+
+    Raises FileNotFoundError, or DataError naming the columns that are there, or the line.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such table")
+    wanted = {"path": path_column, "label": label_column}
+    wanted |= {"start": start_column} if start_column else {}
+    wanted |= {"end": end_column} if end_column else {}
+
+    def convert() -> VideoIndex:
+        rows = read_columns(file, wanted, "data.{}_column=NAME")
+        if not len(rows):
+            raise DataError(f"{file}: the table is empty")
+        columns = {"path": rows["path"], "label": _labels(rows["label"], multi_label)}
+        for name in ("start", "end"):
+            if name in wanted:
+                columns[name] = _seconds(rows[name], file, wanted[name])
+        return number_labels(
+            pa.table(columns), file, names, multi_label=multi_label,
+            line=lambda row: line_of(file, row, header=not path_column.isdigit()),
+        )  # fmt: skip
+
+    options = {
+        "format": "table",
+        "columns": wanted,
+        "multi_label": multi_label,
+        "names": None if names is None else list(names),
+    }
+    return converted(file, options, convert).with_root(file.parent if root is None else root)
+
+
+def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Table:
+    """Some columns of a table, renamed: `wanted` is {our name: its name, or its number}.
+
+    All are text, but for the lists and numbers of a Parquet file.
+    option: how the user names a column, with {} for our name of it.
+
+    Raises DataError for a missing column, naming those that are there, or a damaged file.
+    """
+    parquet = file.suffix.lower() == ".parquet"
+    try:
+        there = pa.parquet.read_schema(file).names if parquet else columns_of(file)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: not a table ({_first_line(error)})") from error
+    if all(name.isdigit() for name in wanted.values()):
+        there = [str(number) for number in range(len(there))]
+    for ours, name in wanted.items():
+        if name not in there:
+            hint = f"; name the right one with {option.format(ours)}" if option else ""
+            raise DataError(f"{file}: no column {name!r}; its columns are {', '.join(there)}{hint}")
+    names = list(wanted.values())
+    try:
+        if parquet:
+            table = pa.parquet.read_table(file, columns=names)
+        else:
+            table = _read_text(file, names, there)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: not a table ({_first_line(error)})") from error
+    return table.select(names).rename_columns(list(wanted))
+
+
+def columns_of(file: Path) -> list[str]:
+    """The column names in the first line of a text table. Raises DataError for another file."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            first: list[str] = next(csv.reader(stream, delimiter=_separator(file)), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: not a table ({_first_line(error)})") from error
+    return [name.strip() for name in first]
+
+
+def line_of(file: Path, row: int, *, header: bool = True) -> str:
+    """ "line 12" of the text, or "row 11" of a Parquet file, for a row counted from 0."""
+    if file.suffix.lower() == ".parquet":
+        return f"row {row + 1}"
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=_separator(file))
+        filled = -header
+        for cells in reader:
+            if cells:
+                if filled == row:
+                    return f"line {reader.line_num}"
+                filled += 1
+    return f"row {row + 1}"
+
+
+def _separator(file: Path) -> str:
+    with file.open(encoding="utf-8-sig") as stream:
+        first = stream.readline()
+    return next((separator for separator in SEPARATORS if separator in first.strip()), ",")
+
+
+def _read_text(file: Path, names: list[str], there: list[str]) -> pa.Table:
+    header = not all(name.isdigit() for name in names)
+    with reading(file) as advance, file.open("rb") as stream:
+        reader = pa.csv.open_csv(
+            _Counted(stream, advance),
+            read_options=pa.csv.ReadOptions(column_names=there, skip_rows=int(header)),
+            parse_options=pa.csv.ParseOptions(delimiter=_separator(file), newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                include_columns=names,
+                column_types=dict.fromkeys(names, pa.large_string()),
+                strings_can_be_null=False,
+            ),
+        )
+        return reader.read_all()
+
+
+class _Counted:
+    """A file that tells how much of it was read."""
+
+    def __init__(self, stream: Any, advance: Any) -> None:
+        self.stream, self.advance = stream, advance
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        content: bytes = self.stream.read(size)
+        self.advance(len(content))
+        return content
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _labels(column: pa.ChunkedArray, multi_label: bool) -> pa.ChunkedArray:
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return column.cast(pa.list_(pa.large_string()))
+    text = pc.utf8_trim_whitespace(column.cast(pa.large_string()).fill_null(""))
+    if not multi_label:
+        return text
+    return pc.split_pattern_regex(text, r"\s*[;|]\s*").cast(pa.list_(pa.large_string()))
+
+
+def _seconds(column: pa.ChunkedArray, file: Path, name: str) -> pa.ChunkedArray:
+    if pa.types.is_large_string(column.type):
+        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    try:
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{file}: column {name!r} must hold seconds ({error})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200]

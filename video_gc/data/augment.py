@@ -1,0 +1,129 @@
+"""Augmentation on the training device, clip by clip, with torchvision.transforms.v2.
+
+A v2 transform on a batch draws once for the whole batch, and on a video (T, C, H, W) once for all
+its frames: so each clip goes through on its own, and its frames change together. Mirroring and
+everything that decides which pixels are decoded are drawn in the data set; mixing is in mixing.py.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+MAGNITUDES = 31  # steps of torchvision's RandAugment
+SIDE = re.compile(r"(left|right)(s|most|wards?|hand(ed)?)?|(anti|counter)?clockwise")
+
+
+@dataclass(kw_only=True)
+class AugmentConfig:
+    """What is done to a training clip beside cropping and mirroring; nothing by default."""
+
+    brightness: float = 0.0
+    """colour jitter: a factor from 1 - x to 1 + x, drawn once per clip, as the next two"""
+    contrast: float = 0.0
+    """colour jitter: see brightness"""
+    saturation: float = 0.0
+    """colour jitter: see brightness"""
+    hue: float = 0.0
+    """colour jitter: a turn of the hue from -x to x, at most 0.5"""
+    randaugment: int = 0
+    """operations of RandAugment per clip (Cubuk et al., 2020); 2 is usual"""
+    magnitude: int = 9
+    """strength of RandAugment, 0…30"""
+    erase: float = 0.0
+    """probability that a box of the clip, the same in all frames, is painted grey"""
+    mixup: float = 0.0
+    """α of mixup (Zhang et al., 2018), which blends a batch with itself; 0.8 is usual, 0 is off"""
+    cutmix: float = 0.0
+    """α of cutmix (Yun et al., 2019); with mixup too, one of them is drawn for each batch"""
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation", "mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"augment.{name} ({getattr(self, name)}) must not be negative")
+        for name, least, most in (
+            ("hue", 0, 0.5),
+            ("erase", 0, 1),
+            ("randaugment", 0, 14),
+            ("magnitude", 0, MAGNITUDES - 1),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"augment.{name} ({value}) must be in [{least}, {most}]")
+
+    @property
+    def per_clip(self) -> bool:
+        """Whether anything is done to single clips."""
+        return any((self.jitter, self.randaugment, self.erase))
+
+    @property
+    def jitter(self) -> bool:
+        """Whether colours are changed."""
+        return any((self.brightness, self.contrast, self.saturation, self.hue))
+
+
+def augment_clips(
+    clips: Tensor, seeds: Tensor, config: AugmentConfig, fill: Sequence[int] = (115, 115, 115)
+) -> Tensor:
+    """uint8 (N, T, H, W, 3) → the same, each clip changed as its seed alone decides.
+
+    seeds: int64 (N,), from (seed, epoch, index). fill: the grey of erased boxes and of what a
+    turned picture leaves empty. The transforms draw from torch's generator on the CPU whatever the
+    device is; `drawing_from` gives it back as it was.
+    """
+    transform = build_transform(config, fill)
+    out = torch.empty_like(clips)
+    for number, seed in enumerate(seeds.tolist()):
+        with drawing_from(seed):
+            video = tv_tensors.Video(clips[number].permute(0, 3, 1, 2))
+            out[number] = transform(video).as_subclass(Tensor).permute(0, 2, 3, 1)
+    return out
+
+
+def build_transform(config: AugmentConfig, fill: Sequence[int]) -> v2.Transform:
+    """The transforms of a video (T, 3, H, W), in order: colours, RandAugment, erasing."""
+    steps: list[v2.Transform] = []
+    if config.jitter:
+        steps.append(
+            v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
+        )
+    if config.randaugment:
+        steps.append(
+            v2.RandAugment(config.randaugment, config.magnitude, MAGNITUDES, fill=list(fill))
+        )
+    if config.erase:
+        steps.append(v2.RandomErasing(config.erase, value=list(fill)))
+    return v2.Compose(steps) if steps else v2.Identity()
+
+
+@contextmanager
+def drawing_from(seed: int) -> Iterator[None]:
+    """Let torch's CPU generator draw from `seed` inside; afterwards it goes on where it was.
+
+    Not torch.manual_seed: that would seed every GPU's generator too, and dropout would repeat.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def sided_labels(names: Sequence[str]) -> list[int]:
+    """The numbers of the classes whose names have a side: left, right, clockwise and the like.
+
+    A mirrored clip of such a class would show another one, so it is never mirrored.
+    """
+    return [
+        number
+        for number, name in enumerate(names)
+        if any(SIDE.fullmatch(word) for word in re.findall(r"[a-z]+", _spaced(name)))
+    ]
+
+
+def _spaced(name: str) -> str:
+    """SwipeLeft → swipe left."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()

@@ -1,0 +1,97 @@
+"""The options of a data set."""
+
+from dataclasses import dataclass
+
+from video_gc.data.annotations.choice import LISTS, OFFICIAL
+from video_gc.decode.open import DECODERS, DEVICES
+
+KINDS = ("motions", "folder", *LISTS, *OFFICIAL)
+FORMS = ("rgb", "yuv")
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """A data set and how it is read."""
+
+    kind: str = "motions"
+    """motions (generated where it is missing), folder (ROOT/CLASS/video), list (`path label`),
+    table (CSV, TSV, Parquet), pyslowfast or mmaction2 (their lists), or a data set with its
+    official files: kinetics, ucf101, hmdb51, something_something, charades"""
+    root: str | None = None
+    """folder of the videos; for lists, what relative paths start from (the list's own folder)"""
+    annotations: str | None = None
+    """folder of the official files; ROOT/annotations where it exists, else ROOT"""
+    train: str | None = None
+    """list or table of training videos; for kinetics, the CSV (train.csv)"""
+    val: str | None = None
+    """list that chooses the best checkpoint; without it every fifth training video is held out"""
+    test: str | None = None
+    """list that is tested; without it, the validation videos"""
+    names: str | None = None
+    """file of class names, one a line, in order; the other official files bring their own"""
+    split: int = 1
+    """which of the three official splits (ucf101, hmdb51)"""
+    path_column: str = "path"
+    """of a table: its column of paths; a number (from 0) where the first line names no columns"""
+    label_column: str = "label"
+    """of a table: its column of labels"""
+    start_column: str | None = None
+    """of a table: where the part that is meant begins, in seconds"""
+    end_column: str | None = None
+    """of a table: where the part that is meant ends, in seconds"""
+    multi_label: bool = False
+    """a video has several labels: in a list or table separated by ; or |, in one of mmaction2 by
+    spaces (charades is always multi-label)"""
+    manifest: str | None = None
+    """what tools/prepare.py check found: its damaged and missing videos are left out;
+    ROOT/manifest.parquet where it exists"""
+    decoder: str = "auto"
+    """auto, pyav, decord, torchcodec or frames (a folder of extracted frames)"""
+    decode_device: str = "cpu"
+    """cpu or cuda (decode, crop and scale on the GPU)"""
+    transfer: str = "rgb"
+    """how clips travel to the device: rgb, or yuv (half the bytes; colours are made there)"""
+    flip: float = 0.5
+    """probability of a mirrored training clip; 0 where left and right are classes"""
+    workers: int = 2
+    """loader processes; 0 decodes in the training process"""
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("kind", KINDS),
+            ("decoder", ("auto", *DECODERS)),
+            ("decode_device", DEVICES),
+            ("transfer", FORMS),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"data.{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}"
+                )
+        if self.kind in ("folder", *OFFICIAL) and self.root is None:
+            raise ValueError("data.root is missing: give the folder, data.root=DIR")
+        if self.kind in LISTS and self.train is None and self.test is None:
+            raise ValueError("data.train is missing: give a list of `path label`, data.train=FILE")
+        if self.split not in (1, 2, 3):
+            raise ValueError(f"data.split ({self.split}) must be 1, 2 or 3")
+        if self.multi_label and self.kind not in ("list", "table", "mmaction2", "charades"):
+            raise ValueError(
+                f"data.multi_label (true): videos of kind {self.kind} have one label; use list, "
+                "table or mmaction2"
+            )
+        if self.kind == "charades":
+            self.multi_label = True
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"data.flip ({self.flip}) must be in [0, 1]")
+        if self.workers < 0:
+            raise ValueError(f"data.workers ({self.workers}) must not be negative")
+
+    @property
+    def table_columns(self) -> dict[str, str]:
+        """The columns of a table that are named, as `read_table` takes them."""
+        columns = {
+            "path_column": self.path_column,
+            "label_column": self.label_column,
+            "start_column": self.start_column,
+            "end_column": self.end_column,
+        }
+        return {name: column for name, column in columns.items() if column is not None}

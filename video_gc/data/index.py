@@ -1,0 +1,246 @@
+"""Which videos, with which labels: a VideoIndex in Arrow columns.
+
+Columns and not Python objects, so that ten million rows are memory-mapped from a file in an
+instant, and loader processes share their pages under fork and under spawn.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import pyarrow as pa
+
+from video_gc.atomic import atomic_path
+
+KEY = b"video_gc"
+VERSION = 1
+ROWS_A_BATCH = 1 << 20
+
+
+class DataError(Exception):
+    """Data that cannot be used, with the file or folder and the way out."""
+
+
+class VideoIndex:
+    """Videos and their labels in columns, and the name of each class.
+
+    Columns of `table`: path (relative to `root`, or absolute), label (class number, -1 for none;
+    of a multi-label set the first), and where the set has them labels (a list of class numbers),
+    start and end (seconds) and source_id. `VideoIndex.build` makes one from Python sequences.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        names: Sequence[str],
+        *,
+        root: str | os.PathLike[str] = "",
+        multi_label: bool = False,
+        about: dict[str, Any] | None = None,
+        file: str | None = None,
+    ) -> None:
+        self.table, self.names, self.root = table, list(names), os.fspath(root)
+        self.multi_label, self.about, self.file = multi_label, about or {}, file
+
+    @classmethod
+    def build(
+        cls,
+        paths: Sequence[str | os.PathLike[str]],
+        labels: Sequence[Any] | np.ndarray,
+        names: Sequence[str],
+        *,
+        root: str | os.PathLike[str] = "",
+        multi_label: bool = False,
+        start: Sequence[float | None] | None = None,
+        end: Sequence[float | None] | None = None,
+        source_id: Sequence[str | None] | None = None,
+    ) -> "VideoIndex":
+        """An index in memory.
+
+        labels: a class number for each video, or a sequence of them with `multi_label`.
+        """
+        columns: dict[str, pa.Array] = {
+            "path": pa.array([os.fspath(path) for path in paths], pa.large_string())
+        }
+        if multi_label:
+            many = [[int(number) for number in numbers] for numbers in labels]
+            columns["label"] = pa.array([m[0] if m else -1 for m in many], pa.int32())
+            columns["labels"] = pa.array(many, pa.list_(pa.int32()))
+        else:
+            columns["label"] = pa.array(np.asarray(labels, np.int32))
+        for name, values in (("start", start), ("end", end)):
+            if values is not None:
+                columns[name] = pa.array(values, pa.float64())
+        if source_id is not None:
+            columns["source_id"] = pa.array(source_id, pa.large_string())
+        return cls(pa.table(columns), names, root=root, multi_label=multi_label)
+
+    @classmethod
+    def open(cls, file: str | os.PathLike[str]) -> "VideoIndex":
+        """Memory-map what `save` wrote; rows are read from the disk when they are asked for.
+
+        Raises FileNotFoundError, or DataError for a damaged or foreign file.
+        """
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"{os.fspath(file)}: no such index")
+        try:
+            table = pa.ipc.open_file(pa.memory_map(os.fspath(file))).read_all()
+            kept = json.loads(table.schema.metadata[KEY])
+        except (pa.ArrowException, OSError, TypeError, KeyError, ValueError) as error:
+            raise DataError(f"{os.fspath(file)}: damaged, or no index of video_gc") from error
+        if kept["version"] != VERSION:
+            raise DataError(
+                f"{os.fspath(file)}: an index of version {kept['version']}, this program reads "
+                f"{VERSION}; make it again"
+            )
+        return cls(
+            table,
+            kept["names"],
+            root=kept["root"],
+            multi_label=kept["multi_label"],
+            about=kept["about"],
+            file=os.path.abspath(file),
+        )
+
+    def save(self, file: Path, about: dict[str, Any] | None = None) -> Path:
+        """Write Arrow IPC, atomically, for `open`; `about` is kept with it (JSON)."""
+        schema = self.table.schema.with_metadata(
+            index_metadata(
+                self.names, root=self.root, multi_label=self.multi_label, about=about or self.about
+            )
+        )
+        with atomic_path(file) as part, pa.ipc.new_file(part, schema) as writer:
+            writer.write_table(
+                self.table.replace_schema_metadata(schema.metadata), max_chunksize=ROWS_A_BATCH
+            )
+        return file
+
+    def with_root(self, root: str | os.PathLike[str]) -> "VideoIndex":
+        """The same videos, relative paths starting from another folder."""
+        return VideoIndex(
+            self.table,
+            self.names,
+            root=root,
+            multi_label=self.multi_label,
+            about=self.about,
+            file=self.file,
+        )
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes the name of the file where there is one, else the columns."""
+        if self.file:
+            return _reopen, (self.file, self.root)
+        return _rebuild, (self.table, self.names, self.root, self.multi_label)
+
+    @property
+    def paths(self) -> "Paths":
+        """The path of each video, made when it is asked for."""
+        return Paths(self)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(V,) int64 class numbers, -1 for none; of a multi-label set the first of each video."""
+        return self.table["label"].to_numpy().astype(np.int64)
+
+    def path(self, row: int) -> Path:
+        """Where a video lies."""
+        return Path(self.root, self.table["path"][row].as_py())
+
+    def target(self, row: int) -> int | np.ndarray:
+        """The class number, or for a multi-label set a float32 multi-hot array (classes,)."""
+        if not self.multi_label:
+            return int(self.table["label"][row].as_py())
+        hot = np.zeros(len(self.names), np.float32)
+        hot[self.table["labels"][row].as_py()] = 1
+        return hot
+
+    def label_names(self, row: int) -> list[str]:
+        """The names of a video's classes."""
+        column = "labels" if self.multi_label else "label"
+        numbers = self.table[column][row].as_py()
+        return [self.names[n] for n in (numbers if self.multi_label else [numbers]) if n >= 0]
+
+    def segment(self, row: int) -> tuple[float, float] | None:
+        """Start and end in seconds of the part of the file that is meant; None for the whole."""
+        start, end = (
+            self.table[name][row].as_py() if name in self.table.column_names else None
+            for name in ("start", "end")
+        )
+        if start is None and end is None:
+            return None
+        return start or 0.0, float("inf") if end is None else end
+
+    def source_id(self, row: int) -> str | None:
+        """What the video was cut from, such as a YouTube id, where the set says so."""
+        if "source_id" not in self.table.column_names:
+            return None
+        return self.table["source_id"][row].as_py()
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "VideoIndex":
+        """Some of the videos, in the order of `rows`, with the same classes."""
+        chosen = self.table.take(pa.array(np.asarray(rows, np.int64)))
+        return VideoIndex(chosen, self.names, root=self.root, multi_label=self.multi_label)
+
+
+class Paths(Sequence[Path]):
+    """The paths of an index as a sequence that holds none of them."""
+
+    def __init__(self, videos: VideoIndex) -> None:
+        self._videos = videos
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    @overload
+    def __getitem__(self, row: int) -> Path: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Path]: ...
+    def __getitem__(self, row: int | slice) -> Path | list[Path]:
+        if isinstance(row, slice):
+            return [self._videos.path(number) for number in range(*row.indices(len(self)))]
+        return self._videos.path(row)
+
+    def __iter__(self) -> Iterator[Path]:
+        for batch in self._videos.table["path"].chunks:
+            for path in batch:
+                yield Path(self._videos.root, path.as_py())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def index_metadata(
+    names: Sequence[str],
+    *,
+    root: str = "",
+    multi_label: bool = False,
+    about: dict[str, Any] | None = None,
+) -> dict[bytes, bytes]:
+    """What stands in the schema of an index file, for those that write one in batches."""
+    kept = {
+        "version": VERSION,
+        "names": list(names),
+        "root": root,
+        "multi_label": multi_label,
+        "about": about or {},
+    }
+    return {KEY: json.dumps(kept).encode()}
+
+
+def _reopen(file: str, root: str) -> VideoIndex:
+    return VideoIndex.open(file).with_root(root)
+
+
+def _rebuild(table: pa.Table, names: list[str], root: str, multi_label: bool) -> VideoIndex:
+    return VideoIndex(table, names, root=root, multi_label=multi_label)

@@ -1,0 +1,184 @@
+"""The manifest: a Parquet table of what is in each video file, and whether it can be used.
+
+`tools/prepare.py check` writes it beside the videos; training and testing leave out what it says
+cannot be read. Paths in it are relative to a root, which is stored relative to the manifest, so
+that a folder with its manifest can be moved and copied.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from video_gc.atomic import atomic_path
+from video_gc.data.index import DataError, VideoIndex
+from video_gc.decode.probe import VideoFacts, stamp
+from video_gc.progress import say
+
+NAME = "manifest.parquet"
+"""Its name in the root of a data set."""
+LOOKED_AT = 256
+"""Files whose size and time are compared with the manifest's when it is used."""
+
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+FACTS = {field.name: _TYPES[field.type] for field in fields(VideoFacts)}  # type: ignore[index]
+COLUMNS = {name: pa.string() for name in ("path", "label", "split", "source")} | FACTS
+"""Column → type. label: class name (several are joined by |); split: train, val, test or empty;
+source: what the video was cut from, such as a YouTube id; then the fields of VideoFacts."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A video as a list or folder names it."""
+
+    path: Path
+    label: str = ""
+    split: str = ""
+    source: str | None = None
+    """what it was cut from, where that is known"""
+    segment: tuple[float, float] | None = None
+    """start and end of the part that is meant, s"""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A table with the columns of COLUMNS, and the folder that its paths start from."""
+
+    table: pa.Table
+    root: Path
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """Each row as a dictionary, batch by batch."""
+        for batch in self.table.to_batches():
+            yield from batch.to_pylist()
+
+
+def write_manifest(rows: Sequence[tuple[Listed, VideoFacts]], root: Path, file: Path) -> Manifest:
+    """Write the table at once; the root goes into its metadata."""
+    columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
+    for listed, facts in rows:
+        named = {"label": listed.label, "split": listed.split, "source": listed.source}
+        row = {"path": relative_path(listed.path, root), **named, **asdict(facts)}
+        for name, value in row.items():
+            columns[name].append(value)
+    metadata = {"video_gc": json.dumps({"root": os.path.relpath(root, file.parent)})}
+    table = pa.table(columns, schema=pa.schema(list(COLUMNS.items()), metadata))
+    with atomic_path(file) as part:
+        pq.write_table(table, part, compression="zstd")
+    return Manifest(table, root)
+
+
+def read_manifest(
+    file: Path, columns: Sequence[str] = tuple(COLUMNS), where: pc.Expression | None = None
+) -> Manifest:
+    """Read a manifest, or some columns of it, and the rows that fit the expression `where`.
+
+    Raises FileNotFoundError, DataError for a file that is no manifest.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such manifest; python tools/prepare.py check makes it")
+    try:
+        table = pq.read_table(file, columns=list(columns), filters=where, memory_map=True)
+        root = json.loads((table.schema.metadata or {})[b"video_gc"])["root"]
+        return Manifest(table.select(list(columns)), file.parent / root)
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise DataError(
+            f"{file}: not a manifest of tools/prepare.py check ({type(error).__name__}); "
+            "delete it or run the check again"
+        ) from error
+
+
+def unusable(file: Path) -> dict[str, str]:
+    """Absolute path → status and cause, of what a manifest does not call ok.
+
+    Raises FileNotFoundError, DataError for a file that is no manifest.
+    """
+    columns = ("path", "status", "cause")
+    manifest = read_manifest(file, columns, pc.field("status") != "ok")
+    rows = zip(*(manifest.table[name].to_pylist() for name in columns), strict=True)
+    return {absolute(manifest.root / path): f"{status}: {cause}" for path, status, cause in rows}
+
+
+def find_manifest(root: Path | None) -> Path | None:
+    """The manifest that lies in a root, if there is one."""
+    return root / NAME if root is not None and (root / NAME).is_file() else None
+
+
+def choose_manifest(given: str | None, root: str | None) -> Path | None:
+    """The manifest that is `given`, else the one that lies in `root`, else none."""
+    return Path(given) if given else find_manifest(Path(root) if root else None)
+
+
+def apply_manifest(index: VideoIndex, file: Path) -> tuple[VideoIndex, list[tuple[Path, str]]]:
+    """The index without videos whose status is not ok, and (path, why) of each that is left out.
+
+    Videos that the manifest does not know stay. Says it in one line where files were changed since
+    the manifest was written (a sample of them is looked at).
+
+    Raises FileNotFoundError, DataError for a file that is no manifest or where nothing is left.
+    """
+    bad = unusable(file)
+    _warn_of_changes(file)
+    if not bad:
+        return index, []
+    keep = np.ones(len(index), bool)
+    left_out = []
+    for row in _candidates(index, list(bad)):
+        path = index.path(row)
+        why = bad.get(absolute(path))
+        if why is not None:
+            keep[row] = False
+            left_out.append((path, why))
+    if not left_out:
+        return index, []
+    if not keep.any():
+        raise DataError(f"{file}: none of {len(index)} videos is ok; {left_out[0][1]}")
+    return index.take(np.flatnonzero(keep)), left_out
+
+
+def relative_path(path: Path, root: Path) -> str:
+    """`path` as seen from `root`, with /; the absolute path where it lies elsewhere."""
+    full = Path(absolute(path))
+    base = absolute(root)
+    return full.relative_to(base).as_posix() if full.is_relative_to(base) else full.as_posix()
+
+
+def absolute(path: Path) -> str:
+    """The path without . and .., links kept as they are."""
+    return os.path.abspath(path)
+
+
+def _candidates(index: VideoIndex, bad: list[str]) -> list[int]:
+    """Rows that may be one of these absolute paths, found without a Python object for each row."""
+    paths, root = index.table["path"], Path(absolute(Path(index.root)))
+    forms = bad + [relative_path(Path(path), root) for path in bad]
+    found = pc.is_in(paths, value_set=pa.array(forms, paths.type))
+    for sign in ("./", "//"):  # a path that is not written in the shortest way
+        found = pc.or_(found, pc.match_substring(paths, sign))
+    return np.flatnonzero(found.to_numpy()).tolist()
+
+
+def _warn_of_changes(file: Path) -> None:
+    columns = ("path", "bytes", "mtime")
+    manifest = read_manifest(file, columns, pc.field("status") == "ok")
+    every = max(len(manifest.table) // LOOKED_AT, 1)
+    some = manifest.table.take(np.arange(0, len(manifest.table), every))
+    changed = []
+    for row in some.to_pylist():
+        try:
+            now = stamp(manifest.root / row["path"])
+        except FileNotFoundError:  # elsewhere on this machine; the index knows
+            continue
+        if now != (row["bytes"], row["mtime"]):
+            changed.append(row["path"])
+    if changed:
+        say(
+            f"{file}: {len(changed)} of {len(some)} files looked at have changed since it was "
+            f"written (such as {changed[0]}); run tools/prepare.py check again"
+        )

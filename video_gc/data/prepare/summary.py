@@ -1,0 +1,122 @@
+"""What a check or a resize did, in a table for people and a word on what to do next."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.table import Table
+
+from video_gc.data.prepare.check import CheckResult
+from video_gc.data.prepare.resize import ResizeResult
+from video_gc.progress import console, say
+
+
+def show_summary(result: CheckResult) -> None:
+    """Print counts, hours, sizes, codecs and classes, where the lists lie, and what comes next."""
+    table = result.manifest.table
+    console.print(_facts_table(table, result))
+    for split, line in _classes(table):
+        say(f"{split}: {line}")
+    for file in result.files:
+        say(f"Listed in {file}")
+    for line in advice(result):
+        say(line)
+
+
+def show_resize(result: ResizeResult, target: Path) -> None:
+    """Print counts, and sizes and reading speed before and after."""
+    say(f"{result.done:,} videos written to {target}, {result.kept:,} were there, without sound")
+    shown = Table("", "before", "after", box=None)
+    both = (result.before, result.after)
+    shown.add_row("MiB", *(f"{speed.bytes / 2**20:,.1f}" for speed in both))
+    times = ["–" if speed.clip_ms is None else f"{speed.clip_ms:,.1f}" for speed in both]
+    shown.add_row("ms for a random 8×8 clip", *times)
+    console.print(shown)
+    if result.renamed:
+        say(f"{result.renamed:,} names end in .mp4 now: lists that name the files must say so too.")
+    if result.failures:
+        say(f"Not written: {result.failed:,}, listed in {result.failures}", style="red")
+
+
+def advice(result: CheckResult) -> list[str]:
+    """What to do next, one line for each thing that was found."""
+    lines = []
+    broken = sum(result.statuses[name] for name in ("damaged", "no-video", "short"))
+    if broken:
+        lines.append(f"Damaged videos: {broken}. Fetch them again, or let training leave them out.")
+    if result.statuses["missing"]:
+        lines.append(f"Missing videos: {result.statuses['missing']}. Fetch them, then check again.")
+    if result.leaks:
+        lines.append(
+            f"Leaks between splits: {len(result.leaks)}. Scores would be too good: remove one of "
+            "each pair, training's rather than the test's."
+        )
+    if result.duplicates:
+        lines.append(f"Duplicated videos: {len(result.duplicates)}.")
+    spacing = result.manifest.table["keyframe_mean"]
+    mean = pc.mean(spacing.filter(pc.greater(spacing, 0))).as_py()
+    if mean and mean > 48:
+        lines.append(
+            f"Key frames are {mean:.0f} frames apart: tools/prepare.py resize makes random clips "
+            "of these videos cheaper to read."
+        )
+    return lines or ["Every video can be read, and no split leaks into another."]
+
+
+def _facts_table(table: pa.Table, result: CheckResult) -> Table:
+    ok = table.filter(pc.equal(table["status"], "ok"))
+    shown = Table(show_header=False, box=None)
+    rows: list[tuple[str, str]] = [
+        ("videos", f"{sum(result.statuses.values()):,} ({result.decoded:,} decoded now)")
+    ]
+    rows += [(status, f"{number:,}") for status, number in result.statuses.items() if number]
+    if len(ok):
+        sides = pc.min_element_wise(ok["width"], ok["height"])
+        rows += [
+            ("hours", f"{(pc.sum(ok['duration']).as_py() or 0) / 3600:,.2f}"),
+            ("MiB", f"{pc.sum(ok['bytes']).as_py() / 2**20:,.1f}"),
+            ("frames", _range(ok["frames"])),
+            ("rate (Hz)", _range(ok["rate"])),
+            ("short side", _range(sides)),
+            ("key frames", f"every {_range(ok['keyframe_mean'])} frames"),
+            ("codecs", ", ".join(f"{name} {n:,}" for name, n in _common(ok["codec"]))),
+            ("sizes", ", ".join(f"{name} {n:,}" for name, n in _common(_sizes(ok)))),
+        ]
+    for row in rows:
+        shown.add_row(*row)
+    return shown
+
+
+def _classes(table: pa.Table) -> list[tuple[str, str]]:
+    """Split → videos, classes, and the smallest and largest class."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for split, label in zip(table["split"].to_pylist(), table["label"].to_pylist(), strict=True):
+        counts[split or "all"].update(label.split("|"))
+    lines = []
+    for split, classes in counts.items():
+        ranked = classes.most_common()
+        (most, largest), (least, smallest) = ranked[0], ranked[-1]
+        line = f"{sum(classes.values()):,} videos, {len(classes):,} classes"
+        if len(classes) > 1:
+            line += f", from {smallest:,} ({least or 'no class'}) to {largest:,} ({most})"
+        lines.append((split, line))
+    return lines
+
+
+def _range(column: pa.ChunkedArray) -> str:
+    low, high = pc.min(column).as_py(), pc.max(column).as_py()
+    middle = pc.quantile(column, 0.5)[0].as_py()
+    texts = [f"{value:,.2f}".rstrip("0").rstrip(".") for value in (low, middle, high)]
+    return texts[0] if low == high else f"{texts[0]} … {texts[2]} (median {texts[1]})"
+
+
+def _common(column: pa.ChunkedArray, most: int = 4) -> list[tuple[str, int]]:
+    ranked = Counter(column.to_pylist()).most_common()
+    rest = sum(number for _, number in ranked[most:])
+    return ranked[:most] + ([("others", rest)] if rest else [])
+
+
+def _sizes(table: pa.Table) -> pa.ChunkedArray:
+    sides = [pc.cast(table[name], pa.string()) for name in ("width", "height")]
+    return pc.binary_join_element_wise(*sides, "×")

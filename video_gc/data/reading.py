@@ -1,0 +1,91 @@
+"""How a data set reads its videos: which decoder, on which device, as RGB or as planes."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from video_gc.data.sampling import Part, part_of
+from video_gc.data.views import stream_views
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import Box, Colour, DecodeError, Request, VideoReader
+
+MATRICES = ("bt601", "bt709", "bt2020", "smpte240m")
+"""Of `Colour.matrix`; their numbers go into a batch."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Decoder, device and form of the frames; ValueError where this machine cannot."""
+
+    decoder: str = "auto"
+    device: str = "cpu"
+    """cpu, or cuda: decoded, cropped and scaled there"""
+    transfer: str = "rgb"
+    """what goes to the training device: rgb, or yuv (4:2:0 planes, half the bytes)"""
+
+    def __post_init__(self) -> None:
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f"data.decode_device ({self.device!r}) must be one of cpu, cuda")
+        if self.transfer not in ("rgb", "yuv"):
+            raise ValueError(f"data.transfer ({self.transfer!r}) must be one of rgb, yuv")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("data.decode_device (cuda): there is no CUDA device here; use cpu")
+        if self.device == "cuda" and self.transfer == "yuv":
+            raise ValueError(
+                "data.transfer (yuv) is for frames decoded on the CPU; with "
+                "data.decode_device=cuda they are on the device already, use rgb"
+            )
+
+    def open(self, path: str | os.PathLike[str]) -> VideoReader:
+        """Open a video; see `open_video`."""
+        return open_video(path, self.decoder, self.device)
+
+    def part(
+        self, reader: VideoReader, segment: tuple[float, float] | None, *, timed: bool
+    ) -> Part:
+        """The part of the video that `segment` means; frame times are read where they matter.
+
+        Raises DecodeError where the segment lies outside the video.
+        """
+        if segment is None and not timed:
+            return Part(0, len(reader), reader.rate)
+        try:
+            return part_of(reader.times, reader.rate, segment)
+        except ValueError as error:
+            raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
+
+    def read(self, reader: VideoReader, requests: Sequence[Request]) -> list[np.ndarray | Tensor]:
+        """A clip for each request, uint8 (T, H, W, 3) or (T, 3 H / 2, W), all from one decode."""
+        if self.device == "cpu":
+            return list(reader.read_clips(requests, self.transfer))
+        if hasattr(reader, "read_tensors"):
+            return list(reader.read_tensors(requests))
+        return [torch.from_numpy(clip).to(self.device) for clip in reader.read_clips(requests)]
+
+    def views(
+        self, reader: VideoReader, windows: np.ndarray, boxes: Sequence[Box], size: tuple[int, int]
+    ) -> Iterator[np.ndarray | Tensor]:
+        """Each box of each window, from one decode; see `stream_views`."""
+        if self.device == "cpu":
+            for _, view in stream_views(reader, windows, boxes, size, self.transfer):
+                yield view
+            return
+        wanted, places = np.unique(windows, return_inverse=True)
+        (frames,) = self.read(reader, [Request(wanted.tolist(), None, size)])
+        for window in places.reshape(windows.shape):
+            for box in boxes:
+                part = frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
+                yield part[window.tolist()]
+
+    def colour(self, reader: VideoReader) -> int:
+        """`colour_code` of a video's planes; 0 for RGB."""
+        return colour_code(reader.colour) if self.transfer == "yuv" else 0
+
+
+def colour_code(colour: Colour) -> int:
+    """A colour as one number, for a batch: twice the matrix, and 1 for the full range."""
+    return 2 * MATRICES.index(colour.matrix) + colour.full_range
