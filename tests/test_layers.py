@@ -35,7 +35,10 @@ ONE_ROOM = {
     "omegaconf": {"config"},
     "fvcore": {"engine", "analysis"},
 }
-ALONE = {"blocks": {"torch"}, "decode": {"av", "numpy"}}  # outside libraries, and no others
+ALONE = {
+    "blocks": {"torch"},
+    "decode": {"av", "numpy", "decord", "torch", "torchcodec"},
+}  # outside libraries, and no others
 
 
 def imports(file: Path) -> set[str]:

@@ -1,31 +1,166 @@
-"""Prepare data: `motions` generates the embedded set, `check` lists what cannot be read."""
+"""Prepare data: check what can be read, make small copies, name a copy by a short hash."""
 
 import argparse
+import os
 from pathlib import Path
+from typing import NoReturn
 
 from video_gc.cli import run_tool
-from video_gc.data.check import check_videos
+from video_gc.data.annotations.choice import OFFICIAL
+from video_gc.data.prepare.check import check_videos
+from video_gc.data.fingerprint import fingerprint_videos, published_count_note
+from video_gc.data.prepare.listing import list_official, list_sources, usable
+from video_gc.data.manifest import NAME, Listed, find_manifest
 from video_gc.data.motions import generate_motions
+from video_gc.data.prepare.resize import ResizeConfig, resize_videos
+from video_gc.data.prepare.summary import show_resize, show_summary
 from video_gc.progress import say
+
+CHECK = """\
+Decode every frame of every video, in several processes, and write a manifest: a Parquet table of
+what each file holds and whether it is sound. Training and testing leave out what it calls
+damaged. Damaged, missing and duplicated files and leaks between splits are listed beside it.
+Exit status 1 where a file is damaged or missing, or a split leaks. A second run looks at new and
+changed files only; an interrupted one goes on."""
+RESIZE = """\
+Write a copy of a folder of videos as H.264 with a small short side and close key frames, which are
+read several times faster in training. Frames and their times stay; rotation is applied; sound is
+dropped; larger pictures only are scaled. A file appears when it is complete; a second run does
+what is left."""
+FINGERPRINT = """\
+Print a short hash of each split: of file names, classes and what is in the files. "contents" comes
+from the manifest of `check`, "sizes" can be had without. Every checkpoint and every result holds
+the hash of its videos; copies with equal hashes are the same."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Argparse calls this for wrong arguments."""
+        raise ValueError(f"{message}; see {self.prog} --help")
 
 
 def main() -> int:
-    """Parse, prepare, say where; 1 where damaged videos were found."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    jobs = parser.add_subparsers(dest="job", required=True)
-    motions = jobs.add_parser("motions", help="generate the embedded data set")
-    motions.add_argument("--root", type=Path, default=Path("data/motions"), help="(data/motions)")
-    motions.add_argument("--seed", type=int, default=0, help="other seeds draw other videos (0)")
-    check = jobs.add_parser("check", help="decode every frame below a folder; list what fails")
-    check.add_argument("folder", type=Path)
-    check.add_argument("--out", type=Path, default=Path("damaged.csv"), help="(damaged.csv)")
-    options = parser.parse_args()
+    """Parse, prepare, say what was found; 1 where videos are damaged or cannot be had."""
+    options = parse()
     if options.job == "motions":
         say(f"Videos lie in {generate_motions(options.root, seed=options.seed)}")
         return 0
-    damaged = check_videos(options.folder, options.out)
-    say(f"Damaged videos: {damaged}" + (f", listed in {options.out}" if damaged else ""))
-    return int(damaged > 0)
+    if options.job == "resize":
+        config = ResizeConfig(
+            short_side=options.short_side,
+            keyframe_interval=options.keyframe_interval,
+            crf=options.crf,
+        )
+        resized = resize_videos(options.source, options.target, config, workers=options.workers)
+        show_resize(resized, options.target)
+        return int(resized.failed > 0)
+    listed, root = sources(options)
+    if options.job == "check":
+        result = check_videos(
+            listed,
+            root,
+            options.out or root / NAME,
+            workers=options.workers,
+            time_limit=options.time_limit,
+            min_frames=options.min_frames,
+        )
+        show_summary(result)
+        return int(not result.sound)
+    manifest = options.manifest or find_manifest(root)
+    kept = usable(listed, manifest)
+    if len(kept) < len(listed):
+        say(f"{len(listed) - len(kept)} of {len(listed)} videos are missing or damaged: left out")
+    for split in dict.fromkeys(video.split for video in kept):
+        videos = [video for video in kept if video.split == split]
+        print(f"{split or 'all'}\t{fingerprint_videos(videos, manifest)}\t{len(videos)} videos")
+        classes = len({video.label for video in videos})
+        note = published_count_note(f"{options.data} {root}", len(videos), classes)
+        if split == "val" and note:
+            say(note)
+    return 0
+
+
+def sources(options: argparse.Namespace) -> tuple[list[Listed], Path]:
+    """The videos that the arguments name, and their root."""
+    if options.data is None:
+        return list_sources(options.source, options.root)
+    if options.source or options.root is None:
+        raise ValueError(f"--data {options.data} goes with --root DIR, and with no other source")
+    return list_official(options.data, options.root, options.annotations)
+
+
+def parse() -> argparse.Namespace:
+    """The arguments. Raises ValueError for wrong ones."""
+    parser = Parser(description=__doc__, epilog="JOB --help tells more, with an example.")
+    jobs = parser.add_subparsers(dest="job", required=True, metavar="JOB")
+
+    def job(name: str, text: str, example: str, short: str) -> argparse.ArgumentParser:
+        return jobs.add_parser(
+            name,
+            help=short,
+            description=text,
+            epilog=f"example: python tools/prepare.py {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    motions = job("motions", "Generate the embedded data set.", "motions", "generate a data set")
+    motions.add_argument("--root", type=Path, default=Path("data/motions"), help="(data/motions)")
+    motions.add_argument("--seed", type=int, default=0, help="other seeds draw other videos (0)")
+
+    check = job("check", CHECK, "check data/ucf101", "decode every frame; write a manifest")
+    add_sources(check)
+    check.add_argument("--out", type=Path, help=f"the manifest (ROOT/{NAME})")
+    add_workers(check)
+    check.add_argument("--time-limit", type=float, default=60, help="s, for one frame (60)")
+    check.add_argument("--min-frames", type=int, default=2, help="fewer is called short (2)")
+
+    example = "resize data/kinetics400 data/kinetics400_256 --workers 16"
+    resize = job("resize", RESIZE, example, "make a small copy that is fast to read")
+    default = ResizeConfig()
+    resize.add_argument("source", type=Path, metavar="SOURCE", help="folder of videos")
+    resize.add_argument("target", type=Path, metavar="DEST", help="folder of the copies")
+    resize.add_argument(
+        "--short-side", type=int, default=default.short_side, help="pixels (%(default)s)"
+    )
+    resize.add_argument(
+        "--keyframe-interval",
+        type=int,
+        default=default.keyframe_interval,
+        help="frames between key frames at most (%(default)s); fewer: faster, larger files",
+    )
+    resize.add_argument(
+        "--crf", type=int, default=default.crf, help="x264's quality, 0 (best) … 51 (%(default)s)"
+    )
+    add_workers(resize)
+
+    example = "fingerprint --data kinetics --root data/kinetics400"
+    fingerprint = job("fingerprint", FINGERPRINT, example, "name a copy by a short hash")
+    add_sources(fingerprint)
+    fingerprint.add_argument("--manifest", type=Path, help=f"(ROOT/{NAME} where it exists)")
+    return parser.parse_args()
+
+
+def add_sources(job: argparse.ArgumentParser) -> None:
+    """Where the videos are."""
+    job.add_argument(
+        "source",
+        type=Path,
+        nargs="*",
+        metavar="FOLDER_OR_LIST",
+        help="CLASS/video or train|val|test/CLASS/video, or lists of `path label`",
+    )
+    kinds = ", ".join(OFFICIAL)
+    job.add_argument("--data", metavar="KIND", help=f"instead: official lists, one of {kinds}")
+    job.add_argument("--root", type=Path, help="where its files, or relative paths of lists, lie")
+    job.add_argument("--annotations", type=Path, help="folder of the official lists (ROOT)")
+
+
+def add_workers(job: argparse.ArgumentParser) -> None:
+    """How many processes."""
+    cores = os.cpu_count() or 1
+    job.add_argument("--workers", type=int, default=cores, help=f"processes ({cores}, the cores)")
 
 
 if __name__ == "__main__":

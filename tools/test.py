@@ -35,8 +35,9 @@ def main() -> None:
     parser.add_argument(
         "--crops",
         type=int,
-        choices=(1, 3),
-        help="1 (centre) or 3 along the longer side; default: as in the training config",
+        choices=(1, 3, 10),
+        help="1 (centre), 3 along the longer side, or 10 (corners and centre, and mirrored); "
+        "default: as in the training config",
     )
     parser.add_argument("--out", type=Path, help="folder for the results; default: RUN/test")
     parser.add_argument(
@@ -52,10 +53,10 @@ def print_result(done: Evaluation) -> None:
     result = done.result
     say(done.title, style="bold")
     table = Table()
-    for heading in ("", "top-1", "top-5", "mean class", "of"):
+    for heading in ("", *result.video_level.figures, "of"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, level in (("clip level", result.clip_level), ("video level", result.video_level)):
-        shares = (f"{share:.2%}" for share in (level.top1, level.top5, level.mean_class))
+        shares = (f"{share:.2%}" for share in level.figures.values())
         what = "views" if name.startswith("clip") else "videos"
         table.add_row(name, *shares, f"{level.count} {what}")
     console.print(table)

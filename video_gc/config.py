@@ -16,7 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from video_gc.engine.training import TrainConfig
 
-PATHS = ("data.root", "data.train", "data.val", "data.test", "data.names", "model.weights", "runs")
+PATHS = (
+    *(f"data.{name}" for name in ("root", "annotations", "train", "val", "test", "names")),
+    *("data.manifest", "model.weights", "runs"),
+)
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 ConfigStore.instance().store("schema", TrainConfig)

@@ -12,9 +12,15 @@ from pytorchvideo.models.hub.x3d import x3d_m
 
 from tests.conftest import counted_frames
 from video_gc.backbones.published import PUBLISHED
-from video_gc.data.annotations import VideoIndex, read_class_folders, read_list
+from video_gc.data.annotations import (
+    VideoIndex,
+    read_class_folders,
+    read_list,
+    write_list,
+)
 from video_gc.data.dataset import VideoViews
 from video_gc.data.sampling import ClipConfig
+from video_gc.data.source import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.decode.write import write_video
 from video_gc.engine.checkpoint import default_output, load_network
@@ -119,11 +125,18 @@ def test_the_test_videos_are_those_that_were_held_out(
 ) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    kept = read_list(copy / "splits" / "test.txt", names=["bright", "dark"])
-    trained = read_list(copy / "splits" / "train.txt", names=["bright", "dark"])
-    assert not set(kept.paths) & set(trained.paths)
+    splits = read_splits(copy / "splits")
+    kept = splits.test
+    assert not set(kept.paths) & set(splits.train.paths)
     result = evaluate(copy / "checkpoints/best.ckpt", workers=0).result
-    assert list(result.index.paths) == kept.paths
+    assert list(result.index.paths) == list(kept.paths)
+    for name in ("train", "val", "test"):  # a run of version 0.1 kept text lists
+        (copy / "splits" / f"{name}.arrow").unlink()
+        write_list(getattr(splits, name), copy / "splits" / f"{name}.txt")
+    (copy / "splits" / "names.txt").write_text("bright\ndark\n")
+    old = evaluate(copy / "checkpoints/best.ckpt", workers=0)
+    assert list(old.result.index.paths) == list(kept.paths)
+    assert "an optimistic score" in old.title
     moved = tmp_path / "elsewhere" / "best.ckpt"  # alone, it falls back on the config's data
     moved.parent.mkdir()
     shutil.copy(copy / "checkpoints/best.ckpt", moved)
@@ -157,7 +170,7 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(checkpoint: Path, tmp_path: 
 def test_five_best_of_many_classes(tmp_path: Path) -> None:
     from video_gc.engine.testing import Scores
 
-    index = VideoIndex([Path("a.mp4")], torch.tensor([3]).numpy(), [f"class {i}" for i in range(9)])
+    index = VideoIndex.build(["a.mp4"], [3], [f"class {i}" for i in range(9)])
     scores = torch.arange(9.0)[None] / 36
     level = accuracy(scores, torch.tensor([3]))
     file = write_predictions(

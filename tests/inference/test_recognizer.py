@@ -12,7 +12,8 @@ from tests.conftest import SHARED, counted_frames
 from video_gc import Recognizer
 from video_gc.backbones.published import PUBLISHED
 from video_gc.data.annotations import DataError
-from video_gc.decode.reader import DecodeError, open_video, read_frames
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import DecodeError
 from video_gc.inference.batch import predict_all
 from video_gc.inference.timeline import print_prediction
 from video_gc.progress import say
@@ -21,7 +22,7 @@ from video_gc.progress import say
 def test_a_file_and_its_frames_give_the_same(checkpoint: Path, video: Path) -> None:
     recognizer = Recognizer(checkpoint, device="cpu")
     with open_video(video) as reader:
-        frames = read_frames(reader, range(len(reader)), size=(32, 43))
+        frames = reader.read(range(len(reader)), size=(32, 43))
     one, two = recognizer.predict(video), recognizer.predict(frames, fps=30)
     torch.testing.assert_close(one.scores, two.scores, rtol=0.05, atol=0.02)
     assert [(w.start, w.end) for w in one.windows] == [(w.start, w.end) for w in two.windows]
@@ -81,7 +82,7 @@ def test_many_files_in_a_row(
 ) -> None:
     given = [video, damaged["text"], video]
     done = list(predict_all(checkpoint, given, tmp_path, device="cpu"))
-    assert [type(item).__name__ for item in done] == ["Prediction", "DecodeError", "Prediction"]
+    assert [type(item).__name__ for item in done] == ["Prediction", "OpenError", "Prediction"]
     pictures = sorted(path.name for path in tmp_path.iterdir())
     assert len(pictures) == 2  # the same name twice, but two pictures
     assert all(name.endswith(".png") for name in pictures)

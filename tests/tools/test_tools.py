@@ -31,7 +31,7 @@ def tool(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  #
     return call
 
 
-@pytest.mark.parametrize("name", ["test", "predict", "report", "prepare"])
+@pytest.mark.parametrize("name", ["test", "predict", "report"])
 def test_help_teaches(tool, name: str) -> None:  # type: ignore[no-untyped-def]
     status, out, _ = tool(name, "--help")
     assert status == 0
@@ -122,7 +122,6 @@ def test_train_test_predict_report(
         ("test", ["{checkpoint}", "--data", "{list}"], 1, "none of 1 videos could be read"),
         ("test", ["{checkpoint}", "--data", "{video}"], 1, "not a text file"),
         ("report", ["nowhere"], 2, "nowhere: no such run directory"),
-        ("prepare", ["check", "nowhere"], 2, "nowhere: no such folder"),
     ],
 )
 def test_other_errors(
@@ -148,15 +147,6 @@ def test_a_sweep_runs_every_job(tool, clips_folder: Path, tmp_path: Path, monkey
     assert status == 0
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} >= {"a", "b"}
     assert (tmp_path / "b" / "checkpoints" / "last.ckpt").is_file()
-
-
-def test_check_lists_damaged_videos(tool, damaged, clips_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    out = tmp_path / "damaged.csv"
-    status, _, err = tool("prepare", "check", damaged["text"].parent, "--out", out)
-    assert status == 1
-    assert "Damaged videos: 4" in err
-    assert len(out.read_text().splitlines()) == 5
-    assert tool("prepare", "check", clips_folder, "--out", out)[0] == 0
 
 
 def test_a_traceback_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,11 @@ from video_gc.analysis.complexity import Complexity, complexity
 from video_gc.analysis.overlay import heat, strip
 from video_gc.atomic import write_text
 from video_gc.blocks import GlobalContext
-from video_gc.data.sampling import ClipConfig, crop_boxes, scaled_size, uniform_clips
+from video_gc.data.crops import crop_boxes, scaled_size
+from video_gc.data.sampling import ClipConfig, fixed_clips, part_of
 from video_gc.data.transforms import prepare_clips
-from video_gc.decode.reader import DecodeError, open_video, read_frames
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import DecodeError
 from video_gc.engine.checkpoint import load_network
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
@@ -69,6 +71,11 @@ def write_report(run: Path) -> Path:
         if not needed.is_file():
             raise FileNotFoundError(f"{needed}: not there yet; make it with {command}")
     tested = json.loads((results / "accuracy.json").read_text())
+    if "mAP" in tested["video_level"]:
+        raise ValueError(
+            f"{run}: the report is for videos with one label each; {results}/classes.csv has the "
+            "figures of every class"
+        )
     model, contents = load_network(checkpoint.with_name(Path(tested["checkpoint"]).name))
     clip = contents.clip
     shape = (clip.frames, clip.test_crop, clip.test_crop)
@@ -172,8 +179,8 @@ def _example(
     try:
         with open_video(row["path"]) as reader:
             size = scaled_size(reader.size, clip.test_short_side)
-            indices = uniform_clips(len(reader), clip.frames, clip.stride, 1)[0]
-            frames = read_frames(reader, indices.tolist(), size=size)
+            indices = fixed_clips(clip, part_of(reader.times, reader.rate), 1)[0]
+            frames = reader.read(indices.tolist(), size=size)
     except (DecodeError, OSError):
         return None  # it was read when the network was tested, and has gone since
     box = crop_boxes(size, clip.test_crop, 1)[0]

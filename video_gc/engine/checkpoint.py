@@ -1,7 +1,7 @@
 """What a checkpoint carries beside weights: all that testing and prediction need."""
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class CheckpointContents:
     """class names, in order"""
     config: dict[str, Any]
     """the whole resolved training config"""
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    """split (train, val, test) → fingerprint of its videos; empty in checkpoints without one"""
 
 
 class DescribeCheckpoint(pl.Callback):
@@ -93,6 +95,7 @@ def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointCon
         normalisation=Normalisation(**kept["normalisation"]),
         names=kept["names"],
         config=kept["config"],
+        fingerprint=kept.get("fingerprint", {}),
     )
     model = build_model(replace(contents.model, weights=None))
     state = {

@@ -1,11 +1,21 @@
 """From a checkpoint to test results on disk."""
 
+import filecmp
 from dataclasses import dataclass
 from pathlib import Path
 
-from video_gc.data.annotations import DataError, VideoIndex, read_class_folders, read_list
+from video_gc.data.annotations import DataError, VideoIndex, read_class_folders
+from video_gc.data.annotations.choice import LISTS, read_listed
 from video_gc.data.dataset import VideoViews
-from video_gc.data.source import DataConfig, open_splits
+from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
+from video_gc.data.manifest import choose_manifest, find_manifest
+from video_gc.data.reading import Decoding
+from video_gc.data.source import (
+    DataConfig,
+    open_splits,
+    read_splits,
+    without_damaged,
+)
 from video_gc.engine.checkpoint import (
     CheckpointContents,
     default_output,
@@ -15,6 +25,7 @@ from video_gc.engine.checkpoint import (
 from video_gc.engine.device import pick_device
 from video_gc.engine.testing import Scores, ViewConfig, score_views, write_results
 from video_gc.engine.troubles import TroubleLog
+from video_gc.progress import say
 
 
 @dataclass(frozen=True)
@@ -49,13 +60,21 @@ def evaluate(
         name: value for name, value in (("clips", clips), ("crops", crops)) if value is not None
     }
     config = ViewConfig(**contents.config.get("test", {}) | given)
-    workers = DataConfig(**contents.config.get("data", {})).workers if workers is None else workers
+    trained = DataConfig(**contents.config.get("data", {}))
+    where = pick_device(device)
     views = VideoViews(
         _videos(checkpoint, contents, data, root),
         contents.clip,
         clips=config.clips,
         crops=config.crops,
+        decoding=Decoding(
+            trained.decoder,
+            # a network that was trained on a GPU may well be tested without one
+            trained.decode_device if where.type == "cuda" else "cpu",
+            trained.transfer,
+        ),
     )
+    found = _fingerprint(views.index, contents, trained, data, root)
     out = out or default_output(checkpoint, "test")
     log = TroubleLog(out / "skipped.csv")
     log.file.unlink(missing_ok=True)
@@ -64,9 +83,10 @@ def evaluate(
         views,
         contents.normalisation,
         micro_batch=config.micro_batch,
-        workers=workers,
-        device=pick_device(device),
+        workers=trained.workers if workers is None else workers,
+        device=where,
         log=log,
+        fuse=config.fuse,
     )
     log.write()
     if not result.video_level.count:
@@ -76,7 +96,9 @@ def evaluate(
         "data": str(data) if data else _kept_videos(checkpoint),
         "clips": views.clips,
         "crops": views.crops,
+        "fuse": config.fuse,
         "seed": contents.config.get("seed"),
+        "fingerprint": found,
     }
     title = (
         f"{checkpoint} on {about['data']}: {len(views.index)} videos, "
@@ -85,33 +107,81 @@ def evaluate(
     return Evaluation(title, result, write_results(result, out, about=about), log.file)
 
 
+def _fingerprint(
+    index: VideoIndex,
+    contents: CheckpointContents,
+    trained: DataConfig,
+    data: Path | None,
+    root: Path | None,
+) -> str:
+    """Which copy is tested; says where it is another one than the training's, or the published."""
+    folder = (root or (data if data.is_dir() else data.parent)) if data else None
+    given = find_manifest(folder) if folder else choose_manifest(trained.manifest, trained.root)
+    found = fingerprint(index, given)
+    name = str(data or f"{trained.kind} {trained.root}")
+    for line in (
+        fingerprint_warning(contents.fingerprint, found),
+        published_count_note(name, len(index), len(contents.names)),
+    ):
+        if line:
+            say(line, style="yellow")
+    return found
+
+
 def _kept_videos(checkpoint: Path) -> str:
     """What the run's test videos are, said plainly."""
-    val, test = (default_output(checkpoint, "splits") / f"{name}.txt" for name in ("val", "test"))
-    if val.is_file() and val.read_text() == test.read_text():
-        return (
-            "the validation videos, which chose the best checkpoint: an optimistic score "
-            "(no test videos were given)"
-        )
+    splits = default_output(checkpoint, "splits")
+    for ending in ("arrow", "txt"):
+        val, test = splits / f"val.{ending}", splits / f"test.{ending}"
+        if val.is_file() and test.is_file() and filecmp.cmp(val, test, shallow=False):
+            return (
+                "the validation videos, which chose the best checkpoint: an optimistic score "
+                "(no test videos were given)"
+            )
     return "the run's test videos"
 
 
 def _videos(
     checkpoint: Path, contents: CheckpointContents, data: Path | None, root: Path | None
 ) -> VideoIndex:
+    config = DataConfig(**contents.config.get("data", {}))
     if data is None:
-        kept = default_output(checkpoint, "splits") / "test.txt"
-        if kept.is_file():  # the very videos that were set aside when the training started
-            return read_list(kept, names=contents.names)
-        index = open_splits(DataConfig(**contents.config["data"])).test
-        if list(index.names) != contents.names:
+        kept = default_output(checkpoint, "splits")
+        if kept.is_dir():  # the very videos that were set aside when the training started
+            return read_splits(kept).test
+        index = open_splits(config).test
+        if index.names != contents.names:
             raise ValueError(
                 f"the checkpoint knows {len(contents.names)} classes, the data {len(index.names)}; "
                 "give --data with the classes it was trained on"
             )
         return index
     if data.is_file():
-        return read_list(data, root, contents.names)
-    if not data.is_dir():
+        index = _listed(data, config, contents, root)
+    elif data.is_dir() and config.multi_label:
+        raise ValueError(
+            f"{data}: class folders have one label a video, this checkpoint was trained with "
+            "several; give --data a table or list"
+        )
+    elif data.is_dir():
+        index, root = read_class_folders(data, contents.names), data
+    else:
         raise FileNotFoundError(f"{data}: no such list or folder (--data)")
-    return read_class_folders(data, contents.names)
+    manifest = find_manifest(root)
+    return index if manifest is None else without_damaged(index, manifest)
+
+
+def _listed(
+    data: Path, config: DataConfig, contents: CheckpointContents, root: Path | None
+) -> VideoIndex:
+    """A list or table, read as the training read its own where that was of the same kind."""
+    table = data.suffix.lower() in (".csv", ".tsv", ".parquet")
+    kind = config.kind if config.kind in LISTS else ("table" if table else "list")
+    return read_listed(
+        data,
+        kind=kind,
+        root=root,
+        names=contents.names,
+        multi_label=config.multi_label,
+        columns=config.table_columns,
+    )

@@ -1,9 +1,11 @@
-"""Accuracy from scores: top-1, top-5 and the mean over classes."""
+"""Figures from scores: top-1, top-5 and the mean over classes; mAP where labels are several."""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torchmetrics.functional.classification import (
+    binary_average_precision,
     multiclass_accuracy,
     multiclass_confusion_matrix,
 )
@@ -19,6 +21,27 @@ class Accuracy:
     """mean over the classes that occur of the top-1 accuracy within a class"""
     count: int
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Heading → share, for a table."""
+        return {"top-1": self.top1, "top-5": self.top5, "mean class": self.mean_class}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What counts where a video has several labels: shares in 0…1, with how many they are of."""
+
+    mAP: float  # noqa: N815 - the name that everybody uses
+    """mean over the classes that occur of the average precision"""
+    classes: int
+    """classes that occur"""
+    count: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Heading → share, for a table."""
+        return {"mAP": self.mAP}
+
 
 def accuracy(scores: Tensor, labels: Tensor) -> Accuracy:
     """scores (N, classes), labels (N,). Top-5 is top-k where there are only k < 5 classes."""
@@ -29,6 +52,25 @@ def accuracy(scores: Tensor, labels: Tensor) -> Accuracy:
     top5 = multiclass_accuracy(scores, labels, classes, average="micro", top_k=min(5, classes))
     each = multiclass_accuracy(scores, labels, classes, average="none")
     return Accuracy(float(top1), float(top5), float(each[labels.unique()].mean()), count)
+
+
+def precision(scores: Tensor, labels: Tensor) -> Precision:
+    """scores (N, classes), labels (N, classes) of 0 and 1; mAP is NaN where no label is 1."""
+    each = average_precisions(scores, labels)
+    occurring = ~each.isnan()
+    return Precision(float(each[occurring].mean()), int(occurring.sum()), len(scores))
+
+
+def average_precisions(scores: Tensor, labels: Tensor) -> Tensor:
+    """(classes,): the average precision of each class, NaN where none has it. As `precision`.
+
+    It is the area under the steps of the precision-recall curve, as scikit-learn and PySlowFast
+    count it.
+    """
+    found = torch.full((scores.shape[1],), float("nan"))
+    for number in labels.any(0).nonzero().flatten().tolist():
+        found[number] = binary_average_precision(scores[:, number], labels[:, number].long())
+    return found
 
 
 def confusion(scores: Tensor, labels: Tensor) -> Tensor:

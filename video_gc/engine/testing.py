@@ -1,4 +1,4 @@
-"""Multi-view testing: every view's score, averaged per video."""
+"""Multi-view testing: every view's score, put together per video."""
 
 import csv
 import json
@@ -10,13 +10,22 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from video_gc.atomic import atomic_path, write_text
-from video_gc.data.annotations import VideoIndex
 from video_gc.data.dataset import VideoViews
+from video_gc.data.index import VideoIndex
 from video_gc.data.loader import view_loader
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.engine.metrics import Accuracy, accuracy, confusion
+from video_gc.engine.metrics import (
+    Accuracy,
+    Precision,
+    accuracy,
+    average_precisions,
+    confusion,
+    precision,
+)
 from video_gc.engine.troubles import TroubleLog
 from video_gc.progress import progress_bar
+
+FUSIONS = ("mean", "max")
 
 
 @dataclass(kw_only=True)
@@ -26,16 +35,23 @@ class ViewConfig:
     clips: int = 10
     """clips spread over the video"""
     crops: int = 3
-    """1 (centre) or 3 along the longer side"""
+    """1 (centre), 3 along the longer side, or 10: corners and centre, each also mirrored"""
     micro_batch: int = 8
     """views in one forward pass"""
+    fuse: str = "mean"
+    """a video's score of a class: the mean over its views, or the max, as PySlowFast tests Charades
+    (an action that lasts a moment is in few of the views)"""
 
     def __post_init__(self) -> None:
         for name in ("clips", "micro_batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"test.{name} ({getattr(self, name)}) must be at least 1")
-        if self.crops not in (1, 3):
-            raise ValueError(f"test.crops ({self.crops}) must be 1 or 3")
+        if self.crops not in (1, 3, 10):
+            raise ValueError(
+                f"test.crops ({self.crops}) must be 1 or 3, or 10 (with mirrored ones)"
+            )
+        if self.fuse not in FUSIONS:
+            raise ValueError(f"test.fuse ({self.fuse!r}) must be one of {', '.join(FUSIONS)}")
 
 
 @dataclass(frozen=True)
@@ -44,13 +60,14 @@ class Scores:
 
     index: VideoIndex
     scores: Tensor
-    """(V, classes): mean probability over the views of each video; 0 where not scored"""
+    """(V, classes): probability, mean or maximum over the views of each video; 0 where not scored.
+    Of a multi-label set each class has its own (sigmoid), else they share one (softmax)."""
     views: Tensor
     """(V,): views that were scored; 0 for a damaged video"""
-    clip_level: Accuracy
+    clip_level: Accuracy | Precision
     """over single views"""
-    video_level: Accuracy
-    """over the mean of each video's views"""
+    video_level: Accuracy | Precision
+    """over each video's views together"""
 
     @property
     def not_scored(self) -> int:
@@ -67,11 +84,12 @@ def score_views(
     workers: int,
     device: torch.device,
     log: TroubleLog,
+    fuse: str = "mean",
 ) -> Scores:
     """Score every view in micro-batches; each video is decoded once.
 
-    The softmax of each view is averaged per video, in fp32. A video that fails half-way is not
-    scored at all.
+    The softmax of each view, or the sigmoid where labels are several, is averaged per video in
+    fp32 (or its maximum taken: `fuse`). A video that fails half-way is not scored at all.
     """
     index, classes = views.index, len(views.index.names)
     totals = torch.zeros(len(index), classes)
@@ -87,35 +105,50 @@ def score_views(
             failed |= {trouble.video for trouble in batch.troubles if trouble.kind == "damaged"}
             if batch.clips is None:
                 continue
-            clips = prepare_clips(batch.clips.to(device), normalisation)
-            scores = model(clips).softmax(1).float().cpu()
-            totals.index_add_(0, batch.videos, scores)
-            counts.index_add_(0, batch.videos, torch.ones_like(batch.videos))
+            batch = batch.to(device)
+            assert batch.clips is not None
+            clips = prepare_clips(batch.clips, normalisation, batch.flips, colours=batch.colours)
+            scores = probabilities(model(clips), multi_label=index.multi_label).cpu()
+            videos = batch.videos.cpu()
+            if fuse == "max":
+                for video, score in zip(videos.tolist(), scores, strict=True):
+                    totals[video] = torch.maximum(totals[video], score)
+            else:
+                totals.index_add_(0, videos, scores)
+            counts.index_add_(0, videos, torch.ones_like(videos))
             clip_scores.append(scores)
-            clip_videos.append(batch.videos)
+            clip_videos.append(videos)
             progress.advance(bar, len(scores))
         for video in failed:
             progress.advance(bar, views.clips * views.crops - int(counts[video]))
     if failed:
         rows = torch.tensor(sorted(failed))
         totals[rows], counts[rows] = 0, 0
-    means = totals / counts.clamp(min=1).unsqueeze(1)
-    labels = torch.from_numpy(index.labels)
+    if fuse == "mean":
+        totals /= counts.clamp(min=1).unsqueeze(1)
     scored = counts > 0
     views_scores = torch.cat([*clip_scores, torch.zeros(0, classes)])
     views_videos = torch.cat([*clip_videos, torch.zeros(0, dtype=torch.long)])
     kept = scored[views_videos]
     return Scores(
         index=index,
-        scores=means,
+        scores=totals,
         views=counts,
-        clip_level=accuracy(views_scores[kept], labels[views_videos[kept]]),
-        video_level=accuracy(means[scored], labels[scored]),
+        clip_level=_level(index, views_scores[kept], views_videos[kept]),
+        video_level=_level(index, totals[scored], scored.nonzero().squeeze(1)),
     )
 
 
+def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
+    """(N, classes) in fp32: softmax; sigmoid where a video has several labels."""
+    return logits.float().sigmoid() if multi_label else logits.float().softmax(1)
+
+
 def write_results(result: Scores, directory: Path, *, about: dict[str, object]) -> list[Path]:
-    """Write predictions.csv, accuracy.json and confusion.png to `directory`; return their paths."""
+    """Write predictions.csv, accuracy.json and confusion.png to `directory`; return their paths.
+
+    Several labels have no confusion matrix; they get classes.csv, the precision of each class.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     summary = about | {
         "videos": len(result.index),
@@ -123,15 +156,19 @@ def write_results(result: Scores, directory: Path, *, about: dict[str, object]) 
         "video_level": asdict(result.video_level),
         "clip_level": asdict(result.clip_level),
     }
+    if result.index.multi_label:
+        classes = write_classes(result, directory / "classes.csv")
+    else:
+        classes = draw_confusion(result, directory / "confusion.png")
     return [
         write_predictions(result, directory / "predictions.csv"),
         write_text(directory / "accuracy.json", json.dumps(summary, indent=2)),
-        draw_confusion(result, directory / "confusion.png"),
+        classes,
     ]
 
 
 def write_predictions(result: Scores, file: Path) -> Path:
-    """One line a scored video: path, label, top-5 names and scores, views."""
+    """One line a scored video: path, label (several: a;b), top-5 names and scores, views."""
     names = result.index.names
     count = min(5, len(names))
     scores, classes = result.scores.topk(count, dim=1)
@@ -145,8 +182,22 @@ def write_predictions(result: Scores, file: Path) -> Path:
                 continue
             ranked = zip(classes[row].tolist(), scores[row].tolist(), strict=True)
             cells = [cell for number, score in ranked for cell in (names[number], f"{score:.6f}")]
-            label = names[int(result.index.labels[row])]
+            label = ";".join(result.index.label_names(row))
             writer.writerow([path, label, *cells, int(result.views[row])])
+    return file
+
+
+def write_classes(result: Scores, file: Path) -> Path:
+    """One line a class: name, videos that have it, average precision (empty where none has it)."""
+    rows = (result.views > 0).nonzero().squeeze(1)
+    labels = _targets(result.index, rows)
+    each = average_precisions(result.scores[rows], labels).tolist()
+    counts = labels.sum(0).int().tolist()
+    with atomic_path(file) as part, part.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["class", "videos", "average_precision"])
+        for name, count, figure in zip(result.index.names, counts, each, strict=True):
+            writer.writerow([name, count, f"{figure:.6f}" if count else ""])
     return file
 
 
@@ -161,7 +212,7 @@ def draw_confusion(result: Scores, file: Path) -> Path:
     side = max(4.0, 0.55 * len(names)) if few else 12.0
     figure = Figure(figsize=(side + 1.5, side), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
     if few:
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", parse_math=False)
@@ -175,3 +226,17 @@ def draw_confusion(result: Scores, file: Path) -> Path:
     with atomic_path(file) as part:
         figure.savefig(part, dpi=120)
     return file
+
+
+def _level(index: VideoIndex, scores: Tensor, videos: Tensor) -> Accuracy | Precision:
+    """What scores (n, classes) of views or videos amount to; videos (n,) are their rows."""
+    labels = _targets(index, videos)
+    return precision(scores, labels) if index.multi_label else accuracy(scores, labels)
+
+
+def _targets(index: VideoIndex, rows: Tensor) -> Tensor:
+    """The labels of some rows: (n,), or multi-hot (n, classes)."""
+    if not index.multi_label:
+        return torch.from_numpy(index.labels)[rows]
+    hot = [torch.from_numpy(index.target(int(row))) for row in rows]
+    return torch.stack(hot) if hot else torch.zeros(0, len(index.names))

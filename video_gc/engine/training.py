@@ -13,12 +13,12 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Ri
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from video_gc.atomic import write_text
-from video_gc.data.dataset import TrainingClips, VideoViews
-from video_gc.data.loader import training_loader, view_loader
+from video_gc.data.augment import AugmentConfig
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.source import DataConfig, Splits, open_splits, read_splits, write_splits
 from video_gc.data.transforms import Normalisation
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
+from video_gc.engine.inputs import build_loaders, fingerprints
 from video_gc.engine.optim import OptimConfig
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.testing import ViewConfig
@@ -28,7 +28,8 @@ from video_gc.models.context import context_blocks
 from video_gc.progress import console, say
 
 ACCELERATORS = ("auto", "cpu", "gpu")
-FIGURES = ("train/loss", "train/top1", "val/loss", "val/top1")
+FIGURES = ("train/loss", "train/top1", "val/loss", "val/top1", "val/mAP")
+MAY_CHANGE = ("resume", "data.workers", "data.decoder", "data.decode_device", "data.transfer")
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
 
@@ -60,6 +61,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     test: ViewConfig = field(default_factory=ViewConfig)
     normalisation: Normalisation = field(default_factory=Normalisation)
@@ -133,19 +135,27 @@ def train(config: TrainConfig) -> Path:
     model = build_model(replace(model_config, weights=None) if last else model_config)
     if last is None:
         _write_run_files(config)
-        write_splits(splits, kept)
+        splits = write_splits(splits, kept)  # memory-mapped: loader processes share it
 
     log = TroubleLog(directory / "skipped.csv")
     log.read()  # what was found before a resume
     gpu = config.accelerator != "cpu" and torch.cuda.is_available()
-    train_clips = TrainingClips(splits.train, config.clip, seed=config.seed, flip=config.data.flip)
-    val_views = VideoViews(splits.val, config.clip, clips=1, crops=1)
+    loaders = build_loaders(
+        splits,
+        config.data,
+        config.clip,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        micro_batch=config.test.micro_batch,
+        pin_memory=gpu,
+    )
     contents = CheckpointContents(
         model=model_config,
         clip=config.clip,
         normalisation=config.normalisation,
         names=list(splits.train.names),
         config=asdict(config),
+        fingerprint=fingerprints(splits, config.data),
     )
     task = RecognitionTask(
         model,
@@ -153,7 +163,11 @@ def train(config: TrainConfig) -> Path:
         normalisation=config.normalisation,
         optim=config.optim,
         label_smoothing=config.label_smoothing,
+        multi_label=splits.train.multi_label,
+        augment=config.augment,
+        seed=config.seed,
     )
+    best = "val/mAP" if splits.train.multi_label else "val/top1"
     checkpoints = [
         ModelCheckpoint(
             directory / "checkpoints",
@@ -163,7 +177,7 @@ def train(config: TrainConfig) -> Path:
             save_on_train_epoch_end=False,  # after validation
             enable_version_counter=False,
         )
-        for name, monitor in (("best", "val/top1"), ("last", None))
+        for name, monitor in (("best", best), ("last", None))
     ]
     trainer = pl.Trainer(
         accelerator=config.accelerator,
@@ -193,20 +207,7 @@ def train(config: TrainConfig) -> Path:
     doubtful = not gpu and config.precision == "bf16"
     try:
         with torch.backends.mkldnn.flags(enabled=not doubtful):
-            trainer.fit(
-                task,
-                training_loader(
-                    train_clips,
-                    batch_size=config.batch_size,
-                    workers=config.data.workers,
-                    pin_memory=gpu,
-                ),
-                view_loader(
-                    val_views, micro_batch=config.test.micro_batch, workers=config.data.workers
-                ),
-                ckpt_path=last,
-                weights_only=True,
-            )
+            trainer.fit(task, *loaders, ckpt_path=last, weights_only=True)
     except SystemExit:
         if trainer.interrupted:  # Lightning's way of ending after Ctrl-C
             raise KeyboardInterrupt from None
@@ -228,7 +229,7 @@ def _last_checkpoint(config: TrainConfig) -> Path | None:
         )
     started = _over(asdict(TrainConfig()), yaml.safe_load(file.read_text()))
     changed = _differences(started, asdict(config))
-    changed = [name for name in changed if name not in ("resume", "data.workers")]
+    changed = [name for name in changed if name not in MAY_CHANGE]
     if changed:
         raise ValueError(
             f"{directory}: was started with another {', '.join(changed)}; "

@@ -35,10 +35,8 @@ class TroubleLog(pl.Callback):
                 if trouble.kind == "damaged":
                     say(f"Skipped {trouble.reason}", style="yellow")
                 elif not self.count(trouble.kind):  # the first of its kind
-                    say(
-                        f"Note {trouble.reason}; the last frame is repeated. "
-                        f"All such files are listed in {self.file}"
-                    )
+                    repeated = "; the last frame is repeated" if trouble.kind == "short" else ""
+                    say(f"Note {trouble.reason}{repeated}. All such files: {self.file}")
             self.counts[key] = self.counts.get(key, 0) + 1
         if new:
             self.write()
@@ -78,6 +76,8 @@ class TroubleLog(pl.Callback):
         self.write()
         if self.count():
             say(f"Damaged files: {self.count()}, listed in {self.file}")
+        if self.count("fell_back"):
+            say(f"Decoded on the CPU, for the GPU cannot: {self.count('fell_back')} files")
 
 
 def _batch_of(arguments: tuple[Any, ...]) -> Batch:

@@ -10,13 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.data.sampling import consecutive_clips, crop_boxes, scaled_size
+from video_gc.data.crops import crop_boxes, scaled_size
+from video_gc.data.sampling import part_of, window_clips
 from video_gc.data.transforms import prepare_clips
 from video_gc.data.views import stream_views
 from video_gc.decode.memory import FrameReader
-from video_gc.decode.reader import VideoReader, open_video
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import VideoReader
 from video_gc.engine.checkpoint import load_network
 from video_gc.engine.device import pick_device
+from video_gc.engine.testing import probabilities
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,10 @@ class Prediction:
     video: str
     names: list[str]
     scores: Tensor
-    """(classes,), probabilities that sum to 1"""
+    """(classes,), probabilities that sum to 1; with several labels a video each has its own"""
     windows: list[Window]
+    damaged: int = 0
+    """frames looked at that are not what was recorded, but what the decoder made of them"""
 
     def top(self, count: int = 5, window: Window | None = None) -> list[tuple[str, float]]:
         """The best `count` classes of the video, or of one window, with their scores.
@@ -54,6 +59,7 @@ class Prediction:
         return {
             "video": self.video,
             "top": _rows(self.top(count)),
+            "damaged_frames": self.damaged,
             "timeline": [
                 {
                     "start": round(window.start, 3),
@@ -86,6 +92,7 @@ class Recognizer:
         self.model, self.contents = load_network(checkpoint)
         self.device = pick_device(device)
         self.micro_batch = micro_batch
+        self.multi_label = bool(self.contents.config.get("data", {}).get("multi_label"))
         self.model.to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     @property
@@ -99,22 +106,28 @@ class Recognizer:
         """Score a whole video in windows that follow each other, centre crop.
 
         video: a file, or frames uint8 (T, H, W, 3) with their rate `fps` in Hz. A video shorter
-            than a window has its last frame repeated.
+            than a window has its last frame repeated. Frames that are damaged are counted.
 
         Raises FileNotFoundError, DecodeError for a file that cannot be read, ValueError for an
         array of another shape.
         """
         reader: VideoReader
-        reader = FrameReader(video, fps) if isinstance(video, np.ndarray) else open_video(video)
+        if isinstance(video, np.ndarray):
+            reader = FrameReader(video, fps)
+        else:
+            reader = open_video(video, damage="report")
         clip = self.contents.clip
         with reader:
-            spans = consecutive_clips(len(reader), clip.frames, clip.stride)
+            times = reader.times
+            spans = window_clips(clip, part_of(times, reader.rate))
             scores = torch.cat(list(self._scores(reader, spans)))
+        borders = np.append(times, times[-1] + 1 / reader.rate).round(6)
         windows = [
-            Window(float(span[0] / reader.fps), float((span[-1] + 1) / reader.fps), score)
+            Window(float(borders[span.min()]), float(borders[span.max() + 1]), score)
             for span, score in zip(spans, scores, strict=True)
         ]
-        return Prediction(str(reader.path), self.names, scores.mean(0), windows)
+        damaged = len(reader.damaged)
+        return Prediction(reader.path, self.names, scores.mean(0), windows, damaged)
 
     def _scores(self, reader: VideoReader, spans: np.ndarray) -> Iterator[Tensor]:
         """(n, classes) for micro-batch after micro-batch of windows, in order."""
@@ -125,7 +138,7 @@ class Recognizer:
             while group := list(islice(views, self.micro_batch)):
                 clips = torch.from_numpy(np.stack([view for _, view in group])).to(self.device)
                 logits = self.model(prepare_clips(clips, self.contents.normalisation))
-                yield logits.softmax(1).float().cpu()
+                yield probabilities(logits, multi_label=self.multi_label).cpu()
 
 
 def _rows(ranked: list[tuple[str, float]]) -> list[dict[str, Any]]:

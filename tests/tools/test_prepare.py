@@ -1,0 +1,156 @@
+"""tools/prepare.py as a beginner meets it: exit status, one clear line, lists beside the manifest."""
+
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import counted_frames
+from video_gc.decode.write import write_video
+
+PREPARE = Path(__file__).parents[2] / "tools" / "prepare.py"
+
+
+@pytest.fixture
+def prepare(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run the tool in this process; returns (exit status, stdout, stderr with single spaces)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [str(PREPARE), *map(str, arguments)])
+        status = 0
+        try:
+            runpy.run_path(str(PREPARE), run_name="__main__")
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return status, out, " ".join(err.split())
+
+    return call
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Path:
+    """A folder with train and val, sound and without leaks."""
+    root = tmp_path / "set"
+    for number, name in enumerate(("train/run/a", "train/jump/b", "val/run/c")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_video(root / f"{name}.mp4", counted_frames(9, seed=number))
+    return root
+
+
+@pytest.mark.parametrize("job", ["motions", "check", "resize", "fingerprint"])
+def test_help_of_each_job_has_an_example(prepare, job: str) -> None:  # type: ignore[no-untyped-def]
+    status, out, _ = prepare(job, "--help")
+    assert status == 0
+    assert f"example: python tools/prepare.py {job}" in out
+    assert job in prepare("--help")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "required: JOB; see prepare.py --help"),
+        (["chekc"], 2, "invalid choice: 'chekc'"),
+        (["check"], 2, "give a folder or a list, or --data and --root"),
+        (["check", "nowhere"], 2, "nowhere: no such folder"),
+        (["check", "{empty}"], 1, "no videos in this folder"),
+        (["check", "{splits}", "--workers", "0"], 2, "workers (0) must be at least 1"),
+        (["check", "{splits}", "--workers", "x"], 2, "argument --workers: invalid int value: 'x'"),
+        (["check", "{splits}", "--time-limit", "0"], 2, "time_limit (0.0) must be above 0"),
+        (["check", "--data", "kinetix", "--root", "."], 2, "--data ('kinetix') must be one of"),
+        (["check", "--data", "kinetics"], 2, "--data kinetics goes with --root DIR"),
+        (["resize", "{splits}"], 2, "required: DEST; see prepare.py resize --help"),
+        (["resize", "nowhere", "{empty}"], 2, "nowhere: no such folder"),
+        (["resize", "{splits}", "{splits}"], 2, "must not lie in"),
+        (["resize", "{splits}", "{empty}", "--crf", "99"], 2, "crf (99) must be in 0…51"),
+        (["fingerprint", "{splits}", "--manifest", "no.parquet"], 2, "no such manifest"),
+    ],
+)
+def test_errors_are_one_line(  # type: ignore[no-untyped-def]
+    prepare, splits: Path, tmp_path: Path, arguments, status, message
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"empty": tmp_path / "empty", "splits": splits}
+    found, _, err = prepare(*(argument.format(**places) for argument in arguments))
+    assert message in err
+    assert err.count("error:") == 1
+    assert "usage:" not in err
+    assert found == status
+
+
+def test_check_of_a_sound_folder(prepare, splits: Path) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = prepare("check", splits, "--workers", 1)
+    assert status == 0
+    assert "train: 2 videos, 2 classes" in err
+    assert "Every video can be read, and no split leaks into another." in err
+    table = pq.read_table(splits / "manifest.parquet")
+    assert table["split"].to_pylist() == ["train", "train", "val"]
+    assert table["label"].to_pylist() == ["jump", "run", "run"]
+    assert not list(splits.glob("*.csv"))
+    assert "0 decoded now" in prepare("check", splits)[2]
+
+
+def test_check_lists_what_is_wrong(prepare, splits: Path, damaged, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "out" / "m.parquet"
+    status, _, err = prepare("check", damaged["text"].parent, "--out", out, "--workers", 1)
+    assert status == 1
+    assert "Damaged videos: 4" in err
+    assert len((tmp_path / "out" / "m-damaged.csv").read_text().splitlines()) == 5
+
+    shutil.copy(splits / "train" / "run" / "a.mp4", splits / "val" / "run" / "z.mp4")
+    status, _, err = prepare("check", splits, "--workers", 1)
+    assert status == 1
+    assert "Leaks between splits: 1" in err
+    assert "Duplicated videos: 1" in err
+    listed = (splits / "manifest-leaks.csv").read_text().splitlines()
+    assert listed[1:] == ["train/run/a.mp4,val/run/z.mp4,train/val,same content"]
+    (splits / "val" / "run" / "z.mp4").unlink()
+    assert prepare("check", splits, "--workers", 1)[0] == 0
+    assert not (splits / "manifest-leaks.csv").exists()
+
+
+def test_check_of_official_lists_names_what_is_missing(  # type: ignore[no-untyped-def]
+    prepare, splits: Path
+) -> None:
+    clip = "AbC-_678901_000010_000020"
+    videos = splits / "train" / "run"
+    (videos / "a.mp4").rename(videos / f"{clip}.mp4")
+    rows = ["label,youtube_id,time_start,time_end,split", "run,AbC-_678901,10,20,train"]
+    (splits / "train.csv").write_text("\n".join([*rows, "run,Gone_678901,5,15,train", ""]))
+    status, _, err = prepare("check", "--data", "kinetics", "--root", splits, "--workers", 1)
+    assert status == 1
+    assert "Missing videos: 1" in err
+    assert "Gone_678901_000005_000015" in (splits / "manifest-missing.csv").read_text()
+    again = prepare("check", "--data", "kinetics", "--root", splits, "--workers", 1)
+    assert "Missing videos: 1" in again[2]
+    out = prepare("fingerprint", "--data", "kinetics", "--root", splits)[1]
+    assert out.startswith("train\tcontents:")
+    assert out.endswith("\t1 videos\n")
+
+
+def test_resize_prints_sizes_and_speed(prepare, splits: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    call = ("resize", splits, tmp_path / "small", "--short-side", 32, "--workers", 1)
+    status, _, err = prepare(*call)
+    assert status == 0
+    assert "3 videos written" in err
+    assert "before after" in err
+    assert "ms for a random 8×8 clip" in err
+    assert "0 videos written" in prepare(*call)[2]
+    (splits / "val" / "run" / "bad.mp4").write_text("no video")
+    assert prepare(*call)[0] == 1
+
+
+def test_fingerprint_says_which_kind_it_is(prepare, splits: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    status, out, _ = prepare("fingerprint", splits)
+    assert status == 0
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["train", "val"]
+    assert "contents:" not in out
+    prepare("check", splits, "--workers", 1)
+    known = prepare("fingerprint", splits)[1]
+    assert known.count("contents:") == 2
+    moved = shutil.copytree(splits, tmp_path / "elsewhere")
+    assert prepare("fingerprint", moved)[1] == known

@@ -1,0 +1,102 @@
+"""Show what training makes of videos: a grid of augmented clips as an animated picture.
+
+A row is a video. The first column is the clip as it is tested, the others are draws: what epoch 0,
+1, 2, … of a training sees. The options have the names of those of tools/train.py, without
+`augment.` and `clip.`.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from video_gc.analysis.animation import augmented_grid, write_animation
+from video_gc.cli import run_tool
+from video_gc.data.annotations import find_videos
+from video_gc.data.augment import AugmentConfig
+from video_gc.data.index import VideoIndex
+from video_gc.data.motions import open_motions
+from video_gc.data.sampling import ClipConfig
+from video_gc.progress import say
+
+
+def main() -> None:
+    """Parse, draw, say where."""
+    options = _parse()
+    videos = options.videos or open_motions(Path("data/motions")) / "train"
+    paths = [videos] if videos.is_file() else find_videos(videos)
+    rows = np.unique(np.linspace(0, len(paths) - 1, options.rows).astype(int))
+    chosen = [paths[row] for row in rows]
+    names = sorted({path.parent.name for path in chosen})
+    index = VideoIndex.build(chosen, [names.index(path.parent.name) for path in chosen], names)
+    clip = ClipConfig(
+        frames=options.frames,
+        stride=options.stride,
+        target_fps=options.target_fps,
+        crop=options.crop,
+        short_side=options.short_side or [options.crop * 8 // 7, options.crop * 10 // 7],
+        crop_area=options.crop_area,
+        test_crop=options.crop,
+        test_short_side=options.crop,
+    )
+    augment = AugmentConfig(
+        brightness=options.jitter,
+        contrast=options.jitter,
+        saturation=options.jitter,
+        hue=options.hue,
+        randaugment=options.randaugment,
+        magnitude=options.magnitude,
+        erase=options.erase,
+        mixup=options.mixup,
+        cutmix=options.cutmix,
+    )
+    frames = augmented_grid(
+        index, clip, augment, flip=options.flip, draws=options.draws, seed=options.seed
+    )
+    file = write_animation(options.out, frames, rate=options.rate)
+    say(f"{len(chosen)} videos, as they are tested and in {options.draws} draws: {file}")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python tools/augment.py                           the generated data set\n"
+        "  python tools/augment.py DIR --erase 0 --mixup 0.8 your own videos, mixed\n"
+        "  python tools/augment.py video.mp4 --draws 8 --out video.gif",
+    )
+    add = parser.add_argument
+    add("videos", type=Path, nargs="?", help="a video, or a folder of them; default: data/motions")
+    add(
+        "--out", type=Path, default=Path("augmented.webp"), help=".webp, .gif or .png (%(default)s)"
+    )
+    add("--rows", type=_count, default=4, help="videos to show (%(default)s)")
+    add("--draws", type=_count, default=5, help="draws of each (%(default)s)")
+    add("--rate", type=float, default=8.0, help="pictures per second (%(default)s)")
+    add("--seed", type=int, default=0, help="other seeds give other draws (%(default)s)")
+    add("--frames", type=int, default=8, help="T, frames of a clip (%(default)s)")
+    add("--stride", type=int, default=4, help="frames from one to the next (%(default)s)")
+    add("--target_fps", type=float, help="count the stride at this rate, Hz")
+    add("--crop", type=int, default=112, help="height and width, pixels (%(default)s)")
+    add("--short_side", type=int, nargs=2, metavar=("MIN", "MAX"), help="before the crop, pixels")
+    add("--crop_area", type=float, nargs=2, metavar=("MIN", "MAX"), help="random-resized crops")
+    add("--flip", type=float, default=0.5, help="probability of a mirrored clip (%(default)s)")
+    add("--jitter", type=float, default=0.4, help="of brightness, contrast, colour (%(default)s)")
+    add("--hue", type=float, default=0.0, help="turn of the hue, at most 0.5 (%(default)s)")
+    add("--randaugment", type=int, default=2, help="operations per clip (%(default)s)")
+    add("--magnitude", type=int, default=9, help="strength of RandAugment, 0…30 (%(default)s)")
+    add("--erase", type=float, default=0.25, help="probability of a grey box (%(default)s)")
+    add("--mixup", type=float, default=0.0, help="α of mixup; 0.8 is usual (%(default)s)")
+    add("--cutmix", type=float, default=0.0, help="α of cutmix; 1 is usual (%(default)s)")
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+if __name__ == "__main__":
+    run_tool(main)
