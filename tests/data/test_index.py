@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import time
 from pathlib import Path
 
 import numpy as np
@@ -168,10 +167,8 @@ def large_index(file: Path, rows: int) -> Path:
 def test_ten_million_rows_open_at_once(tmp_path: Path) -> None:
     file = large_index(tmp_path / "large.arrow", 10_000_000)
     before = own_memory()
-    start = time.perf_counter()
     index = VideoIndex.open(file)
     assert index.path(9_999_999) == Path("/data/some/folder/09999999.mp4")
-    assert time.perf_counter() - start < 2  # the bound; it takes milliseconds
     assert len(index) == 10_000_000
     assert own_memory() - before < 20
 

@@ -22,6 +22,8 @@ FORMS = {
     "open.mkv": {"g": "12", "bf": "3", "x264-params": "open-gop=1"},
     "closed.ts": {"g": "15", "bf": "2"},
     "fragments.mp4": {"g": "12", "bf": "2"},
+    "indexed_fragments.mp4": {"g": "12", "bf": "2"},
+    "reordered.avi": {"g": "12", "bf": "2"},
 }
 
 
@@ -32,6 +34,8 @@ def long_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path
     made = {}
     for name, options in FORMS.items():
         muxer = {"movflags": "frag_keyframe+empty_moov"} if "fragments" in name else {}
+        if "indexed" in name:
+            muxer["movflags"] += "+default_base_moof+global_sidx"
         with av.open(folder / name, "w", options=muxer) as container:
             stream = container.add_stream("libx264", rate=30, options=options)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -56,6 +60,7 @@ def test_windows_give_the_frames_of_a_sequential_decode(
         with open_video(path) as reader:
             assert isinstance(reader, Reader)
             assert reader._packets._kept is None
+            assert reader._packets.exact is (path.suffix != ".avi")
             assert len(reader) == len(expected)
             np.testing.assert_array_equal(reader.read(indices), expected[indices])
             np.testing.assert_allclose(reader.times, np.arange(len(expected)) / 30, atol=1e-3)

@@ -16,6 +16,8 @@ TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 
 @pytest.fixture(scope="module")
 def tool() -> dict:
+    if str(TOOL.parent) not in sys.path:
+        sys.path.append(str(TOOL.parent))  # where python looks for what a script imports
     return runpy.run_path(str(TOOL), run_name="benchmark")
 
 

@@ -62,7 +62,7 @@ class Packets:
         duration = (container.duration or 0) / 1e6
         if max(container.size, 0) < LARGE and duration < LONG:
             self._keep_all()
-        elif container.format.name.startswith("mov"):
+        elif stream.frames and stream.frames == len(stream.index_entries):
             self._take_index(stream.index_entries)
         else:
             self._scan()
@@ -128,7 +128,10 @@ class Packets:
             self._times = np.sort(np.array(pts, np.float64)[np.array(shown, bool)])
 
     def _take_index(self, entries: Any) -> None:
-        """The same from the index of an MP4 file: nothing of its body is read."""
+        """The same from the index of an MP4 file: nothing of its body is read.
+
+        Fragmented files have an index in each fragment, and are scanned.
+        """
         self._groups, self._before, self._size = [], [0], [0]
         for number, entry in enumerate(entries):
             if entry.is_keyframe or not number:
@@ -136,9 +139,7 @@ class Packets:
             self._before.append(self._before[-1] + (not entry.is_discard))
             self._size.append(self._size[-1] + entry.size)
         self._count = self._before[-1]
-        self.exact = bool(self._count) and bool(entries[0].is_keyframe)
-        if not self._count:  # fragments: the index comes with the body
-            self._scan()
+        self.exact = bool(entries[0].is_keyframe) and not self._stamped_when_decoded()
 
     def _group_of(self, index: int) -> int:
         """The group of pictures that holds a frame; leading ones count to the group they follow."""
@@ -213,13 +214,17 @@ class Packets:
         shown = [number for number, packet in enumerate(packets) if not packet.is_discard]
         return Window(packets, pts, starts, sorted(shown, key=pts.__getitem__), base, whole)
 
+    def _stamped_when_decoded(self) -> bool:
+        """AVI has no other stamps; with B-frames those are not the times of being shown."""
+        avi = self._container.format.name == "avi"
+        return avi and bool(self._stream.codec_context.has_b_frames)
+
     def _is_exact(self, first: list[Any], pts: list[int | None]) -> bool:
-        counted = self._container.format.name == "avi" and self._stream.codec_context.has_b_frames
         stamps = {stamp for stamp in pts if stamp is not None}
         return (
             bool(first)
             and bool(first[0].is_keyframe)
-            and not counted
+            and not self._stamped_when_decoded()
             and len(stamps) == len(pts)
             and min(stamps) == first[0].pts
         )
