@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks import decode, loader
 from matplotlib.figure import Figure
 from pytorchvideo.layers.nonlocal_net import create_nonlocal
 from torch import Tensor, nn
@@ -128,9 +129,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python tools/benchmark.py blocks --sizes res4-8 --blocks gc nl",
+        epilog="examples: python tools/benchmark.py blocks --sizes res4-8 --blocks gc nl\n"
+        "          python tools/benchmark.py decode --quick",
     )
-    what = parser.add_subparsers(dest="what", metavar="blocks | networks", required=True)
+    names = "blocks | networks | decode | loader"
+    what = parser.add_subparsers(dest="what", metavar=names, required=True)
     blocks = what.add_parser(
         "blocks", help="each context block at the papers' sizes, in both memory layouts"
     )
@@ -159,7 +162,12 @@ def main() -> int:
             help="folder of the results (runs/benchmark)",
         )
         each.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    decode.add_arguments(what.add_parser("decode", help="clips from files, beside the peers"))
+    loader.add_arguments(what.add_parser("loader", help="clips per second of the training loader"))
     options = parser.parse_args()
+    if options.what in ("decode", "loader"):
+        status: int = (decode if options.what == "decode" else loader).run(options)
+        return status
     device = pick_device(options.device)
     run = run_blocks if options.what == "blocks" else run_networks
     return run(options, device)

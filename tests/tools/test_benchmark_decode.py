@@ -220,7 +220,7 @@ def test_a_run_writes_table_json_and_plot(made: Callable, tmp_path: Path) -> Non
 
 
 def test_a_wrong_call_is_one_line(tmp_path: Path) -> None:
-    for arguments in (["missing.mp4"], ["a/x.mp4", "b/x.mp4"]):
+    for arguments in (["missing.mp4"], ["a/x.mp4", "b/x.mp4"], ["--rounds", "0"]):
         done = tool("decode", *arguments, "--out", tmp_path)
         assert done.returncode == 2
         assert "error: " in done.stderr
