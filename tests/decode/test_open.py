@@ -116,7 +116,10 @@ def test_what_is_no_video_has_no_kind(damaged: dict[str, Path]) -> None:
 @needs_decord
 def test_decord_names_what_is_wrong_with_a_file(damaged: dict[str, Path]) -> None:
     for name in ("zero-byte", "truncated", "text"):
-        with pytest.raises(OpenError, match=rf"{name}.mp4: cannot be read as a video .*\[decord\]"):
+        with pytest.raises(
+            OpenError,
+            match=rf"{name}.mp4: (cannot be read as a video|the file is empty) .*\[decord\]",
+        ):
             open_video(damaged[name], "decord")
     with pytest.raises(NoVideoError, match="no video in the file"):
         open_video(damaged["audio-only"], "decord")

@@ -1,5 +1,6 @@
 """Long files are read by window: the same frames as from a sequential decode."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import counted_frames
 from tests.decode.test_pyav import plain_decode
+from tests.decode.videos import MAKERS
 from video_gc.decode import packets
 from video_gc.decode.h264 import is_exact_start
 from video_gc.decode.open import open_video
@@ -64,6 +66,20 @@ def test_windows_give_the_frames_of_a_sequential_decode(
             assert len(reader) == len(expected)
             np.testing.assert_array_equal(reader.read(indices), expected[indices])
             np.testing.assert_allclose(reader.times, np.arange(len(expected)) / 30, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_windows_of_every_kind_of_file(
+    kind: Callable[[str], Path], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packets, "LONG", 0.0)
+    monkeypatch.setattr(packets, "WINDOW", 1)
+    expected = plain_decode(kind(name))
+    with open_video(kind(name)) as reader:
+        assert len(reader) == len(expected)
+        for index in range(0, len(expected), 5):  # one window each
+            np.testing.assert_array_equal(reader.read([index])[0], expected[index])
+        np.testing.assert_array_equal(reader.read(range(len(expected))), np.stack(expected))
 
 
 @pytest.mark.parametrize("name", ["closed.mp4", "open.mkv"])

@@ -4,17 +4,15 @@ What stands here is what the conformance suite found (docs/decoders.md holds its
 in it: the suite wants it exact on every file.
 """
 
-import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
-import numpy as np
 
+from video_gc.decode.container import opened
 from video_gc.decode.h264 import is_exact_start, unit_length_size
-from video_gc.decode.reader import NoVideoError, OpenError, Source, source_name
+from video_gc.decode.reader import DecodeError, Source
 
 PACKETS = 3000  # of a file that are looked at; more would make opening a long one slow
 
@@ -38,20 +36,12 @@ class Kind:
 
 
 def kind_of(source: Source) -> Kind | None:
-    """The kind of a file, from its packets without decoding; None for what cannot be read.
-
-    A file object is left where it was.
-    """
-    file, position = _openable(source)
+    """The kind of a file, from its packets without decoding; None for what cannot be read."""
     try:
-        with av.open(file) as container:
-            stream = container.streams.best("video")
-            return None if stream is None else _kind(container, stream)
-    except (av.FFmpegError, ValueError, OSError):
+        with opened(source) as (container, stream):
+            return _kind(container, stream)
+    except (DecodeError, av.FFmpegError, ValueError, OSError):
         return None
-    finally:
-        if position is not None:
-            file.seek(position)
 
 
 def known_wrong(decoder: str, kind: Kind | None) -> str | None:
@@ -62,43 +52,6 @@ def known_wrong(decoder: str, kind: Kind | None) -> str | None:
         if applies(kind):
             return reason
     return None
-
-
-def open_error(source: Source, decoder: str, cause: str) -> OpenError | NoVideoError:
-    """The error for a file that the decoder could not open: is there a video in it at all?"""
-    file, position = _openable(source)
-    try:
-        with av.open(file) as container:
-            if container.streams.best("video") is None:
-                reason = "there is no video in the file, only other streams"
-                return NoVideoError(source_name(source), reason, decoder=decoder)
-    except (av.FFmpegError, ValueError, OSError):
-        pass
-    finally:
-        if position is not None:
-            file.seek(position)
-    return OpenError(source_name(source), f"cannot be read as a video ({cause})", decoder=decoder)
-
-
-def packet_times(source: Source, count: int, rate: float) -> np.ndarray:
-    """When each of `count` frames is shown: float64, seconds from the first.
-
-    From the time stamps of the packets; from the rate where those are missing or others in number.
-    """
-    file, position = _openable(source)
-    try:
-        with av.open(file) as container:
-            stream = container.streams.best("video")
-            stamps = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
-            if len(stamps) != count or None in stamps:
-                return np.arange(count) / rate
-            seconds = np.sort(np.array(stamps, np.float64)) * float(stream.time_base)
-            return seconds - seconds[0]
-    except (av.FFmpegError, ValueError):
-        return np.arange(count) / rate
-    finally:
-        if position is not None:
-            file.seek(position)
 
 
 WRONG: dict[str, dict[str, Callable[[Kind], bool]]] = {
@@ -122,17 +75,6 @@ WRONG: dict[str, dict[str, Callable[[Kind], bool]]] = {
         "intra-refresh": lambda kind: kind.gradual,
     },
 }
-
-
-def _openable(source: Source) -> tuple[Any, int | None]:
-    if isinstance(source, bytes):
-        return io.BytesIO(source), None
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source), None
-    file: BinaryIO = source
-    position = file.tell()
-    file.seek(0)
-    return file, position
 
 
 def _kind(container: Any, stream: Any) -> Kind:

@@ -4,6 +4,7 @@ from typing import Any
 
 import av
 
+from video_gc.decode.container import error_text
 from video_gc.decode.h264 import FrameNumbers
 
 SKIPS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
@@ -15,6 +16,7 @@ class Codec:
 
     def __init__(self, context: Any, threads: int) -> None:
         self._context = context
+        context.copy_opaque = True  # a frame knows its packet
         context.thread_count = threads
         # slices are no help, x264 writes one a picture; frames are worth it at 720p and above
         context.thread_type = "FRAME" if threads > 1 else "NONE"
@@ -48,11 +50,6 @@ class Codec:
             return None
         if packet.is_corrupt:
             return "it is cut short"
-        if self._numbers and self._numbers.follows_a_gap(bytes(packet)):
+        if self._numbers and self._numbers.follows_a_gap(memoryview(packet)):
             return "a picture before it is missing"
         return None
-
-
-def error_text(error: Exception) -> str:
-    """FFmpeg's words for an error, without its number and file."""
-    return getattr(error, "strerror", None) or str(error)

@@ -79,7 +79,7 @@ class Release:
         self._done = len(self._wanted)
 
     def _go(self, waiting: _Waiting, later: Any) -> Iterator[Shown]:
-        if waiting.index < self._wanted[self._done]:
+        if self._done == len(self._wanted) or waiting.index < self._wanted[self._done]:
             return  # came after it was given up
         while self._wanted[self._done] < waiting.index:
             yield self._missing(self._wanted[self._done], later)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from video_gc.decode.choice import kind_of, open_error, packet_times
+from video_gc.decode.choice import kind_of
+from video_gc.decode.container import open_error, packet_times
 from video_gc.decode.isolated import IsolatedReader
 from video_gc.decode.pictures import PictureReader
 from video_gc.decode.reader import CorruptError, Source, VideoReader, source_name

@@ -7,16 +7,26 @@ files: 25 Hz, or the number in a file `rate.txt` beside them.
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
+from video_gc.decode.container import error_text, opened
 from video_gc.decode.pictures import PictureReader
-from video_gc.decode.reader import Colour, CorruptError, OpenError, Source, VideoReader
+from video_gc.decode.reader import (
+    Colour,
+    CorruptError,
+    DecodeError,
+    OpenError,
+    Source,
+    VideoReader,
+)
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+JPEG_END = b"\xff\xd9"
 RATE = 25.0
 RATE_FILE = "rate.txt"
 NUMBERED = re.compile(r"(.*?)(\d+)")
@@ -49,10 +59,10 @@ class FolderReader(PictureReader):
         self.rate = _rate(Path(folder))
         try:
             first, self.codec = _decode(self._files[0])
-        except (av.FFmpegError, ValueError, OSError) as error:
+        except (DecodeError, av.FFmpegError, ValueError, OSError) as error:
             name = self._files[0].name
             raise OpenError(
-                self.path, f"{name} cannot be decoded ({_cause(error)})", decoder="frames"
+                self.path, f"{name} cannot be decoded ({_why(error)})", decoder="frames"
             ) from error
         self.size = _shown(first)
         self.colour = Colour(full_range=first.format.name.startswith("yuvj"))
@@ -70,8 +80,8 @@ class FolderReader(PictureReader):
             file = self._files[index]
             try:
                 frame, _ = _decode(file)
-            except (av.FFmpegError, ValueError, OSError) as error:
-                reason = f"{file.name} cannot be decoded ({_cause(error)})"
+            except (DecodeError, av.FFmpegError, ValueError, OSError) as error:
+                reason = f"{file.name} cannot be decoded ({_why(error)})"
                 raise CorruptError(self.path, reason, decoder="frames", frame=index) from error
             if _shown(frame) != self.size:
                 sizes = [f"{width}×{height}" for height, width in (_shown(frame), self.size)]
@@ -101,11 +111,12 @@ def _series(folder: Path) -> list[Path]:
     if not files:
         raise OpenError(folder, f"holds no frames ({', '.join(IMAGES)})")
     numbers = sorted(files)
-    missing = set(range(numbers[0], numbers[-1])) - set(numbers)
+    missing = numbers[-1] - numbers[0] + 1 - len(numbers)
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        before = files[max(number for number in numbers if number < min(missing))]
-        raise OpenError(folder, f"frame {min(missing)} is missing after {before.name}{more}")
+        before = next(a for a, b in pairwise(numbers) if b > a + 1)
+        more = f" and {missing - 1} more" if missing > 1 else ""
+        name = files[before].name
+        raise OpenError(folder, f"frame {before + 1} is missing after {name}{more}")
     return [files[number] for number in numbers]
 
 
@@ -124,15 +135,15 @@ def _rate(folder: Path) -> float:
 
 def _decode(file: Path) -> tuple[Any, str]:
     """The picture and the name of its codec."""
-    with av.open(os.fspath(file)) as container:
-        stream = container.streams.best("video")
-        if stream is None:
-            raise ValueError("no picture in it")
+    with opened(file) as (container, stream):
         stream.codec_context.thread_count = 1
         frame = next(container.decode(stream), None)
         if frame is None:
             raise ValueError("no picture in it")
-        return frame, stream.codec_context.name
+        codec: str = stream.codec_context.name
+    if frame.is_corrupt or (codec == "mjpeg" and JPEG_END not in file.read_bytes()[-64:]):
+        raise ValueError("it is cut short")
+    return frame, codec
 
 
 def _shown(frame: Any) -> tuple[int, int]:
@@ -141,5 +152,5 @@ def _shown(frame: Any) -> tuple[int, int]:
     return (frame.width, frame.height) if turned else (frame.height, frame.width)
 
 
-def _cause(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _why(error: BaseException) -> str:
+    return error.reason if isinstance(error, DecodeError) else error_text(error)

@@ -8,6 +8,7 @@ picture is missing without a word. Sections are those of recommendation ITU-T H.
 from collections.abc import Iterator
 
 SLICE, IDR, SEI, SPS, RECOVERY_POINT = 1, 5, 6, 7, 6
+HEAD = 512  # bytes of a unit that are looked at
 HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 """profile_idc whose parameter sets hold the chroma format (7.3.2.1.1)"""
 
@@ -19,7 +20,7 @@ def unit_length_size(extradata: bytes | None) -> int:
     return 0
 
 
-def is_exact_start(packet: bytes, length_size: int) -> bool:
+def is_exact_start(packet: bytes | memoryview, length_size: int) -> bool:
     """Whether a packet that is marked as a key frame is one to begin at.
 
     It is with an IDR picture or a recovery point of 0 frames (D.2.8).
@@ -56,7 +57,7 @@ class FrameNumbers:
         """Decoding begins anew, at a key frame."""
         self._last = None
 
-    def follows_a_gap(self, packet: bytes) -> bool:
+    def follows_a_gap(self, packet: bytes | memoryview) -> bool:
         """Whether a picture that others refer to is missing between the last packet and this."""
         for unit in _units(packet, self._length_size):
             kind = unit[0] & 31
@@ -68,7 +69,7 @@ class FrameNumbers:
 
     def _check(self, unit: bytes, bits: int) -> bool:
         try:
-            reader = _Bits(unit[1:48])
+            reader = _Bits(unit[1:32])
             for _ in range(3):  # first_mb_in_slice, slice_type, pic_parameter_set_id
                 reader.exponential()
             if self._planes:
@@ -112,37 +113,38 @@ class _Bits:
     """Bits from the left, Exp-Golomb codes too (9.1). Raises IndexError at the end."""
 
     def __init__(self, coded: bytes) -> None:
-        self._bytes, self._at = coded.replace(b"\0\0\3", b"\0\0"), 0
+        coded = coded.replace(b"\0\0\3", b"\0\0") if b"\0\0\3" in coded else coded
+        self._value, self._left = int.from_bytes(coded, "big"), 8 * len(coded)
 
     def take(self, count: int) -> int:
-        value = 0
-        for _ in range(count):
-            value = value << 1 | self._bytes[self._at >> 3] >> (7 - (self._at & 7)) & 1
-            self._at += 1
-        return value
+        self._left -= count
+        if self._left < 0:
+            raise IndexError
+        taken = self._value >> self._left
+        self._value &= (1 << self._left) - 1
+        return taken
 
     def exponential(self) -> int:
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
+        zeros = self._left - self._value.bit_length()
+        return self.take(2 * zeros + 1) - 1
 
 
-def _units(packet: bytes, length_size: int) -> Iterator[bytes]:
+def _units(packet: bytes | memoryview, length_size: int) -> Iterator[bytes]:
     """The beginning of each unit of the packet."""
     if length_size:
-        at = 0
-        while at + length_size < len(packet):
+        at, end = 0, len(packet) - length_size
+        while at < end:
             length = int.from_bytes(packet[at : at + length_size], "big")
             at += length_size
             if length:
-                yield packet[at : at + min(length, 512)]
+                yield bytes(packet[at : at + min(length, HEAD)])
             at += length
     else:
-        at = packet.find(b"\0\0\1")
-        while 0 <= at < len(packet) - 3:
-            yield packet[at + 3 : at + 515]
-            at = packet.find(b"\0\0\1", at + 3)
+        whole = bytes(packet)
+        at = whole.find(b"\0\0\1")
+        while 0 <= at < len(whole) - 3:
+            yield whole[at + 3 : at + 3 + HEAD]
+            at = whole.find(b"\0\0\1", at + 3)
 
 
 def _recovers_at_once(unit: bytes) -> bool:

@@ -27,7 +27,7 @@ from video_gc.decode.reader import (
     Source,
     StuckError,
     VideoReader,
-    check_indices,
+    check_requests,
     source_name,
 )
 
@@ -81,7 +81,7 @@ class IsolatedReader(VideoReader):
         self, requests: Sequence[Request], form: str = "rgb"
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """See VideoReader.stream."""
-        wanted = check_indices(self.path, requests, len(self))
+        wanted = check_requests(self.path, requests, len(self), self.size)
         for portion in batched_rising(wanted, PORTION):
             chosen = set(portion)
             part = [

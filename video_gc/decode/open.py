@@ -74,7 +74,7 @@ def open_video(
     reader: VideoReader = import_module(DECODERS[decoder]).open_reader(
         source, device=device, threads=threads, damage=damage, time_limit=time_limit
     )
-    reader.fell_back = fell_back or getattr(reader, "fell_back", False)
+    reader.fell_back = fell_back or reader.fell_back
     return reader
 
 

@@ -6,7 +6,7 @@ that are too large for that are read by window: a few groups of pictures at a ti
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,6 @@ class Window:
     """position of each frame that is shown, in the order in which they are shown"""
     base: int
     """index of the first of them in the video"""
-    whole: bool = True
-    """nothing of the video lies before it"""
 
     def start_of(self, position: int) -> int | None:
         """From where to decode: the last start before it that is not shown after it."""
@@ -48,21 +46,24 @@ class Window:
 class Packets:
     """The packets of one stream of an open container. Raises what FFmpeg raises.
 
+    again: opens the file anew, at its start.
+
     `exact` is False where they do not say which frame is which: packets without time stamps, AVI
     with B-frames (its stamps are those of decoding), a recording that starts in the middle. Such a
     file must be decoded from its start and counted.
     """
 
-    def __init__(self, container: Any, stream: Any) -> None:
-        self._container, self._stream = container, stream
+    def __init__(self, container: Any, stream: Any, again: Callable[[], tuple[Any, Any]]) -> None:
+        self._container, self._stream, self._again = container, stream, again
         self._codec = stream.codec_context.name
         self._length_size = unit_length_size(stream.codec_context.extradata)
         self._kept: Window | None = None
+        self._begun = False
         self._times: np.ndarray | None = None
         duration = (container.duration or 0) / 1e6
         if max(container.size, 0) < LARGE and duration < LONG:
             self._keep_all()
-        elif stream.frames and stream.frames == len(stream.index_entries):
+        elif _is_complete(container, stream):
             self._take_index(stream.index_entries)
         else:
             self._scan()
@@ -76,6 +77,8 @@ class Packets:
         if self._times is None:
             shown = [p.pts for p in self._demux(rewind=True) if not p.is_discard]
             self._times = np.sort(np.array(shown, np.float64))
+            if len(shown) != self._count:
+                raise ValueError(f"{len(shown)} of {self._count} frames have times")
         seconds: np.ndarray = (self._times - self._times[:1]) * float(self._stream.time_base)
         return seconds
 
@@ -117,7 +120,7 @@ class Packets:
         for number, packet in enumerate(self._demux()):
             first = first or [packet]
             if packet.is_keyframe or not number:
-                self._groups.append((number, packet.pts, packet.pos))
+                self._groups.append((number, packet.dts, packet.pos))
             pts.append(packet.pts)
             shown.append(not packet.is_discard)
             self._before.append(self._before[-1] + shown[-1])
@@ -170,9 +173,9 @@ class Packets:
 
     def _read(self, group: int, count: int) -> list[Any]:
         """`count` packets from the beginning of a group; fewer where the file ends early."""
-        for earlier in (0, 2, 8, group):  # some containers (MPEG-TS) seek too far
-            if earlier > group:
-                continue
+        # in a program stream, stamps after a seek are other ones than those of a reading in turn
+        seeks = self._container.format.name != "mpeg"
+        for earlier in (0, 2, 8, group) if seeks else (group,):  # MPEG-TS seeks too far
             packets = self._read_from(max(group - earlier, 0), group, count)
             if packets:
                 return packets
@@ -180,23 +183,27 @@ class Packets:
 
     def _read_from(self, origin: int, group: int, count: int) -> list[Any]:
         """The same by seeking to the group `origin`; nothing where that leads behind the group."""
-        _, stamp, _ = self._groups[origin]
-        number, _, pos = self._groups[group]
+        number, stamp, pos = self._groups[group]
         packets: list[Any] = []
         if origin:
-            self._container.seek(stamp, stream=self._stream, backward=True)
+            seconds = self._groups[origin][1]
+            if seconds is None or stamp is None:
+                return []
+            self._container.seek(seconds, stream=self._stream, backward=True)
         for at, packet in enumerate(self._demux(rewind=not origin)):
-            if packets or (packet.pos == pos if origin else at == number):
+            found = (packet.dts, packet.pos) == (stamp, pos) if origin else at == number
+            if packets or found:
                 packets.append(packet)
                 if len(packets) == count:
                     break
-            elif origin and packet.pos > pos >= 0:
+            elif origin and (packet.dts is None or packet.dts > stamp):
                 break
         return packets
 
     def _demux(self, rewind: bool = False) -> Iterator[Any]:
-        if rewind:
-            self._container.seek(0, backward=True)
+        if rewind and self._begun:  # not every container can be sought back to its very start
+            self._container, self._stream = self._again()
+        self._begun = True
         return (packet for packet in self._container.demux(self._stream) if packet.size)
 
     def _window(self, packets: list[Any], base: int, whole: bool) -> Window:
@@ -208,11 +215,11 @@ class Packets:
             and (
                 (whole and not number)
                 or self._codec != "h264"
-                or is_exact_start(bytes(packet), self._length_size)
+                or is_exact_start(memoryview(packet), self._length_size)
             )
         ]
         shown = [number for number, packet in enumerate(packets) if not packet.is_discard]
-        return Window(packets, pts, starts, sorted(shown, key=pts.__getitem__), base, whole)
+        return Window(packets, pts, starts, sorted(shown, key=pts.__getitem__), base)
 
     def _stamped_when_decoded(self) -> bool:
         """AVI has no other stamps; with B-frames those are not the times of being shown."""
@@ -228,6 +235,14 @@ class Packets:
             and len(stamps) == len(pts)
             and min(stamps) == first[0].pts
         )
+
+
+def _is_complete(container: Any, stream: Any) -> bool:
+    """Whether the index at the head of a file holds every packet, and the file all of them."""
+    entries = stream.index_entries
+    if not stream.frames or stream.frames != len(entries):
+        return False
+    return bool(entries[len(entries) - 1].pos + entries[len(entries) - 1].size <= container.size)
 
 
 def spans(window: Window, indices: list[int]) -> Iterator[tuple[int, int, dict[int, int]]]:

@@ -19,7 +19,7 @@ from video_gc.decode.reader import (
     CorruptError,
     Request,
     VideoReader,
-    check_indices,
+    check_requests,
 )
 
 PORTION = 8
@@ -47,7 +47,7 @@ class PictureReader(VideoReader):
         """See VideoReader.stream."""
         if form not in FORMS:
             raise ValueError(f"form ({form!r}) must be one of {', '.join(FORMS)}")
-        wanted = check_indices(self.path, requests, len(self))
+        wanted = check_requests(self.path, requests, len(self), self.size)
         sets = [{int(index) for index in request.indices} for request in requests]
         graphs: dict[tuple[Any, ...], FilterGraph] = {}
         for portion in batched_rising(wanted, self.portion):

@@ -5,11 +5,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 
+from video_gc.decode.container import opened
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, NoVideoError, VideoReader
 
@@ -141,24 +141,21 @@ def _keyframes(path: Path) -> tuple[list[int], int, int]:
     """Places of the key frames among the packets that are shown, how many are shown, and how many
     the index of the file promises (0: unknown)."""
     keys: list[int] = []
-    shown = hidden = promised = 0
+    shown = promised = 0
     if path.is_dir():  # of pictures: each is one
         return keys, shown, promised
     try:
-        with av.open(os.fspath(path)) as container:
-            stream: Any = container.streams.best("video")
+        with opened(path) as (container, stream):
             if "mp4" in container.format.name:  # has a table of all frames; others guess
-                promised = stream.frames
+                promised = sum(not entry.is_discard for entry in stream.index_entries)
             for packet in container.demux(stream):
                 if packet.size and not packet.is_discard:
                     if packet.is_keyframe:
                         keys.append(shown)
                     shown += 1
-                elif packet.size:
-                    hidden += 1
-    except (av.FFmpegError, ValueError):
+    except (DecodeError, av.FFmpegError, ValueError):
         pass  # damage is found, and named, by decoding
-    return keys, shown, max(promised - hidden, 0)
+    return keys, shown, promised
 
 
 def _hash_file(path: Path, beat: Callable[[], None]) -> str:

@@ -8,8 +8,6 @@
 Where the packets do not tell the frames apart, decoding begins at the start of the file and counts.
 """
 
-import io
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +18,9 @@ from typing import Any
 import av
 import numpy as np
 
-from video_gc.decode.codec import Codec, error_text
+from video_gc.decode.codec import Codec
+from video_gc.decode.container import error_text, open_container, video_stream
+from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
 from video_gc.decode.graph import FilterGraph
 from video_gc.decode.packets import Packets, Window, spans
@@ -28,13 +28,12 @@ from video_gc.decode.reader import (
     Colour,
     CorruptError,
     DecodeError,
-    NoVideoError,
     OpenError,
     Request,
     Source,
     StuckError,
     VideoReader,
-    check_indices,
+    check_requests,
     source_name,
 )
 
@@ -61,15 +60,8 @@ class Reader(VideoReader):
     ) -> None:
         self.path, self.damaged = source_name(source), {}
         self._strict, self._time_limit = damage == "raise", time_limit
-        self._graphs: dict[tuple[Any, ...], FilterGraph] = {}
-        if _is_empty(source):
-            raise OpenError(self.path, "the file is empty (0 bytes)")
-        with self._errors(OpenError, "cannot be read as a video"):
-            self._container = av.open(
-                io.BytesIO(source) if isinstance(source, bytes) else source,
-                timeout=time_limit,
-                metadata_errors="replace",
-            )
+        self._reads = 0
+        self._source, self._containers = source, list[Any]()
         try:
             self._open(threads)
         except BaseException:
@@ -89,21 +81,22 @@ class Reader(VideoReader):
         self, requests: Sequence[Request], form: str = "rgb"
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """See VideoReader.stream."""
-        wanted = check_indices(self.path, requests, len(self))
+        wanted = check_requests(self.path, requests, len(self), self.size)
         askers: dict[int, list[int]] = {index: [] for index in wanted}
         for number, request in enumerate(requests):
             for index in {int(index) for index in request.indices}:
                 askers[index].append(number)
-        self._graphs.clear()
+        graphs: dict[tuple[Any, ...], FilterGraph] = {}
 
         def convert(frame: Any, index: int) -> list[np.ndarray]:
-            return [self._convert(frame, n, requests[n], form) for n in askers[index]]
+            return [self._convert(frame, n, requests[n], form, graphs) for n in askers[index]]
 
-        release = Release(wanted, convert)
+        self._reads += 1
+        own, release = self._reads, Release(wanted, convert)
         frames = self._table(wanted, release) if self._packets.exact else self._counted(release)
         for index, pictures, trouble in frames:
             if trouble:
-                if self._strict:
+                if self._strict or not pictures:
                     raise CorruptError(
                         self.path,
                         f"frame {index} of {len(self)} is {trouble}; "
@@ -114,24 +107,24 @@ class Reader(VideoReader):
                 self.damaged[index] = trouble.split(" ")[0]
             for number, picture in zip(askers[index], pictures, strict=True):
                 yield number, index, picture
+            if own != self._reads:
+                raise RuntimeError(f"{self.path}: another read of this reader has begun")
 
     def close(self) -> None:
         """See VideoReader.close."""
-        self._graphs.clear()
-        self._container.close()
+        for container in self._containers:
+            container.close()
 
     def __del__(self) -> None:  # FFmpeg's memory is not seen by the garbage collector
-        if hasattr(self, "_container"):
+        if hasattr(self, "_containers"):
             self.close()
 
     def _open(self, threads: int) -> None:
-        stream = self._container.streams.best("video")
-        if stream is None:
-            raise NoVideoError(self.path, "there is no video in the file, only other streams")
+        container, stream = self._again()
         self._stream, self._codec = stream, Codec(stream.codec_context, threads)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video"):
-            self._packets = Packets(self._container, stream)
+            self._packets = Packets(container, stream, self._again)
             first = self._first_frame()
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
         if first is None or not self._count:
@@ -140,8 +133,15 @@ class Reader(VideoReader):
         turned = self._rotation in (90, 270)
         self.size = (first.width, first.height) if turned else (first.height, first.width)
         full = first.color_range == 2 or first.format.name.startswith("yuvj")
+        full = full and not first.format.is_rgb  # which planes come from is for us to say
         self.colour = Colour(MATRICES.get(int(first.colorspace), "bt601"), full)
         self.rate = float(stream.average_rate or stream.guessed_rate or 25)
+
+    def _again(self) -> tuple[Any, Any]:
+        """The file from its start, and its video stream."""
+        container = open_container(self._source, time_limit=self._time_limit)
+        self._containers.append(container)
+        return container, video_stream(container, self.path)
 
     def _first_frame(self) -> Any:
         """One frame, for what only a frame knows: the rotation, the size after the codec's crop."""
@@ -202,38 +202,39 @@ class Reader(VideoReader):
 
     def _count_frames(self) -> int:
         """Frames that a sequential decode shows; their times are kept."""
+        rate = float(self._stream.average_rate or 25)
+        base = float(self._stream.time_base or 1 / rate)
         stamps = [
-            index / float(self._stream.average_rate or 25) if frame.time is None else frame.time
+            index / rate if frame.pts is None else frame.pts * base
             for index, frame, _ in self._count_through()
         ]
-        rate = float(self._stream.average_rate or 25)
         rising = all(a < b for a, b in pairwise(stamps))
         seconds = np.array(stamps) if rising else np.arange(len(stamps)) / rate
         self._counted_times = seconds - seconds[:1]
         return len(stamps)
 
     def _count_through(self) -> Iterator[tuple[int, Any, str | None]]:
-        """Every frame from the start: (index, frame, what is wrong since the last key frame)."""
-        self._codec.restart()
-        index, trouble = 0, None
         deadline = time.monotonic() + self._time_limit
-        for packet in (*self._packets.from_start(), None):
-            frames, cause = self._codec.decode(packet)
-            trouble = cause or trouble
-            for frame in frames:
-                if frame.is_corrupt:
-                    trouble = "it refers to damaged data"
-                elif frame.key_frame and not cause:
-                    trouble = None
-                yield index, frame, trouble and f"concealed ({trouble})"
-                index += 1
+
+        def beat(frame_came: bool) -> None:
+            nonlocal deadline
+            if frame_came:
                 deadline = time.monotonic() + self._time_limit
             self._check_time(deadline)
 
-    def _convert(self, frame: Any, number: int, request: Request, form: str) -> np.ndarray:
+        return count_through(self._packets.from_start(), self._codec, beat)
+
+    def _convert(
+        self,
+        frame: Any,
+        number: int,
+        request: Request,
+        form: str,
+        graphs: dict[tuple[Any, ...], FilterGraph],
+    ) -> np.ndarray:
         key = (number, frame.width, frame.height, frame.format.name, frame.colorspace)
-        if key not in self._graphs:
-            self._graphs[key] = FilterGraph(
+        if key not in graphs:
+            graphs[key] = FilterGraph(
                 frame,
                 self._stream.time_base or Fraction(1, 25),
                 self._rotation,
@@ -242,7 +243,7 @@ class Reader(VideoReader):
                 form,
                 self.size,
             )
-        return self._graphs[key].convert(frame)
+        return graphs[key].convert(frame)
 
     def _check_time(self, deadline: float) -> None:
         if time.monotonic() > deadline:
@@ -258,14 +259,4 @@ class Reader(VideoReader):
         try:
             yield
         except av.FFmpegError as error:
-            if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-                raise
             raise kind(self.path, f"{what} ({error_text(error)})", decoder=self.decoder) from error
-
-
-def _is_empty(source: Source) -> bool:
-    if isinstance(source, bytes):
-        return not source
-    if isinstance(source, str | os.PathLike):
-        return not os.stat(source).st_size
-    return False

@@ -175,8 +175,24 @@ class VideoReader(ABC):
         self.close()
 
 
-def check_indices(path: str, requests: Sequence[Request], length: int) -> list[int]:
-    """The distinct frames that are wanted, rising. Raises IndexError for one that there is not."""
+def check_requests(
+    path: str, requests: Sequence[Request], length: int, size: tuple[int, int]
+) -> list[int]:
+    """The distinct frames that are wanted, rising.
+
+    Raises IndexError for one that there is not, ValueError for a crop outside the picture or a size
+    of nothing.
+    """
+    height, width = size
+    for request in requests:
+        box = request.crop
+        if box and not (
+            0 <= box.left < box.left + box.width <= width
+            and 0 <= box.top < box.top + box.height <= height
+        ):
+            raise ValueError(f"{path}: {box} lies outside the picture ({width}×{height})")
+        if request.size and min(request.size) < 1:
+            raise ValueError(f"{path}: size {request.size} must be at least 1×1")
     wanted = sorted({int(index) for request in requests for index in request.indices})
     if wanted and not 0 <= wanted[0] <= wanted[-1] < length:
         outside = wanted[0] if wanted[0] < 0 else wanted[-1]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from video_gc.decode.choice import open_error, packet_times
+from video_gc.decode.container import open_error, packet_times
 from video_gc.decode.ffmpeg_env import COMMAND
 from video_gc.decode.pictures import PictureReader, batched_rising
 from video_gc.decode.reader import (
@@ -23,7 +23,7 @@ from video_gc.decode.reader import (
     Source,
     StuckError,
     VideoReader,
-    check_indices,
+    check_requests,
     source_name,
 )
 
@@ -118,7 +118,9 @@ class TorchcodecReader(PictureReader):
         if self._device == "cpu" or form != "rgb":
             yield from super().stream(requests, form)
             return
-        for portion in batched_rising(check_indices(self.path, requests, len(self)), self.portion):
+        for portion in batched_rising(
+            check_requests(self.path, requests, len(self), self.size), self.portion
+        ):
             parts = [
                 Request(sorted(set(portion) & set(map(int, r.indices))), r.crop, r.size)
                 for r in requests
@@ -132,7 +134,7 @@ class TorchcodecReader(PictureReader):
 
         Raises IndexError, CorruptError, StuckError.
         """
-        wanted = check_indices(self.path, requests, len(self))
+        wanted = check_requests(self.path, requests, len(self), self.size)
         if not wanted:
             return [_scaled(self._batch([0])[:0], request) for request in requests]
         frames = self._batch(wanted)

@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
+from video_gc.decode.container import opened
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, VideoReader
 
@@ -97,8 +98,7 @@ def _time_base(source: str | os.PathLike[str]) -> Fraction:
     """A unit of time in which every stamp of the source is a whole number."""
     if Path(source).is_dir():
         return Fraction(1, FINEST)
-    with av.open(os.fspath(source)) as container:
-        stream: Any = container.streams.best("video")
+    with opened(source) as (_, stream):
         base = stream.time_base
     if base is None or base.denominator > MOST:
         return Fraction(1, FINEST)

@@ -1,0 +1,52 @@
+"""Frames by decoding from the start and counting, where packets do not tell them apart."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from video_gc.decode.codec import Codec
+
+HELD = 16
+"""Frames that wait for what may be wrong with earlier packets: as many as a codec may reorder."""
+
+
+def count_through(
+    packets: Iterable[Any], codec: Codec, beat: Callable[[bool], None]
+) -> Iterator[tuple[int, Any, str | None]]:
+    """Every frame from the start: (index, frame, what is wrong with it).
+
+    A hit concerns its own frame and all that were stored after it and are shown before the next key
+    frame.
+    beat: called after each packet, with whether a frame came.
+    """
+    codec.restart()
+    keys, hits = {0}, dict[int, str]()
+    held: deque[tuple[int, Any, range]] = deque()
+    index = start = 0
+
+    def trouble(stored: range) -> str | None:
+        cause = next((why for hit, why in hits.items() if hit in stored), None)
+        return cause and f"concealed ({cause})"
+
+    for number, packet in enumerate(chain(packets, (None,))):
+        if packet is not None:
+            packet.opaque = number  # comes back with the frame
+            if packet.is_keyframe:
+                keys.add(number)
+        frames, cause = codec.decode(packet)
+        if cause:
+            hits[number] = cause
+        for frame in frames:
+            own = number if frame.opaque is None else frame.opaque
+            start = own if own in keys else start
+            if frame.is_corrupt:
+                hits.setdefault(own, "it refers to damaged data")
+            held.append((index, frame, range(start, own + 1)))
+            index += 1
+        while len(held) > HELD:
+            first, frame, stored = held.popleft()
+            yield first, frame, trouble(stored)
+        beat(bool(frames))
+    for first, frame, stored in held:
+        yield first, frame, trouble(stored)
