@@ -1,10 +1,10 @@
 """Rotation, crop, scale and conversion of decoded frames in one of FFmpeg's filter graphs.
 
-Every decoder sends its frames through here, in training and in testing, so that a picture is
-scaled in one way only: bilinear over the area that a pixel covers, in the planes in which it is
-coded, and then converted to RGB. Against a scale to RGB in one go, swscale takes a quarter of the
-time for that, and comes closer to scaling the full RGB picture (mean difference 0.6 grey levels
-rather than 1.3).
+Every decoder on the CPU sends its frames through here, in training and in testing, so that a
+picture is scaled in one way only: bilinear over the area that a pixel covers, in the planes in
+which it is coded, and then converted to RGB. Against a scale to RGB in one go, swscale takes a
+quarter of the time for that, and comes closer to scaling the full RGB picture (mean difference 0.6
+grey levels rather than 1.3).
 """
 
 from fractions import Fraction

@@ -39,7 +39,7 @@ def open_video(
     threads: of the decoder; several workers with one thread each are faster than one with several.
     damage: "raise" CorruptError for a frame that is not what was recorded, or "report": give what
         the decoder makes of it (the nearest frame where there is none) and list it in
-        `reader.damaged`.
+        `reader.damaged`. pyav alone sees hidden damage, how much of it says docs/decoders.md.
     time_limit: seconds without a new frame after which StuckError is raised.
 
     Raises FileNotFoundError, OpenError where the file cannot be read as a video, NoVideoError where

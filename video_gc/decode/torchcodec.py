@@ -95,7 +95,7 @@ class TorchcodecReader(PictureReader):
             if "load libtorchcodec" in str(error):  # new versions do without FFmpeg until now
                 raise ImportError(_no_libraries(error)) from error
             raise open_error(source, "torchcodec", _cause(error)) from error
-        about = self._decoder.metadata
+        about, self._length = self._decoder.metadata, len(self._decoder)
         self.rate, self.size = float(about.average_fps or 25), (about.height, about.width)
         self.codec = about.codec or "unknown"
         self.portion = max(8, BATCH // (3 * about.height * about.width))
@@ -104,7 +104,7 @@ class TorchcodecReader(PictureReader):
         self.fell_back = device == "cuda" and bool(self._decoder.cpu_fallback)
 
     def __len__(self) -> int:
-        return len(self._decoder)
+        return self._length
 
     @property
     def times(self) -> np.ndarray:
@@ -134,14 +134,19 @@ class TorchcodecReader(PictureReader):
 
         Raises IndexError, CorruptError, StuckError.
         """
+        import torch
+
         wanted = check_requests(self.path, requests, len(self), self.size)
-        if not wanted:
-            return [_scaled(self._batch([0])[:0], request) for request in requests]
-        frames = self._batch(wanted)
-        place = {index: number for number, index in enumerate(wanted)}
+        chosen = [sorted(set(map(int, request.indices))) for request in requests]
+        parts: list[list[torch.Tensor]] = [[] for _ in requests]
+        for portion in batched_rising(wanted or [0], self.portion):  # whole pictures are large
+            frames = self._batch(portion)
+            for part, indices, request in zip(parts, chosen, requests, strict=True):
+                rows = [place for place, index in enumerate(portion) if index in set(indices)]
+                part.append(_scaled(frames[rows], request))
         return [
-            _scaled(frames[[place[int(index)] for index in request.indices]], request)
-            for request in requests
+            torch.cat(part)[[indices.index(int(index)) for index in request.indices]]
+            for part, indices, request in zip(parts, chosen, requests, strict=True)
         ]
 
     def close(self) -> None:
@@ -153,8 +158,12 @@ class TorchcodecReader(PictureReader):
 
     def _batch(self, indices: Sequence[int]) -> "torch.Tensor":
         """Rising frames, whole, as uint8 (T, H, W, 3) on the device."""
+        import torch
+
         try:
             return self._within(lambda: self._decoder.get_frames_at(list(indices)).data)
+        except torch.OutOfMemoryError:  # of the GPU: the video is none the worse
+            raise
         except (RuntimeError, ValueError, IndexError) as error:
             reason = f"cannot decode frames {indices[0]}…{indices[-1]} of {len(self)}"
             raise CorruptError(
@@ -163,6 +172,8 @@ class TorchcodecReader(PictureReader):
 
     def _within(self, call: Callable[[], Any]) -> Any:
         """The call's result. Raises StuckError after the time limit; its thread is left behind."""
+        if getattr(self, "_lost", False):
+            raise StuckError(self.path, "an earlier read is still stuck", decoder=self.decoder)
         answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
         call = _on_this_stream(call) if self._device == "cuda" else call
 
@@ -176,7 +187,7 @@ class TorchcodecReader(PictureReader):
         try:
             result, error = answers.get(timeout=self._limit)
         except queue.Empty:
-            self._decoder = None  # the lost thread still uses it
+            self._lost = True  # its thread still uses the decoder
             raise StuckError(
                 self.path, f"no frame within {self._limit:g} s", decoder=self.decoder
             ) from None
