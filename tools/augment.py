@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from video_gc.analysis.animation import augmented_grid, write_animation
-from video_gc.cli import run_tool
+from video_gc.cli import Parser, in_range, run_tool
 from video_gc.data.annotations import find_videos
+from video_gc.data.annotations.folders import SUFFIXES
 from video_gc.data.augment import AugmentConfig
 from video_gc.data.index import VideoIndex
 from video_gc.data.motions import open_motions
@@ -24,6 +25,8 @@ def main() -> None:
     """Parse, draw, say where."""
     options = _parse()
     videos = options.videos or open_motions(Path("data/motions")) / "train"
+    if videos.is_file() and videos.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{videos}: is no video ({', '.join(sorted(SUFFIXES))}); give one, or DIR")
     paths = [videos] if videos.is_file() else find_videos(videos)
     rows = np.unique(np.linspace(0, len(paths) - 1, options.rows).astype(int))
     chosen = [paths[row] for row in rows]
@@ -58,7 +61,7 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
@@ -71,17 +74,19 @@ def _parse() -> argparse.Namespace:
     add(
         "--out", type=Path, default=Path("augmented.webp"), help=".webp, .gif or .png (%(default)s)"
     )
-    add("--rows", type=_count, default=4, help="videos to show (%(default)s)")
-    add("--draws", type=_count, default=5, help="draws of each (%(default)s)")
-    add("--rate", type=float, default=8.0, help="pictures per second (%(default)s)")
-    add("--seed", type=int, default=0, help="other seeds give other draws (%(default)s)")
+    add("--rows", type=in_range(int, 1), default=4, help="videos to show (%(default)s)")
+    add("--draws", type=in_range(int, 1), default=5, help="draws of each (%(default)s)")
+    rates = in_range(float, 0.1, 1000)  # durations are whole milliseconds
+    add("--rate", type=rates, default=8.0, help="pictures per second (%(default)s)")
+    add("--seed", type=in_range(int, 0), default=0, help="others give other draws (%(default)s)")
     add("--frames", type=int, default=8, help="T, frames of a clip (%(default)s)")
     add("--stride", type=int, default=4, help="frames from one to the next (%(default)s)")
     add("--target_fps", type=float, help="count the stride at this rate, Hz")
     add("--crop", type=int, default=112, help="height and width, pixels (%(default)s)")
     add("--short_side", type=int, nargs=2, metavar=("MIN", "MAX"), help="before the crop, pixels")
     add("--crop_area", type=float, nargs=2, metavar=("MIN", "MAX"), help="random-resized crops")
-    add("--flip", type=float, default=0.5, help="probability of a mirrored clip (%(default)s)")
+    share = in_range(float, 0, 1)
+    add("--flip", type=share, default=0.5, help="probability of a mirrored clip (%(default)s)")
     add("--jitter", type=float, default=0.4, help="of brightness, contrast, colour (%(default)s)")
     add("--hue", type=float, default=0.0, help="turn of the hue, at most 0.5 (%(default)s)")
     add("--randaugment", type=int, default=2, help="operations per clip (%(default)s)")
@@ -90,12 +95,6 @@ def _parse() -> argparse.Namespace:
     add("--mixup", type=float, default=0.0, help="α of mixup; 0.8 is usual (%(default)s)")
     add("--cutmix", type=float, default=0.0, help="α of cutmix; 1 is usual (%(default)s)")
     return parser.parse_args()
-
-
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from video_gc.analysis.measure import Cost, machine, measure, wait
 from video_gc.atomic import atomic_path, write_text
 from video_gc.blocks import build_block
-from video_gc.cli import run_tool
+from video_gc.cli import Parser, run_tool
 from video_gc.engine.device import pick_device
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
@@ -126,7 +126,7 @@ GROWING = ("gc", "cc", "nl, dot product", "nl, concatenation", "nl", "nl, litera
 
 def main() -> int:
     """Parse, measure, write."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples: python tools/benchmark.py blocks --sizes res4-8 --blocks gc nl\n"

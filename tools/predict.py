@@ -1,11 +1,10 @@
 """Recognise the action in videos: the best classes of each, and a timeline."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from video_gc.cli import report_error, run_tool
+from video_gc.cli import Parser, report_error, run_tool
 from video_gc.engine.checkpoint import default_output
 from video_gc.inference.batch import predict_all
 from video_gc.inference.timeline import print_prediction
@@ -14,7 +13,7 @@ from video_gc.progress import say
 
 def main() -> int:
     """Parse, predict, print; 1 where a video could not be read."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog="example: python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/test",
     )

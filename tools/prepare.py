@@ -3,17 +3,17 @@
 import argparse
 import os
 from pathlib import Path
-from typing import NoReturn
 
-from video_gc.cli import run_tool
-from video_gc.data.annotations.choice import OFFICIAL
-from video_gc.data.prepare.check import check_videos
+from video_gc.cli import Parser, run_tool
+from video_gc.data.annotations.choice import LISTS, OFFICIAL
 from video_gc.data.fingerprint import fingerprint_videos, published_count_note
-from video_gc.data.prepare.listing import list_official, list_sources, usable
-from video_gc.data.manifest import NAME, Listed, find_manifest
+from video_gc.data.manifest import NAME, Listed, choose_manifest
 from video_gc.data.motions import generate_motions
+from video_gc.data.prepare.check import check_videos
+from video_gc.data.prepare.listing import list_official, list_sources, usable
 from video_gc.data.prepare.resize import ResizeConfig, resize_videos
 from video_gc.data.prepare.summary import show_resize, show_summary
+from video_gc.data.source import read_names
 from video_gc.progress import say
 
 CHECK = """\
@@ -21,24 +21,24 @@ Decode every frame of every video, in several processes, and write a manifest: a
 what each file holds and whether it is sound. Training and testing leave out what it calls
 damaged. Damaged, missing and duplicated files and leaks between splits are listed beside it.
 Exit status 1 where a file is damaged or missing, or a split leaks. A second run looks at new and
-changed files only; an interrupted one goes on."""
+changed files only; an interrupted one goes on. Lists may be checked one after the other: what an
+earlier one named stays in the manifest, and leaks between both are found."""
 RESIZE = """\
 Write a copy of a folder of videos as H.264 with a small short side and close key frames, which are
 read several times faster in training. Frames and their times stay; rotation is applied; sound is
 dropped; larger pictures only are scaled. A file appears when it is complete; a second run does
 what is left."""
+COLUMNS = {
+    "path": "the column of paths (path; a number from 0 where the first line names none)",
+    "label": "the column of labels (label)",
+    "start": "where the part that is meant begins, in s",
+    "end": "where it ends, in s",
+}
 FINGERPRINT = """\
 Print a short hash of each split: of file names, classes and what is in the files. "contents" comes
 from the manifest of `check`, "sizes" can be had without. Every checkpoint and every result holds
-the hash of its videos; copies with equal hashes are the same."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Argparse calls this for wrong arguments."""
-        raise ValueError(f"{message}; see {self.prog} --help")
+the hash of its videos; copies with equal hashes are the same. Class names count: give --names where
+the training has data.names."""
 
 
 def main() -> int:
@@ -68,7 +68,7 @@ def main() -> int:
         )
         show_summary(result)
         return int(not result.sound)
-    manifest = options.manifest or find_manifest(root)
+    manifest = choose_manifest(options.manifest, root)
     kept = usable(listed, manifest)
     if len(kept) < len(listed):
         say(f"{len(listed) - len(kept)} of {len(listed)} videos are missing or damaged: left out")
@@ -84,11 +84,22 @@ def main() -> int:
 
 def sources(options: argparse.Namespace) -> tuple[list[Listed], Path]:
     """The videos that the arguments name, and their root."""
+    names = read_names(options.names) if options.names else None
     if options.data is None:
-        return list_sources(options.source, options.root)
+        columns = {f"{name}_column": getattr(options, f"{name}_column") for name in COLUMNS}
+        return list_sources(
+            options.source,
+            options.root,
+            kind=options.kind,
+            names=names,
+            multi_label=options.multi_label,
+            columns={name: column for name, column in columns.items() if column is not None},
+        )
     if options.source or options.root is None:
         raise ValueError(f"--data {options.data} goes with --root DIR, and with no other source")
-    return list_official(options.data, options.root, options.annotations)
+    return list_official(
+        options.data, options.root, options.annotations, names=names, split=options.split
+    )
 
 
 def parse() -> argparse.Namespace:
@@ -109,7 +120,12 @@ def parse() -> argparse.Namespace:
     motions.add_argument("--root", type=Path, default=Path("data/motions"), help="(data/motions)")
     motions.add_argument("--seed", type=int, default=0, help="other seeds draw other videos (0)")
 
-    check = job("check", CHECK, "check data/ucf101", "decode every frame; write a manifest")
+    check = job(
+        "check",
+        CHECK,
+        "check --data ucf101 --root data/ucf101",
+        "decode every frame; write a manifest",
+    )
     add_sources(check)
     check.add_argument("--out", type=Path, help=f"the manifest (ROOT/{NAME})")
     add_workers(check)
@@ -149,12 +165,20 @@ def add_sources(job: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="*",
         metavar="FOLDER_OR_LIST",
-        help="CLASS/video or train|val|test/CLASS/video, or lists of `path label`",
+        help="CLASS/video or train|val|test/CLASS/video, or lists of videos",
     )
     kinds = ", ".join(OFFICIAL)
     job.add_argument("--data", metavar="KIND", help=f"instead: official lists, one of {kinds}")
     job.add_argument("--root", type=Path, help="where its files, or relative paths of lists, lie")
     job.add_argument("--annotations", type=Path, help="folder of the official lists (ROOT)")
+    job.add_argument("--split", type=int, default=1, help="of ucf101 and hmdb51: 1, 2 or 3 (1)")
+    job.add_argument("--names", type=Path, help="class names, one a line, as in data.names")
+    job.add_argument(
+        "--kind", help=f"of lists: {', '.join(LISTS)} (table for .csv, .tsv, .parquet; else list)"
+    )
+    job.add_argument("--multi-label", action="store_true", help="videos of lists have several")
+    for name, meaning in COLUMNS.items():
+        job.add_argument(f"--{name}-column", metavar="NAME", help=f"of tables: {meaning}")
 
 
 def add_workers(job: argparse.ArgumentParser) -> None:

@@ -1,18 +1,15 @@
 """Write RUN/report.html, one page on a trained and tested run that needs no network."""
 
-import argparse
 from pathlib import Path
 
 from video_gc.analysis.report import write_report
-from video_gc.cli import run_tool
+from video_gc.cli import Parser, run_tool
 from video_gc.progress import say
 
 
 def main() -> None:
     """Parse, write, say where."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: python tools/report.py runs/demo"
-    )
+    parser = Parser(description=__doc__, epilog="example: python tools/report.py runs/demo")
     parser.add_argument("run", type=Path, help="a run directory, e.g. runs/demo")
     say(f"Open {write_report(parser.parse_args().run)} in a browser")
 

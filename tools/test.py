@@ -1,18 +1,17 @@
 """Test a checkpoint with several views a video; writes predictions.csv and the confusion matrix."""
 
-import argparse
 from pathlib import Path
 
 from rich.table import Table
 
-from video_gc.cli import run_tool
+from video_gc.cli import Parser, in_range, run_tool
 from video_gc.engine.evaluation import Evaluation, evaluate
 from video_gc.progress import console, say
 
 
 def main() -> None:
     """Parse, test, print."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog="example: python tools/test.py runs/demo/checkpoints/best.ckpt --clips 10 --crops 3",
     )
@@ -41,7 +40,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="folder for the results; default: RUN/test")
     parser.add_argument(
-        "--workers", type=int, help="decoding processes; default: as in the training config"
+        "--workers",
+        type=in_range(int, 0),
+        help="decoding processes; default: as in the training config",
     )
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     options = vars(parser.parse_args())

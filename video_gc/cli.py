@@ -1,20 +1,51 @@
 """The edge of every tool: one clear line per error, and the exit status.
 
-2: how the tool was called (a wrong option, a path that does not exist); 1: the data (a video, a
-list). VIDEO_GC_TRACEBACK=1 shows where an error came from.
+2: how the tool was called (a wrong option, a path or library that is not there); 1: the data (a
+video, a list). VIDEO_GC_TRACEBACK=1 shows where an error came from.
 """
 
+import argparse
 import logging
+import math
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from typing import NoReturn
 
 from video_gc.data.annotations import DataError
 from video_gc.decode.reader import DecodeError
 from video_gc.progress import say
 
 TRACEBACK = "VIDEO_GC_TRACEBACK"
+USAGE = (ValueError, ImportError, FileNotFoundError, FileExistsError, NotADirectoryError)
+"""Errors in how a tool was called; ImportError: a decoder that is not installed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; a ValueError, so parse inside `run_tool`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Argparse calls this for wrong arguments."""
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def in_range(
+    kind: type[int] | type[float], least: float, most: float = math.inf
+) -> Callable[[str], float]:
+    """A `type` of an argument: a number from `least` to `most`."""
+    limits = f"at least {least:g}" if most == math.inf else f"in [{least:g}, {most:g}]"
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be {limits}, not {text}")
+        return value
+
+    return read
 
 
 def quiet_libraries() -> None:
@@ -32,7 +63,7 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
     quiet_libraries()
     try:
         status = main() or 0
-    except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+    except USAGE as error:
         status = report_error(error, 2)
     except (DataError, DecodeError, OSError) as error:
         status = report_error(error, 1)

@@ -1,3 +1,5 @@
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -5,11 +7,15 @@ import pytest
 
 from video_gc.data.annotations import (
     DataError,
+    VideoIndex,
     find_videos,
+    folders,
     hold_out,
+    leave_out_missing,
     read_class_folders,
     read_list,
-    write_list,
+    read_table,
+    videos_by_name,
 )
 
 
@@ -46,14 +52,6 @@ def test_lists_with_numbers_names_and_absolute_paths(tmp_path: Path) -> None:
     assert read_list(file, Path("/elsewhere"), names).paths[2] == tmp_path / "c.mp4"
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    touch(tmp_path, "run fast/a [1].mp4", "jump/my b.mp4")
-    index = read_class_folders(tmp_path)
-    again = read_list(write_list(index, tmp_path / "kept" / "list.txt"), names=index.names)
-    assert again.paths == index.paths
-    assert again.labels.tolist() == index.labels.tolist()
-
-
 def test_numbers_need_not_be_dense(tmp_path: Path) -> None:
     file = tmp_path / "list.txt"
     file.write_text("a.mp4 2\nb.mp4\t2\n")
@@ -71,6 +69,40 @@ def test_lists_without_names(tmp_path: Path) -> None:
     file.write_text("a.mp4 walk\nb.mp4 jump\n")
     assert read_list(file).names == ["jump", "walk"]
     assert read_list(file).labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("0 1 1O 2 10", "list.txt, line 3: label '1O' is no class number as the others are; corr"),
+        ("0 1 -2 2", "line 3: label '-2' is no class number"),
+        ("0 1 ² 2", "line 3: label '²' is no class number"),
+        (
+            "0 20000000 1",
+            "line 2: label 20000000 in a list of 3 videos; correct it, or give data.n",
+        ),
+    ],
+)
+def test_a_slip_in_a_list_of_numbers_renumbers_no_class(
+    tmp_path: Path, labels: str, message: str
+) -> None:
+    file = tmp_path / "list.txt"
+    file.write_text("".join(f"{n}.mp4 {label}\n" for n, label in enumerate(labels.split())))
+    with pytest.raises(DataError, match=message):
+        read_list(file)
+    names = [*labels.split()]
+    assert read_list(file, names=names).labels.tolist() == list(range(len(names)))
+
+
+def test_names_may_hold_numbers_and_numbers_may_be_far_apart(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_text("a.mp4 walk\nb.mp4 jump\nc.mp4 360\nd.mp4 -1\n")
+    assert read_list(file).names == ["360", "jump", "walk"]
+    file.write_text("a.mp4 699\nb.mp4 -1\n")
+    assert len(read_list(file).names) == 700
+    (tmp_path / "t.csv").write_text("path,label\na.mp4,3;1\nb.mp4,1\nc.mp4,0|l\n")
+    with pytest.raises(DataError, match="t.csv, line 4: label 'l' is no class number"):
+        read_table(tmp_path / "t.csv", multi_label=True)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +154,44 @@ def test_hold_out_takes_from_every_class(tmp_path: Path) -> None:
     (tmp_path / "c/1.mp4").unlink()
     with pytest.raises(DataError, match="0.mp4: the only video of class 'c'; add another"):
         hold_out(read_class_folders(tmp_path))
+
+
+def test_hold_out_keeps_every_fifth_of_each_class_in_its_order() -> None:
+    labels = np.random.default_rng(0).integers(-1, 4, 200)
+    index = VideoIndex.build([f"{n}.mp4" for n in range(200)], labels, list("abcd"))
+    train, val = hold_out(index)
+    expected = [row for c in range(4) for row in np.flatnonzero(labels == c)[4::5]]
+    assert [int(path.stem) for path in val.paths] == sorted(expected)
+    assert len(train) + len(val) == 200
+
+
+def test_each_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{folder:03d}/{video}.mp4" for video in range(3) for folder in range(300)]
+    touch(tmp_path, *names[:-1])
+    read: Counter[str] = Counter()
+    listdir = os.listdir
+
+    def counted(folder: str) -> list[str]:
+        read[folder] += 1
+        return listdir(folder)
+
+    monkeypatch.setattr(folders.os, "listdir", counted)
+    index, missing = leave_out_missing(
+        VideoIndex.build([*names, "gone/a.mp4", "000/"], [0] * 902, ["a"], root=tmp_path)
+    )
+    assert missing == [str(tmp_path / "299/2.mp4"), str(tmp_path / "gone/a.mp4")]
+    assert len(index) == 900
+    assert len(read) == 302
+    assert set(read.values()) == {1}
+
+
+def test_of_two_files_with_one_name_the_first_in_the_alphabet_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, "small/v.mp4", "large/v.avi", "middle/v.avi", "large/w.avi")
+    found = sorted(folders.walk_videos(tmp_path))
+    for order in (found, found[::-1]):
+        monkeypatch.setattr(folders, "walk_videos", lambda _, order=order: iter(order))
+        assert videos_by_name(tmp_path) == {"v": "large/v.avi", "w": "large/w.avi"}
+        said = capsys.readouterr().err
+        assert "1 names are those of several files; the first counts, such as large/v.avi" in said

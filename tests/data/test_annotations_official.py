@@ -57,7 +57,7 @@ def test_kinetics_layouts(tmp_path: Path, layout: str) -> None:
     ]
     assert rows(parts.val) == [(files[3], ["abseiling"])]
     assert parts.test is None
-    assert parts.missing == ["xxxxxxxxxxx_000007_000017"]
+    assert parts.missing == {"train": ["xxxxxxxxxxx_000007_000017"], "val": []}
     assert [parts.train.source_id(row) for row in range(3)] == list(IDS)
 
 
@@ -124,7 +124,7 @@ def test_ucf101(tmp_path: Path) -> None:
         ("UCF-101/YoYo/v_YoYo_g09_c05.avi", ["YoYo"]),
     ]
     assert rows(parts.val) == [("UCF-101/YoYo/v_YoYo_g01_c02.avi", ["YoYo"])]
-    assert parts.missing == ["v_YoYo_g01_c03"]
+    assert parts.missing == {"train": [], "val": ["v_YoYo_g01_c03"]}
     assert parts.train.source_id(0) == "v_Archery_g08"
     with pytest.raises(
         FileNotFoundError, match="trainlist01.txt: no such file of an official split"
@@ -145,7 +145,8 @@ def test_hmdb51(tmp_path: Path) -> None:
     parts = OFFICIAL["hmdb51"](OfficialFiles(tmp_path, tmp_path))
     assert rows(parts.train) == [(f"brush_hair/{film}", ["brush_hair"])]
     assert rows(parts.val) == [("wave/c_wave_x_2.avi", ["wave"])]
-    assert (parts.train.source_id(0), parts.missing) == ("April_09", ["d_wave_x_2"])
+    assert parts.train.source_id(0) == "April_09"
+    assert parts.missing == {"train": [], "val": ["d_wave_x_2"]}
     (tmp_path / "wave_test_split1.txt").write_text("c_wave_x_2.avi 3\n")
     with pytest.raises(DataError, match=r"wave_test_split1.txt, line 1: expected `file 0\|1\|2`"):
         OFFICIAL["hmdb51"](OfficialFiles(tmp_path, tmp_path))
@@ -210,7 +211,7 @@ def test_charades(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert parts.train.target(0).tolist() == [1, 0, 1]  # type: ignore[union-attr]
     assert rows(parts.val) == [("Charades_v1_480/YSKX3.mp4", ["Sitting"])]
-    assert parts.missing == ["GONE1"]
+    assert parts.missing == {"train": [], "val": ["GONE1"]}
     (tmp_path / "Charades_v1_test.csv").write_text(
         CHARADES + 'a,b,"c\nd",c001 1 2,3\nb,c,d,c009 1 2,3\n'
     )

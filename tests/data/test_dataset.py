@@ -14,7 +14,6 @@ from video_gc.data.crops import crop_boxes
 from video_gc.data.dataset import TrainingClips, VideoViews, collate
 from video_gc.data.index import VideoIndex
 from video_gc.data.loader import view_loader
-from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig, Part, fixed_clips
 from video_gc.data.views import crop_frames, stream_views
 from video_gc.decode.memory import FrameReader
@@ -239,9 +238,15 @@ def test_short_videos_repeat_their_last_frame_and_say_so(index: VideoIndex) -> N
     assert np.array_equal(view.clip[5], view.clip[7])
     assert not np.array_equal(view.clip[3], view.clip[4])
     assert view.troubles[0].kind == "short"
-    assert "20 frames, fewer than the 29 that a clip spans" in view.troubles[0].reason
+    spans = "0.mp4: 20 frames, fewer than the 29 that a clip spans"
+    assert view.troubles[0].reason.endswith(f"{spans}; the last frame is repeated")
     (sample,) = training(index, clip)[(0, 0)]
     assert [t.kind for t in sample.troubles] == ["short"]
+    (looped,) = VideoViews(index, replace(clip, past_end="loop"), clips=1, crops=1).views(0)
+    assert looped.troubles[0].reason.endswith(f"{spans}; it is looped")
+    segments = replace(clip, sampling="segments", frames=24)
+    (view,) = VideoViews(index, segments, clips=1, crops=1).views(0)
+    assert view.troubles[0].reason.endswith("24 that a clip spans; some are seen several times")
 
 
 def test_a_video_that_fails_half_way_says_so_after_its_first_views(
@@ -276,24 +281,8 @@ def test_a_multi_label_batch_has_hot_rows(index: VideoIndex) -> None:
     assert batch.labels.tolist() == [[1, 0, 1], [0, 0, 0]]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"device": "tpu"}, "data.decode_device .'tpu'. must be one of cpu, cuda"),
-        ({"transfer": "jpeg"}, "data.transfer .'jpeg'. must be one of rgb, yuv"),
-    ],
-)
-def test_unknown_ways_of_decoding(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Decoding(**options)
-
-
-def test_planes_need_even_crops(index: VideoIndex) -> None:
-    with pytest.raises(ValueError, match=r"clip.crop \(31\) must be even with data.transfer=yuv"):
-        training(index, replace(CLIP, crop=31), decoding=Decoding(transfer="yuv"))
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_cuda_the_option_gives_one_line() -> None:
-    with pytest.raises(ValueError, match="there is no CUDA device here; use cpu"):
-        Decoding(device="cuda")
+def test_clips_of_numpy_and_of_torch_are_stacked_alike(index: VideoIndex) -> None:
+    (one,), (two,) = (training(index)[(0, row)] for row in range(2))
+    batch = collate([one, replace(two, clip=torch.as_tensor(two.clip))])
+    assert batch.clips is not None
+    assert [np.array_equal(batch.clips[i], s.clip) for i, s in enumerate((one, two))] == [True] * 2

@@ -8,6 +8,8 @@ import pytest
 
 import tools.prepare
 import tools.test
+from tests.data.test_annotations import touch
+from tests.data.test_annotations_official import charades, kinetics
 from video_gc.config import CONFIGS, compose_train
 
 DATASETS = CONFIGS.parent / "datasets"
@@ -63,6 +65,64 @@ def test_commands_are_understood(name: str, monkeypatch: pytest.MonkeyPatch) -> 
             assert tool == "-c"
             compile(options[0], "README", "exec")
     assert {"tools/train.py", "tools/test.py"} <= seen
+
+
+def put(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def small_copy(name: str, root: Path) -> None:
+    """A few files of a data set, in the layout that its README describes."""
+    if name.startswith("kinetics"):
+        kinetics(root)
+        touch(root, "train/x/0123456789a_000000_000010.mp4", "val/0123456789a_000090_000100.mp4")
+    elif name == "ucf101":
+        put(root / "annotations/classInd.txt", "1 Archery\n")
+        for part in ("train", "test"):
+            put(root / f"annotations/{part}list01.txt", f"Archery/v_Archery_{part}.avi 1\n")
+            touch(root, f"Archery/v_Archery_{part}.avi")
+    elif name == "hmdb51":
+        put(root / "annotations/wave_test_split1.txt", "a_wave_1.avi 1\nb_wave_2.avi 2\n")
+        touch(root, "wave/a_wave_1.avi", "wave/b_wave_2.avi")
+    elif name == "something_something_v2":
+        put(root / "annotations/labels.json", '{"Holding something": "0"}')
+        for number, part in enumerate(("train", "validation")):
+            entry = f'[{{"id": "{number}", "template": "Holding [something]"}}]'
+            put(root / f"annotations/{part}.json", entry)
+            touch(root, f"20bn-something-something-v2/{number}.webm")
+    elif name == "charades":
+        root.mkdir(parents=True)
+        charades(root)
+    elif name == "diving48":
+        for part in ("train", "test"):
+            put(root / f"{part}.txt", f"{part}.mp4 7\n")
+            touch(root, f"rgb/{part}.mp4")
+    elif name == "jester":
+        for part in ("train", "validation"):
+            put(root / f"jester-v1-{part}.csv", "34870;Swiping Left\n")
+        touch(root, "20bn-jester-v1/34870/00001.jpg")
+    else:
+        touch(root, "train/yawning/a.mp4", "val/yawning/b.mp4")
+
+
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_the_check_finds_every_split(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checked,) = [command[2:] for command in commands(name) if command[2] == "check"]
+    (tmp_path / "datasets").symlink_to(DATASETS)
+    small_copy(name, tmp_path / "data" / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["prepare.py", *checked])
+    listed, root = tools.prepare.sources(tools.prepare.parse())
+    splits = {video.split for video in listed}
+    assert splits == {"train", "test" if name == "diving48" else "val"}
+    assert {video.split for video in listed if video.label} == splits
+    assert root.is_relative_to(Path("data") / name)
+    assert all(video.path.exists() for video in listed if video.label)
+    if name == "diving48":  # as data.names gives them, so that fingerprints agree
+        assert {video.label for video in listed} == {"Back+25som+NoTwis+PIKE"}
 
 
 def test_the_conversion_of_diving48(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

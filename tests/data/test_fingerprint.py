@@ -1,6 +1,10 @@
 """What a fingerprint depends on, and what is said of copies that differ."""
 
 import hashlib
+import os
+import shutil
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import counted_frames
+from video_gc.data import fingerprint as module
+from video_gc.data.annotations import read_class_folders
 from video_gc.data.fingerprint import (
     fingerprint,
+    fingerprint_splits,
     fingerprint_videos,
     fingerprint_warning,
     published_count_note,
@@ -18,8 +26,11 @@ from video_gc.data.fingerprint import (
 from video_gc.data.index import VideoIndex
 from video_gc.data.manifest import NAME, Listed
 from video_gc.data.prepare.check import check_videos
-from video_gc.data.prepare.listing import list_sources
+from video_gc.data.prepare.listing import list_index, list_sources
+from video_gc.data.source import DataConfig, read_splits
+from video_gc.decode.write import write_video
 from video_gc.engine.checkpoint import load_network
+from video_gc.engine.inputs import fingerprints
 
 
 def folder(root: Path, content: str = "x") -> list[Listed]:
@@ -67,6 +78,74 @@ def test_an_index_and_a_folder_agree_and_classes_go_by_name(tmp_path: Path) -> N
         for labels, names in (([[0, 1], [1], []], ["b", "a"]), ([[1, 0], [0], []], ["a", "b"]))
     ]
     assert fingerprint(several[0]) == fingerprint(several[1])
+
+
+@given(st.data())
+def test_the_columns_give_what_a_plain_loop_gives(tmp_path_factory, data: st.DataObject) -> None:  # type: ignore[no-untyped-def]
+    root = tmp_path_factory.mktemp("root")
+    several = data.draw(st.booleans())
+    names = ["run", "jump|high", "a b"]
+    number = st.integers(0, 2)
+    times = st.one_of(st.none(), st.floats(0, 99))
+    rows = data.draw(
+        st.lists(
+            st.tuples(
+                st.text("ab/. \t\né", min_size=1, max_size=6).filter(lambda t: t.strip("./")),
+                st.lists(number, max_size=3) if several else st.one_of(number, st.just(-1)),
+                times,
+                times,
+            ),
+            max_size=6,
+        )
+    )
+    paths, labels, start, end = zip(*rows, strict=True) if rows else ((), (), (), ())
+    index = VideoIndex.build(
+        paths, labels, names, root=root, multi_label=several, start=start, end=end
+    )
+    lines, counts = [], Counter()
+    for row in range(len(index)):
+        label = "|".join(sorted("|".join(index.label_names(row)).split("|")))
+        part = index.segment(row)
+        text = "" if part is None else f"{part[0]:.3f}-{part[1]:.3f}"
+        lines.append(f"{os.path.basename(os.path.abspath(index.path(row)))}\t{label}\t{text}\t0\n")
+        counts[label] += 1
+    text = "".join([*(f"{name}\t{counts[name]}\n" for name in sorted(counts)), *sorted(lines)])
+    expected = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    assert fingerprint(index) == f"sizes:{expected}"
+    assert fingerprint_videos(list_index(index, "")) == f"sizes:{expected}"
+
+
+def test_a_file_that_was_replaced_is_noticed(tmp_path: Path, clips_folder: Path) -> None:
+    root = shutil.copytree(clips_folder, tmp_path / "set")
+    index = read_class_folders(root)
+    listed, _ = list_sources([root])
+    check_videos(listed, root, root / NAME)
+    before = fingerprint(index, root / NAME)
+    assert before.startswith("contents:")
+    write_video(root / "dark" / "0.mp4", counted_frames(33))
+    after = fingerprint(index, root / NAME)
+    assert after == fingerprint(index) != before
+    assert after.startswith("sizes:")
+    assert same_copy(before, after) is False
+    shutil.copy(clips_folder / "dark" / "0.mp4", root / "dark" / "0.mp4")  # of another time
+    assert fingerprint(index, root / NAME) == before.split()[1]
+
+
+def test_equal_splits_are_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [video.path for video in folder(tmp_path)]
+    asked: list[Path] = []
+    stamp = module.stamp
+
+    def counted(path: Path) -> tuple[int, int]:
+        asked.append(path)
+        return stamp(path)
+
+    monkeypatch.setattr(module, "stamp", counted)
+    train, val = (VideoIndex.build(some, [0] * len(some), ["a"]) for some in (paths[:2], paths[2:]))
+    test = VideoIndex.build(paths[2:], [0], ["a"])
+    found = fingerprint_splits({"train": train, "val": val, "test": test})
+    assert sorted(asked) == sorted(paths)
+    assert found == {"train": fingerprint(train), "val": fingerprint(val), "test": found["val"]}
 
 
 def test_contents_come_from_the_manifest(tmp_path: Path, clips_folder: Path) -> None:
@@ -118,6 +197,21 @@ def test_counts_of_kinetics(count: int, said: str) -> None:
         assert published_count_note(name, count, 400) == note
     for name, classes in (("kinetics", 700), ("kinetics700", None), ("ucf101", 400), ("", None)):
         assert published_count_note(name, count, classes) is None
+
+
+def test_a_resumed_run_keeps_it(run: Path, clips_folder: Path, tmp_path: Path) -> None:
+    splits, data = read_splits(run / "splits"), DataConfig(kind="folder", root=str(clips_folder))
+    known = fingerprints(splits, data)
+    last = run / "checkpoints" / "last.ckpt"
+    assert fingerprints(splits, data, last) == load_network(last)[1].fingerprint == known
+    content = torch.load(last, weights_only=True)
+    content["video_gc"]["fingerprint"] = {"train": "sizes:1"}
+    torch.save(content, tmp_path / "other.ckpt")
+    assert fingerprints(splits, data, tmp_path / "other.ckpt") == {"train": "sizes:1"}
+    fewer = replace(splits, train=splits.train.take([0, 1]))  # a manifest came between
+    found = fingerprints(fewer, data, last)
+    assert found["train"] == fingerprint(fewer.train) != known["train"]
+    assert found["val"] == known["val"]
 
 
 def test_a_checkpoint_carries_it_and_old_ones_load(checkpoint: Path, tmp_path: Path) -> None:

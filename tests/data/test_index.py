@@ -185,3 +185,18 @@ def test_workers_do_not_grow_over_an_epoch(tmp_path: Path, method: str) -> None:
     assert len(memory) == 20
     # the file has 160 MiB, and as Python objects it would be above 400
     assert (memory[-1] - memory[1]).max() < 8
+
+
+@given(st.booleans(), st.lists(st.lists(st.integers(0, 2), max_size=3), max_size=9), st.data())
+def test_columns_say_what_rows_say(
+    several: bool, many: list[list[int]], data: st.DataObject
+) -> None:
+    labels = many if several else [numbers[0] if numbers else -1 for numbers in many]
+    paths = [f"{row}.mp4" for row in range(len(many))]
+    whole = VideoIndex.build(paths, labels, NAMES, multi_label=several, start=[1.5] * len(many))
+    chosen = data.draw(st.lists(st.integers(0, len(many) - 1)) if many else st.just([]))
+    for index in (whole, whole.take(chosen)):
+        rows = range(len(index))
+        assert index.joined_names().to_pylist() == ["|".join(index.label_names(r)) for r in rows]
+        assert index.segments() == [index.segment(row) for row in rows]
+    assert VideoIndex.build(paths, labels, NAMES, multi_label=several).segments() is None

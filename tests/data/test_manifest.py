@@ -7,13 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import counted_frames
 from tests.data.prepare.crashing import dies_on_b
 from video_gc.data.index import DataError, VideoIndex
-from video_gc.data.manifest import NAME, apply_manifest, choose_manifest, read_manifest
+from video_gc.data.manifest import (
+    NAME,
+    absolute_paths,
+    apply_manifest,
+    choose_manifest,
+    read_manifest,
+)
 from video_gc.data.prepare import check as check_module
 from video_gc.data.prepare.check import CheckResult, check_videos
 from video_gc.data.prepare.listing import list_sources
@@ -188,11 +197,24 @@ def test_which_manifest_is_used(root: Path) -> None:
     (root / NAME).touch()
     assert choose_manifest(None, str(root)) == root / NAME
     assert choose_manifest("other.parquet", str(root)) == Path("other.parquet")
+    lists = [root.parent / "train.txt", root / "val.txt"]
+    assert choose_manifest(None, None, lists) == root / NAME
+    assert choose_manifest(None, str(root.parent), lists) is None
+
+
+@given(
+    st.lists(st.text("ab./", min_size=1), max_size=5),
+    st.sampled_from(["", "/", "r", "/r/s/", "../r", "//x"]),
+)
+def test_absolute_paths_of_a_column(paths: list[str], root: str) -> None:
+    found = absolute_paths(pa.chunked_array([paths], pa.large_string()), root).to_pylist()
+    expected = [os.path.abspath(os.path.join(os.path.abspath(root), path)) for path in paths]
+    assert [path.lstrip("/") for path in found] == [path.lstrip("/") for path in expected]
 
 
 def test_a_foreign_file_is_no_manifest(root: Path) -> None:
     (root / NAME).write_text("hello")
     with pytest.raises(DataError, match="not a manifest of tools/prepare.py check"):
-        check(root)
+        read_manifest(root / NAME)
     with pytest.raises(FileNotFoundError, match="no such manifest"):
         read_manifest(root / "other.parquet")

@@ -8,8 +8,18 @@ import pytest
 from tests.data.test_annotations import touch
 from tests.data.test_annotations_official import charades, kinetics, ucf101
 from video_gc.data import source
-from video_gc.data.annotations import DataError, VideoIndex, write_list
-from video_gc.data.source import DataConfig, Splits, open_splits, read_splits, write_splits
+from video_gc.data.annotations import DataError, VideoIndex
+from video_gc.data.manifest import NAME, Listed, write_manifest
+from video_gc.data.source import (
+    DataConfig,
+    Splits,
+    data_manifest,
+    open_splits,
+    read_names,
+    read_splits,
+    write_splits,
+)
+from video_gc.decode.probe import VideoFacts
 
 
 @pytest.fixture
@@ -134,6 +144,53 @@ def test_a_manifest_leaves_out_what_is_damaged(
     assert asked[2] == Path("other.parquet")
 
 
+def test_a_manifest_beside_a_list_counts_and_for_kept_splits_too(
+    tmp_path: Path, said: list[str]
+) -> None:
+    train, val = lists(tmp_path)
+    config = DataConfig(kind="list", train=train, val=val)
+    kept = write_splits(open_splits(config), tmp_path / "splits")
+    assert data_manifest(config) is None
+    facts = [VideoFacts(), VideoFacts(status="damaged", cause="cut off")]
+    videos = [Listed(tmp_path / f"train/{c}/train0.mp4") for c in "ab"]
+    file = tmp_path / NAME
+    write_manifest(list(zip(videos, facts, strict=True)), tmp_path, file)
+    assert data_manifest(config) == file
+    assert data_manifest(DataConfig(kind="list", train=train, root=str(tmp_path / "val"))) is None
+    opened = open_splits(config)
+    for splits in (opened, read_splits(tmp_path / "splits", file)):
+        assert splits.left_out == {"train": 1, "val": 0, "test": 0}
+        assert set(kept.train.paths) - set(splits.train.paths) == {tmp_path / "train/b/train0.mp4"}
+    assert said == [said[0]] * 2
+    assert said[0].startswith(f"1 of 6 videos are left out after {file}, such as")
+    assert len(read_splits(tmp_path / "splits", file, only=("test",)).train) == 6
+    write_splits(opened, tmp_path / "again")  # what was left out at the start is not forgotten
+    assert read_splits(tmp_path / "again", file).left_out["train"] == 1
+
+
+def test_the_manifest_of_the_generated_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(touch(tmp_path, f"data/motions/{NAME}"))
+    assert data_manifest(DataConfig()) == Path("data/motions") / NAME
+
+
+def test_missing_videos_of_each_part_are_counted(tmp_path: Path) -> None:
+    ucf101(tmp_path)
+    splits = open_splits(DataConfig(kind="ucf101", root=str(tmp_path), split=2))
+    assert splits.left_out == {"train": 0, "val": 1, "test": 1}
+
+
+def test_class_names(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_bytes("\ufeffrun\r\n\nkäse essen\n".encode())
+    assert read_names(file) == ["run", "käse essen"]
+    file.write_text("run\njump\n run \n")
+    with pytest.raises(DataError, match="names.txt, line 3: class 'run' stands in line 1 too"):
+        read_names(file)
+    file.write_bytes(b"k\xe4se")
+    with pytest.raises(DataError, match="names.txt: not a text file of class names"):
+        read_names(file)
+
+
 def test_splits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     one = VideoIndex.build(
@@ -151,12 +208,11 @@ def test_splits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_splits_of_older_runs_are_read(tmp_path: Path) -> None:
-    index = VideoIndex.build([tmp_path / "a b.mp4"], [1], ["x", "y z"])
     for name in ("train", "val", "test"):
-        write_list(index, tmp_path / f"{name}.txt")
+        (tmp_path / f"{name}.txt").write_text(f"{tmp_path}/a [b].mp4 y z\n")
     (tmp_path / "names.txt").write_text("x\ny z\n")
     splits = read_splits(tmp_path)
-    assert splits.val.paths == index.paths
+    assert splits.val.paths == [tmp_path / "a [b].mp4"]
     assert splits.val.label_names(0) == ["y z"]
 
 
@@ -168,7 +224,8 @@ def test_splits_of_older_runs_are_read(tmp_path: Path) -> None:
             r"data.kind \('kinetic'\) must be one of motions, folder, list, table",
         ),
         ({"kind": "charades"}, "data.root is missing"),
-        ({"kind": "table"}, "data.train is missing"),
+        ({"kind": "table"}, "data.train is missing: give a table .CSV, TSV, Parquet., data.train="),
+        ({"kind": "pyslowfast"}, "data.train is missing: give a list as pyslowfast has it"),
         ({"split": 4}, r"data.split \(4\) must be 1, 2 or 3"),
         ({"multi_label": True}, "videos of kind motions have one label"),
         ({"decoder": "ffmpeg"}, r"data.decoder \('ffmpeg'\) must be one of auto, pyav"),

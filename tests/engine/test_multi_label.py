@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.conftest import SMALL
 from video_gc.config import compose_train
 from video_gc.data.annotations import VideoIndex
-from video_gc.data.dataset import VideoViews
+from video_gc.data.dataset import Batch, VideoViews
 from video_gc.data.source import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.engine.checkpoint import load_network
@@ -73,6 +73,41 @@ def test_the_loss_of_several_labels_is_that_of_each_class() -> None:
     shares = torch.tensor([[0.3, 0.0, 0.7], [1, 0, 0]])  # of mixed clips, one label each
     expected = -(shares * logits.log_softmax(1)).sum(1).mean()
     torch.testing.assert_close(task().loss(logits, shares), expected)
+
+
+class Given(torch.nn.Module):
+    """A network that answers with one tensor after the other."""
+
+    def __init__(self, *answers: torch.Tensor) -> None:
+        super().__init__()
+        self.answers = list(answers)
+
+    def forward(self, _clips: torch.Tensor) -> torch.Tensor:
+        return self.answers.pop(0)
+
+
+@pytest.mark.parametrize("first", [(0.1, 0.9), (-4.0, 4.0)])
+def test_map_of_validation_is_that_of_all_scores_together(
+    first: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = torch.Generator().manual_seed(0)
+    low, high = first
+    batches = [
+        low + (high - low) * torch.rand(6, 3, generator=random),
+        4 * torch.randn(6, 3, generator=random),
+    ]
+    labels = (torch.rand(12, 3, generator=random) < 0.4).float()
+    one = task(multi_label=True)
+    one.model = Given(*batches)
+    monkeypatch.setattr(one, "log", lambda *_, **__: None)
+    empty = torch.zeros(6, dtype=torch.long)
+    for number in range(2):
+        own = labels[6 * number : 6 * number + 6]
+        clips = torch.zeros(6, 1, 2, 2, 3, dtype=torch.uint8)
+        one.validation_step(Batch(clips, own, empty, empty.bool(), empty, empty, []), number)
+    (metric,) = one.val_metrics.values()
+    expected = precision(torch.cat(batches), labels).mAP
+    assert float(metric.compute()) == pytest.approx(expected, abs=1e-6)
 
 
 def test_probabilities() -> None:

@@ -12,11 +12,12 @@ from pytorchvideo.models.hub.x3d import x3d_m
 
 from tests.conftest import counted_frames
 from video_gc.backbones.published import PUBLISHED
+from video_gc.data import reading
 from video_gc.data.annotations import (
+    DataError,
     VideoIndex,
     read_class_folders,
     read_list,
-    write_list,
 )
 from video_gc.data.dataset import VideoViews
 from video_gc.data.sampling import ClipConfig
@@ -27,7 +28,7 @@ from video_gc.engine.checkpoint import default_output, load_network
 from video_gc.engine.device import pick_device
 from video_gc.engine.evaluation import evaluate
 from video_gc.engine.metrics import accuracy
-from video_gc.engine.testing import score_views, write_predictions
+from video_gc.engine.testing import Scores, score_views, write_predictions
 from video_gc.engine.troubles import TroubleLog
 
 
@@ -132,7 +133,9 @@ def test_the_test_videos_are_those_that_were_held_out(
     assert list(result.index.paths) == list(kept.paths)
     for name in ("train", "val", "test"):  # a run of version 0.1 kept text lists
         (copy / "splits" / f"{name}.arrow").unlink()
-        write_list(getattr(splits, name), copy / "splits" / f"{name}.txt")
+        index = getattr(splits, name)
+        lines = (f"{p} {index.label_names(row)[0]}\n" for row, p in enumerate(index.paths))
+        (copy / "splits" / f"{name}.txt").write_text("".join(lines))
     (copy / "splits" / "names.txt").write_text("bright\ndark\n")
     old = evaluate(copy / "checkpoints/best.ckpt", workers=0)
     assert list(old.result.index.paths) == list(kept.paths)
@@ -142,6 +145,39 @@ def test_the_test_videos_are_those_that_were_held_out(
     shutil.copy(copy / "checkpoints/best.ckpt", moved)
     assert default_output(moved, "test") == Path("test")
     assert len(evaluate(moved, out=tmp_path, workers=0).result.index) == len(kept)
+
+
+def score(checkpoint: Path, index: VideoIndex, tmp_path: Path, crops: int = 1) -> Scores:
+    model, contents = load_network(checkpoint)
+    views = VideoViews(index, contents.clip, clips=1, crops=crops)
+    return score_views(
+        model, views, contents.normalisation, micro_batch=5, workers=0,
+        device=torch.device("cpu"), log=TroubleLog(tmp_path / "skipped.csv"),
+    )  # fmt: skip
+
+
+def test_videos_without_label_are_refused_before_any_is_read(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = sorted(clips_folder.glob("dark/*.mp4"))
+    index = VideoIndex.build(paths, [1, 1, -1, 1, -1, 1], ["bright", "dark"])
+    monkeypatch.setattr(reading, "open_video", None)
+    with pytest.raises(DataError, match=r"dark/2.mp4: has no label, like 2 of 6 videos; they can"):
+        score(checkpoint, index, tmp_path)
+
+
+def test_ten_crops_say_that_they_mirror_classes_with_a_side(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for names, crops, expected in (
+        (["Swiping Left", "Clapping"], 10, True),
+        (["Swiping Left", "Clapping"], 3, False),
+        (["bright", "dark"], 10, False),
+    ):
+        index = VideoIndex.build([clips_folder / "dark" / "0.mp4"], [1], names)
+        assert score(checkpoint, index, tmp_path, crops).views.tolist() == [crops]
+        said = " ".join(capfd.readouterr().err.split())
+        assert ("names have a side, too: Swiping Left (1 of 2 classes)" in said) == expected
 
 
 def test_devices_are_checked() -> None:
@@ -168,8 +204,6 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(checkpoint: Path, tmp_path: 
 
 
 def test_five_best_of_many_classes(tmp_path: Path) -> None:
-    from video_gc.engine.testing import Scores
-
     index = VideoIndex.build(["a.mp4"], [3], [f"class {i}" for i in range(9)])
     scores = torch.arange(9.0)[None] / 36
     level = accuracy(scores, torch.tensor([3]))

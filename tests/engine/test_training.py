@@ -95,18 +95,6 @@ def test_resuming_after_an_epoch_equals_going_through(
     assert train(compose_train(given)) == directory  # finished: nothing more to do
 
 
-def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:
-    given = options(clips_folder, run.parent, "name=small")
-    with pytest.raises(FileExistsError, match="this run exists; add resume=true .* or give name="):
-        train(compose_train(given))
-    with pytest.raises(ValueError, match="was started with another optim.lr, seed; give the same"):
-        train(compose_train([*given, "resume=true", "seed=5", "optim.lr=0.5"]))
-    (run.parent / "taken").mkdir()
-    (run.parent / "taken" / "thesis.txt").write_text("x")
-    with pytest.raises(FileExistsError, match="holds something that is no run"):
-        train(compose_train([*given, "name=taken"]))
-
-
 def test_training_goes_on_without_damaged_files(
     clips_folder: Path, damaged: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,30 +134,6 @@ def test_nothing_that_can_be_read_is_an_error(
         given = ["data=list", *SMALL[1:], *lists, f"data.names={tmp_path}/names.txt"]
         with pytest.raises(DataError, match=message):
             train(compose_train([*given, f"runs={tmp_path}", f"name=r{number}", "data.workers=2"]))
-
-
-def test_ctrl_c_ends_cleanly(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from video_gc.engine.task import RecognitionTask
-
-    def stop(_self: RecognitionTask) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(RecognitionTask, "on_train_epoch_start", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(compose_train(options(clips_folder, tmp_path, "name=stopped")))
-
-
-def test_options_that_are_newer_than_a_run_do_not_stop_it(run: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "small"
-    shutil.copytree(run, copy)
-    config = yaml.safe_load((copy / "config.yaml").read_text())
-    del config["label_smoothing"], config["data"]["flip"]
-    config["runs"] = str(tmp_path)
-    (copy / "config.yaml").write_text(yaml.safe_dump(config))
-    given = [*SMALL, f"data.root={config['data']['root']}", f"runs={tmp_path}", "name=small"]
-    assert train(compose_train([*given, "resume=true"])) == copy
 
 
 @pytest.mark.gpu

@@ -71,14 +71,22 @@ def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
         (["{damaged}"], 1, "text.mp4"),
         (["{video}", "--hue", "2"], 2, "augment.hue (2.0) must be in [0, 0.5]"),
         (["{video}", "--out", "grid.mp4", *SMALL], 2, "is written as .webp, .gif, .png"),
-        (["{video}", "--rows", "0"], 2, "--rows: must be at least 1"),
+        (["{video}", "--rows", "0"], 2, "--rows: must be at least 1, not 0; see augment.py --help"),
+        (["{video}", "--draws", "two"], 2, "--draws: must be at least 1, not two"),
+        (["{video}", "--rate", "0"], 2, "--rate: must be in [0.1, 1000], not 0"),
+        (["{video}", "--flip", "1.5"], 2, "--flip: must be in [0, 1], not 1.5"),
+        (["{video}", "--flip", "nan"], 2, "--flip: must be in [0, 1], not nan"),
+        (["{list}"], 2, "list.txt: is no video (.3gp, .asf, "),
     ],
 )
 def test_mistakes_get_one_clear_line(  # type: ignore[no-untyped-def]
-    tool, video: Path, damaged: dict[str, Path], arguments: list, status: int, message: str
+    tool, video: Path, damaged: dict, tmp_path: Path, arguments: list, status: int, message: str
 ) -> None:
-    filled = [a.format(video=video, damaged=damaged["text"]) for a in arguments]
+    given = tmp_path / "list.txt"
+    given.write_text(f"{video} dark\n")
+    filled = [a.format(video=video, damaged=damaged["text"], list=given) for a in arguments]
     found, _, err = tool(*filled)
     assert found == status
     assert message in err
+    assert "usage:" not in err
     assert "Traceback" not in err

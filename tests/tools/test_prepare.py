@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import counted_frames
+from video_gc.data.source import DataConfig, open_splits
 from video_gc.decode.write import write_video
+from video_gc.engine.inputs import fingerprints
 
 PREPARE = Path(__file__).parents[2] / "tools" / "prepare.py"
 
@@ -130,6 +132,57 @@ def test_check_of_official_lists_names_what_is_missing(  # type: ignore[no-untyp
     out = prepare("fingerprint", "--data", "kinetics", "--root", splits)[1]
     assert out.startswith("train\tcontents:")
     assert out.endswith("\t1 videos\n")
+
+
+def test_a_missing_clip_leaks_nowhere(prepare, splits: Path) -> None:  # type: ignore[no-untyped-def]
+    """It has a sibling of the same source: the group of UCF101."""
+    videos = splits / "train" / "run"
+    (videos / "a.mp4").rename(videos / "v_Run_g08_c01.mp4")
+    (splits / "val" / "run" / "c.mp4").rename(videos / "v_Run_g09_c01.mp4")
+    (splits / "classInd.txt").write_text("1 Run\n")
+    (splits / "trainlist01.txt").write_text("Run/v_Run_g08_c01.avi 1\nRun/v_Run_g08_c02.avi 1\n")
+    (splits / "testlist01.txt").write_text("Run/v_Run_g09_c01.avi\n")
+    status, _, err = prepare("check", "--data", "ucf101", "--root", splits, "--workers", 1)
+    assert status == 1
+    assert "Missing videos: 1" in err
+    assert "Leaks" not in err
+    assert "train: 1 videos, 1 classes val: 1 videos, 1 classes" in err
+    assert "all:" not in err
+    table = pq.read_table(splits / "manifest.parquet", columns=["path", "split", "status"])
+    assert ("v_Run_g08_c02", "train", "missing") in [tuple(r.values()) for r in table.to_pylist()]
+    options = ("--data", "ucf101", "--root", splits, "--split")
+    assert "trainlist02.txt: no such file" in prepare("check", *options, 2)[2]
+    assert "--split (4) must be 1, 2 or 3" in prepare("check", *options, 4)[2]
+
+
+def test_lists_of_every_kind_and_their_fingerprint(  # type: ignore[no-untyped-def]
+    prepare, splits: Path, tmp_path: Path
+) -> None:
+    """The line that `fingerprint` prints is what a checkpoint of the same config holds."""
+    (splits / "names.txt").write_text("jump\nrun\n")
+    (splits / "train.csv").write_text("clip,action\ntrain/run/a.mp4,1\ntrain/jump/b.mp4,0\n")
+    (splits / "pys.csv").write_text("train/run/a.mp4 1\ntrain/jump/b.mp4 0\n")
+    columns = ("--path-column", "clip", "--label-column", "action")
+    names = ("--names", splits / "names.txt")
+    status, _, err = prepare("check", splits / "train.csv", *columns, *names, "--workers", 1)
+    assert status == 0, err
+    assert (splits / "manifest.parquet").is_file()
+    config = DataConfig(
+        kind="table", train=str(splits / "train.csv"), val=str(splits / "train.csv"),
+        names=str(splits / "names.txt"), path_column="clip", label_column="action",
+    )  # fmt: skip
+    expected = fingerprints(open_splits(config), config)["train"]
+    assert expected.startswith("contents:")
+    out = prepare("fingerprint", splits / "train.csv", *columns, *names)[1]
+    assert out == f"train\t{expected}\t2 videos\n"
+    out = prepare("fingerprint", splits / "pys.csv", "--kind", "pyslowfast", *names)[1]
+    assert out == f"pys\t{expected}\t2 videos\n"
+    without = prepare("fingerprint", splits / "pys.csv", "--kind", "pyslowfast")[1]
+    assert expected not in without
+    status, _, err = prepare("check", splits / "train.csv")
+    assert status == 1
+    assert "its columns are clip, action; name the right one with --path-column NAME" in err
+    assert "--kind ('csv') must be one of list," in prepare("check", splits, "--kind", "csv")[2]
 
 
 def test_resize_prints_sizes_and_speed(prepare, splits: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

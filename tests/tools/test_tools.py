@@ -111,6 +111,11 @@ def test_train_test_predict_report(
         ("test", ["nowhere.ckpt"], 2, "nowhere.ckpt: no such checkpoint"),
         ("test", ["{checkpoint}", "--data", "nowhere"], 2, "nowhere: no such list or folder"),
         ("test", ["{checkpoint}", "--crops", "2"], 2, "invalid choice"),
+        ("test", ["{checkpoint}", "--workers", "-1"], 2, "--workers: must be at least 0, not -1"),
+        ("test", [], 2, "error: the following arguments are required: checkpoint; see test.py"),
+        ("predict", ["{checkpoint}"], 2, "arguments are required: VIDEO; see predict.py --help"),
+        ("predict", ["{checkpoint}", "{video}", "--top", "x"], 2, "--top: invalid int value"),
+        ("report", [], 2, "arguments are required: run; see report.py --help"),
         ("predict", ["nowhere.ckpt", "{video}"], 2, "nowhere.ckpt: no such checkpoint"),
         ("predict", ["{checkpoint}", "nowhere.mp4"], 2, "nowhere.mp4: no such file or folder"),
         ("predict", ["{video}", "{video}"], 2, "not a checkpoint of tools/train.py"),
@@ -137,7 +142,31 @@ def test_other_errors(
     found, _, err = tool(name, *(a.format(**places) for a in arguments))
     assert message in err
     assert err.count("error:") == 1
+    assert "usage:" not in err
     assert found == status
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_a_decoder_that_is_not_installed_is_one_line(
+    tool, name: str, run: Path, clips_folder: Path, tmp_path: Path, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    from video_gc.decode import torchcodec
+
+    def missing() -> None:
+        raise ImportError("torchcodec is not installed; pip install it")
+
+    monkeypatch.setattr(torchcodec, "check_installed", missing)
+    monkeypatch.chdir(tmp_path)
+    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    checkpoint["video_gc"]["config"]["data"] |= {"decoder": "torchcodec", "workers": 2}
+    torch.save(checkpoint, tmp_path / "best.ckpt")
+    arguments = {
+        "train": [*SMALL, f"data.root={clips_folder}", "runs=.", "data.decoder=torchcodec"],
+        "test": [tmp_path / "best.ckpt", "--data", clips_folder],
+    }
+    status, _, err = tool(name, *arguments[name])
+    assert status == 2
+    assert err.rstrip().endswith("error: torchcodec is not installed; pip install it")
 
 
 def test_a_sweep_runs_every_job(tool, clips_folder: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

@@ -124,6 +124,12 @@ def sided_labels(names: Sequence[str]) -> list[int]:
     ]
 
 
+def some_names(names: Sequence[str], numbers: Sequence[int]) -> str:
+    """Up to four of these classes by name, and how many of all they are."""
+    shown = ", ".join(names[n] for n in numbers[:4]) + (", …" if len(numbers) > 4 else "")
+    return f"{shown} ({len(numbers)} of {len(names)} classes)"
+
+
 def _spaced(name: str) -> str:
     """SwipeLeft → swipe left."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()

@@ -44,7 +44,7 @@ class DataConfig:
     spaces (charades is always multi-label)"""
     manifest: str | None = None
     """what tools/prepare.py check found: its damaged and missing videos are left out;
-    ROOT/manifest.parquet where it exists"""
+    manifest.parquet in ROOT, or beside a list without ROOT, where it exists"""
     decoder: str = "auto"
     """auto, pyav, decord, torchcodec or frames (a folder of extracted frames)"""
     decode_device: str = "cpu"
@@ -70,7 +70,7 @@ class DataConfig:
         if self.kind in ("folder", *OFFICIAL) and self.root is None:
             raise ValueError("data.root is missing: give the folder, data.root=DIR")
         if self.kind in LISTS and self.train is None and self.test is None:
-            raise ValueError("data.train is missing: give a list of `path label`, data.train=FILE")
+            raise ValueError(self.without_list)
         if self.split not in (1, 2, 3):
             raise ValueError(f"data.split ({self.split}) must be 1, 2 or 3")
         if self.multi_label and self.kind not in ("list", "table", "mmaction2", "charades"):
@@ -84,6 +84,13 @@ class DataConfig:
             raise ValueError(f"data.flip ({self.flip}) must be in [0, 1]")
         if self.workers < 0:
             raise ValueError(f"data.workers ({self.workers}) must not be negative")
+
+    @property
+    def without_list(self) -> str:
+        """What to say where a list of training videos is needed."""
+        forms = {"list": "a list of `path label`", "table": "a table (CSV, TSV, Parquet)"}
+        form = forms.get(self.kind, f"a list as {self.kind} has it")
+        return f"data.train is missing: give {form}, data.train=FILE"
 
     @property
     def table_columns(self) -> dict[str, str]:

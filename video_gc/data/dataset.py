@@ -1,11 +1,12 @@
 """Videos → samples: clips of a video for training, all views of a video for testing.
 
 All randomness of a training sample derives from (seed, epoch, index), whatever the number of
-workers or ranks. A file that cannot be read becomes a Trouble that travels with the samples.
+workers. A file that cannot be read becomes a Trouble that travels with the samples.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -106,7 +107,7 @@ class TrainingClips(Dataset[list[Sample]]):
     ) -> None:
         self.index, self.clip, self.seed, self.flip = index, clip, seed, flip
         self.sided, self.decoding = frozenset(sided), decoding or Decoding()
-        _check_even("crop", clip.crop, self.decoding)
+        self.decoding.check_even(clip, "crop")
 
     def __len__(self) -> int:
         return len(self.index)
@@ -163,27 +164,22 @@ class TrainingClips(Dataset[list[Sample]]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`.
+    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`."""
 
-    Of several ranks each takes every so-manyth row, all equally many; what is left over is left
-    out.
-    """
-
-    def __init__(self, length: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(self, length: int, seed: int) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
-        self.rank, self.ranks = rank, ranks
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length // self.ranks
+        return self.length
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        own = order[self.rank :: self.ranks][: len(self)]
-        return iter([(self.epoch, int(row)) for row in own])
+        epoch = self.epoch
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+        return ((epoch, int(row)) for row in order)
 
 
 class VideoViews(IterableDataset[Sample]):
@@ -209,8 +205,7 @@ class VideoViews(IterableDataset[Sample]):
         self.index, self.clip, self.clips, self.crops = index, clip, clips, crops
         self.decoding = decoding or Decoding()
         self._even = self.decoding.transfer == "yuv"
-        for name in ("test_crop", "test_short_side"):
-            _check_even(name, getattr(clip, name), self.decoding)
+        self.decoding.check_even(clip, "test_crop", "test_short_side")
         crop_boxes((clip.test_short_side,) * 2, clip.test_crop, crops)  # a wrong number, at once
 
     def __iter__(self) -> Iterator[Sample]:
@@ -244,8 +239,13 @@ class VideoViews(IterableDataset[Sample]):
 
 
 def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
-    """Stack samples; those without frames leave only their troubles."""
-    every = [s for item in samples for s in (item if isinstance(item, list) else [item])]
+    """Stack samples; those without frames leave only their troubles.
+
+    Several clips of a video do not become neighbours, for mixing blends neighbours: first comes
+    the first clip of each video, then the second of each.
+    """
+    videos = [item if isinstance(item, list) else [item] for item in samples]
+    every = [sample for turn in zip_longest(*videos) for sample in turn if sample is not None]
     whole = [sample for sample in every if len(sample.clip)]
 
     def numbers(name: str, dtype: torch.dtype) -> Tensor:
@@ -253,7 +253,7 @@ def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
 
     labels = np.array([sample.label for sample in whole])
     return Batch(
-        _stack([sample.clip for sample in whole]) if whole else None,
+        torch.stack([torch.as_tensor(sample.clip) for sample in whole]) if whole else None,
         torch.from_numpy(labels if labels.ndim == 2 else labels.astype(np.int64)),
         numbers("video", torch.long),
         numbers("flip", torch.bool),
@@ -263,24 +263,18 @@ def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
     )
 
 
-def _stack(clips: Sequence[np.ndarray | Tensor]) -> Tensor:
-    if isinstance(clips[0], Tensor):
-        return torch.stack([clip for clip in clips if isinstance(clip, Tensor)])
-    return torch.from_numpy(np.stack([np.asarray(clip) for clip in clips]))
-
-
 def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> list[Trouble]:
     """What is to be said of a video that can be read."""
     notes, path, span = [], reader.path, clip.span(reader.rate)
     if length < span:
-        reason = f"{path}: {round(length)} frames, fewer than the {span} that a clip spans"
+        if clip.sampling == "segments":
+            remedy = "some are seen several times"
+        else:
+            remedy = "it is looped" if clip.past_end == "loop" else "the last frame is repeated"
+        frames = f"{round(length)} frames, fewer than the {span} that a clip spans"
+        reason = f"{path}: {frames}; {remedy}"
         notes.append(Trouble(path, "short", reason, video))
     if getattr(reader, "fell_back", None):
         reason = f"{path}: the GPU cannot decode this {reader.codec}; the CPU did"
         notes.append(Trouble(path, "fell_back", reason, video))
     return notes
-
-
-def _check_even(name: str, pixels: int, decoding: Decoding) -> None:
-    if decoding.transfer == "yuv" and pixels % 2:
-        raise ValueError(f"clip.{name} ({pixels}) must be even with data.transfer=yuv")

@@ -14,13 +14,16 @@ the folder and its layout do not matter, and a video more, less, relabelled or r
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from video_gc.data.index import VideoIndex
-from video_gc.data.manifest import Listed, absolute, read_manifest
+from video_gc.data.manifest import Listed, absolute, absolute_paths, read_manifest
 from video_gc.decode.probe import stamp
 from video_gc.progress import track
 
@@ -29,41 +32,43 @@ KINETICS400_VAL = 19_907
 KINETICS400_COPIES = (19_881, 19_796, 19_761)
 """Sizes of incomplete copies of it that results were published on."""
 STAT_THREADS = 16  # sizes come from a file server, where each question takes a millisecond
+AT_ONCE = 2048  # rows that are asked for, or hashed, together
 
 
 def fingerprint(index: VideoIndex, manifest: Path | None = None) -> str:
     """`contents:1234567890ab sizes:1234567890ab` of a split, as the module's docstring defines it.
 
-    manifest: of tools/prepare.py check; contents are given where it knows every video, sizes
-        always. Files that are not in it are asked for their size; one that is missing counts as
-        empty.
+    manifest: of tools/prepare.py check; contents are given where it knows every video as it is now
+        (of the same size and time of change), sizes always. A file that is missing counts as empty.
 
     Raises FileNotFoundError or DataError for an unreadable manifest.
     """
-    videos = [
-        Listed(path, "|".join(index.label_names(row)), segment=index.segment(row))
-        for row, path in enumerate(index.paths)
-    ]
-    return fingerprint_videos(videos, manifest)
+    return fingerprint_splits({"": index}, manifest)[""]
+
+
+def fingerprint_splits(
+    splits: Mapping[str, VideoIndex], manifest: Path | None = None
+) -> dict[str, str]:
+    """The fingerprint of each split; see `fingerprint`."""
+    known = _known(manifest)
+    found: dict[str, str] = {}
+    for name, index in splits.items():
+        # validation videos are often the test videos, too: their files are asked once
+        same = (
+            done
+            for done in found
+            if splits[done].root == index.root and splits[done].table.equals(index.table)
+        )
+        twin = next(same, None)
+        found[name] = _fingerprint(*_columns(index), known) if twin is None else found[twin]
+    return found
 
 
 def fingerprint_videos(videos: Sequence[Listed], manifest: Path | None = None) -> str:
     """The fingerprint of videos that are in no index; see `fingerprint`."""
-    known: dict[str, tuple[int, str]] = {}
-    if manifest is not None:
-        read = read_manifest(manifest)
-        columns = (read.table[name].to_pylist() for name in ("path", "bytes", "content"))
-        for path, size, content in zip(*columns, strict=True):
-            known[absolute(read.root / path)] = (size, content)
-    kept = [known.get(absolute(video.path)) for video in videos]
-    missing = [video.path for video, found in zip(videos, kept, strict=True) if found is None]
-    asked = iter(_sizes(missing))
-    sizes = [next(asked) if found is None else found[0] for found in kept]
-    contents = [found[1] for found in kept if found and found[1]]
-    parts = [f"sizes:{_hash(videos, sizes)}"]
-    if videos and len(contents) == len(videos):
-        parts.insert(0, f"contents:{_hash(videos, contents)}")
-    return " ".join(parts)
+    paths = pa.array([absolute(video.path) for video in videos], pa.large_string())
+    labels = pa.array([video.label for video in videos], pa.large_string())
+    return _fingerprint(paths, labels, [video.segment for video in videos], _known(manifest))
 
 
 def same_copy(first: str, second: str) -> bool | None:
@@ -114,26 +119,86 @@ def published_count_note(name: str, count: int, classes: int | None = None) -> s
     return f"{count:,} videos; {official}, copies in use elsewhere {others}: scores may differ"
 
 
-def _hash(videos: Sequence[Listed], whats: Iterable[int | str]) -> str:
-    labels = ["|".join(sorted(video.label.split("|"))) for video in videos]
-    counts = Counter(labels)
-    lines = [f"{label}\t{counts[label]}\n" for label in sorted(counts)]
-    rows = []
-    for video, label, what in zip(videos, labels, whats, strict=True):
-        segment = "{:.3f}-{:.3f}".format(*video.segment) if video.segment else ""
-        rows.append(f"{video.path.name}\t{label}\t{segment}\t{what}\n")
-    text = "".join([*lines, *sorted(rows)])
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+Segments = Sequence[tuple[float, float] | None] | None
 
 
-def _sizes(paths: Sequence[Path]) -> list[int]:
+def _columns(index: VideoIndex) -> tuple[pa.Array, pa.Array, Segments]:
+    paths = absolute_paths(index.table["path"], index.root)
+    return paths, index.joined_names(), index.segments()
+
+
+def _known(manifest: Path | None) -> pa.Table | None:
+    """What a manifest says of its files, by absolute path."""
+    if manifest is None:
+        return None
+    read = read_manifest(manifest, ("path", "bytes", "mtime", "content"))
+    return read.table.set_column(0, "path", absolute_paths(read.table["path"], read.root))
+
+
+def _fingerprint(
+    paths: pa.Array, labels: pa.Array, segments: Segments, known: pa.Table | None
+) -> str:
+    """paths: absolute. labels: several of a video are joined by |."""
+    stamps = _stamps(paths)
+    coded = labels.dictionary_encode()
+    ordered = ["|".join(sorted(label.split("|"))) for label in coded.dictionary.to_pylist()]
+    labels = pa.array(ordered, pa.large_string()).take(coded.indices)
+    parts = pa.array([""] * len(paths), pa.large_string())
+    if segments is not None and any(segments):
+        texts = ["{:.3f}-{:.3f}".format(*part) if part else "" for part in segments]
+        parts = pa.array(texts, pa.large_string())
+    names = pc.extract_regex(paths, r"(?s)(?P<name>[^/]*)$").field("name")
+    fields = [names, labels, parts]
+    sizes = pa.array(stamps[:, 0]).cast(pa.large_string())
+    found = [f"sizes:{_hash(fields, sizes)}"]
+    contents = None if known is None else _contents(paths, stamps, known)
+    if contents is not None:
+        found.insert(0, f"contents:{_hash(fields, contents)}")
+    return " ".join(found)
+
+
+def _contents(paths: pa.Array, stamps: np.ndarray, known: pa.Table) -> pa.Array | None:
+    """The hash of each file; None where one is unknown or has changed since it was read."""
+    rows = pc.index_in(paths, value_set=known["path"].combine_chunks())
+    if not len(paths) or rows.null_count:
+        return None
+    kept = known.take(rows)
+    for column, now in zip(("bytes", "mtime"), stamps.T, strict=True):
+        if not np.array_equal(kept[column].to_numpy(), now):
+            return None
+    contents = kept["content"].combine_chunks().cast(pa.large_string())
+    return contents if pc.all(pc.not_equal(contents, "")).as_py() else None
+
+
+def _hash(fields: Sequence[pa.Array], whats: pa.Array) -> str:
+    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(fields[1]).to_pylist()}
+    digest = hashlib.blake2b(digest_size=6)
+    digest.update("".join(f"{label}\t{counts[label]}\n" for label in sorted(counts)).encode())
+    nothing, newline, tab = (pa.scalar(text, whats.type) for text in ("", "\n", "\t"))
+    ended = pc.binary_join_element_wise(whats, nothing, newline)
+    lines = pc.binary_join_element_wise(*fields, ended, tab)
+    lines = lines.take(pc.array_sort_indices(lines))
+    for start in range(0, len(lines), AT_ONCE):
+        digest.update("".join(lines.slice(start, AT_ONCE).to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def _stamps(paths: pa.Array) -> np.ndarray:
+    """(V, 2) int64: size in bytes and time of change of each file, 0 where there is none."""
+    parts = [paths.slice(start, AT_ONCE) for start in range(0, len(paths), AT_ONCE)]
     with ThreadPoolExecutor(STAT_THREADS) as threads:
-        sizes = threads.map(_size, paths)
-        return list(track(sizes, "Reading sizes", len(paths)) if len(paths) > 2000 else sizes)
+        stamps: Iterable[np.ndarray] = threads.map(_stamp_each, parts)
+        if len(parts) > 1:
+            stamps = track(stamps, "Reading sizes", len(parts))
+        return np.concatenate([np.zeros((0, 2), np.int64), *stamps])
 
 
-def _size(path: Path) -> int:
+def _stamp_each(paths: pa.Array) -> np.ndarray:
+    return np.array([_stamp(path) for path in paths.to_pylist()], np.int64).reshape(-1, 2)
+
+
+def _stamp(path: str) -> tuple[int, int]:
     try:
-        return stamp(path)[0]
+        return stamp(Path(path))
     except OSError:
-        return 0
+        return 0, 0

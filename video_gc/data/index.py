@@ -13,6 +13,7 @@ from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from video_gc.atomic import atomic_path
 
@@ -167,15 +168,34 @@ class VideoIndex:
         numbers = self.table[column][row].as_py()
         return [self.names[n] for n in (numbers if self.multi_label else [numbers]) if n >= 0]
 
+    def joined_names(self) -> pa.Array:
+        """The names of each video's classes as one text, joined by |; empty where it has none."""
+        names = pa.array(self.names, pa.large_string())
+        if self.multi_label:
+            lists = self.table["labels"].combine_chunks()
+            chosen = pa.ListArray.from_arrays(lists.offsets, names.take(lists.values))
+            return pc.binary_join(chosen, pa.scalar("|", names.type))
+        label = self.table["label"].combine_chunks()
+        known = pc.if_else(pc.greater_equal(label, 0), label, pa.scalar(None, label.type))
+        return names.take(known).fill_null("")
+
     def segment(self, row: int) -> tuple[float, float] | None:
         """Start and end in seconds of the part of the file that is meant; None for the whole."""
         start, end = (
             self.table[name][row].as_py() if name in self.table.column_names else None
             for name in ("start", "end")
         )
-        if start is None and end is None:
+        return _segment(start, end)
+
+    def segments(self) -> list[tuple[float, float] | None] | None:
+        """`segment` of every video; None where the set has no such columns."""
+        columns = [
+            self.table[name].to_pylist() if name in self.table.column_names else [None] * len(self)
+            for name in ("start", "end")
+        ]
+        if not {"start", "end"} & set(self.table.column_names):
             return None
-        return start or 0.0, float("inf") if end is None else end
+        return [_segment(start, end) for start, end in zip(*columns, strict=True)]
 
     def source_id(self, row: int) -> str | None:
         """What the video was cut from, such as a YouTube id, where the set says so."""
@@ -236,6 +256,12 @@ def index_metadata(
         "about": about or {},
     }
     return {KEY: json.dumps(kept).encode()}
+
+
+def _segment(start: float | None, end: float | None) -> tuple[float, float] | None:
+    if start is None and end is None:
+        return None
+    return start or 0.0, float("inf") if end is None else end
 
 
 def _reopen(file: str, root: str) -> VideoIndex:

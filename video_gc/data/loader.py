@@ -32,23 +32,13 @@ def training_loader(
     batch_size: int,
     workers: int,
     pin_memory: bool = False,
-    rank: int = 0,
-    ranks: int = 1,
 ) -> "DataLoader[Batch] | ThreadLoader":
     """Shuffled batches; the last, smaller one of an epoch is left out where there is another.
 
-    batch_size: clips in a batch, a multiple of clip.repeats. rank, ranks: of several training
-    processes, each sees its own share of the videos.
-
-    Raises ValueError for another batch size.
+    batch_size: clips in a batch. Raises ValueError where it is no multiple of clip.repeats.
     """
-    repeats = dataset.clip.repeats
-    if batch_size % repeats:
-        raise ValueError(
-            f"batch_size ({batch_size}) must be a multiple of clip.repeats ({repeats})"
-        )
-    sampler = EpochSampler(len(dataset), dataset.seed, rank, ranks)
-    videos = min(batch_size // repeats, len(sampler))
+    sampler = EpochSampler(len(dataset), dataset.seed)
+    videos = min(videos_of(batch_size, dataset.clip.repeats), len(sampler))
     if dataset.decoding.device == "cuda":
         return ThreadLoader(dataset, sampler, batch_size=videos, threads=workers)
     return DataLoader(
@@ -61,6 +51,15 @@ def training_loader(
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
     )
+
+
+def videos_of(batch_size: int, repeats: int) -> int:
+    """Videos in a batch of so many clips. Raises ValueError where they do not divide evenly."""
+    if batch_size % repeats:
+        raise ValueError(
+            f"batch_size ({batch_size}) must be a multiple of clip.repeats ({repeats})"
+        )
+    return batch_size // repeats
 
 
 class ThreadLoader:

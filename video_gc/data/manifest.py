@@ -90,7 +90,7 @@ def read_manifest(
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise DataError(
             f"{file}: not a manifest of tools/prepare.py check ({type(error).__name__}); "
-            "delete it or run the check again"
+            "run the check again: it starts afresh"
         ) from error
 
 
@@ -105,14 +105,19 @@ def unusable(file: Path) -> dict[str, str]:
     return {absolute(manifest.root / path): f"{status}: {cause}" for path, status, cause in rows}
 
 
-def find_manifest(root: Path | None) -> Path | None:
-    """The manifest that lies in a root, if there is one."""
-    return root / NAME if root is not None and (root / NAME).is_file() else None
+def choose_manifest(
+    given: str | os.PathLike[str] | None,
+    root: str | os.PathLike[str] | None,
+    lists: Sequence[str | os.PathLike[str]] = (),
+) -> Path | None:
+    """The manifest that is `given`, else the one in `root`, else none.
 
-
-def choose_manifest(given: str | None, root: str | None) -> Path | None:
-    """The manifest that is `given`, else the one that lies in `root`, else none."""
-    return Path(given) if given else find_manifest(Path(root) if root else None)
+    lists: files that name the videos; where there is no root, the manifest lies beside one of them.
+    """
+    if given:
+        return Path(given)
+    folders = [Path(root)] if root else [Path(file).parent for file in lists]
+    return next((folder / NAME for folder in folders if (folder / NAME).is_file()), None)
 
 
 def apply_manifest(index: VideoIndex, file: Path) -> tuple[VideoIndex, list[tuple[Path, str]]]:
@@ -152,6 +157,19 @@ def relative_path(path: Path, root: Path) -> str:
 def absolute(path: Path) -> str:
     """The path without . and .., links kept as they are."""
     return os.path.abspath(path)
+
+
+def absolute_paths(paths: pa.ChunkedArray, root: str | os.PathLike[str]) -> pa.Array:
+    """`absolute` of a column of paths that start from `root`, as large strings."""
+    text = paths.combine_chunks().cast(pa.large_string())
+    base, slash = (pa.scalar(part, text.type) for part in (os.path.abspath(root).rstrip("/"), "/"))
+    below = pc.binary_join_element_wise(base, text, slash)
+    whole = pc.if_else(pc.starts_with(text, "/"), text, below)
+    odd = pc.match_substring_regex(whole, r"/(/|\.\.?/|\.{0,2}$)")
+    if not pc.any(odd).as_py():
+        return whole
+    shortest = [os.path.abspath(path) for path in whole.filter(odd).to_pylist()]
+    return pc.replace_with_mask(whole, odd, pa.array(shortest, whole.type))
 
 
 def _candidates(index: VideoIndex, bad: list[str]) -> list[int]:

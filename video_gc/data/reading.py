@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.data.sampling import Part, part_of
+from video_gc.data.sampling import ClipConfig, Part, part_of
 from video_gc.data.views import stream_views
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box, Colour, DecodeError, Request, VideoReader
@@ -19,7 +20,10 @@ MATRICES = ("bt601", "bt709", "bt2020", "smpte240m")
 
 @dataclass(frozen=True)
 class Decoding:
-    """Decoder, device and form of the frames; ValueError where this machine cannot."""
+    """Decoder, device and form of the frames, as `DataConfig` gives and checks them.
+
+    Raises ValueError where this machine has no such device, or for what does not go together.
+    """
 
     decoder: str = "auto"
     device: str = "cpu"
@@ -28,10 +32,6 @@ class Decoding:
     """what goes to the training device: rgb, or yuv (4:2:0 planes, half the bytes)"""
 
     def __post_init__(self) -> None:
-        if self.device not in ("cpu", "cuda"):
-            raise ValueError(f"data.decode_device ({self.device!r}) must be one of cpu, cuda")
-        if self.transfer not in ("rgb", "yuv"):
-            raise ValueError(f"data.transfer ({self.transfer!r}) must be one of rgb, yuv")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("data.decode_device (cuda): there is no CUDA device here; use cpu")
         if self.device == "cuda" and self.transfer == "yuv":
@@ -39,6 +39,21 @@ class Decoding:
                 "data.transfer (yuv) is for frames decoded on the CPU; with "
                 "data.decode_device=cuda they are on the device already, use rgb"
             )
+
+    def check_even(self, clip: ClipConfig, *names: str) -> None:
+        """Raise ValueError where one of these sizes of a clip is odd and planes are to be sent."""
+        for name in names:
+            if self.transfer == "yuv" and getattr(clip, name) % 2:
+                pixels = getattr(clip, name)
+                raise ValueError(f"clip.{name} ({pixels}) must be even with data.transfer=yuv")
+
+    def check_decoder(self, path: str | os.PathLike[str]) -> None:
+        """Open a video. Raises ImportError or ValueError where this machine cannot decode so.
+
+        Whether this file is sound does not matter.
+        """
+        with suppress(DecodeError, OSError), self.open(path):
+            pass
 
     def open(self, path: str | os.PathLike[str]) -> VideoReader:
         """Open a video; see `open_video`."""

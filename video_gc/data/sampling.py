@@ -225,7 +225,8 @@ def mmaction2_clips(
     """Positions (K, T) of test clips as MMAction2's SampleFrames counts them.
 
     A clip spans (T - 1) τ + 1 frames; K starts are spread from the first frame to the last start
-    possible and rounded (half to even); a single clip is centred. With a `pace` (frames per frame
+    possible and rounded (half to even); a single clip is centred. A clip of one frame is the frame
+    in the middle of each of K equal parts. With a `pace` (frames per frame
     at the target rate) a clip spans T τ pace, the distance of two starts is rounded down, and the
     T frames are spread from the clip's first to its last, as PySlowFast spreads them.
 
@@ -235,7 +236,9 @@ def mmaction2_clips(
     """
     span = (frames - 1) * stride + 1 if pace is None else max(frames * stride * pace, 1.0)
     room = max(length - span, 0)
-    if clips == 1:
+    if frames == 1:
+        starts = np.floor(np.arange(clips) * (length / clips) + length / clips / 2)
+    elif clips == 1:
         starts = np.array([room // 2])
     elif pace is None:
         starts = np.round(np.arange(clips) * room / (clips - 1))
@@ -254,7 +257,8 @@ def pyslowfast_clips(
     A clip spans T τ pace frames, not (T - 1) τ + 1; of K starts, k is at k / K of the room that is
     left, so that a single clip starts with the video and no clip ends with it. The T frames are
     spread from the clip's first to its last: 8×8 takes every ninth frame. Nothing is rounded
-    before the frames are picked, then downwards. Short videos repeat their last frame. For an
+    before the frames are picked, then downwards. Short videos repeat their last frame. PySlowFast
+    counts in float32 and so takes the frame before or after in about one clip of 600. For an
     example see `mmaction2_clips`.
     """
     span = max(frames * stride * (pace or 1.0), 1.0)

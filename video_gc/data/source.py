@@ -1,5 +1,6 @@
 """Which videos train, choose and test: from a config to three VideoIndex tables."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,11 +30,20 @@ from video_gc.progress import say
 __all__ = [
     "DataConfig",
     "Splits",
+    "data_manifest",
+    "need_labels",
     "open_splits",
+    "read_names",
     "read_splits",
+    "say_missing",
     "without_damaged",
     "write_splits",
 ]
+
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+"""Name of a split → what its videos are called."""
+MOTIONS = Path("data/motions")
+"""Where the generated data set lies when nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,9 @@ class Splits:
     test: VideoIndex
     missing: list[str] = field(default_factory=list)
     """listed videos that are not there"""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """train, val or test → listed videos that are missing, or damaged as a manifest says; those of
+    a part that was held out are counted where it was taken from"""
 
 
 def open_splits(config: DataConfig) -> Splits:
@@ -55,31 +68,39 @@ def open_splits(config: DataConfig) -> Splits:
 
     Raises FileNotFoundError or DataError with the way out.
     """
-    parts = _read(config, _read_names(config.names))
-    manifest = choose_manifest(config.manifest, config.root)
-    missing = list(parts.missing)
-    kept: list[VideoIndex | None] = []
-    for index in (parts.train, parts.val, parts.test):
+    parts = _read(config, read_names(config.names) if config.names else None)
+    manifest = data_manifest(config)
+    missing = [name for names in parts.missing.values() for name in names]
+    left_out = Counter({split: len(names) for split, names in parts.missing.items()})
+    kept: dict[str, VideoIndex] = {}
+    for split in PARTS:
+        index: VideoIndex | None = getattr(parts, split)
         if index is None:
-            kept.append(None)
             continue
+        listed = len(index)
         if manifest is not None:
             index = without_damaged(index, manifest)
         if config.kind in LISTS:
             index, absent = leave_out_missing(index)
             missing += absent
-        kept.append(index)
-    listed = sum(len(index) for index in kept if index) + len(missing)
-    _say_missing(missing, listed)
-    train, val, test = kept
-    if train is None:
-        raise DataError("data.train is missing: give a list of `path label`, data.train=FILE")
-    for what, index in (("training", train), ("validation", val), ("test", test)):
-        if index is not None:
-            _need_labels(index, what)
-    if val is not None:
-        return Splits(train, val, val if test is None else test, missing)
-    return _held_out(train, test, missing)
+        left_out[split] += listed - len(index)
+        kept[split] = index
+    say_missing(missing, sum(map(len, kept.values())) + len(missing))
+    for split, index in kept.items():
+        need_labels(index, PARTS[split])
+    if "val" not in kept:
+        kept["train"], kept["val"] = _held_out(kept["train"])
+    if "test" not in kept:
+        kept["test"], left_out["test"] = kept["val"], left_out["val"]
+    counts = {split: left_out[split] for split in PARTS}
+    return Splits(kept["train"], kept["val"], kept["test"], missing, counts)
+
+
+def data_manifest(config: DataConfig) -> Path | None:
+    """The manifest of a data set: the one that is given, or lies where `check` writes it."""
+    root = config.root or (str(MOTIONS) if config.kind == "motions" else None)
+    files = (config.train, config.val, config.test) if config.kind in LISTS else ()
+    return choose_manifest(config.manifest, root, [file for file in files if file])
 
 
 def write_splits(splits: Splits, folder: Path) -> Splits:
@@ -88,27 +109,37 @@ def write_splits(splits: Splits, folder: Path) -> Splits:
     Writes train.arrow, val.arrow, test.arrow and, where videos are missing, missing.txt. Returns
     the same splits, memory-mapped.
     """
-    for split in ("train", "val", "test"):
+    for split in PARTS:
         index: VideoIndex = getattr(splits, split)
-        index.with_root(Path(index.root).absolute()).save(folder / f"{split}.arrow")
+        about = {"left_out": splits.left_out.get(split, 0)}
+        index.with_root(Path(index.root).absolute()).save(folder / f"{split}.arrow", about)
     if splits.missing:
         file = write_text(folder / "missing.txt", "".join(f"{name}\n" for name in splits.missing))
         say(f"The {len(splits.missing)} missing videos are listed in {file}")
     return read_splits(folder)
 
 
-def read_splits(folder: Path) -> Splits:
-    """What `write_splits` kept."""
+def read_splits(
+    folder: Path, manifest: Path | None = None, only: Sequence[str] = tuple(PARTS)
+) -> Splits:
+    """What `write_splits` kept, without what a manifest calls damaged (perhaps only since then).
+
+    only: the parts that a manifest is applied to.
+
+    Raises DataError for a file that is no manifest, or where no video is left.
+    """
     if (folder / "train.arrow").is_file():
-        train, val, test = (
-            VideoIndex.open(folder / f"{split}.arrow") for split in ("train", "val", "test")
-        )
+        kept = {split: VideoIndex.open(folder / f"{split}.arrow") for split in PARTS}
     else:  # runs of version 0.1 kept lists
-        names = _read_names(str(folder / "names.txt"))
-        train, val, test = (
-            read_list(folder / f"{split}.txt", names=names) for split in ("train", "val", "test")
-        )
-    return Splits(train, val, test)
+        names = read_names(folder / "names.txt")
+        kept = {split: read_list(folder / f"{split}.txt", names=names) for split in PARTS}
+    left_out = {split: int(index.about.get("left_out", 0)) for split, index in kept.items()}
+    if manifest is not None:
+        for split in only:
+            sound = without_damaged(kept[split], manifest)
+            left_out[split] += len(kept[split]) - len(sound)
+            kept[split] = sound
+    return Splits(kept["train"], kept["val"], kept["test"], left_out=left_out)
 
 
 def without_damaged(index: VideoIndex, manifest: Path) -> VideoIndex:
@@ -137,9 +168,11 @@ def _read(config: DataConfig, names: list[str] | None) -> Parts:
             multi_label=config.multi_label,
             columns=config.table_columns,
         )
-        return _listed(read, files, names)
+        if files[0] is None:
+            raise DataError(config.without_list)
+        return _listed(read, files[0], files[1:], names)
     if config.kind == "motions":
-        root = open_motions(root or Path("data/motions"))
+        root = open_motions(root or MOTIONS)
     assert root is not None
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (data.root)")
@@ -160,17 +193,21 @@ def _read(config: DataConfig, names: list[str] | None) -> Parts:
 
 
 def _listed(
-    read: Callable[..., VideoIndex], files: Sequence[Path | None], names: list[str] | None
+    read: Callable[..., VideoIndex],
+    train: Path,
+    others: Sequence[Path | None],
+    names: list[str] | None,
 ) -> Parts:
-    train, val, test = files
-    if train is None:
-        raise DataError("data.train is missing: give a list of `path label`, data.train=FILE")
     first = read(train, names=names)
-    other = [read(file, names=first.names) if file else None for file in (val, test)]
-    return Parts(first, other[0], other[1])
+    val, test = (read(file, names=first.names) if file else None for file in others)
+    return Parts(first, val, test)
 
 
-def _need_labels(index: VideoIndex, what: str) -> None:
+def need_labels(index: VideoIndex, what: str) -> None:
+    """Raise DataError where there are no videos, or one that cannot be scored.
+
+    what: what they are called in the message, such as test.
+    """
     if not len(index):
         raise DataError(f"there are no {what} videos left; see what is missing above")
     if index.multi_label:
@@ -185,24 +222,41 @@ def _need_labels(index: VideoIndex, what: str) -> None:
         )
 
 
-def _say_missing(missing: list[str], listed: int) -> None:
+def say_missing(missing: Sequence[str], listed: int) -> None:
+    """A line with their number and the first of them, where there are any."""
     if missing:
         shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         say(f"{len(missing)} of {listed} listed videos are missing: {shown}", style="yellow")
 
 
-def _held_out(index: VideoIndex, test: VideoIndex | None, missing: list[str]) -> Splits:
+def read_names(file: str | Path) -> list[str]:
+    """Class names, one a line.
+
+    Raises FileNotFoundError, DataError for a name that stands there twice or a file of no text.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"{file}: no such file of class names (data.names)")
+    try:
+        text = Path(file).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not a text file of class names (data.names)") from error
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        name = line.strip()
+        if name in lines:
+            raise DataError(
+                f"{file}, line {number}: class {name!r} stands in line {lines[name]} too; each "
+                "class has one line"
+            )
+        if name:
+            lines[name] = number
+    return list(lines)
+
+
+def _held_out(index: VideoIndex) -> tuple[VideoIndex, VideoIndex]:
     train, val = hold_out(index)
     say(
         f"No validation videos given: every fifth of each class is held out ({len(val)} of "
         f"{len(index)}). If neighbouring files show the same scene, give lists instead."
     )
-    return Splits(train, val, val if test is None else test, missing)
-
-
-def _read_names(file: str | None) -> list[str] | None:
-    if file is None:
-        return None
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"{file}: no such file of class names (data.names)")
-    return [line.strip() for line in Path(file).read_text().splitlines() if line.strip()]
+    return train, val

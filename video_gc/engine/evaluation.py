@@ -4,16 +4,24 @@ import filecmp
 from dataclasses import dataclass
 from pathlib import Path
 
-from video_gc.data.annotations import DataError, VideoIndex, read_class_folders
-from video_gc.data.annotations.choice import LISTS, read_listed
+from video_gc.data.annotations import (
+    DataError,
+    VideoIndex,
+    leave_out_missing,
+    read_class_folders,
+)
+from video_gc.data.annotations.choice import LISTS, kind_of_list, read_listed
 from video_gc.data.dataset import VideoViews
 from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
-from video_gc.data.manifest import choose_manifest, find_manifest
+from video_gc.data.manifest import choose_manifest
 from video_gc.data.reading import Decoding
 from video_gc.data.source import (
     DataConfig,
+    data_manifest,
+    need_labels,
     open_splits,
     read_splits,
+    say_missing,
     without_damaged,
 )
 from video_gc.engine.checkpoint import (
@@ -36,6 +44,16 @@ class Evaluation:
     result: Scores
     files: list[Path]
     skipped: Path
+
+
+@dataclass(frozen=True)
+class ScoredVideos:
+    """What is tested."""
+
+    index: VideoIndex
+    left_out: int
+    """others that were listed: missing ones, and what a manifest calls damaged"""
+    manifest: Path | None
 
 
 def evaluate(
@@ -62,8 +80,9 @@ def evaluate(
     config = ViewConfig(**contents.config.get("test", {}) | given)
     trained = DataConfig(**contents.config.get("data", {}))
     where = pick_device(device)
+    videos = _videos(checkpoint, contents, trained, data, root)
     views = VideoViews(
-        _videos(checkpoint, contents, data, root),
+        videos.index,
         contents.clip,
         clips=config.clips,
         crops=config.crops,
@@ -74,7 +93,7 @@ def evaluate(
             trained.transfer,
         ),
     )
-    found = _fingerprint(views.index, contents, trained, data, root)
+    found = _fingerprint(videos, contents, trained, data)
     out = out or default_output(checkpoint, "test")
     log = TroubleLog(out / "skipped.csv")
     log.file.unlink(missing_ok=True)
@@ -99,6 +118,7 @@ def evaluate(
         "fuse": config.fuse,
         "seed": contents.config.get("seed"),
         "fingerprint": found,
+        "left_out": videos.left_out,
     }
     title = (
         f"{checkpoint} on {about['data']}: {len(views.index)} videos, "
@@ -108,20 +128,14 @@ def evaluate(
 
 
 def _fingerprint(
-    index: VideoIndex,
-    contents: CheckpointContents,
-    trained: DataConfig,
-    data: Path | None,
-    root: Path | None,
+    videos: ScoredVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
 ) -> str:
     """Which copy is tested; says where it is another one than the training's, or the published."""
-    folder = (root or (data if data.is_dir() else data.parent)) if data else None
-    given = find_manifest(folder) if folder else choose_manifest(trained.manifest, trained.root)
-    found = fingerprint(index, given)
+    found = fingerprint(videos.index, videos.manifest)
     name = str(data or f"{trained.kind} {trained.root}")
     for line in (
         fingerprint_warning(contents.fingerprint, found),
-        published_count_note(name, len(index), len(contents.names)),
+        published_count_note(name, len(videos.index), len(contents.names)),
     ):
         if line:
             say(line, style="yellow")
@@ -142,23 +156,17 @@ def _kept_videos(checkpoint: Path) -> str:
 
 
 def _videos(
-    checkpoint: Path, contents: CheckpointContents, data: Path | None, root: Path | None
-) -> VideoIndex:
-    config = DataConfig(**contents.config.get("data", {}))
+    checkpoint: Path,
+    contents: CheckpointContents,
+    trained: DataConfig,
+    data: Path | None,
+    root: Path | None,
+) -> ScoredVideos:
     if data is None:
-        kept = default_output(checkpoint, "splits")
-        if kept.is_dir():  # the very videos that were set aside when the training started
-            return read_splits(kept).test
-        index = open_splits(config).test
-        if index.names != contents.names:
-            raise ValueError(
-                f"the checkpoint knows {len(contents.names)} classes, the data {len(index.names)}; "
-                "give --data with the classes it was trained on"
-            )
-        return index
+        return _trained_for(checkpoint, contents, trained)
     if data.is_file():
-        index = _listed(data, config, contents, root)
-    elif data.is_dir() and config.multi_label:
+        index = _listed(data, trained, contents, root)
+    elif data.is_dir() and trained.multi_label:
         raise ValueError(
             f"{data}: class folders have one label a video, this checkpoint was trained with "
             "several; give --data a table or list"
@@ -167,16 +175,39 @@ def _videos(
         index, root = read_class_folders(data, contents.names), data
     else:
         raise FileNotFoundError(f"{data}: no such list or folder (--data)")
-    manifest = find_manifest(root)
-    return index if manifest is None else without_damaged(index, manifest)
+    listed = len(index)
+    manifest = choose_manifest(None, root, [data])
+    if manifest is not None:
+        index = without_damaged(index, manifest)
+    if data.is_file():
+        index, missing = leave_out_missing(index)
+        say_missing(missing, listed)
+    need_labels(index, "test")
+    return ScoredVideos(index, listed - len(index), manifest)
+
+
+def _trained_for(
+    checkpoint: Path, contents: CheckpointContents, trained: DataConfig
+) -> ScoredVideos:
+    """The very videos that were set aside when the training started, else the config's."""
+    manifest = data_manifest(trained)
+    folder = default_output(checkpoint, "splits")
+    kept = folder.is_dir()
+    splits = read_splits(folder, manifest, only=("test",)) if kept else open_splits(trained)
+    names = splits.test.names
+    if names != contents.names:
+        raise ValueError(
+            f"the checkpoint knows {len(contents.names)} classes, the data {len(names)}; "
+            "give --data with the classes it was trained on"
+        )
+    return ScoredVideos(splits.test, splits.left_out["test"], manifest)
 
 
 def _listed(
     data: Path, config: DataConfig, contents: CheckpointContents, root: Path | None
 ) -> VideoIndex:
     """A list or table, read as the training read its own where that was of the same kind."""
-    table = data.suffix.lower() in (".csv", ".tsv", ".parquet")
-    kind = config.kind if config.kind in LISTS else ("table" if table else "list")
+    kind = config.kind if config.kind in LISTS else kind_of_list(data)
     return read_listed(
         data,
         kind=kind,

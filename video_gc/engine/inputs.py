@@ -1,19 +1,31 @@
 """What a training reads: its two loaders, and which copy of the data set that is."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 
-from video_gc.data.augment import sided_labels
+from video_gc.data.augment import sided_labels, some_names
 from video_gc.data.config import DataConfig
 from video_gc.data.dataset import Batch, TrainingClips, VideoViews
-from video_gc.data.fingerprint import fingerprint
-from video_gc.data.loader import training_loader, view_loader
-from video_gc.data.manifest import choose_manifest
+from video_gc.data.fingerprint import fingerprint_splits
+from video_gc.data.loader import training_loader, videos_of, view_loader
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.source import Splits
+from video_gc.data.source import Splits, data_manifest
+from video_gc.engine.checkpoint import KEY
 from video_gc.progress import say
+
+
+def check_inputs(data: DataConfig, clip: ClipConfig, batch_size: int) -> None:
+    """Raise ValueError for options that do not fit together, or not this machine."""
+    videos_of(batch_size, clip.repeats)
+    decoding_of(data).check_even(clip, "crop", "test_crop", "test_short_side")
+
+
+def decoding_of(data: DataConfig) -> Decoding:
+    """How the videos are read. Raises ValueError where this machine cannot."""
+    return Decoding(data.decoder, data.decode_device, data.transfer)
 
 
 def build_loaders(
@@ -28,17 +40,16 @@ def build_loaders(
 ) -> tuple[Iterable[Batch], Iterable[Batch]]:
     """Training clips, and one centre view of each validation video.
 
-    Classes whose names have a side are never mirrored. Raises ValueError for a way of decoding that
-    this machine has not, or for sizes that do not fit together.
+    Classes whose names have a side are never mirrored. Raises ValueError for what `check_inputs`
+    refuses.
     """
-    decoding = Decoding(data.decoder, data.decode_device, data.transfer)
+    decoding = decoding_of(data)
     if data.transfer == "yuv" and not torch.cuda.is_available():
         say("data.transfer=yuv: there is no CUDA device here; the CPU makes the colours, too")
     names = splits.train.names
     sided = sided_labels(names) if data.flip else []
     if sided:
-        shown = ", ".join(names[n] for n in sided[:4]) + (", …" if len(sided) > 4 else "")
-        say(f"Never mirrored, for their names have a side: {shown} ({len(sided)} classes)")
+        say(f"Never mirrored, for their names have a side: {some_names(names, sided)}")
     clips = TrainingClips(
         splits.train, clip, seed=seed, flip=data.flip, sided=sided, decoding=decoding
     )
@@ -49,7 +60,15 @@ def build_loaders(
     )
 
 
-def fingerprints(splits: Splits, data: DataConfig) -> dict[str, str]:
-    """Split → fingerprint of its videos, by the contents where there is a manifest."""
-    manifest = choose_manifest(data.manifest, data.root)
-    return {name: fingerprint(getattr(splits, name), manifest) for name in ("train", "val", "test")}
+def fingerprints(splits: Splits, data: DataConfig, last: Path | None = None) -> dict[str, str]:
+    """Split → fingerprint of its videos, by the contents where there is a manifest.
+
+    last: the checkpoint that a run goes on from; where its videos are still all there, what it says
+        counts, and no file is asked for its size again.
+    """
+    parts = {name: getattr(splits, name) for name in ("train", "val", "test")}
+    if last is not None and all(index.file for index in parts.values()):  # as they were kept
+        kept = torch.load(last, map_location="cpu", weights_only=True, mmap=True)[KEY]
+        if kept.get("fingerprint"):
+            return dict(kept["fingerprint"])
+    return fingerprint_splits(parts, data_manifest(data))

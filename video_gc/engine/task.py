@@ -81,8 +81,10 @@ class RecognitionTask(pl.LightningModule):
         clips = prepare_clips(batch.clips, self.normalisation, batch.flips, colours=batch.colours)
         logits = self.model(clips)
         self.log("val/loss", self.loss(logits, batch.labels), batch_size=len(batch.labels))
+        # torchmetrics would leave logits as they are in a batch in which all lie in [0, 1]
+        scores = logits.float().sigmoid() if self.multi_label else logits
         for name, metric in _metrics(self.val_metrics):
-            metric.update(logits, batch.labels.long())
+            metric.update(scores, batch.labels.long())
             self.log(f"val/{name}", metric, prog_bar=name != "top5")
 
     def on_validation_epoch_end(self) -> None:

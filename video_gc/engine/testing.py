@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from video_gc.atomic import atomic_path, write_text
+from video_gc.data.augment import sided_labels, some_names
 from video_gc.data.dataset import VideoViews
-from video_gc.data.index import VideoIndex
+from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.loader import view_loader
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.engine.metrics import (
@@ -23,7 +24,7 @@ from video_gc.engine.metrics import (
     precision,
 )
 from video_gc.engine.troubles import TroubleLog
-from video_gc.progress import progress_bar
+from video_gc.progress import progress_bar, say
 
 FUSIONS = ("mean", "max")
 
@@ -90,8 +91,12 @@ def score_views(
 
     The softmax of each view, or the sigmoid where labels are several, is averaged per video in
     fp32 (or its maximum taken: `fuse`). A video that fails half-way is not scored at all.
+
+    Raises, before anything is scored, DataError for a video without label, ImportError or
+    ValueError where this machine cannot decode as `views` asks.
     """
     index, classes = views.index, len(views.index.names)
+    _check_videos(views)
     totals = torch.zeros(len(index), classes)
     counts = torch.zeros(len(index), dtype=torch.long)
     clip_scores, clip_videos = [], []
@@ -226,6 +231,26 @@ def draw_confusion(result: Scores, file: Path) -> Path:
     with atomic_path(file) as part:
         figure.savefig(part, dpi=120)
     return file
+
+
+def _check_videos(views: VideoViews) -> None:
+    """What would otherwise be found after the first views, or after the last."""
+    index = views.index
+    without = torch.from_numpy(index.labels < 0).nonzero().flatten().tolist()
+    if without and not index.multi_label:
+        raise DataError(
+            f"{index.path(without[0])}: has no label, like {len(without)} of {len(index)} videos; "
+            "they cannot be scored (tools/predict.py needs no labels)"
+        )
+    if len(index):
+        views.decoding.check_decoder(index.path(0))
+    sided = sided_labels(index.names) if views.crops == 10 else []
+    if sided:
+        mirrored = some_names(index.names, sided)
+        say(
+            f"10 crops mirror classes whose names have a side, too: {mirrored}; 3 crops do not",
+            style="yellow",
+        )
 
 
 def _level(index: VideoIndex, scores: Tensor, videos: Tensor) -> Accuracy | Precision:

@@ -1,25 +1,36 @@
 """Training on Lightning's Trainer: from a config to a run directory with checkpoints."""
 
-import platform
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from video_gc.atomic import write_text
 from video_gc.data.augment import AugmentConfig
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.source import DataConfig, Splits, open_splits, read_splits, write_splits
+from video_gc.data.source import (
+    DataConfig,
+    Splits,
+    data_manifest,
+    open_splits,
+    read_splits,
+    write_splits,
+)
 from video_gc.data.transforms import Normalisation
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
-from video_gc.engine.inputs import build_loaders, fingerprints
+from video_gc.engine.inputs import build_loaders, check_inputs, decoding_of, fingerprints
 from video_gc.engine.optim import OptimConfig
+from video_gc.engine.run_directory import (
+    CHECKPOINTS,
+    LOGS,
+    SKIPPED,
+    SPLITS,
+    begin_run,
+    last_checkpoint,
+)
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.testing import ViewConfig
 from video_gc.engine.troubles import TroubleLog
@@ -29,9 +40,7 @@ from video_gc.progress import console, say
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 FIGURES = ("train/loss", "train/top1", "val/loss", "val/top1", "val/mAP")
-MAY_CHANGE = ("resume", "data.workers", "data.decoder", "data.decode_device", "data.transfer")
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
 
 
 @dataclass(kw_only=True)
@@ -86,6 +95,7 @@ class TrainConfig:
             raise ValueError(f"seed ({self.seed}) must not be negative")
         if self.name in ("", ".", "..") or set(self.name) & set("/\\"):
             raise ValueError(f"name ({self.name!r}) must be the name of one folder")
+        check_inputs(self.data, self.clip, self.batch_size)
 
     @property
     def directory(self) -> Path:
@@ -122,22 +132,27 @@ def train(config: TrainConfig) -> Path:
     checkpoints/ (last.ckpt, best.ckpt), logs/ (CSV and TensorBoard) and, where a file could not
     be read, skipped.csv.
 
+    Nothing is written before options, data and network are found usable. A directory without a
+    checkpoint is that of an aborted attempt: the run starts over in it.
+
     Raises FileExistsError where the run exists and `resume` is off, ValueError where it exists
-    with another config, DataError or FileNotFoundError for unusable data.
+    with another config, DataError or FileNotFoundError for unusable data, ImportError for a
+    decoder that is not installed.
     """
-    directory = config.directory
-    last = _last_checkpoint(config)
+    directory, options = config.directory, asdict(config)
+    last = last_checkpoint(directory, options, asdict(TrainConfig()), resume=config.resume)
     pl.seed_everything(config.seed, verbose=False)
-    kept = directory / "splits"
-    splits = read_splits(kept) if last else open_splits(config.data)
+    kept = directory / SPLITS
+    splits = read_splits(kept, data_manifest(config.data)) if last else open_splits(config.data)
     model_config = _with_classes(config.model, len(splits.train.names))
     # a resumed run takes its weights from its checkpoint
     model = build_model(replace(model_config, weights=None) if last else model_config)
+    decoding_of(config.data).check_decoder(splits.train.path(0))
     if last is None:
-        _write_run_files(config)
+        begin_run(directory, options)
         splits = write_splits(splits, kept)  # memory-mapped: loader processes share it
 
-    log = TroubleLog(directory / "skipped.csv")
+    log = TroubleLog(directory / SKIPPED)
     log.read()  # what was found before a resume
     gpu = config.accelerator != "cpu" and torch.cuda.is_available()
     loaders = build_loaders(
@@ -154,8 +169,8 @@ def train(config: TrainConfig) -> Path:
         clip=config.clip,
         normalisation=config.normalisation,
         names=list(splits.train.names),
-        config=asdict(config),
-        fingerprint=fingerprints(splits, config.data),
+        config=options,
+        fingerprint=fingerprints(splits, config.data, last),
     )
     task = RecognitionTask(
         model,
@@ -170,7 +185,7 @@ def train(config: TrainConfig) -> Path:
     best = "val/mAP" if splits.train.multi_label else "val/top1"
     checkpoints = [
         ModelCheckpoint(
-            directory / "checkpoints",
+            directory / CHECKPOINTS,
             name,
             monitor=monitor,
             mode="max",
@@ -187,8 +202,8 @@ def train(config: TrainConfig) -> Path:
         limit_train_batches=config.steps_per_epoch,
         gradient_clip_val=config.optim.clip_grad,
         logger=[
-            CSVLogger(directory / "logs", "csv"),
-            TensorBoardLogger(directory / "logs", "tensorboard", ""),
+            CSVLogger(directory / LOGS, "csv"),
+            TensorBoardLogger(directory / LOGS, "tensorboard", ""),
         ],
         callbacks=[
             *checkpoints,
@@ -215,66 +230,12 @@ def train(config: TrainConfig) -> Path:
     return directory
 
 
-def _last_checkpoint(config: TrainConfig) -> Path | None:
-    """The checkpoint to go on from, None for a new run; an error rather than a mixture."""
-    directory = config.directory
-    file = directory / "config.yaml"
-    if not file.is_file():
-        if directory.exists() and any(directory.iterdir()):
-            raise FileExistsError(f"{directory}: holds something that is no run; give name=OTHER")
-        return None
-    if not config.resume:
-        raise FileExistsError(
-            f"{directory}: this run exists; add resume=true to go on with it, or give name=OTHER"
-        )
-    started = _over(asdict(TrainConfig()), yaml.safe_load(file.read_text()))
-    changed = _differences(started, asdict(config))
-    changed = [name for name in changed if name not in MAY_CHANGE]
-    if changed:
-        raise ValueError(
-            f"{directory}: was started with another {', '.join(changed)}; "
-            "give the same options, or name=OTHER (and model.weights=CHECKPOINT to start from it)"
-        )
-    last = directory / "checkpoints" / "last.ckpt"
-    return last if last.is_file() else None
-
-
-def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """`given`, and the defaults for options that are newer than it."""
-    return defaults | {
-        name: _over(defaults[name], value)
-        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
-        else value
-        for name, value in given.items()
-    }
-
-
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            found
-            for key in sorted(old.keys() | new.keys())
-            for found in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
-        ]
-    return [] if old == new else [name]
-
-
 def _with_classes(config: ModelConfig, num_classes: int) -> ModelConfig:
     if config.num_classes not in (None, num_classes):
         raise ValueError(
             f"model.num_classes ({config.num_classes}) differs from the data's {num_classes}"
         )
     return replace(config, num_classes=num_classes)
-
-
-def _write_run_files(config: TrainConfig) -> None:
-    directory = config.directory
-    write_text(directory / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
-    versions = {"python": platform.python_version(), "machine": platform.machine()}
-    versions |= {name: version(name) for name in LIBRARIES}
-    if torch.cuda.is_available():
-        versions["gpu"] = torch.cuda.get_device_name()
-    write_text(directory / "versions.yaml", yaml.safe_dump(versions, sort_keys=False))
 
 
 def _precision(name: str, *, gpu: bool) -> str:

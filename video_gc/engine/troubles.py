@@ -35,8 +35,7 @@ class TroubleLog(pl.Callback):
                 if trouble.kind == "damaged":
                     say(f"Skipped {trouble.reason}", style="yellow")
                 elif not self.count(trouble.kind):  # the first of its kind
-                    repeated = "; the last frame is repeated" if trouble.kind == "short" else ""
-                    say(f"Note {trouble.reason}{repeated}. All such files: {self.file}")
+                    say(f"Note {trouble.reason}. All such files: {self.file}")
             self.counts[key] = self.counts.get(key, 0) + 1
         if new:
             self.write()

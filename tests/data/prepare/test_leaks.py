@@ -53,6 +53,11 @@ def test_clips_of_one_source_in_one_split_are_no_leak() -> None:
     assert find_leaks(rows) == find_duplicates(rows) == []
 
 
+def test_videos_of_no_split_leak_nowhere() -> None:
+    rows = [row("v_Run_g03_c01.avi", "train"), row("v_Run_g03_c02.avi"), row("v_Run_g03_c01.avi")]
+    assert find_leaks(rows) == []
+
+
 def test_duplicates_stand_beside_the_first() -> None:
     rows = [row(name, content="1") for name in "abc"] + [row("d", pictures="5"), row("e")]
     rows.append(row("f", pictures="5"))

@@ -1,6 +1,7 @@
 """A folder of videos made small: every file, once, complete or not at all."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.conftest import counted_frames
 from tests.data.prepare.crashing import dies_on_b_resizing
 from video_gc.data.annotations import find_videos
-from video_gc.data.prepare.resize import ResizeConfig, clip_time, resize_videos
+from video_gc.data.prepare.resize import MADE, ResizeConfig, clip_time, resize_videos
 from video_gc.decode.open import open_video
 from video_gc.decode.probe import probe
 from video_gc.decode.write import write_video
@@ -59,6 +60,23 @@ def test_a_second_run_does_what_is_left(source: Path, tmp_path: Path) -> None:
     assert {path.name for path in set(before) - same} == {"b.mp4"}
     with open_video(target / "run" / "b.mp4") as reader:
         assert len(reader) == 6
+
+
+def test_a_source_that_was_replaced_by_an_older_file_is_noticed(
+    source: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "small"
+    resize_videos(source, target, SMALL)
+    old = write_video(tmp_path / "old.mp4", counted_frames(7))
+    os.utime(old, (1, 1))
+    old.replace(source / "run" / "b.mp4")
+    (source / "jump" / "high" / "c.mp4").rename(source / "jump" / "high" / "c.mkv")  # same name now
+    with (target / MADE).open("a") as stream:
+        stream.write('["run/a.mp4", "run/a.m')  # the power went
+    again = resize_videos(source, target, SMALL)
+    assert (again.done, again.kept) == (2, 2)
+    assert probe(target / "run" / "b.mp4").frames == 7
+    assert resize_videos(source, target, SMALL).done == 0
 
 
 def test_a_process_that_is_killed_leaves_no_half_file(source: Path, tmp_path: Path) -> None:

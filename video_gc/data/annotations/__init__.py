@@ -8,12 +8,7 @@ from video_gc.data.annotations.folders import (
     videos_by_name,
 )
 from video_gc.data.annotations.hold_out import hold_out
-from video_gc.data.annotations.lists import (
-    read_list,
-    read_mmaction2,
-    read_pyslowfast,
-    write_list,
-)
+from video_gc.data.annotations.lists import read_list, read_mmaction2, read_pyslowfast
 from video_gc.data.annotations.tables import read_table
 from video_gc.data.index import DataError, VideoIndex
 
@@ -30,5 +25,4 @@ __all__ = [
     "read_pyslowfast",
     "read_table",
     "videos_by_name",
-    "write_list",
 ]

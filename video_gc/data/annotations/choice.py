@@ -24,8 +24,13 @@ class Parts:
     train: VideoIndex
     val: VideoIndex | None = None
     test: VideoIndex | None = None
-    missing: list[str] = field(default_factory=list)
-    """listed videos that are not there"""
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    """train, val or test → listed videos that are not there"""
+
+
+def kind_of_list(file: Path) -> str:
+    """What a list is likely to be, after its name."""
+    return "table" if file.suffix.lower() in (".csv", ".tsv", ".parquet") else "list"
 
 
 def read_listed(
@@ -39,7 +44,7 @@ def read_listed(
 ) -> VideoIndex:
     """Index a file of one of the LISTS.
 
-    columns: the names of a table's columns, as `read_table` takes them.
+    columns: the options of `read_table` that only a table has.
 
     Raises FileNotFoundError, or DataError naming the line.
     """
@@ -74,16 +79,14 @@ def open_kinetics(where: OfficialFiles) -> Parts:
     given = {part: where.files.get(part) for part in FILES}
     train = given["train"] or _first(where.annotations, FILES["train"])
     val = given["val"] or _first(where.annotations, FILES["val"], needed=False)
-    index, missing = read_kinetics(Path(train), videos, where.root, where.names)
-    others: list[VideoIndex | None] = []
-    for file in (val, given["test"]):
-        if not file:
-            others.append(None)
-            continue
-        found, absent = read_kinetics(Path(file), videos, where.root, index.names)
-        others.append(found)
-        missing = missing + absent
-    return Parts(index, others[0], others[1], missing)
+    index, absent = read_kinetics(Path(train), videos, where.root, where.names)
+    missing = {"train": absent}
+    others: dict[str, VideoIndex] = {}
+    for part, file in (("val", val), ("test", given["test"])):
+        if file:
+            found, missing[part] = read_kinetics(Path(file), videos, where.root, index.names)
+            others[part] = found
+    return Parts(index, others.get("val"), others.get("test"), missing)
 
 
 def open_ucf101(where: OfficialFiles) -> Parts:
@@ -106,7 +109,7 @@ def open_something_something(where: OfficialFiles) -> Parts:
     (train, missing), (val, absent) = (
         read_something_something(file, labels, videos, where.root) for file in parts
     )
-    return Parts(train, val, missing=missing + absent)
+    return Parts(train, val, missing={"train": missing, "val": absent})
 
 
 def open_charades(where: OfficialFiles) -> Parts:
@@ -117,7 +120,7 @@ def open_charades(where: OfficialFiles) -> Parts:
         read_charades(where.annotations / f"Charades_v1_{part}.csv", classes, videos, where.root)
         for part in ("train", "test")
     )
-    return Parts(train, val, missing=missing + absent)
+    return Parts(train, val, missing={"train": missing, "val": absent})
 
 
 OFFICIAL: dict[str, Callable[[OfficialFiles], Parts]] = {
@@ -135,7 +138,7 @@ def _two_lists(where: OfficialFiles, read: Callable[..., tuple[VideoIndex, list[
     (train, missing), (test, absent) = (
         read(where.annotations, where.split, part, videos, where.root) for part in ("train", "test")
     )
-    return Parts(train, test, missing=missing + absent)
+    return Parts(train, test, missing={"train": missing, "val": absent})
 
 
 def _first(folder: Path, names: Sequence[str], *, needed: bool = True) -> str:

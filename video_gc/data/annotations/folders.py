@@ -2,20 +2,22 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from video_gc.data.annotations.labels import nearest
 from video_gc.data.index import DataError, VideoIndex
-from video_gc.progress import track
+from video_gc.progress import say, track
 
 SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"}
     | {".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
 """What counts as a video in a folder."""
+PARTS = r"(?s)^(?P<folder>.*/)?(?P<name>[^/]+)/*$"
 MANY = 200_000  # paths, from which on a progress bar is worth its line
 
 
@@ -85,13 +87,28 @@ def read_class_folders(root: Path, names: Sequence[str] | None = None) -> VideoI
 def videos_by_name(root: Path) -> dict[str, str]:
     """File name without its suffix → path relative to `root`, for sets that list names alone.
 
+    Of several files with one name the first in alphabetical order counts, and a line says so.
+
     Raises FileNotFoundError for a missing folder, DataError for one without videos.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (data.root)")
-    found = {os.path.splitext(os.path.basename(name))[0]: name for name in walk_videos(root)}
+    found: dict[str, str] = {}
+    doubles: dict[str, str] = {}
+    for path in walk_videos(root):  # in the order of the disk, which is another one elsewhere
+        name = os.path.splitext(os.path.basename(path))[0]
+        kept = found.setdefault(name, path)
+        if kept != path:
+            found[name], doubles[name] = min(kept, path), max(kept, path)
     if not found:
         raise DataError(f"{root}: no videos below this folder (data.root)")
+    if doubles:
+        name = min(doubles)
+        say(
+            f"{root}: {len(doubles)} names are those of several files; the first counts, such as "
+            f"{found[name]} and not {doubles[name]}",
+            style="yellow",
+        )
     return found
 
 
@@ -123,25 +140,28 @@ def leave_out_missing(index: VideoIndex) -> tuple[VideoIndex, list[str]]:
 
     Each folder is read once; no file is asked for.
     """
-    there = np.ones(len(index), bool)
-    missing = []
-    batches = (batch.to_pylist() for batch in index.table["path"].chunks)
-    paths: Iterable[str] = (os.path.join(index.root, path) for batch in batches for path in batch)
-    if len(index) > MANY:
-        paths = track(paths, "Looking for the videos", len(index))
-    _content.cache_clear()
-    for row, path in enumerate(paths):
-        folder, name = os.path.split(path)
-        if name not in _content(folder):
-            there[row] = False
-            missing.append(path)
-    return (index.take(np.flatnonzero(there)) if missing else index), missing
+    parts = pc.extract_regex(index.table["path"].combine_chunks(), PARTS)
+    folders = parts.field("folder").dictionary_encode()
+    names = parts.field("name").cast(pa.large_binary())
+    codes = folders.indices.fill_null(-1).to_numpy()  # an empty path
+    order = np.argsort(codes, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    there = np.zeros(len(index), bool)
+    many = len(index) > MANY
+    for rows in track(groups, "Looking for the videos", len(groups)) if many else groups:
+        if len(rows) and codes[rows[0]] >= 0:
+            folder = os.path.join(index.root, folders.dictionary[codes[rows[0]]].as_py())
+            content = pa.array(_content(folder), pa.large_binary())
+            there[rows] = pc.is_in(names.take(rows), value_set=content).to_numpy(False)
+    absent = np.flatnonzero(~there)
+    if not len(absent):
+        return index, []
+    return index.take(np.flatnonzero(there)), [str(index.path(int(row))) for row in absent]
 
 
-@lru_cache(256)
-def _content(folder: str) -> frozenset[str]:
-    """The names in a folder."""
+def _content(folder: str) -> list[bytes]:
+    """The names in a folder, as the disk holds them."""
     try:
-        return frozenset(os.listdir(folder))
+        return [os.fsencode(name) for name in os.listdir(folder or ".")]
     except OSError:
-        return frozenset()
+        return []

@@ -13,10 +13,12 @@ def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]
     Raises DataError for a class with a single video.
     """
     held = np.zeros(len(index), bool)
-    for label, name in enumerate(index.names):
-        rows = np.flatnonzero(index.labels == label)
-        if not len(rows):  # a number that no video of the list has
+    order = np.argsort(index.labels, kind="stable")
+    ordered = index.labels[order]
+    for rows in np.split(order, np.flatnonzero(np.diff(ordered)) + 1):
+        if not len(rows) or index.labels[rows[0]] < 0:  # no video, or without label
             continue
+        name = index.names[index.labels[rows[0]]]
         if len(rows) < 2:
             if index.multi_label:  # it may be in other videos, as their second label
                 continue

@@ -11,6 +11,13 @@ from video_gc.data.index import DataError, VideoIndex
 
 NONE = ("", "-1")
 """How lists write that a video has no label."""
+SEVERAL = "[;|]"
+"""What stands between several labels that are written as one text."""
+LARGEST = 10_000
+"""Class numbers that are believed in the shortest of lists; beyond it there are more videos."""
+
+Line = Callable[[int], str]
+"""What to call a row in a message."""
 
 
 def number_labels(
@@ -19,35 +26,40 @@ def number_labels(
     names: Sequence[str] | None,
     *,
     multi_label: bool = False,
-    line: Callable[[int], str],
+    line: Line,
 ) -> VideoIndex:
     """Columns path and label as text (or lists of text) → an index; other columns are kept.
 
     names: class names, in order. Without them labels that are all integers are class numbers (and
-        their own names), and other labels are names, sorted. With them a label that is no name may
-        be a number.
+        their own names), and other labels are names, sorted; where most are integers and some are
+        not, or one is far above the number of videos, it is a mistake. With names a label that is
+        no name may be a number.
     line: what to call a row in a message, such as "line 12".
 
     Raises DataError naming the first unknown label.
     """
-    labels = _one_array(rows["label"])
+    labels = rows["label"].combine_chunks()
     flat = labels.flatten() if multi_label else labels
     encoded = flat.dictionary_encode()
     found: list[str] = encoded.dictionary.to_pylist()
     codes = encoded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
+
+    def place(code: int) -> str:
+        """The first line that has a label."""
+        first = int(np.flatnonzero(codes == code)[0])
+        return f"{file}, {line(_row_of(labels, first) if multi_label else first)}"
+
     if names is None:
-        names = _names(found)
+        names = _names(found, np.bincount(codes, minlength=len(found)), len(labels), place)
     numbers = np.full(len(found) + 1, -1, np.int32)
     known = {name: number for number, name in enumerate(names)}
     for code, label in enumerate(found):
         if label in known:
             numbers[code] = known[label]
-        elif label.isdigit() and int(label) < len(names):
+        elif label.isdecimal() and int(label) < len(names):
             numbers[code] = int(label)
         elif label not in NONE:
-            place = int(np.flatnonzero(codes == code)[0])
-            row = _row_of(labels, place) if multi_label else place
-            raise DataError(f"{file}, {line(row)}: unknown label {label!r}{nearest(label, names)}")
+            raise DataError(f"{place(code)}: unknown label {label!r}{nearest(label, names)}")
     columns = {name: rows[name] for name in rows.column_names if name not in ("label", "line")}
     if multi_label:
         columns |= _lists(labels, numbers[codes])
@@ -64,11 +76,35 @@ def nearest(wrong: str, names: Sequence[str]) -> str:
     return f"{hint} known: {shown}"
 
 
-def _names(found: list[str]) -> list[str]:
-    real = [label for label in found if label not in NONE]
-    if real and all(label.isdigit() for label in real):
-        return [str(number) for number in range(max(map(int, real)) + 1)]
-    return sorted(real)
+def is_number(text: str) -> bool:
+    """Whether it is an integer, perhaps a negative one."""
+    return text.removeprefix("-").isdecimal()
+
+
+def _names(
+    found: list[str], counts: np.ndarray, videos: int, place: Callable[[int], str]
+) -> list[str]:
+    """The classes that the labels themselves tell; counts: how often each is given."""
+    real = [(code, label) for code, label in enumerate(found) if label not in NONE]
+    given = sum(int(counts[code]) for code, _ in real)
+    integers = sum(int(counts[code]) for code, label in real if is_number(label))
+    if 2 * integers <= given:
+        return sorted(label for _, label in real)
+    way_out = "data.names=FILE for names that are numbers"
+    for code, label in real:
+        if not label.isdecimal():
+            raise DataError(
+                f"{place(code)}: label {label!r} is no class number as the others are; correct it, "
+                f"or give {way_out}"
+            )
+    largest = max(int(label) for _, label in real)
+    if largest >= max(LARGEST, videos):
+        code = next(code for code, label in real if int(label) == largest)
+        raise DataError(
+            f"{place(code)}: label {largest} in a list of {videos} videos; correct it, or give "
+            f"{way_out}"
+        )
+    return [str(number) for number in range(largest + 1)]
 
 
 def _lists(labels: pa.Array, numbers: np.ndarray) -> dict[str, pa.Array]:
@@ -88,7 +124,3 @@ def _lists(labels: pa.Array, numbers: np.ndarray) -> dict[str, pa.Array]:
 def _row_of(lists: pa.Array, place: int) -> int:
     lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     return int(np.searchsorted(np.cumsum(lengths), place, side="right"))
-
-
-def _one_array(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks()

@@ -15,10 +15,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from video_gc.atomic import write_text
 from video_gc.data.annotations.cache import converted, reading
 from video_gc.data.annotations.folders import SUFFIXES
-from video_gc.data.annotations.labels import number_labels
+from video_gc.data.annotations.labels import SEVERAL, is_number, number_labels
 from video_gc.data.index import DataError, VideoIndex
 
 LINES_A_CHUNK = 1 << 17
@@ -70,15 +69,6 @@ def read_mmaction2(
     split = partial(_split_mmaction2, multi_label=multi_label)
     expected = "path label, or folder frames label"
     return _read(file, root, names, split, expected, multi_label)
-
-
-def write_list(index: VideoIndex, file: Path) -> Path:
-    """Write `path label` lines with absolute paths and class names, for `read_list`."""
-    rows = (
-        f"{path.resolve()} {'|'.join(index.label_names(row)) or -1}\n"
-        for row, path in enumerate(index.paths)
-    )
-    return write_text(file, "".join(rows))
 
 
 def _read(
@@ -160,7 +150,7 @@ def _split_plain(
 
 def split_labels(text: str) -> list[str]:
     """Several labels that are written as one text, separated by ; or |."""
-    return [label.strip() for label in re.split("[;|]", text) if label.strip()]
+    return [label.strip() for label in re.split(SEVERAL, text) if label.strip()]
 
 
 def _split_pyslowfast(line: str) -> tuple[str, list[str]] | None:
@@ -170,23 +160,19 @@ def _split_pyslowfast(line: str) -> tuple[str, list[str]] | None:
     path, *rest = line.rsplit(maxsplit=2)
     if not rest:
         return path, ["-1"]
-    if not _is_number(rest[-1]):
+    if not is_number(rest[-1]):
         return None
-    if len(rest) == 2 and not _is_number(rest[0]):  # a path with a space in it
+    if len(rest) == 2 and not is_number(rest[0]):  # a path with a space in it
         path = line.rsplit(maxsplit=1)[0]
     return path, rest[-1:]
 
 
 def _split_mmaction2(line: str, *, multi_label: bool) -> tuple[str, list[str]] | None:
     words = line.split()
-    numbers = len(list(takewhile(_is_number, reversed(words[1:]))))
+    numbers = len(list(takewhile(is_number, reversed(words[1:]))))
     path, labels = " ".join(words[: len(words) - numbers]), words[len(words) - numbers :]
     if os.path.splitext(path)[1].lower() not in SUFFIXES:
         labels = labels[1:]  # of a folder the first number counts its frames
     if len(labels) > 1 and not multi_label:
         return None
     return path, labels or ["-1"]
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").isdigit()

@@ -11,7 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from video_gc.data.annotations.cache import converted, reading
-from video_gc.data.annotations.labels import number_labels
+from video_gc.data.annotations.labels import SEVERAL, number_labels
 from video_gc.data.index import DataError, VideoIndex
 
 SEPARATORS = ("\t", ",", ";", " ")
@@ -27,6 +27,7 @@ def read_table(
     start_column: str | None = None,
     end_column: str | None = None,
     multi_label: bool = False,
+    option: str = "data.{}_column=NAME",
 ) -> VideoIndex:
     """Index a table of videos.
 
@@ -35,6 +36,7 @@ def read_table(
     names: class names, in order; without them as in `read_list`.
     start_column, end_column: seconds of the part of the file that is meant.
     multi_label: the label is several, separated by ; or | (in Parquet also a list).
+    option: how the user names a column, with {} for our name of it; for messages.
 
     Raises FileNotFoundError, or DataError naming the columns that are there, or the line.
     """
@@ -45,7 +47,7 @@ def read_table(
     wanted |= {"end": end_column} if end_column else {}
 
     def convert() -> VideoIndex:
-        rows = read_columns(file, wanted, "data.{}_column=NAME")
+        rows = read_columns(file, wanted, option)
         if not len(rows):
             raise DataError(f"{file}: the table is empty")
         columns = {"path": rows["path"], "label": _labels(rows["label"], multi_label)}
@@ -168,7 +170,7 @@ def _labels(column: pa.ChunkedArray, multi_label: bool) -> pa.ChunkedArray:
     text = pc.utf8_trim_whitespace(column.cast(pa.large_string()).fill_null(""))
     if not multi_label:
         return text
-    return pc.split_pattern_regex(text, r"\s*[;|]\s*").cast(pa.list_(pa.large_string()))
+    return pc.split_pattern_regex(text, rf"\s*{SEVERAL}\s*").cast(pa.list_(pa.large_string()))
 
 
 def _seconds(column: pa.ChunkedArray, file: Path, name: str) -> pa.ChunkedArray:

@@ -6,11 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from video_gc.atomic import atomic_path
+from video_gc.data.index import DataError
 from video_gc.data.manifest import (
+    FACTS,
     Listed,
     Manifest,
+    absolute,
     read_manifest,
     relative_path,
     write_manifest,
@@ -18,7 +25,7 @@ from video_gc.data.manifest import (
 from video_gc.data.prepare.leaks import Pair, find_duplicates, find_leaks, source_id
 from video_gc.data.prepare.processes import Beat, Lost, patience, run_jobs
 from video_gc.decode.probe import STATUSES, VideoFacts, examine, stamp
-from video_gc.progress import progress_bar
+from video_gc.progress import progress_bar, say
 
 Job = tuple[Path, float]
 """A file and its time limit in seconds."""
@@ -31,6 +38,8 @@ class CheckResult:
     manifest: Manifest
     decoded: int
     """files that were decoded now; the others were known and unchanged"""
+    carried: int
+    """rows of an earlier check, of other lists"""
     statuses: dict[str, int]
     """status → files"""
     duplicates: list[Pair]
@@ -63,7 +72,9 @@ def check_videos(
     """Examine all videos and write the manifest `out` and lists of what is wrong beside it.
 
     Each result goes into a journal beside `out` as soon as it is there; files whose size and time
-    are those of the journal or of the manifest are not decoded again.
+    are those of the journal or of the manifest are not decoded again. Files that an earlier check
+    wrote into `out`, and that are still there, stay in it, so that lists may be checked one after
+    the other: those of a split that is listed now only where they are listed.
     workers: processes. time_limit: seconds that a decoder may take for a frame.
     min_frames: videos with fewer frames are called short.
 
@@ -74,12 +85,14 @@ def check_videos(
     if time_limit <= 0:
         raise ValueError(f"time_limit ({time_limit}) must be above 0")
     journal = out.with_name(f".{out.stem}.journal.jsonl")
-    known = _known_facts(out, journal)
+    earlier, known = _earlier(out, journal, root)
+    carried = _carried(earlier, listed)
+    listed = [*listed, *carried]
     facts: dict[str, VideoFacts] = {}
     jobs: list[Job] = []
     for path in dict.fromkeys(video.path for video in listed):
         name = relative_path(path, root)
-        kept = _unchanged(path, known.get(name))
+        kept = _unchanged(path, known.get(absolute(path)))
         if kept is None:
             jobs.append((path, time_limit))
         else:
@@ -87,6 +100,8 @@ def check_videos(
     out.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as stream, progress_bar() as progress:
         task = progress.add_task("Checking", total=len(facts) + len(jobs), completed=len(facts))
+        if journal.stat().st_size:  # its last line may be torn
+            stream.write("\n")
         done = run_jobs(work, jobs, workers=workers, patience=lambda job: patience(*job))
         for (path, _), found in done:
             if isinstance(found, Lost):
@@ -101,13 +116,13 @@ def check_videos(
     rows = [(_with_source(video), judged[relative_path(video.path, root)]) for video in listed]
     manifest = write_manifest(rows, root, out)
     journal.unlink(missing_ok=True)
-    return _result(manifest, judged, len(jobs), out)
+    return _result(manifest, judged, len(jobs), len(carried), out)
 
 
 def _result(
-    manifest: Manifest, judged: dict[str, VideoFacts], decoded: int, out: Path
+    manifest: Manifest, judged: dict[str, VideoFacts], decoded: int, carried: int, out: Path
 ) -> CheckResult:
-    rows = list(manifest.rows())
+    rows = [row for row in manifest.rows() if row["status"] != "missing"]
     counts = Counter(found.status for found in judged.values())
     duplicates, leaks = find_duplicates(rows), find_leaks(rows)
     wrong = [(name, f.status, f.cause) for name, f in sorted(judged.items()) if f.status != "ok"]
@@ -125,23 +140,66 @@ def _result(
         else:
             file.unlink(missing_ok=True)  # of an earlier check
     statuses = {status: counts[status] for status in STATUSES}
-    return CheckResult(manifest, decoded, statuses, duplicates, leaks, files)
+    return CheckResult(manifest, decoded, carried, statuses, duplicates, leaks, files)
 
 
-def _known_facts(out: Path, journal: Path) -> dict[str, VideoFacts]:
-    """Path in the manifest → facts, from an earlier check and one that was interrupted."""
-    rows: list[dict[str, object]] = list(read_manifest(out).rows()) if out.exists() else []
-    if journal.exists():
-        for line in journal.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:  # the line that was being written when the power went
-                continue
-    wanted = VideoFacts.__dataclass_fields__
-    return {
-        str(row["path"]): VideoFacts(**{name: row[name] for name in wanted})  # type: ignore[arg-type]
-        for row in rows
-    }
+def _earlier(out: Path, journal: Path, root: Path) -> tuple[list[Listed], dict[str, VideoFacts]]:
+    """What an earlier check listed; absolute path → facts, of it and of one that was broken off."""
+    listed: list[Listed] = []
+    facts: dict[str, VideoFacts] = {}
+    row: Any
+    manifest = _read_earlier(out) if out.exists() else None
+    if manifest is not None:
+        for row in manifest.rows():
+            path = absolute(manifest.root / row["path"])
+            listed.append(Listed(Path(path), row["label"], row["split"], row["source"]))
+            facts[path] = VideoFacts(**{name: row[name] for name in FACTS})
+    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:  # the line that was being written when the power went
+            continue
+        if isinstance(row, dict) and {"path", *FACTS} <= row.keys():  # else of another version
+            facts[absolute(root / row["path"])] = VideoFacts(**{name: row[name] for name in FACTS})
+    return listed, facts
+
+
+def _read_earlier(out: Path) -> Manifest | None:
+    """The manifest; None for a damaged one. Raises DataError where `out` is something else."""
+    try:
+        return read_manifest(out)
+    except DataError as error:
+        if out.suffix != ".parquet" or _is_table(out):
+            raise DataError(f"{out}: is no manifest; give --out another name") from error
+        say(f"{out}: damaged, and made afresh: every file is decoded", style="yellow")
+        return None
+
+
+def _is_table(file: Path) -> bool:
+    """Whether it is a Parquet file that somebody else wrote."""
+    try:
+        return b"video_gc" not in (pq.read_schema(file).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def _carried(earlier: Sequence[Listed], listed: Sequence[Listed]) -> list[Listed]:
+    """The rows of an earlier check that stay.
+
+    A split that is listed now is listed whole: what left its list leaves the manifest. A video that
+    is listed in no split is in none.
+    """
+    splits: dict[Path, set[str]] = {}
+    for video in listed:
+        splits.setdefault(Path(absolute(video.path)), set()).add(video.split)
+    now = set().union(*splits.values()) - {""}
+    return [
+        video
+        for video in earlier
+        if video.split not in now
+        and (video.path not in splits or (video.split and "" not in splits[video.path]))
+        and video.path.exists()
+    ]
 
 
 def _unchanged(path: Path, known: VideoFacts | None) -> VideoFacts | None:

@@ -49,10 +49,11 @@ def find_leaks(rows: Iterable[Row]) -> list[Pair]:
     """Videos that more than one split holds: the file, its content, its pictures or its source.
 
     The first video of each other split stands beside each; a pair is named once, by the strongest
-    evidence.
+    evidence. Videos of no split leak nowhere.
     """
+    rows = [row for row in rows if row["split"]]
     evidence = [("same file", lambda row: row["path"]), *_CONTENT, ("same source", _source)]
-    return _pairs(list(rows), evidence, across=True)
+    return _pairs(rows, evidence, across=True)
 
 
 Evidence = list[tuple[str, Callable[[Row], object]]]

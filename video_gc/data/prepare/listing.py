@@ -1,59 +1,95 @@
 """What `tools/prepare.py` is given (folders, lists, a data set by name) as one list of videos."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from video_gc.data.annotations import VideoIndex, find_videos, read_list
-from video_gc.data.annotations.choice import OFFICIAL, OfficialFiles
-from video_gc.data.manifest import Listed, absolute, unusable
+from video_gc.data.annotations import VideoIndex, find_videos
+from video_gc.data.annotations.choice import (
+    LISTS,
+    OFFICIAL,
+    OfficialFiles,
+    kind_of_list,
+    read_listed,
+)
+from video_gc.data.manifest import Listed, absolute, absolute_paths, unusable
 
 SPLITS = ("train", "val", "test")
 OTHER_NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 
 
-def list_sources(sources: Sequence[Path], root: Path | None = None) -> tuple[list[Listed], Path]:
+def list_sources(
+    sources: Sequence[Path],
+    root: Path | None = None,
+    *,
+    kind: str | None = None,
+    names: Sequence[str] | None = None,
+    multi_label: bool = False,
+    columns: Mapping[str, str] | None = None,
+) -> tuple[list[Listed], Path]:
     """The videos of folders and lists, and the folder that they lie in.
 
     A folder holds CLASS/…/video, or train, val and test with CLASS/…/video in each; videos outside
-    of such folders have no label, or no split. A list (`path label` lines) is one split, called
-    train, val or test where that is in its name, else as the file.
+    of such folders have no label, or no split. A list is one split, called train, val or test where
+    that is in its name, else as the file.
     root: what paths in lists start from; a list's own folder by default.
+    kind, names, multi_label, columns: of lists, as `read_listed` takes them; the kind is table or
+        list, after the file's name, by default.
 
-    Raises FileNotFoundError, ValueError for no source, DataError for a list with a wrong line or a
-    folder without videos.
+    Raises FileNotFoundError, ValueError for no source or another kind, DataError for a list with a
+    wrong line or a folder without videos.
     """
     if not sources:
         raise ValueError("give a folder or a list, or --data and --root")
+    if kind is not None and kind not in LISTS:
+        raise ValueError(f"--kind ({kind!r}) must be one of {', '.join(LISTS)}")
     listed: list[Listed] = []
     for source in sources:
-        if source.is_file():
-            listed += list_index(read_list(source, root), _split_of_list(source))
-        else:
+        if not source.is_file():
             listed += [_of_folder(path, source) for path in find_videos(source)]
+            continue
+        index = read_listed(
+            source,
+            kind=kind or kind_of_list(source),
+            root=root,
+            names=names,
+            multi_label=multi_label,
+            columns={"option": "--{}-column NAME", **(columns or {})},
+        )
+        listed += list_index(index, _split_of_list(source))
     first = sources[0].parent if sources[0].is_file() else sources[0]
     return listed, root or first
 
 
 def list_official(
-    kind: str, root: Path, annotations: Path | None = None
+    kind: str,
+    root: Path,
+    annotations: Path | None = None,
+    *,
+    names: list[str] | None = None,
+    split: int = 1,
 ) -> tuple[list[Listed], Path]:
     """The videos of a data set with official files, those too that are missing, and its root.
 
     kind: one of OFFICIAL. annotations: ROOT/annotations where it exists, else ROOT.
+    names: class names in order (kinetics). split: which of the three (ucf101, hmdb51).
 
     Raises ValueError for another kind, FileNotFoundError or DataError for missing files.
     """
     if kind not in OFFICIAL:
         raise ValueError(f"--data ({kind!r}) must be one of {', '.join(OFFICIAL)}")
+    if split not in (1, 2, 3):
+        raise ValueError(f"--split ({split}) must be 1, 2 or 3")
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (--root)")
     beside = root / "annotations"
-    where = OfficialFiles(root, annotations or (beside if beside.is_dir() else root))
-    parts = OFFICIAL[kind](where)
-    listed = [Listed(Path(absolute(root / name))) for name in parts.missing]
-    for split in SPLITS:
-        index = getattr(parts, split)
-        listed += [] if index is None else list_index(index, split)
+    folder = annotations or (beside if beside.is_dir() else root)
+    parts = OFFICIAL[kind](OfficialFiles(root, folder, names=names, split=split))
+    listed: list[Listed] = []
+    for name in SPLITS:
+        index = getattr(parts, name)
+        listed += [] if index is None else list_index(index, name)
+        missing = parts.missing.get(name, ())
+        listed += [Listed(Path(absolute(root / video)), split=name) for video in missing]
     return listed, root
 
 
@@ -65,15 +101,14 @@ def usable(listed: Sequence[Listed], manifest: Path | None) -> list[Listed]:
 
 def list_index(index: VideoIndex, split: str) -> list[Listed]:
     """A row for each video; the classes of a multi-label video are joined by |."""
+    paths = absolute_paths(index.table["path"], index.root).to_pylist()
+    nothing = [None] * len(index)
+    known = "source_id" in index.table.column_names
+    sources = index.table["source_id"].to_pylist() if known else nothing
+    columns = (index.joined_names().to_pylist(), sources, index.segments() or nothing)
     return [
-        Listed(
-            path=Path(absolute(path)),
-            label="|".join(index.label_names(row)),
-            split=split,
-            source=index.source_id(row),
-            segment=index.segment(row),
-        )
-        for row, path in enumerate(index.paths)
+        Listed(Path(path), label, split, source, segment)
+        for path, label, source, segment in zip(paths, *columns, strict=True)
     ]
 
 

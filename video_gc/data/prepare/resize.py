@@ -14,12 +14,15 @@ from video_gc.atomic import atomic_path, write_text
 from video_gc.data.annotations import find_videos
 from video_gc.data.prepare.processes import Beat, Lost, patience, run_jobs
 from video_gc.decode.open import open_video
+from video_gc.decode.probe import stamp
 from video_gc.decode.reader import Box, DecodeError
 from video_gc.decode.transcode import transcode
 from video_gc.progress import progress_bar
 
 SETTINGS = "resize.json"
 """What the copy was made with, in its folder."""
+MADE = ".resize-made.jsonl"
+"""Which copy was made of which file, a line each, in its folder."""
 SAMPLE = 8
 """Files that the speed before and after is measured on."""
 
@@ -104,8 +107,9 @@ def resize_videos(
 ) -> ResizeResult:
     """Transcode every video below `source` to the same place below `target`, as .mp4.
 
-    Each file appears when it is complete; those that are there and newer than their source are
-    kept, so that an interrupted run goes on. What fails is listed in TARGET/resize-failed.csv.
+    Each file appears when it is complete; those that are there and were made of the same file, of
+    the same size and time, are kept, so that an interrupted run goes on. What fails is listed in
+    TARGET/resize-failed.csv.
 
     Raises FileNotFoundError for a missing source, DataError for one without videos, ValueError
     where one folder lies in the other or the target was made with other settings.
@@ -116,9 +120,17 @@ def resize_videos(
     files = find_videos(source)
     _settle(target, config)
     pairs = list(zip(files, _targets(files, source, target), strict=True))
-    jobs = [Job(file, copy, config, time_limit) for file, copy in pairs if not _is_made(file, copy)]
+    made_of = _read_made(target)
+    origins = {copy: _origin(file, source) for file, copy in pairs}
+    jobs = [
+        Job(file, copy, config, time_limit)
+        for file, copy in pairs
+        if not copy.exists() or made_of.get(_name(copy, target)) != origins[copy]
+    ]
     failures: list[tuple[str, str]] = []
-    with progress_bar() as progress:
+    with (target / MADE).open("a", encoding="utf-8") as stream, progress_bar() as progress:
+        if made_of:  # the last line may be torn
+            stream.write("\n")
         task = progress.add_task("Resizing", total=len(files), completed=len(files) - len(jobs))
         done = run_jobs(
             work,
@@ -131,6 +143,10 @@ def resize_videos(
                 cause = cause.cause
             if cause:
                 failures.append((str(job.source), cause))
+            else:
+                line = [_name(job.target, target), *origins[job.target]]
+                stream.write(json.dumps(line) + "\n")
+                stream.flush()
             progress.advance(task)
     file = target / "resize-failed.csv"
     file.unlink(missing_ok=True)
@@ -196,5 +212,23 @@ def _targets(files: Sequence[Path], source: Path, target: Path) -> list[Path]:
     return targets
 
 
-def _is_made(source: Path, copy: Path) -> bool:
-    return copy.exists() and copy.stat().st_mtime_ns >= source.stat().st_mtime_ns
+def _origin(file: Path, source: Path) -> tuple[str, int, int]:
+    """What a copy is made of: the name of the file, its size in bytes and its time of change."""
+    return _name(file, source), *stamp(file)
+
+
+def _read_made(target: Path) -> dict[str, tuple[str, int, int]]:
+    """Copy → what it was made of."""
+    file = target / MADE
+    made: dict[str, tuple[str, int, int]] = {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        try:
+            copy, *origin = json.loads(line)
+        except (ValueError, TypeError):  # the line that was being written when the power went
+            continue
+        made[copy] = tuple(origin)
+    return made
+
+
+def _name(file: Path, root: Path) -> str:
+    return file.relative_to(root).as_posix()

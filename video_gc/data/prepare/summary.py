@@ -67,9 +67,10 @@ def advice(result: CheckResult) -> list[str]:
 def _facts_table(table: pa.Table, result: CheckResult) -> Table:
     ok = table.filter(pc.equal(table["status"], "ok"))
     shown = Table(show_header=False, box=None)
-    rows: list[tuple[str, str]] = [
-        ("videos", f"{sum(result.statuses.values()):,} ({result.decoded:,} decoded now)")
-    ]
+    how = f"{result.decoded:,} decoded now"
+    if result.carried:
+        how += f", {result.carried:,} of an earlier check of other lists"
+    rows: list[tuple[str, str]] = [("videos", f"{sum(result.statuses.values()):,} ({how})")]
     rows += [(status, f"{number:,}") for status, number in result.statuses.items() if number]
     if len(ok):
         sides = pc.min_element_wise(ok["width"], ok["height"])
@@ -89,15 +90,18 @@ def _facts_table(table: pa.Table, result: CheckResult) -> Table:
 
 
 def _classes(table: pa.Table) -> list[tuple[str, str]]:
-    """Split → videos, classes, and the smallest and largest class."""
+    """Split → videos that are there, classes, and the smallest and largest class."""
+    table = table.filter(pc.not_equal(table["status"], "missing"))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
+    videos: Counter[str] = Counter()
     for split, label in zip(table["split"].to_pylist(), table["label"].to_pylist(), strict=True):
         counts[split or "all"].update(label.split("|"))
+        videos[split or "all"] += 1
     lines = []
     for split, classes in counts.items():
         ranked = classes.most_common()
         (most, largest), (least, smallest) = ranked[0], ranked[-1]
-        line = f"{sum(classes.values()):,} videos, {len(classes):,} classes"
+        line = f"{videos[split]:,} videos, {len(classes):,} classes"
         if len(classes) > 1:
             line += f", from {smallest:,} ({least or 'no class'}) to {largest:,} ({most})"
         lines.append((split, line))

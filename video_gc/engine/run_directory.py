@@ -1,0 +1,107 @@
+"""A run directory: whether it is new, goes on or starts over, and what describes the run in it."""
+
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from video_gc.atomic import write_text
+from video_gc.progress import say
+
+CONFIG, VERSIONS, CHECKPOINTS = "config.yaml", "versions.yaml", "checkpoints"
+LOGS, SPLITS, SKIPPED = "logs", "splits", "skipped.csv"
+OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED}
+"""What a training writes before its first checkpoint, and that folder."""
+MAY_CHANGE = ("resume", "data.workers", "data.decoder", "data.decode_device", "data.transfer")
+LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
+
+
+def last_checkpoint(
+    directory: Path, options: dict[str, Any], defaults: dict[str, Any], *, resume: bool
+) -> Path | None:
+    """The checkpoint to go on from; None for a new run, or one that never got to a checkpoint.
+
+    options: of this run; defaults: of options that are newer than the run. Writes nothing.
+
+    Raises FileExistsError where the run exists and `resume` is off or the directory holds something
+    else, ValueError where the run was started with other options.
+    """
+    if not (directory / CONFIG).is_file():
+        if directory.exists() and any(directory.iterdir()):
+            raise FileExistsError(f"{directory}: holds something that is no run; give name=OTHER")
+        return None
+    folder = directory / CHECKPOINTS
+    if not any(folder.glob("*.ckpt")):
+        _check_aborted(directory)
+        return None
+    if not resume:
+        raise FileExistsError(
+            f"{directory}: this run exists; add resume=true to go on with it, or give name=OTHER"
+        )
+    started = _over(defaults, yaml.safe_load((directory / CONFIG).read_text()))
+    changed = [name for name in _differences(started, options) if name not in MAY_CHANGE]
+    if changed:
+        raise ValueError(
+            f"{directory}: was started with another {', '.join(changed)}; "
+            "give the same options, or name=OTHER (and model.weights=CHECKPOINT to start from it)"
+        )
+    for name in ("last.ckpt", "best.ckpt"):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileExistsError(f"{directory}: has no last.ckpt to go on from; give name=OTHER")
+
+
+def begin_run(directory: Path, options: dict[str, Any]) -> None:
+    """Describe the run in its directory; what an aborted attempt left there is removed."""
+    if (directory / CONFIG).is_file():
+        say(f"{directory}: an earlier attempt has no checkpoint; this run starts over in it")
+        for name in (LOGS, SPLITS):
+            shutil.rmtree(directory / name, ignore_errors=True)
+        (directory / SKIPPED).unlink(missing_ok=True)
+    write_text(directory / CONFIG, yaml.safe_dump(options, sort_keys=False))
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    versions |= {name: version(name) for name in LIBRARIES}
+    if torch.cuda.is_available():
+        versions["gpu"] = torch.cuda.get_device_name()
+    write_text(directory / VERSIONS, yaml.safe_dump(versions, sort_keys=False))
+
+
+def _check_aborted(directory: Path) -> None:
+    """Raise FileExistsError for more than an aborted attempt, which nothing is lost of."""
+    names = sorted(path.name for path in directory.iterdir())
+    others = [name for name in names if name not in OURS and not name.startswith(".")]
+    if others:
+        raise FileExistsError(
+            f"{directory}: has no checkpoint, but holds {others[0]}; give name=OTHER"
+        )
+    for file in (directory / LOGS).rglob("metrics.csv"):
+        with file.open() as stream:
+            if "val/" in stream.readline():  # after that comes a checkpoint
+                raise FileExistsError(
+                    f"{directory}: was trained, but its checkpoints are gone; delete it, or give "
+                    "name=OTHER"
+                )
+
+
+def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """`given`, and the defaults for options that are newer than it."""
+    return defaults | {
+        name: _over(defaults[name], value)
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+        else value
+        for name, value in given.items()
+    }
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            found
+            for key in sorted(old.keys() | new.keys())
+            for found in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    return [] if old == new else [name]
