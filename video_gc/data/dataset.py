@@ -274,7 +274,7 @@ def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> 
         frames = f"{round(length)} frames, fewer than the {span} that a clip spans"
         reason = f"{path}: {frames}; {remedy}"
         notes.append(Trouble(path, "short", reason, video))
-    if getattr(reader, "fell_back", None):
+    if reader.fell_back:
         reason = f"{path}: the GPU cannot decode this {reader.codec}; the CPU did"
         notes.append(Trouble(path, "fell_back", reason, video))
     return notes
