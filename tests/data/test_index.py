@@ -183,8 +183,9 @@ def test_workers_do_not_grow_over_an_epoch(tmp_path: Path, method: str) -> None:
     )  # fmt: skip
     memory = torch.cat(list(loader)).view(20, 2)  # the loader gives the workers turns
     assert len(memory) == 20
-    # the file has 160 MiB, and as Python objects it would be above 400
-    assert (memory[-1] - memory[1]).max() < 8
+    # the file has 160 MiB, and as Python objects it would be above 400; a forked worker gets copies
+    # of its parent's pages when it counts references in them
+    assert (memory[-1] - memory[1]).max() < (8 if method == "spawn" else 24)
 
 
 @given(st.booleans(), st.lists(st.lists(st.integers(0, 2), max_size=3), max_size=9), st.data())

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -120,11 +121,13 @@ class Reader(VideoReader):
             self.close()
 
     def _open(self, threads: int) -> None:
-        container, stream = self._again()
+        # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
+        again = partial(_begin, self._source, self.path, self._time_limit, self._containers)
+        container, stream = again()
         self._stream, self._codec = stream, Codec(stream.codec_context, threads)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video"):
-            self._packets = Packets(container, stream, self._again)
+            self._packets = Packets(container, stream, again)
             first = self._first_frame()
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
         if first is None or not self._count:
@@ -136,12 +139,6 @@ class Reader(VideoReader):
         full = full and not first.format.is_rgb  # which planes come from is for us to say
         self.colour = Colour(MATRICES.get(int(first.colorspace), "bt601"), full)
         self.rate = float(stream.average_rate or stream.guessed_rate or 25)
-
-    def _again(self) -> tuple[Any, Any]:
-        """The file from its start, and its video stream."""
-        container = open_container(self._source, time_limit=self._time_limit)
-        self._containers.append(container)
-        return container, video_stream(container, self.path)
 
     def _first_frame(self) -> Any:
         """One frame, for what only a frame knows: the rotation, the size after the codec's crop."""
@@ -260,3 +257,10 @@ class Reader(VideoReader):
             yield
         except av.FFmpegError as error:
             raise kind(self.path, f"{what} ({error_text(error)})", decoder=self.decoder) from error
+
+
+def _begin(source: Source, path: str, time_limit: float, containers: list[Any]) -> tuple[Any, Any]:
+    """The file from its start, and its video stream; `containers` are those to be closed."""
+    container = open_container(source, time_limit=time_limit)
+    containers.append(container)
+    return container, video_stream(container, path)
