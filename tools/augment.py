@@ -1,8 +1,8 @@
 """Show what training makes of videos: a grid of augmented clips as an animated picture.
 
 A row is a video. The first column is the clip as it is tested, the others are draws: what epoch 0,
-1, 2, … of a training sees. The options have the names of those of tools/train.py, without
-`augment.` and `clip.`.
+1, 2, … of a training with these options sees. They are chosen here, not taken from a run, and show
+much at once; tools/train.py does nothing of it but mirroring unless augment=light or strong.
 """
 
 import argparse
@@ -53,11 +53,11 @@ def main() -> None:
         mixup=options.mixup,
         cutmix=options.cutmix,
     )
-    frames = augmented_grid(
+    frames, shown = augmented_grid(
         index, clip, augment, flip=options.flip, draws=options.draws, seed=options.seed
     )
     file = write_animation(options.out, frames, rate=options.rate)
-    say(f"{len(chosen)} videos, as they are tested and in {options.draws} draws: {file}")
+    say(f"{shown} videos, as they are tested and in {options.draws} draws: {file}")
 
 
 def _parse() -> argparse.Namespace:

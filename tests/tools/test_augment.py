@@ -90,3 +90,18 @@ def test_mistakes_get_one_clear_line(  # type: ignore[no-untyped-def]
     assert message in err
     assert "usage:" not in err
     assert "Traceback" not in err
+
+
+def test_a_damaged_video_is_left_out(  # type: ignore[no-untyped-def]
+    tool, clips_folder: Path, tmp_path: Path
+) -> None:
+    for name, number in (("a", 0), ("b", 1), ("c", 2)):
+        content = (clips_folder / "dark" / f"{number}.mp4").read_bytes()
+        (tmp_path / f"{name}.mp4").write_bytes(content)
+    content = bytearray((tmp_path / "b.mp4").read_bytes())
+    (tmp_path / "b.mp4").write_bytes(content[: len(content) // 2])
+    status, _, err = tool(tmp_path, "--out", tmp_path / "grid.png", "--rows", 3, *SMALL)
+    assert status == 0
+    assert "Left out: " in err
+    assert "b.mp4" in err
+    assert "2 videos, as they are tested" in err

@@ -90,7 +90,7 @@ def test_train_test_predict_report(
     status, _, err = tool("test", best, "--workers", 0)
     assert status == 0
     assert "video level" in err
-    assert "an optimistic score (no test videos were given)" in err
+    assert "an optimistic score (the run has no other test videos)" in err
     assert (tmp_path / "go/test/predictions.csv").is_file()
     status, out, err = tool("predict", best, video, damaged["text"])
     assert status == 1

@@ -9,11 +9,12 @@ from PIL import Image
 
 from video_gc.atomic import atomic_path
 from video_gc.data.augment import AugmentConfig, sided_labels
-from video_gc.data.dataset import Batch, TrainingClips, VideoViews, collate
+from video_gc.data.dataset import Batch, TrainingClips, Trouble, VideoViews, collate
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.mixing import mix_clips
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.progress import say
 
 SUFFIXES = (".webp", ".gif", ".png")
 GAP = 4
@@ -29,14 +30,42 @@ def augmented_grid(
     flip: float,
     draws: int,
     seed: int = 0,
-) -> np.ndarray:
+) -> tuple[np.ndarray, int]:
     """Frames (T, H, W, 3), uint8, of a grid: a row for each video, a column for each draw.
 
     The first column is the clip as it is tested, the others are what training sees in epoch 0, 1,
-    …; a column is a batch, which mixup and cutmix mix.
+    …; a column is a batch, which mixup and cutmix mix. Returns the number of rows too: a damaged
+    video is left out, with a line.
 
-    Raises DataError for a video that cannot be read.
+    Raises DataError where no video can be read.
     """
+    while True:
+        try:
+            return _grid(index, clip, augment, flip=flip, draws=draws, seed=seed), len(index)
+        except _DamagedError as error:
+            if len(index) == 1:
+                raise DataError(str(error)) from None
+            say(f"Left out: {error}", style="yellow")
+            index = index.take(np.delete(np.arange(len(index)), error.row))
+
+
+class _DamagedError(Exception):
+    """A video that cannot be read, and its row."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.reason)
+        self.row = trouble.video
+
+
+def _grid(
+    index: VideoIndex,
+    clip: ClipConfig,
+    augment: AugmentConfig,
+    *,
+    flip: float,
+    draws: int,
+    seed: int,
+) -> np.ndarray:
     plain = replace(clip, test_crop=clip.crop, test_short_side=max(clip.crop, clip.short_side[0]))
     views = VideoViews(index, plain, clips=1, crops=1)
     columns = [_pictures(collate(list(views)), None, 0, len(index.names))]
@@ -72,9 +101,10 @@ def _pictures(
     batch: Batch, augment: AugmentConfig | None, step: int, classes: int, seed: int = 0
 ) -> np.ndarray:
     """uint8 (N, T, H, W, 3) of a batch, after everything that training does to it."""
-    damaged = [trouble.reason for trouble in batch.troubles if trouble.kind == "damaged"]
-    if damaged or batch.clips is None:
-        raise DataError(damaged[0])
+    for trouble in batch.troubles:
+        if trouble.kind == "damaged":
+            raise _DamagedError(trouble)
+    assert batch.clips is not None
     clips = prepare_clips(batch.clips, USUAL, batch.flips, augment=augment, seeds=batch.seeds)
     if augment is not None:
         clips, _ = mix_clips(clips, batch.labels, augment, classes=classes, seed=seed, step=step)

@@ -235,7 +235,7 @@ def _rewound(source: Source) -> Any:
 
 
 def _no_libraries(error: BaseException) -> str:
-    first = str(error).strip().splitlines()[0]
+    first = str(error).strip().splitlines()[0].split(" Likely causes")[0].rstrip(".:")
     return f"torchcodec cannot load FFmpeg ({first}); set the path to it first: {COMMAND}"
 
 

@@ -148,10 +148,9 @@ def _kept_videos(checkpoint: Path) -> str:
     for ending in ("arrow", "txt"):
         val, test = splits / f"val.{ending}", splits / f"test.{ending}"
         if val.is_file() and test.is_file() and filecmp.cmp(val, test, shallow=False):
-            return (
-                "the validation videos, which chose the best checkpoint: an optimistic score "
-                "(no test videos were given)"
-            )
+            chosen = ", which chose this checkpoint: an optimistic score"
+            which = chosen if checkpoint.name.startswith("best") else ""
+            return f"the validation videos{which} (the run has no other test videos)"
     return "the run's test videos"
 
 
@@ -164,6 +163,8 @@ def _videos(
 ) -> ScoredVideos:
     if data is None:
         return _trained_for(checkpoint, contents, trained)
+    if (data / "train").is_dir():
+        raise ValueError(f"{data}: holds splits; give one of them, such as --data {data / 'val'}")
     if data.is_file():
         index = _listed(data, trained, contents, root)
     elif data.is_dir() and trained.multi_label:

@@ -1,5 +1,6 @@
 """Training on Lightning's Trainer: from a config to a run directory with checkpoints."""
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,7 @@ def train(config: TrainConfig) -> Path:
     # NaN now and then, in small clips), so bf16 on the CPU does without oneDNN: slow, but right
     doubtful = not gpu and config.precision == "bf16"
     try:
-        with torch.backends.mkldnn.flags(enabled=not doubtful):
+        with torch.backends.mkldnn.flags(enabled=False) if doubtful else nullcontext():
             trainer.fit(task, *loaders, ckpt_path=last, weights_only=True)
     except SystemExit:
         if trainer.interrupted:  # Lightning's way of ending after Ctrl-C

@@ -26,13 +26,15 @@ def show_summary(result: CheckResult) -> None:
 
 def show_resize(result: ResizeResult, target: Path) -> None:
     """Print counts, and sizes and reading speed before and after."""
-    say(f"{result.done:,} videos written to {target}, {result.kept:,} were there, without sound")
+    say(f"{result.done:,} videos written to {target}, {result.kept:,} were there; sound is dropped")
     shown = Table("", "before", "after", box=None)
     both = (result.before, result.after)
     shown.add_row("MiB", *(f"{speed.bytes / 2**20:,.1f}" for speed in both))
     times = ["–" if speed.clip_ms is None else f"{speed.clip_ms:,.1f}" for speed in both]
     shown.add_row("ms for a random 8×8 clip", *times)
     console.print(shown)
+    if (result.after.clip_ms or 0) > (result.before.clip_ms or float("inf")):
+        say("These copies are no faster to read: the originals are small already.", style="yellow")
     if result.renamed:
         say(f"{result.renamed:,} names end in .mp4 now: lists that name the files must say so too.")
     if result.failures:
@@ -61,7 +63,9 @@ def advice(result: CheckResult) -> list[str]:
             f"Key frames are {mean:.0f} frames apart: tools/prepare.py resize makes random clips "
             "of these videos cheaper to read."
         )
-    return lines or ["Every video can be read, and no split leaks into another."]
+    if result.sound:
+        lines.insert(0, "Every video can be read, and no split leaks into another.")
+    return lines
 
 
 def _facts_table(table: pa.Table, result: CheckResult) -> Table:
