@@ -120,7 +120,7 @@ class Packets:
         for number, packet in enumerate(self._demux()):
             first = first or [packet]
             if packet.is_keyframe or not number:
-                self._groups.append((number, packet.dts, packet.pos))
+                self._groups.append((number, packet.dts, packet.pos, packet.pts))
             pts.append(packet.pts)
             shown.append(not packet.is_discard)
             self._before.append(self._before[-1] + shown[-1])
@@ -138,7 +138,7 @@ class Packets:
         self._groups, self._before, self._size = [], [0], [0]
         for number, entry in enumerate(entries):
             if entry.is_keyframe or not number:
-                self._groups.append((number, entry.timestamp, entry.pos))
+                self._groups.append((number, entry.timestamp, entry.pos, None))
             self._before.append(self._before[-1] + (not entry.is_discard))
             self._size.append(self._size[-1] + entry.size)
         self._count = self._before[-1]
@@ -183,7 +183,7 @@ class Packets:
 
     def _read_from(self, origin: int, group: int, count: int) -> list[Any]:
         """The same by seeking to the group `origin`; nothing where that leads behind the group."""
-        number, stamp, pos = self._groups[group]
+        number, stamp, pos, pts = self._groups[group]
         packets: list[Any] = []
         if origin:
             seconds = self._groups[origin][1]
@@ -191,12 +191,16 @@ class Packets:
                 return []
             self._container.seek(seconds, stream=self._stream, backward=True)
         for at, packet in enumerate(self._demux(rewind=not origin)):
-            found = (packet.dts, packet.pos) == (stamp, pos) if origin else at == number
+            if origin:  # several pictures may share a place (ASF), dts may be gone (Matroska)
+                same = packet.dts == stamp if pts is None else packet.pts == pts
+                found = same and packet.pos == pos
+            else:
+                found = at == number
             if packets or found:
                 packets.append(packet)
                 if len(packets) == count:
                     break
-            elif origin and (packet.dts is None or packet.dts > stamp):
+            elif origin and packet.dts is not None and packet.dts > stamp:
                 break
         return packets
 
