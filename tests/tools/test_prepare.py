@@ -1,8 +1,7 @@
 """tools/prepare.py as a beginner meets it: exit status, one clear line, lists beside the manifest."""
 
-import runpy
 import shutil
-import sys
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,25 +12,11 @@ from video_gc.data.source import DataConfig, open_splits
 from video_gc.decode.write import write_video
 from video_gc.engine.inputs import fingerprints
 
-PREPARE = Path(__file__).parents[2] / "tools" / "prepare.py"
-
 
 @pytest.fixture
-def prepare(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run the tool in this process; returns (exit status, stdout, stderr with single spaces)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [str(PREPARE), *map(str, arguments)])
-        status = 0
-        try:
-            runpy.run_path(str(PREPARE), run_name="__main__")
-        except SystemExit as stopped:
-            status = int(stopped.code or 0)
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return status, out, " ".join(err.split())
-
-    return call
+def prepare(tool):  # type: ignore[no-untyped-def]
+    """tools/prepare.py; see `tool`."""
+    return partial(tool, "prepare")
 
 
 @pytest.fixture

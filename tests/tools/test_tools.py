@@ -9,26 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import SMALL
-
-TOOLS = Path(__file__).parents[2] / "tools"
-
-
-@pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run a tool in this process; returns (exit status, stdout, stderr with single spaces)."""
-
-    def call(name: str, *arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [str(TOOLS / f"{name}.py"), *map(str, arguments)])
-        status = 0
-        try:
-            runpy.run_path(str(TOOLS / f"{name}.py"), run_name="__main__")
-        except SystemExit as stopped:
-            status = int(stopped.code or 0)
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return status, out, " ".join(err.split())
-
-    return call
+from tests.tools.conftest import TOOLS
 
 
 @pytest.mark.parametrize("name", ["test", "predict", "report"])

@@ -20,6 +20,7 @@ from video_gc.data.annotations.choice import (
     OFFICIAL,
     OfficialFiles,
     Parts,
+    annotations_of,
     read_listed,
 )
 from video_gc.data.config import DataConfig
@@ -31,6 +32,7 @@ __all__ = [
     "DataConfig",
     "Splits",
     "data_manifest",
+    "need_each_label",
     "need_labels",
     "open_splits",
     "read_names",
@@ -177,9 +179,7 @@ def _read(config: DataConfig, names: list[str] | None) -> Parts:
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (data.root)")
     if config.kind in OFFICIAL:
-        annotations = Path(config.annotations) if config.annotations else root / "annotations"
-        if config.annotations is None and not annotations.is_dir():
-            annotations = root
+        annotations = Path(config.annotations) if config.annotations else annotations_of(root)
         given = {"train": config.train, "val": config.val, "test": config.test}
         return OFFICIAL[config.kind](OfficialFiles(root, annotations, given, names, config.split))
     if not (root / "train").is_dir():
@@ -214,11 +214,16 @@ def need_labels(index: VideoIndex, what: str) -> None:
         if (index.labels < 0).all():
             raise DataError(f"none of the {len(index)} {what} videos has a label")
         return
+    need_each_label(index, f"{what} videos")
+
+
+def need_each_label(index: VideoIndex, what: str = "videos") -> None:
+    """Raise DataError naming the first video without a label, where each has one of them."""
     without = (index.labels < 0).nonzero()[0]
-    if len(without):
+    if len(without) and not index.multi_label:
         raise DataError(
             f"{index.path(int(without[0]))}: has no label, like {len(without)} of {len(index)} "
-            f"{what} videos; they cannot be scored (tools/predict.py needs no labels)"
+            f"{what}; they cannot be scored (tools/predict.py needs no labels)"
         )
 
 

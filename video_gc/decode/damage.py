@@ -9,7 +9,6 @@ of wrong frames is found, codec by codec.
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -40,10 +39,9 @@ class Release:
         self._waiting: list[_Waiting] = []
         self._nearest: Any = None
 
-    def begin(self, window: Window, start: int) -> None:
-        """A stretch of packets from `start` is decoded next."""
+    def begin(self, window: Window) -> None:
+        """A stretch of the window's packets is decoded next."""
         self._window, self._hits = window, dict[int, str]()
-        self._latest = list(accumulate(window.pts, max))
 
     def damage(self, position: int, cause: str) -> None:
         """The picture at this position was hit."""
@@ -55,7 +53,7 @@ class Release:
             self._seen.add(index)
             self._waiting.append(_Waiting(index, position, self._convert(frame, index)))
             self._waiting.sort(key=lambda waiting: waiting.index)
-        while self._waiting and self._latest[self._waiting[0].position] <= frame.pts:
+        while self._waiting and self._window.latest[self._waiting[0].position] <= frame.pts:
             yield from self._go(self._waiting.pop(0), frame)
         self._nearest = frame
 

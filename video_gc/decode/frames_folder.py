@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 
 from video_gc.decode.container import error_text, opened
+from video_gc.decode.graph import shown_size, turn_of
 from video_gc.decode.pictures import PictureReader
 from video_gc.decode.reader import (
     Colour,
@@ -69,11 +69,6 @@ class FolderReader(PictureReader):
 
     def __len__(self) -> int:
         return len(self._files)
-
-    @property
-    def times(self) -> np.ndarray:
-        """See VideoReader.times."""
-        return np.arange(len(self)) / self.rate
 
     def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Any]]:
         for index in indices:
@@ -148,8 +143,7 @@ def _decode(file: Path) -> tuple[Any, str]:
 
 def _shown(frame: Any) -> tuple[int, int]:
     """(height, width) as a viewer shows it: cameras store a rotation."""
-    turned = round(frame.rotation / 90) % 2
-    return (frame.width, frame.height) if turned else (frame.height, frame.width)
+    return shown_size(frame, turn_of(frame))
 
 
 def _why(error: BaseException) -> str:

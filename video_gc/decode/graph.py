@@ -48,7 +48,7 @@ class FilterGraph:
         if form not in FORMS:
             raise ValueError(f"form ({form!r}) must be one of {', '.join(FORMS)}")
         filters = list(TURN.get(rotation, []))
-        own = (frame.width, frame.height) if rotation in (90, 270) else (frame.height, frame.width)
+        own = shown_size(frame, rotation)
         now = own
         if shown and shown != own:  # a file may change its size on the way; players scale it
             now = shown
@@ -87,6 +87,17 @@ class FilterGraph:
         if height % 4:  # half a row is left over in each plane of colour
             planes.append(np.concatenate([c.ravel() for c in chroma]).reshape(height // 2, width))
         return np.concatenate(planes)
+
+
+def turn_of(frame: Any) -> int:
+    """How far a frame is turned to be shown: degrees counter-clockwise, 0, 90, 180 or 270."""
+    return round(frame.rotation / 90) * 90 % 360
+
+
+def shown_size(frame: Any, rotation: int) -> tuple[int, int]:
+    """(height, width) of a frame after it was turned."""
+    turned = rotation in (90, 270)
+    return (frame.width, frame.height) if turned else (frame.height, frame.width)
 
 
 def _source(frame: Any, time_base: Fraction) -> str:

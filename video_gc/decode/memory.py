@@ -26,11 +26,6 @@ class FrameReader(PictureReader):
     def __len__(self) -> int:
         return len(self._frames)
 
-    @property
-    def times(self) -> np.ndarray:
-        """See VideoReader.times."""
-        return np.arange(len(self)) / self.rate
-
     def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         for index in indices:
             yield index, self._frames[index]

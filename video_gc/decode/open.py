@@ -69,8 +69,6 @@ def open_video(
             )
     if _is_folder(source) and decoder != "frames":
         raise ValueError(f"decoder ({decoder!r}) must be auto or frames for a folder: {source!r}")
-    if not isinstance(source, str | bytes | os.PathLike):
-        source.seek(0)
     reader: VideoReader = import_module(DECODERS[decoder]).open_reader(
         source, device=device, threads=threads, damage=damage, time_limit=time_limit
     )

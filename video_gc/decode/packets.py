@@ -8,6 +8,8 @@ that are too large for that are read by window: a few groups of pictures at a ti
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,11 @@ class Window:
     """position of each frame that is shown, in the order in which they are shown"""
     base: int
     """index of the first of them in the video"""
+
+    @cached_property
+    def latest(self) -> list[int]:
+        """The latest stamp of all packets up to each position."""
+        return list(accumulate(self.pts, max))
 
     def start_of(self, position: int) -> int | None:
         """From where to decode: the last start before it that is not shown after it."""

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
-from video_gc.decode.graph import FilterGraph
+from video_gc.decode.graph import FilterGraph, turn_of
 from video_gc.decode.reader import (
     FORMS,
     Colour,
@@ -33,6 +33,11 @@ class PictureReader(VideoReader):
     colour = Colour()
     damage: str = "raise"
     portion: int = PORTION
+
+    @property
+    def times(self) -> np.ndarray:
+        """See VideoReader.times: even ones, where nothing else is known."""
+        return np.arange(len(self)) / self.rate
 
     @abstractmethod
     def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Any]]:
@@ -56,7 +61,7 @@ class PictureReader(VideoReader):
                 for number, request in enumerate(requests):
                     if index not in sets[number]:
                         continue
-                    turn = round(frame.rotation / 90) * 90 % 360
+                    turn = turn_of(frame)
                     key = (number, frame.width, frame.height, frame.format.name, turn)
                     if key not in graphs:
                         graphs[key] = FilterGraph(

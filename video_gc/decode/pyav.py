@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import Any
 
 import av
@@ -23,7 +23,7 @@ from video_gc.decode.codec import Codec
 from video_gc.decode.container import error_text, open_container, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
-from video_gc.decode.graph import FilterGraph
+from video_gc.decode.graph import FilterGraph, shown_size, turn_of
 from video_gc.decode.packets import Packets, Window, spans
 from video_gc.decode.reader import (
     Colour,
@@ -132,9 +132,8 @@ class Reader(VideoReader):
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
         if first is None or not self._count:
             raise OpenError(self.path, "no frame can be decoded")
-        self._rotation = round(first.rotation / 90) * 90 % 360
-        turned = self._rotation in (90, 270)
-        self.size = (first.width, first.height) if turned else (first.height, first.width)
+        self._rotation = turn_of(first)
+        self.size = shown_size(first, self._rotation)
         full = first.color_range == 2 or first.format.name.startswith("yuvj")
         full = full and not first.format.is_rgb  # which planes come from is for us to say
         self.colour = Colour(MATRICES.get(int(first.colorspace), "bt601"), full)
@@ -142,18 +141,15 @@ class Reader(VideoReader):
 
     def _first_frame(self) -> Any:
         """One frame, for what only a frame knows: the rotation, the size after the codec's crop."""
-        for alone in (True, False):  # a key frame can be decoded alone, unless it is not shown
+        for most in (1, None):  # a key frame can be decoded alone, unless it is not shown
             self._codec.restart()
             deadline = time.monotonic() + self._time_limit
-            for packet in self._packets.from_start():
-                for ready in (packet, None) if alone else (packet,):
-                    frames, _ = self._codec.decode(ready)
-                    if frames:
-                        return frames[0]
+            for packet in chain(islice(self._packets.from_start(), most), (None,)):
+                frames, _ = self._codec.decode(packet)
+                if frames:
+                    return frames[0]
                 self._check_time(deadline)
-                if alone:
-                    break
-        return next(iter(self._codec.decode(None)[0]), None)
+        return None
 
     def _table(
         self, wanted: list[int], release: Release
@@ -170,7 +166,7 @@ class Reader(VideoReader):
     ) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
         """Decode the packets start…end. indices: position → frame index, for the wanted ones."""
         place = {window.pts[position]: position for position in range(start, end + 1)}
-        release.begin(window, start)
+        release.begin(window)
         deadline = time.monotonic() + self._time_limit
         self._codec.restart()
         for position in (*range(start, end + 1), None):

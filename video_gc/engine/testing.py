@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from video_gc.atomic import atomic_path, write_text
 from video_gc.data.augment import sided_labels, some_names
 from video_gc.data.dataset import VideoViews
-from video_gc.data.index import DataError, VideoIndex
+from video_gc.data.index import VideoIndex
 from video_gc.data.loader import view_loader
+from video_gc.data.source import need_each_label
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.engine.metrics import (
     Accuracy,
@@ -236,12 +237,7 @@ def draw_confusion(result: Scores, file: Path) -> Path:
 def _check_videos(views: VideoViews) -> None:
     """What would otherwise be found after the first views, or after the last."""
     index = views.index
-    without = torch.from_numpy(index.labels < 0).nonzero().flatten().tolist()
-    if without and not index.multi_label:
-        raise DataError(
-            f"{index.path(without[0])}: has no label, like {len(without)} of {len(index)} videos; "
-            "they cannot be scored (tools/predict.py needs no labels)"
-        )
+    need_each_label(index)
     if len(index):
         views.decoding.check_decoder(index.path(0))
     sided = sided_labels(index.names) if views.crops == 10 else []

@@ -73,6 +73,12 @@ class OfficialFiles:
     """which of the three splits (ucf101, hmdb51)"""
 
 
+def annotations_of(root: Path) -> Path:
+    """Where official files lie when nobody says: ROOT/annotations if there is one, else ROOT."""
+    beside = root / "annotations"
+    return beside if beside.is_dir() else root
+
+
 def open_kinetics(where: OfficialFiles) -> Parts:
     """train.csv and val.csv (or validate.csv); a test.csv only where it is given."""
     videos = kinetics_videos(where.root)

@@ -8,6 +8,7 @@ from video_gc.data.annotations.choice import (
     LISTS,
     OFFICIAL,
     OfficialFiles,
+    annotations_of,
     kind_of_list,
     read_listed,
 )
@@ -81,8 +82,7 @@ def list_official(
         raise ValueError(f"--split ({split}) must be 1, 2 or 3")
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (--root)")
-    beside = root / "annotations"
-    folder = annotations or (beside if beside.is_dir() else root)
+    folder = annotations or annotations_of(root)
     parts = OFFICIAL[kind](OfficialFiles(root, folder, names=names, split=split))
     listed: list[Listed] = []
     for name in SPLITS:
