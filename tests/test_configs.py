@@ -8,7 +8,7 @@ import torch
 from tests.conftest import SMALL
 from video_gc.config import CONFIGS, compose_train
 from video_gc.data.transforms import prepare_clips
-from video_gc.engine.optim import build_optimizer
+from video_gc.engine.recipe.optim import build_optimizer
 from video_gc.models.build import build_model
 from video_gc.models.context import context_blocks, expand_placement
 

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from video_gc.engine.training import TrainConfig
+from video_gc.engine.options import TrainConfig
 
 PATHS = (
     *(f"data.{name}" for name in ("root", "annotations", "train", "val", "test", "names")),

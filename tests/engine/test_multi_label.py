@@ -19,7 +19,7 @@ from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.engine.checkpoint import load_network
 from video_gc.engine.evaluation import evaluate
 from video_gc.engine.metrics import Precision, precision
-from video_gc.engine.optim import OptimConfig
+from video_gc.engine.recipe.optim import OptimConfig
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.testing import ViewConfig, probabilities, score_views
 from video_gc.engine.training import train

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from video_gc.engine.metrics import accuracy, confusion
-from video_gc.engine.optim import OptimConfig, build_optimizer, build_schedule
+from video_gc.engine.recipe.optim import OptimConfig, build_optimizer, build_schedule
 
 
 def test_vectors_do_not_decay() -> None:

@@ -9,8 +9,9 @@ import yaml
 from tests.conftest import SMALL
 from tests.engine.test_training import options
 from video_gc.config import compose_train
+from video_gc.engine.options import TrainConfig
 from video_gc.engine.task import RecognitionTask
-from video_gc.engine.training import TrainConfig, train
+from video_gc.engine.training import train
 
 
 def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:

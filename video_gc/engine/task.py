@@ -14,7 +14,7 @@ from video_gc.data.augment import AugmentConfig
 from video_gc.data.dataset import Batch
 from video_gc.data.mixing import mix_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.engine.optim import OptimConfig, build_optimizer, build_schedule
+from video_gc.engine.recipe.optim import OptimConfig, build_optimizer, build_schedule
 
 
 class RecognitionTask(pl.LightningModule):

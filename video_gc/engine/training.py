@@ -1,7 +1,7 @@
 """Training on Lightning's Trainer: from a config to a run directory with checkpoints."""
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,17 @@ import torch
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from video_gc.data.augment import AugmentConfig
-from video_gc.data.sampling import ClipConfig
 from video_gc.data.source import (
-    DataConfig,
     Splits,
     data_manifest,
     open_splits,
     read_splits,
     write_splits,
 )
-from video_gc.data.transforms import Normalisation
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
-from video_gc.engine.inputs import build_loaders, check_inputs, decoding_of, fingerprints
-from video_gc.engine.optim import OptimConfig
-from video_gc.engine.run_directory import (
+from video_gc.engine.inputs import build_loaders, decoding_of, fingerprints
+from video_gc.engine.options import TrainConfig
+from video_gc.engine.resume.run_directory import (
     CHECKPOINTS,
     LOGS,
     SKIPPED,
@@ -33,75 +29,13 @@ from video_gc.engine.run_directory import (
     last_checkpoint,
 )
 from video_gc.engine.task import RecognitionTask
-from video_gc.engine.testing import ViewConfig
 from video_gc.engine.troubles import TroubleLog
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import context_blocks
 from video_gc.progress import console, say
 
-ACCELERATORS = ("auto", "cpu", "gpu")
 FIGURES = ("train/loss", "train/top1", "val/loss", "val/top1", "val/mAP")
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-
-
-@dataclass(kw_only=True)
-class TrainConfig:
-    """Everything that one training run depends on."""
-
-    name: str = "demo"
-    """the run's name; its directory is RUNS/NAME"""
-    runs: str = "runs"
-    """folder of all runs"""
-    seed: int = 0
-    """of the weights, the order of the videos, the clips and the crops"""
-    resume: bool = False
-    """go on from the last checkpoint where the run directory has one"""
-    epochs: int = 10
-    """passes over the training videos"""
-    batch_size: int = 8
-    """clips in one step"""
-    label_smoothing: float = 0.0
-    """in [0, 1)"""
-    precision: str = "auto"
-    """fp32, bf16 (mixed), or auto: bf16 on a GPU that computes in it, else fp32"""
-    accelerator: str = "auto"
-    """auto, cpu or gpu"""
-    steps_per_epoch: int | None = None
-    """end each epoch after so many steps, for a quick look; all videos by default"""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    clip: ClipConfig = field(default_factory=ClipConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    test: ViewConfig = field(default_factory=ViewConfig)
-    normalisation: Normalisation = field(default_factory=Normalisation)
-
-    def __post_init__(self) -> None:
-        if self.precision not in (*PRECISIONS, "auto"):
-            raise ValueError(f"precision ({self.precision!r}) must be one of auto, fp32, bf16")
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing ({self.label_smoothing}) must be in [0, 1)")
-        if self.accelerator not in ACCELERATORS:
-            raise ValueError(
-                f"accelerator ({self.accelerator!r}) must be one of {', '.join(ACCELERATORS)}"
-            )
-        if self.accelerator == "gpu" and not torch.cuda.is_available():
-            raise ValueError("accelerator (gpu): there is no CUDA device here; use cpu or auto")
-        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
-            raise ValueError(f"steps_per_epoch ({self.steps_per_epoch}) must be at least 1")
-        if self.seed < 0:
-            raise ValueError(f"seed ({self.seed}) must not be negative")
-        if self.name in ("", ".", "..") or set(self.name) & set("/\\"):
-            raise ValueError(f"name ({self.name!r}) must be the name of one folder")
-        check_inputs(self.data, self.clip, self.batch_size)
-
-    @property
-    def directory(self) -> Path:
-        """Where the run writes."""
-        return Path(self.runs) / self.name
+LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 class TrainingBar(RichProgressBar):
@@ -244,7 +178,7 @@ def _precision(name: str, *, gpu: bool) -> str:
     if name == "auto":
         bf16 = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
         name = "bf16" if bf16 else "fp32"
-    return PRECISIONS[name]
+    return LIGHTNING[name]
 
 
 def _announcement(config: TrainConfig, splits: Splits, model: torch.nn.Module) -> str:
