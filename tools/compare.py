@@ -6,6 +6,7 @@ from rich.table import Table
 
 from video_gc.analysis.compare.results import write_comparison
 from video_gc.analysis.compare.runs import Comparison, compare_runs
+from video_gc.analysis.compare.verdict import name_of_test
 from video_gc.cli import Parser, run_tool
 from video_gc.progress import console, say
 
@@ -60,11 +61,11 @@ def print_comparison(found: Comparison) -> None:
         table.add_row(name, *sides, f"{each.difference:+.2f}", interval, f"{each.error:.2f}")
     console.print(table)
     if found.changes is not None:
-        test = found.changes.test
+        test, several = found.changes.test, found.trainings != (1, 1)
         say(
-            f"B is right where A is wrong: {found.changes.wins} videos; the other way round: "
-            f"{found.changes.losses}. McNemar's test: p = {test.mid_p:.3g} (mid-p), "
-            f"{test.exact:.3g} (exact)"
+            f"B is right {'more often than A' if several else 'where A is wrong'}: "
+            f"{found.changes.wins} videos; the other way round: {found.changes.losses}; "
+            f"{name_of_test(found.trainings)}: p = {test.mid_p:.3g} (mid-p), {test.exact:.3g} (exact)"
         )
     for line in found.warnings:
         say(f"note: {line}", style="yellow")

@@ -7,11 +7,12 @@ crossed (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007; a
 too narrow). Of S trainings S - 1 are drawn: S would make their spread look (S - 1) / S of what it
 is (Rao and Wu, JASA 83, 1988).
 
-The interval is the percentile interval, widened about the difference by Student's t over the
-normal quantile (after Hesterberg, The American Statistician 69, 2015), with Welch's and
-Satterthwaite's degrees of freedom: three trainings know little about their own spread. BCa was not
-taken: it needs a jackknife over both kinds of draws, and covers too seldom where there are few
-(Owen, arXiv 2508.10083).
+With one training each the interval is the percentile interval, widened about the difference by
+Student's t over the normal quantile. With several, whose few draws have jumpy percentiles, it is
+the difference ± t standard errors of the bootstrap (both: Hesterberg, The American Statistician 69,
+2015), t with Welch's and Satterthwaite's degrees of freedom: three trainings know little about
+their own spread. BCa was not taken: where there is little data it covers too seldom (Owen, arXiv
+2508.10083).
 """
 
 import math
@@ -134,8 +135,10 @@ def _difference(each: np.ndarray, drawn: np.ndarray, runs_a: int, videos: int) -
     below = sum(spread**2 / freedom for spread, freedom in parts if spread)
     freedom = sum(spread for spread, _ in parts) ** 2 / below if below else videos - 1
     t = t_quantile(freedom)
-    low, high = (np.percentile(drawn, [2.5, 97.5]) - seen) * min(t, T_QUANTILES[1]) / NORMAL
     error = math.sqrt(total)
+    low, high = (np.percentile(drawn, [2.5, 97.5]) - seen) * min(t, T_QUANTILES[1]) / NORMAL
+    if spreads:
+        low, high = -t * error, t * error
     if error < 1e-9:
         # of V videos that are all alike nothing can be drawn; up to 3 / V of all may differ
         # (the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983)

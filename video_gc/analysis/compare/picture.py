@@ -30,7 +30,7 @@ def draw_comparison(found: Comparison, classes: Sequence[Row], file: Path) -> Pa
     parts: Any = figure.subfigures(1, 2) if shown else [figure]
     upper, lower = parts[0].subplots(2, 1, height_ratios=(2.4, 1))
     _draw_distribution(upper, found)
-    if len(found.a) == len(found.b) == 1 and found.changes is not None:
+    if found.trainings == (1, 1) and found.changes is not None:
         _draw_videos(lower, found.changes, len(found.videos.paths))
     else:
         _draw_trainings(lower, found)

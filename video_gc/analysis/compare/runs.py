@@ -58,6 +58,11 @@ class Comparison:
     warnings: list[str]
 
     @property
+    def trainings(self) -> tuple[int, int]:
+        """Runs of A and of B."""
+        return len(self.a), len(self.b)
+
+    @property
     def title_a(self) -> str:
         """What A is called."""
         return _title(self.a)
@@ -112,7 +117,7 @@ def compare_runs(
             titles=(_title(side_a), _title(side_b)),
             videos=len(videos.paths),
             mcnemar=None if changes is None else changes.test.mid_p < LEVEL,
-            single=len(runs) == 2,
+            trainings=(len(side_a), len(side_b)),
         ),
         warnings=warnings_about(side_a, side_b, videos),
     )

@@ -24,15 +24,16 @@ def verdict(
     titles: tuple[str, str],
     videos: int,
     mcnemar: bool | None,
-    single: bool,
+    trainings: tuple[int, int],
 ) -> str:
     """One sentence that starts with `noise:` or says which side is better, and by how much.
 
     mcnemar: whether McNemar's test sees a difference too, None where there is no such test; only
         both together are believed, as the bootstrap alone says too much of a handful of videos.
-    single: whether there is one training on each side.
+    trainings: runs of A and of B.
     """
     a, b = (f"{letter} ({title})" for letter, title in zip("AB", titles, strict=True))
+    single = trainings == (1, 1)
     interval = f"95 % interval {found.low:+.2f} to {found.high:+.2f}"
     if found.sure and mcnemar is not False:
         word = "better" if found.difference > 0 else "worse"
@@ -41,22 +42,32 @@ def verdict(
         return f"{b} is {word} than {a} by {size} ({interval}){about if single else ''}."
     reason = ""
     if found.sure:
-        reason = ", but McNemar's test sees no difference"
-    elif mcnemar:
-        reason = ", though McNemar's test alone sees a difference: more videos would tell"
+        reason = f", but {name_of_test(trainings)} sees no difference"
+    elif mcnemar and single:
+        reason = (
+            f", though {name_of_test(trainings)} alone sees a difference: more videos would tell"
+        )
     text = (
         f"noise: {b} and {a} differ by {found.difference:+.2f} points of {figure} "
-        f"({interval}){reason}; {power(found, videos)}"
+        f"({interval}){reason}; {power(found, videos, trainings)}"
     )
     if found.detectable > GAINS[1]:
         return f"{text}, and gains in this field are {GAINS[0]} to {GAINS[1]}."
     return f"{text}."
 
 
-def power(found: Difference, videos: int) -> str:
+def power(found: Difference, videos: int, trainings: tuple[int, int]) -> str:
     """How large a difference must be to be seen here."""
-    few = "1 video shows" if videos == 1 else f"{videos} videos show"
-    return f"{few} a difference of {found.detectable:.1f} points or more (in 4 of 5 tests)"
+    seen_by = f"{videos} video{'s' * (videos > 1)}"
+    if trainings != (1, 1):
+        seen_by += f" and {trainings[0]} + {trainings[1]} trainings"
+    shows = "shows" if seen_by == "1 video" else "show"
+    return f"{seen_by} {shows} a difference of {found.detectable:.1f} points or more (4 times in 5)"
+
+
+def name_of_test(trainings: tuple[int, int]) -> str:
+    """What the test of `Changes` is called: with several runs it is of the videos' shares."""
+    return "McNemar's test" if trainings == (1, 1) else "the sign test over the videos"
 
 
 def warnings_about(
@@ -104,11 +115,8 @@ def _copies(runs: Sequence[TestedRun]) -> list[str]:
 
 def _settings(runs: Sequence[TestedRun]) -> list[str]:
     known = [run for run in runs if run.about]
-    found = [
-        f"{run.name}: no accuracy.json, so nobody knows how it was tested"
-        for run in runs
-        if not run.about
-    ]
+    unknown = ", ".join(run.name for run in runs if not run.about)
+    found = [f"no accuracy.json, so nobody knows how it was tested: {unknown}"] if unknown else []
     for key, (meaning, before) in SETTINGS.items():
         values = [run.about.get(key, before) for run in known]
         if any(value != values[0] for value in values):
