@@ -65,7 +65,8 @@ def print_comparison(found: Comparison) -> None:
         say(
             f"B is right {'more often than A' if several else 'where A is wrong'}: "
             f"{found.changes.wins} videos; the other way round: {found.changes.losses}; "
-            f"{name_of_test(found.trainings)}: p = {test.mid_p:.3g} (mid-p), {test.exact:.3g} (exact)"
+            f"{name_of_test(found.trainings)}: p = {test.mid_p:.3g} (mid-p), "
+            f"{test.exact:.3g} (exact)"
         )
     for line in found.warnings:
         say(f"note: {line}", style="yellow")
