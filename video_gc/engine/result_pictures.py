@@ -15,7 +15,6 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error
 
 from video_gc.atomic import atomic_path
-from video_gc.data.crops import scaled_size
 from video_gc.data.sampling import part_of, segment_frames
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError
@@ -29,13 +28,11 @@ EXAMPLES = 3
 """Videos of a confused pair."""
 FRAMES = 4
 """Of one video."""
-SIDE = 96
-"""Short side of a frame, pixels."""
-WIDEST = 2.0
-"""Width over height of a cell that holds a frame; wider pictures are cut left and right."""
+HEIGHT, WIDTH = 96, 128
+"""Of a frame, pixels; wider ones are cut left and right, narrower ones stay narrow."""
 LONGEST = 40
 """Letters of a name."""
-RIGHT, WRONG, SOFT = "#15803d", "#c2410c", "#8aa1b8"
+SOFT = "#8aa1b8"
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def draw_class_accuracy(
     axes.invert_yaxis()
     axes.margins(y=0.01)
     axes.set(
-        xlim=(0, 106),
+        xlim=(0, 108),
         xlabel=f"top-1 accuracy, per cent (videos of the class); mean class: {mean:.1f}",
     )
     return _save(figure, file)
@@ -189,7 +186,7 @@ def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
     if not pairs:
         raise ValueError(f"{file}: no video was mistaken, so there is nothing to draw")
     columns = max(1, *(len(pair.examples) for pair in pairs))
-    figure = Figure(figsize=(4.6 * columns, 1.75 * len(pairs)), layout="constrained")
+    figure = Figure(figsize=(4.6 * columns, 1.4 * len(pairs)), layout="constrained")
     grid = figure.subplots(len(pairs), columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -212,12 +209,12 @@ def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
 def _draw_example(axes: Any, example: Example) -> None:
     frames = _frames(example)
     if frames is None:
-        box = np.full((SIDE, SIDE * FRAMES, 3), 200, np.uint8)
-        axes.imshow(box)
-        text = "cannot be read"
-        axes.text(SIDE * FRAMES / 2, SIDE / 2, text, ha="center", va="center", fontsize=9)
+        axes.imshow(np.full((HEIGHT, FRAMES * WIDTH, 3), 200, np.uint8))
+        middle, text = (FRAMES * WIDTH / 2, HEIGHT / 2), "cannot be read"
+        axes.text(*middle, text, ha="center", va="center", fontsize=9)
     else:
         axes.imshow(np.concatenate(list(frames), axis=1))
+    axes.set(xlim=(0, FRAMES * WIDTH), ylim=(HEIGHT, 0))  # one scale for all
     name = "/".join(Path(example.path).parts[-2:])
     axes.text(
         0, -0.03, _short(name), transform=axes.transAxes, va="top", fontsize=7, parse_math=False
@@ -230,15 +227,19 @@ def _frames(example: Example) -> np.ndarray | None:
         with open_video(example.path) as reader:
             part = part_of(reader.times, reader.rate, example.segment)
             indices = part.first + segment_frames(part.count, np.full(FRAMES, 0.5))
-            frames = reader.read(indices.tolist(), size=scaled_size(reader.size, SIDE))
+            height, width = reader.size
+            size = HEIGHT, max(1, round(width * HEIGHT / height))
+            frames = reader.read(indices.tolist(), size=size)
     except (DecodeError, OSError, ValueError, IndexError):
         return None
-    spare = max(0, frames.shape[2] - round(frames.shape[1] * WIDEST)) // 2
-    return frames[:, :, spare : frames.shape[2] - spare]
+    left = max(0, size[1] - WIDTH) // 2
+    return frames[:, :, left : left + WIDTH]
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    """Cut in the middle: long names of a data set often begin alike."""
+    half = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _save(figure: Figure, file: Path) -> Path:

@@ -107,4 +107,6 @@ def _draw_classes(axes: Any, shown: Sequence[Row], hidden: int) -> None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    """Cut in the middle: long names of a data set often begin alike."""
+    half = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[:half]}…{name[1 - half :]}"
