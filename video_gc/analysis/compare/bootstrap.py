@@ -3,9 +3,10 @@
 Each resample draws as many videos as there are, with replacement, the same ones for A and for B
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993). With several trainings on a side it
 draws these too, independently of the videos: every training saw every video, so the design is
-crossed (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007; a bit too wide, never
-too narrow). Of S trainings S - 1 are drawn: S would make their spread look (S - 1) / S of what it
-is (Rao and Wu, JASA 83, 1988).
+crossed (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007). Of S trainings S - 1
+are drawn: S would make their spread look (S - 1) / S of what it is (Rao and Wu, JASA 83, 1988). What
+chance does to one video in one training is then in the variance three times (Owen, section 3): with
+the videos alone, with the trainings alone, and with both; two of them are taken off.
 
 With one training each the interval is the percentile interval, widened about the difference by
 Student's t over the normal quantile. With several, whose few draws have jumpy percentiles, it is
@@ -81,12 +82,13 @@ def differences(
         drawn and not videos); runs: how many of A, how many of B.
     """
     seen = 100 * figures(sizes[None])[..., 0]
-    drawn = 100 * _resample(figures, sizes, runs, resamples, np.random.default_rng(seed))
+    drawn, fixed = _resample(figures, sizes, runs, resamples, np.random.default_rng(seed))
     videos = int(sizes.sum())
     found = [
-        _difference(each, values, runs[0], videos) for each, values in zip(seen, drawn, strict=True)
+        _difference(each, 100 * crossed, 100 * own, runs[0], videos)
+        for each, crossed, own in zip(seen, drawn, fixed, strict=True)
     ]
-    return found, drawn
+    return found, 100 * drawn
 
 
 def t_quantile(freedom: float) -> float:
@@ -103,20 +105,24 @@ def _resample(
     runs: tuple[int, int],
     resamples: int,
     random: np.random.Generator,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
+    """(figures, resamples) of B - A: videos and runs drawn, and videos alone."""
     videos = int(sizes.sum())
     step = max(1, CELLS_AT_ONCE // len(sizes))
     starts: Iterable[int] = range(0, resamples, step)
     if resamples > step:
         starts = track(starts, "Resampling", len(range(0, resamples, step)))
-    parts = []
+    means = np.repeat([-1 / runs[0], 1 / runs[1]], runs)[:, None]
+    crossed, fixed = [], []
     for start in starts:
         count = min(step, resamples - start)
         counts = random.multinomial(videos, sizes / videos, size=count)
         weights = [_run_weights(random, number, count) for number in runs]
         weights[0] = -weights[0]
-        parts.append((figures(counts) * np.concatenate(weights)).sum(1))
-    return np.concatenate(parts, axis=1)
+        each = figures(counts)
+        crossed.append((each * np.concatenate(weights)).sum(1))
+        fixed.append((each * means).sum(1))
+    return np.concatenate(crossed, axis=1), np.concatenate(fixed, axis=1)
 
 
 def _run_weights(random: np.random.Generator, runs: int, count: int) -> np.ndarray:
@@ -126,17 +132,22 @@ def _run_weights(random: np.random.Generator, runs: int, count: int) -> np.ndarr
     return random.multinomial(runs - 1, [1 / runs] * runs, size=count).T / (runs - 1)
 
 
-def _difference(each: np.ndarray, drawn: np.ndarray, runs_a: int, videos: int) -> Difference:
+def _difference(
+    each: np.ndarray, crossed: np.ndarray, fixed: np.ndarray, runs_a: int, videos: int
+) -> Difference:
     a, b = each[:runs_a], each[runs_a:]
     seen = float(b.mean() - a.mean())
     spreads = [(side.var(ddof=1) / len(side), len(side) - 1) for side in (a, b) if len(side) > 1]
-    total = float(drawn.var())
-    parts = [(max(total - sum(spread for spread, _ in spreads), 0.0), videos - 1), *spreads]
+    trainings = sum(spread for spread, _ in spreads)
+    total = by_videos = float(fixed.var())
+    if spreads:
+        both = by_videos + trainings
+        total = max(2 * both - float(crossed.var()), by_videos, trainings)
+    parts = [(total - trainings, videos - 1), *spreads]
     below = sum(spread**2 / freedom for spread, freedom in parts if spread)
-    freedom = sum(spread for spread, _ in parts) ** 2 / below if below else videos - 1
-    t = t_quantile(freedom)
+    t = t_quantile(total**2 / below if below else videos - 1)
     error = math.sqrt(total)
-    low, high = (np.percentile(drawn, [2.5, 97.5]) - seen) * min(t, T_QUANTILES[1]) / NORMAL
+    low, high = (np.percentile(fixed, [2.5, 97.5]) - seen) * min(t, T_QUANTILES[1]) / NORMAL
     if spreads:
         low, high = -t * error, t * error
     if error < 1e-9:
