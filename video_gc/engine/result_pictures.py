@@ -120,10 +120,10 @@ def draw_calibration(confidence: Tensor, correct: Tensor, file: Path) -> Path:
     error = float(binary_calibration_error(sure, correct.cpu().long(), n_bins=BINS, norm="l1"))
     figure = Figure(figsize=(5, 6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    shown = counts > 0
-    left, width = edges[:-1][shown], 1 / BINS
-    upper.bar(left, rates[shown], width, align="edge", color=SOFT, edgecolor="white", label="right")
-    upper.plot(means[shown], rates[shown], "o", ms=4, color="black", label="mean confidence")
+    shown, width = counts > 0, 1 / BINS
+    left, heights = edges[:-1][shown].numpy(), rates[shown].numpy()
+    upper.bar(left, heights, width, align="edge", color=SOFT, edgecolor="white", label="right")
+    upper.plot(means[shown].numpy(), heights, "o", ms=4, color="black", label="mean confidence")
     upper.plot([0, 1], [0, 1], ":", color="black", lw=1)
     gap = float(sure.mean() - correct.cpu().float().mean())
     word = "too sure" if gap > 0 else "too careful"
@@ -132,7 +132,7 @@ def draw_calibration(confidence: Tensor, correct: Tensor, file: Path) -> Path:
     )
     upper.set(ylabel="share of videos that are right", ylim=(0, 1), xlim=(0, 1))
     upper.legend(frameon=False, loc="upper left")
-    lower.bar(left, counts[shown], width, align="edge", color=SOFT, edgecolor="white")
+    lower.bar(left, counts[shown].numpy(), width, align="edge", color=SOFT, edgecolor="white")
     lower.set(xlabel="confidence of the first class", ylabel="videos")
     return _save(figure, file)
 

@@ -68,7 +68,7 @@ def test_beside_a_naive_double_loop() -> None:
     """The spread of mean class accuracy, which has no closed form, of two runs against one."""
     classes, first, five = draw(60, 3, classes=3)
     figures, sizes = accuracy_figures(classes, first, five)
-    (_, _, found), _ = differences(figures, sizes, (2, 1))
+    _, drawn = differences(figures, sizes, (2, 1))
     random = np.random.default_rng(9)
     naive = []
     for _ in range(2000):
@@ -79,7 +79,7 @@ def test_beside_a_naive_double_loop() -> None:
             right = [first[run, rows[classes[rows] == c]] for c in np.unique(classes[rows])]
             each.append(np.mean([some.mean() for some in right]))
         naive.append(100 * (each[1] - each[0]))
-    assert found.error == pytest.approx(np.std(naive), rel=0.06)
+    assert drawn[2].std() == pytest.approx(np.std(naive), rel=0.06)
 
 
 def test_the_same_seed_draws_the_same() -> None:
@@ -93,7 +93,7 @@ def test_the_same_seed_draws_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "spread", "least", "most"), [(1, 0.0, 0.925, 0.975), (3, 0.3, 0.93, 0.99)]
+    ("runs", "spread", "least", "most"), [(1, 0.0, 0.925, 0.975), (3, 0.3, 0.93, 0.985)]
 )
 def test_the_interval_covers_what_it_says(
     runs: int, spread: float, least: float, most: float

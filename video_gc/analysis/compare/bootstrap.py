@@ -3,10 +3,10 @@
 Each resample draws as many videos as there are, with replacement, the same ones for A and for B
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993). With several trainings on a side it
 draws these too, independently of the videos: every training saw every video, so the design is
-crossed (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007). Of S trainings S - 1
-are drawn: S would make their spread look (S - 1) / S of what it is (Rao and Wu, JASA 83, 1988). What
-chance does to one video in one training is then in the variance three times (Owen, section 3): with
-the videos alone, with the trainings alone, and with both; two of them are taken off.
+crossed (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007). Of S trainings
+S - 1 are drawn: S would make their spread look (S - 1) / S of what it is (Rao and Wu, JASA 83,
+1988). What chance does to one video in one training is then in the variance three times (Owen):
+with the videos alone, with the trainings alone, and with both; two of them are taken off.
 
 With one training each the interval is the percentile interval, widened about the difference by
 Student's t over the normal quantile. With several, whose few draws have jumpy percentiles, it is
