@@ -17,10 +17,10 @@ def draw(videos: int, runs: int, classes: int = 4) -> tuple[np.ndarray, ...]:
 def test_figures_of_a_resample_are_those_of_the_videos_that_were_drawn() -> None:
     """Beside the metrics of the engine, over the rows repeated as often as they were drawn."""
     random = np.random.default_rng(0)
-    classes, first, _ = draw(30, 2)
-    scores = torch.zeros(30, 4)
+    classes, first, _ = draw(30, 2, classes=12)  # so many that some are not drawn
+    scores = torch.zeros(30, 12)
     for row, label in enumerate(classes):
-        scores[row, label if first[0, row] else (label + 1) % 4] = 1
+        scores[row, label if first[0, row] else (label + 1) % 12] = 1
     figures, sizes = accuracy_figures(classes, first, first)
     assert sizes.sum() == 30
     assert len(sizes) < 30  # alike videos are drawn as one kind
@@ -112,12 +112,15 @@ def test_the_interval_covers_what_it_says(
     sides = np.repeat([0.5, 0.9], runs)
     many = np.concatenate([simulate(2000, np.array([0.5, 0.9])) for _ in range(200)], axis=1)
     truth = 100 * (many[1].mean() - many[0].mean())
-    covered = []
+    covered, variances, seen = [], [], []
     for number in range(400):
         right = simulate(120, sides)
         figures, sizes = accuracy_figures(np.zeros(120), right, right)
         found = differences(figures, sizes, (runs, runs), resamples=400, seed=number)[0][0]
         covered.append(found.low <= truth <= found.high)
+        variances.append(found.error**2)
+        seen.append(found.difference)
+    assert np.mean(variances) == pytest.approx(np.var(seen), rel=0.2)
     assert least <= np.mean(covered) <= most
 
 
