@@ -13,7 +13,7 @@ from video_gc.data.dataset import Batch, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.loader import view_loader
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.view_batches import ViewBatches, micro_batch_size, shared_rows
+from video_gc.data.view_batches import ViewBatches, micro_batch_size
 
 CLIP = ClipConfig(
     frames=4, stride=2, crop=32, short_side=[32, 40], test_crop=32, test_short_side=32
@@ -35,17 +35,6 @@ def test_views_are_split_evenly(views: int, micro_batch: int) -> None:
     assert batches * size - views < batches  # one view of padding for each at most
 
 
-@given(st.integers(0, 60), st.integers(1, 7), st.integers(1, 9))
-def test_each_row_has_one_owner_and_groups_stay_together(count: int, size: int, group: int) -> None:
-    parts = [shared_rows(count, rank, size, group) for rank in range(size)]
-    assert sorted(row for part in parts for row in part) == list(range(count))
-    for part in parts:  # what ViewBatches makes of a part are groups of the whole
-        for start in range(0, len(part), group):
-            whole = range(part[start], min(part[start] + group, count))
-            assert part[start : start + group] == list(whole)
-            assert part[start] % group == 0
-
-
 def by_video(batches: list[Batch]) -> dict[tuple[int, ...], list[Batch]]:
     found: dict[tuple[int, ...], list[Batch]] = {}
     for batch in batches:
@@ -63,7 +52,7 @@ def test_batches_of_a_video_do_not_depend_on_who_makes_them(
 
     usual = batches(None, 0)
     assert sorted(usual) == [(row,) for row in range(12)]  # never two videos in one
-    rows = shared_rows(12, rank, size)
+    rows = list(range(12))[rank::size]
     found = batches(rows, workers)
     assert sorted(found) == [(row,) for row in rows]
     for video, those in found.items():
@@ -77,7 +66,7 @@ def test_groups_share_micro_batches(index: VideoIndex) -> None:
     for size in (1, 2):
         seen = []
         for rank in range(size):
-            rows = shared_rows(12, rank, size, group=5)
+            rows = [row for row in range(12) if row // 5 % size == rank]
             views = VideoViews(index, CLIP, clips=1, crops=1, rows=rows)
             loader = view_loader(views, micro_batch=5, workers=rank, group=5)
             seen += [tuple(batch.videos.tolist()) for batch in loader]

@@ -17,15 +17,6 @@ def micro_batch_size(views: int, micro_batch: int) -> int:
     return -(-views // -(-views // micro_batch))
 
 
-def shared_rows(count: int, rank: int, size: int, group: int = 1) -> list[int]:
-    """The rows of 0…count − 1 that process `rank` of `size` takes: groups of neighbours in turns.
-
-    Each row belongs to exactly one process, and who shares a group does not depend on `size`.
-    """
-    starts = range(rank * group, count, size * group)
-    return [row for start in starts for row in range(start, min(start + group, count))]
-
-
 class ViewBatches(IterableDataset[Batch]):
     """The views of `views.rows` in micro-batches; loader workers take whole groups in turns.
 

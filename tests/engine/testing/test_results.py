@@ -10,8 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.source import open_splits, read_splits, write_splits
+from video_gc.engine.testing import weights
 from video_gc.engine.testing.confused import class_results, confused_pairs, worst_classes
 from video_gc.engine.testing.evaluation import evaluate
 from video_gc.engine.testing.metrics import accuracy, calibration_error
@@ -163,3 +165,39 @@ def test_a_quick_look_says_so_and_lies_apart(checkpoint: Path, tool) -> None:  #
     assert summary["subset"] == "a subset of 1 of 2 videos"
     assert summary["coverage"]["outside_subset"] == 1
     assert done.result.video_level.count == 1
+
+
+def test_averaged_weights_beside_the_raw_ones(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool,  # type: ignore[no-untyped-def]
+) -> None:  # fmt: skip
+    with pytest.raises(ValueError, match="best.ckpt: has no EMA weights .train with ema=0.999."):
+        evaluate(checkpoint, weights="ema", workers=0)
+    raw = evaluate(checkpoint, workers=0, out=tmp_path / "raw").result
+    opened = []
+    load, views = weights.load_one, VideoViews.views
+
+    def load_one(path: Path, name: str) -> object:
+        network, contents = load(path, "raw")
+        if name == "ema":
+            network.train().requires_grad_(False)  # must not matter
+            for value in network.parameters():
+                value *= 0.5
+        return network, contents
+
+    def counting(self: VideoViews, video: int) -> object:
+        opened.append(video)
+        return views(self, video)
+
+    monkeypatch.setattr(weights, "load_one", load_one)
+    monkeypatch.setattr(VideoViews, "views", counting)
+    out = tmp_path / "both"
+    status, _, err = tool("test", checkpoint, "--out", out, "--workers", 0)
+    assert status == 0
+    assert sorted(opened) == [0, 1]  # decoded once for both
+    assert [err.count(f"{name}, video level") for name in ("ema", "raw")] == [1, 1]
+    assert torch.equal(torch.from_numpy(np.load(out / "raw/scores.npy")), raw.scores)
+    assert not np.array_equal(np.load(out / "scores.npy"), raw.scores.numpy())
+    for folder, name in ((out, "ema"), (out / "raw", "raw")):
+        assert json.loads((folder / "accuracy.json").read_text())["weights"] == name
+    one = evaluate(checkpoint, weights="raw", workers=0, out=tmp_path / "one")
+    assert list(one.results) == ["raw"]

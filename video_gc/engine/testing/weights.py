@@ -43,7 +43,7 @@ def load_one(checkpoint: Path, name: str) -> tuple[nn.Module, CheckpointContents
     The one place that knows how a checkpoint says which weights it has.
     """
     if name == "ema":
-        raise NoAverageError(f"{checkpoint}: holds no EMA weights (train with ema=0.999)")
+        raise NoAverageError(f"{checkpoint}: has no EMA weights (train with ema=0.999); test raw")
     return load_network(checkpoint)
 
 
