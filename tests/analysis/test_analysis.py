@@ -15,7 +15,7 @@ from video_gc.analysis.overlay import heat, strip
 from video_gc.analysis.report import choose_examples, read_metrics, write_report
 from video_gc.blocks import build_block
 from video_gc.config import compose_train
-from video_gc.engine.evaluation import evaluate
+from video_gc.engine.testing.evaluation import evaluate
 from video_gc.engine.training import train
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from video_gc.engine.metrics import accuracy, confusion
 from video_gc.engine.recipe.optim import OptimConfig, build_optimizer, build_schedule
+from video_gc.engine.testing.metrics import accuracy, confusion
 
 
 def test_vectors_do_not_decay() -> None:
