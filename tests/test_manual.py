@@ -44,7 +44,7 @@ def test_help_has_each_value_and_meaning() -> None:
     assert "seed=0 " in text  # not false
     assert "resume=false " in text
     assert "steps=null " in text
-    assert "recipe: demo, finetune" in text
+    assert "recipe: demo, finetune, gcnet_kinetics" in text
     assert max(map(len, text.splitlines())) <= 100
 
 
@@ -64,8 +64,11 @@ def test_a_wrong_name_is_refused_without_torch() -> None:
 
 @pytest.mark.parametrize(
     "argument",
-    ["experiment=null", "context=gc,nl", "hydra.run.dir=x", "hydra/launcher=basic", "+epochs=3"]
-    + ["model.context.options.reduction=8", "model.context={kind: nl}", "~experiment=null"],
+    [
+        *("experiment=null", "~experiment=null", "context=gc,nl", "model.context={kind: nl}"),
+        *("hydra.run.dir=x", "hydra/launcher=basic", "+epochs=3"),
+        "model.context.options.reduction=8",
+    ],
 )
 def test_what_hydra_takes_is_not_refused(argument: str) -> None:
     assert wrong_argument([argument]) is None

@@ -141,7 +141,7 @@ def describe_optim(
     lines = describe_groups(model, build_optimizer(model, config, fresh=fresh))
     if config.head_epochs:
         what = "head and context blocks" if fresh and context_blocks(model) else "head"
-        lines.append(f"the {what} alone are trained for the first {config.head_epochs:g} epochs")
+        lines.append(f"first the {what} alone, optim.head_epochs={config.head_epochs:g}")
     if config.freeze and not pretrained:
         lines.append("the frozen stages have random weights; set model.weights, or optim.freeze=[]")
     return lines
