@@ -1,6 +1,7 @@
 """One batch: model, loss and metrics. Lightning runs the loop around it."""
 
-from typing import Any
+import math
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -14,7 +15,9 @@ from video_gc.data.augment import AugmentConfig
 from video_gc.data.dataset import Batch
 from video_gc.data.mixing import mix_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.engine.recipe.optim import OptimConfig, build_optimizer, build_schedule
+from video_gc.engine.recipe.groups import drop_gradients, keep_still, waiting_parameters
+from video_gc.engine.recipe.optim import OptimConfig, build_optimizer
+from video_gc.engine.recipe.schedule import build_schedule, head_steps
 
 
 class RecognitionTask(pl.LightningModule):
@@ -31,8 +34,10 @@ class RecognitionTask(pl.LightningModule):
         multi_label: bool = False,
         augment: AugmentConfig | None = None,
         seed: int = 0,
+        fresh_context: bool = True,
     ) -> None:
         super().__init__()
+        self.fresh_context, self.head_steps = fresh_context, 0
         self.model = model.to(memory_format=torch.channels_last_3d)
         self.normalisation, self.optim, self.augment = normalisation, optim, augment
         self.label_smoothing, self.multi_label = label_smoothing, multi_label
@@ -105,11 +110,37 @@ class RecognitionTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and the schedule step by step."""
-        optimizer = build_optimizer(self.model, self.optim)
-        epochs = self.trainer.max_epochs or 1
-        steps = int(self.trainer.estimated_stepping_batches) // epochs
-        schedule = build_schedule(optimizer, self.optim, epochs=epochs, steps_per_epoch=steps)
+        optimizer = build_optimizer(self.model, self.optim, fresh=self.fresh_context)
+        steps = int(self.trainer.estimated_stepping_batches)  # this sets up the loaders
+        per_epoch = math.ceil(
+            self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        )
+        self.head_steps = head_steps(self.optim, per_epoch)
+        schedule = build_schedule(optimizer, self.optim, steps=steps, steps_per_epoch=per_epoch)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def on_train_start(self) -> None:
+        """Lightning calls train() itself no more, and a resumed run knows its step only now."""
+        self.train()
+
+    def on_train_batch_start(self, _batch: Batch, _batch_index: int) -> None:
+        """The head has been trained alone long enough: let the batch norms go too."""
+        if self.head_steps and self.global_step == self.head_steps:
+            self.train()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keep still what waits for the head."""
+        if self.global_step < self.head_steps:
+            drop_gradients(waiting_parameters(optimizer))
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module, but the batch norms of what stands still stay in eval mode."""
+        super().train(mode)
+        if mode and self.global_step < self.head_steps:
+            keep_still(self.model, waiting_parameters(self.trainer.optimizers[0]))
+        elif mode:
+            keep_still(self.model)
+        return self
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, _dataloader_index: int

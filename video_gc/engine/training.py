@@ -20,6 +20,9 @@ from video_gc.data.source import (
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
 from video_gc.engine.inputs import build_loaders, decoding_of, fingerprints
 from video_gc.engine.options import TrainConfig
+from video_gc.engine.recipe.groups import freeze_stages
+from video_gc.engine.recipe.length import LastStep, epochs_of
+from video_gc.engine.recipe.optim import describe_optim, effective_lr
 from video_gc.engine.resume.run_directory import (
     CHECKPOINTS,
     LOGS,
@@ -30,7 +33,7 @@ from video_gc.engine.resume.run_directory import (
 )
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.troubles import TroubleLog
-from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.build import ModelConfig, build_with_report
 from video_gc.models.context import context_blocks
 from video_gc.progress import console, say
 
@@ -81,7 +84,11 @@ def train(config: TrainConfig) -> Path:
     splits = read_splits(kept, data_manifest(config.data)) if last else open_splits(config.data)
     model_config = _with_classes(config.model, len(splits.train.names))
     # a resumed run takes its weights from its checkpoint
-    model = build_model(replace(model_config, weights=None) if last else model_config)
+    model, report = build_with_report(replace(model_config, weights=None) if last else model_config)
+    freeze_stages(model, config.optim.freeze)
+    rate, about_rate = effective_lr(config.optim, config.batch_size)
+    optim = replace(config.optim, lr=rate, lr_batch=None)
+    fresh = report is None or not any(".context." in name for name in report.loaded)
     decoding_of(config.data).check_decoder(splits.train.path(0))
     if last is None:
         begin_run(directory, options)
@@ -111,7 +118,8 @@ def train(config: TrainConfig) -> Path:
         model,
         num_classes=len(splits.train.names),
         normalisation=config.normalisation,
-        optim=config.optim,
+        optim=optim,
+        fresh_context=fresh,
         label_smoothing=config.label_smoothing,
         multi_label=splits.train.multi_label,
         augment=config.augment,
@@ -133,7 +141,8 @@ def train(config: TrainConfig) -> Path:
         accelerator=config.accelerator,
         devices=1,
         precision=_precision(config.precision, gpu=gpu),  # type: ignore[arg-type]
-        max_epochs=config.epochs,
+        max_epochs=epochs_of(config, len(loaders[0])),  # type: ignore[arg-type]
+        max_steps=config.steps or -1,
         limit_train_batches=config.steps_per_epoch,
         gradient_clip_val=config.optim.clip_grad,
         logger=[
@@ -144,6 +153,7 @@ def train(config: TrainConfig) -> Path:
             *checkpoints,
             DescribeCheckpoint(contents),
             log,
+            *([LastStep(config.steps)] if config.steps else []),
             TrainingBar(),
             LearningRateMonitor("epoch"),
         ],
@@ -152,6 +162,11 @@ def train(config: TrainConfig) -> Path:
         enable_model_summary=False,
     )
     say(_announcement(config, splits, model))
+    say(about_rate)
+    if last is None:
+        pretrained = config.model.weights is not None
+        for line in describe_optim(model, optim, fresh=fresh, pretrained=pretrained):
+            say(line)
     # oneDNN's bf16 gradients of Conv3d weights read memory that nobody wrote (seen in torch 2.15:
     # NaN now and then, in small clips), so bf16 on the CPU does without oneDNN: slow, but right
     doubtful = not gpu and config.precision == "bf16"

@@ -24,6 +24,8 @@ class ModelConfig:
     """classes; taken from the data set where it is not given"""
     dropout: float = 0.5
     """probability, before the classifier"""
+    stochastic_depth: float = 0.0
+    """probability that the last residual block is passed over, rising to it from 0 at the first"""
     head_pool: str = "adaptive"
     """adaptive, or published (pytorchvideo's fixed window)"""
     weights: str | None = None
@@ -49,6 +51,8 @@ class ModelConfig:
             raise ValueError(f"model.depth ({self.depth}) must be one of {DEPTHS}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout ({self.dropout}) must be in [0, 1)")
+        if not 0 <= self.stochastic_depth < 1:
+            raise ValueError(f"model.stochastic_depth ({self.stochastic_depth}) must be in [0, 1)")
 
 
 def build_model(config: ModelConfig) -> nn.Module:
