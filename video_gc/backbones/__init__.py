@@ -74,7 +74,7 @@ def build_backbone(
         _pool_adaptively(model)
     for module in model.modules():  # some are numpy's, which torch.compile takes for unknown
         if isinstance(module, nn.Conv3d):
-            module.stride = tuple(map(int, module.stride))  # type: ignore[assignment]
+            module.stride = tuple(map(int, module.stride))
     return model
 
 

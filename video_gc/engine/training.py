@@ -1,5 +1,6 @@
 """Training on Lightning's Trainer: from a config to a run directory with checkpoints."""
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
+from video_gc.data.dataset import Batch, TrainingClips
+from video_gc.data.loader import videos_of
 from video_gc.data.source import (
     Splits,
     data_manifest,
@@ -20,6 +23,8 @@ from video_gc.data.source import (
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
 from video_gc.engine.inputs import build_loaders, decoding_of, fingerprints
 from video_gc.engine.options import TrainConfig
+from video_gc.engine.recipe.network import prepare_network
+from video_gc.engine.recipe.precise import PreciseNorms
 from video_gc.engine.resume.run_directory import (
     CHECKPOINTS,
     LOGS,
@@ -34,7 +39,15 @@ from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import context_blocks
 from video_gc.progress import console, say
 
-FIGURES = ("train/loss", "train/top1", "val/loss", "val/top1", "val/mAP")
+FIGURES = (
+    "train/loss",
+    "train/top1",
+    "val/loss",
+    "val/top1",
+    "val/mAP",
+    "val_ema/top1",
+    "val_ema/mAP",
+)
 LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -82,6 +95,15 @@ def train(config: TrainConfig) -> Path:
     model_config = _with_classes(config.model, len(splits.train.names))
     # a resumed run takes its weights from its checkpoint
     model = build_model(replace(model_config, weights=None) if last else model_config)
+    gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    prepare_network(
+        model,
+        config.norm,
+        weights=config.model.weights,
+        gpu=gpu,
+        activation_checkpointing=config.activation_checkpointing,
+        compile=config.compile,
+    )
     decoding_of(config.data).check_decoder(splits.train.path(0))
     if last is None:
         begin_run(directory, options)
@@ -89,7 +111,6 @@ def train(config: TrainConfig) -> Path:
 
     log = TroubleLog(directory / SKIPPED)
     log.read()  # what was found before a resume
-    gpu = config.accelerator != "cpu" and torch.cuda.is_available()
     loaders = build_loaders(
         splits,
         config.data,
@@ -116,8 +137,11 @@ def train(config: TrainConfig) -> Path:
         multi_label=splits.train.multi_label,
         augment=config.augment,
         seed=config.seed,
+        ema=config.ema,
     )
-    best = "val/mAP" if splits.train.multi_label else "val/top1"
+    # by the averaged weights where there are any: they are what such a run is for
+    best = "val/" if config.ema is None else "val_ema/"
+    best += "mAP" if splits.train.multi_label else "top1"
     checkpoints = [
         ModelCheckpoint(
             directory / CHECKPOINTS,
@@ -134,14 +158,16 @@ def train(config: TrainConfig) -> Path:
         devices=1,
         precision=_precision(config.precision, gpu=gpu),  # type: ignore[arg-type]
         max_epochs=config.epochs,
-        limit_train_batches=config.steps_per_epoch,
+        limit_train_batches=config.steps_per_epoch and config.steps_per_epoch * config.accumulate,
         gradient_clip_val=config.optim.clip_grad,
         logger=[
             CSVLogger(directory / LOGS, "csv"),
             TensorBoardLogger(directory / LOGS, "tensorboard", ""),
         ],
+        accumulate_grad_batches=config.accumulate,
         callbacks=[
             *checkpoints,
+            *_precise_norms(config, loaders[0]),
             DescribeCheckpoint(contents),
             log,
             TrainingBar(),
@@ -163,6 +189,16 @@ def train(config: TrainConfig) -> Path:
             raise KeyboardInterrupt from None
         raise
     return directory
+
+
+def _precise_norms(config: TrainConfig, loader: Iterable[Batch]) -> list[pl.Callback]:
+    clips = getattr(loader, "dataset", None)
+    if not config.norm.precise:
+        return []
+    assert isinstance(clips, TrainingClips)
+    videos = videos_of(config.batch_size, config.clip.repeats)
+    steps, workers = config.norm.precise, config.data.workers
+    return [PreciseNorms(clips, steps=steps, videos=videos, workers=workers)]
 
 
 def _with_classes(config: ModelConfig, num_classes: int) -> ModelConfig:

@@ -29,7 +29,7 @@ def checkpoint_activations(model: nn.Module) -> None:
     if not blocks:
         raise ValueError("activation_checkpointing: this network has no residual blocks")
     for block in blocks.values():
-        block.__class__ = _checkpointed(type(block))
+        block.__class__ = _checkpointed(type(block))  # type: ignore[arg-type]
 
 
 @cache
