@@ -39,7 +39,7 @@ def pick_weights(state: Mapping[str, Tensor], kind: str | None = None) -> dict[s
 
 def averaged_copy(model: nn.Module) -> nn.Module:
     """The network that holds the average: a copy without gradients."""
-    return deepcopy(model).requires_grad_(False).eval()
+    return deepcopy(model).requires_grad_(False)
 
 
 def decay_at(step: int, decay: float) -> float:
