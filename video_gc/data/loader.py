@@ -14,7 +14,7 @@ from queue import Full, Queue
 from threading import Event
 from typing import Any, TypeVar
 
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from video_gc.data.dataset import Batch, EpochSampler, Sample, TrainingClips, VideoViews, collate
 
@@ -32,7 +32,7 @@ def training_loader(
     batch_size: int,
     workers: int,
     pin_memory: bool = False,
-) -> "DataLoader[Batch] | ThreadLoader":
+) -> "ClipLoader | ThreadLoader":
     """Shuffled batches; the last, smaller one of an epoch is left out where there is another.
 
     batch_size: clips in a batch. Raises ValueError where it is no multiple of clip.repeats.
@@ -41,7 +41,7 @@ def training_loader(
     videos = min(videos_of(batch_size, dataset.clip.repeats), len(sampler))
     if dataset.decoding.device == "cuda":
         return ThreadLoader(dataset, sampler, batch_size=videos, threads=workers)
-    return DataLoader(
+    return ClipLoader(
         dataset,  # type: ignore[arg-type]
         batch_size=videos,
         sampler=sampler,
@@ -62,7 +62,51 @@ def videos_of(batch_size: int, repeats: int) -> int:
     return batch_size // repeats
 
 
-class ThreadLoader:
+class Resumable:
+    """Counts the batches that were taken of an epoch, so that a run goes on after the last of them.
+
+    Batches that workers hold ready do not count. Those that a resumed run has had are not decoded.
+    """
+
+    taken = 0
+    """batches of this epoch"""
+    start = 0
+    """batches that the next iteration, and no other, leaves out"""
+
+    def state_dict(self) -> dict[str, int]:
+        """Lightning: before a checkpoint is written."""
+        return {"taken": self.taken}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Lightning: while a checkpoint is restored, before the first iteration."""
+        self.start = state_dict["taken"]
+
+    def _go_on(
+        self, sampler: EpochSampler, videos: int, begin: Callable[[], Iterator[Batch]]
+    ) -> Iterator[Batch]:
+        """What `begin` gives, from a sampler that starts where the epoch was left."""
+        self.taken, self.start = self.start, 0
+
+        def counted() -> Iterator[Batch]:
+            # only now: workers begin with the first batch, when Lightning has set the epoch
+            sampler.start = self.taken * videos
+            for batch in begin():
+                self.taken += 1
+                yield batch
+
+        return counted()
+
+
+class ClipLoader(Resumable, DataLoader[Batch]):
+    """Batches from worker processes."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        assert isinstance(self.sampler, EpochSampler)
+        assert self.batch_size
+        return self._go_on(self.sampler, self.batch_size, super().__iter__)
+
+
+class ThreadLoader(Resumable):
     """What `training_loader` gives, decoded by threads of this process.
 
     An exception comes out where its sample would have; leaving the loop early ends the threads.
@@ -71,7 +115,7 @@ class ThreadLoader:
     def __init__(
         self,
         dataset: TrainingClips,
-        sampler: Sampler[tuple[int, int]],
+        sampler: EpochSampler,
         *,
         batch_size: int,
         threads: int,
@@ -80,13 +124,16 @@ class ThreadLoader:
         self.batch_size, self.threads = batch_size, max(threads, 1)
 
     def __len__(self) -> int:
-        return len(self.sampler) // self.batch_size  # type: ignore[arg-type]
+        return len(self.sampler) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
+        return self._go_on(self.sampler, self.batch_size, self._decoded)
+
+    def _decoded(self) -> Iterator[Batch]:
         def job(key: tuple[int, int]) -> Iterator[list[Sample]]:
             yield self.dataset[key]
 
-        keys = islice(self.sampler, len(self) * self.batch_size)
+        keys = islice(self.sampler, (len(self) - self.taken) * self.batch_size)
         # a batch ahead at least: its first sample must not wait for the last one of this batch
         ahead = max(AHEAD * self.threads, self.batch_size)
         samples = in_threads((partial(job, key) for key in keys), self.threads, ahead=ahead)

@@ -12,10 +12,12 @@ from torch import nn
 from video_gc.backbones.published import KINETICS400, PUBLISHED
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
+from video_gc.engine.resume.weights import KEY, SUFFIX, read_weights
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 
-KEY = "video_gc"
+FORMAT = 2
+"""Of what a checkpoint carries; 2: the position inside an epoch. Older ones have no number."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,21 @@ class DescribeCheckpoint(pl.Callback):
         self, _trainer: pl.Trainer, _module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Lightning: called before a checkpoint is written."""
-        checkpoint[KEY] = asdict(self.contents)
+        checkpoint[KEY] = described(self.contents)
+
+
+def described(contents: CheckpointContents) -> dict[str, Any]:
+    """The description as it is written, in numbers, strings, lists and dictionaries."""
+    return asdict(contents) | {"format": FORMAT}
+
+
+def check_format(path: str | os.PathLike[str], kept: dict[str, Any]) -> None:
+    """Raise ValueError where a checkpoint's description `kept` is of a newer version of ours."""
+    if kept.get("format", 1) > FORMAT:
+        raise ValueError(
+            f"{os.fspath(path)}: written by a newer version of video_gc (format {kept['format']}, "
+            f"this one reads up to {FORMAT}); update video_gc"
+        )
 
 
 def is_published(checkpoint: str | os.PathLike[str]) -> bool:
@@ -67,8 +83,9 @@ def default_output(checkpoint: Path, name: str) -> Path:
 def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointContents]:
     """The network of a checkpoint, in eval mode on the CPU, and its description.
 
-    path: a checkpoint of ours, or the name of published weights such as slow_r50, which come with
-        the class names of Kinetics-400 and the size of their published test.
+    path: a checkpoint of ours, its weights alone (.safetensors), or the name of published weights
+        such as slow_r50, which come with the class names of Kinetics-400 and the size of their
+        published test.
 
     Raises FileNotFoundError, or ValueError for a file that is no such checkpoint or whose weights
     do not fit its own description.
@@ -80,12 +97,16 @@ def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointCon
         known = ", ".join(PUBLISHED)
         raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if Path(path).suffix == SUFFIX:
+            checkpoint = read_weights(path)
+        else:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         kept = checkpoint[KEY]
     except Exception as error:  # torch.load has no error of its own for a foreign file
         raise ValueError(
             f"{os.fspath(path)}: not a checkpoint of tools/train.py ({type(error).__name__})"
         ) from error
+    check_format(path, kept)
     model_config = dict(kept["model"])
     model_config["context"] = ContextConfig(**model_config["context"])
     model_config["more_context"] = [ContextConfig(**c) for c in model_config["more_context"]]
