@@ -68,42 +68,39 @@ class Resumable:
     Batches that workers hold ready do not count. Those that a resumed run has had are not decoded.
     """
 
+    sampler: EpochSampler
     taken = 0
     """batches of this epoch"""
-    start = 0
-    """batches that the next iteration, and no other, leaves out"""
+    left: tuple[int, int] | None = None
+    """an epoch, and its batches that were taken before"""
 
     def state_dict(self) -> dict[str, int]:
         """Lightning: before a checkpoint is written."""
-        return {"taken": self.taken}
+        return {"epoch": self.sampler.epoch, "taken": self.taken}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Lightning: while a checkpoint is restored, before the first iteration."""
-        self.start = state_dict["taken"]
+        """Go on there; before the first batch, though the iteration may have begun."""
+        self.left = state_dict["epoch"], state_dict["taken"]
 
-    def _go_on(
-        self, sampler: EpochSampler, videos: int, begin: Callable[[], Iterator[Batch]]
-    ) -> Iterator[Batch]:
-        """What `begin` gives, from a sampler that starts where the epoch was left."""
-        self.taken, self.start = self.start, 0
+    def _go_on(self, videos: int, begin: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
+        """What `begin` gives, from a sampler that starts where the epoch was left.
 
-        def counted() -> Iterator[Batch]:
-            # only now: workers begin with the first batch, when Lightning has set the epoch
-            sampler.start = self.taken * videos
-            for batch in begin():
-                self.taken += 1
-                yield batch
-
-        return counted()
+        A generator: Lightning asks for it before it sets the epoch, and for the first batch after.
+        """
+        epoch, taken = self.left or (-1, 0)
+        self.taken = taken if self.sampler.epoch == epoch else 0
+        self.sampler.start = self.taken * videos
+        for batch in begin():
+            self.taken += 1
+            yield batch
 
 
-class ClipLoader(Resumable, DataLoader[Batch]):
+class ClipLoader(Resumable, DataLoader[Batch]):  # type: ignore[misc]
     """Batches from worker processes."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        assert isinstance(self.sampler, EpochSampler)
         assert self.batch_size
-        return self._go_on(self.sampler, self.batch_size, super().__iter__)
+        return self._go_on(self.batch_size, super().__iter__)
 
 
 class ThreadLoader(Resumable):
@@ -127,7 +124,7 @@ class ThreadLoader(Resumable):
         return len(self.sampler) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._go_on(self.sampler, self.batch_size, self._decoded)
+        return self._go_on(self.batch_size, self._decoded)
 
     def _decoded(self) -> Iterator[Batch]:
         def job(key: tuple[int, int]) -> Iterator[list[Sample]]:

@@ -13,7 +13,13 @@ from video_gc.engine.checkpoint import CheckpointContents, described
 from video_gc.engine.resume import files
 from video_gc.engine.resume.exchange import Agreement
 from video_gc.engine.resume.faults import is_finite, lacking, not_finite, write_not_finite
-from video_gc.engine.resume.loops import after_validation, before_validation, epoch_ends, step_ends
+from video_gc.engine.resume.loops import (
+    after_validation,
+    before_validation,
+    epoch_ends,
+    load_positions,
+    step_ends,
+)
 from video_gc.engine.resume.options import CheckpointConfig
 from video_gc.engine.resume.signals import Stopped, StopSignals
 from video_gc.engine.resume.weights import write_weights
@@ -69,6 +75,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Lightning: everything is restored, no step is done."""
+        load_positions(trainer)
         self.agreement = Agreement()
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
         file = files.step_file(self.folder, trainer.global_step)

@@ -51,6 +51,9 @@ class EpochFigures(pl.Callback):
             mine = _added(self.loaded) if rank() == 0 else {}
         for key, saved in mine.items():
             trainer.fit_loop.epoch_loop._results[key] = _restored(saved, trainer, pl_module)
+        if mine:
+            # else Lightning takes the next batch for the first of its epoch, and begins new sums
+            trainer._logger_connector._first_loop_iter = True
         self.loaded = []
 
 

@@ -36,7 +36,10 @@ class KeepLog(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Lightning: before a checkpoint is written; the log is on the first process."""
         rows = self.rows.experiment
-        return {"rows": rows.count() if isinstance(rows, _Rows) else 0}
+        if not isinstance(rows, _Rows):
+            return {"rows": 0}
+        rows.save()  # some callbacks only note their rows
+        return {"rows": rows.written}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning: while a checkpoint is restored."""
@@ -50,10 +53,6 @@ class _Rows(ExperimentWriter):
         super().__init__(log_dir)
         self.written = 0
         self.cut(None)
-
-    def count(self) -> int:
-        """Rows so far."""
-        return self.written + len(self.metrics)
 
     def cut(self, count: int | None) -> None:
         """Keep the first `count` rows of the file, all by default."""

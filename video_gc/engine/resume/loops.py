@@ -20,6 +20,18 @@ def epoch_ends(trainer: pl.Trainer) -> bool:
     return trainer.fit_loop.epoch_loop._num_ready_batches_reached()
 
 
+def load_positions(trainer: pl.Trainer) -> None:
+    """Tell the loader where it was left.
+
+    Lightning does so only in a fit loop that has not set up its loaders, which it does earlier,
+    to count the steps for the schedule.
+    """
+    loop = trainer.fit_loop
+    if loop._combined_loader_states_to_load and loop._combined_loader is not None:
+        loop._combined_loader._load_state_dicts(loop._combined_loader_states_to_load)
+        loop._combined_loader_states_to_load = []
+
+
 def logged_step(loops: dict[str, Any]) -> int:
     """The step that nothing which was logged before the checkpoint is beyond."""
     return int(loops["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
