@@ -154,5 +154,5 @@ def test_weights_alone_are_the_network(checkpoint: Path, tmp_path: Path) -> None
     pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
     assert all(a[0] == b[0] and torch.equal(a[1], b[1]) for a, b in pairs)
     (tmp_path / "x.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="not weights of tools/train.py"):
+    with pytest.raises(ValueError, match="not a checkpoint of tools/train.py"):
         load_network(tmp_path / "x.safetensors")
