@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from video_gc.cli import run_tool
 from video_gc.config import OPTIONS, compose_train, hydra_arguments, train_config
+from video_gc.engine.ranks.world import this_world
 from video_gc.engine.training import train
 from video_gc.progress import say
 
@@ -25,7 +26,9 @@ def main(config: DictConfig) -> None:
 
 
 def report(directory: object) -> None:
-    """Say where everything lies."""
+    """Say where everything lies; once, of several processes."""
+    if not this_world().first:
+        return
     say(f"Trained. Everything lies in {directory}; next:")
     say(f"  python tools/test.py {directory}/checkpoints/best.ckpt")
 

@@ -164,22 +164,38 @@ class TrainingClips(Dataset[list[Sample]]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`."""
+    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`.
 
-    def __init__(self, length: int, seed: int) -> None:
+    batch: videos in one step of the optimiser, over all processes; a last, smaller one is left out.
+    Its rows are cut into `accumulate` parts, and each part into equal runs, one for each of `ranks`
+    processes: together they see in each step what one alone sees.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        seed: int,
+        *,
+        batch: int = 1,
+        rank: int = 0,
+        ranks: int = 1,
+        accumulate: int = 1,
+    ) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
+        self.batch, self.rank, self.ranks, self.accumulate = batch, rank, ranks, accumulate
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.batch * self.batch // self.ranks
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch
+        epoch, steps = self.epoch, self.length // self.batch
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-        return ((epoch, int(row)) for row in order)
+        cut = order[: steps * self.batch].reshape(steps, self.accumulate, self.ranks, -1)
+        return ((epoch, int(row)) for row in cut[:, :, self.rank].ravel())
 
 
 class VideoViews(IterableDataset[Sample]):
@@ -189,6 +205,8 @@ class VideoViews(IterableDataset[Sample]):
     unfinished views are held: memory does not grow with their number. A damaged video ends with a
     sample without frames; its earlier views must not be scored. Of 10 crops every second one is
     marked as flipped.
+
+    rows: which rows of the index are seen; all by default.
 
     Raises ValueError for another number of crops than 1, 3 and 10, or for planes of an odd crop.
     """
@@ -201,8 +219,10 @@ class VideoViews(IterableDataset[Sample]):
         clips: int,
         crops: int,
         decoding: Decoding | None = None,
+        rows: Sequence[int] | None = None,
     ) -> None:
         self.index, self.clip, self.clips, self.crops = index, clip, clips, crops
+        self.rows: Sequence[int] = range(len(index)) if rows is None else rows
         self.decoding = decoding or Decoding()
         self._even = self.decoding.transfer == "yuv"
         self.decoding.check_even(clip, "test_crop", "test_short_side")
@@ -211,7 +231,7 @@ class VideoViews(IterableDataset[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for video in range(first, len(self.index), step):
+        for video in self.rows[first::step]:
             yield from self.views(video)
 
     def views(self, video: int) -> Iterator[Sample]:

@@ -14,6 +14,7 @@ from queue import Full, Queue
 from threading import Event
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data import DataLoader, Sampler
 
 from video_gc.data.dataset import Batch, EpochSampler, Sample, TrainingClips, VideoViews, collate
@@ -32,18 +33,37 @@ def training_loader(
     batch_size: int,
     workers: int,
     pin_memory: bool = False,
+    rank: int = 0,
+    ranks: int = 1,
+    accumulate: int = 1,
+    device: torch.device | None = None,
 ) -> "DataLoader[Batch] | ThreadLoader":
-    """Shuffled batches; the last, smaller one of an epoch is left out where there is another.
+    """Shuffled batches; the last, smaller step of an epoch is left out where there is another.
 
-    batch_size: clips in a batch. Raises ValueError where it is no multiple of clip.repeats.
+    batch_size: clips in one step of the optimiser, over all `ranks` processes; they are given in
+    `accumulate` batches, of which this is what process `rank` sees. device: the GPU that decodes.
+
+    Raises ValueError where they do not divide evenly, or there are fewer videos than in a step of
+    several processes or parts.
     """
-    sampler = EpochSampler(len(dataset), dataset.seed)
-    videos = min(videos_of(batch_size, dataset.clip.repeats), len(sampler))
+    length, parts = len(dataset), ranks * accumulate
+    videos = videos_of(batch_size, dataset.clip.repeats, ranks, accumulate)
+    if length < videos and parts > 1:
+        raise ValueError(
+            f"batch_size ({batch_size}): {length} training videos are fewer than one step of "
+            f"{videos} takes; give fewer clips, or one process and accumulate=1"
+        )
+    step = min(videos, length)
+    sampler = EpochSampler(
+        length, dataset.seed, batch=step, rank=rank, ranks=ranks, accumulate=accumulate
+    )
     if dataset.decoding.device == "cuda":
-        return ThreadLoader(dataset, sampler, batch_size=videos, threads=workers)
+        return ThreadLoader(
+            dataset, sampler, batch_size=step // parts, threads=workers, device=device
+        )
     return DataLoader(
         dataset,  # type: ignore[arg-type]
-        batch_size=videos,
+        batch_size=step // parts,
         sampler=sampler,
         collate_fn=collate,
         drop_last=True,
@@ -53,12 +73,23 @@ def training_loader(
     )
 
 
-def videos_of(batch_size: int, repeats: int) -> int:
-    """Videos in a batch of so many clips. Raises ValueError where they do not divide evenly."""
-    if batch_size % repeats:
-        raise ValueError(
-            f"batch_size ({batch_size}) must be a multiple of clip.repeats ({repeats})"
-        )
+def videos_of(batch_size: int, repeats: int, ranks: int = 1, accumulate: int = 1) -> int:
+    """Videos in a step of so many clips.
+
+    Raises ValueError naming the nearest that fit, where processes, parts and repeated clips do not
+    divide it evenly.
+    """
+    unit = repeats * ranks * accumulate
+    if batch_size % unit:
+        named = {
+            f"clip.repeats ({repeats})": repeats,
+            f"the number of processes ({ranks})": ranks,
+            f"accumulate ({accumulate})": accumulate,
+        }
+        product = " × ".join(name for name, factor in named.items() if factor > 1)
+        below = batch_size // unit * unit
+        nearest = f"{below} or {below + unit}" if below else str(unit)
+        raise ValueError(f"batch_size ({batch_size}) must be a multiple of {product}: {nearest}")
     return batch_size // repeats
 
 
@@ -75,8 +106,9 @@ class ThreadLoader:
         *,
         batch_size: int,
         threads: int,
+        device: torch.device | None = None,
     ) -> None:
-        self.dataset, self.sampler = dataset, sampler
+        self.dataset, self.sampler, self.device = dataset, sampler, device
         self.batch_size, self.threads = batch_size, max(threads, 1)
 
     def __len__(self) -> int:
@@ -89,7 +121,8 @@ class ThreadLoader:
         keys = islice(self.sampler, len(self) * self.batch_size)
         # a batch ahead at least: its first sample must not wait for the last one of this batch
         ahead = max(AHEAD * self.threads, self.batch_size)
-        samples = in_threads((partial(job, key) for key in keys), self.threads, ahead=ahead)
+        jobs = (partial(job, key) for key in keys)
+        samples = in_threads(jobs, self.threads, ahead=ahead, device=self.device)
         yield from _batches(samples, self.batch_size)
 
 
@@ -113,7 +146,7 @@ class ThreadViewLoader:
         return _view_batches(self.dataset, self.batch_size, 1)
 
     def __iter__(self) -> Iterator[Batch]:
-        jobs = (partial(self.dataset.views, video) for video in range(len(self.dataset.index)))
+        jobs = (partial(self.dataset.views, video) for video in self.dataset.rows)
         samples = in_threads(jobs, self.threads, ahead=AHEAD * self.threads)
         yield from _batches(samples, self.batch_size)
 
@@ -122,7 +155,7 @@ def view_loader(
     views: VideoViews, *, micro_batch: int, workers: int
 ) -> ViewLoader | ThreadViewLoader:
     """Views in micro-batches that run on from one video to the next."""
-    workers = min(workers, len(views.index))
+    workers = min(workers, len(views.rows))
     if views.decoding.device == "cuda":
         return ThreadViewLoader(views, micro_batch=micro_batch, threads=workers)
     return ViewLoader(
@@ -135,17 +168,24 @@ def view_loader(
 
 
 def in_threads(
-    jobs: Iterable[Callable[[], Iterator[Item]]], threads: int, *, ahead: int, held: int = 8
+    jobs: Iterable[Callable[[], Iterator[Item]]],
+    threads: int,
+    *,
+    ahead: int,
+    held: int = 8,
+    device: torch.device | None = None,
 ) -> Iterator[Item]:
     """What each job yields, job after job in their order, while threads run those that follow.
 
     ahead: jobs that may be begun; held: what one job may yield before it has to wait. An exception
-    comes where the job raised it. The threads end with the iteration.
+    comes where the job raised it. The threads end with the iteration. device: the GPU that they use
+    where a job names none; a new thread would use the first.
     """
     stopped = Event()
     waiting = iter(jobs)
     begun: deque[Queue[Any]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    use = None if device is None else partial(torch.cuda.set_device, device)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode", initializer=use)
 
     def begin() -> None:
         for job in islice(waiting, max(ahead, threads) - len(begun)):
@@ -208,5 +248,5 @@ def _batches(samples: Iterator[Any], size: int) -> Iterator[Batch]:
 
 def _view_batches(views: VideoViews, size: int, workers: int) -> int:
     each = views.clips * views.crops
-    per_worker = (len(range(w, len(views.index), workers)) for w in range(workers))
+    per_worker = (len(views.rows[w::workers]) for w in range(workers))
     return sum(-(-videos * each // size) for videos in per_worker)

@@ -14,6 +14,7 @@ from video_gc.data.augment import AugmentConfig
 from video_gc.data.dataset import Batch
 from video_gc.data.mixing import mix_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.engine.ranks.shards import ValidationFigures
 from video_gc.engine.recipe.optim import OptimConfig, build_optimizer, build_schedule
 
 
@@ -37,9 +38,11 @@ class RecognitionTask(pl.LightningModule):
         self.normalisation, self.optim, self.augment = normalisation, optim, augment
         self.label_smoothing, self.multi_label = label_smoothing, multi_label
         self.num_classes, self.seed = num_classes, seed
-        self.train_metrics, self.val_metrics = (
-            nn.ModuleDict(metrics(num_classes, multi_label=multi_label, training=training))
-            for training in (True, False)
+        self.train_metrics = nn.ModuleDict(
+            metrics(num_classes, multi_label=multi_label, training=True)
+        )
+        self.val_figures = ValidationFigures(
+            metrics(num_classes, multi_label=multi_label, training=False), num_classes
         )
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
@@ -68,10 +71,11 @@ class RecognitionTask(pl.LightningModule):
         logits = self.model(clips)
         loss = self.loss(logits, labels, self.label_smoothing)
         size = len(batch.labels)
-        self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
+        about: Any = {"prog_bar": True, "on_step": False, "on_epoch": True}
+        self.log("train/loss", loss, batch_size=size, sync_dist=True, **about)
         for name, metric in _metrics(self.train_metrics):
             metric(logits, batch.labels)
-            self.log(f"train/{name}", metric, prog_bar=True, on_epoch=True, on_step=False)
+            self.log(f"train/{name}", metric, **about)
         return loss
 
     def validation_step(self, batch: Batch, _batch_index: int) -> None:
@@ -80,17 +84,17 @@ class RecognitionTask(pl.LightningModule):
             return
         clips = prepare_clips(batch.clips, self.normalisation, batch.flips, colours=batch.colours)
         logits = self.model(clips)
-        self.log("val/loss", self.loss(logits, batch.labels), batch_size=len(batch.labels))
         # torchmetrics would leave logits as they are in a batch in which all lie in [0, 1]
         scores = logits.float().sigmoid() if self.multi_label else logits
-        for name, metric in _metrics(self.val_metrics):
-            metric.update(scores, batch.labels.long())
-            self.log(f"val/{name}", metric, prog_bar=name != "top5")
+        self.val_figures.update(self.loss(logits, batch.labels), scores, batch.labels.long())
 
     def on_validation_epoch_end(self) -> None:
         """Raise DataError where not one validation video could be read."""
-        if not any(metric.update_called for _, metric in _metrics(self.val_metrics)):
+        figures = self.val_figures.finish()
+        if not figures:
             raise DataError("no validation video could be read; skipped.csv in the run lists why")
+        for name, value in figures.items():
+            self.log(f"val/{name}", value, prog_bar=name not in ("loss", "top5"))
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Cross-entropy; with several labels, binary cross-entropy of each class.

@@ -18,8 +18,17 @@ from video_gc.data.source import (
     write_splits,
 )
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
-from video_gc.engine.inputs import build_loaders, decoding_of, fingerprints
+from video_gc.engine.inputs import build_loaders, check_inputs, decoding_of, fingerprints
 from video_gc.engine.options import TrainConfig
+from video_gc.engine.ranks.trainer import SameNetwork, say_about_norms, trainer_arguments
+from video_gc.engine.ranks.world import (
+    World,
+    from_first,
+    joined,
+    need_shared,
+    this_world,
+    wait_for_all,
+)
 from video_gc.engine.resume.run_directory import (
     CHECKPOINTS,
     LOGS,
@@ -61,6 +70,13 @@ class TrainingBar(RichProgressBar):
 
 
 def train(config: TrainConfig) -> Path:
+    """Train, and return the run directory; see `_train`. In several processes where they are."""
+    world = this_world()
+    with joined(world, gpu=on_gpu(config.accelerator)):
+        return _train(config, world)
+
+
+def _train(config: TrainConfig, world: World) -> Path:
     """Train, and return the run directory.
 
     It holds config.yaml, versions.yaml, splits/ (which videos train, choose and test),
@@ -75,21 +91,33 @@ def train(config: TrainConfig) -> Path:
     decoder that is not installed.
     """
     directory, options = config.directory, asdict(config)
-    last = last_checkpoint(directory, options, asdict(TrainConfig()), resume=config.resume)
+    given = (config.data, config.clip, config.batch_size, config.accumulate, world.size)
+    from_first(world, lambda: check_inputs(*given))
+    last = from_first(
+        world,
+        lambda: last_checkpoint(directory, options, asdict(TrainConfig()), resume=config.resume),
+    )
+    if last:
+        need_shared(last)
     pl.seed_everything(config.seed, verbose=False)
-    kept = directory / SPLITS
-    splits = read_splits(kept, data_manifest(config.data)) if last else open_splits(config.data)
+    kept, manifest = directory / SPLITS, data_manifest(config.data)
+    splits = from_first(
+        world, lambda: read_splits(kept, manifest) if last else open_splits(config.data)
+    )
     model_config = _with_classes(config.model, len(splits.train.names))
     # a resumed run takes its weights from its checkpoint
     model = build_model(replace(model_config, weights=None) if last else model_config)
     decoding_of(config.data).check_decoder(splits.train.path(0))
     if last is None:
-        begin_run(directory, options)
-        splits = write_splits(splits, kept)  # memory-mapped: loader processes share it
+        wait_for_all(world)  # whoever cannot decode says so before anything is written
+        from_first(world, lambda: _begin(directory, options, splits))
+        need_shared(kept)
+        splits = read_splits(kept)  # memory-mapped: loader processes share it
 
-    log = TroubleLog(directory / SKIPPED)
+    log = TroubleLog(directory / SKIPPED, world)
     log.read()  # what was found before a resume
-    gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    gpu = on_gpu(config.accelerator)
+    say_about_norms(config.norm.kind, world, config.batch_size)
     loaders = build_loaders(
         splits,
         config.data,
@@ -98,6 +126,8 @@ def train(config: TrainConfig) -> Path:
         batch_size=config.batch_size,
         micro_batch=config.test.micro_batch,
         pin_memory=gpu,
+        accumulate=config.accumulate,
+        world=world,
     )
     contents = CheckpointContents(
         model=model_config,
@@ -105,7 +135,8 @@ def train(config: TrainConfig) -> Path:
         normalisation=config.normalisation,
         names=list(splits.train.names),
         config=options,
-        fingerprint=fingerprints(splits, config.data, last),
+        # the first process alone writes checkpoints
+        fingerprint=fingerprints(splits, config.data, last) if world.first else {},
     )
     task = RecognitionTask(
         model,
@@ -130,11 +161,11 @@ def train(config: TrainConfig) -> Path:
         for name, monitor in (("best", best), ("last", None))
     ]
     trainer = pl.Trainer(
-        accelerator=config.accelerator,
-        devices=1,
+        **trainer_arguments(world, gpu=gpu),
+        accumulate_grad_batches=config.accumulate,
         precision=_precision(config.precision, gpu=gpu),  # type: ignore[arg-type]
         max_epochs=config.epochs,
-        limit_train_batches=config.steps_per_epoch,
+        limit_train_batches=config.steps_per_epoch and config.steps_per_epoch * config.accumulate,
         gradient_clip_val=config.optim.clip_grad,
         logger=[
             CSVLogger(directory / LOGS, "csv"),
@@ -144,6 +175,7 @@ def train(config: TrainConfig) -> Path:
             *checkpoints,
             DescribeCheckpoint(contents),
             log,
+            SameNetwork(world, seed=config.seed),
             TrainingBar(),
             LearningRateMonitor("epoch"),
         ],
@@ -163,6 +195,16 @@ def train(config: TrainConfig) -> Path:
             raise KeyboardInterrupt from None
         raise
     return directory
+
+
+def on_gpu(accelerator: str) -> bool:
+    """Whether the training runs on a GPU."""
+    return accelerator != "cpu" and torch.cuda.is_available()
+
+
+def _begin(directory: Path, options: dict[str, Any], splits: Splits) -> None:
+    begin_run(directory, options)
+    write_splits(splits, directory / SPLITS)
 
 
 def _with_classes(config: ModelConfig, num_classes: int) -> ModelConfig:
