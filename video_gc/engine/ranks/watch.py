@@ -9,10 +9,11 @@ import os
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from torch.distributed import Store
-from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from video_gc.progress import console, say
 
@@ -22,7 +23,7 @@ PATIENCE = 30.0
 """Seconds of silence after which a process counts as dead."""
 LOST = re.compile("connection|timed out|peer|remote", re.IGNORECASE)
 """In what gloo and NCCL say when another process is gone."""
-KILLED = "lost another process (see what it, torchrun or srun says of it):"
+KILLED = "the connection to another process broke; torchrun or srun says which one was killed"
 GRACE = 20.0
 """Seconds for a process to end by itself, after it or another one said that it stops."""
 
@@ -35,6 +36,8 @@ class Failure:
     text: str
     stopped: bool = False
     """asked to, by Ctrl-C or a signal: the others may be on their way out, too"""
+    lost: bool = False
+    """follows from the end of a process that could not say why"""
 
 
 class Watch:
@@ -72,16 +75,15 @@ class Watch:
         """
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
         lost = isinstance(error, RuntimeError) and LOST.search(str(error)) is not None
-        text = f"{type(error).__name__}: {error}"
-        own = Failure(self.rank, f"{KILLED} {text}" if lost else text, stopped)
+        text = KILLED if lost else f"{type(error).__name__}: {error}"
+        first = own = Failure(self.rank, text, stopped, lost)
         self._left = GRACE
-        get_error_handler().record_exception(error)
-        try:
-            if lost:  # the words of the one that left may come a moment later
-                time.sleep(2 * self.interval)
-            return self._publish(own)
-        except RuntimeError:  # the store is gone with its machine
-            return own
+        if lost:  # the words of the one that left may come a moment later
+            time.sleep(2 * self.interval)
+        with suppress(RuntimeError):  # the store may be gone with its machine
+            first = self._publish(own)
+        _write_error_file(self.describe(first))
+        return first
 
     def describe(self, failure: Failure) -> str:
         """Who failed, where, and of what."""
@@ -145,5 +147,14 @@ class Watch:
             return
         console.quiet = False
         say(f"process {self.rank} ends: {text}", style="red")
-        get_error_handler().record_exception(RuntimeError(text))
+        _write_error_file(text)
         os._exit(1)
+
+
+def _write_error_file(text: str) -> None:
+    """What torchrun repeats at its end; the tracebacks that its own handler keeps are long."""
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        about = {"py_callstack": text, "timestamp": str(int(time.time()))}
+        message = {"message": {"message": text, "extraInfo": about}}
+        with suppress(OSError):
+            Path(file).write_text(json.dumps(message), encoding="utf-8")

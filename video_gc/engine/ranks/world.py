@@ -90,7 +90,7 @@ def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
     except BaseException as error:  # the watch goes on: it ends a process that cannot end
         failure = watch.fail(error)
         console.quiet = False
-        if failure.rank != world.rank:
+        if failure.rank != world.rank or failure.lost:
             say(f"process {world.rank} ends: {watch.describe(failure)}", style="red")
             raise SystemExit(1) from None
         say(f"process {world.rank} of {world.size} ({hosts[world.rank]}) failed:", style="red")
