@@ -166,9 +166,9 @@ class TrainingClips(Dataset[list[Sample]]):
 class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`.
 
-    batch: videos in one step of the optimiser, over all processes; a last, smaller one is left out.
-    Its rows are cut into `accumulate` parts, and each part into equal runs, one for each of `ranks`
-    processes: together they see in each step what one alone sees.
+    batch: videos in one step of the optimiser, over all processes; a last, smaller one is left
+    out. Its rows are cut into parts, computed one after another, and each part into equal runs, one
+    for each of `ranks` processes: together they see in each step what one alone sees.
     """
 
     def __init__(
@@ -179,10 +179,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
         batch: int = 1,
         rank: int = 0,
         ranks: int = 1,
-        accumulate: int = 1,
+        parts: int = 1,
     ) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
-        self.batch, self.rank, self.ranks, self.accumulate = batch, rank, ranks, accumulate
+        self.batch, self.rank, self.ranks, self.parts = batch, rank, ranks, parts
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
@@ -194,7 +194,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch, steps = self.epoch, self.length // self.batch
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-        cut = order[: steps * self.batch].reshape(steps, self.accumulate, self.ranks, -1)
+        each = self.batch // (self.parts * self.ranks)
+        cut = order[: steps * self.batch].reshape(steps, self.parts, self.ranks, each)
         return ((epoch, int(row)) for row in cut[:, :, self.rank].ravel())
 
 

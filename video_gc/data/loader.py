@@ -55,7 +55,7 @@ def training_loader(
         )
     step = min(videos, length)
     sampler = EpochSampler(
-        length, dataset.seed, batch=step, rank=rank, ranks=ranks, accumulate=accumulate
+        length, dataset.seed, batch=step, rank=rank, ranks=ranks, parts=accumulate
     )
     if dataset.decoding.device == "cuda":
         return ThreadLoader(

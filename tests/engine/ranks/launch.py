@@ -41,9 +41,21 @@ def srun(tasks: int, script: str, arguments: Sequence[str], seconds: float) -> N
     assert not any(process.returncode for process in started), "\n".join(printed)
 
 
-def torchrun(options: Sequence[str], command: Sequence[str], **more: str) -> subprocess.Popen[str]:
-    """An agent of torchrun, in a session of its own."""
-    return _start([sys.executable, "-m", "torch.distributed.run", *options, *command], more)
+def torchrun(
+    options: Sequence[str],
+    command: Sequence[str],
+    *,
+    machine: str | None = None,
+    output: Path | None = None,
+    **more: str,
+) -> subprocess.Popen[str]:
+    """An agent of torchrun, in a session of its own.
+
+    machine: the network namespace that it runs in; output: the file that it prints to.
+    """
+    within = ["ip", "netns", "exec", machine] if machine else []
+    agent = [sys.executable, "-m", "torch.distributed.run", *options, *command]
+    return _start([*within, *agent], more, output)
 
 
 def finish(process: subprocess.Popen[str], seconds: float) -> str:
@@ -55,8 +67,10 @@ def finish(process: subprocess.Popen[str], seconds: float) -> str:
         raise AssertionError(f"still runs: {process.communicate()[0]}") from None
 
 
-def _start(command: Sequence[str], variables: dict[str, str]) -> subprocess.Popen[str]:
+def _start(
+    command: Sequence[str], variables: dict[str, str], output: Path | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, env=environment(**variables), cwd=ROOT, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=output.open("w") if output else subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
