@@ -166,9 +166,8 @@ class TrainingClips(Dataset[list[Sample]]):
 class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`.
 
-    batch: videos in one step of the optimiser, over all processes; a last, smaller one is left
-    out. Its rows are cut into parts, computed one after another, and each part into equal runs, one
-    for each of `ranks` processes: together they see in each step what one alone sees.
+    batch: videos in a step of the optimiser; a last, smaller one is left out. They are cut into
+    parts, one after another, and each part into equal runs for the processes (ranks).
     """
 
     def __init__(
@@ -194,8 +193,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch, steps = self.epoch, self.length // self.batch
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-        each = self.batch // (self.parts * self.ranks)
-        cut = order[: steps * self.batch].reshape(steps, self.parts, self.ranks, each)
+        shape = (steps, self.parts, self.ranks, self.batch // (self.parts * self.ranks))
+        cut = order[: steps * self.batch].reshape(shape)
         return ((epoch, int(row)) for row in cut[:, :, self.rank].ravel())
 
 

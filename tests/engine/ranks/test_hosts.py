@@ -58,9 +58,12 @@ def agent(machine: str, number: int, output: Path, command: list[str]) -> subpro
         "--nnodes=2", "--nproc-per-node=1", "--max-restarts=3", "--monitor-interval=0.5",
         "--rdzv-backend=c10d", "--rdzv-id=cut", f"--rdzv-endpoint={NETWORK}1:29400",
         f"--local-addr={NETWORK}{number}",
-        f"--rdzv-conf=is_host={int(number == 1)},join_timeout=300,read_timeout=20",
+        f"--rdzv-conf=is_host={int(number == 1)},join_timeout=300",
     ]  # fmt: skip
-    variables = {"GLOO_SOCKET_IFNAME": "cable", "PAUSE": "1.0"}
+    # a machine that comes back would wait in vain for the address of a store that is shared
+    variables = {
+        "GLOO_SOCKET_IFNAME": "cable", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "PAUSE": "1.0"
+    }  # fmt: skip
     return torchrun(options, command, machine=machine, output=output, **variables)
 
 
