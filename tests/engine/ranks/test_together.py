@@ -10,7 +10,7 @@ import torch
 
 from tests.conftest import SMALL
 from tests.engine.ranks.launch import srun
-from tests.engine.ranks.together import RUNS, score_all, train_all
+from tests.engine.ranks.together import RUNS, score_all, statistics_after_sharing, train_all
 from video_gc.engine.checkpoint import load_network
 from video_gc.engine.ranks.world import World
 from video_gc.models.build import build_model
@@ -83,9 +83,11 @@ def test_they_validate_every_video_once(both: tuple[Path, Path]) -> None:
         assert alone["val/top1"] == together["val/top1"]
         assert float(alone["val/loss"]) == pytest.approx(float(together["val/loss"]), rel=1e-6)
     whole = score_all(World())
+    assert whole["False 7"]["count"] == 7
     for rank in range(2):
-        found = json.loads((both[1] / f"figures_{rank}.json").read_text())
+        found, statistics = json.loads((both[1] / f"figures_{rank}.json").read_text())
         assert found == whole  # to the last bit
+        assert statistics == statistics_after_sharing(World())  # the first one's
 
 
 def test_all_processes_tell_what_they_could_not_read(both: tuple[Path, Path]) -> None:

@@ -18,7 +18,7 @@ from video_gc.engine.ranks import cores
 from video_gc.engine.ranks.meet import meet
 from video_gc.engine.ranks.shards import shard
 from video_gc.engine.ranks.slurm import slurm_variables
-from video_gc.engine.ranks.trainer import trainer_arguments
+from video_gc.engine.ranks.trainer import SameNetwork, trainer_arguments
 from video_gc.engine.ranks.world import World, pick_gpu, this_world
 from video_gc.engine.troubles import TroubleLog
 
@@ -132,6 +132,15 @@ def test_lightning_starts_nothing_and_looks_for_nothing() -> None:
     assert environment.local_rank() == 0
     assert given["devices"] * given["num_nodes"] == environment.world_size() == 4
     assert trainer_arguments(World(), gpu=False)["strategy"] == "auto"
+
+
+def test_each_process_draws_its_own_noise() -> None:
+    drawn = []
+    for world in (World(0, 1), World(0, 2), World(1, 2)):
+        torch.manual_seed(5)
+        SameNetwork(world, seed=5).setup(None, None, "fit")  # type: ignore[arg-type]
+        drawn.append(float(torch.rand(())))
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_only_the_first_process_writes_what_could_not_be_read(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from video_gc.config import compose_train
 from video_gc.engine import training
 from video_gc.engine.ranks.shards import ValidationFigures, shard
+from video_gc.engine.ranks.trainer import share_buffers
 from video_gc.engine.ranks.world import World, joined, this_world
 from video_gc.engine.task import metrics
 
@@ -88,9 +89,18 @@ def score_all(world: World) -> dict[str, dict[str, float]]:
                 part = rows[start : start + 2]
                 loss = scores[part].mean()
                 figures.update(loss, scores[part], labels[part])
-            found[f"{several} {size}"] = figures.finish()
+            count = {"count": float(figures.videos.compute())}
+            found[f"{several} {size}"] = figures.finish() | count
             assert figures.finish() == {}  # begun anew, on all of them
     return found
+
+
+def statistics_after_sharing(world: World) -> list[float]:
+    """Running means of a norm that saw other clips on each process."""
+    norm = nn.BatchNorm3d(2)
+    norm(torch.full((1, 2, 2, 2, 2), 10.0 + world.rank))
+    share_buffers(norm, world)
+    return norm.running_mean.tolist()
 
 
 if __name__ == "__main__":
@@ -99,4 +109,4 @@ if __name__ == "__main__":
         torch.set_num_threads(1)
         train_all(Path(sys.argv[1]), sys.argv[2:], own)
         file = Path(sys.argv[1]) / f"figures_{own.rank}.json"
-        file.write_text(json.dumps(score_all(own)))
+        file.write_text(json.dumps([score_all(own), statistics_after_sharing(own)]))

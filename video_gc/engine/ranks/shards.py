@@ -1,5 +1,7 @@
 """Validation over several processes: whose videos are whose, and figures of all of them."""
 
+import warnings
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -44,11 +46,13 @@ class ValidationFigures(nn.Module):
         Empty where no video could be read on any of them.
         """
         found: dict[str, float] = {}
-        if self.videos.compute():
-            found["loss"] = float(self.loss.compute())
-            for name, metric in self._metrics().items():
-                _give_shape(metric, self.classes)
-                found[name] = float(metric.compute())
+        with warnings.catch_warnings():  # of torchmetrics, where this process has scored nothing
+            warnings.filterwarnings("ignore", message=".*called before the ``update``")
+            if self.videos.compute():
+                found["loss"] = float(self.loss.compute())
+                for name, metric in self._metrics().items():
+                    _give_shape(metric, self.classes)
+                    found[name] = float(metric.compute())
         for metric in (self.loss, self.videos, *self._metrics().values()):
             metric.reset()
         return found
