@@ -13,7 +13,7 @@ from video_gc.data.dataset import Batch
 from video_gc.engine.checkpoint import CheckpointContents, described
 from video_gc.engine.recipe.averaging import pick_weights
 from video_gc.engine.resume import files
-from video_gc.engine.resume.exchange import Agreement
+from video_gc.engine.resume.exchange import Agreement, many
 from video_gc.engine.resume.faults import is_finite, lacking, not_finite, write_not_finite
 from video_gc.engine.resume.loops import (
     after_validation,
@@ -111,8 +111,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self._stop(stop)
 
     def on_validation_batch_end(self, *_: Any) -> None:
-        """Lightning: after a batch; each process stops by itself, for their numbers may differ."""
-        if self.signals.wanted:
+        """Lightning: after a batch. Several processes stop together, after the last of them all."""
+        if self.signals.wanted and not many():
             self._stop(self.signals.wanted)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
