@@ -1,7 +1,7 @@
 """Test a checkpoint with several views a video; writes predictions.csv, accuracy.json and tables.
 
 A test that was stopped goes on when the same command is given again. On several processes:
-torchrun --nproc-per-node=2 tools/test.py CHECKPOINT
+torchrun --standalone --nproc-per-node=2 tools/test.py CHECKPOINT
 """
 
 from pathlib import Path

@@ -183,7 +183,7 @@ def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.slow
 def test_torchrun(checkpoint: Path, listed: Path, alone: dict[str, bytes], tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone",
         str(TOOLS / "test.py"), str(checkpoint), "--data", str(listed), "--out", str(tmp_path),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True)
