@@ -97,17 +97,16 @@ def test_a_machine_is_cut_off_and_comes_back(
     wait_for("step 5", said[0])
     if how == "killed":
         kill(second)
-    else:
+        second = agent(machines[1], 2, said[2], command)
+    else:  # its torchrun goes on by itself when the cable is back
         ip("-n", machines[1], "link", "set", "cable", "down")
         wait_for("30 s", said[0], seconds=MINUTE)  # nobody waits longer
         wait_for("30 s", said[1], seconds=MINUTE)
-        finish(second, 2 * MINUTE)
         ip("-n", machines[1], "link", "set", "cable", "up")
-    third = agent(machines[1], 2, said[2], command)
     finish(first, 4 * MINUTE)
-    finish(third, MINUTE)
+    finish(second, MINUTE)
     printed = said[0].read_text()
-    assert first.returncode == third.returncode == 0, printed + said[2].read_text()
+    assert first.returncode == second.returncode == 0, printed
     steps = [int(line.split()[-1]) for line in printed.splitlines() if line.startswith("step ")]
     assert steps[-1] == 15
     again = next(step for before, step in itertools.pairwise(steps) if step <= before)
