@@ -34,7 +34,7 @@ def both(
         *SMALL[1:], "data=list", f"data.train={root}/train.txt", f"data.val={root}/val.txt",
         "optim.optimizer=sgd", "optim.lr=0.02", "model.dropout=0",
     ]  # fmt: skip
-    train_all(root / "one", options, World())
+    train_all(root / "one", options)
     srun(2, "together.py", [str(root / "two"), *options], seconds=200)
     return root / "one", root / "two"
 

@@ -7,70 +7,42 @@ from typing import Any
 
 import pytest
 import torch
-from pytorchvideo.layers.batch_norm import differentiable_all_reduce
-from torch import Tensor, nn
+from torch import nn
 
 from video_gc.config import compose_train
-from video_gc.engine import training
+from video_gc.engine import network, training
 from video_gc.engine.ranks.shards import ValidationFigures, shard
 from video_gc.engine.ranks.trainer import share_buffers
 from video_gc.engine.ranks.world import World, joined, this_world
 from video_gc.engine.task import metrics
 
-RUNS = {"frozen": ["epochs=2"], "sync": ["epochs=1"], "parts": ["epochs=2", "accumulate=2"]}
+FROZEN = ["norm.kind=frozen", "norm.zero_init=false", "epochs=2"]
+RUNS = {
+    "frozen": FROZEN,
+    "sync": ["norm.kind=sync", "epochs=1"],
+    "parts": [*FROZEN, "accumulate=2"],
+}
 """Name → options of its own."""
 SIZES = (7, 3, 2)
 """Validation videos of which one process has fewer than the other, or none (groups of 2)."""
 
 
-class SyncNorm(nn.BatchNorm3d):
-    """Batch norm over all processes."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        axes, shape = (0, 2, 3, 4), (1, -1, 1, 1, 1)
-        mean = differentiable_all_reduce(x.mean(axes)) / 2
-        centred = x - mean.view(shape)
-        var = differentiable_all_reduce((centred * centred).mean(axes)) / 2
-        count = 2 * x.numel() / x.shape[1]
-        with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var * count / (count - 1), self.momentum)
-            self.num_batches_tracked += 1
-        scaled = centred * torch.rsqrt(var + self.eps).view(shape)
-        return scaled * self.weight.view(shape) + self.bias.view(shape)
-
-
-class FrozenNorm(nn.BatchNorm3d):
-    """Batch norm that stays as it is."""
-
-    def train(self, _mode: bool = True) -> "FrozenNorm":
-        return super().train(False)
-
-
-def train_all(runs: Path, options: list[str], world: World) -> None:
+def train_all(runs: Path, options: list[str]) -> None:
     """The small trainings, with norms that let two processes equal one.
 
     In float64, for batch norm over a few numbers of which some are nearly equal makes large
     differences of small ones: in float32 a wrong formula could not be told from rounding.
     """
-    build = training.build_model
+    build = network.build_with_report
 
-    def prepared(config: Any, kind: str) -> nn.Module:
-        model = build(config).double()
-        model.register_forward_pre_hook(lambda _, given: (given[0].double(),))
-        for module in model.modules():
-            if type(module) is nn.BatchNorm3d and kind != "sync":
-                module.__class__ = FrozenNorm
-                module.train(False).requires_grad_(False)
-            elif type(module) is nn.BatchNorm3d and world.size > 1:
-                module.__class__ = SyncNorm
-        return model
+    def precise(config: Any) -> Any:
+        model, report = build(config)
+        model.double().register_forward_pre_hook(lambda _, given: (given[0].double(),))
+        return model, report
 
     for name, own in RUNS.items():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training, "build_model", lambda c, name=name: prepared(c, name))
+            patch.setattr(network, "build_with_report", precise)
             given = [*options, *own, f"runs={runs}", f"name={name}"]
             training.train(compose_train(given))
 
@@ -107,6 +79,6 @@ if __name__ == "__main__":
     own = this_world()
     with joined(own):
         torch.set_num_threads(1)
-        train_all(Path(sys.argv[1]), sys.argv[2:], own)
+        train_all(Path(sys.argv[1]), sys.argv[2:])
         file = Path(sys.argv[1]) / f"figures_{own.rank}.json"
         file.write_text(json.dumps([score_all(own), statistics_after_sharing(own)]))
