@@ -14,7 +14,15 @@ from video_gc.data.reading import Decoding
 from video_gc.data.source import DataConfig
 from video_gc.data.transforms import Normalisation
 from video_gc.engine.checkpoint import CheckpointContents, default_output, is_published
-from video_gc.engine.ranks.world import World, joined, this_world
+from video_gc.engine.device import pick_device
+from video_gc.engine.ranks.world import (
+    World,
+    from_first,
+    joined,
+    pick_gpu,
+    this_world,
+    to_all,
+)
 from video_gc.engine.testing.identity import identity_of
 from video_gc.engine.testing.journal import (
     FOLDER,
@@ -23,7 +31,6 @@ from video_gc.engine.testing.journal import (
     read_journals,
     remove_journals,
 )
-from video_gc.engine.testing.processes import exchange, first_does, first_speaks, own_device
 from video_gc.engine.testing.results import SKIPPED, write_results, write_skipped
 from video_gc.engine.testing.scores import Scores, VideoScore, put_together
 from video_gc.engine.testing.scoring import (
@@ -98,7 +105,8 @@ def evaluate(
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data.
     """
     world = this_world()
-    with joined(world), first_speaks(world):
+    where = _own_device(device, world)
+    with joined(world, gpu=where.type == "cuda"):
         if data is None and is_published(checkpoint):
             raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
         models, contents = load_networks(checkpoint, weights)
@@ -108,14 +116,13 @@ def evaluate(
             given["precision"] = precision  # type: ignore[assignment]
         config = ViewConfig(**contents.config.get("test", {}) | given)
         trained = DataConfig(**contents.config.get("data", {}))
-        where = own_device(device, world)
-        videos = first_does(
-            lambda: videos_to_test(checkpoint, contents, trained, data, root), world
+        videos = from_first(
+            world, lambda: videos_to_test(checkpoint, contents, trained, data, root)
         )
         whole = len(videos.index)
         videos = videos if subset is None else subset_of(videos, subset)
         part = f"a subset of {len(videos.index)} of {whole} videos" if videos.outside_subset else ""
-        found = first_does(lambda: _fingerprint(videos, contents, trained, data), world)
+        found = from_first(world, lambda: _fingerprint(videos, contents, trained, data))
         out = out or default_output(checkpoint, "test_subset" if part else "test")
         decoding = Decoding(
             trained.decoder,
@@ -146,7 +153,14 @@ def evaluate(
             "seed": contents.config.get("seed"),
             "fingerprint": found,
         }
-        return first_does(lambda: _write(results, videos, out, about), world)
+        return from_first(world, lambda: _write(results, videos, out, about))
+
+
+def _own_device(name: str | None, world: World) -> torch.device:
+    """`pick_device`; one of several processes takes the GPU of its own number."""
+    device = pick_device(name)
+    alone = world.size == 1 or device.type != "cuda" or device.index is not None
+    return device if alone else pick_gpu(world) or device
 
 
 def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
@@ -159,7 +173,7 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
     kept: dict[int, VideoScore] = {}
     if world.first:
         kept = _earlier(folder, test.identity, len(views.index))
-    start, scored = first_does(lambda: (next_start(folder), set(kept)), world)
+    start, scored = from_first(world, lambda: (next_start(folder), set(kept)))
     todo = [row for row in range(len(views.index)) if row not in scored]
     mine = VideoViews(
         views.index, views.clip, clips=views.clips, crops=views.crops, decoding=views.decoding,
@@ -188,7 +202,7 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
         raise KeyboardInterrupt(line) from None
     finally:
         journal.close()
-    return [video for part in exchange([*kept.values(), *done], world) for video in part]
+    return [video for part in to_all([*kept.values(), *done], world) for video in part]
 
 
 def _earlier(folder: Path, identity: dict[str, str], count: int) -> dict[int, VideoScore]:
