@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from video_gc.data import reading
-from video_gc.data.dataset import Batch, EpochSampler, TrainingClips, VideoViews
+from video_gc.data.dataset import Batch, TrainingClips, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.loader import (
     ThreadLoader,
@@ -24,6 +24,7 @@ from video_gc.data.loader import (
     training_loader,
     view_loader,
 )
+from video_gc.data.order import EpochSampler
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.view_batches import ViewBatches

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader
 
-from video_gc.data.dataset import Batch, EpochSampler, Sample, TrainingClips, VideoViews, collate
+from video_gc.data.dataset import Batch, Sample, TrainingClips, VideoViews, collate
+from video_gc.data.order import EpochSampler
 from video_gc.data.view_batches import ViewBatches
 
 Item = TypeVar("Item")

@@ -79,7 +79,8 @@ class RecognitionTask(pl.LightningModule):
                 labels,
                 self.augment,
                 classes=self.num_classes,
-                seed=self.seed,
+                # of this very batch: parts of a step and processes draw each their own
+                seed=int(batch.seeds[0]),
                 step=self.global_step,
             )
         logits = self.model(clips)

@@ -62,7 +62,8 @@ class TroubleLog(pl.Callback):
                     self.reasons[row["kind"], row["path"]] = row["reason"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning: before a checkpoint is written."""
+        """Lightning: before a checkpoint is written, on every process."""
+        self.exchange()
         return {"found": [[*key, times, self.reasons[key]] for key, times in self.counts.items()]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
