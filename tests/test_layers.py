@@ -33,6 +33,7 @@ ONE_ROOM = {
     "torchcodec": {"decode"},
     "hydra": {"config"},
     "omegaconf": {"config"},
+    "openvino": {"models"},
     "fvcore": {"engine", "analysis"},
 }
 ALONE = {

@@ -20,6 +20,7 @@ from video_gc.data.source import (
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
 from video_gc.engine.inputs import build_loaders, decoding_of, fingerprints
 from video_gc.engine.options import TrainConfig
+from video_gc.engine.recipe.cpu_bf16 import SoundBf16
 from video_gc.engine.resume.run_directory import (
     CHECKPOINTS,
     LOGS,
@@ -152,11 +153,9 @@ def train(config: TrainConfig) -> Path:
         enable_model_summary=False,
     )
     say(_announcement(config, splits, model))
-    # oneDNN's bf16 gradients of Conv3d weights read memory that nobody wrote (seen in torch 2.15:
-    # NaN now and then, in small clips), so bf16 on the CPU does without oneDNN: slow, but right
-    doubtful = not gpu and config.precision == "bf16"
+    cpu_bf16 = not gpu and config.precision == "bf16"
     try:
-        with torch.backends.mkldnn.flags(enabled=False) if doubtful else nullcontext():
+        with SoundBf16() if cpu_bf16 else nullcontext():
             trainer.fit(task, *loaders, ckpt_path=last, weights_only=True)
     except SystemExit:
         if trainer.interrupted:  # Lightning's way of ending after Ctrl-C
