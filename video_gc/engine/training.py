@@ -27,6 +27,7 @@ from video_gc.engine.ranks.world import (
     this_world,
     wait_for_all,
 )
+from video_gc.engine.recipe.cpu_bf16 import SoundBf16
 from video_gc.engine.recipe.length import LastStep, epochs_of
 from video_gc.engine.recipe.precise import PreciseNorms
 from video_gc.engine.resume.checkpoints import Checkpoints
@@ -142,11 +143,9 @@ def _train(config: TrainConfig, world: World) -> None:
     trainer = _trainer(config, world, contents, splits, loaders[0], position)
     for line in network.about:
         say(line)
-    # oneDNN's bf16 gradients of Conv3d weights read memory that nobody wrote (seen in torch 2.15:
-    # NaN now and then, in small clips), so bf16 on the CPU does without oneDNN: slow, but right
-    doubtful = not gpu and config.precision == "bf16"
+    cpu_bf16 = not gpu and config.precision == "bf16"
     try:
-        with torch.backends.mkldnn.flags(enabled=False) if doubtful else nullcontext():
+        with SoundBf16() if cpu_bf16 else nullcontext():
             task = _task(config, network, multi_label=splits.train.multi_label)
             trainer.fit(task, *loaders, ckpt_path=last, weights_only=True)
     except RuntimeError as error:

@@ -4,6 +4,7 @@ import filecmp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +14,7 @@ from video_gc.data.fingerprint import fingerprint, fingerprint_warning, publishe
 from video_gc.data.reading import Decoding
 from video_gc.data.source import DataConfig
 from video_gc.data.transforms import Normalisation
+from video_gc.data.view_batches import micro_batch_size
 from video_gc.engine.checkpoint import CheckpointContents, default_output, is_published
 from video_gc.engine.device import pick_device
 from video_gc.engine.ranks.world import (
@@ -36,8 +38,6 @@ from video_gc.engine.testing.scores import Scores, VideoScore, put_together
 from video_gc.engine.testing.scoring import (
     Network,
     check_videos,
-    prepare_network,
-    resolve_precision,
     score_videos,
     view_bar,
 )
@@ -45,6 +45,7 @@ from video_gc.engine.testing.videos import TestVideos, subset_of, videos_to_test
 from video_gc.engine.testing.views import ViewConfig
 from video_gc.engine.testing.weights import load_networks
 from video_gc.engine.troubles import TroubleLog
+from video_gc.models.fast.network import fast_network
 from video_gc.progress import say
 
 
@@ -91,6 +92,7 @@ def evaluate(
     device: str | None = None,
     micro_batch: int | None = None,
     precision: str | None = None,
+    backend: str | None = None,
     weights: str | None = None,
     subset: int | None = None,
 ) -> Evaluation:
@@ -110,10 +112,11 @@ def evaluate(
         if data is None and is_published(checkpoint):
             raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
         models, contents = load_networks(checkpoint, weights)
-        chosen = {"clips": clips, "crops": crops, "micro_batch": micro_batch}
+        chosen: dict[str, Any] = {
+            "clips": clips, "crops": crops, "micro_batch": micro_batch, "precision": precision,
+            "backend": backend,
+        }  # fmt: skip
         given = {name: value for name, value in chosen.items() if value is not None}
-        if precision is not None:
-            given["precision"] = precision  # type: ignore[assignment]
         config = ViewConfig(**contents.config.get("test", {}) | given)
         trained = DataConfig(**contents.config.get("data", {}))
         videos = from_first(
@@ -133,9 +136,20 @@ def evaluate(
         views = VideoViews(
             videos.index, contents.clip, clips=config.clips, crops=config.crops, decoding=decoding
         )
-        kind = resolve_precision(config.precision, where)
+        clip, every = contents.clip, config.clips * config.crops
+        networks = [
+            fast_network(
+                model,
+                (clip.frames, clip.test_crop, clip.test_crop),
+                device=where,
+                precision=config.precision,
+                backend=config.backend,
+                micro_batch=micro_batch_size(every, config.micro_batch),
+            )
+            for model in models.values()
+        ]
+        kind = f"{networks[0].precision}, {networks[0].backend}"
         identity = identity_of(models, contents, views, config, kind, where, found)
-        networks = [prepare_network(model, where, kind) for model in models.values()]
         test = _Test(
             networks, views, contents.normalisation, config,
             trained.workers if workers is None else workers, where, identity,
@@ -149,7 +163,8 @@ def evaluate(
             "clips": views.clips,
             "crops": views.crops,
             "fuse": config.fuse,
-            "precision": kind,
+            "precision": networks[0].precision,
+            "backend": networks[0].backend,
             "seed": contents.config.get("seed"),
             "fingerprint": found,
         }
@@ -239,7 +254,7 @@ def _write(
     title = (
         f"{about['checkpoint']} on {about['data']}: "
         f"{about['subset'] or f'{len(first.index)} videos'}, "
-        f"{about['clips']} × {about['crops']} views each, {about['precision']}"
+        f"{about['clips']} × {about['crops']} views each, {about['precision']}, {about['backend']}"
     )
     return Evaluation(title, results, files, skipped, coverage)
 
