@@ -29,7 +29,7 @@ def never_ends(job: int, beat) -> int:  # type: ignore[no-untyped-def]
 
 def gets_on(_job: int, beat) -> str:  # type: ignore[no-untyped-def]
     for _ in range(5):
-        time.sleep(0.5)
+        time.sleep(1)
         beat()
     return "done"
 
