@@ -1,6 +1,7 @@
 """bf16 training on the CPU: gradients that are right, whatever freed memory holds."""
 
 import csv
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from tests.conftest import SMALL
 from video_gc.config import compose_train
 from video_gc.engine.recipe.cpu_bf16 import SoundBf16, conv3d
 from video_gc.engine.training import train
+from video_gc.models.activation_checkpointing import checkpoint_activations
+from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.context import ContextConfig
 
 SHAPES = {  # input, weight, stride, padding, groups
     "stem of I3D": ((2, 3, 4, 32, 32), (8, 3, 5, 7, 7), (1, 2, 2), (2, 3, 3), 1),
@@ -77,6 +81,25 @@ def test_only_bf16_on_the_cpu_is_touched() -> None:
         assert "Conv3d" not in type(layer(x).grad_fn).__name__
         with torch.autocast("cpu", torch.bfloat16):
             assert "Conv3d" in type(layer(x).grad_fn.next_functions[0][0]).__name__
+
+
+def test_what_is_computed_again_backward_is_the_same() -> None:
+    torch.manual_seed(0)
+    model = build_model(
+        ModelConfig(backbone="slow", width=0.125, num_classes=3, context=ContextConfig(kind="gc"))
+    ).train()
+    again = deepcopy(model)
+    checkpoint_activations(again)
+    clip, gradients = torch.randn(2, 3, 4, 32, 32), []
+    for network in (model, again):
+        torch.manual_seed(1)
+        with SoundBf16():
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = network(clip).float().square().sum()
+            loss.backward()
+        gradients.append([parameter.grad for parameter in network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_training_in_bf16_reaches_the_loss_of_fp32(clips_folder: Path, tmp_path: Path) -> None:

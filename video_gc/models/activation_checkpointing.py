@@ -4,13 +4,14 @@ Chen et al., Training deep nets with sublinear memory cost, 2016, by torch.utils
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
 from video_gc.backbones.stages import residual_blocks
@@ -49,14 +50,15 @@ def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
 
 
 def _contexts(block: nn.Module) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-    return nullcontext(), _without_tracking(block)
+    return nullcontext(), _as_before(block, _get_current_function_mode_stack())
 
 
 @contextmanager
-def _without_tracking(block: nn.Module) -> Iterator[None]:
+def _as_before(block: nn.Module, modes: list[TorchFunctionMode]) -> Iterator[None]:
     """Batch norms count their batch in copies, for they have counted it before.
 
-    Copies, and not none at all: torch wants the same tensors to be kept for the gradient.
+    Copies, and not none at all: torch wants the same tensors to be kept for the gradient. modes:
+    those that held in the first computation; torch leaves them while it runs backward.
     """
     kept: list[tuple[nn.Module, str, Tensor]] = []
     for norm in block.modules():
@@ -65,7 +67,10 @@ def _without_tracking(block: nn.Module) -> Iterator[None]:
     for norm, name, buffer in kept:
         setattr(norm, name, buffer.clone())
     try:
-        yield
+        with ExitStack() as stack:
+            for mode in modes:
+                stack.enter_context(mode)
+            yield
     finally:
         for norm, name, buffer in kept:
             setattr(norm, name, buffer)

@@ -1,10 +1,12 @@
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.analysis.compare.writing import write_test
 from video_gc.analysis.compare.tested import read_tested, shared_videos
+from video_gc.analysis.compare.verdict import warnings_about
 from video_gc.data.index import DataError
 
 
@@ -54,6 +56,22 @@ def test_unusable_files(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "predictions.csv").write_text(content)
     with pytest.raises(DataError, match=message):
         read_tested(tmp_path)
+
+
+def test_a_test_beside_another_is_named_with_its_run(tmp_path: Path) -> None:
+    run = write_test(tmp_path / "gc", [1, 0], weights="ema")
+    (run / "checkpoints").mkdir()
+    for place in ("test/raw", "test_subset"):
+        (run / place).mkdir()
+        for name in ("predictions.csv", "accuracy.json"):
+            (run / place / name).write_bytes((run / "test" / name).read_bytes())
+    kept = json.loads((run / "test" / "accuracy.json").read_text())
+    (run / "test/raw/accuracy.json").write_text(json.dumps(kept | {"weights": "raw"}))
+    places = (run, run / "test" / "raw", run / "test_subset")
+    runs = [read_tested(place) for place in places]
+    assert [one.name for one in runs] == ["gc", "gc/test/raw", "gc/test_subset"]
+    warnings = warnings_about(runs[:1], runs[1:2], shared_videos(runs[:2]))
+    assert "not tested alike, weights: ema in gc, raw in gc/test/raw" in warnings
 
 
 def test_videos_are_paired_by_path_in_any_order(tmp_path: Path) -> None:

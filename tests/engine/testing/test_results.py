@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +203,22 @@ def test_averaged_weights_beside_the_raw_ones(
         assert json.loads((folder / "accuracy.json").read_text())["weights"] == name
     one = evaluate(checkpoint, weights="raw", workers=0, out=tmp_path / "one")
     assert list(one.results) == ["raw"]
+
+
+def test_one_test_at_a_time_in_a_folder(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "test"
+    script = (
+        "import sys; from pathlib import Path; from video_gc.engine.resume.lock import locked\n"
+        "with locked(Path(sys.argv[1]), what='test', way=''): print('held', flush=True); input()"
+    )
+    held = subprocess.Popen(
+        [sys.executable, "-c", script, out], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert held.stdout is not None
+    held.stdout.readline()
+    with pytest.raises(BlockingIOError, match=f"another test is writing to it .process {held.pid}"):
+        evaluate(checkpoint, data=clips_folder, out=out, clips=1, crops=1, workers=0)
+    held.communicate(b"\n")
+    assert evaluate(checkpoint, data=clips_folder, out=out, clips=1, crops=1, workers=0).files

@@ -164,8 +164,10 @@ def _name_and_home(file: Path) -> tuple[str, Path]:
     folder = file.resolve().parent
     if folder.name == "test":
         return folder.parent.name, file.parent.parent if file.parent.parts else folder.parent
-    inside = (folder.parent / "checkpoints").is_dir()
-    return (f"{folder.parent.name}/{folder.name}" if inside else folder.name), file.parent
+    for run in (folder.parent, folder.parent.parent):  # RUN/test_2, RUN/test/raw
+        if (run / "checkpoints").is_dir():
+            return folder.relative_to(run.parent).as_posix(), file.parent
+    return folder.name, file.parent
 
 
 def _is_finite(text: str) -> bool:

@@ -12,6 +12,8 @@ SETTINGS = {
     "clips": ("clips a video", None),
     "crops": ("crops", None),
     "fuse": ("fusion of the views", "mean"),
+    "precision": ("precision", "fp32"),
+    "weights": ("weights", "raw"),
     "subset": ("subset", None),
 }
 """Entry of accuracy.json → what it is, and what was meant before the entry existed."""

@@ -1,4 +1,4 @@
-"""One training at a time in a run directory."""
+"""One training at a time in a run directory, one test among its results."""
 
 import fcntl
 import os
@@ -11,8 +11,8 @@ LOCK = ".lock"
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the directory while the block runs.
+def locked(directory: Path, *, what: str = "training", way: str = "name=OTHER") -> Iterator[None]:
+    """Hold the directory while the block runs. what, way: who holds it, the way out, for the error.
 
     A POSIX lock, which ends with its process however that dies and, unlike filelock's flock, is
     not inherited by decoding workers that outlive it for seconds.
@@ -29,8 +29,8 @@ def locked(directory: Path) -> Iterator[None]:
         except OSError as error:
             holder = os.read(handle, 200).decode(errors="replace").strip()
             raise BlockingIOError(
-                f"{directory}: another training is writing to it ({holder or 'unknown process'}); "
-                "wait for it, or give name=OTHER"
+                f"{directory}: another {what} is writing to it ({holder or 'unknown process'}); "
+                f"wait for it, or give {way}"
             ) from error
         os.truncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)

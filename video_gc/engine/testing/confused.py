@@ -145,7 +145,7 @@ def draw_confusion(result: Scores, file: Path) -> Path:
 
 
 def _table(file: Path, header: Sequence[str], lines: Sequence[Sequence[object]]) -> Path:
-    with atomic_path(file) as part, part.open("w", newline="") as stream:
+    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(header)
         writer.writerows(lines)

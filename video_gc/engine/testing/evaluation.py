@@ -2,6 +2,7 @@
 
 import filecmp
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from video_gc.engine.ranks.world import (
     this_world,
     to_all,
 )
+from video_gc.engine.resume.lock import locked
 from video_gc.engine.testing.identity import identity_of
 from video_gc.engine.testing.journal import (
     FOLDER,
@@ -104,7 +106,8 @@ def evaluate(
     all of them see. weights: raw, ema or both; both by default where the checkpoint has both.
     subset: so many videos, for a quick look.
 
-    Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data.
+    Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data,
+    BlockingIOError where another test writes to `out`.
     """
     world = this_world()
     where = _own_device(device, world)
@@ -154,8 +157,6 @@ def evaluate(
             networks, views, contents.normalisation, config,
             trained.workers if workers is None else workers, where, identity,
         )  # fmt: skip
-        scored = put_together(views.index, _score(test, out, world))
-        results = dict(zip(models, scored, strict=True))
         about = {
             "checkpoint": str(checkpoint),
             "data": str(data) if data else _kept_videos(checkpoint),
@@ -168,7 +169,11 @@ def evaluate(
             "seed": contents.config.get("seed"),
             "fingerprint": found,
         }
-        return from_first(world, lambda: _write(results, videos, out, about))
+        lock = locked(out, what="test", way="--out OTHER") if world.first else nullcontext()
+        with lock:
+            scored = put_together(views.index, _score(test, out, world))
+            results = dict(zip(models, scored, strict=True))
+            return from_first(world, lambda: _write(results, videos, out, about))
 
 
 def _own_device(name: str | None, world: World) -> torch.device:

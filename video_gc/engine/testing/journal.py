@@ -24,7 +24,7 @@ FOLDER = "scored"
 
 
 class Journal:
-    """What one process adds to. Raises FileExistsError where another test writes to this folder."""
+    """What one process adds to. Raises FileExistsError where it is there: another test."""
 
     def __init__(self, folder: Path, name: str, identity: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,10 @@ def fast_network(
     OpenVINO is missing.
     """
     precision, backend = choose(device, precision, backend)
-    folded, count = fold_norms(model.to(device), _example(model, clip_shape).to(device))
+    # where the model is: a GPU's TF32 may well differ by more than folding is allowed to
+    where = next(model.parameters()).device
+    folded, count = fold_norms(model, _example(model, clip_shape).to(where))
+    folded = folded.to(device)
     if backend == "openvino":
         from video_gc.models.fast.openvino import compile_openvino
 
