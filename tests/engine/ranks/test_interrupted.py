@@ -48,3 +48,45 @@ def test_sigterm_stops_all_at_the_same_step(clips_folder, tmp_path, capfd) -> No
     assert train_forked(given) == [0, 0]
     assert same(*map(end_state, runs))
     assert rows(runs[0]) == rows(runs[1])
+
+
+def test_a_number_that_is_not_finite_on_one_of_them(clips_folder, tmp_path, capfd) -> None:
+    given = options(clips_folder, tmp_path, "checkpoint.every_steps=1")
+
+    def spoil(plain):
+        calls = []
+
+        def step(task, batch, index):
+            calls.append(index)
+            return plain(task, batch, index) * (float("nan") if len(calls) == 5 else 1)
+
+        return step
+
+    assert train_forked(given, (1, RecognitionTask, "training_step", spoil)) == [1, 1]
+    said = capfd.readouterr().err
+    print("SAID", said)
+    assert said.count("the loss is NaN or infinite at step 3") == 1
+    with (tmp_path / "run/not_finite.csv").open() as stream:
+        assert len(stream.readlines()) == 2
+    assert newest(tmp_path / "run") == "step-00000002"
+
+
+def test_damaged(clips_folder, damaged, tmp_path, capfd) -> None:
+    import csv
+    lines = [f"{path} {path.parent.name}" for path in sorted(clips_folder.rglob("*.mp4"))]
+    (tmp_path / "val.txt").write_text("\n".join(lines[:6]))
+    (tmp_path / "train.txt").write_text("\n".join([*lines, f"{damaged['text']} bright", f"{damaged['zero-byte']} bright"]))
+    own = ["data=list", f"data.train={tmp_path}/train.txt", f"data.val={tmp_path}/val.txt", "accumulate=1"]
+
+    def given(name):
+        return [*[o for o in options(clips_folder, tmp_path, *own, f"name={name}") if not o.startswith(("data=folder", "data.root", "name=run"))]]
+
+    assert train_forked(given("whole")) == [0, 0]
+    killed = (1, RecognitionTask, "training_step", lambda plain: at_call(5, kill_all, plain))
+    assert train_forked(given("killed"), killed) == [-9, -9]
+    assert train_forked(given("killed")) == [0, 0]
+    print("SAID", capfd.readouterr().err)
+    one, two = (sorted(tuple(row.values()) for row in csv.DictReader((tmp_path / run / "skipped.csv").open())) for run in ("whole", "killed"))
+    print(one)
+    assert one == two
+    assert same(end_state(tmp_path / "whole"), end_state(tmp_path / "killed"))
