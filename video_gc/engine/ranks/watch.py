@@ -75,7 +75,7 @@ class Watch:
         """
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
         lost = isinstance(error, RuntimeError) and LOST.search(str(error)) is not None
-        text = KILLED if lost else f"{type(error).__name__}: {error}"
+        text = KILLED if lost else words_of(error)
         first = own = Failure(self.rank, text, stopped, lost)
         self._left = GRACE
         if lost:  # the words of the one that left may come a moment later
@@ -149,6 +149,11 @@ class Watch:
         say(f"process {self.rank} ends: {text}", style="red")
         _write_error_file(text)
         os._exit(1)
+
+
+def words_of(error: BaseException) -> str:
+    """What a failure says of an error."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _write_error_file(text: str) -> None:

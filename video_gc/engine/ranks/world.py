@@ -15,7 +15,7 @@ import torch.distributed as dist
 from video_gc.engine.ranks.cores import share_cores
 from video_gc.engine.ranks.meet import meet
 from video_gc.engine.ranks.slurm import slurm_variables
-from video_gc.engine.ranks.watch import Watch
+from video_gc.engine.ranks.watch import Watch, words_of
 from video_gc.progress import console, say
 
 T = TypeVar("T")
@@ -91,7 +91,8 @@ def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
         failure = watch.fail(error)
         console.quiet = False
         if failure.rank != world.rank or failure.lost:
-            say(f"process {world.rank} ends: {watch.describe(failure)}", style="red")
+            if failure.text != words_of(error):  # else all found the same, and one has said it
+                say(f"process {world.rank} ends: {watch.describe(failure)}", style="red")
             raise SystemExit(1) from None
         say(f"process {world.rank} of {world.size} ({hosts[world.rank]}) failed:", style="red")
         raise

@@ -13,7 +13,7 @@ from video_gc.data.dataset import Batch
 from video_gc.engine.checkpoint import CheckpointContents, described
 from video_gc.engine.recipe.averaging import pick_weights
 from video_gc.engine.resume import files
-from video_gc.engine.resume.exchange import Agreement, many
+from video_gc.engine.resume.exchange import Agreement, many, parts_of_all
 from video_gc.engine.resume.faults import is_finite, lacking, not_finite, write_not_finite
 from video_gc.engine.resume.loops import (
     after_validation,
@@ -155,7 +155,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return due or (minutes is not None and waited >= 60 * minutes)
 
     def _save(self, trainer: pl.Trainer, module: pl.LightningModule, *, validated: bool) -> Path:
-        wrong = lacking(module)
+        wrong = next(filter(None, parts_of_all(lacking(module))), None)
         if wrong is not None:
             self.bad.extend([] if self.videos is None else [self.videos])
             raise self._not_finite(trainer, f"{wrong} is NaN or infinite")
@@ -178,8 +178,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
         write_weights(pick_weights(kept), described(self.contents), weights)
 
     def _not_finite(self, trainer: pl.Trainer, what: str) -> FloatingPointError:
-        paths = [self.path_of(int(row)) for videos in self.bad for row in videos]
-        if paths:  # the process whose batch it was
+        parts = parts_of_all([int(row) for videos in self.bad for row in videos])
+        if trainer.is_global_zero:
+            paths = [self.path_of(row) for part in parts for row in part]
             write_not_finite(self.faults, trainer.global_step, paths)
         stands = next(files.candidates(self.folder), None)
         return not_finite(what, trainer.global_step, self.faults, stands.name if stands else None)

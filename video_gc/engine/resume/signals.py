@@ -12,7 +12,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-from video_gc.progress import say
+from video_gc.progress import console, say
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 REQUEUED = (signal.SIGTERM, signal.SIGUSR1)
@@ -45,7 +45,7 @@ class StopSignals:
         again = self.wanted == signal.SIGINT == number
         if again:
             raise KeyboardInterrupt
-        if not self.wanted:
+        if not self.wanted and not console.quiet:  # the first of several processes speaks
             more = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
             name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
             # os.write: the handler may interrupt rich in the middle of a line
