@@ -122,6 +122,8 @@ class Spent:
     model: float
     waiting: float = 0.0
     videos: int = 0
+    unclocked: float = 0.0
+    """before the work began"""
 
 
 Work = Callable[[], Spent]
@@ -166,7 +168,7 @@ def in_turns(rows: Sequence[Row], works: Mapping[str, Work], rounds: int, title:
             for name in names[at:] + names[:at]:
                 started = time.perf_counter()
                 spent = works[name]()
-                seconds = time.perf_counter() - started
+                seconds = time.perf_counter() - started - spent.unclocked
                 row = by_name[name]
                 if number:
                     row.seconds.append(seconds)
