@@ -19,10 +19,14 @@ GROUPS = sorted(
     for file in group.rglob("*.yaml")
 )
 KINETICS = sorted(file.stem for file in (CONFIGS / "experiment" / "kinetics400").glob("*.yaml"))
+RECIPES = sorted(file.stem for file in (CONFIGS / "recipe").glob("*.yaml"))
 NEEDS = {
     "data=folder": ["data.root=x"],
     "data=list": ["data.train=x"],
     "model=x3d_m": ["placement=all", "model.context.options.reduction=2"],
+    "recipe=gcnet_kinetics": ["model.weights=null"],  # nothing is downloaded
+    "recipe=kinetics_imagenet": ["model.weights=null"],
+    "recipe=nonlocal": ["model.weights=null"],
 }
 
 
@@ -85,6 +89,77 @@ def test_kinetics_experiments_at_full_size(name: str) -> None:
     clips = torch.randint(0, 256, (1, config.clip.frames, side, side, 3), dtype=torch.uint8)
     model.train()(prepare_clips(clips.repeat(2, 1, 1, 1, 1), config.normalisation)).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_compose_with_experiments_and_augmentation(recipe: str) -> None:
+    plain = compose_train([f"recipe={recipe}"])
+    for backbone in ("slow", "i3d", "slowfast"):
+        experiment = f"experiment=kinetics400/{backbone}_r50_8x8_gc5"
+        config = compose_train([experiment, f"recipe={recipe}"])
+        assert (config.optim, config.epochs) == (plain.optim, plain.epochs)
+        assert config.model.weights == plain.model.weights
+        assert config.clip.stride == (2 if backbone == "slowfast" else 8)
+    for name in ("none", "light", "strong"):
+        alone = compose_train([f"augment={name}"]).augment
+        assert compose_train([f"augment={name}", f"recipe={recipe}"]).augment == alone
+
+
+def test_recipes_that_choose_an_augmentation() -> None:
+    augment = {name: compose_train([f"recipe={name}"]).augment for name in RECIPES}
+    assert augment["finetune"] == compose_train(["augment=light"]).augment
+    assert augment["modern"] == compose_train(["augment=strong"]).augment
+    plain = compose_train(["augment=none"]).augment
+    assert all(found == plain for n, found in augment.items() if n not in ("finetune", "modern"))
+
+
+def test_numbers_of_the_recipes() -> None:
+    found = {name: compose_train([f"recipe={name}"]) for name in RECIPES}
+    kinetics = [found[name] for name in ("kinetics_scratch", "gcnet_kinetics")]
+    inflated = [found[name] for name in ("kinetics_imagenet", "nonlocal")]
+    for config in (*kinetics, *inflated):
+        optim = config.optim
+        assert (config.batch_size, optim.lr_batch, config.model.dropout) == (64, 64, 0.5)
+        assert (optim.optimizer, optim.momentum, optim.weight_decay) == ("sgd", 0.9, 1e-4)
+        assert config.norm.precise == 200
+    assert [(c.epochs, c.optim.lr, c.optim.schedule) for c in kinetics] == [
+        (196, 0.1, "cosine"),
+        (196, 0.01, "cosine"),
+    ]
+    assert [c.optim.warmup_epochs for c in (*kinetics, *inflated)] == [34, 34, 0, 0]
+    assert [c.optim.lr for c in inflated] == [0.01, 0.01]
+    assert (inflated[0].epochs, inflated[0].optim.milestones) == (118, [44, 88])
+    assert (inflated[0].optim.milestones_in, inflated[1].optim.milestones_in) == ("epochs", "steps")
+    assert (inflated[1].steps, inflated[1].optim.milestones) == (400_000, [150_000, 300_000])
+    scratch = {name for name, config in found.items() if config.norm.zero_init}
+    assert scratch == {"kinetics_scratch"}
+    assert found["finetune"].optim.freeze == ["stem", "res2"]
+    assert found["finetune"].optim.head_epochs == 1
+    modern = found["modern"]
+    assert (modern.optim.optimizer, modern.ema, modern.label_smoothing) == ("adamw", 0.9999, 0.1)
+    assert modern.model.stochastic_depth == 0.1
+    assert modern.augment.randaugment
+    assert modern.augment.mixup
+    assert modern.augment.cutmix
+
+
+def test_every_recipe_says_where_it_is_from() -> None:
+    for name in RECIPES:
+        lines = (CONFIGS / "recipe" / f"{name}.yaml").read_text().splitlines()
+        assert lines[0] == "# @package _global_"
+        assert lines[1].startswith("# ")
+        page = (CONFIGS.parent / "docs" / "recipes.md").read_text()
+        assert f"`{name}`" in page
+
+
+def test_experiments_have_the_recipe_of_their_source() -> None:
+    for name in KINETICS:
+        config = compose_train([f"experiment=kinetics400/{name}"])
+        backbone = name.split("_")[0]
+        expected = {"slow": (196, 0.01, "imagenet"), "i3d": (118, 0.01, "imagenet")}.get(
+            backbone, (196, 0.1, None)
+        )
+        assert (config.epochs, config.optim.lr, config.model.weights) == expected
 
 
 def test_experiments_need_imagenet_weights_by_default() -> None:

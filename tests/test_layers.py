@@ -19,7 +19,8 @@ BELOW = {
     "analysis": {"inference", "engine", "models", "data", "decode", "blocks", "backbones"},
     "progress": set(),
     "atomic": set(),
-    "config": {"engine"},
+    "config": {"engine", "manual"},
+    "manual": set(),
     "cli": {"data", "decode", "progress"},
     "__init__": {"inference"},
 }

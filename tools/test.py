@@ -1,12 +1,23 @@
-"""Test a checkpoint with several views a video; writes predictions.csv and the confusion matrix."""
+"""Test a checkpoint with several views a video; writes predictions.csv, accuracy.json and tables.
+
+A test that was stopped goes on when the same command is given again. On several processes:
+torchrun --nproc-per-node=2 tools/test.py CHECKPOINT
+"""
 
 from pathlib import Path
 
 from rich.table import Table
 
 from video_gc.cli import Parser, in_range, run_tool
-from video_gc.engine.evaluation import Evaluation, evaluate
+from video_gc.engine.ranks.world import this_world
+from video_gc.engine.testing.confused import class_results, confused_pairs, worst_classes
+from video_gc.engine.testing.evaluation import Evaluation, evaluate
+from video_gc.engine.testing.scores import Scores
+from video_gc.engine.testing.views import PRECISIONS
 from video_gc.progress import console, say
+
+SHOWN = 5
+"""Classes, and pairs of classes, that are printed."""
 
 
 def main() -> None:
@@ -38,7 +49,31 @@ def main() -> None:
         help="1 (centre), 3 along the longer side, or 10 (corners and centre, and mirrored); "
         "default: as in the training config",
     )
-    parser.add_argument("--out", type=Path, help="folder for the results; default: RUN/test")
+    parser.add_argument(
+        "--subset",
+        type=in_range(int, 1),
+        help="a quick look at so many videos, spread over the classes; not to be compared",
+    )
+    parser.add_argument(
+        "--micro-batch",
+        type=in_range(int, 1),
+        help="most views in one forward pass; default: as in the training config (8)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="default: as in the training config; auto is bf16 on a GPU that computes in it",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("raw", "ema", "both"),
+        help="of a checkpoint with averaged weights; default: all that it has",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder for the results; default: RUN/test, RUN/test_subset with --subset",
+    )
     parser.add_argument(
         "--workers",
         type=in_range(int, 0),
@@ -46,25 +81,58 @@ def main() -> None:
     )
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     options = vars(parser.parse_args())
-    print_result(evaluate(options.pop("checkpoint"), **options))
+    done = evaluate(options.pop("checkpoint"), **options)
+    if this_world().first:
+        print_result(done)
 
 
 def print_result(done: Evaluation) -> None:
-    """Accuracy, what it is of, and where the files lie."""
-    result = done.result
+    """Accuracy, what it is of, what goes wrong most often, and where the files lie."""
     say(done.title, style="bold")
-    table = Table()
-    for heading in ("", *result.video_level.figures, "of"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, level in (("clip level", result.clip_level), ("video level", result.video_level)):
-        shares = (f"{share:.2%}" for share in level.figures.values())
-        what = "views" if name.startswith("clip") else "videos"
-        table.add_row(name, *shares, f"{level.count} {what}")
-    console.print(table)
+    console.print(accuracy_table(done))
+    result = done.result
+    if result.calibration is not None:
+        say(
+            f"Expected calibration error: {result.calibration:.2%} (video level, 15 bins: how far "
+            "the best score is from how often it is right)"
+        )
+    if not result.index.multi_label:
+        print_confusions(result)
+    listed, scored = done.coverage["listed"], done.coverage["scored"]
+    say(f"Scored: {scored} of {listed} listed videos")
+    for cause, count in list(done.coverage.items())[2:]:
+        if count:
+            say(f"  {cause.replace('_', ' ')}: {count}")
     if result.not_scored:
         say(f"Not scored: {result.not_scored} videos; see {done.skipped}")
     for file in done.files:
         say(f"  {file}")
+
+
+def accuracy_table(done: Evaluation) -> Table:
+    """Clip and video level of each set of weights."""
+    table = Table()
+    for heading in ("", *done.result.video_level.figures, "of"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for weights, result in done.results.items():
+        for name, level in (("clip level", result.clip_level), ("video level", result.video_level)):
+            shares = (f"{share:.2%}" for share in level.figures.values())
+            what = "views" if name.startswith("clip") else "videos"
+            row = f"{weights}, {name}" if len(done.results) > 1 else name
+            table.add_row(row, *shares, f"{level.count} {what}")
+    return table
+
+
+def print_confusions(result: Scores) -> None:
+    """The worst classes and the most confused pairs, a few of each."""
+    worst = worst_classes(class_results(result), SHOWN)
+    if worst:
+        named = (f"{one.name} {one.top1:.0%} of {one.videos}" for one in worst)
+        say(f"Lowest top-1: {', '.join(named)}")
+    pairs = [pair for pair in confused_pairs(result)[:SHOWN] if pair.count > 1]
+    if pairs:
+        named = (f"{pair.true} → {pair.predicted} ({pair.count})" for pair in pairs)
+        say(f"Most confused: {', '.join(named)}")
 
 
 if __name__ == "__main__":

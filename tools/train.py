@@ -1,27 +1,51 @@
-"""Train a network with context blocks; `--help` shows every option."""
+"""Train a network with context blocks; `--help` says what every option means."""
 
 import sys
 
-import hydra
-from omegaconf import DictConfig
-
 from video_gc.cli import run_tool
-from video_gc.config import OPTIONS, compose_train, hydra_arguments, train_config
-from video_gc.engine.training import train
+from video_gc.manual import option_names, wrong_argument
 from video_gc.progress import say
 
 
-def check() -> None:
-    """Explain a wrong option in one line before Hydra does in many; its own flags it explains."""
-    flags = {argument for argument in sys.argv[1:] if argument.startswith("-")}
-    if not flags or any("=" in flag or flag[2:] in OPTIONS for flag in flags):
-        compose_train(sys.argv[1:])
+def check(arguments: list[str]) -> None:
+    """Refuse a wrong option in one line, where its name is wrong before anything is imported.
+
+    Hydra explains its own flags, and a sweep is checked run by run.
+    """
+    flags = {argument for argument in arguments if argument.startswith("-")}
+    if flags & {"--help", "-h"}:
+        print_help([argument for argument in arguments if argument not in ("--help", "-h")])
+    if flags and not any("=" in flag or flag[2:] in option_names() for flag in flags):
+        return
+    wrong = wrong_argument(arguments)
+    if wrong:
+        raise ValueError(wrong)
+    from video_gc.config import compose_train
+
+    compose_train(arguments)
 
 
-@hydra.main(config_path="../configs", config_name="train", version_base="1.3")
-def main(config: DictConfig) -> None:
-    """One run, or one of a sweep (--multirun name=a,b)."""
-    run_tool(lambda: report(train(train_config(config))), leave=False)
+def print_help(arguments: list[str]) -> None:
+    """Print all options as `arguments` set them, and exit."""
+    from video_gc.config import training_help
+
+    print(training_help(arguments), end="")
+    sys.exit()
+
+
+def main() -> None:
+    """One run, or the runs of a sweep (--multirun name=a,b)."""
+    import hydra
+    from omegaconf import DictConfig
+
+    from video_gc.config import hydra_arguments, train_config
+    from video_gc.engine.training import train
+
+    def run(config: DictConfig) -> None:
+        run_tool(lambda: report(train(train_config(config))), leave=False)
+
+    sys.argv[1:] = hydra_arguments(sys.argv[1:])
+    hydra.main(config_path="../configs", config_name="train", version_base="1.3")(run)()
 
 
 def report(directory: object) -> None:
@@ -31,6 +55,5 @@ def report(directory: object) -> None:
 
 
 if __name__ == "__main__":
-    run_tool(check, leave=False)
-    sys.argv[1:] = hydra_arguments(sys.argv[1:])
+    run_tool(lambda: check(sys.argv[1:]), leave=False)
     main()

@@ -67,8 +67,8 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         status = report_error(error, 2)
     except (DataError, DecodeError, OSError) as error:
         status = report_error(error, 1)
-    except KeyboardInterrupt:
-        say("Interrupted; nothing that was finished is lost.")
+    except KeyboardInterrupt as stopped:
+        say(str(stopped) or "Interrupted; nothing that was finished is lost.")
         status = 130
     if leave or status:
         sys.exit(status)

@@ -1,9 +1,9 @@
 """The typed options under Hydra: composing them, and what a beginner is told about a typo."""
 
-import difflib
 import re
+import textwrap
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,33 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from video_gc.engine.options import TrainConfig
+from video_gc.manual import CONFIGS, config_groups, options, wrong_argument
+
+__all__ = ["CONFIGS", "compose_train", "hydra_arguments", "train_config", "training_help"]
 
 PATHS = (
     *(f"data.{name}" for name in ("root", "annotations", "train", "val", "test", "names")),
     *("data.manifest", "model.weights", "runs"),
 )
-CONFIGS = Path(__file__).parent.parent / "configs"
+WIDTH, COLUMN = 100, 34  # of the help; where its meanings begin
+HELP = """\
+Train a network with context blocks and write RUNS/NAME (config, checkpoints, logs).
+
+  python tools/train.py                                    the small demo on generated videos
+  python tools/train.py data=folder data.root=DIR name=X   your own clips, DIR/CLASS/video.mp4
+  python tools/train.py context=nl placement=one name=X    another block, elsewhere
+  python tools/train.py experiment=kinetics400/slow_r50_8x8_gc5 data.root=DIR
+  python tools/train.py recipe=finetune --help             the options as a recipe sets them
+
+Choose a file of a group with GROUP=FILE:
+
+{groups}
+
+Set one option with NAME=VALUE, for example epochs=20 optim.lr=0.01
+model.context.options.reduction=8 resume=true. All options, as they stand now:
+
+{options}
+"""
 
 ConfigStore.instance().store("schema", TrainConfig)
 
@@ -71,49 +92,54 @@ def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainCon
             raise ValueError(_explain(error, arguments, configs)) from error
 
 
+def training_help(arguments: Sequence[str] = (), configs: Path = CONFIGS) -> str:
+    """The text of `tools/train.py ARGUMENTS --help`: groups, options, their meanings."""
+    composed = compose_train(arguments, configs)
+    groups = [f"  {name}: {', '.join(files)}" for name, files in config_groups(configs).items()]
+    lines = []
+    for option in options():
+        if option.group:
+            lines += ["", *textwrap.wrap(f"{option.name}: {option.meaning}", WIDTH)]
+            continue
+        value: Any = composed
+        for part in option.name.split("."):
+            value = getattr(value, part)
+        written = f"  {option.name}={_written(value)}"
+        if len(written) >= COLUMN or not option.meaning:
+            lines.append(written)
+            written = ""
+        if option.meaning:
+            indent = " " * COLUMN
+            first = written.ljust(COLUMN)
+            lines += textwrap.wrap(
+                option.meaning, WIDTH, initial_indent=first, subsequent_indent=indent
+            )
+    wrapped = [
+        line for group in groups for line in textwrap.wrap(group, WIDTH, subsequent_indent="    ")
+    ]
+    return HELP.format(groups="\n".join(wrapped), options="\n".join(lines))
+
+
+def _written(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_written(item)}' for key, item in value.items())}}}"
+    if is_dataclass(value):
+        return "…"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
-    groups = {path.name: path for path in configs.iterdir() if path.is_dir()}
-    names = [*groups, *OPTIONS]
-    for argument in arguments:
-        if argument.startswith("--"):
-            return f"{argument!r}: options are written without dashes, NAME=VALUE"
-        if "=" not in argument:
-            return f"{argument!r} is no option; write NAME=VALUE, such as epochs=20"
-        key, value = argument.lstrip("+~").split("=", 1)
-        if key in groups:
-            files = [path.relative_to(groups[key]) for path in groups[key].rglob("*.yaml")]
-            choices = sorted(str(path.with_suffix("")) for path in files)
-            if value not in choices:
-                return f"{key}={value}: no such {key}; {_nearest(value, choices)}"
-        elif key not in names and not key.startswith("model.context.options."):
-            return f"unknown option {key!r}; {_nearest(key, names)}"
+    wrong = wrong_argument(arguments, configs)
+    if wrong:
+        return wrong
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     place = next((line for line in lines if line.startswith("full_key: ")), None)
     return f"{place.removeprefix('full_key: ')}: {lines[0]}" if place else "; ".join(lines[:2])
-
-
-def _option_names(owner: Any, prefix: str = "") -> list[str]:
-    """Every option as it is written on the command line, such as optim.lr."""
-    found = []
-    for option in fields(owner):
-        name = prefix + option.name
-        found.append(name)
-        if is_dataclass(option.type):
-            found += _option_names(option.type, f"{name}.")
-    return found
-
-
-def _nearest(wrong: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(wrong, names, 1) or [
-        name for name in names if name.rsplit(".")[-1] == wrong.rsplit(".")[-1]
-    ]
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"valid: {', '.join(names)}"
-
-
-OPTIONS = tuple(_option_names(TrainConfig))
-"""Every option of tools/train.py."""

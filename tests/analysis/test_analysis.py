@@ -15,7 +15,7 @@ from video_gc.analysis.overlay import heat, strip
 from video_gc.analysis.report import choose_examples, read_metrics, write_report
 from video_gc.blocks import build_block
 from video_gc.config import compose_train
-from video_gc.engine.evaluation import evaluate
+from video_gc.engine.testing.evaluation import evaluate
 from video_gc.engine.training import train
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
@@ -143,6 +143,12 @@ def test_the_report_is_one_page_that_needs_no_network(run: Path, tmp_path: Path)
     top1 = read_metrics(copy / "logs")["val/top1"]
     assert [epoch for epoch, _ in top1] == [1, 2]
     assert "without context blocks" in page
+    shown = page.count("<img")
+    assert "What it confuses most" not in page
+    (copy / "test" / "pairs.png").write_bytes((copy / "test" / "confusion.png").read_bytes())
+    page = write_report(copy).read_text()
+    assert "What it confuses most" in page
+    assert page.count("<img") == shown + 1
 
 
 def test_a_report_without_pooling_attention_claims_no_map(

@@ -26,6 +26,7 @@ from video_gc.data.loader import (
 )
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
+from video_gc.data.view_batches import ViewBatches
 from video_gc.decode.open import open_video
 
 SIDES = {"crop": 32, "short_side": [32, 40], "test_crop": 32, "test_short_side": 32}
@@ -82,9 +83,9 @@ def test_threads_give_the_same_batches(index: VideoIndex, damaged: dict, threads
 def test_threads_give_the_same_views(index: VideoIndex) -> None:
     views = VideoViews(index.take(np.arange(5)), CLIP, clips=4, crops=3)
     usual = view_loader(views, micro_batch=7, workers=0)
-    threaded = ThreadViewLoader(views, micro_batch=7, threads=2)
+    threaded = ThreadViewLoader(ViewBatches(views, micro_batch=7), threads=2)
     pairs = list(zip(usual, threaded, strict=True))
-    assert len(pairs) == len(threaded) == 9
+    assert len(pairs) == len(threaded) == 10
     assert all(equal(a, b) for a, b in pairs)
 
 

@@ -17,11 +17,11 @@ from video_gc.data.dataset import Batch, VideoViews
 from video_gc.data.source import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.engine.checkpoint import load_network
-from video_gc.engine.evaluation import evaluate
-from video_gc.engine.metrics import Precision, precision
 from video_gc.engine.recipe.optim import OptimConfig
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.testing import ViewConfig, probabilities, score_views
+from video_gc.engine.testing.evaluation import evaluate
+from video_gc.engine.testing.metrics import Precision, precision
 from video_gc.engine.training import train
 from video_gc.engine.troubles import TroubleLog
 
@@ -191,7 +191,8 @@ def test_results_of_several_labels_on_disk(
     several: Path, lists: dict[str, Path], tmp_path: Path
 ) -> None:
     done = evaluate(several / "checkpoints/best.ckpt", data=lists["train"], out=tmp_path, workers=0)
-    assert [file.name for file in done.files] == ["predictions.csv", "accuracy.json", "classes.csv"]
+    names = ["predictions.csv", "scores.npy", "accuracy.json", "classes.csv"]
+    assert [file.name for file in done.files] == names
     summary = json.loads((tmp_path / "accuracy.json").read_text())
     assert set(summary["video_level"]) == {"mAP", "classes", "count"}
     assert (summary["fuse"], summary["video_level"]["classes"]) == ("max", 3)

@@ -13,7 +13,7 @@ from tests.conftest import SMALL
 from video_gc.analysis.report import read_metrics
 from video_gc.config import compose_train
 from video_gc.data.annotations import DataError
-from video_gc.engine.evaluation import evaluate
+from video_gc.engine.testing.evaluation import evaluate
 from video_gc.engine.training import train
 
 

@@ -32,6 +32,12 @@ from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.progress import track
 
+PICTURES = (
+    ("classes.png", "Accuracy of each class"),
+    ("calibration.png", "Is it as sure as it is right?"),
+    ("pairs.png", "What it confuses most"),
+)
+"""Files of a test that are shown where they exist, and their headings."""
 EXAMPLES = 6
 FRAME_PIXELS = 128  # largest frame of a strip
 
@@ -104,6 +110,11 @@ def write_report(run: Path) -> Path:
         accuracy=tested,
         curves=_svg(draw_curves(read_metrics(run / "logs"))),
         confusion=_uri((results / "confusion.png").read_bytes(), "png"),
+        pictures=[
+            (title, _uri((results / name).read_bytes(), "png"))
+            for name, title in PICTURES
+            if (results / name).is_file()
+        ],
         cost=_cost_rows(complexity(plain, shape), complexity(model, shape)),
         mapped=mapped,
         right=[found for row in right if (found := examples[row["path"]])],

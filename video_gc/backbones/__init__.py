@@ -72,6 +72,9 @@ def build_backbone(
     )
     if head_pool == "adaptive":
         _pool_adaptively(model)
+    for module in model.modules():  # some are numpy's, which torch.compile takes for unknown
+        if isinstance(module, nn.Conv3d):
+            module.stride = tuple(map(int, module.stride))
     return model
 
 

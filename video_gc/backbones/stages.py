@@ -98,3 +98,18 @@ def places(block: nn.Module) -> dict[str, Place]:
         }
     assert isinstance(block, BasicBlock)
     return {"after_add": Place(block, block.conv2.out_channels)}
+
+
+def residual_branch(block: nn.Module) -> nn.Module:
+    """The module whose output is what a residual block adds to its shortcut."""
+    return block.branch2 if isinstance(block, ResBlock) else last_norm(block)
+
+
+def last_norm(block: nn.Module) -> nn.Module:
+    """The norm at the end of a residual block's branch, before the sum."""
+    if isinstance(block, ResBlock):
+        return block.branch2.norm_c
+    if isinstance(block, Bottleneck):
+        return block.bn3
+    assert isinstance(block, BasicBlock)
+    return block.bn2

@@ -11,7 +11,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
+from torch.utils.data import Dataset, Sampler
 
 from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, scaled_size
 from video_gc.data.index import VideoIndex
@@ -182,13 +182,15 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((epoch, int(row)) for row in order)
 
 
-class VideoViews(IterableDataset[Sample]):
+class VideoViews:
     """Every view of every video, each video opened and decoded once.
 
     Views leave in the order in which their last frame is decoded, so that only the frames of
     unfinished views are held: memory does not grow with their number. A damaged video ends with a
     sample without frames; its earlier views must not be scored. Of 10 crops every second one is
     marked as flipped.
+
+    rows: which rows of the index are seen; all by default.
 
     Raises ValueError for another number of crops than 1, 3 and 10, or for planes of an odd crop.
     """
@@ -201,17 +203,17 @@ class VideoViews(IterableDataset[Sample]):
         clips: int,
         crops: int,
         decoding: Decoding | None = None,
+        rows: Sequence[int] | None = None,
     ) -> None:
         self.index, self.clip, self.clips, self.crops = index, clip, clips, crops
+        self.rows: Sequence[int] = range(len(index)) if rows is None else rows
         self.decoding = decoding or Decoding()
         self._even = self.decoding.transfer == "yuv"
         self.decoding.check_even(clip, "test_crop", "test_short_side")
         crop_boxes((clip.test_short_side,) * 2, clip.test_crop, crops)  # a wrong number, at once
 
     def __iter__(self) -> Iterator[Sample]:
-        worker = get_worker_info()
-        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for video in range(first, len(self.index), step):
+        for video in self.rows:
             yield from self.views(video)
 
     def views(self, video: int) -> Iterator[Sample]:

@@ -17,10 +17,13 @@ from typing import Any, TypeVar
 from torch.utils.data import DataLoader, Sampler
 
 from video_gc.data.dataset import Batch, EpochSampler, Sample, TrainingClips, VideoViews, collate
+from video_gc.data.view_batches import ViewBatches
 
 Item = TypeVar("Item")
 AHEAD = 2
 """Jobs that are begun ahead of the one that is waited for, per thread."""
+HELD = 2
+"""Micro-batches of views that a thread may make ahead."""
 WAIT = 0.05
 """Seconds after which a thread looks whether it is still wanted."""
 DONE = object()
@@ -93,44 +96,42 @@ class ThreadLoader:
         yield from _batches(samples, self.batch_size)
 
 
-class ViewLoader(DataLoader[Batch]):
-    """Views in micro-batches; its length is exact, an upper bound where videos are damaged."""
-
-    def __len__(self) -> int:
-        views = self.dataset
-        assert isinstance(views, VideoViews)
-        assert self.batch_size
-        return _view_batches(views, self.batch_size, max(self.num_workers, 1))
-
-
 class ThreadViewLoader:
-    """What ViewLoader gives without workers, decoded by threads of this process."""
+    """What `view_loader` gives without workers, decoded by threads of this process."""
 
-    def __init__(self, views: VideoViews, *, micro_batch: int, threads: int) -> None:
-        self.dataset, self.batch_size, self.threads = views, micro_batch, max(threads, 1)
+    def __init__(self, dataset: ViewBatches, *, threads: int) -> None:
+        self.dataset, self.threads = dataset, max(threads, 1)
 
     def __len__(self) -> int:
-        return _view_batches(self.dataset, self.batch_size, 1)
+        return len(self.dataset)
 
     def __iter__(self) -> Iterator[Batch]:
-        jobs = (partial(self.dataset.views, video) for video in range(len(self.dataset.index)))
-        samples = in_threads(jobs, self.threads, ahead=AHEAD * self.threads)
-        yield from _batches(samples, self.batch_size)
+        jobs = (partial(self.dataset.batches, group) for group in self.dataset.groups)
+        return in_threads(jobs, self.threads, ahead=AHEAD * self.threads, held=HELD)
 
 
 def view_loader(
-    views: VideoViews, *, micro_batch: int, workers: int
-) -> ViewLoader | ThreadViewLoader:
-    """Views in micro-batches that run on from one video to the next."""
-    workers = min(workers, len(views.index))
+    views: VideoViews,
+    *,
+    micro_batch: int,
+    workers: int,
+    group: int = 1,
+    pin_memory: bool = False,
+) -> "DataLoader[Batch] | ThreadViewLoader":
+    """Views in micro-batches that never mix groups of so many videos; see `ViewBatches`.
+
+    The next videos are decoded while a batch is used, where there are workers or threads.
+    """
+    dataset = ViewBatches(views, micro_batch=micro_batch, group=group)
+    workers = min(workers, len(dataset.groups))
     if views.decoding.device == "cuda":
-        return ThreadViewLoader(views, micro_batch=micro_batch, threads=workers)
-    return ViewLoader(
-        views,  # type: ignore[arg-type]
-        batch_size=micro_batch,
-        collate_fn=collate,
+        return ThreadViewLoader(dataset, threads=workers)
+    return DataLoader(
+        dataset,
+        batch_size=None,  # they come out of a worker as they are
         num_workers=workers,
         persistent_workers=workers > 0,
+        pin_memory=pin_memory,
     )
 
 
@@ -204,9 +205,3 @@ def _batches(samples: Iterator[Any], size: int) -> Iterator[Batch]:
             yield collate(group)
     finally:
         samples.close()  # type: ignore[attr-defined]
-
-
-def _view_batches(views: VideoViews, size: int, workers: int) -> int:
-    each = views.clips * views.crops
-    per_worker = (len(range(w, len(views.index), workers)) for w in range(workers))
-    return sum(-(-videos * each // size) for videos in per_worker)

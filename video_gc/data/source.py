@@ -60,6 +60,8 @@ class Splits:
     left_out: dict[str, int] = field(default_factory=dict)
     """train, val or test → listed videos that are missing, or damaged as a manifest says; those of
     a part that was held out are counted where it was taken from"""
+    absent: dict[str, int] = field(default_factory=dict)
+    """how many of `left_out` are missing; has no entry where only their sum is known"""
 
 
 def open_splits(config: DataConfig) -> Splits:
@@ -74,6 +76,7 @@ def open_splits(config: DataConfig) -> Splits:
     manifest = data_manifest(config)
     missing = [name for names in parts.missing.values() for name in names]
     left_out = Counter({split: len(names) for split, names in parts.missing.items()})
+    gone = Counter(left_out)
     kept: dict[str, VideoIndex] = {}
     for split in PARTS:
         index: VideoIndex | None = getattr(parts, split)
@@ -85,6 +88,7 @@ def open_splits(config: DataConfig) -> Splits:
         if config.kind in LISTS:
             index, absent = leave_out_missing(index)
             missing += absent
+            gone[split] += len(absent)
         left_out[split] += listed - len(index)
         kept[split] = index
     say_missing(missing, sum(map(len, kept.values())) + len(missing))
@@ -93,9 +97,9 @@ def open_splits(config: DataConfig) -> Splits:
     if "val" not in kept:
         kept["train"], kept["val"] = _held_out(kept["train"])
     if "test" not in kept:
-        kept["test"], left_out["test"] = kept["val"], left_out["val"]
-    counts = {split: left_out[split] for split in PARTS}
-    return Splits(kept["train"], kept["val"], kept["test"], missing, counts)
+        kept["test"], left_out["test"], gone["test"] = kept["val"], left_out["val"], gone["val"]
+    counts, absences = ({split: of[split] for split in PARTS} for of in (left_out, gone))
+    return Splits(kept["train"], kept["val"], kept["test"], missing, counts, absences)
 
 
 def data_manifest(config: DataConfig) -> Path | None:
@@ -114,6 +118,8 @@ def write_splits(splits: Splits, folder: Path) -> Splits:
     for split in PARTS:
         index: VideoIndex = getattr(splits, split)
         about = {"left_out": splits.left_out.get(split, 0)}
+        if split in splits.absent:
+            about["missing"] = splits.absent[split]
         index.with_root(Path(index.root).absolute()).save(folder / f"{split}.arrow", about)
     if splits.missing:
         file = write_text(folder / "missing.txt", "".join(f"{name}\n" for name in splits.missing))
@@ -136,12 +142,17 @@ def read_splits(
         names = read_names(folder / "names.txt")
         kept = {split: read_list(folder / f"{split}.txt", names=names) for split in PARTS}
     left_out = {split: int(index.about.get("left_out", 0)) for split, index in kept.items()}
+    absent = {
+        split: int(index.about["missing"])
+        for split, index in kept.items()
+        if "missing" in index.about
+    }
     if manifest is not None:
         for split in only:
             sound = without_damaged(kept[split], manifest)
             left_out[split] += len(kept[split]) - len(sound)
             kept[split] = sound
-    return Splits(kept["train"], kept["val"], kept["test"], left_out=left_out)
+    return Splits(kept["train"], kept["val"], kept["test"], left_out=left_out, absent=absent)
 
 
 def without_damaged(index: VideoIndex, manifest: Path) -> VideoIndex:

@@ -12,6 +12,7 @@ from torch import nn
 from video_gc.backbones.published import KINETICS400, PUBLISHED
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
+from video_gc.engine.recipe.averaging import pick_weights
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 
@@ -64,14 +65,18 @@ def default_output(checkpoint: Path, name: str) -> Path:
     return checkpoint.parent.parent / name
 
 
-def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointContents]:
+def load_network(
+    path: str | os.PathLike[str], weights: str | None = None
+) -> tuple[nn.Module, CheckpointContents]:
     """The network of a checkpoint, in eval mode on the CPU, and its description.
 
     path: a checkpoint of ours, or the name of published weights such as slow_r50, which come with
         the class names of Kinetics-400 and the size of their published test.
+    weights: raw (as trained) or ema (averaged); by default the averaged ones where there are any,
+        for they chose the best checkpoint.
 
-    Raises FileNotFoundError, or ValueError for a file that is no such checkpoint or whose weights
-    do not fit its own description.
+    Raises FileNotFoundError, or ValueError for a file that is no such checkpoint, whose weights do
+    not fit its own description, or that has no averaged ones.
     """
     name = os.fspath(path)
     if is_published(path):
@@ -98,11 +103,10 @@ def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, CheckpointCon
         fingerprint=kept.get("fingerprint", {}),
     )
     model = build_model(replace(contents.model, weights=None))
-    state = {
-        name.removeprefix("model."): value
-        for name, value in checkpoint["state_dict"].items()
-        if name.startswith("model.")
-    }
+    try:
+        state = pick_weights(checkpoint["state_dict"], weights)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -56,7 +56,7 @@ def build_loaders(
     views = VideoViews(splits.val, clip, clips=1, crops=1, decoding=decoding)
     return (
         training_loader(clips, batch_size=batch_size, workers=data.workers, pin_memory=pin_memory),
-        view_loader(views, micro_batch=micro_batch, workers=data.workers),
+        view_loader(views, micro_batch=micro_batch, workers=data.workers, group=micro_batch),
     )
 
 

@@ -34,6 +34,8 @@ class TrainConfig:
     """go on from the last checkpoint where the run directory has one"""
     epochs: int = 10
     """passes over the training videos"""
+    steps: int | None = None
+    """end after so many steps of the optimiser, whatever `epochs` says"""
     batch_size: int = 8
     """clips in one step of the optimiser, over all processes"""
     accumulate: int = 1
@@ -68,6 +70,8 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps ({self.steps}) must be at least 1, or null")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema ({self.ema}) must be between 0 and 1, or null")
         if not 0 <= self.label_smoothing < 1:

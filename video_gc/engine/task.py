@@ -1,6 +1,7 @@
 """One batch: model, loss and metrics. Lightning runs the loop around it."""
 
-from typing import Any
+import math
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -14,11 +15,18 @@ from video_gc.data.augment import AugmentConfig
 from video_gc.data.dataset import Batch
 from video_gc.data.mixing import mix_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.engine.recipe.optim import OptimConfig, build_optimizer, build_schedule
+from video_gc.engine.recipe.averaging import averaged_copy, decay_at, update_average
+from video_gc.engine.recipe.groups import drop_gradients, keep_still, waiting_parameters
+from video_gc.engine.recipe.optim import OptimConfig, build_optimizer
+from video_gc.engine.recipe.schedule import build_schedule, head_steps
 
 
 class RecognitionTask(pl.LightningModule):
-    """Loss on clips; top-1 and top-5, or mAP, of one centre view per validation video."""
+    """Loss on clips; top-1 and top-5, or mAP, of one centre view per validation video.
+
+    ema: decay of averaged weights (the module `average`), validated beside the trained ones as
+        val_ema/…
+    """
 
     def __init__(
         self,
@@ -31,31 +39,32 @@ class RecognitionTask(pl.LightningModule):
         multi_label: bool = False,
         augment: AugmentConfig | None = None,
         seed: int = 0,
+        fresh_context: bool = True,
+        ema: float | None = None,
     ) -> None:
         super().__init__()
+        self.fresh_context, self.head_steps = fresh_context, 0
         self.model = model.to(memory_format=torch.channels_last_3d)
         self.normalisation, self.optim, self.augment = normalisation, optim, augment
         self.label_smoothing, self.multi_label = label_smoothing, multi_label
         self.num_classes, self.seed = num_classes, seed
-        self.train_metrics, self.val_metrics = (
+        self.ema, self.average = ema, None if ema is None else averaged_copy(self.model)
+        self.train_metrics, self.val_metrics, self.val_ema_metrics = (
             nn.ModuleDict(metrics(num_classes, multi_label=multi_label, training=training))
-            for training in (True, False)
+            for training in (True, False, False)
         )
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """What is validated, by the name of its figures."""
+        return {"val": self.model} | ({} if self.average is None else {"val_ema": self.average})
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
         """The loss. Raises DataError for a batch of which no video could be read."""
         if batch.clips is None:
             last = batch.troubles[-1].reason
             raise DataError(f"none of {len(batch.troubles)} videos could be read, at last {last}")
-        clips = prepare_clips(
-            batch.clips,
-            self.normalisation,
-            batch.flips,
-            colours=batch.colours,
-            augment=self.augment,
-            seeds=batch.seeds,
-        )
-        labels = batch.labels
+        clips, labels = self.prepare(batch), batch.labels
         if self.augment is not None:
             clips, labels = mix_clips(
                 clips,
@@ -74,18 +83,40 @@ class RecognitionTask(pl.LightningModule):
             self.log(f"train/{name}", metric, prog_bar=True, on_epoch=True, on_step=False)
         return loss
 
+    def prepare(self, batch: Batch) -> Tensor:
+        """The clips of a training batch as the network sees them, before any are mixed."""
+        assert batch.clips is not None
+        return prepare_clips(
+            batch.clips,
+            self.normalisation,
+            batch.flips,
+            colours=batch.colours,
+            augment=self.augment,
+            seeds=batch.seeds,
+        )
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """A step, and the average after it, before any callback can write a checkpoint."""
+        super().optimizer_step(*arguments, **options)
+        if self.average is not None and self.ema is not None:
+            update_average(self.average, self.model, decay_at(self.global_step, self.ema))
+
     def validation_step(self, batch: Batch, _batch_index: int) -> None:
         """Count right answers over single views."""
         if batch.clips is None:
             return
         clips = prepare_clips(batch.clips, self.normalisation, batch.flips, colours=batch.colours)
-        logits = self.model(clips)
-        self.log("val/loss", self.loss(logits, batch.labels), batch_size=len(batch.labels))
-        # torchmetrics would leave logits as they are in a batch in which all lie in [0, 1]
-        scores = logits.float().sigmoid() if self.multi_label else logits
-        for name, metric in _metrics(self.val_metrics):
-            metric.update(scores, batch.labels.long())
-            self.log(f"val/{name}", metric, prog_bar=name != "top5")
+        counted = {"val": self.val_metrics, "val_ema": self.val_ema_metrics}
+        for prefix, network in self.networks.items():
+            with torch.compiler.set_stance("force_eager"):  # its shapes are not those of training
+                logits = network(clips)
+            loss = self.loss(logits, batch.labels)
+            self.log(f"{prefix}/loss", loss, batch_size=len(batch.labels))
+            # torchmetrics would leave logits as they are in a batch in which all lie in [0, 1]
+            scores = logits.float().sigmoid() if self.multi_label else logits
+            for name, metric in _metrics(counted[prefix]):
+                metric.update(scores, batch.labels.long())
+                self.log(f"{prefix}/{name}", metric, prog_bar=name != "top5")
 
     def on_validation_epoch_end(self) -> None:
         """Raise DataError where not one validation video could be read."""
@@ -105,11 +136,37 @@ class RecognitionTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and the schedule step by step."""
-        optimizer = build_optimizer(self.model, self.optim)
-        epochs = self.trainer.max_epochs or 1
-        steps = int(self.trainer.estimated_stepping_batches) // epochs
-        schedule = build_schedule(optimizer, self.optim, epochs=epochs, steps_per_epoch=steps)
+        optimizer = build_optimizer(self.model, self.optim, fresh=self.fresh_context)
+        steps = int(self.trainer.estimated_stepping_batches)  # this sets up the loaders
+        per_epoch = math.ceil(
+            self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        )
+        self.head_steps = head_steps(self.optim, per_epoch)
+        schedule = build_schedule(optimizer, self.optim, steps=steps, steps_per_epoch=per_epoch)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def on_train_start(self) -> None:
+        """Lightning calls train() itself no more, and a resumed run knows its step only now."""
+        self.train()
+
+    def on_train_batch_start(self, _batch: Batch, _batch_index: int) -> None:
+        """The head has been trained alone long enough: let the batch norms go too."""
+        if self.head_steps and self.global_step == self.head_steps:
+            self.train()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keep still what waits for the head."""
+        if self.global_step < self.head_steps:
+            drop_gradients(waiting_parameters(optimizer))
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module, but the batch norms of what stands still stay in eval mode."""
+        super().train(mode)
+        if mode and self.global_step < self.head_steps:
+            keep_still(self.model, waiting_parameters(self.trainer.optimizers[0]))
+        elif mode:
+            keep_still(self.model)
+        return self
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, _dataloader_index: int

@@ -1,5 +1,6 @@
 """Training on Lightning's Trainer: from a config to a run directory with checkpoints."""
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
+from video_gc.data.dataset import Batch, TrainingClips
+from video_gc.data.loader import videos_of
 from video_gc.data.source import (
     Splits,
     data_manifest,
@@ -20,6 +23,11 @@ from video_gc.data.source import (
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
 from video_gc.engine.inputs import build_loaders, decoding_of, fingerprints
 from video_gc.engine.options import TrainConfig
+from video_gc.engine.recipe.groups import freeze_stages
+from video_gc.engine.recipe.length import LastStep, epochs_of
+from video_gc.engine.recipe.network import prepare_network
+from video_gc.engine.recipe.optim import describe_optim, effective_lr
+from video_gc.engine.recipe.precise import PreciseNorms
 from video_gc.engine.resume.run_directory import (
     CHECKPOINTS,
     LOGS,
@@ -30,11 +38,19 @@ from video_gc.engine.resume.run_directory import (
 )
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.troubles import TroubleLog
-from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.build import ModelConfig, build_with_report
 from video_gc.models.context import context_blocks
 from video_gc.progress import console, say
 
-FIGURES = ("train/loss", "train/top1", "val/loss", "val/top1", "val/mAP")
+FIGURES = (
+    "train/loss",
+    "train/top1",
+    "val/loss",
+    "val/top1",
+    "val/mAP",
+    "val_ema/top1",
+    "val_ema/mAP",
+)
 LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -81,7 +97,20 @@ def train(config: TrainConfig) -> Path:
     splits = read_splits(kept, data_manifest(config.data)) if last else open_splits(config.data)
     model_config = _with_classes(config.model, len(splits.train.names))
     # a resumed run takes its weights from its checkpoint
-    model = build_model(replace(model_config, weights=None) if last else model_config)
+    model, report = build_with_report(replace(model_config, weights=None) if last else model_config)
+    freeze_stages(model, config.optim.freeze)
+    rate, about_rate = effective_lr(config.optim, config.batch_size)
+    optim = replace(config.optim, lr=rate, lr_batch=None)
+    fresh = report is None or not any(".context." in name for name in report.loaded)
+    gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    prepare_network(
+        model,
+        config.norm,
+        weights=config.model.weights,
+        gpu=gpu,
+        activation_checkpointing=config.activation_checkpointing,
+        compile=config.compile,
+    )
     decoding_of(config.data).check_decoder(splits.train.path(0))
     if last is None:
         begin_run(directory, options)
@@ -89,7 +118,6 @@ def train(config: TrainConfig) -> Path:
 
     log = TroubleLog(directory / SKIPPED)
     log.read()  # what was found before a resume
-    gpu = config.accelerator != "cpu" and torch.cuda.is_available()
     loaders = build_loaders(
         splits,
         config.data,
@@ -111,13 +139,17 @@ def train(config: TrainConfig) -> Path:
         model,
         num_classes=len(splits.train.names),
         normalisation=config.normalisation,
-        optim=config.optim,
+        optim=optim,
+        fresh_context=fresh,
         label_smoothing=config.label_smoothing,
         multi_label=splits.train.multi_label,
         augment=config.augment,
         seed=config.seed,
+        ema=config.ema,
     )
-    best = "val/mAP" if splits.train.multi_label else "val/top1"
+    # by the averaged weights where there are any: they are what such a run is for
+    best = "val/" if config.ema is None else "val_ema/"
+    best += "mAP" if splits.train.multi_label else "top1"
     checkpoints = [
         ModelCheckpoint(
             directory / CHECKPOINTS,
@@ -133,17 +165,21 @@ def train(config: TrainConfig) -> Path:
         accelerator=config.accelerator,
         devices=1,
         precision=_precision(config.precision, gpu=gpu),  # type: ignore[arg-type]
-        max_epochs=config.epochs,
-        limit_train_batches=config.steps_per_epoch,
+        max_epochs=epochs_of(config, len(loaders[0])),  # type: ignore[arg-type]
+        max_steps=config.steps or -1,
+        limit_train_batches=config.steps_per_epoch and config.steps_per_epoch * config.accumulate,
         gradient_clip_val=config.optim.clip_grad,
         logger=[
             CSVLogger(directory / LOGS, "csv"),
             TensorBoardLogger(directory / LOGS, "tensorboard", ""),
         ],
+        accumulate_grad_batches=config.accumulate,
         callbacks=[
             *checkpoints,
+            *_precise_norms(config, loaders[0]),
             DescribeCheckpoint(contents),
             log,
+            *([LastStep(config.steps)] if config.steps else []),
             TrainingBar(),
             LearningRateMonitor("epoch"),
         ],
@@ -152,6 +188,11 @@ def train(config: TrainConfig) -> Path:
         enable_model_summary=False,
     )
     say(_announcement(config, splits, model))
+    say(about_rate)
+    if last is None:
+        pretrained = config.model.weights is not None
+        for line in describe_optim(model, optim, fresh=fresh, pretrained=pretrained):
+            say(line)
     # oneDNN's bf16 gradients of Conv3d weights read memory that nobody wrote (seen in torch 2.15:
     # NaN now and then, in small clips), so bf16 on the CPU does without oneDNN: slow, but right
     doubtful = not gpu and config.precision == "bf16"
@@ -163,6 +204,16 @@ def train(config: TrainConfig) -> Path:
             raise KeyboardInterrupt from None
         raise
     return directory
+
+
+def _precise_norms(config: TrainConfig, loader: Iterable[Batch]) -> list[pl.Callback]:
+    clips = getattr(loader, "dataset", None)
+    if not config.norm.precise:
+        return []
+    assert isinstance(clips, TrainingClips)
+    videos = videos_of(config.batch_size, config.clip.repeats)
+    steps, workers = config.norm.precise, config.data.workers
+    return [PreciseNorms(clips, steps=steps, videos=videos, workers=workers)]
 
 
 def _with_classes(config: ModelConfig, num_classes: int) -> ModelConfig:

@@ -6,6 +6,7 @@ from torch import nn
 
 from video_gc.backbones import BACKBONES, DEPTHS, HEAD_POOLS, build_backbone, check_width
 from video_gc.models.context import ContextConfig, place_blocks
+from video_gc.models.stochastic_depth import drop_branches
 from video_gc.models.weights import INFLATIONS, WeightReport, load_weights
 
 
@@ -24,6 +25,8 @@ class ModelConfig:
     """classes; taken from the data set where it is not given"""
     dropout: float = 0.5
     """probability, before the classifier"""
+    stochastic_depth: float = 0.0
+    """probability that the last residual branch is left out in training, linear over depth"""
     head_pool: str = "adaptive"
     """adaptive, or published (pytorchvideo's fixed window)"""
     weights: str | None = None
@@ -47,8 +50,9 @@ class ModelConfig:
         check_width(self.width)
         if self.depth not in DEPTHS:
             raise ValueError(f"model.depth ({self.depth}) must be one of {DEPTHS}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"model.dropout ({self.dropout}) must be in [0, 1)")
+        for name in ("dropout", "stochastic_depth"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"model.{name} ({getattr(self, name)}) must be in [0, 1)")
 
 
 def build_model(config: ModelConfig) -> nn.Module:
@@ -73,6 +77,8 @@ def build_with_report(config: ModelConfig) -> tuple[nn.Module, WeightReport | No
     )
     for context in (config.context, *config.more_context):
         place_blocks(model, context)
+    if config.stochastic_depth:
+        drop_branches(model, config.stochastic_depth)
     if config.weights is None:
         return model, None
     return model, load_weights(model, config.weights, inflation=config.inflation)

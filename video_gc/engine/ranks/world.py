@@ -4,12 +4,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
 T = TypeVar("T")
+PATIENCE = timedelta(days=2)
+"""A process may be done with its part hours before another; one that died is noticed at once."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def joined(world: World) -> Iterator[None]:
     if world.size == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("gloo")
+    dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield
     finally:

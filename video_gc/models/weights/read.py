@@ -15,9 +15,14 @@ State = dict[str, Tensor]
 INSIDE = ("model_state", "state_dict", "blobs", "model")
 """Under which name the weights lie in a checkpoint: PySlowFast, Lightning and MMEngine, Caffe2."""
 
+AVERAGE = "average."
+"""Before the names of averaged weights in a checkpoint of ours."""
+
 
 def read_weights(path: Path) -> State:
     """The tensors of a checkpoint of any supported origin, under the names they have there.
+
+    Of a run of ours with averaged weights, those: they are what its best checkpoint was chosen by.
 
     Raises ValueError for a file without weights, and for one that asks for anything beside
     tensors, arrays and placeholders, naming it.
@@ -35,7 +40,12 @@ def read_weights(path: Path) -> State:
                 tensors[str(name).removeprefix("module.").removeprefix("model.")] = value
     if not tensors:
         raise ValueError(f"{path}: holds no weights")
-    return tensors
+    averaged = {
+        name.removeprefix(AVERAGE): value
+        for name, value in tensors.items()
+        if name.startswith(AVERAGE)
+    }
+    return averaged or tensors
 
 
 def _read(path: Path) -> Any:

@@ -10,8 +10,8 @@ from video_gc.data.index import DataError
 from video_gc.data.manifest import NAME, Listed, write_manifest
 from video_gc.data.source import read_splits
 from video_gc.decode.probe import VideoFacts
-from video_gc.engine import evaluation
-from video_gc.engine.evaluation import evaluate
+from video_gc.engine.testing import videos
+from video_gc.engine.testing.evaluation import evaluate
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_kept_videos_that_a_manifest_calls_damaged_are_left_out(
     assert evaluate(copy / "checkpoints/best.ckpt", workers=0).result.video_level.count == len(kept)
     assert left_out(copy / "test") == 0
     file = damaged(tmp_path / NAME, kept[0])
-    monkeypatch.setattr(evaluation, "data_manifest", lambda _: file)
+    monkeypatch.setattr(videos, "data_manifest", lambda _: file)
     done = evaluate(copy / "checkpoints/best.ckpt", workers=0)
     assert list(done.result.index.paths) == kept[1:]
     assert left_out(copy / "test") == 1

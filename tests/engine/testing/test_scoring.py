@@ -26,9 +26,11 @@ from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.decode.write import write_video
 from video_gc.engine.checkpoint import default_output, load_network
 from video_gc.engine.device import pick_device
-from video_gc.engine.evaluation import evaluate
-from video_gc.engine.metrics import accuracy
-from video_gc.engine.testing import Scores, score_views, write_predictions
+from video_gc.engine.testing import score_views
+from video_gc.engine.testing.evaluation import evaluate
+from video_gc.engine.testing.metrics import accuracy
+from video_gc.engine.testing.results import write_predictions
+from video_gc.engine.testing.scores import Scores
 from video_gc.engine.troubles import TroubleLog
 
 
@@ -72,8 +74,12 @@ def test_results_on_disk(checkpoint: Path, clips_folder: Path, tmp_path: Path) -
     done = evaluate(checkpoint, data=clips_folder, clips=2, crops=1, out=tmp_path, workers=0)
     assert [file.name for file in done.files] == [
         "predictions.csv",
+        "scores.npy",
         "accuracy.json",
+        "classes.csv",
+        "confusion.csv",
         "confusion.png",
+        "pairs.csv",
     ]
     rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
     assert len(rows) == 12

@@ -1,4 +1,4 @@
-"""Figures from scores: top-1, top-5 and the mean over classes; mAP where labels are several."""
+"""Figures from scores: top-1, top-5, the mean over classes, calibration; mAP of several labels."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,11 @@ from torch import Tensor
 from torchmetrics.functional.classification import (
     binary_average_precision,
     multiclass_accuracy,
+    multiclass_calibration_error,
     multiclass_confusion_matrix,
 )
+
+CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,18 @@ def average_precisions(scores: Tensor, labels: Tensor) -> Tensor:
 def confusion(scores: Tensor, labels: Tensor) -> Tensor:
     """Counts (true class, predicted class)."""
     return multiclass_confusion_matrix(scores, labels, scores.shape[1])
+
+
+def calibration_error(scores: Tensor, labels: Tensor) -> float:
+    """Expected calibration error: how far the score of the best class is from how often it is
+    right, in 0…1; the mean over 15 bins of that score, weighted by their videos (Guo et al. 2017).
+
+    scores (N, classes) in 0…1, labels (N,). NaN where N is 0.
+    """
+    if not len(scores):
+        return float("nan")
+    classes = scores.shape[1]
+    error = multiclass_calibration_error(
+        scores, labels, classes, n_bins=CALIBRATION_BINS, norm="l1"
+    )
+    return float(error)

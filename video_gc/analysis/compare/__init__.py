@@ -1,0 +1,1 @@
+"""Two tested runs over the same videos: which one is better, or whether that is noise."""

@@ -1,0 +1,66 @@
+"""Averaged weights (EMA): a second network that follows the trained one, tested beside it.
+
+Polyak and Juditsky, 1992; the slower start as TensorFlow's ExponentialMovingAverage has it. Not
+by Lightning's EMAWeightAveraging: it validates the average alone, where both are wanted.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+PREFIXES = {"raw": "model.", "ema": "average."}
+"""Of the names in a checkpoint: the weights as trained, and their average."""
+
+
+def kept_weights(state: Mapping[str, Tensor]) -> list[str]:
+    """Which weights a checkpoint's `state_dict` has: raw, or raw and ema."""
+    return [kind for kind, prefix in PREFIXES.items() if any(n.startswith(prefix) for n in state)]
+
+
+def pick_weights(state: Mapping[str, Tensor], kind: str | None = None) -> dict[str, Tensor]:
+    """The network's weights by its own names, from a checkpoint's `state_dict`.
+
+    kind: raw or ema; by default ema where there is one.
+
+    Raises ValueError for one that is not there.
+    """
+    kept = kept_weights(state)
+    if kind is None:
+        kind = "ema" if "ema" in kept else "raw"
+    if kind not in PREFIXES:
+        raise ValueError(f"weights ({kind!r}) must be one of {', '.join(PREFIXES)}")
+    if kind not in kept:
+        raise ValueError(f"has no {kind} weights, only {', '.join(kept) or 'foreign ones'}")
+    prefix = PREFIXES[kind]
+    return {n.removeprefix(prefix): value for n, value in state.items() if n.startswith(prefix)}
+
+
+def averaged_copy(model: nn.Module) -> nn.Module:
+    """The network that holds the average: a copy without gradients."""
+    return deepcopy(model).requires_grad_(False)
+
+
+def decay_at(step: int, decay: float) -> float:
+    """The decay after `step` earlier steps: min(decay, (1 + step) / (10 + step)).
+
+    So that a short training does not test the weights that it began with.
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average ← decay · average + (1 − decay) · model, for parameters and running statistics.
+
+    Counters are copied.
+    """
+    pairs: list[tuple[Tensor, Tensor]] = []
+    pairs += zip(average.parameters(), model.parameters(), strict=True)
+    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+        if mine.is_floating_point():
+            pairs.append((mine, theirs))
+        else:
+            mine.copy_(theirs)
+    old, new = zip(*((mine.detach(), theirs.detach()) for mine, theirs in pairs), strict=True)
+    get_ema_multi_avg_fn(decay)(old, new, 0)

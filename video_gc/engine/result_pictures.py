@@ -1,0 +1,248 @@
+"""Test results as pictures: is the confidence right, which classes are hard, what is confused.
+
+Plain data in, a file out: the functions know neither checkpoints nor indices.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torchmetrics.functional.classification import binary_calibration_error
+
+from video_gc.atomic import atomic_path
+from video_gc.data.sampling import part_of, segment_frames
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import DecodeError
+from video_gc.progress import track
+
+BINS = 15
+"""Of the confidence, as Guo et al., On calibration of modern neural networks, ICML 2017."""
+WORST_AND_BEST = 30
+"""Classes that are drawn at either end."""
+EXAMPLES = 3
+"""Videos of a confused pair."""
+FRAMES = 4
+"""Of one video."""
+HEIGHT, WIDTH = 96, 128
+"""Of a frame, pixels; wider ones are cut left and right, narrower ones stay narrow."""
+LONGEST = 40
+"""Letters of a name."""
+SOFT = "#8aa1b8"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A video, or a part of one."""
+
+    path: str
+    segment: tuple[float, float] | None = None
+    """start and end, seconds; None for the whole file"""
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Videos of one class that were taken for another."""
+
+    true: str
+    predicted: str
+    count: int
+    of: int
+    """videos of the true class"""
+    rows: list[int]
+    """which videos these are, the surest mistakes first where that is known"""
+    examples: list[Example] = field(default_factory=list)
+    """the first few of them, to be drawn"""
+
+
+def most_confused(
+    labels: Sequence[int] | np.ndarray | Tensor,
+    predictions: Sequence[int] | np.ndarray | Tensor,
+    names: Sequence[str],
+    limit: int,
+    *,
+    confidence: Sequence[float] | np.ndarray | Tensor | None = None,
+    paths: Sequence[str | Path] | None = None,
+    segments: Sequence[tuple[float, float] | None] | None = None,
+) -> list[ConfusedPair]:
+    """The pairs (true, predicted) with most videos, at most `limit`; ties in the order of classes.
+
+    labels, predictions: (V,) class numbers; confidence: (V,) of the predictions, by which `rows`
+    are sorted; paths, segments: (V,) of the videos, for `examples`. Raises ValueError where there
+    are not as many of each.
+    """
+    true, said = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
+    sure = np.zeros(len(true)) if confidence is None else np.asarray(confidence, np.float64)
+    for what in (said, sure, paths, segments):
+        if what is not None and len(what) != len(true):
+            raise ValueError(f"{len(true)} labels, but {len(what)} predictions or paths")
+    videos = np.bincount(true, minlength=len(names))
+    wrong = np.flatnonzero(true != said)
+    wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
+    codes = true[wrong] * len(names) + said[wrong]
+    kinds, counts = np.unique(codes, return_counts=True)
+    pairs = []
+    for place in np.argsort(-counts, kind="stable")[:limit]:
+        one, other = divmod(int(kinds[place]), len(names))
+        rows = wrong[codes == kinds[place]].tolist()
+        examples = [
+            Example(str(paths[row]), None if segments is None else segments[row])
+            for row in rows[:EXAMPLES]
+            if paths is not None
+        ]
+        pairs.append(
+            ConfusedPair(names[one], names[other], len(rows), int(videos[one]), rows, examples)
+        )
+    return pairs
+
+
+def draw_calibration(confidence: Tensor, correct: Tensor, file: Path) -> Path:
+    """A reliability diagram: how often the network is right where it is so sure.
+
+    confidence (V,): in 0…1, of the first class; correct (V,): whether it was the label. The
+    expected calibration error (ECE) is the mean distance of the bars to the diagonal, each bar
+    counted by its videos. Raises ValueError where there is no video.
+    """
+    if not len(confidence):
+        raise ValueError(f"{file}: no video was scored, so there is nothing to draw")
+    edges = torch.linspace(0, 1, BINS + 1)
+    sure = confidence.detach().cpu().float()
+    # the last bin holds 1 itself, too
+    places = (torch.bucketize(sure, edges, right=True) - 1).clamp(0, BINS - 1)
+    counts = torch.bincount(places, minlength=BINS)
+    filled = counts.clamp(min=1)
+    rates = torch.bincount(places, correct.cpu().float(), BINS) / filled
+    means = torch.bincount(places, sure, BINS) / filled
+    error = float(binary_calibration_error(sure, correct.cpu().long(), n_bins=BINS, norm="l1"))
+    figure = Figure(figsize=(5, 6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    shown, width = counts > 0, 1 / BINS
+    left, heights = edges[:-1][shown].numpy(), rates[shown].numpy()
+    upper.bar(left, heights, width, align="edge", color=SOFT, edgecolor="white", label="right")
+    upper.plot(means[shown].numpy(), heights, "o", ms=4, color="black", label="mean confidence")
+    upper.plot([0, 1], [0, 1], ":", color="black", lw=1)
+    gap = float(sure.mean() - correct.cpu().float().mean())
+    word = "too sure" if gap > 0 else "too careful"
+    upper.set_title(
+        f"expected calibration error {error:.3f}; on average {abs(gap):.3f} {word}", fontsize=10
+    )
+    upper.set(ylabel="share of videos that are right", ylim=(0, 1), xlim=(0, 1))
+    upper.legend(frameon=False, loc="upper left")
+    lower.bar(left, counts[shown].numpy(), width, align="edge", color=SOFT, edgecolor="white")
+    lower.set(xlabel="confidence of the first class", ylabel="videos")
+    return _save(figure, file)
+
+
+def draw_class_accuracy(
+    names: Sequence[str], accuracy: Sequence[float], counts: Sequence[int], file: Path
+) -> Path:
+    """Bars of each class, the hardest at the top; of more than 60 the 30 at either end.
+
+    accuracy: shares in 0…1; counts: videos of each class. Classes without videos are not drawn.
+    """
+    ranked = sorted(
+        (share, name, count)
+        for name, share, count in zip(names, accuracy, counts, strict=True)
+        if count
+    )
+    if not ranked:
+        raise ValueError(f"{file}: no class has a video, so there is nothing to draw")
+    hidden = ranked[WORST_AND_BEST:-WORST_AND_BEST] if len(ranked) > 2 * WORST_AND_BEST else []
+    shown = [*ranked[:WORST_AND_BEST], *ranked[-WORST_AND_BEST:]] if hidden else ranked
+    places = np.arange(len(shown))
+    if hidden:
+        places[WORST_AND_BEST:] += 2
+    figure = Figure(figsize=(8, 1.2 + 0.22 * (places[-1] + 1)), layout="constrained")
+    axes = figure.subplots()
+    shares = [100 * share for share, _, _ in shown]
+    bars = axes.barh(places, shares, color=SOFT)
+    axes.bar_label(bars, [f"{share:.0f}" for share in shares], padding=3, fontsize=8)
+    if hidden:
+        text = f"… {len(hidden)} classes from {hidden[0][0]:.0%} to {hidden[-1][0]:.0%} …"
+        axes.text(50, WORST_AND_BEST + 0.5, text, ha="center", va="center")
+    mean = 100 * sum(share for share, _, _ in ranked) / len(ranked)
+    axes.axvline(mean, color="black", lw=1, ls=":")
+    labels = [f"{_short(name)} ({count})" for _, name, count in shown]
+    axes.set_yticks(places, labels, fontsize=8, parse_math=False)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set(
+        xlim=(0, 108),
+        xlabel=f"top-1 accuracy, per cent (videos of the class); mean class: {mean:.1f}",
+    )
+    return _save(figure, file)
+
+
+def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
+    """The confused pairs with frames: a row for each, its `examples` side by side.
+
+    From each video come four frames, from its start to its end. A video that cannot be read any
+    more is a grey box. Raises ValueError where there is no pair.
+    """
+    if not pairs:
+        raise ValueError(f"{file}: no video was mistaken, so there is nothing to draw")
+    columns = max(1, *(len(pair.examples) for pair in pairs))
+    figure = Figure(figsize=(4.6 * columns, 1.4 * len(pairs)), layout="constrained")
+    grid = figure.subplots(len(pairs), columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    work = [
+        (axes, example)
+        for row, pair in zip(grid, pairs, strict=True)
+        for axes, example in zip(row, pair.examples, strict=False)
+    ]
+    for axes, example in track(work, "Drawing confused pairs", len(work)):
+        _draw_example(axes, example)
+    for row, pair in zip(grid, pairs, strict=True):
+        text = (
+            f"{_short(pair.true)}  taken for  {_short(pair.predicted)}:  "
+            f"{pair.count} of {pair.of} videos"
+        )
+        row[0].set_title(text, loc="left", fontsize=10, weight="bold", parse_math=False)
+    return _save(figure, file)
+
+
+def _draw_example(axes: Any, example: Example) -> None:
+    frames = _frames(example)
+    if frames is None:
+        axes.imshow(np.full((HEIGHT, FRAMES * WIDTH, 3), 200, np.uint8))
+        middle, text = (FRAMES * WIDTH / 2, HEIGHT / 2), "cannot be read"
+        axes.text(*middle, text, ha="center", va="center", fontsize=9)
+    else:
+        axes.imshow(np.concatenate(list(frames), axis=1))
+    axes.set(xlim=(0, FRAMES * WIDTH), ylim=(HEIGHT, 0))  # one scale for all
+    name = "/".join(Path(example.path).parts[-2:])
+    axes.text(
+        0, -0.03, _short(name), transform=axes.transAxes, va="top", fontsize=7, parse_math=False
+    )
+
+
+def _frames(example: Example) -> np.ndarray | None:
+    """uint8 (FRAMES, H, W, 3), from the middles of equal parts; None where it cannot be read."""
+    try:
+        with open_video(example.path) as reader:
+            part = part_of(reader.times, reader.rate, example.segment)
+            indices = part.first + segment_frames(part.count, np.full(FRAMES, 0.5))
+            height, width = reader.size
+            size = HEIGHT, max(1, round(width * HEIGHT / height))
+            frames = reader.read(indices.tolist(), size=size)
+    except (DecodeError, OSError, ValueError, IndexError):
+        return None
+    left = max(0, size[1] - WIDTH) // 2
+    return frames[:, :, left : left + WIDTH]
+
+
+def _short(name: str) -> str:
+    """Cut in the middle: long names of a data set often begin alike."""
+    half = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[:half]}…{name[1 - half :]}"
+
+
+def _save(figure: Figure, file: Path) -> Path:
+    with atomic_path(file) as part:
+        figure.savefig(part, dpi=110)
+    return file

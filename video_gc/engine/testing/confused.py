@@ -1,0 +1,168 @@
+"""Which classes are taken for which: tables, and the confusion matrix as a picture."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from video_gc.atomic import atomic_path
+from video_gc.engine.testing.metrics import average_precisions, confusion
+from video_gc.engine.testing.scores import Scores
+
+EXAMPLES = 3
+"""Videos that are named for each pair of classes."""
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """One class of a set with one label a video."""
+
+    name: str
+    videos: int
+    """that have it and were scored"""
+    right: int
+    taken_for: str
+    """the class that is most often said instead; empty where all are right"""
+    times: int
+    """how often it is"""
+
+    @property
+    def top1(self) -> float:
+        """Share of its videos that are right; NaN where it has none."""
+        return self.right / self.videos if self.videos else float("nan")
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Videos of one class that are taken for another."""
+
+    true: str
+    predicted: str
+    count: int
+    examples: tuple[str, ...]
+    """paths, those with the surest wrong answer first; at most 3"""
+
+
+def class_results(result: Scores) -> list[ClassResult]:
+    """Each class of the index in its order; one label a video."""
+    names, counts = result.index.names, confusion_counts(result)
+    wrong = counts - torch.diag(counts.diag())
+    return [
+        ClassResult(
+            name,
+            int(counts[number].sum()),
+            int(counts[number, number]),
+            names[int(wrong[number].argmax())] if wrong[number].any() else "",
+            int(wrong[number].max()),
+        )
+        for number, name in enumerate(names)
+    ]
+
+
+def worst_classes(classes: Sequence[ClassResult], count: int) -> list[ClassResult]:
+    """Those with the lowest share of right videos, of those that have any; the larger first."""
+    found = [one for one in classes if one.videos and one.right < one.videos]
+    return sorted(found, key=lambda one: (one.top1, -one.videos))[:count]
+
+
+def confused_pairs(result: Scores) -> list[ConfusedPair]:
+    """Every pair of classes that is confused, the most frequent first."""
+    rows, labels = result.rows, result.targets
+    sure, said = result.scores[rows].max(1)
+    wrong = (said != labels).nonzero().squeeze(1)
+    wrong = wrong[sure[wrong].argsort(descending=True, stable=True)]
+    of_pair: dict[tuple[int, int], list[int]] = {}
+    for number in wrong.tolist():
+        of_pair.setdefault((int(labels[number]), int(said[number])), []).append(int(rows[number]))
+    names = result.index.names
+    return [
+        ConfusedPair(
+            names[true],
+            names[predicted],
+            len(videos),
+            tuple(str(result.index.path(row)) for row in videos[:EXAMPLES]),
+        )
+        for (true, predicted), videos in sorted(
+            of_pair.items(), key=lambda item: (-len(item[1]), item[0])
+        )
+    ]
+
+
+def confusion_counts(result: Scores) -> Tensor:
+    """int64 (true class, predicted class) of the scored videos."""
+    return confusion(result.scores[result.rows], result.targets)
+
+
+def write_classes(result: Scores, file: Path) -> Path:
+    """One line a class, in the order of the columns of scores.npy; see `class_results`.
+
+    Of several labels: name, videos that have it, average precision (empty where none has it).
+    """
+    if not result.index.multi_label:
+        lines = [
+            (one.name, one.videos, one.right, f"{one.top1:.6f}" if one.videos else "",
+             one.taken_for, one.times)
+            for one in class_results(result)
+        ]  # fmt: skip
+        return _table(file, ["class", "videos", "right", "top1", "taken_for", "times"], lines)
+    labels = result.targets
+    each = average_precisions(result.scores[result.rows], labels).tolist()
+    counts = labels.sum(0).int().tolist()
+    named = zip(result.index.names, counts, each, strict=True)
+    precise = [(name, count, f"{figure:.6f}" if count else "") for name, count, figure in named]
+    return _table(file, ["class", "videos", "average_precision"], precise)
+
+
+def write_pairs(result: Scores, file: Path) -> Path:
+    """`confused_pairs`: true, predicted, count, example1, example2, example3 (paths or empty)."""
+    lines = [
+        (pair.true, pair.predicted, pair.count, *pair.examples, *[""] * EXAMPLES)[: 3 + EXAMPLES]
+        for pair in confused_pairs(result)
+    ]
+    examples = [f"example{number}" for number in range(1, EXAMPLES + 1)]
+    return _table(file, ["true", "predicted", "count", *examples], lines)
+
+
+def write_confusion(result: Scores, file: Path) -> Path:
+    """Counts: one line for each true class, one column for each predicted class."""
+    names = result.index.names
+    counts = confusion_counts(result).tolist()
+    lines = [(name, *row) for name, row in zip(names, counts, strict=True)]
+    return _table(file, ["true", *names], lines)
+
+
+def draw_confusion(result: Scores, file: Path) -> Path:
+    """The confusion matrix of the scored videos, each row in shares of its class."""
+    counts = confusion_counts(result)
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    names = list(result.index.names)
+    few = len(names) <= 30
+    side = max(4.0, 0.55 * len(names)) if few else 12.0
+    figure = Figure(figsize=(side + 1.5, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true")
+    if few:
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", parse_math=False)
+        axes.set_yticks(range(len(names)), names, parse_math=False)
+        for row in range(len(names)):
+            for column in range(len(names)):
+                if counts[row, column]:
+                    colour = "white" if shares[row, column] > 0.5 else "black"
+                    text = str(int(counts[row, column]))
+                    axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    with atomic_path(file) as part:
+        figure.savefig(part, dpi=120)
+    return file
+
+
+def _table(file: Path, header: Sequence[str], lines: Sequence[Sequence[object]]) -> Path:
+    with atomic_path(file) as part, part.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(header)
+        writer.writerows(lines)
+    return file

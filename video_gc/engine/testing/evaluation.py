@@ -1,0 +1,259 @@
+"""From a checkpoint to test results on disk, on one process or many, in one go or in several."""
+
+import filecmp
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from video_gc.data.annotations import DataError
+from video_gc.data.dataset import VideoViews
+from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
+from video_gc.data.reading import Decoding
+from video_gc.data.source import DataConfig
+from video_gc.data.transforms import Normalisation
+from video_gc.engine.checkpoint import CheckpointContents, default_output, is_published
+from video_gc.engine.ranks.world import World, joined, this_world
+from video_gc.engine.testing.identity import identity_of
+from video_gc.engine.testing.journal import (
+    FOLDER,
+    Journal,
+    next_start,
+    read_journals,
+    remove_journals,
+)
+from video_gc.engine.testing.processes import exchange, first_does, first_speaks, own_device
+from video_gc.engine.testing.results import SKIPPED, write_results, write_skipped
+from video_gc.engine.testing.scores import Scores, VideoScore, put_together
+from video_gc.engine.testing.scoring import (
+    Network,
+    check_videos,
+    prepare_network,
+    resolve_precision,
+    score_videos,
+    view_bar,
+)
+from video_gc.engine.testing.videos import TestVideos, subset_of, videos_to_test
+from video_gc.engine.testing.views import ViewConfig
+from video_gc.engine.testing.weights import load_networks
+from video_gc.engine.troubles import TroubleLog
+from video_gc.progress import say
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A test that was run."""
+
+    title: str
+    results: dict[str, Scores]
+    """weights (ema, raw) → their scores"""
+    files: list[Path]
+    skipped: Path
+    coverage: dict[str, int]
+    """listed videos, how many were scored, and why the others were not"""
+
+    @property
+    def result(self) -> Scores:
+        """The scores of the first weights, whose files lie in the folder itself."""
+        return next(iter(self.results.values()))
+
+
+@dataclass(frozen=True)
+class _Test:
+    """What every process scores its part of."""
+
+    networks: Sequence[Network]
+    views: VideoViews
+    normalisation: Normalisation
+    config: ViewConfig
+    workers: int
+    device: torch.device
+    identity: dict[str, str]
+
+
+def evaluate(
+    checkpoint: Path,
+    *,
+    data: Path | None = None,
+    root: Path | None = None,
+    clips: int | None = None,
+    crops: int | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+    device: str | None = None,
+    micro_batch: int | None = None,
+    precision: str | None = None,
+    weights: str | None = None,
+    subset: int | None = None,
+) -> Evaluation:
+    """Test a checkpoint; what is not given is taken from the config that it carries.
+
+    Started as several processes (torchrun, srun), each scores a part, and the first alone prints
+    and writes; the numbers and files are those of one process. A test that was stopped goes on
+    where it was when it is started again, by any number of processes; `out` must be a folder that
+    all of them see. weights: raw, ema or both; both by default where the checkpoint has both.
+    subset: so many videos, for a quick look.
+
+    Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data.
+    """
+    world = this_world()
+    with joined(world), first_speaks(world):
+        if data is None and is_published(checkpoint):
+            raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
+        models, contents = load_networks(checkpoint, weights)
+        chosen = {"clips": clips, "crops": crops, "micro_batch": micro_batch}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        if precision is not None:
+            given["precision"] = precision  # type: ignore[assignment]
+        config = ViewConfig(**contents.config.get("test", {}) | given)
+        trained = DataConfig(**contents.config.get("data", {}))
+        where = own_device(device, world)
+        videos = first_does(
+            lambda: videos_to_test(checkpoint, contents, trained, data, root), world
+        )
+        whole = len(videos.index)
+        videos = videos if subset is None else subset_of(videos, subset)
+        part = f"a subset of {len(videos.index)} of {whole} videos" if videos.outside_subset else ""
+        found = first_does(lambda: _fingerprint(videos, contents, trained, data), world)
+        out = out or default_output(checkpoint, "test_subset" if part else "test")
+        decoding = Decoding(
+            trained.decoder,
+            # a network that was trained on a GPU may well be tested without one
+            trained.decode_device if where.type == "cuda" else "cpu",
+            trained.transfer,
+        )
+        views = VideoViews(
+            videos.index, contents.clip, clips=config.clips, crops=config.crops, decoding=decoding
+        )
+        kind = resolve_precision(config.precision, where)
+        identity = identity_of(models, contents, views, config, kind, where, found)
+        networks = [prepare_network(model, where, kind) for model in models.values()]
+        test = _Test(
+            networks, views, contents.normalisation, config,
+            trained.workers if workers is None else workers, where, identity,
+        )  # fmt: skip
+        scored = put_together(views.index, _score(test, out, world))
+        results = dict(zip(models, scored, strict=True))
+        about = {
+            "checkpoint": str(checkpoint),
+            "data": str(data) if data else _kept_videos(checkpoint),
+            "subset": part or None,
+            "clips": views.clips,
+            "crops": views.crops,
+            "fuse": config.fuse,
+            "precision": kind,
+            "seed": contents.config.get("seed"),
+            "fingerprint": found,
+        }
+        return first_does(lambda: _write(results, videos, out, about), world)
+
+
+def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
+    """The scores of every video, of earlier starts too; the same on all processes.
+
+    Raises as `check_videos`, and KeyboardInterrupt that says how to go on.
+    """
+    views, folder = test.views, out / FOLDER
+    check_videos(views)
+    kept: dict[int, VideoScore] = {}
+    if world.first:
+        kept = _earlier(folder, test.identity, len(views.index))
+    start, scored = first_does(lambda: (next_start(folder), set(kept)), world)
+    todo = [row for row in range(len(views.index)) if row not in scored]
+    mine = VideoViews(
+        views.index, views.clip, clips=views.clips, crops=views.crops, decoding=views.decoding,
+        rows=todo[world.rank :: world.size],
+    )  # fmt: skip
+    log = TroubleLog(out / SKIPPED)
+    if world.first:
+        log.file.unlink(missing_ok=True)
+    journal = Journal(folder, f"{start:03d}-{world.rank}", test.identity)
+    done: list[VideoScore] = []
+    try:
+        with view_bar(len(mine.rows), views.clips * views.crops, len(kept)) as (advance, count):
+            for video in score_videos(
+                test.networks, mine, test.normalisation, micro_batch=test.config.micro_batch,
+                workers=test.workers, device=test.device, fuse=test.config.fuse, advance=advance,
+            ):  # fmt: skip
+                journal.add(video)
+                if world.first:
+                    log.add(video.troubles)
+                done.append(video)
+                count()
+    except KeyboardInterrupt:
+        far = f"{len(kept) + len(done)} of {len(kept) + len(mine.rows)} videos"
+        far += "" if world.size == 1 else " of this process"
+        line = f"Interrupted; {far} are scored: the same command goes on from there"
+        raise KeyboardInterrupt(line) from None
+    finally:
+        journal.close()
+    return [video for part in exchange([*kept.values(), *done], world) for video in part]
+
+
+def _earlier(folder: Path, identity: dict[str, str], count: int) -> dict[int, VideoScore]:
+    """What earlier starts of this very test scored; says so."""
+    kept, differs = read_journals(folder, identity)
+    if differs:
+        remove_journals(folder)
+        say(
+            f"{folder}: another test was begun here (other {', '.join(differs)}); starting over",
+            style="yellow",
+        )
+    if kept:
+        say(f"{len(kept)} of {count} videos were scored before")
+    return kept
+
+
+def _write(
+    results: dict[str, Scores], videos: TestVideos, out: Path, about: Mapping[str, object]
+) -> Evaluation:
+    """The files, and what is to be said of them. Raises DataError where nothing was scored."""
+    first = next(iter(results.values()))
+    skipped = out / SKIPPED
+    write_skipped(first, skipped)
+    coverage = videos.coverage(first.not_scored)
+    files: list[Path] = []
+    if first.video_level.count:
+        for number, (name, result) in enumerate(results.items()):
+            details = dict(about) | {"weights": name, "coverage": coverage}
+            details["left_out"] = videos.missing + videos.damaged + videos.unexplained
+            files += write_results(result, out / name if number else out, about=details)
+    remove_journals(out / FOLDER)
+    if not first.video_level.count:
+        raise DataError(f"none of {len(first.index)} videos could be read; {skipped} lists why")
+    title = (
+        f"{about['checkpoint']} on {about['data']}: "
+        f"{about['subset'] or f'{len(first.index)} videos'}, "
+        f"{about['clips']} × {about['crops']} views each, {about['precision']}"
+    )
+    return Evaluation(title, results, files, skipped, coverage)
+
+
+def _fingerprint(
+    videos: TestVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
+) -> str:
+    """Which copy is tested; says where it is another one than the training's, or the published."""
+    found = fingerprint(videos.index, videos.manifest)
+    if videos.outside_subset:
+        return found
+    name = str(data or f"{trained.kind} {trained.root}")
+    for line in (
+        fingerprint_warning(contents.fingerprint, found),
+        published_count_note(name, len(videos.index), len(contents.names)),
+    ):
+        if line:
+            say(line, style="yellow")
+    return found
+
+
+def _kept_videos(checkpoint: Path) -> str:
+    """What the run's test videos are, said plainly."""
+    splits = default_output(checkpoint, "splits")
+    for ending in ("arrow", "txt"):
+        val, test = splits / f"val.{ending}", splits / f"test.{ending}"
+        if val.is_file() and test.is_file() and filecmp.cmp(val, test, shallow=False):
+            chosen = ", which chose this checkpoint: an optimistic score"
+            which = chosen if checkpoint.name.startswith("best") else ""
+            return f"the validation videos{which} (the run has no other test videos)"
+    return "the run's test videos"

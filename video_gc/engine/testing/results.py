@@ -1,0 +1,99 @@
+"""What a test leaves on disk; every file appears under its name when it is complete."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from video_gc.atomic import atomic_path, write_text
+from video_gc.engine.testing.confused import (
+    draw_confusion,
+    write_classes,
+    write_confusion,
+    write_pairs,
+)
+from video_gc.engine.testing.metrics import CALIBRATION_BINS
+from video_gc.engine.testing.scores import Scores
+
+SKIPPED = "skipped.csv"
+
+
+def write_results(result: Scores, directory: Path, *, about: Mapping[str, object]) -> list[Path]:
+    """Write the files of one network to `directory`; return their paths.
+
+    predictions.csv; scores.npy (float32, a row for each line of predictions.csv, a column for each
+    line of classes.csv); accuracy.json; classes.csv; and where each video has one label,
+    confusion.csv, confusion.png and pairs.csv.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    summary = dict(about) | {
+        "videos": len(result.index),
+        "not_scored": result.not_scored,
+        "video_level": asdict(result.video_level),
+        "clip_level": asdict(result.clip_level),
+    }
+    if result.calibration is not None:
+        summary["calibration_error"] = {
+            "value": result.calibration,
+            "of": f"expected, video level, {CALIBRATION_BINS} bins, l1",
+        }
+    files = [
+        write_predictions(result, directory / "predictions.csv"),
+        write_scores(result, directory / "scores.npy"),
+        write_text(directory / "accuracy.json", json.dumps(summary, indent=2)),
+        write_classes(result, directory / "classes.csv"),
+    ]
+    if not result.index.multi_label:
+        files += [
+            write_confusion(result, directory / "confusion.csv"),
+            draw_confusion(result, directory / "confusion.png"),
+            write_pairs(result, directory / "pairs.csv"),
+        ]
+    return files
+
+
+def write_predictions(result: Scores, file: Path) -> Path:
+    """One line a scored video, in the order of the list: path, label (several: a;b), top-5 names
+    and scores, views. A score has all digits of a float32.
+    """
+    names = result.index.names
+    count = min(5, len(names))
+    scores, classes = result.scores.topk(count, dim=1)
+    header = ["path", "label"]
+    header += [f"{what}{rank}" for rank in range(1, count + 1) for what in ("top", "score")]
+    with atomic_path(file) as part, part.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*header, "views"])
+        for row, path in enumerate(result.index.paths):
+            if not result.views[row]:
+                continue
+            ranked = zip(classes[row].tolist(), scores[row].tolist(), strict=True)
+            cells = [cell for number, score in ranked for cell in (names[number], f"{score:.9g}")]
+            label = ";".join(result.index.label_names(row))
+            writer.writerow([path, label, *cells, int(result.views[row])])
+    return file
+
+
+def write_scores(result: Scores, file: Path) -> Path:
+    """float32 (scored videos, classes), for numpy.load."""
+    with atomic_path(file) as part, part.open("wb") as stream:
+        np.save(stream, result.scores[result.rows].numpy())
+    return file
+
+
+def write_skipped(result: Scores, file: Path) -> Path | None:
+    """What could not be read, or was short: kind, path, times, reason; None where there is none."""
+    if not result.troubles:
+        file.unlink(missing_ok=True)
+        return None
+    times = Counter((trouble.kind, trouble.path) for trouble in result.troubles)
+    reasons = {(trouble.kind, trouble.path): trouble.reason for trouble in result.troubles}
+    with atomic_path(file) as part, part.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["kind", "path", "times", "reason"])
+        writer.writerows((*key, count, reasons[key]) for key, count in times.items())
+    return file

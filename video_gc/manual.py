@@ -1,0 +1,117 @@
+"""The options of a training run and their meanings, read from the source of their dataclasses.
+
+Nothing is imported for it, so that a misspelt option is refused at once and not after seconds in
+which torch is loaded.
+"""
+
+import ast
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+CONFIGS = PACKAGE.parent / "configs"
+FREE = "model.context.options."  # a block's own arguments, which no dataclass knows
+
+
+@dataclass(frozen=True)
+class Option:
+    """A field of TrainConfig, or of a dataclass within."""
+
+    name: str
+    """as on the command line, such as optim.lr"""
+    meaning: str
+    """in one line; of a group of options what its dataclass is"""
+    group: bool = False
+    """whether it holds options"""
+
+
+@cache
+def options() -> tuple[Option, ...]:
+    """Every option of tools/train.py, in the order of the dataclasses."""
+    return tuple(_options("video_gc.engine.options", "TrainConfig", ""))
+
+
+def option_names() -> list[str]:
+    """Every option as it is written on the command line."""
+    return [option.name for option in options()]
+
+
+def config_groups(configs: Path = CONFIGS) -> dict[str, list[str]]:
+    """Group of YAML files → its choices."""
+    return {
+        group.name: sorted(str(f.relative_to(group).with_suffix("")) for f in group.rglob("*.yaml"))
+        for group in sorted(configs.iterdir())
+        if group.is_dir()
+    }
+
+
+def wrong_argument(arguments: Sequence[str], configs: Path = CONFIGS) -> str | None:
+    """What is wrong with the name in one of `arguments`, in one line with the nearest valid one."""
+    groups = config_groups(configs)
+    names = [*groups, *option_names()]
+    for argument in arguments:
+        if argument.startswith("--"):
+            return f"{argument!r}: options are written without dashes, NAME=VALUE"
+        if "=" not in argument:
+            return f"{argument!r} is no option; write NAME=VALUE, such as epochs=20"
+        key, value = argument.lstrip("+~").split("=", 1)
+        if key in groups:
+            if value not in [*groups[key], "null"] and re.fullmatch(r"[\w./]*", value):
+                return f"{key}={value}: no such {key}; {_nearest(value, groups[key])}"
+        elif key not in names and not key.startswith((FREE, "hydra.", "hydra/")):
+            return f"unknown option {key!r}; {_nearest(key, names)}"
+    return None
+
+
+def _options(module: str, owner: str, prefix: str) -> Iterator[Option]:
+    found = _find(module, owner)
+    assert found is not None, f"{module} has no {owner}"
+    for field, meaning in _fields(found[1]):
+        assert isinstance(field.target, ast.Name)
+        name, kind = prefix + field.target.id, ast.unparse(field.annotation)
+        inner = _find(found[0], kind)
+        if inner is None:
+            yield Option(name, meaning)
+        else:
+            doc = " ".join((ast.get_docstring(inner[1]) or "").split())
+            yield Option(name, meaning or doc, group=True)
+            yield from _options(inner[0], kind, f"{name}.")
+
+
+def _find(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
+    """A class of ours that `module` defines or imports, and the module that defines it."""
+    for node in _source(module).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return module, node
+        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
+            home = node.module or ""
+            return _find(home, name) if home.startswith("video_gc.") else None
+    return None
+
+
+@cache
+def _source(module: str) -> ast.Module:
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(file.read_text("utf-8"))
+
+
+def _fields(owner: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
+    """Each field with the string below it, in one line."""
+    for node, below in zip(owner.body, [*owner.body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign):
+            text = getattr(getattr(below, "value", None), "value", "")
+            yield node, " ".join(text.split()) if isinstance(text, str) else ""
+
+
+def _nearest(wrong: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(wrong, names, 1) or [
+        name for name in names if name.rsplit(".")[-1] == wrong.rsplit(".")[-1]
+    ]
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"valid: {', '.join(names)}"
