@@ -1,7 +1,9 @@
 """The edge of every tool: one clear line per error, and the exit status.
 
 2: how the tool was called (a wrong option, a path or library that is not there); 1: the data (a
-video, a list). VIDEO_GC_TRACEBACK=1 shows where an error came from.
+video, a list), or the machine. A training that a signal stopped ends with 128 + its number: 143
+after SIGTERM, 138 after SIGUSR1, 130 after Ctrl-C. VIDEO_GC_TRACEBACK=1 shows where an error came
+from.
 """
 
 import argparse
@@ -65,7 +67,7 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         status = main() or 0
     except USAGE as error:
         status = report_error(error, 2)
-    except (DataError, DecodeError, OSError) as error:
+    except (DataError, DecodeError, OSError, FloatingPointError) as error:
         status = report_error(error, 1)
     except KeyboardInterrupt as stopped:
         say(str(stopped) or "Interrupted; nothing that was finished is lost.")

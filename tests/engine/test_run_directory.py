@@ -16,10 +16,10 @@ from video_gc.engine.training import train
 
 def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:
     given = options(clips_folder, run.parent, "name=small")
-    with pytest.raises(FileExistsError, match="this run exists; add resume=true .* or give name="):
-        train(compose_train(given))
-    with pytest.raises(ValueError, match="was started with another optim.lr, seed; give the same"):
-        train(compose_train([*given, "resume=true", "seed=5", "optim.lr=0.5"]))
+    with pytest.raises(FileExistsError, match="this run exists; leave out resume=false .* name="):
+        train(compose_train([*given, "resume=false"]))
+    with pytest.raises(ValueError, match=r"other options \(optim.lr: 0.002 → 0.5; seed: 0 → 5\)"):
+        train(compose_train([*given, "seed=5", "optim.lr=0.5"]))
     (run.parent / "taken").mkdir()
     (run.parent / "taken" / "thesis.txt").write_text("x")
     with pytest.raises(FileExistsError, match="holds something that is no run"):
@@ -34,7 +34,7 @@ def test_options_that_are_newer_than_a_run_do_not_stop_it(run: Path, tmp_path: P
     config["runs"] = str(tmp_path)
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
     given = [*SMALL, f"data.root={config['data']['root']}", f"runs={tmp_path}", "name=small"]
-    assert train(compose_train([*given, "resume=true"])) == copy
+    assert train(compose_train(given)) == copy
 
 
 def interrupt(_self: RecognitionTask) -> None:
@@ -73,7 +73,7 @@ def test_ctrl_c_ends_cleanly_and_a_corrected_command_starts_over(
 def test_a_resumed_run_without_checkpoint_starts_over_with_other_options(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = options(clips_folder, tmp_path, "name=stopped", "epochs=1", "resume=true")
+    given = options(clips_folder, tmp_path, "name=stopped", "epochs=1")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RecognitionTask, "on_train_epoch_start", interrupt)
         train(compose_train(given))
@@ -86,14 +86,16 @@ def test_what_is_more_than_an_aborted_attempt_is_kept(
 ) -> None:
     copy = tmp_path / "small"
     shutil.copytree(run, copy)
-    given = options(clips_folder, tmp_path, "name=small", "resume=true")
+    given = options(clips_folder, tmp_path, "name=small")
     (copy / "checkpoints" / "last.ckpt").rename(copy / "checkpoints" / "mine.ckpt")
-    (copy / "checkpoints" / "best.ckpt").unlink()
+    for file in [*copy.glob("checkpoints/step-*"), copy / "checkpoints" / "best.ckpt"]:
+        file.unlink()
     config = yaml.safe_load((copy / "config.yaml").read_text()) | {"runs": str(tmp_path)}
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(FileExistsError, match="has no last.ckpt to go on from; give name=OTHER"):
+    with pytest.raises(FileExistsError, match="has no checkpoint to go on from; give name=OTHER"):
         train(compose_train(given))
     (copy / "checkpoints" / "mine.ckpt").unlink()
+    (copy / "finished.yaml").unlink()
     with pytest.raises(FileExistsError, match="was trained, but its checkpoints are gone"):
         train(compose_train(given))
     shutil.rmtree(copy / "logs")
@@ -108,10 +110,12 @@ def test_the_best_checkpoint_stands_in_for_a_last_one_that_was_not_written(
 ) -> None:
     copy = tmp_path / "small"
     shutil.copytree(run, copy)
-    (copy / "checkpoints" / "last.ckpt").unlink()
+    for file in [*copy.glob("checkpoints/step-*"), copy / "checkpoints" / "last.ckpt"]:
+        file.unlink()
+    (copy / "finished.yaml").unlink()
     config = yaml.safe_load((copy / "config.yaml").read_text()) | {"runs": str(tmp_path)}
     (copy / "config.yaml").write_text("# as it was\n" + yaml.safe_dump(config))
-    train(compose_train(options(clips_folder, tmp_path, "name=small", "resume=true")))
+    train(compose_train(options(clips_folder, tmp_path, "name=small")))
     assert (copy / "config.yaml").read_text().startswith("# as it was")  # not begun anew
 
 

@@ -72,7 +72,7 @@ def test_resuming_after_an_epoch_equals_going_through(
 ) -> None:
     from video_gc.engine.task import RecognitionTask
 
-    given = options(clips_folder, tmp_path, "name=small", "resume=true")
+    given = options(clips_folder, tmp_path, "name=small")
 
     def stop(self: RecognitionTask) -> None:
         if self.current_epoch == 1:

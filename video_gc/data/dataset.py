@@ -164,10 +164,14 @@ class TrainingClips(Dataset[list[Sample]]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`."""
+    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`.
+
+    start: videos of the epoch to leave out in the next iteration, and in no other: a resumed run
+    has had them.
+    """
 
     def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed, self.epoch = length, seed, 0
+        self.length, self.seed, self.epoch, self.start = length, seed, 0, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
@@ -177,9 +181,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.length
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch
+        epoch, start, self.start = self.epoch, self.start, 0
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-        return ((epoch, int(row)) for row in order)
+        return ((epoch, int(row)) for row in order[start:])
 
 
 class VideoViews:

@@ -14,7 +14,7 @@ from queue import Full, Queue
 from threading import Event
 from typing import Any, TypeVar
 
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from video_gc.data.dataset import Batch, EpochSampler, Sample, TrainingClips, VideoViews, collate
 from video_gc.data.view_batches import ViewBatches
@@ -35,7 +35,7 @@ def training_loader(
     batch_size: int,
     workers: int,
     pin_memory: bool = False,
-) -> "DataLoader[Batch] | ThreadLoader":
+) -> "ClipLoader | ThreadLoader":
     """Shuffled batches; the last, smaller one of an epoch is left out where there is another.
 
     batch_size: clips in a batch. Raises ValueError where it is no multiple of clip.repeats.
@@ -44,7 +44,7 @@ def training_loader(
     videos = min(videos_of(batch_size, dataset.clip.repeats), len(sampler))
     if dataset.decoding.device == "cuda":
         return ThreadLoader(dataset, sampler, batch_size=videos, threads=workers)
-    return DataLoader(
+    return ClipLoader(
         dataset,  # type: ignore[arg-type]
         batch_size=videos,
         sampler=sampler,
@@ -65,7 +65,48 @@ def videos_of(batch_size: int, repeats: int) -> int:
     return batch_size // repeats
 
 
-class ThreadLoader:
+class Resumable:
+    """Counts the batches that were taken of an epoch, so that a run goes on after the last of them.
+
+    Batches that workers hold ready do not count. Those that a resumed run has had are not decoded.
+    """
+
+    sampler: EpochSampler
+    taken = 0
+    """batches of this epoch"""
+    left: tuple[int, int] | None = None
+    """an epoch, and its batches that were taken before"""
+
+    def state_dict(self) -> dict[str, int]:
+        """Lightning: before a checkpoint is written."""
+        return {"epoch": self.sampler.epoch, "taken": self.taken}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on there; before the first batch, though the iteration may have begun."""
+        self.left = state_dict["epoch"], state_dict["taken"]
+
+    def _go_on(self, videos: int, begin: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
+        """What `begin` gives, from a sampler that starts where the epoch was left.
+
+        A generator: Lightning asks for it before it sets the epoch, and for the first batch after.
+        """
+        epoch, taken = self.left or (-1, 0)
+        self.taken = taken if self.sampler.epoch == epoch else 0
+        self.sampler.start = self.taken * videos
+        for batch in begin():
+            self.taken += 1
+            yield batch
+
+
+class ClipLoader(Resumable, DataLoader[Batch]):  # type: ignore[misc]
+    """Batches from worker processes."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        assert self.batch_size
+        return self._go_on(self.batch_size, super().__iter__)
+
+
+class ThreadLoader(Resumable):
     """What `training_loader` gives, decoded by threads of this process.
 
     An exception comes out where its sample would have; leaving the loop early ends the threads.
@@ -74,7 +115,7 @@ class ThreadLoader:
     def __init__(
         self,
         dataset: TrainingClips,
-        sampler: Sampler[tuple[int, int]],
+        sampler: EpochSampler,
         *,
         batch_size: int,
         threads: int,
@@ -83,13 +124,16 @@ class ThreadLoader:
         self.batch_size, self.threads = batch_size, max(threads, 1)
 
     def __len__(self) -> int:
-        return len(self.sampler) // self.batch_size  # type: ignore[arg-type]
+        return len(self.sampler) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
+        return self._go_on(self.batch_size, self._decoded)
+
+    def _decoded(self) -> Iterator[Batch]:
         def job(key: tuple[int, int]) -> Iterator[list[Sample]]:
             yield self.dataset[key]
 
-        keys = islice(self.sampler, len(self) * self.batch_size)
+        keys = islice(self.sampler, (len(self) - self.taken) * self.batch_size)
         # a batch ahead at least: its first sample must not wait for the last one of this batch
         ahead = max(AHEAD * self.threads, self.batch_size)
         samples = in_threads((partial(job, key) for key in keys), self.threads, ahead=ahead)

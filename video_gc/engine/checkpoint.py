@@ -13,10 +13,12 @@ from video_gc.backbones.published import KINETICS400, PUBLISHED
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
 from video_gc.engine.recipe.averaging import pick_weights
+from video_gc.engine.resume.weights import KEY, SUFFIX, read_weights
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 
-KEY = "video_gc"
+FORMAT = 2
+"""Of what a checkpoint carries; 2: the position inside an epoch. Older ones have no number."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,21 @@ class DescribeCheckpoint(pl.Callback):
         self, _trainer: pl.Trainer, _module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Lightning: called before a checkpoint is written."""
-        checkpoint[KEY] = asdict(self.contents)
+        checkpoint[KEY] = described(self.contents)
+
+
+def described(contents: CheckpointContents) -> dict[str, Any]:
+    """The description as it is written, in numbers, strings, lists and dictionaries."""
+    return asdict(contents) | {"format": FORMAT}
+
+
+def check_format(path: str | os.PathLike[str], kept: dict[str, Any]) -> None:
+    """Raise ValueError where a checkpoint's description `kept` is of a newer version of ours."""
+    if kept.get("format", 1) > FORMAT:
+        raise ValueError(
+            f"{os.fspath(path)}: written by a newer version of video_gc (format {kept['format']}, "
+            f"this one reads up to {FORMAT}); update video_gc"
+        )
 
 
 def is_published(checkpoint: str | os.PathLike[str]) -> bool:
@@ -70,8 +86,9 @@ def load_network(
 ) -> tuple[nn.Module, CheckpointContents]:
     """The network of a checkpoint, in eval mode on the CPU, and its description.
 
-    path: a checkpoint of ours, or the name of published weights such as slow_r50, which come with
-        the class names of Kinetics-400 and the size of their published test.
+    path: a checkpoint of ours, its weights alone (.safetensors), or the name of published weights
+        such as slow_r50, which come with the class names of Kinetics-400 and the size of their
+        published test.
     weights: raw (as trained) or ema (averaged); by default the averaged ones where there are any,
         for they chose the best checkpoint.
 
@@ -85,12 +102,16 @@ def load_network(
         known = ", ".join(PUBLISHED)
         raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if Path(path).suffix == SUFFIX:
+            checkpoint = read_weights(path)
+        else:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         kept = checkpoint[KEY]
     except Exception as error:  # torch.load has no error of its own for a foreign file
         raise ValueError(
             f"{os.fspath(path)}: not a checkpoint of tools/train.py ({type(error).__name__})"
         ) from error
+    check_format(path, kept)
     model_config = dict(kept["model"])
     model_config["context"] = ContextConfig(**model_config["context"])
     model_config["more_context"] = [ContextConfig(**c) for c in model_config["more_context"]]

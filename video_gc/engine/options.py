@@ -30,8 +30,8 @@ class TrainConfig:
     """folder of all runs"""
     seed: int = 0
     """of the weights, the order of the videos, the clips and the crops"""
-    resume: bool = False
-    """go on from the last checkpoint where the run directory has one"""
+    resume: bool = True
+    """go on from the last checkpoint where the run has one; false: refuse a run that exists"""
     epochs: int = 10
     """passes over the training videos"""
     steps: int | None = None

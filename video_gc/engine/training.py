@@ -8,8 +8,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.callbacks import LearningRateMonitor, RichProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from video_gc.data.dataset import Batch, TrainingClips
 from video_gc.data.loader import videos_of
@@ -23,19 +23,32 @@ from video_gc.data.source import (
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
 from video_gc.engine.inputs import build_loaders, decoding_of, fingerprints
 from video_gc.engine.options import TrainConfig
+from video_gc.engine.ranks.world import this_world
 from video_gc.engine.recipe.groups import freeze_stages
 from video_gc.engine.recipe.length import LastStep, epochs_of
 from video_gc.engine.recipe.network import prepare_network
 from video_gc.engine.recipe.optim import describe_optim, effective_lr
 from video_gc.engine.recipe.precise import PreciseNorms
+from video_gc.engine.resume.checkpoints import Checkpoints
+from video_gc.engine.resume.faults import NOT_FINITE, explain
+from video_gc.engine.resume.figures import EpochFigures
+from video_gc.engine.resume.files import CheckpointFiles, set_aside
+from video_gc.engine.resume.generators import Generators
+from video_gc.engine.resume.lock import locked
+from video_gc.engine.resume.log import KeepLog, RunLog
+from video_gc.engine.resume.position import Position, check_same_videos, read_position
 from video_gc.engine.resume.run_directory import (
     CHECKPOINTS,
     LOGS,
     SKIPPED,
     SPLITS,
     begin_run,
+    finish_run,
+    is_finished,
     last_checkpoint,
 )
+from video_gc.engine.resume.signals import Stopped, requeue
+from video_gc.engine.resume.workers import shield_workers
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.troubles import TroubleLog
 from video_gc.models.build import ModelConfig, build_with_report
@@ -80,18 +93,35 @@ def train(config: TrainConfig) -> Path:
     """Train, and return the run directory.
 
     It holds config.yaml, versions.yaml, splits/ (which videos train, choose and test),
-    checkpoints/ (last.ckpt, best.ckpt), logs/ (CSV and TensorBoard) and, where a file could not
-    be read, skipped.csv.
+    checkpoints/ (last.ckpt, best.ckpt, best.safetensors), logs/ (CSV and TensorBoard) and, where a
+    file could not be read, skipped.csv.
 
-    Nothing is written before options, data and network are found usable. A directory without a
-    checkpoint is that of an aborted attempt: the run starts over in it.
+    A run that was stopped goes on as if it had not been; a finished one is left as it is. Nothing
+    is written before options, data and network are found usable. A directory without a checkpoint
+    is that of an aborted attempt: the run starts over in it.
 
     Raises FileExistsError where the run exists and `resume` is off, ValueError where it exists
-    with another config, DataError or FileNotFoundError for unusable data, ImportError for a
-    decoder that is not installed.
+    with another config or other videos, BlockingIOError where another process trains in it,
+    DataError or FileNotFoundError for unusable data, ImportError for a decoder that is not
+    installed, FloatingPointError for a loss that is NaN, ChildProcessError or OSError for a
+    decoding worker that died, Stopped after a signal.
     """
+    with locked(config.directory) if this_world().first else nullcontext():
+        try:
+            return _train(config)
+        except Stopped as stopped:
+            if this_world().first:
+                requeue(stopped.signal)
+            raise
+
+
+def _train(config: TrainConfig) -> Path:
     directory, options = config.directory, asdict(config)
     last = last_checkpoint(directory, options, asdict(TrainConfig()), resume=config.resume)
+    if last is not None and is_finished(directory):
+        say(f"{directory}: this run is finished; there is nothing to do")
+        return directory
+    position = Position() if last is None else read_position(last)
     pl.seed_everything(config.seed, verbose=False)
     kept = directory / SPLITS
     splits = read_splits(kept, data_manifest(config.data)) if last else open_splits(config.data)
@@ -112,7 +142,12 @@ def train(config: TrainConfig) -> Path:
         compile=config.compile,
     )
     decoding_of(config.data).check_decoder(splits.train.path(0))
-    if last is None:
+    if last is not None:
+        check_same_videos(last, splits, config.data)
+        say(f"{directory}: goes on from {last.name} ({position.said(config.epochs)})")
+        if this_world().first:
+            set_aside(last.parent, last)
+    else:
         begin_run(directory, options)
         splits = write_splits(splits, kept)  # memory-mapped: loader processes share it
 
@@ -127,6 +162,7 @@ def train(config: TrainConfig) -> Path:
         micro_batch=config.test.micro_batch,
         pin_memory=gpu,
     )
+    shield_workers(loaders)
     contents = CheckpointContents(
         model=model_config,
         clip=config.clip,
@@ -150,17 +186,16 @@ def train(config: TrainConfig) -> Path:
     # by the averaged weights where there are any: they are what such a run is for
     best = "val/" if config.ema is None else "val_ema/"
     best += "mAP" if splits.train.multi_label else "top1"
-    checkpoints = [
-        ModelCheckpoint(
-            directory / CHECKPOINTS,
-            name,
-            monitor=monitor,
-            mode="max",
-            save_on_train_epoch_end=False,  # after validation
-            enable_version_counter=False,
-        )
-        for name, monitor in (("best", best), ("last", None))
-    ]
+    rows, writer = RunLog(directory / LOGS), CheckpointFiles()
+    checkpoints = Checkpoints(
+        directory / CHECKPOINTS,
+        config.checkpoint,
+        monitor=best,
+        contents=contents,
+        writer=writer,
+        path_of=splits.train.path,
+        faults=directory / NOT_FINITE,
+    )
     trainer = pl.Trainer(
         accelerator=config.accelerator,
         devices=1,
@@ -170,14 +205,20 @@ def train(config: TrainConfig) -> Path:
         limit_train_batches=config.steps_per_epoch and config.steps_per_epoch * config.accumulate,
         gradient_clip_val=config.optim.clip_grad,
         logger=[
-            CSVLogger(directory / LOGS, "csv"),
-            TensorBoardLogger(directory / LOGS, "tensorboard", ""),
+            rows,
+            TensorBoardLogger(
+                directory / LOGS, "tensorboard", "", purge_step=position.first_unlogged_step
+            ),
         ],
         accumulate_grad_batches=config.accumulate,
+        plugins=[writer],
         callbacks=[
-            *checkpoints,
+            checkpoints,
             *_precise_norms(config, loaders[0]),
             DescribeCheckpoint(contents),
+            Generators(),
+            EpochFigures(),
+            KeepLog(rows),
             log,
             *([LastStep(config.steps)] if config.steps else []),
             TrainingBar(),
@@ -199,10 +240,18 @@ def train(config: TrainConfig) -> Path:
     try:
         with torch.backends.mkldnn.flags(enabled=False) if doubtful else nullcontext():
             trainer.fit(task, *loaders, ckpt_path=last, weights_only=True)
-    except SystemExit:
-        if trainer.interrupted:  # Lightning's way of ending after Ctrl-C
+    except RuntimeError as error:
+        explained = explain(error, config.data.workers)
+        if explained is None:
+            raise
+        raise explained from error
+    except SystemExit as stopped:
+        if trainer.interrupted and not isinstance(
+            stopped, Stopped
+        ):  # Lightning's way of ending after Ctrl-C
             raise KeyboardInterrupt from None
         raise
+    finish_run(directory, epochs=config.epochs, steps=trainer.global_step)
     return directory
 
 

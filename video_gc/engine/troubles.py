@@ -48,6 +48,17 @@ class TroubleLog(pl.Callback):
                     self.counts[row["kind"], row["path"]] = int(row["times"])
                     self.reasons[row["kind"], row["path"]] = row["reason"]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Lightning: before a checkpoint is written."""
+        return {"found": [[*key, times, self.reasons[key]] for key, times in self.counts.items()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning: while a checkpoint is restored; what was counted after it will be again."""
+        self.counts, self.reasons = {}, {}
+        for kind, path, times, reason in state_dict["found"]:
+            self.counts[kind, path], self.reasons[kind, path] = times, reason
+        self.write()
+
     def count(self, kind: str = "damaged") -> int:
         """Files of this kind of trouble."""
         return sum(found == kind for found, _ in self.counts)

@@ -55,8 +55,9 @@ def test_steps_of_the_inflated_variants() -> None:
 def test_milestones_in_steps_and_in_parts_of_epochs() -> None:
     config = OptimConfig(lr=1, schedule="steps", milestones=[15, 30], milestones_in="steps")
     assert rates(config, 40, 7) == pytest.approx([1] * 15 + [0.1] * 15 + [0.01] * 10)
-    config = OptimConfig(lr=1, schedule="steps", milestones=[0.1, 2.5], decay=0.5)
-    assert rates(config, 90, 30) == pytest.approx([1] * 3 + [0.5] * 72 + [0.25] * 15)
+    config = OptimConfig(lr=1, schedule="steps", milestones=[0.07, 0.5], decay=0.5)
+    assert 0.07 * 100 > 7  # in floating point
+    assert rates(config, 100, 100) == pytest.approx([1] * 7 + [0.5] * 43 + [0.25] * 50)
 
 
 def test_a_warm_up_is_never_longer_than_half_of_the_training() -> None:

@@ -49,7 +49,9 @@ def test_head_first_then_all_and_the_same_after_a_restart(
     alone = round(1.4 * per_epoch)  # steps with the head alone; `moved` starts at the second
     assert 1 < alone < len(seen)
     assert all(names and names <= head for names in moved[: alone - 1])
-    assert all(names - head for names in moved[alone - 1 :])
+    for names in moved[alone - 1 :]:
+        assert any("running_mean" in name for name in names - head)
+        assert any(name.endswith("conv_a.weight") for name in names - head)
     stem = {n for n in first.state_dict() if n.startswith("blocks.0.")}
     assert not stem & set().union(*moved)
     stop_at = 1

@@ -10,28 +10,35 @@ import torch
 import yaml
 
 from video_gc.atomic import write_text
+from video_gc.engine.resume.faults import NOT_FINITE
+from video_gc.engine.resume.files import newest_valid
+from video_gc.engine.resume.lock import LOCK
 from video_gc.progress import say
 
 CONFIG, VERSIONS, CHECKPOINTS = "config.yaml", "versions.yaml", "checkpoints"
-LOGS, SPLITS, SKIPPED = "logs", "splits", "skipped.csv"
-OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED}
+LOGS, SPLITS, SKIPPED, FINISHED = "logs", "splits", "skipped.csv", "finished.yaml"
+OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED, NOT_FINITE}
 """What a training writes before its first checkpoint, and that folder."""
-MAY_CHANGE = ("resume", "data.workers", "data.decoder", "data.decode_device", "data.transfer")
+MAY_CHANGE = {
+    *("resume", "runs", "name", "data.workers", "data.decoder", "data.decode_device"),
+    *("data.transfer", "checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep"),
+}
+"""Options that do not change what is trained."""
 LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
 
 
 def last_checkpoint(
     directory: Path, options: dict[str, Any], defaults: dict[str, Any], *, resume: bool
 ) -> Path | None:
-    """The checkpoint to go on from; None for a new run, or one that never got to a checkpoint.
+    """The newest sound checkpoint; None for a new run, or one that never got to a checkpoint.
 
     options: of this run; defaults: of options that are newer than the run. Writes nothing.
 
     Raises FileExistsError where the run exists and `resume` is off or the directory holds something
-    else, ValueError where the run was started with other options.
+    else, ValueError where the run was started with other options, or no checkpoint is usable.
     """
     if not (directory / CONFIG).is_file():
-        if directory.exists() and any(directory.iterdir()):
+        if directory.exists() and any(path.name != LOCK for path in directory.iterdir()):
             raise FileExistsError(f"{directory}: holds something that is no run; give name=OTHER")
         return None
     folder = directory / CHECKPOINTS
@@ -40,19 +47,34 @@ def last_checkpoint(
         return None
     if not resume:
         raise FileExistsError(
-            f"{directory}: this run exists; add resume=true to go on with it, or give name=OTHER"
+            f"{directory}: this run exists; leave out resume=false to go on with it, or give "
+            "name=OTHER"
         )
     started = _over(defaults, yaml.safe_load((directory / CONFIG).read_text()))
-    changed = [name for name in _differences(started, options) if name not in MAY_CHANGE]
+    changed = [
+        f"{name}: {old} → {new}"
+        for name, old, new in _differences(started, options)
+        if name not in MAY_CHANGE
+    ]
     if changed:
         raise ValueError(
-            f"{directory}: was started with another {', '.join(changed)}; "
-            "give the same options, or name=OTHER (and model.weights=CHECKPOINT to start from it)"
+            f"{directory}: was started with other options ({'; '.join(changed)}); give the old "
+            "values, or name=OTHER (and model.weights=CHECKPOINT to start from its weights)"
         )
-    for name in ("last.ckpt", "best.ckpt"):
-        if (folder / name).is_file():
-            return folder / name
-    raise FileExistsError(f"{directory}: has no last.ckpt to go on from; give name=OTHER")
+    found = newest_valid(folder)
+    if found is None:
+        raise FileExistsError(f"{directory}: has no checkpoint to go on from; give name=OTHER")
+    return found
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether the run came to its end."""
+    return (directory / FINISHED).is_file()
+
+
+def finish_run(directory: Path, *, epochs: int, steps: int) -> None:
+    """Note that the run came to its end."""
+    write_text(directory / FINISHED, yaml.safe_dump({"epochs": epochs, "steps": steps}))
 
 
 def begin_run(directory: Path, options: dict[str, Any]) -> None:
@@ -61,7 +83,8 @@ def begin_run(directory: Path, options: dict[str, Any]) -> None:
         say(f"{directory}: an earlier attempt has no checkpoint; this run starts over in it")
         for name in (LOGS, SPLITS):
             shutil.rmtree(directory / name, ignore_errors=True)
-        (directory / SKIPPED).unlink(missing_ok=True)
+        for name in (SKIPPED, NOT_FINITE):
+            (directory / name).unlink(missing_ok=True)
     write_text(directory / CONFIG, yaml.safe_dump(options, sort_keys=False))
     versions = {"python": platform.python_version(), "machine": platform.machine()}
     versions |= {name: version(name) for name in LIBRARIES}
@@ -97,11 +120,12 @@ def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """(option, old value, new value) of all that differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             found
             for key in sorted(old.keys() | new.keys())
             for found in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
         ]
-    return [] if old == new else [name]
+    return [] if old == new else [(name, old, new)]

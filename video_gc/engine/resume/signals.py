@@ -1,0 +1,100 @@
+"""Signals that ask a training to stop: it saves at the end of the step, SLURM starts it again.
+
+Exit statuses: 143 after SIGTERM, 138 after SIGUSR1 (SLURM's notice with --signal=USR1@90), 130
+after Ctrl-C.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from types import FrameType
+from typing import Any
+
+from video_gc.progress import say
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+REQUEUED = (signal.SIGTERM, signal.SIGUSR1)
+WORKER_GRACE = 60
+"""Seconds that a decoding worker goes on after a SIGTERM to the whole group of processes."""
+
+
+class Stopped(SystemExit):
+    """A training ended early by a signal; `code` is the exit status 128 + signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)
+
+
+class StopSignals:
+    """Remembers the first signal; a second Ctrl-C ends the process at once."""
+
+    def __init__(self) -> None:
+        self.wanted = 0
+        """number of the signal, 0 without one"""
+
+    def listen(self) -> None:
+        """Take the signals over; Lightning gives them back when its fit ends."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        again = self.wanted == signal.SIGINT == number
+        if again:
+            raise KeyboardInterrupt
+        if not self.wanted:
+            more = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
+            name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+            # os.write: the handler may interrupt rich in the middle of a line
+            line = f"\n{name}: this step is finished and saved first{more}\n"
+            os.write(2, line.encode())
+        self.wanted = self.wanted or number
+
+
+def worker_signals(_worker: int) -> None:
+    """Begin a decoding worker: signals to the whole group are for the training process.
+
+    Ctrl-C is ignored, and SIGTERM ends the worker only after a minute, so that the step at hand
+    still gets its clips.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_GRACE) and None)
+
+
+def requeue(number: int) -> bool:
+    """Ask SLURM to start this job again, if it is one and nobody cancelled it.
+
+    Returns whether it will be; says why it will not.
+    """
+    job = _slurm_job()
+    if job is None or number not in REQUEUED:
+        return False
+    if number == signal.SIGTERM and "CANCELLED" in _scontrol("show", "job", job)[1]:
+        return False  # scancel sends SIGTERM, too
+    status, said = _scontrol("requeue", job)
+    if status:
+        say(f"scontrol requeue {job} failed ({said.strip() or status})", style="yellow")
+        return False
+    say(f"SLURM job {job} is queued again")
+    return True
+
+
+def _slurm_job() -> str | None:
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}") for name in ("JOB_ID", "TASK_ID"))
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
+    return job if re.fullmatch(r"[0-9_]+", job) else None
+
+
+def _scontrol(*arguments: str) -> tuple[int, str]:
+    try:
+        done: Any = subprocess.run(
+            ["scontrol", *arguments], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, str(error)
+    return done.returncode, done.stdout + done.stderr
