@@ -34,6 +34,7 @@ ONE_ROOM = {
     "torchcodec": {"decode"},
     "hydra": {"config"},
     "omegaconf": {"config"},
+    "openvino": {"models"},
     "fvcore": {"engine", "analysis"},
 }
 ALONE = {

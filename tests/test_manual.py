@@ -42,7 +42,7 @@ def test_help_has_each_value_and_meaning() -> None:
     assert lines["optim.lr"].split() == ["optim.lr=0.002", "peak", "learning", "rate"]
     assert "optim.milestones=[3,4.5] " in text
     assert "seed=0 " in text  # not false
-    assert "resume=false " in text
+    assert "resume=true " in text
     assert "steps=null " in text
     assert "recipe: demo, finetune, gcnet_kinetics" in text
     assert max(map(len, text.splitlines())) <= 100

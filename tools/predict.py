@@ -8,6 +8,7 @@ from video_gc.cli import Parser, report_error, run_tool
 from video_gc.engine.checkpoint import default_output
 from video_gc.inference.batch import predict_all
 from video_gc.inference.timeline import print_prediction
+from video_gc.models.fast.network import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import say
 
 
@@ -32,10 +33,21 @@ def main() -> int:
         "--out", type=Path, help="folder for the timeline pictures; default: RUN/predict"
     )
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help=BACKEND_HELP)
     options = parser.parse_args()
     out = options.out or default_output(options.checkpoint, "predict")
     shown, failures = [], 0
-    for done in predict_all(options.checkpoint, options.videos, out, options.top, options.device):
+    done_one_by_one = predict_all(
+        options.checkpoint,
+        options.videos,
+        out,
+        options.top,
+        options.device,
+        options.precision,
+        options.backend,
+    )
+    for done in done_one_by_one:
         if isinstance(done, Exception):
             failures += report_error(done)
         elif options.json:

@@ -1,7 +1,7 @@
 """Test a checkpoint with several views a video; writes predictions.csv, accuracy.json and tables.
 
 A test that was stopped goes on when the same command is given again. On several processes:
-torchrun --nproc-per-node=2 tools/test.py CHECKPOINT
+torchrun --standalone --nproc-per-node=2 tools/test.py CHECKPOINT
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from video_gc.engine.ranks.world import this_world
 from video_gc.engine.testing.confused import class_results, confused_pairs, worst_classes
 from video_gc.engine.testing.evaluation import Evaluation, evaluate
 from video_gc.engine.testing.scores import Scores
-from video_gc.engine.testing.views import PRECISIONS
+from video_gc.models.fast.network import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import console, say
 
 SHOWN = 5
@@ -62,7 +62,12 @@ def main() -> None:
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="default: as in the training config; auto is bf16 on a GPU that computes in it",
+        help=f"{PRECISION_HELP}; default: as in the training config",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        help=f"{BACKEND_HELP}; default: as in the training config",
     )
     parser.add_argument(
         "--weights",

@@ -49,7 +49,11 @@ def main() -> None:
 
 
 def report(directory: object) -> None:
-    """Say where everything lies."""
+    """Say where everything lies; once, of several processes."""
+    from video_gc.engine.ranks.world import this_world
+
+    if not this_world().first:
+        return
     say(f"Trained. Everything lies in {directory}; next:")
     say(f"  python tools/test.py {directory}/checkpoints/best.ckpt")
 

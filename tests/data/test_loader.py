@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from video_gc.data import reading
-from video_gc.data.dataset import Batch, EpochSampler, TrainingClips, VideoViews
+from video_gc.data.dataset import Batch, TrainingClips, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.loader import (
     ThreadLoader,
@@ -24,6 +24,7 @@ from video_gc.data.loader import (
     training_loader,
     view_loader,
 )
+from video_gc.data.order import EpochSampler
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.view_batches import ViewBatches
@@ -107,6 +108,65 @@ def test_the_order_changes_with_the_epoch_and_covers_every_video() -> None:
     assert sorted(first) == [(0, row) for row in range(9)]
     sampler.set_epoch(1)
     assert [row for _, row in sampler] != [row for _, row in first]
+
+
+@given(
+    st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 40), st.integers(0, 2)
+)
+def test_processes_and_parts_cut_each_step_of_one(
+    ranks: int, accumulate: int, each: int, length: int, epoch: int
+) -> None:
+    batch = ranks * accumulate * each
+    alone = EpochSampler(length, 1, batch=batch)
+    parts = [
+        EpochSampler(length, 1, batch=batch, rank=rank, ranks=ranks, parts=accumulate)
+        for rank in range(ranks)
+    ]
+    for sampler in (alone, *parts):
+        sampler.set_epoch(epoch)
+    own = [list(part) for part in parts]
+    assert {len(keys) for keys in own} == {len(parts[0])}
+    whole = list(alone)
+    assert len(whole) == len(alone) == length // batch * batch
+    step = accumulate * each  # of one process
+    for number in range(length // batch):
+        together = [key for keys in own for key in keys[number * step : number * step + step]]
+        assert sorted(together) == sorted(whole[number * batch : number * batch + batch])
+
+
+def test_what_does_not_divide_names_what_does(index: VideoIndex) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"batch_size \(10\) must be a multiple of the number of processes \(2\) × accumulate \(2\): 8 or 12",
+    ):
+        training_loader(training(index), batch_size=10, workers=0, ranks=2, accumulate=2)
+    with pytest.raises(ValueError, match=r"multiple of the number of processes \(8\): 8$"):
+        training_loader(training(index), batch_size=4, workers=0, ranks=8)
+    with pytest.raises(ValueError, match="12 training videos are fewer than one step of 14 takes"):
+        training_loader(training(index), batch_size=14, workers=0, ranks=2)
+    assert len(training_loader(training(index), batch_size=14, workers=0)) == 1  # alone: all 12
+
+
+def test_threads_use_the_gpu_of_their_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: dict[str, object] = {}
+
+    def use(device: torch.device) -> None:
+        used[threading.current_thread().name] = device
+
+    monkeypatch.setattr(torch.cuda, "set_device", use)
+    jobs = [lambda: iter([1]), lambda: iter([2])]
+    gpu = torch.device("cuda", 3)
+    assert list(in_threads(jobs, 1, ahead=1, device=gpu)) == [1, 2]
+    assert list(used.values()) == [gpu]
+    assert all(name.startswith("decode") for name in used)
+
+
+def test_views_of_some_videos(index: VideoIndex) -> None:
+    views = VideoViews(index, CLIP, clips=2, crops=1, rows=[1, 4, 5])
+    for workers in (0, 2):
+        loader = view_loader(views, micro_batch=4, workers=workers)
+        found = [int(video) for batch in loader for video in batch.videos]
+        assert sorted(found) == [1, 1, 4, 4, 5, 5]
 
 
 def test_the_order_of_a_large_set_is_held_in_few_bytes_a_video() -> None:

@@ -120,3 +120,15 @@ def test_published_weights_bring_the_classes_of_kinetics(
     assert prediction.scores.sum() == pytest.approx(1, abs=1e-5)
     with pytest.raises(FileNotFoundError, match="x3d_xxs: no such checkpoint, nor published weigh"):
         Recognizer("x3d_xxs")
+
+
+def test_precision_and_backend_are_chosen_and_said(checkpoint: Path, video: Path) -> None:
+    exact = Recognizer(checkpoint, device="cpu", precision="fp32")
+    rough = Recognizer(checkpoint, device="cpu", precision="bf16")
+    assert exact.network.about == "fp32, eager, 53 norms folded, cpu"
+    assert rough.network.about.startswith("bf16")
+    one, two = exact.predict(video).scores, rough.predict(video).scores
+    assert not torch.equal(one, two)
+    torch.testing.assert_close(one, two, rtol=0.05, atol=0.05)
+    with pytest.raises(ValueError, match="backend"):
+        Recognizer(checkpoint, backend="tensorrt")

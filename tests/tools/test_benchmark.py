@@ -1,7 +1,6 @@
 """The benchmark measures what it says; how long anything takes is no test's business."""
 
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +11,9 @@ import torch
 from tests.conftest import randomise
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
+sys.path.append(str(TOOL.parent))  # where python looks for what a script imports
 
-
-@pytest.fixture(scope="module")
-def tool() -> dict:
-    if str(TOOL.parent) not in sys.path:
-        sys.path.append(str(TOOL.parent))  # where python looks for what a script imports
-    return runpy.run_path(str(TOOL), run_name="benchmark")
+from benchmarks.blocks import BLOCKS, GROWTH, plot_growth  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -36,10 +31,8 @@ def tool() -> dict:
         ),
     ],
 )  # fmt: skip
-def test_the_peers_compute_what_our_blocks_do(
-    tool: dict, ours: str, theirs: str, names: dict
-) -> None:
-    block, peer = randomise(tool["BLOCKS"][ours](32)).eval(), tool["BLOCKS"][theirs](32).eval()
+def test_the_peers_compute_what_our_blocks_do(ours: str, theirs: str, names: dict) -> None:
+    block, peer = randomise(BLOCKS[ours](32)).eval(), BLOCKS[theirs](32).eval()
     wanted = peer.state_dict()
     state = {}
     for name, tensor in block.state_dict().items():
@@ -69,13 +62,13 @@ def test_a_run_writes_a_table_with_the_peer_and_the_machine(tmp_path: Path) -> N
     assert "P = 1,568" in table
 
 
-def test_the_plot_has_a_slope_for_each_block(tool: dict, tmp_path: Path) -> None:
+def test_the_plot_has_a_slope_for_each_block(tmp_path: Path) -> None:
     cases = [
         {"size": "growth", "block": "nl", "shape": shape, "seconds": 1e-9 * p**2, "peak_mib": 1}
-        for shape in tool["GROWTH"]
+        for shape in GROWTH
         for p in [shape[1] * shape[2] * shape[3]]
     ]
-    slopes = tool["plot_growth"](cases, ["nl"], tmp_path / "plot.png")
+    slopes = plot_growth(cases, ["nl"], tmp_path / "plot.png")
     assert slopes == {"seconds": {"nl": 2.0}, "peak_mib": {"nl": 0.0}}
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -21,15 +21,17 @@ from benchmarks.decode import add_outputs
 from benchmarks.machine import about_machine
 from benchmarks.peers import pyav_from_start
 from benchmarks.report import markdown_table, show_table, show_targets, target_lines
-from benchmarks.samples import draw
+from benchmarks.samples import Sample
 from benchmarks.targets import Target, loader_target
 from benchmarks.videos import Video, look_at, made_videos
 from video_gc.atomic import atomic_path, write_text
-from video_gc.data.dataset import EpochSampler, TrainingClips
+from video_gc.data.crops import random_resized_crop
+from video_gc.data.dataset import TrainingClips
 from video_gc.data.index import VideoIndex
 from video_gc.data.loader import ThreadLoader, training_loader
+from video_gc.data.order import EpochSampler
 from video_gc.data.reading import Decoding
-from video_gc.data.sampling import ClipConfig
+from video_gc.data.sampling import ClipConfig, Part, training_clip
 from video_gc.progress import progress_bar, say
 
 ABOUT = """\
@@ -66,17 +68,23 @@ class Row:
 
 
 class NaiveClips(Dataset[Tensor]):
-    """Training clips as they are commonly read, indexed by (epoch, row): (8, 3, 224, 224)."""
+    """Training clips as they are commonly read, indexed by (epoch, row): (T, 3, H, W)."""
 
-    def __init__(self, videos: list[Video], length: int, seed: int) -> None:
+    def __init__(
+        self, videos: list[Video], length: int, seed: int, clip: ClipConfig | None = None
+    ) -> None:
         self.videos, self.length, self.seed = videos, length, seed
+        self.clip = clip or ClipConfig(frames=8, stride=8, crop_area=[0.08, 1.0])
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         video = self.videos[key[1] % len(self.videos)]
-        sample = draw("8x8", video, np.random.default_rng((self.seed, *key)))
+        random = np.random.default_rng((self.seed, *key))
+        window = training_clip(self.clip, Part(0, video.frames, video.rate), random)
+        box = random_resized_crop(video.size, (0.08, 1.0), (3 / 4, 4 / 3), random)
+        sample = Sample(window[None], [box], self.clip.crop)
         clip: Tensor = pyav_from_start(video, sample).clips[0]
         return clip
 

@@ -29,6 +29,15 @@ def show(rows: Sequence[Row], long: Sequence[Row], targets: Sequence[Target]) ->
     show_targets(targets)
 
 
+def finish(files: Sequence[Path], failed: int) -> int:
+    """Say where the results lie; the exit status."""
+    if failed:
+        say(f"{failed} measurements failed; the reasons are in {files[0]}", style="red")
+    for file in files:
+        say(f"  {file}")
+    return int(failed > 0)
+
+
 def show_table(title: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     """One table on the terminal."""
     table = Table(title=title, title_justify="left")

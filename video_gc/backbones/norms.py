@@ -23,7 +23,7 @@ class _SyncNorm(nn.modules.batchnorm._BatchNorm):
         """In training, each process must have at least one clip. In eval, plain batch norm."""
         if get_world_size() == 1 or not self.training:
             return super().forward(input)
-        wide = input.float()
+        wide = input.float() if input.dtype.itemsize < 4 else input
         axes = [0, *range(2, wide.ndim)]
         share = wide.new_tensor([wide.numel() / wide.shape[1]])
         sums = differentiable_all_reduce(torch.cat([wide.mean(axes) * share, share]))

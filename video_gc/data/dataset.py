@@ -11,7 +11,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, scaled_size
 from video_gc.data.index import VideoIndex
@@ -161,29 +161,6 @@ class TrainingClips(Dataset[list[Sample]]):
     def _has_side(self, label: int | np.ndarray) -> bool:
         numbers = [label] if isinstance(label, int) else np.flatnonzero(label).tolist()
         return not self.sided.isdisjoint(numbers)
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`.
-
-    start: videos of the epoch to leave out in the next iteration, and in no other: a resumed run
-    has had them.
-    """
-
-    def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed, self.epoch, self.start = length, seed, 0, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch, start, self.start = self.epoch, self.start, 0
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-        return ((epoch, int(row)) for row in order[start:])
 
 
 class VideoViews:

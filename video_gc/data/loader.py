@@ -14,9 +14,11 @@ from queue import Full, Queue
 from threading import Event
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data import DataLoader
 
-from video_gc.data.dataset import Batch, EpochSampler, Sample, TrainingClips, VideoViews, collate
+from video_gc.data.dataset import Batch, Sample, TrainingClips, VideoViews, collate
+from video_gc.data.order import EpochSampler
 from video_gc.data.view_batches import ViewBatches
 
 Item = TypeVar("Item")
@@ -35,18 +37,37 @@ def training_loader(
     batch_size: int,
     workers: int,
     pin_memory: bool = False,
+    rank: int = 0,
+    ranks: int = 1,
+    accumulate: int = 1,
+    device: torch.device | None = None,
 ) -> "ClipLoader | ThreadLoader":
-    """Shuffled batches; the last, smaller one of an epoch is left out where there is another.
+    """Shuffled batches; the last, smaller step of an epoch is left out where there is another.
 
-    batch_size: clips in a batch. Raises ValueError where it is no multiple of clip.repeats.
+    batch_size: clips in one step of the optimiser, over all `ranks` processes; they are given in
+    `accumulate` batches, of which this is what process `rank` sees. device: the GPU that decodes.
+
+    Raises ValueError where they do not divide evenly, or there are fewer videos than in a step of
+    several processes or parts.
     """
-    sampler = EpochSampler(len(dataset), dataset.seed)
-    videos = min(videos_of(batch_size, dataset.clip.repeats), len(sampler))
+    length, parts = len(dataset), ranks * accumulate
+    videos = videos_of(batch_size, dataset.clip.repeats, ranks, accumulate)
+    if length < videos and parts > 1:
+        raise ValueError(
+            f"batch_size ({batch_size}): {length} training videos are fewer than one step of "
+            f"{videos} takes; give fewer clips, or one process and accumulate=1"
+        )
+    step = min(videos, length)
+    sampler = EpochSampler(
+        length, dataset.seed, batch=step, rank=rank, ranks=ranks, parts=accumulate
+    )
     if dataset.decoding.device == "cuda":
-        return ThreadLoader(dataset, sampler, batch_size=videos, threads=workers)
+        return ThreadLoader(
+            dataset, sampler, batch_size=step // parts, threads=workers, device=device
+        )
     return ClipLoader(
         dataset,  # type: ignore[arg-type]
-        batch_size=videos,
+        batch_size=step // parts,
         sampler=sampler,
         collate_fn=collate,
         drop_last=True,
@@ -56,12 +77,23 @@ def training_loader(
     )
 
 
-def videos_of(batch_size: int, repeats: int) -> int:
-    """Videos in a batch of so many clips. Raises ValueError where they do not divide evenly."""
-    if batch_size % repeats:
-        raise ValueError(
-            f"batch_size ({batch_size}) must be a multiple of clip.repeats ({repeats})"
-        )
+def videos_of(batch_size: int, repeats: int, ranks: int = 1, accumulate: int = 1) -> int:
+    """Videos in a step of so many clips.
+
+    Raises ValueError naming the nearest that fit, where processes, parts and repeated clips do not
+    divide it evenly.
+    """
+    unit = repeats * ranks * accumulate
+    if batch_size % unit:
+        named = {
+            f"clip.repeats ({repeats})": repeats,
+            f"the number of processes ({ranks})": ranks,
+            f"accumulate ({accumulate})": accumulate,
+        }
+        product = " × ".join(name for name, factor in named.items() if factor > 1)
+        below = batch_size // unit * unit
+        nearest = f"{below} or {below + unit}" if below else str(unit)
+        raise ValueError(f"batch_size ({batch_size}) must be a multiple of {product}: {nearest}")
     return batch_size // repeats
 
 
@@ -85,14 +117,14 @@ class Resumable:
         """Go on there; before the first batch, though the iteration may have begun."""
         self.left = state_dict["epoch"], state_dict["taken"]
 
-    def _go_on(self, videos: int, begin: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
+    def _go_on(self, begin: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
         """What `begin` gives, from a sampler that starts where the epoch was left.
 
         A generator: Lightning asks for it before it sets the epoch, and for the first batch after.
         """
         epoch, taken = self.left or (-1, 0)
         self.taken = taken if self.sampler.epoch == epoch else 0
-        self.sampler.start = self.taken * videos
+        self.sampler.start = self.taken
         for batch in begin():
             self.taken += 1
             yield batch
@@ -102,8 +134,7 @@ class ClipLoader(Resumable, DataLoader[Batch]):  # type: ignore[misc]
     """Batches from worker processes."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        assert self.batch_size
-        return self._go_on(self.batch_size, super().__iter__)
+        return self._go_on(super().__iter__)
 
 
 class ThreadLoader(Resumable):
@@ -119,15 +150,16 @@ class ThreadLoader(Resumable):
         *,
         batch_size: int,
         threads: int,
+        device: torch.device | None = None,
     ) -> None:
-        self.dataset, self.sampler = dataset, sampler
+        self.dataset, self.sampler, self.device = dataset, sampler, device
         self.batch_size, self.threads = batch_size, max(threads, 1)
 
     def __len__(self) -> int:
         return len(self.sampler) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._go_on(self.batch_size, self._decoded)
+        return self._go_on(self._decoded)
 
     def _decoded(self) -> Iterator[Batch]:
         def job(key: tuple[int, int]) -> Iterator[list[Sample]]:
@@ -136,7 +168,8 @@ class ThreadLoader(Resumable):
         keys = islice(self.sampler, (len(self) - self.taken) * self.batch_size)
         # a batch ahead at least: its first sample must not wait for the last one of this batch
         ahead = max(AHEAD * self.threads, self.batch_size)
-        samples = in_threads((partial(job, key) for key in keys), self.threads, ahead=ahead)
+        jobs = (partial(job, key) for key in keys)
+        samples = in_threads(jobs, self.threads, ahead=ahead, device=self.device)
         yield from _batches(samples, self.batch_size)
 
 
@@ -180,17 +213,24 @@ def view_loader(
 
 
 def in_threads(
-    jobs: Iterable[Callable[[], Iterator[Item]]], threads: int, *, ahead: int, held: int = 8
+    jobs: Iterable[Callable[[], Iterator[Item]]],
+    threads: int,
+    *,
+    ahead: int,
+    held: int = 8,
+    device: torch.device | None = None,
 ) -> Iterator[Item]:
     """What each job yields, job after job in their order, while threads run those that follow.
 
     ahead: jobs that may be begun; held: what one job may yield before it has to wait. An exception
-    comes where the job raised it. The threads end with the iteration.
+    comes where the job raised it. The threads end with the iteration. device: the GPU that they use
+    where a job names none; a new thread would use the first.
     """
     stopped = Event()
     waiting = iter(jobs)
     begun: deque[Queue[Any]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    use = None if device is None else partial(torch.cuda.set_device, device)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode", initializer=use)
 
     def begin() -> None:
         for job in islice(waiting, max(ahead, threads) - len(begun)):

@@ -4,22 +4,27 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from torch.utils.data import DataLoader
 
 from video_gc.data.augment import sided_labels, some_names
 from video_gc.data.config import DataConfig
-from video_gc.data.dataset import Batch, TrainingClips, VideoViews
+from video_gc.data.dataset import Batch, TrainingClips, VideoViews, collate
 from video_gc.data.fingerprint import fingerprint_splits
 from video_gc.data.loader import training_loader, videos_of, view_loader
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.source import Splits, data_manifest
 from video_gc.engine.checkpoint import KEY
+from video_gc.engine.ranks.shards import shard
+from video_gc.engine.ranks.world import World, pick_gpu
 from video_gc.progress import say
 
 
-def check_inputs(data: DataConfig, clip: ClipConfig, batch_size: int) -> None:
+def check_inputs(
+    data: DataConfig, clip: ClipConfig, batch_size: int, accumulate: int = 1, ranks: int = 1
+) -> None:
     """Raise ValueError for options that do not fit together, or not this machine."""
-    videos_of(batch_size, clip.repeats)
+    videos_of(batch_size, clip.repeats, ranks, accumulate)
     decoding_of(data).check_even(clip, "crop", "test_crop", "test_short_side")
 
 
@@ -37,8 +42,10 @@ def build_loaders(
     batch_size: int,
     micro_batch: int,
     pin_memory: bool,
+    accumulate: int = 1,
+    world: World | None = None,
 ) -> tuple[Iterable[Batch], Iterable[Batch]]:
-    """Training clips, and one centre view of each validation video.
+    """Training clips, and one centre view of each validation video: this process's part of them.
 
     Classes whose names have a side are never mirrored. Raises ValueError for what `check_inputs`
     refuses.
@@ -53,10 +60,26 @@ def build_loaders(
     clips = TrainingClips(
         splits.train, clip, seed=seed, flip=data.flip, sided=sided, decoding=decoding
     )
-    views = VideoViews(splits.val, clip, clips=1, crops=1, decoding=decoding)
+    world = world or World()
+    rows = shard(len(splits.val), world, micro_batch)
+    views = VideoViews(splits.val, clip, clips=1, crops=1, decoding=decoding, rows=rows)
+    gpu = data.decode_device == "cuda"
     return (
-        training_loader(clips, batch_size=batch_size, workers=data.workers, pin_memory=pin_memory),
-        view_loader(views, micro_batch=micro_batch, workers=data.workers, group=micro_batch),
+        training_loader(
+            clips,
+            batch_size=batch_size,
+            workers=data.workers,
+            pin_memory=pin_memory,
+            rank=world.rank,
+            ranks=world.size,
+            accumulate=accumulate,
+            device=pick_gpu(world) if gpu else None,
+        ),
+        # a process without videos has a batch all the same: Lightning would leave out the end of
+        # its validation, where the others wait for it
+        view_loader(views, micro_batch=micro_batch, workers=data.workers, group=micro_batch)
+        if rows
+        else DataLoader([collate([])], batch_size=None),  # type: ignore[arg-type]
     )
 
 

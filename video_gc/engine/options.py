@@ -88,7 +88,7 @@ class TrainConfig:
             raise ValueError(f"seed ({self.seed}) must not be negative")
         if self.name in ("", ".", "..") or set(self.name) & set("/\\"):
             raise ValueError(f"name ({self.name!r}) must be the name of one folder")
-        check_inputs(self.data, self.clip, self.batch_size)
+        check_inputs(self.data, self.clip, self.batch_size, self.accumulate)
 
     @property
     def directory(self) -> Path:

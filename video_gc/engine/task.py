@@ -15,6 +15,7 @@ from video_gc.data.augment import AugmentConfig
 from video_gc.data.dataset import Batch
 from video_gc.data.mixing import mix_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.engine.ranks.shards import ValidationFigures
 from video_gc.engine.recipe.averaging import averaged_copy, decay_at, update_average
 from video_gc.engine.recipe.groups import drop_gradients, keep_still, waiting_parameters
 from video_gc.engine.recipe.optim import OptimConfig, build_optimizer
@@ -49,9 +50,16 @@ class RecognitionTask(pl.LightningModule):
         self.label_smoothing, self.multi_label = label_smoothing, multi_label
         self.num_classes, self.seed = num_classes, seed
         self.ema, self.average = ema, None if ema is None else averaged_copy(self.model)
-        self.train_metrics, self.val_metrics, self.val_ema_metrics = (
-            nn.ModuleDict(metrics(num_classes, multi_label=multi_label, training=training))
-            for training in (True, False, False)
+
+        def figures(training: bool) -> dict[str, Metric]:
+            return metrics(num_classes, multi_label=multi_label, training=training)
+
+        self.train_metrics = nn.ModuleDict(figures(training=True))
+        self.val_figures = nn.ModuleDict(
+            {
+                name: ValidationFigures(figures(training=False), num_classes)
+                for name in self.networks
+            }
         )
 
     @property
@@ -71,16 +79,18 @@ class RecognitionTask(pl.LightningModule):
                 labels,
                 self.augment,
                 classes=self.num_classes,
-                seed=self.seed,
+                # of this very batch: parts of a step and processes draw each their own
+                seed=int(batch.seeds[0]),
                 step=self.global_step,
             )
         logits = self.model(clips)
         loss = self.loss(logits, labels, self.label_smoothing)
         size = len(batch.labels)
-        self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
+        about: Any = {"prog_bar": True, "on_step": False, "on_epoch": True}
+        self.log("train/loss", loss, batch_size=size, sync_dist=True, **about)
         for name, metric in _metrics(self.train_metrics):
             metric(logits, batch.labels)
-            self.log(f"train/{name}", metric, prog_bar=True, on_epoch=True, on_step=False)
+            self.log(f"train/{name}", metric, **about)
         return loss
 
     def prepare(self, batch: Batch) -> Tensor:
@@ -106,22 +116,26 @@ class RecognitionTask(pl.LightningModule):
         if batch.clips is None:
             return
         clips = prepare_clips(batch.clips, self.normalisation, batch.flips, colours=batch.colours)
-        counted = {"val": self.val_metrics, "val_ema": self.val_ema_metrics}
-        for prefix, network in self.networks.items():
+        for name, network in self.networks.items():
             with torch.compiler.set_stance("force_eager"):  # its shapes are not those of training
                 logits = network(clips)
-            loss = self.loss(logits, batch.labels)
-            self.log(f"{prefix}/loss", loss, batch_size=len(batch.labels))
             # torchmetrics would leave logits as they are in a batch in which all lie in [0, 1]
             scores = logits.float().sigmoid() if self.multi_label else logits
-            for name, metric in _metrics(counted[prefix]):
-                metric.update(scores, batch.labels.long())
-                self.log(f"{prefix}/{name}", metric, prog_bar=name != "top5")
+            figures = self.val_figures[name]
+            assert isinstance(figures, ValidationFigures)
+            figures.update(self.loss(logits, batch.labels), scores, batch.labels.long())
 
     def on_validation_epoch_end(self) -> None:
         """Raise DataError where not one validation video could be read."""
-        if not any(metric.update_called for _, metric in _metrics(self.val_metrics)):
-            raise DataError("no validation video could be read; skipped.csv in the run lists why")
+        for name, counted in self.val_figures.items():
+            assert isinstance(counted, ValidationFigures)
+            figures = counted.finish()
+            if not figures:
+                raise DataError(
+                    "no validation video could be read; skipped.csv in the run lists why"
+                )
+            for figure, value in figures.items():
+                self.log(f"{name}/{figure}", value, prog_bar=figure not in ("loss", "top5"))
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Cross-entropy; with several labels, binary cross-entropy of each class.

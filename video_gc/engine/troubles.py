@@ -9,23 +9,29 @@ import pytorch_lightning as pl
 
 from video_gc.atomic import atomic_path
 from video_gc.data.dataset import Batch, Trouble
+from video_gc.engine.ranks.world import World, gather
 from video_gc.progress import say
 
 
 class TroubleLog(pl.Callback):
     """Collects the troubles of every batch; works as a Lightning callback and without Lightning.
 
-    Each damaged file is printed once and listed with the number of its failures; short files
-    are listed too, but the first alone is printed.
+    Of several processes the first one prints and writes; the others send it theirs at the end of
+    each epoch and each validation. Each damaged file is printed once and listed with the number of
+    its failures; short files are listed too, but the first alone is printed.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, world: World | None = None) -> None:
+        self.file, self.world = file, world or World()
+        self.unsent: list[Trouble] = []
         self.counts: dict[tuple[str, str], int] = {}
         self.reasons: dict[tuple[str, str], str] = {}
 
     def add(self, troubles: Iterable[Trouble]) -> None:
         """Count, print what is new, and rewrite the file."""
+        if not self.world.first:
+            self.unsent += troubles
+            return
         new = False
         for trouble in troubles:
             key = trouble.kind, trouble.path
@@ -40,6 +46,13 @@ class TroubleLog(pl.Callback):
         if new:
             self.write()
 
+    def exchange(self) -> None:
+        """Give the first process what the others found; all of them call this together."""
+        parts = gather(self.unsent, self.world)
+        self.unsent = []
+        for part in parts or []:
+            self.add(part)
+
     def read(self) -> None:
         """Take over what an earlier part of the run wrote to the file."""
         if self.file.is_file():
@@ -49,7 +62,8 @@ class TroubleLog(pl.Callback):
                     self.reasons[row["kind"], row["path"]] = row["reason"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning: before a checkpoint is written."""
+        """Lightning: before a checkpoint is written, on every process."""
+        self.exchange()
         return {"found": [[*key, times, self.reasons[key]] for key, times in self.counts.items()]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -81,8 +95,18 @@ class TroubleLog(pl.Callback):
         """Lightning: after a validation step."""
         self.add(_batch_of(arguments).troubles)
 
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """Lightning: after the last step of an epoch."""
+        self.exchange()
+
+    def on_validation_epoch_end(self, *_: Any) -> None:
+        """Lightning: after a validation."""
+        self.exchange()
+
     def on_fit_end(self, *_: Any) -> None:
         """Lightning: at the end, with the final counts."""
+        if not self.world.first:
+            return
         self.write()
         if self.count():
             say(f"Damaged files: {self.count()}, listed in {self.file}")

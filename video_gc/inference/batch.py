@@ -7,11 +7,17 @@ from video_gc.data.annotations import find_videos
 from video_gc.decode.reader import DecodeError
 from video_gc.inference.recognizer import Prediction, Recognizer
 from video_gc.inference.timeline import draw_timeline
-from video_gc.progress import progress_bar
+from video_gc.progress import progress_bar, say
 
 
 def predict_all(
-    checkpoint: Path, videos: Sequence[Path], out: Path, count: int = 5, device: str | None = None
+    checkpoint: Path,
+    videos: Sequence[Path],
+    out: Path,
+    count: int = 5,
+    device: str | None = None,
+    precision: str = "auto",
+    backend: str = "auto",
 ) -> Iterator[Prediction | DecodeError]:
     """Predict each file, and each video in each folder; draw its timeline into `out`.
 
@@ -23,7 +29,8 @@ def predict_all(
         if not video.exists():
             raise FileNotFoundError(f"{video}: no such file or folder")
         files += find_videos(video) if video.is_dir() else [video]
-    recognizer = Recognizer(checkpoint, device=device)
+    recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
+    say(f"{checkpoint}: {recognizer.network.about}")
     drawn: set[str] = set()
     with progress_bar() as progress:
         for file in progress.track(files, description="Predicting"):

@@ -20,6 +20,7 @@ from video_gc.decode.reader import VideoReader
 from video_gc.engine.checkpoint import load_network
 from video_gc.engine.device import pick_device
 from video_gc.engine.testing import probabilities
+from video_gc.models.fast.network import choose, fast_network
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,11 @@ class Recognizer:
 
     A name of published weights does too: `Recognizer("slow_r50")` knows Kinetics' 400 classes.
 
-    Raises FileNotFoundError, or ValueError for a file that is no such checkpoint.
+    precision, backend: see `fast_network`; `auto` is bf16 where the machine multiplies it, in torch
+    itself. What was chosen stands in `recognizer.network.about`.
+
+    Raises FileNotFoundError, ValueError for a file that is no such checkpoint or an unknown choice,
+    ImportError for a backend that is not installed.
     """
 
     def __init__(
@@ -88,12 +93,23 @@ class Recognizer:
         *,
         device: str | torch.device | None = None,
         micro_batch: int = 8,
+        precision: str = "auto",
+        backend: str = "auto",
     ) -> None:
-        self.model, self.contents = load_network(checkpoint)
         self.device = pick_device(device)
+        choose(self.device, precision, backend)  # what is wrong is said before anything is loaded
+        self.model, self.contents = load_network(checkpoint)
         self.micro_batch = micro_batch
         self.multi_label = bool(self.contents.config.get("data", {}).get("multi_label"))
-        self.model.to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        clip = self.contents.clip
+        self.network = fast_network(
+            self.model,
+            (clip.frames, clip.test_crop, clip.test_crop),
+            device=self.device,
+            precision=precision,
+            backend=backend,
+            micro_batch=micro_batch,
+        )
 
     @property
     def names(self) -> list[str]:
@@ -137,7 +153,7 @@ class Recognizer:
         with torch.inference_mode():
             while group := list(islice(views, self.micro_batch)):
                 clips = torch.from_numpy(np.stack([view for _, view in group])).to(self.device)
-                logits = self.model(prepare_clips(clips, self.contents.normalisation))
+                logits = self.network(prepare_clips(clips, self.contents.normalisation))
                 yield probabilities(logits, multi_label=self.multi_label).cpu()
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from video_gc.engine.metrics import accuracy, precision
 
 from video_gc.analysis.compare.bootstrap import differences, t_quantile
 from video_gc.analysis.compare.figures import accuracy_figures, precision_figures
+from video_gc.engine.testing.metrics import accuracy, precision
 
 
 def draw(videos: int, runs: int, classes: int = 4) -> tuple[np.ndarray, ...]:

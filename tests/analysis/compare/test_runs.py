@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from video_gc.engine.metrics import precision
 
 from tests.analysis.compare.writing import write_test
 from video_gc.analysis.compare.results import write_comparison
 from video_gc.analysis.compare.runs import compare_runs
 from video_gc.data.index import DataError
+from video_gc.engine.testing.metrics import precision
 
 
 def rows(file: Path) -> list[dict[str, str]]:

@@ -164,10 +164,11 @@ def test_every_network_compiles_with_everything(name: str, kind: str) -> None:
     torch.manual_seed(0)
     context = ContextConfig(kind=kind, after=["res4.1"])
     plain = build_model(
-        ModelConfig(backbone=name, width=0.125, num_classes=3, dropout=0, context=context)
+        ModelConfig(backbone=name, width=0.25, num_classes=3, dropout=0, context=context)
     )
     prepare_norms(plain, NormConfig(zero_init=False), weights=None, gpu=False)
-    clip = torch.randn(2, 3, 4, 32, 32)
+    # in double precision: norms over a handful of values blow rounding up
+    plain, clip = plain.double(), torch.randn(2, 3, 8, 64, 64).double()
     for checkpointing in (False, True):
         other = copy.deepcopy(plain)
         prepare_network(
@@ -179,7 +180,7 @@ def test_every_network_compiles_with_everything(name: str, kind: str) -> None:
             loss = model.train()(clip).square().mean()
             loss.backward()
             losses.append(float(loss))
-        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
         for (statistic, a), b in zip(eager.named_buffers(), other.buffers(), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=statistic)
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9, msg=statistic)
         torch._dynamo.reset()

@@ -81,7 +81,7 @@ def test_the_state_before_a_validation_is_one_to_go_on_from(
     given = options(clips_folder, tmp_path)
     always = (checkpoints.Checkpoints, "_due", lambda _plain: lambda *_: True)
     owner, name = MOMENTS["validation"]
-    dies = (owner, name, lambda plain: at_call(3, kill, plain))
+    dies = (owner, name, lambda plain: at_call(2, kill, plain))
     assert run_forked(given, always, dies) == -signal.SIGKILL
     newest = (tmp_path / "run/checkpoints/last.ckpt").resolve()
     assert newest.name == "step-00000010.ckpt"

@@ -80,6 +80,9 @@ def test_results_on_disk(checkpoint: Path, clips_folder: Path, tmp_path: Path) -
         "confusion.csv",
         "confusion.png",
         "pairs.csv",
+        "calibration.png",
+        "classes.png",
+        *(["pairs.png"] if done.result.video_level.top1 < 1 else []),
     ]
     rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
     assert len(rows) == 12

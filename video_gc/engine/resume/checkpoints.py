@@ -13,7 +13,7 @@ from video_gc.data.dataset import Batch
 from video_gc.engine.checkpoint import CheckpointContents, described
 from video_gc.engine.recipe.averaging import pick_weights
 from video_gc.engine.resume import files
-from video_gc.engine.resume.exchange import Agreement
+from video_gc.engine.resume.exchange import Agreement, many
 from video_gc.engine.resume.faults import is_finite, lacking, not_finite, write_not_finite
 from video_gc.engine.resume.loops import (
     after_validation,
@@ -111,13 +111,13 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self._stop(stop)
 
     def on_validation_batch_end(self, *_: Any) -> None:
-        """Lightning: after a batch; each process stops by itself, for their numbers may differ."""
-        if self.signals.wanted:
+        """Lightning: after a batch. Several processes stop together, after the last of them all."""
+        if self.signals.wanted and not many():
             self._stop(self.signals.wanted)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Lightning: after the validation of an epoch."""
-        if trainer.sanity_checking or not trainer.fit_loop.epoch_loop._num_ready_batches_reached():
+        if trainer.sanity_checking or not (epoch_ends(trainer) or trainer.should_stop):
             return
         score = float(trainer.callback_metrics[self.monitor])
         better = self.best is None or score > self.best
@@ -148,6 +148,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
         steps, waited = trainer.global_step, time.monotonic() - self.saved_at
         if ends:  # the next one comes after validation
             return waited > BEFORE_VALIDATION
+        if trainer.should_stop:  # the last step of all; from here none would validate any more
+            return False
         every, minutes = self.config.every_steps, self.config.every_minutes
         due = every is not None and steps % every == 0
         return due or (minutes is not None and waited >= 60 * minutes)

@@ -11,10 +11,8 @@ from torch import Tensor
 
 from video_gc.atomic import atomic_path
 from video_gc.engine.testing.metrics import average_precisions, confusion
+from video_gc.engine.testing.pictures import EXAMPLES, ConfusedPair, most_confused
 from video_gc.engine.testing.scores import Scores
-
-EXAMPLES = 3
-"""Videos that are named for each pair of classes."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +32,6 @@ class ClassResult:
     def top1(self) -> float:
         """Share of its videos that are right; NaN where it has none."""
         return self.right / self.videos if self.videos else float("nan")
-
-
-@dataclass(frozen=True)
-class ConfusedPair:
-    """Videos of one class that are taken for another."""
-
-    true: str
-    predicted: str
-    count: int
-    examples: tuple[str, ...]
-    """paths, those with the surest wrong answer first; at most 3"""
 
 
 def class_results(result: Scores) -> list[ClassResult]:
@@ -69,27 +56,20 @@ def worst_classes(classes: Sequence[ClassResult], count: int) -> list[ClassResul
     return sorted(found, key=lambda one: (one.top1, -one.videos))[:count]
 
 
-def confused_pairs(result: Scores) -> list[ConfusedPair]:
-    """Every pair of classes that is confused, the most frequent first."""
-    rows, labels = result.rows, result.targets
+def confused_pairs(result: Scores, limit: int | None = None) -> list[ConfusedPair]:
+    """Pairs of classes that are confused, the most frequent first, the surest mistakes named."""
+    index, rows, names = result.index, result.rows, result.index.names
     sure, said = result.scores[rows].max(1)
-    wrong = (said != labels).nonzero().squeeze(1)
-    wrong = wrong[sure[wrong].argsort(descending=True, stable=True)]
-    of_pair: dict[tuple[int, int], list[int]] = {}
-    for number in wrong.tolist():
-        of_pair.setdefault((int(labels[number]), int(said[number])), []).append(int(rows[number]))
-    names = result.index.names
-    return [
-        ConfusedPair(
-            names[true],
-            names[predicted],
-            len(videos),
-            tuple(str(result.index.path(row)) for row in videos[:EXAMPLES]),
-        )
-        for (true, predicted), videos in sorted(
-            of_pair.items(), key=lambda item: (-len(item[1]), item[0])
-        )
-    ]
+    segments = index.segments()
+    return most_confused(
+        result.targets,
+        said,
+        names,
+        len(names) ** 2 if limit is None else limit,
+        confidence=sure,
+        paths=[index.path(int(row)) for row in rows],
+        segments=None if segments is None else [segments[int(row)] for row in rows],
+    )
 
 
 def confusion_counts(result: Scores) -> Tensor:
@@ -119,8 +99,12 @@ def write_classes(result: Scores, file: Path) -> Path:
 
 def write_pairs(result: Scores, file: Path) -> Path:
     """`confused_pairs`: true, predicted, count, example1, example2, example3 (paths or empty)."""
+
+    def named(pair: ConfusedPair) -> list[str]:
+        return [example.path for example in pair.examples]
+
     lines = [
-        (pair.true, pair.predicted, pair.count, *pair.examples, *[""] * EXAMPLES)[: 3 + EXAMPLES]
+        (pair.true, pair.predicted, pair.count, *named(pair), *[""] * EXAMPLES)[: 3 + EXAMPLES]
         for pair in confused_pairs(result)
     ]
     examples = [f"example{number}" for number in range(1, EXAMPLES + 1)]

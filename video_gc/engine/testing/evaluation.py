@@ -4,6 +4,7 @@ import filecmp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,8 +14,17 @@ from video_gc.data.fingerprint import fingerprint, fingerprint_warning, publishe
 from video_gc.data.reading import Decoding
 from video_gc.data.source import DataConfig
 from video_gc.data.transforms import Normalisation
+from video_gc.data.view_batches import micro_batch_size
 from video_gc.engine.checkpoint import CheckpointContents, default_output, is_published
-from video_gc.engine.ranks.world import World, joined, this_world
+from video_gc.engine.device import pick_device
+from video_gc.engine.ranks.world import (
+    World,
+    from_first,
+    joined,
+    pick_gpu,
+    this_world,
+    to_all,
+)
 from video_gc.engine.testing.identity import identity_of
 from video_gc.engine.testing.journal import (
     FOLDER,
@@ -23,14 +33,11 @@ from video_gc.engine.testing.journal import (
     read_journals,
     remove_journals,
 )
-from video_gc.engine.testing.processes import exchange, first_does, first_speaks, own_device
 from video_gc.engine.testing.results import SKIPPED, write_results, write_skipped
 from video_gc.engine.testing.scores import Scores, VideoScore, put_together
 from video_gc.engine.testing.scoring import (
     Network,
     check_videos,
-    prepare_network,
-    resolve_precision,
     score_videos,
     view_bar,
 )
@@ -38,6 +45,7 @@ from video_gc.engine.testing.videos import TestVideos, subset_of, videos_to_test
 from video_gc.engine.testing.views import ViewConfig
 from video_gc.engine.testing.weights import load_networks
 from video_gc.engine.troubles import TroubleLog
+from video_gc.models.fast.network import fast_network
 from video_gc.progress import say
 
 
@@ -84,6 +92,7 @@ def evaluate(
     device: str | None = None,
     micro_batch: int | None = None,
     precision: str | None = None,
+    backend: str | None = None,
     weights: str | None = None,
     subset: int | None = None,
 ) -> Evaluation:
@@ -98,24 +107,25 @@ def evaluate(
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data.
     """
     world = this_world()
-    with joined(world), first_speaks(world):
+    where = _own_device(device, world)
+    with joined(world, gpu=where.type == "cuda"):
         if data is None and is_published(checkpoint):
             raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
         models, contents = load_networks(checkpoint, weights)
-        chosen = {"clips": clips, "crops": crops, "micro_batch": micro_batch}
+        chosen: dict[str, Any] = {
+            "clips": clips, "crops": crops, "micro_batch": micro_batch, "precision": precision,
+            "backend": backend,
+        }  # fmt: skip
         given = {name: value for name, value in chosen.items() if value is not None}
-        if precision is not None:
-            given["precision"] = precision  # type: ignore[assignment]
         config = ViewConfig(**contents.config.get("test", {}) | given)
         trained = DataConfig(**contents.config.get("data", {}))
-        where = own_device(device, world)
-        videos = first_does(
-            lambda: videos_to_test(checkpoint, contents, trained, data, root), world
+        videos = from_first(
+            world, lambda: videos_to_test(checkpoint, contents, trained, data, root)
         )
         whole = len(videos.index)
         videos = videos if subset is None else subset_of(videos, subset)
         part = f"a subset of {len(videos.index)} of {whole} videos" if videos.outside_subset else ""
-        found = first_does(lambda: _fingerprint(videos, contents, trained, data), world)
+        found = from_first(world, lambda: _fingerprint(videos, contents, trained, data))
         out = out or default_output(checkpoint, "test_subset" if part else "test")
         decoding = Decoding(
             trained.decoder,
@@ -126,9 +136,20 @@ def evaluate(
         views = VideoViews(
             videos.index, contents.clip, clips=config.clips, crops=config.crops, decoding=decoding
         )
-        kind = resolve_precision(config.precision, where)
+        clip, every = contents.clip, config.clips * config.crops
+        networks = [
+            fast_network(
+                model,
+                (clip.frames, clip.test_crop, clip.test_crop),
+                device=where,
+                precision=config.precision,
+                backend=config.backend,
+                micro_batch=micro_batch_size(every, config.micro_batch),
+            )
+            for model in models.values()
+        ]
+        kind = f"{networks[0].precision}, {networks[0].backend}"
         identity = identity_of(models, contents, views, config, kind, where, found)
-        networks = [prepare_network(model, where, kind) for model in models.values()]
         test = _Test(
             networks, views, contents.normalisation, config,
             trained.workers if workers is None else workers, where, identity,
@@ -142,11 +163,19 @@ def evaluate(
             "clips": views.clips,
             "crops": views.crops,
             "fuse": config.fuse,
-            "precision": kind,
+            "precision": networks[0].precision,
+            "backend": networks[0].backend,
             "seed": contents.config.get("seed"),
             "fingerprint": found,
         }
-        return first_does(lambda: _write(results, videos, out, about), world)
+        return from_first(world, lambda: _write(results, videos, out, about))
+
+
+def _own_device(name: str | None, world: World) -> torch.device:
+    """`pick_device`; one of several processes takes the GPU of its own number."""
+    device = pick_device(name)
+    alone = world.size == 1 or device.type != "cuda" or device.index is not None
+    return device if alone else pick_gpu(world) or device
 
 
 def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
@@ -159,7 +188,7 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
     kept: dict[int, VideoScore] = {}
     if world.first:
         kept = _earlier(folder, test.identity, len(views.index))
-    start, scored = first_does(lambda: (next_start(folder), set(kept)), world)
+    start, scored = from_first(world, lambda: (next_start(folder), set(kept)))
     todo = [row for row in range(len(views.index)) if row not in scored]
     mine = VideoViews(
         views.index, views.clip, clips=views.clips, crops=views.crops, decoding=views.decoding,
@@ -188,7 +217,7 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
         raise KeyboardInterrupt(line) from None
     finally:
         journal.close()
-    return [video for part in exchange([*kept.values(), *done], world) for video in part]
+    return [video for part in to_all([*kept.values(), *done], world) for video in part]
 
 
 def _earlier(folder: Path, identity: dict[str, str], count: int) -> dict[int, VideoScore]:
@@ -225,7 +254,7 @@ def _write(
     title = (
         f"{about['checkpoint']} on {about['data']}: "
         f"{about['subset'] or f'{len(first.index)} videos'}, "
-        f"{about['clips']} × {about['crops']} views each, {about['precision']}"
+        f"{about['clips']} × {about['crops']} views each, {about['precision']}, {about['backend']}"
     )
     return Evaluation(title, results, files, skipped, coverage)
 

@@ -27,7 +27,7 @@ def identity_of(
 ) -> dict[str, str]:
     """What → a text that differs where it does.
 
-    precision: fp32 or bf16. files: the fingerprint of the videos.
+    precision: fp32 or bf16, and the backend. files: the fingerprint of the videos.
     """
     every = config.clips * config.crops
     return {

@@ -11,15 +11,23 @@ import numpy as np
 
 from video_gc.atomic import atomic_path, write_text
 from video_gc.engine.testing.confused import (
+    class_results,
+    confused_pairs,
     draw_confusion,
     write_classes,
     write_confusion,
     write_pairs,
 )
 from video_gc.engine.testing.metrics import CALIBRATION_BINS
+from video_gc.engine.testing.pictures import (
+    draw_calibration,
+    draw_class_accuracy,
+    draw_confused_pairs,
+)
 from video_gc.engine.testing.scores import Scores
 
 SKIPPED = "skipped.csv"
+DRAWN_PAIRS = 8
 
 
 def write_results(result: Scores, directory: Path, *, about: Mapping[str, object]) -> list[Path]:
@@ -27,7 +35,8 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
 
     predictions.csv; scores.npy (float32, a row for each line of predictions.csv, a column for each
     line of classes.csv); accuracy.json; classes.csv; and where each video has one label,
-    confusion.csv, confusion.png and pairs.csv.
+    confusion.csv, confusion.png, pairs.csv, and the pictures of calibration.png, classes.png and
+    (where a video was wrong) pairs.png.
     """
     directory.mkdir(parents=True, exist_ok=True)
     summary = dict(about) | {
@@ -52,8 +61,26 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
             write_confusion(result, directory / "confusion.csv"),
             draw_confusion(result, directory / "confusion.png"),
             write_pairs(result, directory / "pairs.csv"),
+            *_pictures(result, directory),
         ]
     return files
+
+
+def _pictures(result: Scores, directory: Path) -> list[Path]:
+    sure, said = result.scores[result.rows].max(1)
+    classes = class_results(result)
+    files = [
+        draw_calibration(sure, said == result.targets, directory / "calibration.png"),
+        draw_class_accuracy(
+            [one.name for one in classes],
+            [one.top1 for one in classes],
+            [one.videos for one in classes],
+            directory / "classes.png",
+        ),
+    ]
+    drawn, pairs = directory / "pairs.png", confused_pairs(result, DRAWN_PAIRS)
+    drawn.unlink(missing_ok=True)  # of an earlier test, perhaps
+    return [*files, draw_confused_pairs(pairs, drawn)] if pairs else files
 
 
 def write_predictions(result: Scores, file: Path) -> Path:
@@ -65,7 +92,7 @@ def write_predictions(result: Scores, file: Path) -> Path:
     scores, classes = result.scores.topk(count, dim=1)
     header = ["path", "label"]
     header += [f"{what}{rank}" for rank in range(1, count + 1) for what in ("top", "score")]
-    with atomic_path(file) as part, part.open("w", newline="") as stream:
+    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow([*header, "views"])
         for row, path in enumerate(result.index.paths):
@@ -92,7 +119,7 @@ def write_skipped(result: Scores, file: Path) -> Path | None:
         return None
     times = Counter((trouble.kind, trouble.path) for trouble in result.troubles)
     reasons = {(trouble.kind, trouble.path): trouble.reason for trouble in result.troubles}
-    with atomic_path(file) as part, part.open("w", newline="") as stream:
+    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["kind", "path", "times", "reason"])
         writer.writerows((*key, count, reasons[key]) for key, count in times.items())

@@ -18,6 +18,7 @@ from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.data.view_batches import micro_batch_size
 from video_gc.engine.testing.scores import Scores, VideoScore, put_together
 from video_gc.engine.troubles import TroubleLog
+from video_gc.models.fast.network import fast_network
 from video_gc.progress import progress_bar, say
 
 Network: TypeAlias = Callable[[Tensor], Tensor]
@@ -31,30 +32,6 @@ class _Seen:
     parts: list[np.ndarray] = field(default_factory=list)
     count: int = 0
     troubles: list[Trouble] = field(default_factory=list)
-
-
-def resolve_precision(name: str, device: torch.device) -> str:
-    """fp32 or bf16; `auto` is bf16 on a GPU that multiplies it, else fp32."""
-    if name != "auto":
-        return name
-    gpu = device.type == "cuda"
-    return "bf16" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-
-
-def prepare_network(model: nn.Module, device: torch.device, precision: str = "fp32") -> Network:
-    """The network on its device, for inference; bf16 by autocast, as training does it.
-
-    Only bf16's gradients of Conv3d are wrong on the CPU (oneDNN, torch 2.15); this is forward.
-    """
-    model = model.to(device).eval()
-    if precision == "fp32":
-        return model
-
-    def mixed(clips: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
-            return model(clips)
-
-    return mixed
 
 
 def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
@@ -115,6 +92,7 @@ def score_views(
     log: TroubleLog,
     fuse: str = "mean",
     precision: str = "fp32",
+    backend: str = "auto",
 ) -> Scores:
     """`score_videos` of one network in one process, with a bar, put together.
 
@@ -123,7 +101,15 @@ def score_views(
     """
     check_videos(views)
     done = []
-    network = prepare_network(model, device, precision)
+    clip = views.clip
+    network = fast_network(
+        model,
+        (clip.frames, clip.test_crop, clip.test_crop),
+        device=device,
+        precision=precision,
+        backend=backend,
+        micro_batch=micro_batch_size(views.clips * views.crops, micro_batch),
+    )
     with view_bar(len(views.rows), views.clips * views.crops) as (advance, count):
         for score in score_videos(
             [network], views, normalisation, micro_batch=micro_batch, workers=workers,

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from video_gc.models.fast.network import BACKENDS, PRECISIONS
+
 FUSIONS = ("mean", "max")
-PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(kw_only=True)
@@ -20,7 +21,9 @@ class ViewConfig:
     """a video's score of a class: the mean over its views, or the max, as PySlowFast tests Charades
     (an action that lasts a moment is in few of the views)"""
     precision: str = "auto"
-    """fp32, bf16 (mixed), or auto: bf16 on a GPU that computes in it, else fp32"""
+    """fp32, bf16, or auto: bf16 where the machine multiplies it"""
+    backend: str = "auto"
+    """eager, compile, openvino (on a CPU, an extra), or auto: eager"""
 
     def __post_init__(self) -> None:
         for name in ("clips", "micro_batch"):
@@ -30,7 +33,11 @@ class ViewConfig:
             raise ValueError(
                 f"test.crops ({self.crops}) must be 1 or 3, or 10 (with mirrored ones)"
             )
-        for name, choices in (("fuse", FUSIONS), ("precision", PRECISIONS)):
+        for name, choices in (
+            ("fuse", FUSIONS),
+            ("precision", PRECISIONS),
+            ("backend", BACKENDS),
+        ):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"test.{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}"

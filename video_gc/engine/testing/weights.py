@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from video_gc.engine.checkpoint import CheckpointContents, load_network
+from video_gc.engine.checkpoint import CheckpointContents, is_published, load_network
+from video_gc.engine.recipe.averaging import kept_weights
+from video_gc.engine.resume.weights import SUFFIX
 
 WEIGHTS = ("ema", "raw")
 """The first that a checkpoint has is the one whose results are not in a folder of their own."""
@@ -38,13 +40,21 @@ class NoAverageError(ValueError):
 
 
 def load_one(checkpoint: Path, name: str) -> tuple[nn.Module, CheckpointContents]:
-    """The network of a checkpoint with its `raw` or its `ema` weights. Raises as `load_networks`.
-
-    The one place that knows how a checkpoint says which weights it has.
-    """
-    if name == "ema":
+    """The network of a checkpoint with its raw or its ema weights. Raises as `load_networks`."""
+    if name == "ema" and not _has_average(checkpoint):
         raise NoAverageError(f"{checkpoint}: has no EMA weights (train with ema=0.999); test raw")
-    return load_network(checkpoint)
+    return load_network(checkpoint, weights=name)
+
+
+def _has_average(checkpoint: Path) -> bool:
+    """Also where `load_network` would find a file unusable, and say why."""
+    if is_published(checkpoint) or checkpoint.suffix == SUFFIX or not checkpoint.is_file():
+        return False
+    try:
+        kept = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return "ema" in kept_weights(kept["state_dict"])
+    except Exception:  # torch.load has no error of its own for a foreign file
+        return False
 
 
 def weights_hash(network: nn.Module) -> str:

@@ -8,8 +8,8 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from tests.conftest import counted_frames
 from video_gc.decode.write import write_video
-from video_gc.engine import result_pictures
-from video_gc.engine.result_pictures import (
+from video_gc.engine.testing import pictures
+from video_gc.engine.testing.pictures import (
     ConfusedPair,
     Example,
     draw_calibration,
@@ -27,7 +27,7 @@ def picture(file: Path) -> np.ndarray:
 def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every word of the figures that are saved."""
     found: list[str] = []
-    save = result_pictures._save
+    save = pictures._save
 
     def keep(figure, file):  # type: ignore[no-untyped-def]
         for axes in figure.axes:
@@ -37,7 +37,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             found.append(axes.get_xlabel())
         return save(figure, file)
 
-    monkeypatch.setattr(result_pictures, "_save", keep)
+    monkeypatch.setattr(pictures, "_save", keep)
     return found
 
 

@@ -1,0 +1,117 @@
+"""The benchmarks of whole networks measure what they say; how long it takes is no test's business."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+TOOLS = Path(__file__).parents[2] / "tools"
+sys.path.append(str(TOOLS))  # where python looks for what a script imports
+
+from benchmarks.agreement import agreement  # noqa: E402
+from benchmarks.videos import MADE, encode, look_at  # noqa: E402
+from benchmarks.whole import PLAIN, Row, Setting, Spent, faster, in_turns  # noqa: E402
+
+SETTING = Setting("slow", 0.125, 4, 2, 32)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small videos under the names that the benchmark looks for."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    for name in MADE:
+        encode(folder / name, 96, 72, 12, 48)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "given"),
+    [
+        ("train", ["--workers", "0"]),
+        ("test", ["--clips", "2", "--workers", "0"]),
+        ("predict", ["--ways", "eager"]),
+    ],
+)
+def test_a_quick_run_has_every_figure(
+    what: str, given: list[str], cache: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, TOOLS / "benchmark.py", what, "--quick", "--threads", "1"]
+    done = subprocess.run(
+        [*command, *given, "--cache", cache, "--out", tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / f"{what}.json").read_text())
+    assert results["machine"]["torch"]
+    assert results["flops"] > 1e6
+    assert results["rates"]["fp32"] > 1e8
+    for rows in results["tables"].values():
+        assert rows[0]["name"] == PLAIN
+        for row in rows:
+            assert row["error"] is None
+            (total,), (model,), (waiting,) = row["seconds"], row["model"], row["waiting"]
+            assert model > 0
+            assert waiting >= 0
+            assert model + waiting <= total
+            assert row["clips"] > 0
+    first = next(iter(results["tables"].values()))
+    assert all(row["peak_mib"] > 100 for row in first)
+    assert {row["clips"] for row in first} == {{"train": 2, "test": 6, "predict": 1}[what]}
+    text = (tmp_path / f"{what}.md").read_text()
+    assert f"| {PLAIN} |" in text
+    assert "times as fast as the plain loop" in text
+
+
+def test_turns_warm_up_and_shift() -> None:
+    order: list[str] = []
+
+    def work(name: str) -> Spent:
+        order.append(name)
+        return Spent(2, 0.0)
+
+    rows = [Row("a", "fp32"), Row("b", "fp32"), Row("c", "fp32", error="broken")]
+    in_turns(rows, {name: lambda name=name: work(name) for name in "ab"}, 2, "")  # type: ignore[misc]
+    assert "".join(order) == "abbaab"
+    assert [len(row.seconds) for row in rows] == [2, 2, 0]
+
+
+def test_the_target_is_the_ratio_of_rates() -> None:
+    rows = [Row(PLAIN, "fp32", [3.0], clips=3), Row("ours", "bf16", [2.0], clips=8)]
+    (target,) = faster(rows, "ours", 3.0, "")
+    assert target.number == pytest.approx(4.0)
+    assert not faster(rows[1:], "ours", 3.0, "")
+
+
+def test_flops_are_those_of_the_network_with_its_blocks() -> None:
+    one, two = SETTING, Setting(**(asdict(SETTING) | {"side": 64}))
+    assert 3.5 < two.flops() / one.flops() < 4.2
+    plain = sum(parameter.numel() for parameter in one.plain().parameters())
+    assert sum(parameter.numel() for parameter in one.ours().parameters()) > plain
+
+
+def test_both_loops_score_the_same_views(cache: Path) -> None:
+    from benchmarks.predict import plain_input
+    from benchmarks.test import plain_test
+
+    seen: list[torch.Tensor] = []
+
+    class Look(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return torch.zeros(1, 2)
+
+    video = look_at(cache / next(iter(MADE)))
+    spent = plain_test(Look(), [video], SETTING, 2, 3)
+    assert (spent.clips, spent.videos) == (6, 1)
+    assert {tuple(x.shape) for x in seen} == {(1, 3, 4, 32, 32)}
+    grey = plain_input(torch.full((4, 3, 2, 2), 115, dtype=torch.uint8))
+    assert grey.abs().max() < 0.01  # 0.45 is the mean
+
+
+def test_agreement_counts_the_same_best_class(checkpoint: Path, clips_folder: Path) -> None:
+    (target,) = agreement(checkpoint, [clips_folder], ["eager"])
+    assert target.what.startswith("12 clips, bf16, eager")
+    assert target.number * 12 == pytest.approx(round(target.number * 12))

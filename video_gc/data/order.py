@@ -1,0 +1,44 @@
+"""The order in which an epoch's videos train, cut among processes and parts of a step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`.
+
+    batch: videos in a step of the optimiser; a last, smaller one is left out. They are cut into
+    parts, one after another, and each part into equal runs for the processes (ranks).
+    start: parts of the epoch to leave out in the next iteration, and in no other: a resumed run
+    has had them.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        seed: int,
+        *,
+        batch: int = 1,
+        rank: int = 0,
+        ranks: int = 1,
+        parts: int = 1,
+    ) -> None:
+        self.length, self.seed, self.epoch, self.start = length, seed, 0, 0
+        self.batch, self.rank, self.ranks, self.parts = batch, rank, ranks, parts
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length // self.batch * self.batch // self.ranks
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch, steps = self.epoch, self.length // self.batch
+        start, self.start = self.start, 0
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+        shape = (steps * self.parts, self.ranks, self.batch // (self.parts * self.ranks))
+        cut = order[: steps * self.batch].reshape(shape)
+        return ((epoch, int(row)) for row in cut[start:, self.rank].ravel())

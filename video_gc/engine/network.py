@@ -1,0 +1,75 @@
+"""The network of a training run, and what its recipe makes of it."""
+
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from video_gc.data.source import Splits
+from video_gc.engine.options import TrainConfig
+from video_gc.engine.recipe.groups import freeze_stages
+from video_gc.engine.recipe.network import prepare_network
+from video_gc.engine.recipe.optim import OptimConfig, describe_optim, effective_lr
+from video_gc.models.build import ModelConfig, build_with_report
+from video_gc.models.context import context_blocks
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """What is trained, and how."""
+
+    model: nn.Module
+    config: ModelConfig
+    """with the number of classes"""
+    optim: OptimConfig
+    """with the rate for this batch size"""
+    fresh_context: bool
+    """whether the context blocks start from scratch; a resumed run's optimiser knows it itself"""
+    about: list[str]
+    """lines to print"""
+
+
+def build_network(
+    config: TrainConfig, splits: Splits, *, resumed: bool, gpu: bool
+) -> TrainedNetwork:
+    """Build, freeze and convert it; a resumed run takes its weights from its checkpoint.
+
+    Raises ValueError for options that do not fit the network or the data.
+    """
+    classes = len(splits.train.names)
+    if config.model.num_classes not in (None, classes):
+        raise ValueError(
+            f"model.num_classes ({config.model.num_classes}) differs from the data's {classes}"
+        )
+    described = replace(config.model, num_classes=classes)
+    model, report = build_with_report(replace(described, weights=None) if resumed else described)
+    freeze_stages(model, config.optim.freeze)
+    rate, about_rate = effective_lr(config.optim, config.batch_size)
+    optim = replace(config.optim, lr=rate, lr_batch=None)
+    fresh = report is None or not any(".context." in name for name in report.loaded)
+    about = [_announcement(config, splits, model), about_rate]
+    if not resumed:
+        pretrained = config.model.weights is not None
+        about += describe_optim(model, optim, fresh=fresh, pretrained=pretrained)
+    prepare_network(
+        model,
+        config.norm,
+        weights=config.model.weights,
+        gpu=gpu,
+        activation_checkpointing=config.activation_checkpointing,
+        compile=config.compile,
+    )
+    return TrainedNetwork(model, described, optim, fresh, about)
+
+
+def _announcement(config: TrainConfig, splits: Splits, model: nn.Module) -> str:
+    context = config.model.context
+    blocks = len(context_blocks(model))
+    kinds = [context.kind, *(more.kind for more in config.model.more_context)]
+    kind = f"{blocks} context blocks ({', '.join(kinds)})" if blocks else "no context blocks"
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return (
+        f"{config.name}: {config.model.backbone} R{config.model.depth} "
+        f"(width {config.model.width:g}), {kind}, {parameters:,} parameters; "
+        f"{len(splits.train)} training and {len(splits.val)} validation videos, "
+        f"{len(splits.train.names)} classes"
+    )

@@ -1,0 +1,130 @@
+"""bf16 on the CPU with sound gradients of convolution weights.
+
+Torch 2.15's oneDNN kernels for the bf16 gradient of a Conv3d weight read memory that nobody wrote
+(docs/results.md). Forward and the gradient of the input are sound; the gradient of the weight is
+made here another way: by matrix products where the kernel spans time alone, else in fp32.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+BF16 = torch.bfloat16
+
+
+class SoundBf16(TorchFunctionMode):
+    """Within it, `F.conv3d` under CPU autocast to bf16 goes through `_Conv3d`."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Torch: called in place of every function."""
+        if func is F.conv3d and _wanted(args[0]):
+            return conv3d(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def conv3d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sequence[int] = (1, 1, 1),
+    padding: Sequence[int] = (0, 0, 0),
+    dilation: Sequence[int] = (1, 1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """As `F.conv3d` with both operands rounded to bf16; the gradient of `weight` has its dtype."""
+    with torch.autocast("cpu", enabled=False):
+        given = tuple(tuple(map(int, sizes)) for sizes in (stride, padding, dilation))
+        out: Tensor = _Conv3d.apply(x.to(BF16), weight, *given, groups)
+        return out if bias is None else out + bias.to(BF16).view(-1, 1, 1, 1)
+
+
+class _Conv3d(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+        dilation: tuple[int, ...],
+        groups: int,
+    ) -> Tensor:
+        """Only the fp32 weight is kept: rounding it again costs less than keeping it twice."""
+        ctx.save_for_backward(x, weight)
+        ctx.given = stride, padding, dilation, groups
+        return F.conv3d(x, weight.to(BF16), None, stride, padding, dilation, groups)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Of the input in bf16; of the weight by `weight_gradient`."""
+        x, weight = ctx.saved_tensors
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_x, _, _ = _backward(gradient, x, weight.to(BF16), ctx.given, of_weight=False)
+        if ctx.needs_input_grad[1]:
+            of_weight = weight_gradient(gradient, x, weight, *ctx.given)
+        return of_x, of_weight, None, None, None, None
+
+
+def weight_gradient(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> Tensor:
+    """Of a convolution's output `gradient` (N, D, T', H', W') with respect to its weight.
+
+    x: (N, C, T, H, W). Returns the shape and dtype of `weight`.
+    """
+    plain = groups == 1 and dilation == (1, 1, 1) and weight.shape[3:] == (1, 1)
+    if not plain or stride[0] != 1 or padding[1:] != (0, 0):
+        given = (stride, padding, dilation, groups)
+        _, found, _ = _backward(gradient.float(), x.float(), weight, given, of_weight=True)
+        assert found is not None
+        return found.to(weight.dtype)
+    if stride[1:] != (1, 1):
+        x = x[..., :: stride[1], :: stride[2]]
+        x = x[..., : gradient.shape[3], : gradient.shape[4]]
+    if padding[0]:
+        x = F.pad(x, (0, 0, 0, 0, padding[0], padding[0]))
+    frames = gradient.shape[2]
+    grown = gradient.permute(1, 0, 2, 3, 4).flatten(1)  # (D, N·T'·H'·W')
+    taps = [
+        grown @ x[:, :, tap : tap + frames].permute(0, 2, 3, 4, 1).flatten(0, 3)
+        for tap in range(weight.shape[2])
+    ]
+    return torch.stack(taps, 2).view(weight.shape).to(weight.dtype)
+
+
+def _wanted(x: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == BF16
+    )
+
+
+def _backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, given: tuple[Any, ...], *, of_weight: bool
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    stride, padding, dilation, groups = given
+    found: tuple[Tensor | None, Tensor | None, Tensor | None] = (
+        torch.ops.aten.convolution_backward(
+            gradient, x, weight, None, stride, padding, dilation, False, [0, 0, 0], groups,
+            [not of_weight, of_weight, False],
+        )
+    )  # fmt: skip
+    return found
