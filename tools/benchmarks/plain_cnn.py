@@ -55,7 +55,7 @@ def train_and_test(arguments: Sequence[str]) -> Path:
     """Train with these options of tools/train.py, test the last weights; return the run."""
     config = compose_train(["context=none", *arguments])
     with (
-        patch("video_gc.engine.training.build_with_report", lambda c: (plain_cnn(c), None)),
+        patch("video_gc.engine.network.build_with_report", lambda c: (plain_cnn(c), None)),
         patch("video_gc.engine.checkpoint.build_model", plain_cnn),
     ):
         directory = train(config)
