@@ -47,6 +47,7 @@ def main() -> None:
         contrast=options.jitter,
         saturation=options.jitter,
         hue=options.hue,
+        grey=options.grey,
         randaugment=options.randaugment,
         magnitude=options.magnitude,
         erase=options.erase,
@@ -89,6 +90,7 @@ def _parse() -> argparse.Namespace:
     add("--flip", type=share, default=0.5, help="probability of a mirrored clip (%(default)s)")
     add("--jitter", type=float, default=0.4, help="of brightness, contrast, colour (%(default)s)")
     add("--hue", type=float, default=0.0, help="turn of the hue, at most 0.5 (%(default)s)")
+    add("--grey", type=share, default=0.0, help="probability of no colours (%(default)s)")
     add("--randaugment", type=int, default=2, help="operations per clip (%(default)s)")
     add("--magnitude", type=int, default=9, help="strength of RandAugment, 0…30 (%(default)s)")
     add("--erase", type=float, default=0.25, help="probability of a grey box (%(default)s)")

@@ -12,6 +12,7 @@ from video_gc.data.mixing import mix_clips
 
 KINDS = {
     "jitter": AugmentConfig(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2),
+    "grey": AugmentConfig(grey=0.5, brightness=0.4),
     "randaugment": AugmentConfig(randaugment=2, magnitude=15),
     "erase": AugmentConfig(erase=1.0),
     "all": AugmentConfig(brightness=0.4, randaugment=2, erase=0.5),
@@ -60,6 +61,14 @@ def test_the_global_generators_go_on_where_they_were(seed: int, own: int) -> Non
     )
     assert torch.equal(torch.rand(3), expected)
     assert np.random.get_state()[1].tolist() == before
+
+
+def test_grey_clips_have_three_equal_channels_and_the_rest_is_untouched() -> None:
+    clips = torch.randint(0, 256, (12, 2, 8, 8, 3), dtype=torch.uint8)
+    out = augment_clips(clips, torch.arange(12), AugmentConfig(grey=0.5))
+    grey = [bool((clip == clip[..., :1]).all()) for clip in out]
+    assert {True, False} == set(grey)
+    assert all(torch.equal(a, b) for a, b, g in zip(out, clips, grey, strict=True) if not g)
 
 
 def test_the_generator_is_given_back_after_an_error() -> None:
@@ -154,6 +163,7 @@ def test_classes_with_a_side() -> None:
     [
         ({"hue": 0.6}, r"augment.hue \(0.6\) must be in \[0, 0.5\]"),
         ({"erase": 1.5}, r"augment.erase \(1.5\) must be in \[0, 1\]"),
+        ({"grey": -0.1}, r"augment.grey \(-0.1\) must be in \[0, 1\]"),
         ({"magnitude": 31}, r"augment.magnitude \(31\) must be in \[0, 30\]"),
         ({"mixup": -1.0}, r"augment.mixup \(-1.0\) must not be negative"),
     ],

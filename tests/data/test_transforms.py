@@ -35,6 +35,19 @@ def test_augmentation_comes_before_normalisation_and_erases_to_the_mean() -> Non
         prepare_clips(clips, normalisation, augment=augment)
 
 
+def test_what_stands_still_vanishes_with_the_mean_frame() -> None:
+    torch.manual_seed(0)
+    moving = torch.randint(0, 100, (2, 4, 5, 6, 3), dtype=torch.uint8)
+    place = torch.randint(0, 150, (2, 1, 5, 6, 3), dtype=torch.uint8)
+    normalisation = Normalisation(subtract_mean_frame=True, std=[0.5, 0.6, 0.7])
+    out = prepare_clips(moving + place, normalisation)
+    torch.testing.assert_close(out, prepare_clips(moving, normalisation), atol=1e-5, rtol=0)
+    assert out.is_contiguous(memory_format=torch.channels_last_3d)
+    deviation = (moving.double() - moving.double().mean(1, keepdim=True)) / 255
+    expected = (deviation / torch.tensor(normalisation.std)).permute(0, 4, 1, 2, 3)
+    torch.testing.assert_close(out.double(), expected, atol=1e-5, rtol=0)
+
+
 def test_impossible_normalisation() -> None:
     with pytest.raises(ValueError, match="3 means and 3 deviations above 0"):
         Normalisation(std=[0.2, 0.0, 0.2])

@@ -31,6 +31,8 @@ class AugmentConfig:
     """colour jitter: see brightness"""
     hue: float = 0.0
     """colour jitter: a turn of the hue from -x to x, at most 0.5"""
+    grey: float = 0.0
+    """probability that a clip loses its colours"""
     randaugment: int = 0
     """operations of RandAugment per clip (Cubuk et al., 2020); 2 is usual"""
     magnitude: int = 9
@@ -48,6 +50,7 @@ class AugmentConfig:
                 raise ValueError(f"augment.{name} ({getattr(self, name)}) must not be negative")
         for name, least, most in (
             ("hue", 0, 0.5),
+            ("grey", 0, 1),
             ("erase", 0, 1),
             ("randaugment", 0, 14),
             ("magnitude", 0, MAGNITUDES - 1),
@@ -59,7 +62,7 @@ class AugmentConfig:
     @property
     def per_clip(self) -> bool:
         """Whether anything is done to single clips."""
-        return any((self.jitter, self.randaugment, self.erase))
+        return any((self.jitter, self.grey, self.randaugment, self.erase))
 
     @property
     def jitter(self) -> bool:
@@ -86,12 +89,15 @@ def augment_clips(
 
 
 def build_transform(config: AugmentConfig, fill: Sequence[int]) -> v2.Transform:
-    """The transforms of a video (T, 3, H, W), in order: colours, RandAugment, erasing."""
+    """The transforms of a video (T, 3, H, W), in order: colours, grey, RandAugment, erasing."""
     steps: list[v2.Transform] = []
     if config.jitter:
         steps.append(
             v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
         )
+    if config.grey:
+        # not v2.RandomGrayscale: of a Video it changes nothing (torchvision 0.29)
+        steps.append(v2.RandomApply([v2.ColorJitter(saturation=(0.0, 0.0))], config.grey))
     if config.randaugment:
         steps.append(
             v2.RandAugment(config.randaugment, config.magnitude, MAGNITUDES, fill=list(fill))

@@ -15,6 +15,9 @@ class Normalisation:
 
     mean: list[float] = field(default_factory=lambda: [0.45, 0.45, 0.45])
     std: list[float] = field(default_factory=lambda: [0.225, 0.225, 0.225])
+    subtract_mean_frame: bool = False
+    """take the mean of a clip's frames away from each: what stands still vanishes, and with it the
+    colour of the place; the network sees what moves"""
 
     def __post_init__(self) -> None:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -38,6 +41,7 @@ def prepare_clips(
     clip is then augmented as its seed in `seeds` (N,) decides. Flips, colours and seeds are best on
     the CPU: the host reads them.
     The result is a channels-last view: no copy is made to move the channels.
+    With `subtract_mean_frame` a clip's frames are its deviations from their mean, over `std`.
 
     Raises ValueError where colours or seeds are missing.
     """
@@ -54,6 +58,10 @@ def prepare_clips(
             raise ValueError("augmentation needs the seeds of the batch")
         fill = [round(255 * mean) for mean in normalisation.mean]
         clips = augment_clips(clips, seeds, augment, fill)
-    mean = clips.new_tensor(normalisation.mean, dtype=torch.float32) * 255
     std = clips.new_tensor(normalisation.std, dtype=torch.float32) * 255
-    return ((clips.float() - mean) / std).permute(0, 4, 1, 2, 3)
+    clips = clips.float()
+    if normalisation.subtract_mean_frame:
+        mean = clips.mean(1, keepdim=True)
+    else:
+        mean = clips.new_tensor(normalisation.mean) * 255
+    return ((clips - mean) / std).permute(0, 4, 1, 2, 3)
