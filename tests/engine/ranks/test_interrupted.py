@@ -24,7 +24,8 @@ def test_killed_in_an_epoch_they_end_the_same(clips_folder: Path, tmp_path: Path
     assert train_forked(given) == [0, 0]
     one, other = (end_state(run) for run in runs)
     noise = one["random"]["processes"]
-    assert len(noise) == 2 and not same(*(states["torch"] for states in noise))
+    assert len(noise) == 2
+    assert not same(*(states["torch"] for states in noise))
     assert same(one, other)
     assert same(*(end_state(run, "best.ckpt") for run in runs))
     assert rows(runs[0]) == rows(runs[1])
@@ -35,13 +36,23 @@ def test_sigterm_stops_all_at_the_same_step(clips_folder, tmp_path, capfd) -> No
     assert train_forked(whole) == [0, 0]
     capfd.readouterr()
     given = options(clips_folder, tmp_path / "term", "checkpoint.every_steps=null")
-    term = (1, RecognitionTask, "training_step", lambda plain: at_call(6, send_all(signal.SIGTERM), plain))
+    term = (
+        1,
+        RecognitionTask,
+        "training_step",
+        lambda plain: at_call(6, send_all(signal.SIGTERM), plain),
+    )
     assert train_forked(given, term) == [143, 143]
     said = capfd.readouterr().err
     print("SAID", said)
     runs = tmp_path / "whole/run", tmp_path / "term/run"
     assert newest(runs[1]) == "step-00000003"
-    val = (0, RecognitionTask, "validation_step", lambda plain: at_call(1, send_all(signal.SIGTERM), plain))
+    val = (
+        0,
+        RecognitionTask,
+        "validation_step",
+        lambda plain: at_call(1, send_all(signal.SIGTERM), plain),
+    )
     assert train_forked(given, val) == [143, 143]
     print("SAID2", capfd.readouterr().err)
     assert newest(runs[1]) == "step-00000004"
@@ -73,20 +84,39 @@ def test_a_number_that_is_not_finite_on_one_of_them(clips_folder, tmp_path, capf
 
 def test_damaged(clips_folder, damaged, tmp_path, capfd) -> None:
     import csv
+
     lines = [f"{path} {path.parent.name}" for path in sorted(clips_folder.rglob("*.mp4"))]
     (tmp_path / "val.txt").write_text("\n".join(lines[:6]))
-    (tmp_path / "train.txt").write_text("\n".join([*lines, f"{damaged['text']} bright", f"{damaged['zero-byte']} bright"]))
-    own = ["data=list", f"data.train={tmp_path}/train.txt", f"data.val={tmp_path}/val.txt", "accumulate=1"]
+    (tmp_path / "train.txt").write_text(
+        "\n".join([*lines, f"{damaged['text']} bright", f"{damaged['zero-byte']} bright"])
+    )
+    own = [
+        "data=list",
+        f"data.train={tmp_path}/train.txt",
+        f"data.val={tmp_path}/val.txt",
+        "accumulate=1",
+    ]
 
     def given(name):
-        return [*[o for o in options(clips_folder, tmp_path, *own, f"name={name}") if not o.startswith(("data=folder", "data.root", "name=run"))]]
+        return [
+            *[
+                o
+                for o in options(clips_folder, tmp_path, *own, f"name={name}")
+                if not o.startswith(("data=folder", "data.root", "name=run"))
+            ]
+        ]
 
     assert train_forked(given("whole")) == [0, 0]
     killed = (1, RecognitionTask, "training_step", lambda plain: at_call(5, kill_all, plain))
     assert train_forked(given("killed"), killed) == [-9, -9]
     assert train_forked(given("killed")) == [0, 0]
     print("SAID", capfd.readouterr().err)
-    one, two = (sorted(tuple(row.values()) for row in csv.DictReader((tmp_path / run / "skipped.csv").open())) for run in ("whole", "killed"))
+    one, two = (
+        sorted(
+            tuple(row.values()) for row in csv.DictReader((tmp_path / run / "skipped.csv").open())
+        )
+        for run in ("whole", "killed")
+    )
     print(one)
     assert one == two
     assert same(end_state(tmp_path / "whole"), end_state(tmp_path / "killed"))

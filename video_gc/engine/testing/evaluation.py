@@ -1,22 +1,22 @@
 """From a checkpoint to test results on disk, on one process or many, in one go or in several."""
 
-import filecmp
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from video_gc.data.annotations import DataError
 from video_gc.data.dataset import VideoViews
-from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
 from video_gc.data.reading import Decoding
+from video_gc.data.sampling import ClipConfig
 from video_gc.data.source import DataConfig
 from video_gc.data.transforms import Normalisation
 from video_gc.data.view_batches import micro_batch_size
-from video_gc.engine.checkpoint import CheckpointContents, default_output, is_published
+from video_gc.engine.checkpoint import default_output, is_published
 from video_gc.engine.device import pick_device
 from video_gc.engine.ranks.world import (
     World,
@@ -43,11 +43,17 @@ from video_gc.engine.testing.scoring import (
     score_videos,
     view_bar,
 )
-from video_gc.engine.testing.videos import TestVideos, subset_of, videos_to_test
+from video_gc.engine.testing.videos import (
+    TestVideos,
+    fingerprint_of,
+    kept_videos,
+    subset_of,
+    videos_to_test,
+)
 from video_gc.engine.testing.views import ViewConfig
 from video_gc.engine.testing.weights import load_networks
 from video_gc.engine.troubles import TroubleLog
-from video_gc.models.fast.network import fast_network
+from video_gc.models.fast.network import FastNetwork, choose, fast_network
 from video_gc.progress import say
 
 
@@ -128,7 +134,7 @@ def evaluate(
         whole = len(videos.index)
         videos = videos if subset is None else subset_of(videos, subset)
         part = f"a subset of {len(videos.index)} of {whole} videos" if videos.outside_subset else ""
-        found = from_first(world, lambda: _fingerprint(videos, contents, trained, data))
+        found = from_first(world, lambda: fingerprint_of(videos, contents, trained, data))
         out = out or default_output(checkpoint, "test_subset" if part else "test")
         decoding = Decoding(
             trained.decoder,
@@ -139,18 +145,7 @@ def evaluate(
         views = VideoViews(
             videos.index, contents.clip, clips=config.clips, crops=config.crops, decoding=decoding
         )
-        clip, every = contents.clip, config.clips * config.crops
-        networks = [
-            fast_network(
-                model,
-                (clip.frames, clip.test_crop, clip.test_crop),
-                device=where,
-                precision=config.precision,
-                backend=config.backend,
-                micro_batch=micro_batch_size(every, config.micro_batch),
-            )
-            for model in models.values()
-        ]
+        networks = _ready(models.values(), contents.clip, config, where, world)
         kind = f"{networks[0].precision}, {networks[0].backend}"
         identity = identity_of(models, contents, views, config, kind, where, found)
         test = _Test(
@@ -159,7 +154,7 @@ def evaluate(
         )  # fmt: skip
         about = {
             "checkpoint": str(checkpoint),
-            "data": str(data) if data else _kept_videos(checkpoint),
+            "data": str(data) if data else kept_videos(checkpoint),
             "subset": part or None,
             "clips": views.clips,
             "crops": views.crops,
@@ -174,6 +169,25 @@ def evaluate(
             scored = put_together(views.index, _score(test, out, world))
             results = dict(zip(models, scored, strict=True))
             return from_first(world, lambda: _write(results, videos, out, about))
+
+
+def _ready(
+    models: Iterable[nn.Module],
+    clip: ClipConfig,
+    config: ViewConfig,
+    where: torch.device,
+    world: World,
+) -> list[FastNetwork]:
+    """The networks as they score, in the same precision on all machines."""
+    precision, backend = from_first(world, lambda: choose(where, config.precision, config.backend))
+    size = micro_batch_size(config.clips * config.crops, config.micro_batch)
+    shape = (clip.frames, clip.test_crop, clip.test_crop)
+    return [
+        fast_network(
+            model, shape, device=where, precision=precision, backend=backend, micro_batch=size
+        )
+        for model in models
+    ]
 
 
 def _own_device(name: str | None, world: World) -> torch.device:
@@ -262,32 +276,3 @@ def _write(
         f"{about['clips']} × {about['crops']} views each, {about['precision']}, {about['backend']}"
     )
     return Evaluation(title, results, files, skipped, coverage)
-
-
-def _fingerprint(
-    videos: TestVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
-) -> str:
-    """Which copy is tested; says where it is another one than the training's, or the published."""
-    found = fingerprint(videos.index, videos.manifest)
-    if videos.outside_subset:
-        return found
-    name = str(data or f"{trained.kind} {trained.root}")
-    for line in (
-        fingerprint_warning(contents.fingerprint, found),
-        published_count_note(name, len(videos.index), len(contents.names)),
-    ):
-        if line:
-            say(line, style="yellow")
-    return found
-
-
-def _kept_videos(checkpoint: Path) -> str:
-    """What the run's test videos are, said plainly."""
-    splits = default_output(checkpoint, "splits")
-    for ending in ("arrow", "txt"):
-        val, test = splits / f"val.{ending}", splits / f"test.{ending}"
-        if val.is_file() and test.is_file() and filecmp.cmp(val, test, shallow=False):
-            chosen = ", which chose this checkpoint: an optimistic score"
-            which = chosen if checkpoint.name.startswith("best") else ""
-            return f"the validation videos{which} (the run has no other test videos)"
-    return "the run's test videos"

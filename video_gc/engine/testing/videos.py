@@ -1,5 +1,6 @@
 """Which videos a test takes, which of the listed ones it does not, and why."""
 
+import filecmp
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from video_gc.data.annotations import VideoIndex, leave_out_missing, read_class_folders
 from video_gc.data.annotations.choice import LISTS, kind_of_list, read_listed
+from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
 from video_gc.data.manifest import choose_manifest
 from video_gc.data.source import (
     DataConfig,
@@ -18,6 +20,7 @@ from video_gc.data.source import (
     without_damaged,
 )
 from video_gc.engine.checkpoint import CheckpointContents, default_output
+from video_gc.progress import say
 
 
 @dataclass(frozen=True)
@@ -138,3 +141,32 @@ def _listed(
         multi_label=config.multi_label,
         columns=config.table_columns,
     )
+
+
+def fingerprint_of(
+    videos: TestVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
+) -> str:
+    """Which copy is tested; says where it is another one than the training's, or the published."""
+    found = fingerprint(videos.index, videos.manifest)
+    if videos.outside_subset:
+        return found
+    name = str(data or f"{trained.kind} {trained.root}")
+    for line in (
+        fingerprint_warning(contents.fingerprint, found),
+        published_count_note(name, len(videos.index), len(contents.names)),
+    ):
+        if line:
+            say(line, style="yellow")
+    return found
+
+
+def kept_videos(checkpoint: Path) -> str:
+    """What the run's test videos are, said plainly."""
+    splits = default_output(checkpoint, "splits")
+    for ending in ("arrow", "txt"):
+        val, test = splits / f"val.{ending}", splits / f"test.{ending}"
+        if val.is_file() and test.is_file() and filecmp.cmp(val, test, shallow=False):
+            chosen = ", which chose this checkpoint: an optimistic score"
+            which = chosen if checkpoint.name.startswith("best") else ""
+            return f"the validation videos{which} (the run has no other test videos)"
+    return "the run's test videos"
