@@ -11,7 +11,7 @@ from pytorch_lightning.trainer.connectors.logger_connector.result import (
 from torch import Tensor
 from torchmetrics import Metric
 
-from video_gc.engine.resume.exchange import own_part, parts_of_all, rank
+from video_gc.engine.resume.exchange import many, own_part, parts_of_all, rank
 
 FLAGS = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "metric_attribute")
 SUMS = ("value", "cumulated_batch_size")
@@ -49,6 +49,8 @@ class EpochFigures(pl.Callback):
         mine = own_part(self.loaded)
         if mine is None:
             mine = _added(self.loaded) if rank() == 0 else {}
+            for saved in mine.values():  # Lightning notes it where there are several alone
+                saved["sync"] = "sums" in saved and many()
         for key, saved in mine.items():
             trainer.fit_loop.epoch_loop._results[key] = _restored(saved, trainer, pl_module)
         if mine:
