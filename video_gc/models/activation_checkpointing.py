@@ -4,13 +4,14 @@ Chen et al., Training deep nets with sublinear memory cost, 2016, by torch.utils
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
 from video_gc.backbones.stages import residual_blocks
@@ -49,7 +50,17 @@ def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
 
 
 def _contexts(block: nn.Module) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-    return nullcontext(), _without_tracking(block)
+    return nullcontext(), _again(block, _get_current_function_mode_stack())
+
+
+@contextmanager
+def _again(block: nn.Module, modes: list[TorchFunctionMode]) -> Iterator[None]:
+    """The second computation, under the function modes of the first: backward runs without any."""
+    with ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode)
+        stack.enter_context(_without_tracking(block))
+        yield
 
 
 @contextmanager
