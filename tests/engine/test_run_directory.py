@@ -155,7 +155,7 @@ def test_a_decoder_that_is_not_there_leaves_no_run_behind(
 
 def test_runs_of_other_versions_are_not_gone_on_with(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "small"
-    shutil.copytree(run, copy)
+    shutil.copytree(run, copy, symlinks=True)
     (copy / "finished.yaml").unlink()
     config = yaml.safe_load((copy / "config.yaml").read_text()) | {"runs": str(tmp_path)}
     given = [*SMALL, f"data.root={config['data']['root']}", f"runs={tmp_path}", "name=small"]
