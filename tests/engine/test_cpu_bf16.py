@@ -114,3 +114,20 @@ def test_training_in_bf16_reaches_the_loss_of_fp32(clips_folder: Path, tmp_path:
     assert len(losses["fp32"]) == 4
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], abs=0.08)
+
+
+def test_with_checkpointed_activations_it_trains_the_same(
+    clips_folder: Path, tmp_path: Path
+) -> None:
+    given = [*SMALL, f"data.root={clips_folder}", f"runs={tmp_path}", "epochs=1", "precision=bf16"]
+    given += ["steps_per_epoch=1"]
+    plain = train(compose_train([*given, "name=plain"]))
+    thrifty = train(compose_train([*given, "name=thrifty", "activation_checkpointing=true"]))
+    one, two = (
+        torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for run in (plain, thrifty)
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    with pytest.raises(ValueError, match="wrong gradients on the CPU; leave out one"):
+        more = ["name=x", "activation_checkpointing=true", "compile=true"]
+        train(compose_train([*given, *more]))

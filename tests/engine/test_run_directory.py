@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from tests.conftest import SMALL
@@ -150,3 +151,21 @@ def test_a_decoder_that_is_not_there_leaves_no_run_behind(
         with pytest.raises(ImportError, match="^torchcodec is not installed$"):
             train(compose_train(options(clips_folder, tmp_path, "name=go", *given)))
     assert not (tmp_path / "go").exists()
+
+
+def test_runs_of_other_versions_are_not_gone_on_with(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "small"
+    shutil.copytree(run, copy, symlinks=True)
+    (copy / "finished.yaml").unlink()
+    config = yaml.safe_load((copy / "config.yaml").read_text()) | {"runs": str(tmp_path)}
+    given = [*SMALL, f"data.root={config['data']['root']}", f"runs={tmp_path}", "name=small"]
+    (copy / "config.yaml").write_text(yaml.safe_dump(config | {"magic": 3}))
+    with pytest.raises(ValueError, match=r"options that this one lacks: magic \(3\); go on with"):
+        train(compose_train(given))
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    file = (copy / "checkpoints/last.ckpt").resolve()
+    kept = torch.load(file, weights_only=True)
+    del kept["video_gc"]["format"]
+    torch.save(kept, file)
+    with pytest.raises(ValueError, match="older version of video_gc, .* model.weights=CHECKPOINT"):
+        train(compose_train(given))

@@ -42,6 +42,13 @@ def build_network(
         )
     described = replace(config.model, num_classes=classes)
     model, report = build_with_report(replace(described, weights=None) if resumed else described)
+    cpu_bf16 = not gpu and config.precision == "bf16"
+    if cpu_bf16 and config.compile and config.activation_checkpointing:
+        # the compiler leaves out SoundBf16 inside checkpointed blocks
+        raise ValueError(
+            "compile, activation_checkpointing and precision=bf16 together give wrong gradients on "
+            "the CPU; leave out one of them"
+        )
     freeze_stages(model, config.optim.freeze)
     rate, about_rate = effective_lr(config.optim, config.batch_size)
     optim = replace(config.optim, lr=rate, lr_batch=None)

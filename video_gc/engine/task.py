@@ -180,6 +180,9 @@ class RecognitionTask(pl.LightningModule):
             keep_still(self.model, waiting_parameters(self.trainer.optimizers[0]))
         elif mode:
             keep_still(self.model)
+        if self.average is not None:
+            for mine, theirs in zip(self.average.modules(), self.model.modules(), strict=True):
+                mine.training = theirs.training  # its statistics stand still where theirs do
         return self
 
     def transfer_batch_to_device(

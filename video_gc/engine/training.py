@@ -114,7 +114,7 @@ def _train(config: TrainConfig, world: World) -> None:
         need_shared(directory / SPLITS)
         splits = read_splits(directory / SPLITS)  # memory-mapped: loader processes share it
     else:
-        say(f"{directory}: goes on from {last.name} ({position.said(config.epochs)})")
+        say(f"{directory}: goes on from {last.name} ({position.said(config.epochs, config.steps)})")
         if world.first:
             set_aside(last.parent, last)
 
@@ -158,7 +158,7 @@ def _train(config: TrainConfig, world: World) -> None:
             raise KeyboardInterrupt from None  # Lightning's way of ending after Ctrl-C
         raise
     if world.first:
-        finish_run(directory, epochs=config.epochs, steps=trainer.global_step)
+        finish_run(directory, epochs=trainer.max_epochs or config.epochs, steps=trainer.global_step)
 
 
 def on_gpu(accelerator: str) -> bool:

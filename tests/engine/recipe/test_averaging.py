@@ -153,3 +153,12 @@ def test_every_process_has_its_part_of_the_same_batches() -> None:
         assert parts[0][number] + parts[1][number] == batch
     assert len(fixed_batches(clips, count=99, videos=4)) == 2
     assert len({row for batch in whole for _, row in batch}) == 8
+
+
+def test_a_frozen_stage_keeps_its_statistics_in_the_average(
+    clips_folder: Path, tmp_path: Path
+) -> None:
+    more = ("name=frozen", "epochs=1", "optim.freeze=[stem]")
+    found = last(started(clips_folder, tmp_path, *OPTIONS, *more))
+    assert any(name.startswith("average.blocks.1.") for name in found[KEY])
+    assert not any(name.startswith("average.blocks.0.") for name in found[KEY])

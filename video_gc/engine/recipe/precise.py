@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from video_gc.data.dataset import Batch, TrainingClips, collate
+from video_gc.engine.resume.workers import shield_workers
 from video_gc.engine.task import RecognitionTask
 
 KEY = "running_statistics"
@@ -46,13 +47,15 @@ class PreciseNorms(pl.Callback):
             rank=trainer.global_rank,
             world=trainer.world_size,
         )
-        loader: Iterable[Batch] = DataLoader(
-            self.clips,
+        # frames from the GPU do not leave their process
+        workers = 0 if self.clips.decoding.device == "cuda" else min(self.workers, len(batches))
+        loader: DataLoader[Batch] = DataLoader(
+            self.clips,  # type: ignore[arg-type]
             batch_sampler=batches,
             collate_fn=collate,
-            num_workers=min(self.workers, len(batches)),
-            generator=torch.Generator(),  # or it would draw from the one of the training
+            num_workers=workers,
         )
+        shield_workers([loader])
         with (
             isolate_rng(),
             torch.inference_mode(False),

@@ -105,7 +105,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         )
         if bad:
             raise self._not_finite(trainer, "the loss is NaN or infinite")
-        if stop or save:
+        if (stop or save) and not trainer.should_stop:
             self._save(trainer, module, validated=False)
         if stop:
             self._stop(stop)
@@ -120,12 +120,16 @@ class Checkpoints(pl.callbacks.Checkpoint):
         if trainer.sanity_checking or not (epoch_ends(trainer) or trainer.should_stop):
             return
         score = float(trainer.callback_metrics[self.monitor])
+        before = self.best, self.best_step
         better = self.best is None or score > self.best
         if better:
             self.best, self.best_step = score, trainer.global_step
         file = self._save(trainer, module, validated=True)
-        if better and trainer.is_global_zero and self.writer.failed is None:
-            self._keep_best(file)
+        if better and trainer.is_global_zero:
+            if self.writer.failed is None:
+                self._keep_best(file)
+            else:  # best.ckpt is still the one before
+                self.best, self.best_step = before
         [stop] = self.agreement.largest(self.signals.wanted)
         if stop:
             self._stop(stop)
@@ -146,10 +150,10 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def _due(self, trainer: pl.Trainer, ends: bool) -> bool:
         steps, waited = trainer.global_step, time.monotonic() - self.saved_at
-        if ends:  # the next one comes after validation
-            return waited > BEFORE_VALIDATION
         if trainer.should_stop:  # the last step of all; from here none would validate any more
             return False
+        if ends:  # the next one comes after validation
+            return waited > BEFORE_VALIDATION
         every, minutes = self.config.every_steps, self.config.every_minutes
         due = every is not None and steps % every == 0
         return due or (minutes is not None and waited >= 60 * minutes)
@@ -175,7 +179,10 @@ class Checkpoints(pl.callbacks.Checkpoint):
         # as they were validated: averaged where there is an average, with precise statistics
         kept = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
         weights = self.folder / f"best{SUFFIX}"
-        write_weights(pick_weights(kept), described(self.contents), weights)
+        try:
+            write_weights(pick_weights(kept), described(self.contents), weights)
+        except OSError as error:
+            say(f"{error}; {file.name} has the weights, too", style="yellow")
 
     def _not_finite(self, trainer: pl.Trainer, what: str) -> FloatingPointError:
         parts = parts_of_all([int(row) for videos in self.bad for row in videos])

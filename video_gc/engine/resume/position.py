@@ -9,7 +9,7 @@ import torch
 from video_gc.data.config import DataConfig
 from video_gc.data.fingerprint import fingerprint_splits, same_copy
 from video_gc.data.source import Splits, data_manifest
-from video_gc.engine.checkpoint import KEY
+from video_gc.engine.checkpoint import FORMAT, KEY
 from video_gc.engine.resume.loops import logged_step
 
 
@@ -24,14 +24,25 @@ class Position:
     first_unlogged_step: int | None = None
     """step from which nothing has been logged"""
 
-    def said(self, epochs: int) -> str:
-        """For people."""
+    def said(self, epochs: int, steps: int | None) -> str:
+        """For people; epochs, steps: how long the whole training is, in one or the other."""
+        if steps is not None:
+            return f"step {self.step} of {steps}, epoch {self.epoch + 1}"
         return f"step {self.step}, epoch {self.epoch + 1} of {epochs}"
 
 
 def read_position(checkpoint: Path) -> Position:
-    """Where a checkpoint of ours stands."""
+    """Where a checkpoint of ours stands.
+
+    Raises ValueError for one of an older version, which has no position inside an epoch and another
+    schedule.
+    """
     found = _read(checkpoint)
+    if found[KEY].get("format", 1) < FORMAT:
+        raise ValueError(
+            f"{checkpoint}: written by an older version of video_gc, whose runs this one cannot go "
+            "on with; start from its weights with model.weights=CHECKPOINT name=OTHER"
+        )
     return Position(found["global_step"], found["epoch"], logged_step(found["loops"]) + 1)
 
 

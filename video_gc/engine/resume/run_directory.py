@@ -24,6 +24,7 @@ MAY_CHANGE = {
     *("data.transfer", "checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep"),
 }
 """Options that do not change what is trained."""
+BLOCK_OPTIONS = "model.context.options."
 LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
 
 
@@ -51,11 +52,14 @@ def last_checkpoint(
             "name=OTHER"
         )
     started = _over(defaults, yaml.safe_load((directory / CONFIG).read_text()))
-    changed = [
-        f"{name}: {old} → {new}"
-        for name, old, new in _differences(started, options)
-        if name not in MAY_CHANGE
-    ]
+    differing = [d for d in _differences(started, options) if d[0] not in MAY_CHANGE]
+    foreign = [f"{n} ({old})" for n, old, _ in differing if _lacks(options, n) and old is not None]
+    if foreign:
+        raise ValueError(
+            f"{directory}: was started by a version of video_gc with options that this one lacks: "
+            f"{', '.join(foreign)}; go on with that version, or give name=OTHER"
+        )
+    changed = [f"{name}: {old} → {new}" for name, old, new in differing]
     if changed:
         raise ValueError(
             f"{directory}: was started with other options ({'; '.join(changed)}); give the old "
@@ -118,6 +122,18 @@ def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         else value
         for name, value in given.items()
     }
+
+
+def _lacks(options: dict[str, Any], name: str) -> bool:
+    """Whether there is no option of this name; a block's own are free."""
+    if name.startswith(BLOCK_OPTIONS):
+        return False
+    found: Any = options
+    for part in name.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return True
+        found = found[part]
+    return False
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:

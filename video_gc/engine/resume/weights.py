@@ -19,10 +19,16 @@ SUFFIX = ".safetensors"
 
 
 def write_weights(state: Mapping[str, Tensor], described: Mapping[str, Any], file: Path) -> Path:
-    """Write weights by name, and in the metadata what `load_network` needs, as JSON."""
+    """Write weights by name, and in the metadata what `load_network` needs, as JSON.
+
+    Raises OSError, such as for a full disk.
+    """
     plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with atomic_path(file) as part:
-        save_file(plain, part, {"format": "pt", KEY: json.dumps(described)})
+        try:
+            save_file(plain, part, {"format": "pt", KEY: json.dumps(described)})
+        except SafetensorError as error:
+            raise OSError(f"{file} could not be written ({error})") from error
     return file
 
 
