@@ -54,6 +54,14 @@ def build_network(
     optim = replace(config.optim, lr=rate, lr_batch=None)
     fresh = report is None or not any(".context." in name for name in report.loaded)
     about = [_announcement(config, splits, model), about_rate]
+    if optim.schedule == "steps" and optim.milestones_in == "epochs" and config.steps is None:
+        late = [milestone for milestone in optim.milestones if milestone >= config.epochs]
+        if late:
+            about.append(
+                f"optim.milestones {late} lie beyond the {config.epochs} epochs of this run"
+            )
+    if config.compile:
+        about.append("torch.compile: the first step takes minutes")
     if not resumed:
         pretrained = config.model.weights is not None
         about += describe_optim(model, optim, fresh=fresh, pretrained=pretrained)

@@ -46,6 +46,19 @@ def test_killed_in_an_epoch_they_end_the_same(
 
 
 @pytest.mark.slow
+def test_three_processes_end_the_same(clips_folder: Path, tmp_path: Path) -> None:
+    """The sum of three numbers depends on their order, that of two does not."""
+    more = ("batch_size=3", "accumulate=1", "epochs=2", "checkpoint.every_steps=2")
+    whole, given = (options(clips_folder, tmp_path / name, *more) for name in ("whole", "killed"))
+    assert train_forked(whole, size=3) == [0, 0, 0]
+    killed = (1, RecognitionTask, "training_step", lambda plain: at_call(3, kill_all, plain))
+    assert train_forked(given, killed, size=3) == [-signal.SIGKILL] * 3
+    assert newest(tmp_path / "killed/run") == "step-00000002"
+    assert train_forked(given, size=3) == [0, 0, 0]
+    assert_same_end(tmp_path / "killed/run", tmp_path / "whole/run")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_stops_all_at_the_same_step(
     number: int,

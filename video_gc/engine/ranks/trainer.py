@@ -77,6 +77,7 @@ def trainer_arguments(world: World, *, gpu: bool) -> dict[str, Any]:
     alone = world.size == 1
     # a 1×1×1 convolution's weight is the same in both memory layouts: nothing is lost there
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
+    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     device = pick_gpu(world) if gpu and not alone else None
     return {
         "accelerator": "gpu" if gpu else "cpu",
@@ -86,7 +87,11 @@ def trainer_arguments(world: World, *, gpu: bool) -> dict[str, Any]:
         "use_distributed_sampler": False,  # EpochSampler has taken this process's part already
         # the buffers of norms are shared once before validation, see SameNetwork: DDP would wait
         # for every process at every batch of it, and they do not have equally many
-        "strategy": "auto" if alone else DDPStrategy(broadcast_buffers=False),
+        # looking for unused parameters keeps DDP from sorting its buckets anew after the first
+        # step, which a resumed run would do later: sums of three and more numbers were others
+        "strategy": "auto"
+        if alone
+        else DDPStrategy(broadcast_buffers=False, find_unused_parameters=not gpu),
     }
 
 

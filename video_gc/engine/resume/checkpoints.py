@@ -1,5 +1,6 @@
 """When a run writes its checkpoints, which is the best, and where a signal or a fault stops it."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -121,7 +122,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
             return
         score = float(trainer.callback_metrics[self.monitor])
         before = self.best, self.best_step
-        better = self.best is None or score > self.best
+        better = self.best is None or math.isnan(self.best) or score > self.best
         if better:
             self.best, self.best_step = score, trainer.global_step
         file = self._save(trainer, module, validated=True)

@@ -23,7 +23,7 @@ MAY_CHANGE = {
     *("resume", "runs", "name", "data.workers", "data.decoder", "data.decode_device"),
     *("data.transfer", "checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep"),
 }
-"""Options that do not change what is trained."""
+"""Options that do not change what is trained; nor do those of test."""
 BLOCK_OPTIONS = "model.context.options."
 LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
 
@@ -52,7 +52,11 @@ def last_checkpoint(
             "name=OTHER"
         )
     started = _over(defaults, yaml.safe_load((directory / CONFIG).read_text()))
-    differing = [d for d in _differences(started, options) if d[0] not in MAY_CHANGE]
+    differing = [
+        d
+        for d in _differences(started, options)
+        if d[0] not in MAY_CHANGE and not d[0].startswith("test.")
+    ]
     foreign = [f"{n} ({old})" for n, old, _ in differing if _lacks(options, n) and old is not None]
     if foreign:
         raise ValueError(
