@@ -1,5 +1,11 @@
 """Small videos and runs that tests share; nothing here needs a network or ../shared."""
 
+import os
+
+# One thread a process: the suite runs on all cores by itself, and a forked training would wait for
+# ever for OpenMP threads that its parent has and it has not.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from pathlib import Path
 
 import numpy as np
