@@ -43,7 +43,8 @@ def last_checkpoint(
             raise FileExistsError(f"{directory}: holds something that is no run; give name=OTHER")
         return None
     folder = directory / CHECKPOINTS
-    if not any(folder.glob("*.ckpt")):
+    # a hidden one is half of the first, whose writing was killed
+    if all(file.name.startswith(".") for file in folder.glob("*.ckpt")):
         _check_aborted(directory)
         return None
     if not resume:
