@@ -214,6 +214,7 @@ def _trainer(
     checkpoints = Checkpoints(
         directory / CHECKPOINTS,
         config.checkpoint,
+        world,
         monitor=best + ("mAP" if splits.train.multi_label else "top1"),
         contents=contents,
         writer=writer,
@@ -241,8 +242,8 @@ def _trainer(
             SameNetwork(world, seed=config.seed),  # before the precise statistics
             *_precise_norms(config, loader),
             DescribeCheckpoint(contents),
-            Generators(),
-            EpochFigures(),
+            Generators(world),
+            EpochFigures(world),
             KeepLog(rows),
             troubles,
             *([LastStep(config.steps)] if config.steps else []),

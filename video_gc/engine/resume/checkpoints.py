@@ -12,9 +12,10 @@ from torch import Tensor
 
 from video_gc.data.dataset import Batch
 from video_gc.engine.checkpoint import CheckpointContents, described
+from video_gc.engine.ranks.world import World, to_all
 from video_gc.engine.recipe.averaging import pick_weights
 from video_gc.engine.resume import files
-from video_gc.engine.resume.exchange import Agreement, many, parts_of_all
+from video_gc.engine.resume.agreement import Agreement
 from video_gc.engine.resume.faults import is_finite, lacking, not_finite, write_not_finite
 from video_gc.engine.resume.loops import (
     after_validation,
@@ -46,6 +47,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self,
         folder: Path,
         config: CheckpointConfig,
+        world: World,
         *,
         monitor: str,
         contents: CheckpointContents,
@@ -53,9 +55,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
         path_of: Callable[[int], Path],
         faults: Path,
     ) -> None:
-        self.folder, self.config, self.monitor = folder, config, monitor
+        self.folder, self.config, self.world, self.monitor = folder, config, world, monitor
         self.contents, self.writer, self.path_of, self.faults = contents, writer, path_of, faults
-        self.signals, self.agreement = StopSignals(), Agreement()
+        self.signals, self.agreement = StopSignals(), Agreement(world)
         self.best: float | None = None
         self.best_step = self.saved_step = -1
         self.saved_at = 0.0
@@ -79,7 +81,6 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Lightning: everything is restored, no step is done."""
         load_positions(trainer)
-        self.agreement = Agreement()
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
         file = files.step_file(self.folder, trainer.global_step)
         if trainer.is_global_zero and trainer.global_step == self.best_step and file.is_file():
@@ -113,7 +114,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def on_validation_batch_end(self, *_: Any) -> None:
         """Lightning: after a batch. Several processes stop together, after the last of them all."""
-        if self.signals.wanted and not many():
+        if self.signals.wanted and self.world.size == 1:
             self._stop(self.signals.wanted)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -160,7 +161,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return due or (minutes is not None and waited >= 60 * minutes)
 
     def _save(self, trainer: pl.Trainer, module: pl.LightningModule, *, validated: bool) -> Path:
-        wrong = next(filter(None, parts_of_all(lacking(module))), None)
+        wrong = next(filter(None, to_all(lacking(module), self.world)), None)
         if wrong is not None:
             self.bad.extend([] if self.videos is None else [self.videos])
             raise self._not_finite(trainer, f"{wrong} is NaN or infinite")
@@ -186,7 +187,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
             say(f"{error}; {file.name} has the weights, too", style="yellow")
 
     def _not_finite(self, trainer: pl.Trainer, what: str) -> FloatingPointError:
-        parts = parts_of_all([int(row) for videos in self.bad for row in videos])
+        parts = to_all([int(row) for videos in self.bad for row in videos], self.world)
         if trainer.is_global_zero:
             paths = [self.path_of(row) for part in parts for row in part]
             write_not_finite(self.faults, trainer.global_step, paths)

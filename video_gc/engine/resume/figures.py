@@ -11,7 +11,7 @@ from pytorch_lightning.trainer.connectors.logger_connector.result import (
 from torch import Tensor
 from torchmetrics import Metric
 
-from video_gc.engine.resume.exchange import many, own_part, parts_of_all, rank
+from video_gc.engine.ranks.world import World, to_all
 
 FLAGS = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "metric_attribute")
 SUMS = ("value", "cumulated_batch_size")
@@ -24,7 +24,8 @@ class EpochFigures(pl.Callback):
     before, the first one goes on with the sums of all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.trainer: pl.Trainer | None = None
         self.loaded: list[dict[str, Any]] = []
 
@@ -36,7 +37,8 @@ class EpochFigures(pl.Callback):
         """Lightning: called on every process before a checkpoint is written."""
         assert self.trainer is not None
         results = self.trainer.fit_loop.epoch_loop._results
-        return {"processes": parts_of_all({key: _saved(one) for key, one in results.valid_items()})}
+        saved = {key: _saved(one) for key, one in results.valid_items()}
+        return {"processes": to_all(saved, self.world)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning: called while a checkpoint is restored."""
@@ -46,11 +48,12 @@ class EpochFigures(pl.Callback):
         """Lightning: before the first step."""
         if not self.loaded:
             return
-        mine = own_part(self.loaded)
-        if mine is None:
-            mine = _added(self.loaded) if rank() == 0 else {}
+        if len(self.loaded) == self.world.size:
+            mine = self.loaded[self.world.rank]
+        else:
+            mine = _added(self.loaded) if self.world.first else {}
             for saved in mine.values():  # Lightning notes it where there are several alone
-                saved["sync"] = "sums" in saved and many()
+                saved["sync"] = "sums" in saved and self.world.size > 1
         for key, saved in mine.items():
             trainer.fit_loop.epoch_loop._results[key] = _restored(saved, trainer, pl_module)
         if mine:

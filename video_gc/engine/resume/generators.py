@@ -7,7 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from video_gc.engine.resume.exchange import parts_of_all, rank
+from video_gc.engine.ranks.world import World, to_all
 
 
 class Generators(pl.Callback):
@@ -16,12 +16,13 @@ class Generators(pl.Callback):
     They are put back when training starts, after everything else was built and restored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.loaded: list[dict[str, Any]] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Lightning: called on every process before a checkpoint is written."""
-        return {"processes": parts_of_all(generator_states())}
+        return {"processes": to_all(generator_states(), self.world)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning: called while a checkpoint is restored."""
@@ -31,7 +32,7 @@ class Generators(pl.Callback):
         """Lightning: before the first step."""
         if self.loaded:
             # another number of processes than before: some share a state, as at a new run's start
-            set_generators(self.loaded[rank() % len(self.loaded)])
+            set_generators(self.loaded[self.world.rank % len(self.loaded)])
             self.loaded = None
 
 
