@@ -6,8 +6,8 @@ from torch import nn
 
 from video_gc.data.source import Splits
 from video_gc.engine.options import TrainConfig
+from video_gc.engine.recipe.before_training import prepare_network
 from video_gc.engine.recipe.groups import freeze_stages
-from video_gc.engine.recipe.network import prepare_network
 from video_gc.engine.recipe.optim import OptimConfig, describe_optim, effective_lr
 from video_gc.models.build import ModelConfig, build_with_report
 from video_gc.models.context import context_blocks

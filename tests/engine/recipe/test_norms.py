@@ -8,7 +8,7 @@ from torch import nn
 
 from video_gc.backbones.norms import SyncBatchNorm2d, SyncBatchNorm3d
 from video_gc.backbones.stages import last_norm, residual_blocks
-from video_gc.engine.recipe.network import prepare_network
+from video_gc.engine.recipe.before_training import prepare_network
 from video_gc.engine.recipe.norms import NormConfig, freeze_norms, prepare_norms
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks

@@ -10,8 +10,7 @@ from copy import deepcopy
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-PREFIXES = {"raw": "model.", "ema": "average."}
-"""Of the names in a checkpoint: the weights as trained, and their average."""
+from video_gc.models.weights.read import PREFIXES
 
 
 def kept_weights(state: Mapping[str, Tensor]) -> list[str]:

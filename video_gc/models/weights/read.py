@@ -15,8 +15,8 @@ State = dict[str, Tensor]
 INSIDE = ("model_state", "state_dict", "blobs", "model")
 """Under which name the weights lie in a checkpoint: PySlowFast, Lightning and MMEngine, Caffe2."""
 
-AVERAGE = "average."
-"""Before the names of averaged weights in a checkpoint of ours."""
+PREFIXES = {"raw": "model.", "ema": "average."}
+"""Of the names in a checkpoint of ours: the weights as trained, and their average."""
 
 
 def read_weights(path: Path) -> State:
@@ -37,13 +37,14 @@ def read_weights(path: Path) -> State:
             if isinstance(value, unpickle.Array):
                 value = torch.from_numpy(value.value)
             if isinstance(value, Tensor):
-                tensors[str(name).removeprefix("module.").removeprefix("model.")] = value
+                tensors[str(name).removeprefix("module.").removeprefix(PREFIXES["raw"])] = value
     if not tensors:
         raise ValueError(f"{path}: holds no weights")
+    average = PREFIXES["ema"]
     averaged = {
-        name.removeprefix(AVERAGE): value
+        name.removeprefix(average): value
         for name, value in tensors.items()
-        if name.startswith(AVERAGE)
+        if name.startswith(average)
     }
     return averaged or tensors
 
