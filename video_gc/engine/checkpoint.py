@@ -1,13 +1,14 @@
 """What a checkpoint carries beside weights: all that testing and prediction need."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from video_gc.backbones.published import KINETICS400, PUBLISHED
 from video_gc.data.sampling import ClipConfig
@@ -95,9 +96,20 @@ def load_network(
     Raises FileNotFoundError, or ValueError for a file that is no such checkpoint, whose weights do
     not fit its own description, or that has no averaged ones.
     """
-    name = os.fspath(path)
     if is_published(path):
-        return _published(name)
+        return _published(os.fspath(path))
+    contents, state = read_checkpoint(path)
+    return network_of(path, contents, state, weights), contents
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str],
+) -> tuple[CheckpointContents, dict[str, Tensor]]:
+    """A checkpoint's description, and all its weights by the names that they have there.
+
+    Raises as `load_network`, which knows published weights too.
+    """
+    name = os.fspath(path)
     if not Path(path).is_file():
         known = ", ".join(PUBLISHED)
         raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
@@ -123,19 +135,29 @@ def load_network(
         config=kept["config"],
         fingerprint=kept.get("fingerprint", {}),
     )
+    return contents, checkpoint["state_dict"]
+
+
+def network_of(
+    path: str | os.PathLike[str],
+    contents: CheckpointContents,
+    state: Mapping[str, Tensor],
+    weights: str | None = None,
+) -> nn.Module:
+    """The network in eval mode, of what `read_checkpoint` gave. weights, errors: `load_network`."""
     model = build_model(replace(contents.model, weights=None))
     try:
-        state = pick_weights(checkpoint["state_dict"], weights)
+        picked = pick_weights(state, weights)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(picked)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()[:200]
         raise ValueError(
             f"{os.fspath(path)}: its weights are of another architecture or class count ({reason})"
         ) from error
-    return model.eval(), contents
+    return model.eval()
 
 
 def _published(name: str) -> tuple[nn.Module, CheckpointContents]:
