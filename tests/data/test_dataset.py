@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import counted_frames
+from tests.data.conftest import CLIP
 from video_gc.data import reading
 from video_gc.data.crops import crop_boxes
 from video_gc.data.dataset import TrainingClips, VideoViews, collate
@@ -19,16 +20,6 @@ from video_gc.data.views import crop_frames, stream_views
 from video_gc.decode.memory import FrameReader
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box, DecodeError
-
-CLIP = ClipConfig(
-    frames=4, stride=2, crop=32, short_side=[32, 40], test_crop=32, test_short_side=32
-)
-
-
-@pytest.fixture
-def index(clips_folder: Path) -> VideoIndex:
-    paths = sorted(clips_folder.glob("*/*.mp4"))
-    return VideoIndex.build(paths, [path.parent.name == "dark" for path in paths], ["b", "d"])
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.conftest import CLIP
 from video_gc.data import reading
 from video_gc.data.dataset import Batch, TrainingClips, VideoViews
 from video_gc.data.index import VideoIndex
@@ -29,15 +31,6 @@ from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.view_batches import ViewBatches
 from video_gc.decode.open import open_video
-
-SIDES = {"crop": 32, "short_side": [32, 40], "test_crop": 32, "test_short_side": 32}
-CLIP = ClipConfig(frames=4, stride=2, **SIDES)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def index(clips_folder: Path) -> VideoIndex:
-    paths = sorted(clips_folder.glob("*/*.mp4"))
-    return VideoIndex.build(paths, [path.parent.name == "dark" for path in paths], ["b", "d"])
 
 
 def training(index: VideoIndex, clip: ClipConfig = CLIP) -> TrainingClips:
@@ -180,7 +173,7 @@ def test_the_order_of_a_large_set_is_held_in_few_bytes_a_video() -> None:
 
 
 def test_repeated_clips_fill_the_batch(index: VideoIndex) -> None:
-    data = training(index, ClipConfig(frames=4, stride=2, repeats=2, **SIDES))  # type: ignore[arg-type]
+    data = training(index, replace(CLIP, repeats=2))
     batches = list(training_loader(data, batch_size=6, workers=0))
     assert [len(batch.videos) for batch in batches] == [6] * 4
     assert all(set(Counter(batch.videos.tolist()).values()) == {2} for batch in batches)

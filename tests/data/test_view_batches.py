@@ -9,21 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.conftest import CLIP
 from video_gc.data.dataset import Batch, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.loader import view_loader
-from video_gc.data.sampling import ClipConfig
 from video_gc.data.view_batches import ViewBatches, micro_batch_size
-
-CLIP = ClipConfig(
-    frames=4, stride=2, crop=32, short_side=[32, 40], test_crop=32, test_short_side=32
-)
-
-
-@pytest.fixture
-def index(clips_folder: Path) -> VideoIndex:
-    paths = sorted(clips_folder.glob("*/*.mp4"))
-    return VideoIndex.build(paths, [path.parent.name == "dark" for path in paths], ["b", "d"])
 
 
 @given(st.integers(1, 400), st.integers(1, 64))

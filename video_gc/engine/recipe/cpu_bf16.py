@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 BF16 = torch.bfloat16
+Given = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
+"""Stride, padding, dilation and groups of a convolution."""
 
 
 class SoundBf16(TorchFunctionMode):
@@ -43,8 +45,8 @@ def conv3d(
 ) -> Tensor:
     """As `F.conv3d` with both operands rounded to bf16; the gradient of `weight` has its dtype."""
     with torch.autocast("cpu", enabled=False):
-        given = tuple(tuple(map(int, sizes)) for sizes in (stride, padding, dilation))
-        out: Tensor = _Conv3d.apply(x.to(BF16), weight, *given, groups)
+        steps, border, spread = (tuple(map(int, one)) for one in (stride, padding, dilation))
+        out: Tensor = _Conv3d.apply(x.to(BF16), weight, (steps, border, spread, groups))
         return out if bias is None else out + bias.to(BF16).view(-1, 1, 1, 1)
 
 
@@ -54,15 +56,12 @@ class _Conv3d(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         weight: Tensor,
-        stride: tuple[int, ...],
-        padding: tuple[int, ...],
-        dilation: tuple[int, ...],
-        groups: int,
+        given: Given,
     ) -> Tensor:
         """Only the fp32 weight is kept: rounding it again costs less than keeping it twice."""
         ctx.save_for_backward(x, weight)
-        ctx.given = stride, padding, dilation, groups
-        return F.conv3d(x, weight.to(BF16), None, stride, padding, dilation, groups)
+        ctx.given = given
+        return F.conv3d(x, weight.to(BF16), None, *given)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -72,26 +71,23 @@ class _Conv3d(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x, _, _ = _backward(gradient, x, weight.to(BF16), ctx.given, of_weight=False)
         if ctx.needs_input_grad[1]:
-            of_weight = weight_gradient(gradient, x, weight, *ctx.given)
-        return of_x, of_weight, None, None, None, None
+            of_weight = weight_gradient(gradient, x, weight, ctx.given)
+        return of_x, of_weight, None
 
 
 def weight_gradient(
     gradient: Tensor,
     x: Tensor,
     weight: Tensor,
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    dilation: tuple[int, ...],
-    groups: int,
+    given: Given,
 ) -> Tensor:
     """Of a convolution's output `gradient` (N, D, T', H', W') with respect to its weight.
 
     x: (N, C, T, H, W). Returns the shape and dtype of `weight`.
     """
+    stride, padding, dilation, groups = given
     plain = groups == 1 and dilation == (1, 1, 1) and weight.shape[3:] == (1, 1)
     if not plain or stride[0] != 1 or padding[1:] != (0, 0):
-        given = (stride, padding, dilation, groups)
         _, found, _ = _backward(gradient.float(), x.float(), weight, given, of_weight=True)
         assert found is not None
         return found.to(weight.dtype)
@@ -118,7 +114,7 @@ def _wanted(x: Tensor) -> bool:
 
 
 def _backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, given: tuple[Any, ...], *, of_weight: bool
+    gradient: Tensor, x: Tensor, weight: Tensor, given: Given, *, of_weight: bool
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     stride, padding, dilation, groups = given
     found: tuple[Tensor | None, Tensor | None, Tensor | None] = (
