@@ -15,9 +15,9 @@ from video_gc.engine.recipe.optim import OptimConfig
 from video_gc.engine.resume.options import CheckpointConfig
 from video_gc.engine.testing import ViewConfig
 from video_gc.models.build import ModelConfig
+from video_gc.models.fast.network import PRECISIONS
 
 ACCELERATORS = ("auto", "cpu", "gpu")
-PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(kw_only=True)
@@ -66,7 +66,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise ValueError(f"precision ({self.precision!r}) must be one of auto, fp32, bf16")
+            raise ValueError(
+                f"precision ({self.precision!r}) must be one of {', '.join(PRECISIONS)}"
+            )
         for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")

@@ -15,7 +15,7 @@ from video_gc.data.augment import AugmentConfig
 from video_gc.data.dataset import Batch
 from video_gc.data.mixing import mix_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.engine.ranks.shards import ValidationFigures
+from video_gc.engine.ranks.shards import ValidationFigures, metrics_in
 from video_gc.engine.recipe.averaging import averaged_copy, decay_at, update_average
 from video_gc.engine.recipe.groups import drop_gradients, keep_still, waiting_parameters
 from video_gc.engine.recipe.optim import OptimConfig, build_optimizer
@@ -88,7 +88,7 @@ class RecognitionTask(pl.LightningModule):
         size = len(batch.labels)
         about: Any = {"prog_bar": True, "on_step": False, "on_epoch": True}
         self.log("train/loss", loss, batch_size=size, sync_dist=True, **about)
-        for name, metric in _metrics(self.train_metrics):
+        for name, metric in metrics_in(self.train_metrics).items():
             metric(logits, batch.labels)
             self.log(f"train/{name}", metric, **about)
         return loss
@@ -204,7 +204,3 @@ def metrics(num_classes: int, *, multi_label: bool, training: bool) -> dict[str,
         five = min(5, num_classes)
         found["top5"] = MulticlassAccuracy(num_classes, average="micro", top_k=five)
     return found
-
-
-def _metrics(modules: nn.ModuleDict) -> list[tuple[str, Metric]]:
-    return [(name, metric) for name, metric in modules.items() if isinstance(metric, Metric)]

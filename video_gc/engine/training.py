@@ -53,6 +53,7 @@ from video_gc.engine.resume.workers import shield_workers
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.training_bar import TrainingBar
 from video_gc.engine.troubles import TroubleLog
+from video_gc.models.fast.network import has_bf16
 from video_gc.progress import say
 
 LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -267,8 +268,10 @@ def _precise_norms(config: TrainConfig, loader: Iterable[Batch]) -> list[pl.Call
 
 
 def _precision(name: str, *, gpu: bool) -> str:
-    """Lightning's name; `auto` is bf16 on a GPU that multiplies it, else fp32."""
+    """Lightning's name; `auto` is bf16 on a GPU that multiplies it, else fp32.
+
+    Not `choose`: on a CPU a step in bf16 is the slower one.
+    """
     if name == "auto":
-        bf16 = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
-        name = "bf16" if bf16 else "fp32"
+        name = "bf16" if gpu and has_bf16(torch.device("cuda")) else "fp32"
     return LIGHTNING[name]

@@ -34,7 +34,7 @@ class ValidationFigures(nn.Module):
         """Count a batch: its mean loss (), scores (N, classes), labels (N,) or (N, classes)."""
         self.loss.update(loss.double(), len(labels))
         self.videos.update(len(labels))
-        for metric in self._metrics().values():
+        for metric in metrics_in(self.metrics).values():
             metric.update(scores, labels)
 
     def finish(self) -> dict[str, float]:
@@ -47,15 +47,17 @@ class ValidationFigures(nn.Module):
             warnings.filterwarnings("ignore", message=".*called before the ``update``")
             if self.videos.compute():
                 found["loss"] = float(self.loss.compute())
-                for name, metric in self._metrics().items():
+                for name, metric in metrics_in(self.metrics).items():
                     _give_shape(metric, self.classes)
                     found[name] = float(metric.compute())
-        for metric in (self.loss, self.videos, *self._metrics().values()):
+        for metric in (self.loss, self.videos, *metrics_in(self.metrics).values()):
             metric.reset()
         return found
 
-    def _metrics(self) -> dict[str, Metric]:
-        return {k: metric for k, metric in self.metrics.items() if isinstance(metric, Metric)}
+
+def metrics_in(modules: nn.ModuleDict) -> dict[str, Metric]:
+    """Those of a ModuleDict, which knows its values as modules only."""
+    return {name: metric for name, metric in modules.items() if isinstance(metric, Metric)}
 
 
 def _give_shape(metric: Metric, classes: int) -> None:
