@@ -13,6 +13,7 @@ from video_gc.engine.ranks.world import this_world
 from video_gc.engine.testing.confused import class_results, confused_pairs, worst_classes
 from video_gc.engine.testing.evaluation import Evaluation, evaluate
 from video_gc.engine.testing.scores import Scores
+from video_gc.engine.testing.videos import DAMAGED
 from video_gc.models.fast.network import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import console, say
 
@@ -107,9 +108,8 @@ def print_result(done: Evaluation) -> None:
     say(f"Scored: {scored} of {listed} listed videos")
     for cause, count in list(done.coverage.items())[2:]:
         if count:
-            say(f"  {cause.replace('_', ' ')}: {count}")
-    if result.not_scored:
-        say(f"Not scored: {result.not_scored} videos; see {done.skipped}")
+            where = f", listed in {done.skipped}" if cause == DAMAGED else ""
+            say(f"  {cause.replace('_', ' ')}: {count}{where}")
     for file in done.files:
         say(f"  {file}")
 

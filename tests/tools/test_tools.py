@@ -78,9 +78,15 @@ def test_train_test_predict_report(
     assert "whole video" in out
     assert "text.mp4: cannot be read as a video" in err
     assert "files that failed: 1" in err
-    status, out, _ = tool("predict", best, video, "--json", "--top", 1)
-    assert status == 0
-    assert json.loads(out)[0]["video"] == str(video)
+    for precision in ("fp32", "bf16"):
+        status, out, _ = tool(
+            "predict", best, video, "--json", "--top", 1, "--precision", precision
+        )
+        assert status == 0
+        [found] = json.loads(out)
+        assert (found["video"], found["precision"], found["backend"]) == (
+            str(video), precision, "eager",
+        )  # fmt: skip
     status, _, err = tool("report", tmp_path / "go")
     assert status == 0
     assert "report.html" in err

@@ -41,6 +41,10 @@ class Prediction:
     scores: Tensor
     """(classes,), probabilities that sum to 1; with several labels a video each has its own"""
     windows: list[Window]
+    precision: str
+    """that the network computed in: fp32 or bf16"""
+    backend: str
+    """that ran it: eager, compile or openvino"""
     damaged: int = 0
     """frames looked at that are not what was recorded, but what the decoder made of them"""
 
@@ -59,6 +63,8 @@ class Prediction:
         """For JSON: the best classes of the video and of each window; times in seconds."""
         return {
             "video": self.video,
+            "precision": self.precision,
+            "backend": self.backend,
             "top": _rows(self.top(count)),
             "damaged_frames": self.damaged,
             "timeline": [
@@ -142,8 +148,15 @@ class Recognizer:
             Window(float(borders[span.min()]), float(borders[span.max() + 1]), score)
             for span, score in zip(spans, scores, strict=True)
         ]
-        damaged = len(reader.damaged)
-        return Prediction(reader.path, self.names, scores.mean(0), windows, damaged)
+        return Prediction(
+            reader.path,
+            self.names,
+            scores.mean(0),
+            windows,
+            self.network.precision,
+            self.network.backend,
+            damaged=len(reader.damaged),
+        )
 
     def _scores(self, reader: VideoReader, spans: np.ndarray) -> Iterator[Tensor]:
         """(n, classes) for micro-batch after micro-batch of windows, in order."""

@@ -158,7 +158,9 @@ def test_the_same_command_goes_on_after_ctrl_c(
     status, _, err = tool(*arguments)
     assert status == 0
     assert "3 of 7 videos were scored before" in err
-    assert "Scored: 5 of 7 listed videos damaged when read: 2" in err
+    skipped = tmp_path / "skipped.csv"
+    assert f"Scored: 5 of 7 listed videos damaged when read: 2, listed in {skipped}" in err
+    assert err.count("skipped.csv") == 1
     assert contents(tmp_path) == alone
 
 

@@ -176,26 +176,33 @@ def test_averaged_weights_beside_the_raw_ones(
         evaluate(checkpoint, weights="ema", workers=0)
     raw = evaluate(checkpoint, workers=0, out=tmp_path / "raw").result
     opened = []
-    load, views = weights.load_one, VideoViews.views
+    read, network_of, views = weights.read_checkpoint, weights.network_of, VideoViews.views
+    files = []
 
-    def load_one(path: Path, name: str) -> object:
-        network, contents = load(path, "raw")
-        if name == "ema":
-            network.train().requires_grad_(False)  # must not matter
-            for value in network.parameters():
-                value *= 0.5
-        return network, contents
+    def with_average(path: Path) -> object:
+        files.append(path)
+        contents, state = read(path)
+        halves = {
+            name.replace("model.", "average.", 1): value / 2 if "running" not in name else value
+            for name, value in state.items()
+        }
+        return contents, state | halves
+
+    def training(*arguments: object) -> object:
+        return network_of(*arguments).train().requires_grad_(False)  # type: ignore[arg-type]
 
     def counting(self: VideoViews, video: int) -> object:
         opened.append(video)
         return views(self, video)
 
-    monkeypatch.setattr(weights, "load_one", load_one)
+    monkeypatch.setattr(weights, "read_checkpoint", with_average)
+    monkeypatch.setattr(weights, "network_of", training)  # its mode must not matter
     monkeypatch.setattr(VideoViews, "views", counting)
     out = tmp_path / "both"
     status, _, err = tool("test", checkpoint, "--out", out, "--workers", 0)
     assert status == 0
     assert sorted(opened) == [0, 1]  # decoded once for both
+    assert len(files) == 1  # and so is the checkpoint
     assert [err.count(f"{name}, video level") for name in ("ema", "raw")] == [1, 1]
     assert torch.equal(torch.from_numpy(np.load(out / "raw/scores.npy")), raw.scores)
     assert not np.array_equal(np.load(out / "scores.npy"), raw.scores.numpy())

@@ -22,6 +22,9 @@ from video_gc.data.source import (
 from video_gc.engine.checkpoint import CheckpointContents, default_output
 from video_gc.progress import say
 
+DAMAGED = "damaged_when_read"
+"""The cause that skipped.csv has more of."""
+
 
 @dataclass(frozen=True)
 class TestVideos:
@@ -45,7 +48,7 @@ class TestVideos:
         causes = {
             "missing": self.missing,
             "left_out_by_manifest": self.damaged,
-            "damaged_when_read": not_scored,
+            DAMAGED: not_scored,
             "missing_or_damaged_before_training": self.unexplained,
             "outside_subset": self.outside_subset,
         }
