@@ -19,6 +19,7 @@ from video_gc.engine.recipe.averaging import averaged_copy, decay_at, pick_weigh
 from video_gc.engine.recipe.precise import KEY, fixed_batches
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.training import train
+from video_gc.models.weights import load_weights
 from video_gc.models.weights.read import read_weights
 
 OPTIONS = ["ema=0.5", "norm.precise=2", "augment=light"]
@@ -78,6 +79,7 @@ def test_both_are_validated_and_kept(averaged: Path) -> None:
     )
     assert contents.config["ema"] == 0.5
     again = read_weights(file)  # as model.weights of another run
+    assert load_weights(default, file).format == "video_gc"
     assert again.keys() == ema.state_dict().keys()
     assert torch.equal(again["blocks.0.conv.weight"], state["average.blocks.0.conv.weight"])
 

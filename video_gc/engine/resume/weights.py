@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from video_gc.atomic import atomic_path
+from video_gc.models.weights.read import OWN
 
-KEY = "video_gc"
+KEY = OWN
 """Under which a checkpoint, or the metadata of such a file, has the description."""
 SUFFIX = ".safetensors"
 

@@ -1,7 +1,7 @@
 """Published and own weights into a model, with an account of every parameter."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from video_gc.models.weights.contexts import check_contexts
 from video_gc.models.weights.download import download
 from video_gc.models.weights.inflate import INFLATIONS, fitted
 from video_gc.models.weights.names import detect_format, rename
-from video_gc.models.weights.read import State, read_weights
+from video_gc.models.weights.read import OWN, State, read_with_origin
 from video_gc.progress import say
 
 __all__ = ["IMAGENET", "INFLATIONS", "PUBLISHED", "WeightReport", "load_weights"]
@@ -36,7 +36,7 @@ class WeightReport:
 
     source: str
     format: str
-    """whose naming the file has"""
+    """whose naming the file has; video_gc: it is of a run of ours"""
     loaded: list[str]
     new: list[str]
     """in the model only, or of another class count: left as initialised"""
@@ -79,7 +79,7 @@ def load_weights(
     if inflation not in INFLATIONS:
         raise ValueError(f"inflation ({inflation!r}) must be one of {', '.join(INFLATIONS)}")
     name = os.fspath(source)
-    state = read_weights(_find(name, model))
+    state, ours = read_with_origin(_find(name, model))
     own = model.state_dict()
     naming = detect_format(state)
     if naming is None and not any(key in own for key in state):
@@ -91,6 +91,8 @@ def load_weights(
         state = rename(state, naming, model)
     _check_strides(name, naming or "", model)
     report = _load(model, state, name, naming or "its own", inflation)
+    if ours:
+        report = replace(report, format=OWN)
     say(f"Weights {report}")
     return report
 

@@ -19,6 +19,10 @@ PREFIXES = {"raw": "model.", "ema": "average."}
 """Of the names in a checkpoint of ours: the weights as trained, and their average."""
 
 
+OWN = "video_gc"
+"""Under which name a checkpoint of ours has its description."""
+
+
 def read_weights(path: Path) -> State:
     """The tensors of a checkpoint of any supported origin, under the names they have there.
 
@@ -27,7 +31,13 @@ def read_weights(path: Path) -> State:
     Raises ValueError for a file without weights, and for one that asks for anything beside
     tensors, arrays and placeholders, naming it.
     """
+    return read_with_origin(path)[0]
+
+
+def read_with_origin(path: Path) -> tuple[State, bool]:
+    """As `read_weights`, and whether the file is a checkpoint of a run of ours."""
     content = _read(path)
+    own = isinstance(content, dict) and OWN in content
     for key in INSIDE:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -46,7 +56,7 @@ def read_weights(path: Path) -> State:
         for name, value in tensors.items()
         if name.startswith(average)
     }
-    return averaged or tensors
+    return averaged or tensors, own
 
 
 def _read(path: Path) -> Any:
