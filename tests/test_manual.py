@@ -35,7 +35,9 @@ def test_every_option_has_a_meaning() -> None:
 
 
 def test_help_has_each_value_and_meaning() -> None:
-    text = training_help(["recipe=small", "optim.milestones=[3,4.5]", "seed=0"])
+    text = training_help(
+        ["recipe=small", "optim.schedule=steps", "optim.milestones=[3,4.5]", "seed=0"]
+    )
     lines = {line.strip().split("=")[0]: line for line in text.splitlines()}
     for option in options():
         assert option.name in text

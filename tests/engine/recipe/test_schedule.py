@@ -79,7 +79,7 @@ def test_a_restart_at_any_step_has_the_same_rates(
     config = OptimConfig(
         lr=random.Random(steps).random() + 0.01,
         schedule=schedule,
-        milestones=[0.7, 1.9],
+        milestones=[0.7, 1.9] if schedule == "steps" else [],
         warmup_epochs=warmup,
         layer_decay=0.7,
         head_lr=3,
@@ -139,6 +139,14 @@ def test_betas_reach_the_optimizer() -> None:
         ({"milestones": [0]}, "must rise, from above 0"),
         ({"milestones_in": "iterations"}, "one of epochs, steps"),
         ({"betas": [0.9]}, "two numbers in"),
+        (
+            {"milestones": [4]},
+            r"optim.milestones \(\[4\]\) means nothing with optim.schedule=cosine: "
+            r"set optim.schedule=steps, or optim.milestones=\[\], the default",
+        ),
+        ({"decay": 0.5}, "set optim.schedule=steps, or optim.decay=0.1"),
+        ({"optimizer": "adamw", "momentum": 0.8}, "set optim.optimizer=sgd, or optim.momentum=0.9"),
+        ({"betas": [0.9, 0.95]}, r"set optim.optimizer=adamw, or optim.betas=\[0.9,0.999\]"),
         ({"lr_batch": 0}, "at least 1, or null"),
         ({"layer_decay": 1.5}, "at most 1"),
         ({"head_epochs": -1}, "must not be negative"),

@@ -1,6 +1,6 @@
 """The optimiser, its options, and a learning rate that follows the size of the batch."""
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 
 import torch
 from torch import nn
@@ -11,6 +11,13 @@ from video_gc.models.context import context_blocks
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "steps")
 UNITS = ("epochs", "steps")
+ONLY_WITH = {
+    "momentum": ("optimizer", "sgd"),
+    "betas": ("optimizer", "adamw"),
+    "milestones": ("schedule", "steps"),
+    "decay": ("schedule", "steps"),
+}
+"""Option → the choice without which it has no meaning."""
 
 
 @dataclass(kw_only=True)
@@ -81,6 +88,23 @@ class OptimConfig:
             raise ValueError(f"optim.betas ({self.betas}) must be two numbers in [0, 1)")
         if self.milestones != sorted(set(self.milestones)) or min(self.milestones, default=1) <= 0:
             raise ValueError(f"optim.milestones ({self.milestones}) must rise, from above 0")
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        """Raise ValueError for an option that was set, but that nothing here would read."""
+        for option in fields(self):
+            name, value = option.name, getattr(self, option.name)
+            if name not in ONLY_WITH:
+                continue
+            factory = option.default_factory
+            default = option.default if factory is MISSING else factory()
+            chooser, choice = ONLY_WITH[name]
+            if getattr(self, chooser) != choice and value != default:
+                raise ValueError(
+                    f"optim.{name} ({value}) means nothing with optim.{chooser}="
+                    f"{getattr(self, chooser)}: set optim.{chooser}={choice}, or "
+                    f"optim.{name}={str(default).replace(' ', '')}, the default"
+                )
 
     @property
     def by_stage(self) -> bool:
