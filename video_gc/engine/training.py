@@ -28,7 +28,7 @@ from video_gc.engine.ranks.world import (
     wait_for_all,
 )
 from video_gc.engine.recipe.cpu_bf16 import SoundBf16
-from video_gc.engine.recipe.length import LastStep, epochs_of
+from video_gc.engine.recipe.length import LastStep, about_the_head, epochs_of
 from video_gc.engine.recipe.precise import PreciseNorms
 from video_gc.engine.resume.checkpoints import Checkpoints
 from video_gc.engine.resume.faults import NOT_FINITE, explain
@@ -144,6 +144,9 @@ def _train(config: TrainConfig, world: World) -> None:
     trainer = _trainer(config, world, contents, splits, loaders[0], position)
     for line in network.about:
         say(line)
+    only_head = about_the_head(config, len(loaders[0]))  # type: ignore[arg-type]
+    if only_head:
+        say(only_head, style="yellow")
     cpu_bf16 = not gpu and config.precision == "bf16"
     try:
         with SoundBf16() if cpu_bf16 else nullcontext():

@@ -10,7 +10,7 @@ import torch
 
 from tests.conftest import SMALL
 from video_gc.config import compose_train
-from video_gc.engine.recipe.length import epochs_of
+from video_gc.engine.recipe.length import about_the_head, epochs_of
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.training import train
 from video_gc.models.build import build_model
@@ -90,6 +90,20 @@ def test_steps_in_epochs() -> None:
     assert epochs_of(compose_train(["epochs=7"]), 4) == 7
     with pytest.raises(ValueError, match=r"steps \(0\) must be at least 1"):
         compose_train(["steps=0"])
+
+
+def test_a_training_that_ends_with_its_head_says_so() -> None:
+    found = about_the_head(compose_train(["recipe=finetune", "epochs=1"]), 4)
+    assert found is not None
+    assert found.startswith("optim.head_epochs=1 is 4 steps and the training 4: it trains the head")
+    assert about_the_head(compose_train(["recipe=finetune", "steps=8", "accumulate=2"]), 18) == (
+        found.replace("4", "9", 1).replace("4", "8", 1)
+    )
+    assert (
+        about_the_head(compose_train(["recipe=finetune", "steps=10", "accumulate=2"]), 18) is None
+    )
+    assert about_the_head(compose_train(["recipe=finetune", "epochs=2"]), 4) is None
+    assert about_the_head(compose_train(["epochs=1"]), 4) is None
 
 
 def test_a_stage_that_is_not_there_leaves_no_run(clips_folder: Path, tmp_path: Path) -> None:

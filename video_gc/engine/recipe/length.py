@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from video_gc.engine.options import TrainConfig
+from video_gc.engine.recipe.schedule import head_steps
 
 
 def epochs_of(config: TrainConfig, batches: int) -> int:
@@ -17,6 +18,23 @@ def epochs_of(config: TrainConfig, batches: int) -> int:
         return config.epochs
     per_epoch = math.ceil(batches / config.accumulate)
     return math.ceil(config.steps / min(per_epoch, config.steps_per_epoch or per_epoch))
+
+
+def about_the_head(config: TrainConfig, batches: int) -> str | None:
+    """A sentence, where the training ends before anything but the head is trained.
+
+    batches: as in `epochs_of`.
+    """
+    per_epoch = math.ceil(batches / config.accumulate)
+    per_epoch = min(per_epoch, config.steps_per_epoch or per_epoch)
+    alone, whole = head_steps(config.optim, per_epoch), config.steps or config.epochs * per_epoch
+    if not 0 < whole <= alone:
+        return None
+    return (
+        f"optim.head_epochs={config.optim.head_epochs:g} is {alone} steps and the training {whole}:"
+        " it trains the head alone, and fresh context blocks; train longer, or set "
+        "optim.head_epochs=0"
+    )
 
 
 class LastStep(pl.Callback):
