@@ -1,5 +1,6 @@
 """Averaged weights and precise statistics: tested beside the raw ones, and nothing else changes."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from video_gc.engine.recipe.averaging import averaged_copy, decay_at, pick_weigh
 from video_gc.engine.recipe.precise import KEY, fixed_batches
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.training import train
+from video_gc.engine.training_bar import TrainingBar
 from video_gc.models.weights import load_weights
 from video_gc.models.weights.read import read_weights
 
@@ -164,3 +166,23 @@ def test_a_frozen_stage_keeps_its_statistics_in_the_average(
     found = last(started(clips_folder, tmp_path, *OPTIONS, *more))
     assert any(name.startswith("average.blocks.1.") for name in found[KEY])
     assert not any(name.startswith("average.blocks.0.") for name in found[KEY])
+
+
+def test_a_bar_counts_the_batches_of_the_statistics(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    track = TrainingBar.track
+
+    def watched(bar: TrainingBar, items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
+        try:
+            yield from track(bar, items, what, total)
+        finally:
+            assert bar.progress is not None
+            seen.append(bar.progress.tasks[-1])
+
+    monkeypatch.setattr(TrainingBar, "track", watched)
+    started(clips_folder, tmp_path, "name=short", "epochs=1", "norm.precise=2")
+    [task] = seen
+    assert "Statistics of norms" in task.description
+    assert (task.completed, task.total, task.visible) == (2, 2, False)

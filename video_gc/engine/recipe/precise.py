@@ -17,8 +17,10 @@ from torch.utils.data import DataLoader
 from video_gc.data.dataset import Batch, TrainingClips, collate
 from video_gc.engine.resume.workers import shield_workers
 from video_gc.engine.task import RecognitionTask
+from video_gc.engine.training_bar import TrainingBar
 
 KEY = "running_statistics"
+WORK = "Statistics of norms"
 STATISTICS = ("running_mean", "running_var")
 
 
@@ -65,7 +67,10 @@ class PreciseNorms(pl.Callback):
         ):
             norms = _norms(pl_module)
             self.own, self.tested = _statistics(norms), {}
-            _compute(pl_module, norms, loader, len(batches))
+            shown: Iterable[Batch] = loader
+            if isinstance(trainer.progress_bar_callback, TrainingBar):
+                shown = trainer.progress_bar_callback.track(loader, WORK, len(batches))
+            _compute(pl_module, norms, shown, len(batches))
             if trainer.world_size > 1:
                 _average_over_processes(trainer, norms)
             self.tested = _statistics(norms)
