@@ -19,7 +19,7 @@ from video_gc.engine.testing import weights
 from video_gc.engine.testing.confused import class_results, confused_pairs, worst_classes
 from video_gc.engine.testing.evaluation import evaluate
 from video_gc.engine.testing.metrics import accuracy, calibration_error
-from video_gc.engine.testing.results import write_results
+from video_gc.engine.testing.results import RESULTS, write_results
 from video_gc.engine.testing.scores import Scores, VideoScore, put_together
 from video_gc.engine.testing.videos import TestVideos, subset_of
 
@@ -73,6 +73,7 @@ def test_tables_of_classes_and_pairs(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [one.name for one in worst_classes(class_results(RESULT), 5)] == ["swim", "walk"]
     assert confused_pairs(RESULT)[0].count == 4
+    assert set(files) == set(RESULTS)
     summary = json.loads(files["accuracy.json"].read_text())
     assert (summary["seed"], summary["videos"], summary["not_scored"]) == (3, 9, 1)
     kept = np.load(files["scores.npy"])
@@ -208,8 +209,12 @@ def test_averaged_weights_beside_the_raw_ones(
     assert not np.array_equal(np.load(out / "scores.npy"), raw.scores.numpy())
     for folder, name in ((out, "ema"), (out / "raw", "raw")):
         assert json.loads((folder / "accuracy.json").read_text())["weights"] == name
-    one = evaluate(checkpoint, weights="raw", workers=0, out=tmp_path / "one")
+    apart = evaluate(checkpoint, weights="raw", workers=0, out=out / "ema")
+    (out / "raw/notes.txt").write_text("mine")
+    one = evaluate(checkpoint, weights="raw", workers=0, out=out)
     assert list(one.results) == ["raw"]
+    assert [file.name for file in (out / "raw").iterdir()] == ["notes.txt"]  # none of another test
+    assert all(file.is_file() for file in [*one.files, *apart.files])
 
 
 def test_one_test_at_a_time_in_a_folder(

@@ -35,7 +35,13 @@ from video_gc.engine.testing.journal import (
     read_journals,
     remove_journals,
 )
-from video_gc.engine.testing.results import SKIPPED, write_results, write_skipped
+from video_gc.engine.testing.results import (
+    BESIDE,
+    SKIPPED,
+    remove_beside,
+    write_results,
+    write_skipped,
+)
 from video_gc.engine.testing.scores import Scores, VideoScore, put_together
 from video_gc.engine.testing.scoring import (
     Network,
@@ -51,7 +57,7 @@ from video_gc.engine.testing.videos import (
     videos_to_test,
 )
 from video_gc.engine.testing.views import ViewConfig
-from video_gc.engine.testing.weights import load_networks
+from video_gc.engine.testing.weights import WEIGHTS, load_networks
 from video_gc.engine.troubles import TroubleLog
 from video_gc.models.fast.network import FastNetwork, choose, fast_network
 from video_gc.progress import say
@@ -266,7 +272,12 @@ def _write(
         for number, (name, result) in enumerate(results.items()):
             details = dict(about) | {"weights": name, "coverage": coverage}
             details["left_out"] = videos.missing + videos.damaged + videos.unexplained
+            if number:
+                details[BESIDE] = next(iter(results))
             files += write_results(result, out / name if number else out, about=details)
+        for name in set(WEIGHTS) - set(list(results)[1:]):
+            if remove_beside(out / name):
+                say(f"{out / name}: the results of an earlier test are removed")
     remove_journals(out / FOLDER)
     if not first.video_level.count:
         raise DataError(f"none of {len(first.index)} videos could be read; {skipped} lists why")

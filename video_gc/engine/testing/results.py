@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,7 +27,13 @@ from video_gc.engine.testing.pictures import (
 from video_gc.engine.testing.scores import Scores
 
 SKIPPED = "skipped.csv"
+RESULTS = (
+    *("predictions.csv", "scores.npy", "accuracy.json", "classes.csv", "confusion.csv"),
+    *("confusion.png", "pairs.csv", "pairs.png", "calibration.png", "classes.png"),
+)
 DRAWN_PAIRS = 8
+BESIDE = "beside"
+"""In accuracy.json of further weights: the first ones of the same test."""
 
 
 def write_results(result: Scores, directory: Path, *, about: Mapping[str, object]) -> list[Path]:
@@ -36,7 +42,7 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
     predictions.csv; scores.npy (float32, a row for each line of predictions.csv, a column for each
     line of classes.csv); accuracy.json; classes.csv; and where each video has one label,
     confusion.csv, confusion.png, pairs.csv, and the pictures of calibration.png, classes.png and
-    (where a video was wrong) pairs.png.
+    (where a video was wrong) pairs.png. Those of an earlier test that are not written go.
     """
     directory.mkdir(parents=True, exist_ok=True)
     summary = dict(about) | {
@@ -63,7 +69,28 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
             write_pairs(result, directory / "pairs.csv"),
             *_pictures(result, directory),
         ]
+    _remove_results(directory, keep=files)
     return files
+
+
+def remove_beside(directory: Path) -> bool:
+    """Remove what a test of several weights wrote to a folder beside its first; whether it did.
+
+    Results that were written there by a test of their own stay.
+    """
+    summary = directory / "accuracy.json"
+    if not summary.is_file() or BESIDE not in json.loads(summary.read_text()):
+        return False
+    _remove_results(directory)
+    if not any(directory.iterdir()):
+        directory.rmdir()
+    return True
+
+
+def _remove_results(directory: Path, keep: Sequence[Path] = ()) -> None:
+    for name in RESULTS:
+        if directory / name not in keep:
+            (directory / name).unlink(missing_ok=True)
 
 
 def _pictures(result: Scores, directory: Path) -> list[Path]:
@@ -79,7 +106,6 @@ def _pictures(result: Scores, directory: Path) -> list[Path]:
         ),
     ]
     drawn, pairs = directory / "pairs.png", confused_pairs(result, DRAWN_PAIRS)
-    drawn.unlink(missing_ok=True)  # of an earlier test, perhaps
     return [*files, draw_confused_pairs(pairs, drawn)] if pairs else files
 
 
