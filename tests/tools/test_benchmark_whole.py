@@ -1,5 +1,6 @@
 """The benchmarks of whole networks measure what they say; how long it takes is no test's business."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import torch
 TOOLS = Path(__file__).parents[2] / "tools"
 sys.path.append(str(TOOLS))  # where python looks for what a script imports
 
+from benchmarks import predict, train  # noqa: E402
 from benchmarks.agreement import agreement  # noqa: E402
-from benchmarks.videos import MADE, encode, look_at  # noqa: E402
-from benchmarks.whole import PLAIN, Row, Setting, Spent, faster, in_turns  # noqa: E402
+from benchmarks.videos import DENSE, SPARSE, encode, look_at  # noqa: E402
+from benchmarks.whole import PLAIN, Row, Setting, Spent, faster, in_turns, setting_of  # noqa: E402
 
 SETTING = Setting("slow", 0.125, 4, 2, 32)
 
@@ -23,7 +25,7 @@ SETTING = Setting("slow", 0.125, 4, 2, 32)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small videos under the names that the benchmark looks for."""
     folder = tmp_path_factory.mktemp("benchmark")
-    for name in MADE:
+    for name in (SPARSE, DENSE):
         encode(folder / name, 96, 72, 12, 48)
     return folder
 
@@ -63,6 +65,23 @@ def test_a_quick_run_has_every_figure(
     text = (tmp_path / f"{what}.md").read_text()
     assert f"| {PLAIN} |" in text
     assert "times as fast as the plain loop" in text
+    assert {file.name for file in cache.iterdir()} == {SPARSE, DENSE}  # no larger one was made
+
+
+def test_quick_leaves_what_was_given() -> None:
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    options = parser.parse_args(["--threads", "1", "--side", "96", "--quick", "--steps", "2"])
+    assert setting_of(options) == Setting("slow", 0.125, 4, 8, 96)
+    assert (options.steps, options.batch_size, options.rounds) == (2, 2, 1)
+    options = parser.parse_args(["--threads", "1", "--width", "0.5"])
+    assert setting_of(options) == Setting("slow", 0.5, 8, 8, 224)
+    assert (options.steps, options.batch_size, options.rounds) == (2, 4, 5)
+    parser = argparse.ArgumentParser()
+    predict.add_arguments(parser)
+    options = parser.parse_args(["--threads", "1", "--quick", "--batch", "2", "4"])
+    setting_of(options)
+    assert options.batch == [2, 4]
 
 
 def test_turns_warm_up_and_shift() -> None:
@@ -103,7 +122,7 @@ def test_both_loops_score_the_same_views(cache: Path) -> None:
             seen.append(x)
             return torch.zeros(1, 2)
 
-    video = look_at(cache / next(iter(MADE)))
+    video = look_at(cache / SPARSE)
     spent = plain_test(Look(), [video], SETTING, 2, 3)
     assert (spent.clips, spent.videos) == (6, 1)
     assert {tuple(x.shape) for x in seen} == {(1, 3, 4, 32, 32)}

@@ -23,7 +23,7 @@ from benchmarks.peers import pyav_from_start
 from benchmarks.report import markdown_table, show_table, show_targets, target_lines
 from benchmarks.samples import Sample
 from benchmarks.targets import Target, loader_target
-from benchmarks.videos import Video, look_at, made_videos
+from benchmarks.videos import DENSE, SPARSE, Video, look_at, made_videos
 from video_gc.atomic import atomic_path, write_text
 from video_gc.data.crops import random_resized_crop
 from video_gc.data.dataset import TrainingClips
@@ -113,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--clips ({clips}) must be at least --batch-size ({options.batch_size})")
     if min(options.workers) < 0:
         raise ValueError(f"--workers ({min(options.workers)}) must be at least 0")
-    paths = options.videos or made_videos(options.cache)[:2]
+    paths = options.videos or made_videos(options.cache, (SPARSE, DENSE))
     videos = [look_at(path) for path in paths]
     about = about_machine()
     rows = measure(videos, clips, rounds, options.batch_size, options.workers, options.seed)

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from benchmarks.peers import pyav_from_start
 from benchmarks.predict import plain_input
 from benchmarks.samples import Sample
-from benchmarks.videos import Video, look_at, made_videos
+from benchmarks.videos import SPARSE, Video, look_at, made_videos
 from benchmarks.whole import (
     PLAIN,
     Row,
     Setting,
+    Sized,
     Spent,
     Work,
     add_network_arguments,
@@ -55,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `test`."""
     add_network_arguments(parser, side=256, rounds=3)
     parser.description, parser.epilog = ABOUT, EXAMPLES
-    parser.add_argument("--clips", type=int, default=10, help="spread over a video (10)")
+    parser.add_argument("--clips", type=int, default=Sized(10, 2),
+                        help="spread over a video (10)")  # fmt: skip
     parser.add_argument("--crops", type=int, default=3, choices=(1, 3), help="of each (3)")
     parser.add_argument("--videos", type=int, default=1, help="in a round (1)")
     parser.add_argument("--micro-batch", type=int, default=8, help="views in a call (8)")
@@ -65,11 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     setting = setting_of(options)
-    if options.quick:
-        options.clips = min(options.clips, 2)
     given = {
-        "path": made_videos(options.cache)[0], "clips": options.clips, "crops": options.crops,
-        "videos": options.videos, "micro_batch": options.micro_batch, "workers": options.workers,
+        "path": made_videos(options.cache, [SPARSE])[0], "clips": options.clips,
+        "crops": options.crops, "videos": options.videos,
+        "micro_batch": options.micro_batch, "workers": options.workers,
     }  # fmt: skip
     default = fast_network(setting.ours(), setting.shape, device=torch.device("cpu"))
     rows = [Row(PLAIN, "fp32"), Row("video_gc, fp32", "fp32")]

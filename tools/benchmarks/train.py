@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader
 
 from benchmarks.loader import NaiveClips
 from benchmarks.predict import plain_input
-from benchmarks.videos import look_at, made_videos
+from benchmarks.videos import DENSE, SPARSE, look_at, made_videos
 from benchmarks.whole import (
     PLAIN,
     Row,
     Setting,
+    Sized,
     Spent,
     Work,
     add_network_arguments,
@@ -60,20 +61,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `train`."""
     add_network_arguments(parser, side=224, rounds=5)
     parser.description, parser.epilog = ABOUT, EXAMPLES
-    parser.add_argument("--batch-size", type=int, default=4, help="clips in a step (4)")
-    parser.add_argument("--steps", type=int, default=2, help="in a round (2)")
+    parser.add_argument("--batch-size", type=int, default=Sized(4, 2), help="clips in a step (4)")
+    parser.add_argument("--steps", type=int, default=Sized(2, 1), help="in a round (2)")
     parser.add_argument("--workers", type=int, default=1, help="decoding processes (1)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     setting = setting_of(options)
-    if options.quick:
-        options.steps, options.batch_size = 1, 2
     for name in ("batch_size", "steps"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
-    paths = made_videos(options.cache)[:2]
+    paths = made_videos(options.cache, (SPARSE, DENSE))
     given = {"batch": options.batch_size, "steps": options.steps, "workers": options.workers}
     rows = [Row(PLAIN, "fp32"), *(Row(name, precision) for precision, name in OURS.items())]
     works = {row.name: training(row.name, setting, paths, **given) for row in rows}

@@ -1,6 +1,6 @@
 """The videos that decoding is measured on, made here where none are given."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ MADE = {  # name: width, height, frames from one key frame to the next at most
     "made340_g12.mp4": (340, 256, 12),
     "made720_g250.mp4": (1280, 720, 250),
 }
+SPARSE, DENSE = "made340_g250.mp4", "made340_g12.mp4"
+"""Those of the size of Kinetics' copies; many frames or few from one key frame to the next."""
 RATE, FRAMES = 30, 300
 LOOPS = 90
 """Times that a clip of ten seconds fits into a quarter of an hour."""
@@ -51,12 +53,14 @@ def look_at(path: Path) -> Video:
     return Video(path, size, rate, times, len(times) / max(keys, 1))
 
 
-def made_videos(folder: Path, frames: int = FRAMES) -> list[Path]:
-    """The default videos in `folder`; those that are not there yet are encoded."""
-    for name, (width, height, group) in MADE.items():
+def made_videos(
+    folder: Path, names: Sequence[str] = tuple(MADE), frames: int = FRAMES
+) -> list[Path]:
+    """These of the default videos, in `folder`; those that are not there yet are encoded."""
+    for name in names:
         if not (folder / name).is_file():
-            encode(folder / name, width, height, group, frames)
-    return [folder / name for name in MADE]
+            encode(folder / name, *MADE[name], frames)
+    return [folder / name for name in names]
 
 
 def encode(path: Path, width: int, height: int, group: int, frames: int = FRAMES) -> Path:

@@ -33,7 +33,14 @@ PLAIN = "plain loop"
 CLASSES = 400
 HEADS = ["clips/s", "× plain", "videos/s", "model, s/clip", "waiting for data", "of the limit",
          "peak, MiB"]  # fmt: skip
-QUICK = {"width": 0.125, "frames": 4, "side": 64, "rounds": 1}
+
+
+@dataclass(frozen=True)
+class Sized:
+    """The default of an option: as it is, and with --quick."""
+
+    usual: Any
+    quick: Any
 
 
 @dataclass(frozen=True)
@@ -134,21 +141,29 @@ def add_network_arguments(parser: argparse.ArgumentParser, *, side: int, rounds:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--backbone", choices=BACKBONES, default="slow", metavar="NAME",
                         help="of depth 50, with five GC (slow)")  # fmt: skip
-    parser.add_argument("--width", type=float, default=1.0, help="factor on the channels (1)")
-    parser.add_argument("--frames", type=int, default=8, help="in a clip (8)")
+    parser.add_argument("--width", type=float, default=Sized(1.0, 0.125),
+                        help="factor on the channels (1)")  # fmt: skip
+    parser.add_argument("--frames", type=int, default=Sized(8, 4), help="in a clip (8)")
     parser.add_argument("--stride", type=int, default=8, help="frames from one to the next (8)")
-    parser.add_argument("--side", type=int, default=side, help=f"of a clip, in pixels ({side})")
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"turns of each ({rounds})")
+    parser.add_argument("--side", type=int, default=Sized(side, 64),
+                        help=f"of a clip, in pixels ({side})")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=Sized(rounds, 1),
+                        help=f"turns of each ({rounds})")  # fmt: skip
     parser.add_argument("--threads", type=int, help="of torch; default: the cores")
     parser.add_argument("--quick", action="store_true",
-                        help="1 round of a small network and clip: does it work?")  # fmt: skip
+                        help="1 round of a small network and clip, where their sizes are not "
+                        "given: does it work?")  # fmt: skip
     add_outputs(parser)
 
 
 def setting_of(options: argparse.Namespace) -> Setting:
-    """What `add_network_arguments` asked for. Raises ValueError for a number below 1."""
-    if options.quick:
-        vars(options).update(QUICK)
+    """What `add_network_arguments` asked for. Raises ValueError for a number below 1.
+
+    Puts a number in the place of each size that was not given.
+    """
+    for name, value in vars(options).items():
+        if isinstance(value, Sized):
+            setattr(options, name, value.quick if options.quick else value.usual)
     options.threads = options.threads or len(os.sched_getaffinity(0))
     for name in ("frames", "stride", "side", "rounds", "threads"):
         if getattr(options, name) < 1:
