@@ -137,6 +137,35 @@ class NonLocal(nn.Module):
         query, key, _ = self._grouped(x)
         return self._weights(query, key)
 
+    def weights(self, x: Tensor, queries: Tensor) -> Tensor:
+        """The rows of `attention` of some queries alone: (N, C, *positions), (Q,) → (N, Q, M).
+
+        queries: indices of positions, which count 0…P-1 with the last axis fastest. The M keys are
+        those that the query reaches: all of them, those of its frame, or those of its location.
+        Stores Q×M weights.
+        """
+        query, key, _ = self._grouped(x)
+        groups, rows_in_group = self.group_of(queries.to(x.device), x.shape[2:])
+        found = x.new_empty(0)
+        for group in groups.unique().tolist():
+            mine = groups == group
+            part = self._weights(query[:, group, rows_in_group[mine]].unsqueeze(1), key[:, [group]])
+            if not found.numel():
+                found = part.new_empty(len(x), len(queries), part.shape[3])
+            found[:, mine] = part[:, 0]
+        return found
+
+    def group_of(self, queries: Tensor, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Which group of `attention` a position belongs to, and its row there: (Q,) → (Q,), (Q,).
+
+        The group is 0, the frame or the location, as `span` says.
+        """
+        if self.span == "spacetime":
+            return torch.zeros_like(queries), queries
+        locations = prod(positions[-2:])
+        frame, location = queries // locations, queries % locations
+        return (frame, location) if self.span == "space" else (location, frame)
+
     def multiply_adds(self, positions: Sequence[int]) -> int:
         """Of the matrix products for one sample whose position axes have these sizes."""
         count = prod(positions)

@@ -121,9 +121,8 @@ def insert_context(
             "no residual blocks in this network; they are found in pytorchvideo's residual "
             "networks and torchvision's image ResNets"
         )
-    after = [after] if isinstance(after, str) else after
     free = {}
-    for name in _matching(expand_placement(after, depth_of(list(residual))), list(residual)):
+    for name in matching_blocks(backbone, [after] if isinstance(after, str) else after):
         valid = places(residual[name])
         if place not in valid:
             raise ValueError(f"{name} has no place {place!r}; it has {', '.join(valid)}")
@@ -138,6 +137,15 @@ def insert_context(
         else:
             there.module.register_forward_hook(apply_context)
     return inserted
+
+
+def matching_blocks(backbone: nn.Module, after: Iterable[str]) -> list[str]:
+    """The residual blocks that `after` means (names, patterns, placements), in network order.
+
+    Raises ValueError for a name that matches none and a placement that the depth lacks.
+    """
+    names = list(residual_blocks(backbone))
+    return _matching(expand_placement(after, depth_of(names)), names)
 
 
 def apply_context(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
