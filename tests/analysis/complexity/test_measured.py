@@ -13,11 +13,10 @@ CLIP = ClipConfig(frames=2, crop=32, short_side=[32, 32], test_crop=32, test_sho
 def test_a_training_holds_weights_gradients_and_momentum() -> None:
     weights = sum(p.nbytes for p in build_model(MODEL).parameters()) / (1 << 20)
     assert weights > 30
-    test, train = (measured_cost(MODEL, CLIP, train=train, seconds=0) for train in (False, True))
-    assert weights < test.peak_mib < 1.5 * weights
+    train = measured_cost(MODEL, CLIP, train=True, seconds=0)
     assert 3 * weights < train.peak_mib < 4.5 * weights
-    assert test.seconds > 0
-    assert test.runs >= 1
+    assert train.seconds > 0
+    assert train.runs >= 1
 
 
 def test_a_process_that_dies_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,8 +31,15 @@ def test_a_process_that_dies_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
         measured_cost(MODEL, CLIP, train=False)
 
 
+@pytest.mark.slow
+def test_a_test_holds_weights_and_little_more() -> None:
+    weights = sum(p.nbytes for p in build_model(MODEL).parameters()) / (1 << 20)
+    assert weights < measured_cost(MODEL, CLIP, train=False, seconds=0).peak_mib < 1.5 * weights
+
+
+@pytest.mark.slow
 def test_more_memory_than_there_is_and_clips_that_do_not_fit() -> None:
     with pytest.raises(ChildProcessError, match="allocate .* smaller batch or clip"):
         measured_cost(MODEL, CLIP, batch=10**9, train=False)
-    with pytest.raises(ValueError, match="1 GPUs|0 GPUs"):
-        measured_cost(MODEL, CLIP, device="cuda:1", train=False)
+    with pytest.raises(ValueError, match="this machine has"):
+        measured_cost(MODEL, CLIP, device="cuda:64", train=False)
