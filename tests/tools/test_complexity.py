@@ -3,10 +3,8 @@
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -19,24 +17,15 @@ from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 
-TOOL = Path(__file__).parents[2] / "tools" / "complexity.py"
 
-
-def call(*arguments: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(TOOL), *arguments], capture_output=True, text=True, cwd=tmp_path,
-        env=os.environ | {"COLUMNS": "100"}, check=False,
+def test_an_experiment_is_counted_without_its_data(tool: Any, tmp_path: Path) -> None:
+    status, _, err = tool(
+        "complexity", "experiment=kinetics400/slow_r50_8x8_gc5", "--clip", "8", "64", "--classes", "400",
+        "--no-measure", "--json", tmp_path / "cost.json", "--csv", tmp_path / "new" / "cost.csv",
     )  # fmt: skip
-
-
-def test_an_experiment_is_counted_without_its_data(tmp_path: Path) -> None:
-    done = call(
-        "experiment=kinetics400/slow_r50_8x8_gc5", "--clip", "8", "64", "--classes", "400",
-        "--no-measure", "--json", "cost.json", "--csv", "new/cost.csv", tmp_path=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "multiply-adds" in done.stderr
-    assert "new/cost.csv" in done.stderr
+    assert status == 0, err
+    assert "multiply-adds" in err
+    assert str(tmp_path / "new" / "cost.csv") in err
     cost = json.loads((tmp_path / "cost.json").read_text())
     assert (cost["frames"], cost["test_side"], cost["train_side"]) == (8, 64, 64)
     lines = {(line["kind"], line["name"]): line for line in cost["lines"]}
@@ -55,15 +44,13 @@ def test_an_experiment_is_counted_without_its_data(tmp_path: Path) -> None:
         (("model=slowfast_small", "--clip", "7", "64"), "multiple of 4 frames"),
     ],
 )
-@pytest.mark.slow
 def test_what_was_called_wrongly_is_one_line(
-    arguments: tuple[str, ...], message: str, tmp_path: Path
+    tool: Any, arguments: tuple[str, ...], message: str
 ) -> None:
-    done = call(*arguments, "--no-measure", tmp_path=tmp_path)
-    assert done.returncode == 2
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    assert message in last
+    status, _, err = tool("complexity", *arguments, "--no-measure")
+    assert status == 2
+    assert "error: " in err
+    assert message in err
 
 
 def test_which_network_a_name_means(checkpoint: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from video_gc.blocks import build_block
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 
-QUICK = ("c2d", "i3d", "slow", "slowfast", "csn", "r2plus1d")
+QUICK = ("slow", "slowfast", "csn")
 EVERY_BACKBONE = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES
 ]
