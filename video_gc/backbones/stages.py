@@ -5,6 +5,7 @@ List positions mislead: in pytorchvideo's I3D `blocks[2]` is a max-pool, not res
 
 from dataclasses import dataclass
 
+from pytorchvideo.models.head import ResNetBasicHead
 from pytorchvideo.models.net import MultiPathWayWithFuse
 from pytorchvideo.models.resnet import ResBlock, ResStage
 from pytorchvideo.models.slowfast import FuseFastToSlow
@@ -65,6 +66,29 @@ def named_parts(backbone: nn.Module) -> dict[str, nn.Module]:
     parts |= {f"fuse{number}": lateral for number, lateral in enumerate(laterals, start=1)}
     linear = [module for module in backbone.modules() if isinstance(module, nn.Linear)]
     return parts | ({"head": linear[-1]} if linear else {})
+
+
+def whole_stages(backbone: nn.Module) -> dict[str, nn.Module]:
+    """The network in parts that do not overlap, in its order: stem, res2 … res5, head.
+
+    With two pathways slow.stem, fast.stem, fuse1, slow.res2 …; a stage's name begins the names of
+    its residual blocks. Of pytorchvideo's networks; poolings between stages are in no part.
+    """
+    parts = {n: m for n, m in named_parts(backbone).items() if "stem" in n or "fuse" in n}
+    holder = {
+        id(block): stage
+        for stage in backbone.modules()
+        if isinstance(stage, ResStage)
+        for block in stage.res_blocks
+    }
+    for name, block in residual_blocks(backbone).items():
+        if name.endswith(".0"):
+            parts[name.removesuffix(".0")] = holder[id(block)]
+    head = next((m for m in backbone.modules() if isinstance(m, ResNetBasicHead)), None)
+    if head is not None:
+        parts["head"] = head
+    order = {id(module): number for number, module in enumerate(backbone.modules())}
+    return dict(sorted(parts.items(), key=lambda part: order[id(part[1])]))
 
 
 def depth_of(names: list[str]) -> int | None:

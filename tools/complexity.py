@@ -1,0 +1,110 @@
+"""What a network costs: parameters, FLOPs, activations, latency and memory, in total, of each stage
+and residual block, and what its context blocks add.
+
+  python tools/complexity.py                                        the demo's network
+  python tools/complexity.py context=nl placement=five model=slow_r50     options of tools/train.py
+  python tools/complexity.py experiment=kinetics400/slow_r50_8x8_gc5 --clip 8 224 --no-measure
+  python tools/complexity.py runs/demo                              a run, or a checkpoint
+  python tools/complexity.py slow_r50                               a published network
+
+FLOPs are multiply-adds; attention is counted.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from video_gc.analysis.complexity.network import network_cost
+from video_gc.analysis.complexity.parts import BLOCK
+from video_gc.analysis.complexity.printed import cost_table, notes, to_csv
+from video_gc.analysis.complexity.source import described_network, with_clip
+from video_gc.atomic import write_text
+from video_gc.cli import Parser, in_range, run_tool
+from video_gc.data.motions import CLASSES
+from video_gc.data.sampling import ClipConfig
+from video_gc.models.build import ModelConfig
+from video_gc.progress import console, say
+
+SHORT = 20
+"""Residual blocks up to which they are printed unasked."""
+KINETICS = 400
+
+
+def main() -> None:
+    """Parse, count, measure, print."""
+    options = parser().parse_intermixed_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    model, clip = chosen(options.network)
+    if options.clip:
+        clip = with_clip(clip, *options.clip)
+    if options.classes:
+        model = replace(model, num_classes=options.classes)
+    elif model.num_classes is None:
+        model = replace(model, num_classes=KINETICS)
+        say(f"No number of classes is given: {KINETICS}, as in Kinetics-400 (--classes)")
+    cost = network_cost(
+        model, clip, batch=options.batch, device=options.device, measure=options.measure,
+        seconds=options.seconds,
+    )  # fmt: skip
+    few = len(cost.of(BLOCK)) <= SHORT
+    console.print(cost_table(cost, blocks=few if options.blocks is None else options.blocks))
+    for line in notes(cost):
+        console.print(line, markup=False, highlight=False)
+    if options.json:
+        content = json.dumps(cost.to_dict(), indent=1, ensure_ascii=False)
+        say(f"  {write_text(options.json, content)}")
+    if options.csv:
+        say(f"  {write_text(options.csv, to_csv(cost))}")
+
+
+def parser() -> Parser:
+    """The arguments."""
+    made = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument(
+        "network", nargs="*", metavar="NETWORK",
+        help="a run directory, a checkpoint, the name of published weights (slow_r50), or options "
+        "of tools/train.py such as model=slow_r50 context=nl; default: those of the demo",
+    )  # fmt: skip
+    made.add_argument("--classes", type=in_range(int, 1), help="default: as in the checkpoint or "
+                      "config; motions has 8, else 400")  # fmt: skip
+    made.add_argument("--clip", nargs=2, type=in_range(int, 1), metavar=("T", "SIDE"),
+                      help="frames and pixels; default: the config's (its test crop is counted "
+                      "and tested, its training crop trained)")  # fmt: skip
+    made.add_argument("--batch", type=in_range(int, 1), default=1,
+                      help="clips in what is measured (1)")  # fmt: skip
+    depth = made.add_mutually_exclusive_group()
+    depth.add_argument("--blocks", action="store_true", default=None,
+                       help=f"a line for each residual block, if over {SHORT} too")  # fmt: skip
+    depth.add_argument("--stages", dest="blocks", action="store_false", default=None,
+                       help="stages alone; JSON and CSV have all lines anyway")  # fmt: skip
+    made.add_argument("--no-measure", dest="measure", action="store_false",
+                      help="count only: a second or two, whatever the network")  # fmt: skip
+    made.add_argument("--seconds", type=in_range(float, 0), default=1.0,
+                      help="for each of up to nine measurements (1)")  # fmt: skip
+    made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    made.add_argument("--threads", type=in_range(int, 1),
+                      help="of torch; default: the cores, or OMP_NUM_THREADS")  # fmt: skip
+    made.add_argument("--json", type=Path, metavar="FILE", help="write all of it there")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="write the lines there")
+    return made
+
+
+def chosen(network: list[str]) -> tuple[ModelConfig, ClipConfig]:
+    """The network and its clips, as the arguments name them."""
+    if len(network) == 1 and "=" not in network[0]:
+        return described_network(network[0])
+    from video_gc.config import compose_train
+
+    config = compose_train(network)
+    model = config.model
+    if model.num_classes is None and config.data.kind == "motions":
+        model = replace(model, num_classes=len(CLASSES))
+    return model, config.clip
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,43 @@
+"""Which network is meant by a checkpoint, a run directory or the name of published weights."""
+
+from pathlib import Path
+
+from video_gc.backbones.published import KINETICS400, PUBLISHED
+from video_gc.data.sampling import ClipConfig
+from video_gc.engine.checkpoint import is_published, load_network
+from video_gc.models.build import ModelConfig
+
+
+def described_network(source: str) -> tuple[ModelConfig, ClipConfig]:
+    """The network and its clips; published weights are not downloaded for it.
+
+    source: a checkpoint of ours, a run directory (its best checkpoint, else the last one), or a
+        name such as slow_r50.
+
+    Raises FileNotFoundError, or ValueError for a file that is no checkpoint of ours.
+    """
+    if is_published(source):
+        published = PUBLISHED[source]
+        side = published.side
+        model = ModelConfig(
+            backbone=published.backbone, depth=published.depth, num_classes=len(KINETICS400)
+        )
+        clip = ClipConfig(
+            frames=published.frames, stride=published.stride, crop=side,
+            short_side=[side, max(side, 320)], test_crop=side, test_short_side=side,
+        )  # fmt: skip
+        return model, clip
+    path = Path(source)
+    if path.is_dir():
+        kept = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+        path = next((file for file in kept if file.is_file()), kept[0])
+    contents = load_network(path)[1]
+    return contents.model, contents.clip
+
+
+def with_clip(clip: ClipConfig, frames: int, side: int) -> ClipConfig:
+    """The same clips with so many frames of side × side pixels, in training and testing."""
+    return ClipConfig(
+        frames=frames, stride=clip.stride, crop=side, short_side=[side, side],
+        test_crop=side, test_short_side=side,
+    )  # fmt: skip
