@@ -34,11 +34,17 @@ class Cost:
     runs: int
 
 
-def measure(call: Callable[[], object], device: torch.device, seconds: float = 1.0) -> Cost:
+def measure(
+    call: Callable[[], object],
+    device: torch.device,
+    seconds: float = 1.0,
+    *,
+    peak_calls: int = 1,
+) -> Cost:
     """Time and peak memory of `call`, which is repeated for `seconds` unless it is slow itself.
 
     On a CPU the peak is that of the process's resident memory, so measure one call a process; on a
-    GPU it is the allocator's.
+    GPU it is the allocator's. peak_calls: the calls that it is taken over, the first ones.
     """
     before = _held(device)
     _forget_peak(device)
@@ -46,6 +52,9 @@ def measure(call: Callable[[], object], device: torch.device, seconds: float = 1
     call()
     wait(device)
     first = time.perf_counter() - started
+    for _ in range(peak_calls - 1):
+        call()
+        wait(device)
     peak = (_peak(device) - before) / MIB
     if first > VERY_SLOW:
         return Cost(first, peak, first, 1)
