@@ -21,7 +21,7 @@ class Column:
     value: Callable[[Row], float | None]
     """what it is sorted by; None is last"""
     part: str = "cost"
-    """accuracy, difference, cost or reported: what it is of"""
+    """accuracy, difference, cost, measured or reported: what it is of"""
 
 
 def columns(table: Table) -> list[Column]:
@@ -144,8 +144,8 @@ def _measured(what: str, cost: Callable[[Row], Cost | None]) -> list[Column]:
         return None if found is None else found.peak_mib
 
     return [
-        Column(f"{what} ms", lambda r: _whole(milliseconds(r)), milliseconds),
-        Column(f"{what} MiB", lambda r: _whole(peak(r)), peak),
+        Column(f"{what} ms", lambda r: _whole(milliseconds(r)), milliseconds, "measured"),
+        Column(f"{what} MiB", lambda r: _whole(peak(r)), peak, "measured"),
     ]
 
 

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from video_gc.analysis.complexity import Complexity, complexity
+from video_gc.analysis.complexity.measured import measured_cost
 from video_gc.analysis.measure import Cost, machine
 from video_gc.atomic import write_text
 from video_gc.data.sampling import ClipConfig
@@ -18,6 +19,7 @@ from video_gc.models.build import ModelConfig, build_model
 from video_gc.progress import progress_bar, say
 
 CACHE = "costs.json"
+LOAD = "load"
 COUNTED = (
     "multiply-adds of one test clip: convolutions, matrix products and attention; norms, poolings "
     "and element-wise operations are not counted"
@@ -35,6 +37,8 @@ class Costs:
     """of a forward pass; None where it was not, or could not be, measured"""
     train: Cost | None = None
     """of a training step"""
+    load: float = 0.0
+    """how many other processes wanted the processor meanwhile, on average"""
 
 
 def network_costs(
@@ -65,7 +69,8 @@ def network_costs(
         counted = Complexity(**_known(kept[_key(network, "counted", {})]))
         times = [kept.get(_key(network, kind, here)) for kind in ("test", "train")]
         test, train = (Cost(**_known(each)) if measure and each else None for each in times)
-        found.append(Costs(counted, test, train))
+        load = max((each.get(LOAD, 0.0) for each in times if measure and each), default=0.0)
+        found.append(Costs(counted, test, train, load))
     return found
 
 
@@ -81,8 +86,8 @@ def _work(
         for key, (kind, network) in jobs.items():
             bar.update(task, description=f"{'Counting' if kind == 'counted' else 'Measuring'}")
             try:
-                kept[key] = asdict(_one(kind, network, device))
-            except (ChildProcessError, RuntimeError) as error:
+                kept[key] = asdict(_one(kind, network, device)) | {LOAD: round(_load(), 2)}
+            except ChildProcessError as error:
                 failed.append(f"{kind}: {error}")
             else:
                 write_text(cache, json.dumps(kept, indent=1))
@@ -96,18 +101,18 @@ def _one(kind: str, network: Network, device: str) -> Complexity | Cost:
     if kind == "counted":
         shape = (clip.frames, clip.test_crop, clip.test_crop)
         return complexity(build_model(replace(model, weights=None)), shape)
-    return _measured(model, clip, device=device, train=kind == "train")
+    return measured_cost(model, clip, batch=1, device=device, train=kind == "train")
 
 
-def _measured(model: ModelConfig, clip: ClipConfig, *, device: str, train: bool) -> Cost:
-    """The one place that measures."""
-    measured = import_module("video_gc.analysis.complexity.measured")
-    cost: Cost = measured.measured_cost(model, clip, batch=1, device=device, train=train)
-    return cost
+def _load() -> float:
+    """Processes that wanted the processor in the last minute, without the one that was measured."""
+    if not hasattr(os, "getloadavg"):
+        return 0.0
+    return max(0.0, os.getloadavg()[0] - torch.get_num_threads())
 
 
 def _known(kept: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kept.items() if name != "what"}
+    return {name: value for name, value in kept.items() if name != LOAD}
 
 
 def _key(network: Network, kind: str, here: dict[str, str]) -> str:

@@ -18,6 +18,9 @@ from video_gc.analysis.table.notes import views_and_precision, warnings_on
 from video_gc.analysis.table.seconds import seconds_trained
 from video_gc.data.index import DataError
 
+BUSY = 0.5
+"""Other processes that want the processor, from which on latency is not to be trusted."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -114,7 +117,7 @@ def make_table(
         baseline=collection.baseline,
         rows=rows,
         notes=_notes(groups, rows, collection.baseline, measured=measured),
-        warnings=warnings_on(groups, base, refused),
+        warnings=[*warnings_on(groups, base, refused), *_busy(rows)],
     )
 
 
@@ -126,6 +129,16 @@ def _costs(groups: Sequence[Group], cache: Path, *, measure: bool) -> dict[str, 
     }
     found = network_costs(list(networks.values()), cache, measure=measure)
     return dict(zip(networks, found, strict=True))
+
+
+def _busy(rows: Sequence[Row]) -> list[str]:
+    load = max((row.costs.load for row in rows if row.costs), default=0.0)
+    if load < BUSY:
+        return []
+    return [
+        f"other work ran while latency was measured (up to {load:.1f} processes beside): it may be "
+        f"much too long, and unevenly so; delete {CACHE} and run again on a quiet machine"
+    ]
 
 
 def _row(group: Group, against: Against | None, costs: Costs | None) -> Row:
