@@ -28,6 +28,7 @@ def make_run(
     seed: int = 0,
     reduction: int | None = None,
     lr: float = 0.01,
+    epochs: int = 10,
     finished: bool = True,
     labels: Sequence[str] | None = None,
     **about: object,
@@ -46,6 +47,7 @@ def make_run(
     config = TrainConfig(
         name=home.name,
         seed=seed,
+        epochs=epochs,
         model=ModelConfig(
             width=0.125, context=ContextConfig(kind=kind, after=["one"], options=options)
         ),

@@ -1,9 +1,11 @@
 """Means, errors, differences, Holm's correction and the front, where they are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from video_gc.analysis.table.against import holm
+from video_gc.analysis.table.against import Against, corrected, holm
 from video_gc.analysis.table.figures import figure
 from video_gc.analysis.table.pareto import pareto_front
 
@@ -43,3 +45,18 @@ def test_the_front_against_its_definition() -> None:
             if any(c <= cost and a >= accuracy and (c, a) != (cost, accuracy) for c, a in points)
         }
         assert set(pareto_front(points)) == set(range(9)) - beaten
+
+
+def test_what_the_correction_takes_back_is_said() -> None:
+    one = Against(
+        figure="top-1", difference=2.0, low=0.1, high=3.9, p=0.04, holm=None, wins=9, losses=1,
+        videos=99, word="better", sentence="B is better. McNemar's test: p = 0.04.",
+    )  # fmt: skip
+    found = corrected({"a": one, "b": replace(one, p=0.001), "c": replace(one, word="noise")})
+    assert {name: each.word for name, each in found.items()} == {
+        "a": "better (not after Holm)",
+        "b": "better",
+        "c": "noise",
+    }
+    assert "p = 0.04, 0.08 after Holm's correction for 3 comparisons." in found["a"].sentence
+    assert corrected({"a": one})["a"] == replace(one, holm=0.04)

@@ -36,6 +36,17 @@ def test_names_say_only_what_tells_rows_apart(tmp_path: Path) -> None:
     assert [g.name for g in collect([tmp_path / "lr"]).groups] == ["lr=0.01", "lr=0.1"]
 
 
+def test_one_of_two_options_that_vary_together_is_enough_for_a_name(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", shares(5), lr=0.01, epochs=10)
+    make_run(tmp_path / "b", shares(5), lr=0.1, epochs=20)
+    found = collect([tmp_path]).groups
+    assert [group.name for group in found] == ["epochs=10", "epochs=20"]
+    assert [group.settings for group in found] == [
+        ["epochs=10", "lr=0.01"],
+        ["epochs=20", "lr=0.1"],
+    ]
+
+
 def test_one_config_on_other_videos_is_another_row(tmp_path: Path) -> None:
     make_run(tmp_path / "a", shares(5))
     make_run(tmp_path / "b", shares(5), seed=1, fingerprint="sizes:ffff00000000")

@@ -31,7 +31,8 @@ class Against:
     losses: int | None
     videos: int
     word: str
-    """better, worse, or noise where the interval contains 0 or the test sees no difference"""
+    """better, worse, or noise where the interval contains 0 or the test sees no difference; with
+    `(not after Holm)` where the correction takes it back"""
     sentence: str
     """the same, with the interval and what would be seen"""
 
@@ -52,7 +53,7 @@ def against_baseline(
             refused[group.name] = str(error)
             continue
         found[group.name] = _against(compared, (baseline.name, group.name))
-    return _corrected(found), refused
+    return corrected(found), refused
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -101,14 +102,19 @@ def _tested_by(compared: Comparison) -> str:
     return f"{name[0].upper()}{name[1:]}: p = {compared.changes.test.mid_p:.3g}."
 
 
-def _corrected(found: dict[str, Against]) -> dict[str, Against]:
+def corrected(found: dict[str, Against]) -> dict[str, Against]:
+    """With Holm's p, and what it takes back, of as many comparisons as have a p."""
     names = [name for name, each in found.items() if each.p is not None]
     values = holm([found[name].p or 0.0 for name in names])
-    corrected = dict(found)
+    kept = dict(found)
     for name, value in zip(names, values, strict=True):
         each, count = found[name], len(names)
         said = f"{each.sentence[:-1]}, {value:.3g} after Holm's correction for {count} comparisons."
-        if each.word != "noise" and value >= LEVEL:
-            said += f" So of {count} such differences one may well be chance."
-        corrected[name] = replace(each, holm=value, sentence=said if count > 1 else each.sentence)
-    return corrected
+        word = each.word
+        if word != "noise" and value >= LEVEL:
+            said += f" Among {count} such differences one of this size may well be chance."
+            word += " (not after Holm)"
+        if count > 1:
+            each = replace(each, sentence=said, word=word)
+        kept[name] = replace(each, holm=value)
+    return kept

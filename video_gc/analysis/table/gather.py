@@ -147,11 +147,12 @@ def _grouped(runs: Sequence[Run]) -> list[Group]:
         else:
             fitting.append(run)
     configs = [row[0].config for row in rows if row[0].config is not None]
-    names = iter(row_names(configs))
-    return [
-        Group(row[0].name if row[0].config is None else next(names), sorted(row, key=_by_seed))
-        for row in rows
-    ]
+    named = iter(row_names(configs))
+    groups = []
+    for row in rows:
+        name, settings = (row[0].name, []) if row[0].config is None else next(named)
+        groups.append(Group(name, sorted(row, key=_by_seed), settings))
+    return groups
 
 
 def _belongs(run: Run, first: Run) -> bool:

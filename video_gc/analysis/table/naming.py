@@ -12,26 +12,34 @@ BARE = {"backbone": "{}", "depth": "R{}", "kind": "{}", "place": "{}", "optimize
 """Options whose value says by itself which option it is."""
 
 
-def row_names(configs: Sequence[TrainConfig]) -> list[str]:
-    """A name for each config, such as `gc five` or `lr=0.01`; the same name gets a number."""
+def row_names(configs: Sequence[TrainConfig]) -> list[tuple[str, list[str]]]:
+    """For each config a name, such as `gc five` or `lr=0.01`, and all that rows differ in.
+
+    The name has as few options as tell the rows apart; where none do it gets a number.
+    """
     described = [_described(config) for config in configs]
     keys = list(dict.fromkeys(key for one in described for key in one))
     differing = [key for key in keys if _differs(key, described)]
-    if any(key.startswith("context") for key in differing) or not differing:
-        shown = ["context", *(key for key in differing if key != "context")]
-    else:
-        shown = differing
-    names = [
-        " ".join(_word(key, one[key]) for key in shown if one.get(key) is not None)
-        for one in described
-    ]
-    times = Counter(names)
-    numbers: Counter[str] = Counter()
-    unique = []
-    for name in names:
+    by_block = any(key.startswith("context") for key in differing) or not differing
+    shown = ["context"] if by_block else []
+    left = [key for key in differing if key not in shown]
+    names = _names(described, shown)
+    while left and len(set(names)) < len(names):
+        best = max(left, key=lambda key: len(set(_names(described, [*shown, key]))))
+        left.remove(best)
+        shown.append(best)
+        names = _names(described, shown)
+    times, numbers = Counter(names), Counter[str]()
+    found = []
+    for name, one in zip(names, described, strict=True):
         numbers[name] += 1
-        unique.append(f"{name} ({numbers[name]})" if times[name] > 1 else name)
-    return unique
+        unique = f"{name} ({numbers[name]})" if times[name] > 1 else name
+        found.append((unique, [_word(key, one[key]) for key in differing if key in one]))
+    return found
+
+
+def _names(described: Sequence[dict[str, Any]], shown: Sequence[str]) -> list[str]:
+    return [" ".join(_word(key, one[key]) for key in shown if key in one) for one in described]
 
 
 def _described(config: TrainConfig) -> dict[str, Any]:

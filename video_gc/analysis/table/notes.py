@@ -10,7 +10,8 @@ from video_gc.data.fingerprint import same_copy
 
 
 def views_and_precision(groups: Sequence[Group]) -> dict[str, str]:
-    """`videos`, `views` and `precision` of the tests, each value that occurs once."""
+    """`videos`, `views` and `precision` of the tests, each value that occurs once; and `rows`,
+    what a row is beyond its name."""
     abouts = [run.about for group in groups for run in group.tested]
     notes = {
         "videos": _each(
@@ -31,6 +32,12 @@ def views_and_precision(groups: Sequence[Group]) -> dict[str, str]:
             for about in abouts
         ),
     }
+    hidden = [
+        f"{group.name}: {' '.join(group.settings)}"
+        for group in groups
+        if set(" ".join(group.settings).split()) - set(group.name.split())
+    ]
+    notes["rows"] = "; ".join(hidden)
     return {name: text for name, text in notes.items() if text}
 
 

@@ -59,6 +59,7 @@ def _row(place: int, row: Row, shown: Sequence[Column], out: Path) -> dict[str, 
         "colour": colour(place),
         "cells": cells,
         "runs": runs,
+        "settings": row.settings,
         "absent": row.absent,
     }
 
@@ -68,7 +69,7 @@ def _kind(column: Column, row: Row) -> str:
     if column.part == "reported":
         return "ours-not"
     if column.heading == "verdict" and column.text(row) != NONE:
-        return column.text(row)
+        return column.text(row).split()[0]
     return ""
 
 

@@ -165,12 +165,15 @@ def _notes(
     groups: Sequence[Group], rows: Sequence[Row], baseline: str | None, *, measured: bool
 ) -> dict[str, str]:
     notes = views_and_precision(groups)
-    seeds = sorted({len(row.runs) for row in rows})
-    notes["seeds"] = (
-        f"{' or '.join(map(str, seeds))} a row; mean ± standard deviation over them; "
-        "† one seed: ± the standard error from the number of videos, which says nothing of "
-        "another seed"
+    seeds = sorted({len(row.runs) for row in rows if row.runs})
+    notes["seeds"] = f"{' or '.join(map(str, seeds))} a row" + (
+        "; mean ± standard deviation over them" * (seeds[-1] > 1)
     )
+    if seeds[0] == 1:
+        notes["seeds"] += (
+            "; † one seed: ± the standard error from the number of videos, which says nothing of "
+            "another seed"
+        )
     compared = [row.against for row in rows if row.against]
     if compared:
         notes["difference"] = (
