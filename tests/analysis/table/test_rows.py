@@ -16,8 +16,8 @@ from video_gc.data.index import DataError
 
 def test_seeds_of_one_config_are_one_row_that_is_named_by_what_differs(tmp_path: Path) -> None:
     for seed in (1, 0):
-        make_run(tmp_path / f"a{seed}", shares(50), kind="gc", seed=seed)
-        make_run(tmp_path / f"z{seed}", shares(50), seed=seed)
+        make_run(tmp_path / f"a{9 - seed}", shares(50), kind="gc", seed=seed)
+        make_run(tmp_path / f"z{9 - seed}", shares(50), seed=seed)
     found = collect([tmp_path])
     assert [group.name for group in found.groups] == ["none", "gc one"]
     assert found.baseline == "none"
@@ -127,6 +127,7 @@ def test_one_run_is_a_page_and_a_folder_a_table(tmp_path: Path) -> None:
     assert single_run([home]) == home
     assert single_run([home, home]) is None
     assert single_run([tmp_path]) is None
+    assert len(collect([home, tmp_path, home / ".." / "run"]).groups[0].runs) == 1
     with pytest.raises(FileNotFoundError, match="nowhere: no such run directory, ablation or"):
         collect([home, tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
@@ -138,7 +139,9 @@ def test_time_is_that_of_all_lives_of_a_run(tmp_path: Path) -> None:
     assert seconds_trained(tmp_path) is None
     logs = tmp_path / "logs" / "tensorboard"
     write_events(logs / "events.out.tfevents.1", [100.0, 130.0, 160.0])
-    write_events(logs / "events.out.tfevents.2", [1000.0, 1005.0])
+    write_events(logs / "events.out.tfevents.2", [1000.0, 1005.0, 1006.0])
+    killed = (logs / "events.out.tfevents.2").read_bytes()[:-7]  # while it wrote
+    (logs / "events.out.tfevents.2").write_bytes(killed)
     assert seconds_trained(tmp_path) == (65.0, "event files")
     (tmp_path / "cell.json").write_text('{"status": "finished", "seconds": 71.5}')
     assert seconds_trained(tmp_path) == (71.5, "cell.json (with its test)")

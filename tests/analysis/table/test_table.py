@@ -86,6 +86,7 @@ def test_every_file_names_the_missing_and_says_what_the_figures_are(
     kept = json.loads(files[3].read_text())
     assert kept["rows"][1]["figures"]["top1 video"]["values"] == pytest.approx([70, 76])
     assert "../runs/gc_0/" in page.read_text()
+    assert "Before you read the figures" in page.read_text()
 
 
 class Elements(HTMLParser):

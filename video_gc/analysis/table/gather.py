@@ -79,7 +79,8 @@ def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
         else:
             homes += [place] if is_run(place) else _runs_in(place)
     read = [_ablation(place) for place in ablations]
-    free = _grouped([read_run(home) for home in dict.fromkeys(homes)])
+    once = {home.resolve(): home for home in homes}.values()
+    free = _grouped([read_run(home) for home in once])
     groups = [group for each in read for group in each.groups] + free
     if len({group.name for group in groups}) < len(groups):
         groups = _told_apart([*[(each.title, each.groups) for each in read], ("", free)])
