@@ -1,17 +1,81 @@
-"""Write RUN/report.html, one page on a trained and tested run that needs no network."""
+"""Write a page on one run, or one table of many runs: an ablation's, or all in a folder.
+
+One run directory: RUN/report.html, a page on it. Otherwise a row for each configuration, its seeds
+together: accuracy with its error and the paired test against the baseline, parameters, FLOPs
+(multiply-adds), latency and memory on this machine, time trained; as table.md, table.csv,
+table.tex, table.json and report.html. No file needs a network.
+"""
 
 from pathlib import Path
 
+from rich.table import Table as Terminal
+from rich.text import Text
+
 from video_gc.analysis.report import write_report
+from video_gc.analysis.table.columns import columns
+from video_gc.analysis.table.files import write_files
+from video_gc.analysis.table.gather import collect, single_run
+from video_gc.analysis.table.page import write_page
+from video_gc.analysis.table.table import Table, make_table
 from video_gc.cli import Parser, run_tool
-from video_gc.progress import say
+from video_gc.progress import console, say
 
 
 def main() -> None:
-    """Parse, write, say where."""
-    parser = Parser(description=__doc__, epilog="example: python tools/report.py runs/demo")
-    parser.add_argument("run", type=Path, help="a run directory, e.g. runs/demo")
-    say(f"Open {write_report(parser.parse_args().run)} in a browser")
+    """Parse, write, print the table, say where it is."""
+    parser = Parser(
+        description=__doc__,
+        epilog="examples: python tools/report.py runs/demo; python tools/report.py "
+        "runs/ablations/gcnet; python tools/report.py runs/plain_* runs/gc_* --baseline none",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="run directories, ablations (runs/ablations/NAME), or folders that hold runs",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for a table; default: the ablation's, or runs/table"
+    )
+    parser.add_argument("--baseline", metavar="ROW", help="name of the row to compare with")
+    parser.add_argument(
+        "--no-measure", action="store_true", help="leave latency and memory out, for they take time"
+    )
+    options = parser.parse_args()
+    run = single_run(options.runs)
+    if run is not None or (len(options.runs) == 1 and not options.runs[0].is_dir()):
+        for given, name in ((options.out, "--out"), (options.baseline, "--baseline")):
+            if given is not None and run is not None:
+                parser.error(f"{name} is for a table, and {run} is one run")
+        say(f"Open {write_report(options.runs[0])} in a browser")
+        return
+    collection = collect(options.runs, options.baseline)
+    out = options.out or collection.home
+    table = make_table(collection, out, measure=not options.no_measure)
+    files = [*write_files(table, out), write_page(table, collection.groups, out)]
+    print_table(table)
+    for file in files:
+        say(f"  {file}")
+
+
+def print_table(table: Table) -> None:
+    """The table in parts that fit a terminal, the verdicts, and the warnings last."""
+    say(f"{table.title}: {table.count}", style="bold")
+    shown = columns(table)
+    for part in dict.fromkeys(column.part for column in shown):
+        chosen = [column for column in shown if column.part == part]
+        printed = Terminal()
+        for place, title in enumerate(["", *(column.heading for column in chosen)]):
+            printed.add_column(Text(title), justify="right" if place else "left")
+        for row in table.rows:
+            printed.add_row(Text(row.name), *(Text(column.text(row)) for column in chosen))
+        console.print(printed)
+    for row in table.rows:
+        if row.against is not None:
+            say(row.against.sentence)
+    for line in table.warnings:
+        say(f"note: {line}", style="yellow")
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def test_train_test_predict_report(
         ("test", [], 2, "error: the following arguments are required: checkpoint; see test.py"),
         ("predict", ["{checkpoint}"], 2, "arguments are required: VIDEO; see predict.py --help"),
         ("predict", ["{checkpoint}", "{video}", "--top", "x"], 2, "--top: invalid int value"),
-        ("report", [], 2, "arguments are required: run; see report.py --help"),
+        ("report", [], 2, "arguments are required: DIR; see report.py --help"),
         ("predict", ["nowhere.ckpt", "{video}"], 2, "nowhere.ckpt: no such checkpoint"),
         ("predict", ["{checkpoint}", "nowhere.mp4"], 2, "nowhere.mp4: no such file or folder"),
         ("predict", ["{video}", "{video}"], 2, "not a checkpoint of tools/train.py"),

@@ -19,6 +19,7 @@ from torch import nn
 
 from video_gc.analysis.attention import attention_maps, stretch
 from video_gc.analysis.complexity import Complexity, complexity
+from video_gc.analysis.logs import read_metrics
 from video_gc.analysis.overlay import heat, strip
 from video_gc.atomic import write_text
 from video_gc.blocks import GlobalContext
@@ -141,19 +142,6 @@ def choose_examples(
         return [fitting[i] for i in order[:EXAMPLES]]
 
     return choose(True), choose(False)
-
-
-def read_metrics(logs: Path) -> dict[str, list[tuple[int, float]]]:
-    """Metric → (epoch, value), from every CSV log of a run; a resumed run has several."""
-    found: dict[str, dict[int, float]] = {}
-    for file in sorted(
-        logs.glob("csv/version_*/metrics.csv"), key=lambda f: int(f.parent.name[8:])
-    ):
-        for row in csv.DictReader(file.open()):
-            for name, value in row.items():
-                if value and name not in ("epoch", "step") and row.get("epoch"):
-                    found.setdefault(name, {})[int(float(row["epoch"])) + 1] = float(value)
-    return {name: sorted(values.items()) for name, values in found.items()}
 
 
 def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:

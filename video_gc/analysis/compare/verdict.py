@@ -77,7 +77,7 @@ def warnings_about(
 ) -> list[str]:
     """What the comparison does not cover, and where the two sides were not tested alike."""
     runs = [*a, *b]
-    found = [_trainings(len(a), len(b)), *_copies(runs), *_settings(runs), *_twins(a), *_twins(b)]
+    found = [_trainings(len(a), len(b)), *_copies(runs), *_settings(runs), *twins(a), *twins(b)]
     for run, left_out in zip(runs, videos.left_out, strict=True):
         if left_out:
             found.append(f"{run.name}: {left_out} videos that another run lacks are left out")
@@ -129,7 +129,7 @@ def _settings(runs: Sequence[TestedRun]) -> list[str]:
     return found
 
 
-def _twins(side: Sequence[TestedRun]) -> list[str]:
+def twins(side: Sequence[TestedRun]) -> list[str]:
     """Two seeds that say the very same are one seed."""
     return [
         f"{one.name} and {other.name} predict exactly the same: are they two trainings?"

@@ -1,0 +1,53 @@
+"""tools/report.py over several runs, as its users run it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.analysis.table.making import make_run, shares
+
+
+def test_a_folder_of_runs_is_one_table(tool, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    make_run(tmp_path / "none", shares(40))
+    make_run(tmp_path / "gc_s0", shares(60), kind="gc")
+    make_run(tmp_path / "gc_s1", None, kind="gc", seed=1)
+    status, _, err = tool("report", tmp_path, "--no-measure")
+    assert status == 0
+    assert "Runs: 2 of 3 trainings are tested" in err
+    assert "1 of 2" in err
+    assert "note: gc one: 1 of 2 seeds; gc_s1: trained, not tested yet" in err
+    assert "B (gc one) is better than A (none) by 20.00 points" in err
+    for name in ("table.md", "table.csv", "table.tex", "table.json", "report.html"):
+        assert (tmp_path / "table" / name).is_file()
+        assert f"{tmp_path}/table/{name}" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["none", "nowhere"], 2, "nowhere: no such run directory, ablation or folder of runs"),
+        (["empty"], 2, "empty: no run and no ablation.json in it"),
+        (["none", "gc", "--baseline", "nl"], 2, "no such row; the rows are none, gc one"),
+        (["none", "--out", "x"], 2, "--out is for a table, and none is one run"),
+        (["gc", "untested"], 0, "the baseline none is not tested, so nothing is compared"),
+        (["untested", "untested/.."], 0, "untested: trained, not tested yet"),
+        (["only"], 1, "none of 1 trainings is tested (a: trained, not tested yet)"),
+    ],
+)
+def test_what_cannot_be_a_table(
+    tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments, status, message
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("none"), shares(40))
+    make_run(Path("gc"), shares(60), kind="gc")
+    make_run(Path("untested"), None, seed=3)
+    make_run(Path("only") / "a", None)
+    Path("empty").mkdir()
+    if "--baseline" not in arguments and status == 0:
+        arguments = [*arguments, "--no-measure"]
+        if arguments[0] == "gc":
+            arguments += ["--baseline", "none"]
+    found, _, err = tool("report", *arguments)
+    assert message in err
+    assert err.count("error:") == (status != 0)
+    assert found == status

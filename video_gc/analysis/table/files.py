@@ -1,0 +1,128 @@
+"""The table as Markdown, CSV, LaTeX and JSON."""
+
+import csv
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from tabulate import tabulate  # type: ignore[import-untyped]
+
+from video_gc.analysis.table.columns import columns
+from video_gc.analysis.table.table import Row, Table
+from video_gc.atomic import atomic_path, write_text
+
+LATEX_SIGNS = {"±": r"$\pm$", "†": r"$^\dagger$", "–": "--", "−": "$-$", "Δ": r"$\Delta$",
+               "×": r"$\times$"}  # fmt: skip
+"""Signs that no plain LaTeX engine takes from the text as they stand."""
+
+
+def write_files(table: Table, out: Path) -> list[Path]:
+    """table.md, table.csv, table.tex and table.json in `out`; return their paths."""
+    return [
+        write_text(out / "table.md", markdown(table)),
+        _write_csv(table, out / "table.csv"),
+        write_text(out / "table.tex", latex(table)),
+        write_text(out / "table.json", json.dumps(as_json(table), indent=2, allow_nan=False)),
+    ]
+
+
+def cells(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Headings, and the cells of each row, as they are written everywhere."""
+    shown = columns(table)
+    rows = [[row.name, *(column.text(row) for column in shown)] for row in table.rows]
+    return ["", *(column.heading for column in shown)], rows
+
+
+def markdown(table: Table) -> str:
+    """A pipe table, the verdicts, the warnings and what the figures are of."""
+    heading, rows = cells(table)
+    written = tabulate(
+        [[_markdown(cell) for cell in row] for row in rows],
+        [_markdown(cell) for cell in heading],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["left", *["right"] * (len(heading) - 1)],
+    )
+    parts = [f"# {_markdown(table.title)}", written]
+    if sentences := [row.against.sentence for row in table.rows if row.against]:
+        parts += ["\n".join(f"- {_markdown(line)}" for line in sentences)]
+    if table.warnings:
+        parts += ["\n".join(f"- **Note:** {_markdown(line)}" for line in table.warnings)]
+    parts += ["\n".join(f"- {name}: {_markdown(text)}" for name, text in table.notes.items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(table: Table) -> str:
+    r"""A booktabs tabular with the notes as comments; needs \usepackage{booktabs}."""
+    heading, rows = cells(table)
+    written = tabulate(
+        [[_line(cell) for cell in row] for row in rows],
+        [_line(cell) for cell in heading],
+        tablefmt="latex_booktabs",
+        disable_numparse=True,
+        colalign=["left", *["right"] * (len(heading) - 1)],
+    )
+    for sign, command in LATEX_SIGNS.items():
+        written = written.replace(sign, command)
+    # after the end of a row, LaTeX takes these for its arguments
+    written = re.sub(r"(?m)^(\s*)([\[*])", r"\1{\2}", written)
+    remarks = [f"{table.title}; needs \\usepackage{{booktabs}}", *table.warnings]
+    remarks += [f"{name}: {text}" for name, text in table.notes.items()]
+    return "".join(f"% {_line(remark)}\n" for remark in remarks) + written + "\n"
+
+
+def as_json(table: Table) -> object:
+    """All the numbers, in the units of the dataclasses; a number that is none is null."""
+    return _finite(asdict(table))
+
+
+def _write_csv(table: Table, file: Path) -> Path:
+    lines = [_numbers(row) for row in table.rows]
+    header = list(dict.fromkeys(name for line in lines for name in line))
+    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, header, restval="")
+        writer.writeheader()
+        writer.writerows(lines)
+    return file
+
+
+def _numbers(row: Row) -> dict[str, object]:
+    """Column → number, unrounded, for a spreadsheet or pandas."""
+    line: dict[str, object] = {"row": row.name, "seeds": len(row.runs), "planned": row.planned}
+    for key, figure in row.figures.items():
+        name = key.replace(" ", "_")
+        line |= {f"{name}_percent": figure.mean}
+        line |= {f"{name}_{figure.kind or 'sd'}": "" if figure.error is None else figure.error}
+    if row.against:
+        found = asdict(row.against)
+        line |= {name: found[name] for name in ("difference", "low", "high", "p", "holm", "word")}
+    if row.costs:
+        line |= {"parameters": row.costs.counted.parameters, "flops": row.costs.counted.flops}
+        for name, cost in (("test", row.costs.test), ("train", row.costs.train)):
+            if cost:
+                line |= {f"{name}_seconds": cost.seconds, f"{name}_peak_mib": cost.peak_mib}
+    line |= {"trained_seconds": row.seconds, "fingerprint": row.fingerprint}
+    if row.reported:
+        line |= {f"reported_not_ours_{name}": it for name, it in asdict(row.reported).items()}
+    return {name: "" if value is None else value for name, value in line.items()}
+
+
+def _finite(value: object) -> object:
+    """Infinity and NaN as null: JSON has neither."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    return value
+
+
+def _markdown(text: str) -> str:
+    """No character of a name ends a cell, begins HTML or is taken for a style."""
+    return re.sub(r"([\\|<*`\[\]])", r"\\\1", _line(text))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

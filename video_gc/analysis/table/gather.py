@@ -1,0 +1,196 @@
+"""From directories to the rows of a table: of an ablation, or free runs by what they are."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from video_gc.analysis.table.naming import row_names
+from video_gc.analysis.table.run import Run, is_run, read_run
+from video_gc.data.fingerprint import same_copy
+from video_gc.data.index import DataError
+from video_gc.engine.ablation.cell import cell_hash
+
+ABLATION = "ablation.json"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a paper says of a row: not ours."""
+
+    top1: float | None = None
+    """per cent"""
+    top5: float | None = None
+    parameters: float | None = None
+    gflops: float | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one row: seeds of one config."""
+
+    name: str
+    runs: list[Run]
+    settings: list[str] = field(default_factory=list)
+    reported: Reported | None = None
+
+    @property
+    def tested(self) -> list[Run]:
+        """Those that count."""
+        return [run for run in self.runs if run.trouble is None]
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """Run that does not count → why."""
+        return {run.name: run.trouble for run in self.runs if run.trouble is not None}
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All rows of a table, in order."""
+
+    title: str
+    source: str | None
+    baseline: str | None
+    groups: list[Group]
+    home: Path
+    """where the table is written when nobody says where"""
+
+
+def single_run(places: Sequence[Path]) -> Path | None:
+    """The run directory where one is asked for, and a table is not."""
+    if len(places) == 1 and is_run(places[0]) and not (places[0] / ABLATION).is_file():
+        return places[0]
+    return None
+
+
+def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
+    """Rows of the ablations, run directories and folders that hold runs in `places`.
+
+    Raises FileNotFoundError for a place that has none of these, ValueError for a `baseline` that
+    is no row, DataError for an ablation.json that cannot be read.
+    """
+    ablations, homes = [], []
+    for place in places:
+        if (place / ABLATION).is_file():
+            ablations.append(place)
+        else:
+            homes += [place] if is_run(place) else _runs_in(place)
+    read = [_ablation(place) for place in ablations]
+    once = {home.resolve(): home for home in homes}.values()
+    free = _grouped([read_run(home) for home in once])
+    groups = [group for each in read for group in each.groups] + free
+    if len({group.name for group in groups}) < len(groups):
+        groups = _told_apart([*[(each.title, each.groups) for each in read], ("", free)])
+    known = [group.name for group in groups]
+    if baseline is not None and baseline not in known:
+        raise ValueError(f"--baseline {baseline!r}: no such row; the rows are {', '.join(known)}")
+    if len(read) == 1:
+        chosen = baseline or (read[0].baseline if read[0].baseline in known else None)
+        return Collection(read[0].title, read[0].source, chosen, groups, read[0].home)
+    chosen = baseline or _plain(groups)
+    if not read:
+        groups.sort(key=lambda group: group.name != chosen)
+    title = ", ".join(each.title for each in read) or "Runs"
+    beside = homes[0].parent if homes else ablations[0].parent
+    home = (beside.parent if beside.name == "cells" else beside) / "table"
+    return Collection(title, None, chosen, groups, home)
+
+
+def _ablation(place: Path) -> Collection:
+    file = place / ABLATION
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        groups = [
+            Group(
+                name=str(row["name"]),
+                runs=[read_run(place / cell) for cell in row["cells"]],
+                settings=list(row.get("settings", [])),
+                reported=_reported(row.get("reported")),
+            )
+            for row in kept["rows"]
+        ]
+        title = str(kept.get("title") or kept["name"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{file}: cannot be read ({type(error).__name__}: {error}); tools/ablate.py writes it"
+        ) from error
+    return Collection(title, kept.get("source"), kept.get("baseline"), groups, place)
+
+
+def _reported(kept: dict[str, Any] | None) -> Reported | None:
+    if not kept:
+        return None
+    return Reported(**{each.name: kept.get(each.name) for each in fields(Reported)})
+
+
+def _runs_in(place: Path) -> list[Path]:
+    """The run directories directly in a folder, and in its `cells`."""
+    if not place.is_dir():
+        raise FileNotFoundError(f"{place}: no such run directory, ablation or folder of runs")
+    found = sorted(path for path in (*place.glob("*"), *place.glob("cells/*")) if is_run(path))
+    if found:
+        return found
+    others = sorted(path.parent.name for path in place.glob(f"*/{ABLATION}"))
+    way_out = f"name one of {', '.join(others)}" if others else "make some with tools/train.py"
+    raise FileNotFoundError(f"{place}: no run and no {ABLATION} in it; {way_out}")
+
+
+def _grouped(runs: Sequence[Run]) -> list[Group]:
+    """Seeds of one config on one copy of the data are one row; a run without config is its own."""
+    rows: list[list[Run]] = []
+    for run in runs:
+        fitting = next((row for row in rows if _belongs(run, row[0])), None)
+        if fitting is None:
+            rows.append([run])
+        else:
+            fitting.append(run)
+    configs = [row[0].config for row in rows if row[0].config is not None]
+    named = iter(row_names(configs))
+    groups = []
+    for row in rows:
+        name, settings = (row[0].name, []) if row[0].config is None else next(named)
+        groups.append(Group(name, sorted(row, key=_by_seed), settings))
+    return groups
+
+
+def _belongs(run: Run, first: Run) -> bool:
+    if (
+        run.config is None
+        or first.config is None
+        or cell_hash(run.config) != cell_hash(first.config)
+    ):
+        return False
+    prints = [str(each.about.get("fingerprint") or "") for each in (run, first)]
+    return not all(prints) or same_copy(*prints) is not False
+
+
+def _by_seed(run: Run) -> tuple[int, str]:
+    return run.seed or 0, run.name
+
+
+def _told_apart(parts: Sequence[tuple[str, list[Group]]]) -> list[Group]:
+    """Rows of several ablations under names that are not used twice."""
+    groups: list[Group] = []
+    for title, rows in parts:
+        for group in rows:
+            name = f"{title}: {group.name}" if title else group.name
+            while name in {each.name for each in groups}:
+                name += "'"
+            groups.append(Group(name, group.runs, group.settings, group.reported))
+    return groups
+
+
+def _plain(groups: Sequence[Group]) -> str | None:
+    """The row without context blocks, where there is just one and it was tested."""
+    found = [
+        group.name
+        for group in groups
+        if group.tested
+        and (config := group.runs[0].config) is not None
+        and config.model.context.kind == "none"
+        and not config.model.more_context
+    ]
+    return found[0] if len(found) == 1 and len(groups) > 1 else None

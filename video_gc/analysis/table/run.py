@@ -1,0 +1,159 @@
+"""One run directory as a table needs it: its options, its figures, or why it has none."""
+
+import csv
+import json
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from video_gc.analysis.compare.tested import read_tested
+from video_gc.analysis.logs import read_metrics
+from video_gc.data.index import DataError
+from video_gc.data.sampling import ClipConfig
+from video_gc.engine.options import TrainConfig
+from video_gc.engine.resume.run_directory import CONFIG, is_finished
+from video_gc.models.build import ModelConfig
+from video_gc.models.context import ContextConfig
+
+CELL = "cell.json"
+HERE = {
+    "": {"accelerator": "auto"},
+    "data": {"decoder": "auto", "decode_device": "cpu", "transfer": "rgb"},
+}
+"""Options that another machine may have and this one lacks; they change no figure."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, and its test."""
+
+    home: Path
+    """the run directory"""
+    config: TrainConfig | None
+    """None where there is none, as of published weights"""
+    about: dict[str, Any]
+    """accuracy.json; empty where it does not count"""
+    trouble: str | None
+    """why it does not count; None where it does"""
+
+    @property
+    def name(self) -> str:
+        """Of the directory."""
+        return self.home.resolve().name
+
+    @property
+    def seed(self) -> int | None:
+        """Of the training."""
+        return None if self.config is None else self.config.seed
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether it is judged by mAP."""
+        return "mAP" in self.about.get("video_level", {})
+
+    @cached_property
+    def network(self) -> tuple[ModelConfig, ClipConfig] | None:
+        """What is to be built to know its cost; None where that is not known."""
+        file = self.home / "test" / "classes.csv"
+        if self.config is None or not file.is_file():
+            return None
+        with file.open(newline="", encoding="utf-8") as stream:
+            classes = sum(1 for _ in csv.DictReader(stream))
+        return replace(self.config.model, num_classes=classes, weights=None), self.config.clip
+
+
+def is_run(place: Path) -> bool:
+    """Whether `place` is a run directory, or a cell of an ablation that was at least begun."""
+    files = (CONFIG, CELL, "test/accuracy.json")
+    return any((place / file).is_file() for file in files) or (place / "checkpoints").is_dir()
+
+
+def read_run(home: Path) -> Run:
+    """Read a run directory; one that is not there, or cannot be read, has its trouble said."""
+    config, trouble = None, None
+    if not home.is_dir():
+        return Run(home, None, {}, "not trained yet")
+    if (home / CONFIG).is_file():
+        try:
+            config = read_config(home / CONFIG)
+        except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+            trouble = f"its {CONFIG} cannot be read ({_line(error)})"
+    trouble = trouble or _untrained(home, config)
+    if trouble is None:
+        try:
+            return Run(home, config, _tested(home), None)
+        except FileNotFoundError:
+            trouble = "trained, not tested yet"
+        except (ValueError, KeyError, TypeError, DataError) as error:
+            trouble = f"its test cannot be read ({_line(error)})"
+    return Run(home, config, {}, trouble)
+
+
+def read_config(file: Path) -> TrainConfig:
+    """A run's config.yaml as dataclasses; options that are newer than the run have their defaults.
+
+    Raises ValueError, TypeError or yaml.YAMLError for one that is not of this version.
+    """
+    plain = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if not isinstance(plain, dict):
+        raise ValueError("no options in it")
+    for group, options in HERE.items():
+        (plain.setdefault(group, {}) if group else plain).update(options)
+    config = _typed(TrainConfig, plain)
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+def _typed(kind: Any, plain: dict[str, Any]) -> Any:
+    """`plain` as the dataclass `kind`, and what is in it likewise."""
+    hints, known = get_type_hints(kind), {field.name for field in fields(kind)}
+    if foreign := sorted(plain.keys() - known):
+        raise ValueError(f"this version has no option {foreign[0]}")
+    values = {
+        name: _typed(hints[name], value) if is_dataclass(hints[name]) else value
+        for name, value in plain.items()
+    }
+    if kind is ModelConfig:
+        more = values.get("more_context", [])
+        values["more_context"] = [_typed(ContextConfig, each) for each in more]
+    return kind(**values)
+
+
+def _untrained(home: Path, config: TrainConfig | None) -> str | None:
+    """Why the training has not ended, None where it has."""
+    cell: dict[str, Any] = {}
+    if (home / CELL).is_file():
+        try:
+            cell = json.loads((home / CELL).read_text(encoding="utf-8"))
+        except ValueError:
+            return f"its {CELL} cannot be read"
+    if cell.get("status") == "failed":
+        return f"failed: {cell.get('reason') or 'nobody knows why'}"
+    if is_finished(home) or cell.get("status") == "finished":
+        return None
+    if cell.get("status") == "running":
+        return "still running, or stopped without a word"
+    if config is None or not (home / "logs").is_dir():
+        return None  # tested without a training of ours
+    epochs = max((at[-1][0] for at in read_metrics(home / "logs").values()), default=0)
+    if epochs >= config.epochs and config.steps is None:
+        return None  # a run of a version that left no finished.yaml
+    return f"its training has not ended (epoch {epochs} of {config.epochs})"
+
+
+def _tested(home: Path) -> dict[str, Any]:
+    """accuracy.json. Raises FileNotFoundError where there is none, ValueError for a damaged one."""
+    about = json.loads((home / "test" / "accuracy.json").read_text(encoding="utf-8"))
+    figure = "mAP" if "mAP" in about["video_level"] else "top1"
+    for level in ("video_level", "clip_level"):
+        if not isinstance(about[level][figure], float | int):
+            raise ValueError(f"accuracy.json has no {figure} of the {level}")
+    read_tested(home)
+    return dict(about)
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,30 @@
+"""How long a training took: wall time of all its processes' lives, also of one that was killed."""
+
+import json
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_file_loader import (  # type: ignore[import-untyped]
+    EventFileLoader,
+)
+
+from video_gc.analysis.table.run import CELL
+
+
+def seconds_trained(home: Path) -> tuple[float, str] | None:
+    """Seconds, and where they were read: in cell.json, or else in the run's TensorBoard files.
+
+    Of the latter, the sum over files of the last entry's time minus the first's: each process that
+    went on with the training has its own. None where neither says.
+    """
+    if (home / CELL).is_file():
+        kept = json.loads((home / CELL).read_text(encoding="utf-8")).get("seconds")
+        if kept:
+            return float(kept), f"{CELL} (with its test)"
+    files = sorted((home / "logs").rglob("events.out.tfevents.*"))
+    lives = [_life(file) for file in files]
+    return (sum(lives), "event files") if lives else None
+
+
+def _life(file: Path) -> float:
+    times = [event.wall_time for event in EventFileLoader(str(file)).Load()]
+    return max(times) - min(times) if times else 0.0
