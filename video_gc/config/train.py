@@ -15,9 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from video_gc.engine.options import TrainConfig
-from video_gc.manual import CONFIGS, config_groups, options, wrong_argument
-
-__all__ = ["CONFIGS", "compose_train", "hydra_arguments", "train_config", "training_help"]
+from video_gc.manual import ABLATE, CONFIGS, config_groups, options, wrong_argument
 
 PATHS = (
     *(f"data.{name}" for name in ("root", "annotations", "train", "val", "test", "names")),
@@ -55,7 +53,8 @@ def train_config(config: Any) -> TrainConfig:
         plain = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    assert isinstance(plain, TrainConfig)
+    if not isinstance(plain, TrainConfig):
+        raise ValueError(f"this is no config of one training; sweep.yaml is that of {ABLATE}")
     return plain
 
 
@@ -89,7 +88,7 @@ def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainCon
         try:
             return train_config(compose("train", hydra_arguments(arguments)))
         except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(_explain(error, arguments, configs)) from error
+            raise ValueError(explain(error, arguments, configs)) from error
 
 
 def training_help(arguments: Sequence[str] = (), configs: Path = CONFIGS) -> str:
@@ -133,7 +132,8 @@ def _written(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
+def explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
+    """What Hydra says of wrong arguments, in one line."""
     wrong = wrong_argument(arguments, configs)
     if wrong:
         return wrong
