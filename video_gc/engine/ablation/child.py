@@ -3,9 +3,11 @@
 Its process has a session of its own, so that the terminal's Ctrl-C reaches it once, through here.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def run_child(
@@ -29,11 +33,22 @@ def run_child(
         stream.flush()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=folder, env=env,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=_end_with_parent,
         )  # fmt: skip
         with _forwarding(process) as got:
-            status = process.wait()
+            try:
+                status = process.wait()
+            except BaseException:  # a launcher's own handler ends this job: save, and end, too
+                process.terminate()
+                process.wait()
+                raise
     return status, got[0] if got else 0
+
+
+def _end_with_parent() -> None:
+    """In the new process: SIGTERM (save and end) when this one is killed, where Linux can."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 @contextmanager
