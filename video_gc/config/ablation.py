@@ -30,6 +30,9 @@ from video_gc.manual import (
     wrong_sweep_argument,
 )
 
+TOOLS = CONFIGS.parent / "tools"
+"""Where train.py and test.py are."""
+
 
 @dataclass(kw_only=True)
 class SweepConfig:
@@ -124,7 +127,7 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
         runs=runs,
         ablation=ablation,
         cells=cells,
-        tools=str(configs.parent.resolve() / "tools"),
+        tools=str(TOOLS),
         processes=sweep.processes,
     )
     return Request(plan, hydra, sweep.dry, list(arguments))

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from video_gc.config.train import explain
+from video_gc.config.train import explain, quoted
 from video_gc.engine.ablation.job import run_job
 from video_gc.engine.ablation.plan import read_job
 from video_gc.engine.ablation.slots import job_environment
@@ -65,9 +65,9 @@ def launch(
         sys.argv,
         [
             sys.argv[0],
-            f"plan='{plan}'",
+            f"plan={quoted(str(plan))}",
             f"cell={','.join(map(str, cells))}",
-            f"hydra.sweep.dir='{plan.parent}'",
+            f"hydra.sweep.dir={quoted(str(plan.parent))}",
             *arguments,
         ],
     )

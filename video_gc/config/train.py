@@ -49,12 +49,13 @@ def train_config(config: Any) -> TrainConfig:
 
     Raises ValueError naming the field, its value and the choices.
     """
+    if OmegaConf.get_type(config) is not TrainConfig:
+        raise ValueError(f"this is no config of one training; sweep.yaml is that of {ABLATE}")
     try:
         plain = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    if not isinstance(plain, TrainConfig):
-        raise ValueError(f"this is no config of one training; sweep.yaml is that of {ABLATE}")
+    assert isinstance(plain, TrainConfig)
     return plain
 
 
@@ -70,10 +71,15 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
         if key.startswith("model.context.options."):
             argument = f"++{argument}"
         elif key in PATHS and equals and not re.fullmatch(r"[\w./,+-]*|'.*'|\".*\"", value):
-            quoted = value.replace("'", "\\'")
-            argument = f"{key}='{quoted}'"
+            argument = f"{key}={quoted(value)}"
         written.append(argument)
     return written
+
+
+def quoted(text: str) -> str:
+    """Any text as one value of Hydra's grammar."""
+    inside = text.replace("'", "\\'")
+    return f"'{inside}'"
 
 
 def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainConfig:

@@ -1,6 +1,7 @@
 """Stand-ins for tools/train.py and tools/test.py that write what these write, at once.
 
-What a cell is to do stands in DIR/orders/CELL: fail, kill, pause, slow, or nothing. DIR/calls lists them.
+What a cell is to do stands in DIR/orders/CELL: fail, kill, pause, slow, or nothing. DIR/calls lists them,
+DIR/videos has the fingerprint that a test is to write.
 """
 
 import json
@@ -40,7 +41,9 @@ with (here / "calls").open("a") as calls:
 test = json.loads((run / "config.yaml").read_text())["test"]
 (run / "test").mkdir(exist_ok=True)
 about = {{name: test[name] for name in ("clips", "crops", "fuse")}} | {{"subset": None}}
-(run / "test" / "accuracy.json").write_text(json.dumps(about | {{"fingerprint": "sizes:12"}}))
+if (here / "videos").is_file():
+    about["fingerprint"] = (here / "videos").read_text()
+(run / "test" / "accuracy.json").write_text(json.dumps(about))
 """
 
 

@@ -153,6 +153,7 @@ def test_ctrl_c_lets_the_training_save(cells: list[Cell], tmp_path: Path) -> Non
 
 def test_other_videos_are_not_taken_for_these(cells: list[Cell], tmp_path: Path) -> None:
     job = job_of(tmp_path, cells[0])
+    (tmp_path / "videos").write_text("sizes:12")
     run_job(job)
     assert run_job(replace(job, fingerprints={"test": "sizes:12"})) == "finished"
     assert run_job(replace(job, fingerprints={"test": "sizes:13"})) == "failed"
