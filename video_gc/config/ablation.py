@@ -49,6 +49,8 @@ class SweepConfig:
     """file that says what each cell is"""
     cell: int = 0
     """number of the cell in it"""
+    jobs: int = 1
+    """how many cells are to be trained"""
 
 
 ConfigStore.instance().store("sweep_schema", SweepConfig)

@@ -67,6 +67,7 @@ def launch(
             sys.argv[0],
             f"plan={quoted(str(plan))}",
             f"cell={','.join(map(str, cells))}",
+            f"jobs={len(cells)}",
             f"hydra.sweep.dir={quoted(str(plan.parent))}",
             *arguments,
         ],
@@ -84,7 +85,7 @@ def run_cell(config: DictConfig) -> str:
     os.chdir(job.folder)
     launcher: Any = HydraConfig.get().launcher
     name = HydraConfig.get().runtime.choices["hydra/launcher"]
-    with job_environment(
-        Path(config.plan).parent, name, int(launcher.get("n_jobs") or 1), job.processes
-    ) as env:
+    # submitit_local starts all of them at once
+    at_once = int(launcher.get("n_jobs") or config.jobs)
+    with job_environment(Path(config.plan).parent, name, at_once, job.processes) as env:
         return run_job(job, env=env)

@@ -149,6 +149,7 @@ def test_ctrl_c_lets_the_training_save(cells: list[Cell], tmp_path: Path) -> Non
     status = read_status(Path(cell.directory))
     assert status is not None
     assert status.reason == "stopped by SIGINT; the same command goes on from there"
+    assert state_of(cell) == ("stopped", None)
 
 
 def test_other_videos_are_not_taken_for_these(cells: list[Cell], tmp_path: Path) -> None:

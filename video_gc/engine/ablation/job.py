@@ -20,6 +20,7 @@ from video_gc.engine.ablation.child import run_child
 from video_gc.engine.ablation.plan import Cell, Job
 from video_gc.engine.ablation.status import (
     LOG,
+    STOPPED,
     CellStatus,
     cell_lock,
     has_results,
@@ -87,12 +88,12 @@ def _run(job: Job, cell: Cell, env: dict[str, str]) -> str:
     if reason is None and not got and not has_results(cell):
         reason = "was tested in another way than its options ask; see test/accuracy.json"
     if got:
-        reason = f"stopped by {signal.Signals(got).name}; the same command goes on from there"
+        reason = f"{STOPPED}{signal.Signals(got).name}; the same command goes on from there"
     seconds = status.seconds + time.monotonic() - began
     ended = "finished" if reason is None else "failed"
     write_status(directory, replace(status, status=ended, reason=reason, seconds=seconds))
     if got == signal.SIGINT:
-        raise CellStopped
+        raise CellStopped("Interrupted; all is saved, and the same command goes on from there.")
     if got:
         raise SystemExit(128 + got)
     return DONE if reason is None else FAILED

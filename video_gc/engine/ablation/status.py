@@ -21,6 +21,8 @@ from video_gc.engine.resume.lock import locked
 from video_gc.engine.resume.run_directory import CHECKPOINTS, CONFIG, is_finished, with_defaults
 
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
+STOPPED = "stopped by "
+"""How the reason begins that is a signal to this job."""
 PATIENCE = 2.0
 """Seconds to wait for a lock that somebody may only look at."""
 
@@ -39,6 +41,11 @@ class CellStatus:
     """that its jobs took, the earlier ones too"""
     command: list[str]
     """that trains it alone"""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it failed because somebody stopped it."""
+        return (self.reason or "").startswith(STOPPED)
 
 
 def read_status(directory: Path) -> CellStatus | None:
@@ -135,7 +142,7 @@ def state_of(cell: Cell) -> tuple[str, str | None]:
     except Timeout:
         return "running", None
     status = read_status(directory)
-    if status is not None and status.status == "failed":
+    if status is not None and status.status == "failed" and not status.stopped:
         return "failed", status.reason
     return "stopped", None
 

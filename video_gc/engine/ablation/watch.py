@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -22,9 +23,7 @@ INTERVAL = 1.0
 class Watch:
     """What is known of the cells since the sweep began."""
 
-    def __init__(self, cells: Sequence[Cell], done: int, names: Sequence[int] = ()) -> None:
-        from pathlib import Path
-
+    def __init__(self, cells: Sequence[Cell], done: int) -> None:
         self.cells = {cell.name: cell for cell in cells}
         self.directories = {cell.name: Path(cell.directory) for cell in cells}
         self.before = {name: read_status(path) for name, path in self.directories.items()}
@@ -107,6 +106,8 @@ def _say_ended(cell: Cell, status: CellStatus, watch: Watch) -> None:
     eta = f"; {short(left)} left" if left else ""
     if status.status == "finished":
         say(f"{cell.title}: finished in {short(status.seconds)} ({watch.count}/{watch.total}{eta})")
+    elif status.stopped:
+        say(f"{cell.title}: {status.reason}", style="yellow")
     else:
         say(f"{cell.title}: failed: {status.reason}", style="red")
 
