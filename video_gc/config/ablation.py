@@ -22,7 +22,6 @@ from video_gc.engine.ablation.options import AblationConfig, option_of
 from video_gc.engine.ablation.plan import CELLS, Cell, Plan
 from video_gc.engine.options import TrainConfig
 from video_gc.manual import (
-    ABLATE,
     CONFIGS,
     SWEEP,
     ablations,
@@ -64,8 +63,6 @@ class Request:
     hydra: list[str]
     """arguments of Hydra itself, such as hydra/launcher=joblib"""
     dry: bool
-    arguments: list[str]
-    """as given"""
 
 
 def read_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Any:
@@ -132,7 +129,7 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
         tools=str(TOOLS),
         processes=sweep.processes,
     )
-    return Request(plan, hydra, sweep.dry, list(arguments))
+    return Request(plan, hydra, sweep.dry)
 
 
 def _named(name: str, own: list[str], configs: Path) -> SweepConfig:
@@ -208,8 +205,3 @@ def _last_of_each(arguments: Sequence[str]) -> list[str]:
 def _split(argument: str) -> tuple[str, str]:
     name, _, value = argument.partition("=")
     return name, value
-
-
-def repeat(request: Request) -> str:
-    """The command that goes on with it."""
-    return " ".join([ABLATE, *request.arguments])

@@ -1,13 +1,12 @@
 """Before the first job: which copy of the data set this is, and which cells are done already."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from video_gc.data.config import DataConfig
 from video_gc.data.source import open_splits
-from video_gc.engine.ablation.plan import Cell, Plan, write_record
+from video_gc.engine.ablation.plan import Plan, write_record
 from video_gc.engine.ablation.status import has_results, other_videos
 from video_gc.engine.inputs import fingerprints
 
@@ -34,14 +33,3 @@ def begin(plan: Plan) -> tuple[Plan, list[int]]:
     write_record(plan)
     todo = [number for number, cell in enumerate(plan.jobs) if not has_results(cell)]
     return replace(plan, fingerprints=found), todo
-
-
-def same_cells(cells: Sequence[Cell]) -> list[tuple[str, str]]:
-    """Pairs of rows that are one and the same network here."""
-    first: dict[str, str] = {}
-    pairs = []
-    for cell in cells:
-        row = first.setdefault(cell.name, cell.row)
-        if row != cell.row and (row, cell.row) not in pairs:
-            pairs.append((row, cell.row))
-    return pairs
