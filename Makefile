@@ -14,6 +14,9 @@ demo: $(READY) ## generate videos, train, test, predict and write a report (8 mi
 	@echo "run:         runs/demo (config.yaml, checkpoints/, logs/, test/, predict/)"
 	@echo "report:      runs/demo/report.html"
 
+ablation: $(READY) ## kinds of context block on the generated videos, three seeds each (hours on 2 cores)
+	$(BIN)/python tools/ablate.py ablation=kinds
+
 test: lint types $(READY) ## lint, types and the test suite
 	$(BIN)/python -m pytest -n 2
 
@@ -48,4 +51,4 @@ clean: ## remove runs, generated videos and caches
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test lint types test-slow format install clean help
+.PHONY: demo ablation test lint types test-slow format install clean help

@@ -15,6 +15,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 CONFIGS = PACKAGE.parent / "configs"
 FREE = "model.context.options."  # a block's own arguments, which no dataclass knows
+ABLATION = "ablation"
+"""The one folder of configs/ that is no group of a training's config."""
+ABLATE = "python tools/ablate.py"
+SWEEP = ("ablation", "experiment", "seeds", "only", "name", "runs", "processes", "dry")
+"""Options of tools/ablate.py that are not those of each training alike."""
 
 
 @dataclass(frozen=True)
@@ -43,28 +48,51 @@ def option_names() -> list[str]:
 def config_groups(configs: Path = CONFIGS) -> dict[str, list[str]]:
     """Group of YAML files → its choices."""
     return {
-        group.name: sorted(str(f.relative_to(group).with_suffix("")) for f in group.rglob("*.yaml"))
+        group.name: _files(group)
         for group in sorted(configs.iterdir())
-        if group.is_dir()
+        if group.is_dir() and group.name != ABLATION
     }
 
 
-def wrong_argument(arguments: Sequence[str], configs: Path = CONFIGS) -> str | None:
-    """What is wrong with the name in one of `arguments`, in one line with the nearest valid one."""
+def ablations(configs: Path = CONFIGS) -> list[str]:
+    """The names of the ablations."""
+    return _files(configs / ABLATION)
+
+
+def wrong_argument(
+    arguments: Sequence[str], configs: Path = CONFIGS, more: Sequence[str] = ()
+) -> str | None:
+    """What is wrong with the name in one of `arguments`, in one line with the nearest valid one.
+
+    more: further options, which a sweep has and one training has not.
+    """
     groups = config_groups(configs)
-    names = [*groups, *option_names()]
+    names = [*groups, *option_names(), *more]
     for argument in arguments:
         if argument.startswith("--"):
             return f"{argument!r}: options are written without dashes, NAME=VALUE"
         if "=" not in argument:
             return f"{argument!r} is no option; write NAME=VALUE, such as epochs=20"
         key, value = argument.lstrip("+~").split("=", 1)
+        if key == ABLATION and ABLATION not in more:
+            return f"{argument}: this is one training; for an ablation: {ABLATE} {argument}"
+        if key == ABLATION and value not in ablations(configs):
+            return f"{argument}: no such ablation; {_nearest(value, ablations(configs))}"
         if key in groups:
             if value not in [*groups[key], "null"] and re.fullmatch(r"[\w./]*", value):
                 return f"{key}={value}: no such {key}; {_nearest(value, groups[key])}"
         elif key not in names and not key.startswith((FREE, "hydra.", "hydra/")):
             return f"unknown option {key!r}; {_nearest(key, names)}"
     return None
+
+
+def wrong_sweep_argument(arguments: Sequence[str], configs: Path = CONFIGS) -> str | None:
+    """As `wrong_argument`, of tools/ablate.py."""
+    return wrong_argument(arguments, configs, SWEEP)
+
+
+def _files(group: Path) -> list[str]:
+    return sorted(str(f.relative_to(group).with_suffix("")) for f in group.rglob("*.yaml"))
 
 
 def _options(module: str, owner: str, prefix: str) -> Iterator[Option]:

@@ -208,3 +208,18 @@ def test_importing_is_quiet() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         build_backbone("slow", width=0.125)
+
+
+def test_i3d_3x3x3_widens_the_middle_convolution_of_the_same_blocks() -> None:
+    models = {name: build_backbone(name, width=0.125) for name in ("i3d", "i3d_3x3x3")}
+    kernels = {
+        name: {key: tuple(p.shape[2:]) for key, p in model.named_parameters() if "conv_" in key}
+        for name, model in models.items()
+    }
+    assert list(kernels["i3d"]) == list(kernels["i3d_3x3x3"])
+    inflated = [key for key, size in kernels["i3d"].items() if size == (3, 1, 1)]
+    assert len(inflated) == 3 + 2 + 3 + 1
+    for key in inflated:
+        assert kernels["i3d_3x3x3"][key] == (1, 1, 1)
+        assert kernels["i3d_3x3x3"][key.replace("conv_a", "conv_b")] == (3, 3, 3)
+    assert sum(size == (3, 3, 3) for size in kernels["i3d_3x3x3"].values()) == len(inflated)

@@ -9,7 +9,7 @@ with warnings.catch_warnings():  # pytorchvideo scripts a function that nothing 
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
     import pytorchvideo.models  # noqa: F401
 
-from video_gc.backbones.resnet import c2d, c2d_nopool, i3d, i3d_32x2, slow
+from video_gc.backbones.resnet import c2d, c2d_nopool, i3d, i3d_3x3x3, i3d_32x2, slow
 from video_gc.backbones.separable import csn, r2plus1d, x3d, x3d_l
 from video_gc.backbones.slowfast import (
     slowfast,
@@ -26,6 +26,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "c2d_nopool": c2d_nopool,
     "i3d": i3d,
     "i3d_32x2": i3d_32x2,
+    "i3d_3x3x3": i3d_3x3x3,
     "slow": slow,
     "slowfast": slowfast,
     "slowfast_4x16": slowfast_4x16,

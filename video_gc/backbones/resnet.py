@@ -45,6 +45,35 @@ i3d_32x2 = partial(i3d, temporal_stride=2)
 """I3D for clips of 32 frames, as MMAction2 trains it: the stem takes 32 frames to 8."""
 
 
+def i3d_3x3x3(**arguments: Any) -> nn.Module:
+    """I3D with its temporal kernels in the middle: 3×3×3 where I3D has 3×1×1 before a 1×3×3.
+
+    Wang et al., "Non-local Neural Networks", CVPR 2018: the wider of the two ways to inflate.
+    """
+    model = i3d(**arguments)
+    for block in model.modules():
+        branch = getattr(block, "branch2", None)
+        if branch is not None and branch.conv_a.kernel_size[0] == 3:
+            branch.conv_a = _with_time(branch.conv_a, 1)
+            branch.conv_b = _with_time(branch.conv_b, 3)
+    return model
+
+
+def _with_time(conv: nn.Conv3d, size: int) -> nn.Conv3d:
+    """A fresh convolution like `conv`, with a kernel of `size` frames."""
+    _, height, width = conv.kernel_size
+    fresh = nn.Conv3d(
+        conv.in_channels,
+        conv.out_channels,
+        (size, height, width),
+        stride=conv.stride,  # type: ignore[arg-type]
+        padding=(size // 2, *conv.padding[1:]),
+        bias=False,
+    )
+    nn.init.kaiming_normal_(fresh.weight, mode="fan_out", nonlinearity="relu")
+    return fresh
+
+
 def slow(**arguments: Any) -> nn.Module:
     """Temporal kernels of 3 in res4 and res5 only; no temporal striding."""
     return _resnet(

@@ -15,8 +15,8 @@ class ModelConfig:
     """A network: backbone, head, weights to start from and context blocks."""
 
     backbone: str = "i3d"
-    """c2d, c2d_nopool, i3d, i3d_32x2, slow, slowfast, slowfast_4x16, slowfast_16x8, x3d, x3d_l,
-    csn, r2plus1d; slowfast_linear and slowfast_4x16_linear are MMAction2's"""
+    """c2d, c2d_nopool, i3d, i3d_32x2, i3d_3x3x3, slow, slowfast, slowfast_4x16, slowfast_16x8,
+    x3d, x3d_l, csn, r2plus1d; slowfast_linear and slowfast_4x16_linear are MMAction2's"""
     depth: int = 50
     """50 or 101"""
     width: float = 1.0

@@ -5,6 +5,8 @@ So that no cell is trained twice, whichever ablation asks for it and wherever it
 
 import hashlib
 import json
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,17 +27,22 @@ DIGITS = 8
 
 def cell_hash(config: TrainConfig) -> str:
     """Eight hexadecimal digits of the resolved config without paths: the same for every seed."""
-    options = asdict(config)
+    return options_hash(asdict(config))
+
+
+def options_hash(options: Mapping[str, Any]) -> str:
+    """As `cell_hash`, of the config as a run keeps it in its config.yaml."""
+    counted: dict[str, Any] = deepcopy(dict(options))
     for group, names in MACHINE.items():
         for name in names:
-            del (options[group] if group else options)[name]
-    for context in (options["model"]["context"], *options["model"]["more_context"]):
+            del (counted[group] if group else counted)[name]
+    for context in (counted["model"]["context"], *counted["model"]["more_context"]):
         if context["kind"] == "none":  # nothing else counts then
             context.update(place=None, after=[], options={})
-    weights = config.model.weights
+    weights = counted["model"]["weights"]
     if weights and "/" in weights and "://" not in weights:
-        options["model"]["weights"] = Path(weights).name
-    text = json.dumps(options, sort_keys=True, separators=(",", ":"))
+        counted["model"]["weights"] = Path(weights).name
+    text = json.dumps(counted, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=DIGITS // 2).hexdigest()
 
 

@@ -12,13 +12,14 @@ import yaml
 from video_gc.atomic import write_text
 from video_gc.engine.resume.faults import NOT_FINITE
 from video_gc.engine.resume.files import newest_valid
-from video_gc.engine.resume.lock import LOCK
 from video_gc.progress import say
 
 CONFIG, VERSIONS, CHECKPOINTS = "config.yaml", "versions.yaml", "checkpoints"
 LOGS, SPLITS, SKIPPED, FINISHED = "logs", "splits", "skipped.csv", "finished.yaml"
 OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED, NOT_FINITE}
 """What a training writes before its first checkpoint, and that folder."""
+AROUND = {"cell.json", "cell.log"}
+"""What tools/ablate.py writes around a training, before it begins and after."""
 MAY_CHANGE = {
     *("resume", "runs", "name", "data.workers", "data.decoder", "data.decode_device"),
     *("data.transfer", "checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep"),
@@ -39,7 +40,7 @@ def last_checkpoint(
     else, ValueError where the run was started with other options, or no checkpoint is usable.
     """
     if not (directory / CONFIG).is_file():
-        if directory.exists() and any(path.name != LOCK for path in directory.iterdir()):
+        if directory.exists() and not _is_empty(directory):
             raise FileExistsError(f"{directory}: holds something that is no run; give name=OTHER")
         return None
     folder = directory / CHECKPOINTS
@@ -52,7 +53,7 @@ def last_checkpoint(
             f"{directory}: this run exists; leave out resume=false to go on with it, or give "
             "name=OTHER"
         )
-    started = _over(defaults, yaml.safe_load((directory / CONFIG).read_text()))
+    started = with_defaults(defaults, yaml.safe_load((directory / CONFIG).read_text()))
     differing = [
         d
         for d in _differences(started, options)
@@ -102,10 +103,15 @@ def begin_run(directory: Path, options: dict[str, Any]) -> None:
     write_text(directory / VERSIONS, yaml.safe_dump(versions, sort_keys=False))
 
 
+def _is_empty(directory: Path) -> bool:
+    """Whether nobody wrote anything there but locks, and what stands around a training."""
+    return all(path.name[0] == "." or path.name in AROUND for path in directory.iterdir())
+
+
 def _check_aborted(directory: Path) -> None:
     """Raise FileExistsError for more than an aborted attempt, which nothing is lost of."""
     names = sorted(path.name for path in directory.iterdir())
-    others = [name for name in names if name not in OURS and not name.startswith(".")]
+    others = [name for name in names if name not in OURS | AROUND and name[0] != "."]
     if others:
         raise FileExistsError(
             f"{directory}: has no checkpoint, but holds {others[0]}; give name=OTHER"
@@ -119,10 +125,10 @@ def _check_aborted(directory: Path) -> None:
                 )
 
 
-def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def with_defaults(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """`given`, and the defaults for options that are newer than it."""
     return defaults | {
-        name: _over(defaults[name], value)
+        name: with_defaults(defaults[name], value)
         if isinstance(value, dict) and isinstance(defaults.get(name), dict)
         else value
         for name, value in given.items()

@@ -15,9 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from video_gc.engine.options import TrainConfig
-from video_gc.manual import CONFIGS, config_groups, options, wrong_argument
-
-__all__ = ["CONFIGS", "compose_train", "hydra_arguments", "train_config", "training_help"]
+from video_gc.manual import ABLATE, CONFIGS, config_groups, options, wrong_argument
 
 PATHS = (
     *(f"data.{name}" for name in ("root", "annotations", "train", "val", "test", "names")),
@@ -51,6 +49,8 @@ def train_config(config: Any) -> TrainConfig:
 
     Raises ValueError naming the field, its value and the choices.
     """
+    if OmegaConf.get_type(config) is not TrainConfig:
+        raise ValueError(f"this is no config of one training; sweep.yaml is that of {ABLATE}")
     try:
         plain = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
@@ -71,10 +71,15 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
         if key.startswith("model.context.options."):
             argument = f"++{argument}"
         elif key in PATHS and equals and not re.fullmatch(r"[\w./,+-]*|'.*'|\".*\"", value):
-            quoted = value.replace("'", "\\'")
-            argument = f"{key}='{quoted}'"
+            argument = f"{key}={quoted(value)}"
         written.append(argument)
     return written
+
+
+def quoted(text: str) -> str:
+    """Any text as one value of Hydra's grammar."""
+    inside = text.replace("'", "\\'")
+    return f"'{inside}'"
 
 
 def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainConfig:
@@ -89,7 +94,7 @@ def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainCon
         try:
             return train_config(compose("train", hydra_arguments(arguments)))
         except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(_explain(error, arguments, configs)) from error
+            raise ValueError(explain(error, arguments, configs)) from error
 
 
 def training_help(arguments: Sequence[str] = (), configs: Path = CONFIGS) -> str:
@@ -133,7 +138,8 @@ def _written(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
+def explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
+    """What Hydra says of wrong arguments, in one line."""
     wrong = wrong_argument(arguments, configs)
     if wrong:
         return wrong

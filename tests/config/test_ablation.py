@@ -1,0 +1,240 @@
+"""From an ablation's file to its cells: what is shared, what differs, what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from video_gc.config import CONFIGS, compose_train
+from video_gc.config.ablation import list_ablations, plan_ablation
+from video_gc.engine.ablation.cell import cell_hash, cell_name
+from video_gc.engine.ablation.options import AblationConfig
+from video_gc.engine.ablation.plan import Cell, Plan, read_job, write_plan, write_record
+from video_gc.manual import ablations
+from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.context import ContextConfig
+
+NAMES = ablations()
+GCNET = {
+    "baseline": 32_454_096,
+    "5 NL": 39_812_560,
+    "5 SNL": 36_128_208,
+    "5 GC": 34_300_368,
+    "all GC": 42_454_992,
+}
+
+
+def network(cell: Cell, classes: int) -> torch.nn.Module:
+    """The network of a cell, without the weights that it starts from."""
+    options = cell.options["model"]
+    context = ContextConfig(**options["context"])
+    given = {"context": context, "weights": None, "num_classes": classes}
+    return build_model(ModelConfig(**options | given))
+
+
+def plan(*arguments: str) -> Plan:
+    return plan_ablation(arguments).plan
+
+
+def test_the_ablations_of_the_issue_are_there() -> None:
+    gcnet = ("kinetics", "place", "stages", "bottleneck", "reduction", "pooling_fusion")
+    nonlocal_ = ("instantiation", "stage", "number", "span", "length", "against_3d")
+    expected = {"kinds", *(f"gcnet_{n}" for n in gcnet), *(f"nonlocal_{n}" for n in nonlocal_)}
+    assert set(list_ablations()) == expected == set(NAMES)
+    assert len(plan("ablation=kinds").cells) == 18
+
+
+SLOW = [
+    pytest.param(name, marks=() if name.endswith(("kinetics", "3d")) else pytest.mark.slow)
+    for name in NAMES
+]
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_every_row_is_a_network_of_its_own_experiment(name: str) -> None:
+    cells = plan(f"ablation={name}", "seeds=[0]").cells
+    with torch.device("meta"):
+        sizes = {
+            cell.row: sum(p.numel() for p in network(cell, 400).parameters()) for cell in cells
+        }
+    assert len({cell.name for cell in cells}) == len(cells)  # no two rows are the same
+    if name == "gcnet_kinetics":
+        assert sizes == GCNET
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_runs_on_motions(name: str) -> None:
+    cells = plan(f"ablation={name}", "experiment=motions", "seeds=[0]").cells
+    assert len({cell.name for cell in cells}) == len(cells)
+    for cell in cells:
+        assert cell.options["data"]["kind"] == "motions"
+        assert cell.options["model"]["width"] == 0.125
+        frames = min(cell.options["clip"]["frames"], 16)
+        with torch.no_grad():
+            logits = network(cell, 8).eval()(torch.zeros(1, 3, frames, 64, 64))
+        assert logits.shape == (1, 8)
+
+
+def test_rows_of_a_users_folder(clips_folder: Path) -> None:
+    found = plan("ablation=gcnet_place", "experiment=folder", f"data.root={clips_folder}")
+    assert found.name == "gcnet_place_folder"
+    data = [cell.options["data"] for cell in found.cells]
+    assert {(d["kind"], d["root"]) for d in data} == {("folder", str(clips_folder))}
+
+
+def test_cells_have_the_names_of_the_runs_that_stand() -> None:
+    found = {cell.row: cell.name for cell in plan("ablation=kinds", "seeds=[0]").cells}
+    assert found["none"] == "i3d_none_7f9131d7_s0"
+    assert found["GC"] == "i3d_gc_five_df001ba7_s0"
+    assert found["NL"] == "i3d_nl_five_1cb49398_s0"
+    other = plan("ablation=gcnet_kinetics", "experiment=motions", "data.root=elsewhere")
+    names = {cell.row: cell.name for cell in other.cells}
+    assert names["5 GC"] == found["GC"]  # trained once, whichever ablation asks
+    assert names["baseline"] == found["none"]
+
+
+def test_motions_is_what_training_does_without_options() -> None:
+    assert cell_hash(compose_train(["experiment=motions"])) == cell_hash(compose_train([]))
+
+
+def test_a_cell_alone_gives_the_same_cell() -> None:
+    for cell in plan("ablation=gcnet_pooling_fusion", "experiment=motions", "epochs=3").cells:
+        config = compose_train(cell.arguments)
+        assert cell_name(config) == config.name == cell.name
+        assert str(config.directory) == cell.directory
+        assert config.epochs == 3
+
+
+def test_axes_make_their_product() -> None:
+    rows = list_ablations()["gcnet_pooling_fusion"].all_rows
+    assert list(rows) == [
+        "none",
+        *(
+            f"{pool} · {how}"
+            for pool in ("average", "attention")
+            for how in ("add", "scale", "both")
+        ),
+    ]
+    assert rows["average · both"] == [
+        "model.context.options.pool=average",
+        "model.context.options.fusion=both",
+    ]
+
+
+def test_cells_come_seed_by_seed() -> None:
+    cells = plan("ablation=kinds", "seeds=[4,2]", "only=[none,GC]").cells
+    assert [cell.title for cell in cells] == [
+        "none, seed 4",
+        "GC, seed 4",
+        "none, seed 2",
+        "GC, seed 2",
+    ]
+
+
+def test_only_takes_names_with_spaces_and_signs() -> None:
+    found = plan("ablation=nonlocal_length", "experiment=motions", "only=['8×2 · NL','16×2 · I3D']")
+    assert [cell.row for cell in found.cells] == ["8×2 · NL", "16×2 · I3D"]
+    assert found.ablation.baseline is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ablation=kidns"], "ablation=kidns: no such ablation; did you mean 'kinds'"),
+        (["epochs=3"], "which ablation"),
+        (["ablation=kinds", "epoch=3"], "unknown option 'epoch'; did you mean 'epochs'"),
+        (["ablation=kinds", "epochs=0"], r"row 'none': epochs \(0\) must be at least 1"),
+        (["ablation=kinds", "model.context.options.reduktion=3"], "takes no option 'reduktion'"),
+        (["ablation=kinds", "experiment=motion"], "no such experiment; did you mean 'motions'"),
+        (["ablation=kinds", "experiment=folder"], "data.root is missing"),
+        (["ablation=kinds", "context=gc"], "context=gc: context is what the rows differ in"),
+        (["ablation=gcnet_place", "model.context.place=after_1x1"], "is what the rows differ in"),
+        (["ablation=kinds", "seed=3"], r"seed=3: an ablation has several; give seeds=\[0,1\]"),
+        (["ablation=kinds", "seeds=[1,1]"], "more than once"),
+        (["ablation=kinds", "seeds=[-1]"], "must be whole numbers from 0"),
+        (["ablation=kinds", "seeds=[]"], "at least one"),
+        (["ablation=kinds", "seeds=x"], "seeds"),
+        (["ablation=kinds", "only=[nl]"], "'nl' is no row; the rows are none, SE"),
+        (["ablation=kinds", "name=a/b"], "must be the name of one folder"),
+        (["ablation=kinds", "processes=0"], r"processes \(0\) must be at least 1"),
+        (["ablation=kinds", "resume=false"], "cells always go on"),
+    ],
+)
+def test_a_wrong_command_is_one_clear_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        plan_ablation(arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rows": {}}, "rows and axes are empty"),
+        ({"baseline": "b"}, "baseline: 'b' is no row; the rows are a"),
+        ({"reported": {"b": None}}, "reported: 'b' is no row"),
+        ({"rows": {"a": ["seed=3"]}}, "'seed=3' has no place in a row"),
+        ({"settings": ["+name=x"]}, "has no place in a row"),
+        ({"axes": {"x": {}}}, "axes.x has no values"),
+        ({"rows": {"p": []}, "axes": {"x": {"p": ["a=1"]}}}, "row 'p' stands in rows and"),
+        ({"title": ""}, "title is missing"),
+    ],
+)
+def test_a_wrong_file_is_refused(fields: dict[str, object], message: str) -> None:
+    given: dict[str, object] = {"title": "t", "rows": {"a": ["context=gc"]}}
+    with pytest.raises(ValueError, match=message):
+        AblationConfig(**given | fields)  # type: ignore[arg-type]
+
+
+def test_a_typo_in_a_file_names_the_file(tmp_path: Path) -> None:
+    import shutil
+
+    configs = tmp_path / "configs"
+    shutil.copytree(CONFIGS, configs)
+    file = configs / "ablation" / "mine.yaml"
+    file.write_text("title: t\nrowz: {a: []}\n")
+    with pytest.raises(ValueError, match=r"mine.yaml: .*rowz") as caught:
+        plan_ablation(["ablation=mine"], configs)
+    assert "\n" not in str(caught.value)
+    file.write_text("title: t\nrows: {a: [contex=gc]}\n")
+    with pytest.raises(ValueError, match="row 'a': unknown option 'contex'; did you mean"):
+        plan_ablation(["ablation=mine"], configs)
+
+
+def test_training_refuses_an_ablation() -> None:
+    with pytest.raises(ValueError, match=r"python tools/ablate.py ablation=kinds"):
+        compose_train(["ablation=kinds"])
+
+
+def test_the_record_says_what_a_report_needs(tmp_path: Path) -> None:
+    def write(*arguments: str) -> dict[str, object]:
+        given = ("ablation=gcnet_kinetics", "experiment=motions", "name=x", f"runs={tmp_path}")
+        file = write_record(plan(*given, *arguments))
+        assert file == tmp_path / "ablations" / "x" / "ablation.json"
+        return dict(json.loads(file.read_text()))
+
+    found = write("seeds=[1]")
+    rows = found["rows"]
+    assert isinstance(rows, list)
+    assert (found["name"], found["baseline"]) == ("x", "baseline")
+    assert rows[3]["name"] == "5 GC"
+    assert rows[3]["settings"] == ["context=gc", "placement=five"]
+    assert rows[3]["cells"] == ["../../cells/i3d_gc_five_df001ba7_s1"]
+    assert (rows[3]["reported"]["top1"], rows[3]["reported"]["parameters"]) == (75.85, 34.30e6)
+    rows = write("seeds=[10,0]")["rows"]  # those that were asked for before stay
+    assert isinstance(rows, list)
+    assert [path[-3:] for path in rows[3]["cells"]] == ["_s0", "_s1", "s10"]
+    with pytest.raises(FileExistsError, match="has other cells in row 'baseline'.*name=OTHER"):
+        write("epochs=3")
+
+
+def test_a_plan_has_each_cell_once(tmp_path: Path) -> None:
+    same = plan("ablation=kinds", "only=[none]", f"runs={tmp_path}", "seeds=[0]")
+    twice = Plan(
+        name="x", runs=str(tmp_path), ablation=same.ablation, tools="t",
+        cells=[*same.cells, *same.cells],
+    )  # fmt: skip
+    file = write_plan(twice)
+    assert len(json.loads(file.read_text())["cells"]) == 1
+    assert read_job(file, 0).cell == same.cells[0]
+    assert read_job(file, 0).folder == str(Path.cwd())

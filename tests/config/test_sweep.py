@@ -1,0 +1,88 @@
+"""Hydra's launchers over the cells of a plan, whose trainings are stand-ins."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.engine.ablation.stub import calls, order, write_stub
+from video_gc.config.ablation import plan_ablation
+from video_gc.config.sweep import check_launcher, launch
+from video_gc.engine.ablation.plan import Plan, write_plan
+from video_gc.engine.ablation.slots import job_environment
+from video_gc.engine.ablation.status import state_of
+from video_gc.engine.ablation.watch import Watch
+
+
+def stand_in_plan(folder: Path, *arguments: str) -> Plan:
+    """Of two rows; its tools are stand-ins, and its runs lie in a folder with odd signs."""
+    from dataclasses import replace
+
+    runs = folder / "it's a (run),=x"
+    given = ("ablation=kinds", "only=[none,GC]", "seeds=[0]", f"runs={runs}", *arguments)
+    plan = plan_ablation(given).plan
+    return replace(plan, tools=write_stub(folder, plan.cells))
+
+
+def test_one_after_another(tmp_path: Path) -> None:
+    plan = stand_in_plan(tmp_path)
+    order(tmp_path, plan.cells[0], "fail")
+    watch = Watch(plan.cells, 0)
+    launch(write_plan(plan), [0, 1], [])
+    first, second = plan.cells
+    assert calls(tmp_path) == [f"train {first.name}", f"train {second.name}", f"test {second.name}"]
+    assert [state_of(cell)[0] for cell in plan.cells] == ["failed", "finished"]
+    assert [(cell, status.status) for cell, status in watch.look()] == [
+        (first, "failed"),
+        (second, "finished"),
+    ]
+    assert watch.look() == []
+    assert watch.count == watch.total == 2
+    assert watch.left() == 0
+
+
+@pytest.mark.skipif(find_spec("joblib") is None, reason="the extra joblib is not installed")
+@pytest.mark.slow
+def test_several_at_once(tmp_path: Path) -> None:
+    plan = stand_in_plan(tmp_path)
+    launch(write_plan(plan), [0, 1], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"])
+    assert len(calls(tmp_path)) == 4
+    assert all(state_of(cell)[0] == "finished" for cell in plan.cells)
+
+
+def test_a_launcher_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("video_gc.config.sweep.find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r"pip install -e '.\[submitit\]'"):
+        check_launcher(["hydra/launcher=submitit_slurm"])
+    with pytest.raises(ValueError, match="no such launcher; valid: joblib"):
+        check_launcher(["hydra/launcher=slurm"])
+    check_launcher([])
+
+
+def test_a_wrong_option_of_a_launcher_is_one_line() -> None:
+    with pytest.raises(ValueError, match="n_jobs") as caught:
+        check_launcher(["hydra.launcher.n_jobs=2"])  # of basic
+    assert "\n" not in str(caught.value)
+
+
+def test_jobs_share_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)))
+    with job_environment(tmp_path, "basic", 1, 1) as env:
+        assert env == {}
+    with (
+        job_environment(tmp_path, "joblib", 3, 1) as first,
+        job_environment(tmp_path, "joblib", 3, 1) as second,
+        job_environment(tmp_path, "joblib", 3, 1) as third,
+    ):
+        gpus = [env["CUDA_VISIBLE_DEVICES"] for env in (first, second, third)]
+        assert gpus == ["3", "5", "3"]
+        assert first["OMP_NUM_THREADS"] == "4"
+    with job_environment(tmp_path, "joblib", -1, 1) as env:
+        assert env == {
+            "CUDA_VISIBLE_DEVICES": "3",
+            "OMP_NUM_THREADS": "1",
+        }  # its slot is free again
+    with job_environment(tmp_path, "joblib", 2, 2) as env:
+        assert env == {"OMP_NUM_THREADS": "3"}  # two processes take both GPUs

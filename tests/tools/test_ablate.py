@@ -1,0 +1,131 @@
+"""tools/ablate.py as its user meets it; trainings are stand-ins, but in one slow test."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SMALL
+from tests.engine.ablation.stub import calls, order, write_stub
+from video_gc.config.ablation import plan_ablation
+from video_gc.engine.ablation.plan import Plan
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, clips_folder: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """A command on `clips_folder`, and its plan; its tools are stand-ins."""
+    arguments = [
+        *("ablation=kinds", "experiment=folder", "only=[none,GC]", "seeds=[0]", "name=try"),
+        *(f"data.root={clips_folder}", f"runs={tmp_path}/runs"),
+    ]
+    plan = plan_ablation(arguments).plan
+    monkeypatch.setattr("video_gc.config.ablation.TOOLS", write_stub(tmp_path, plan.cells))
+    return arguments, plan
+
+
+def test_without_arguments_it_lists_the_ablations(tool) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = tool("ablate")
+    assert status == 0
+    for name, count in (("kinds", 18), ("gcnet_kinetics", 5), ("gcnet_pooling_fusion", 7)):
+        assert f"│ {name} │ {count} │" in err
+
+
+def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
+    status, out, _ = tool("ablate", "--help")
+    assert status == 0
+    assert "python tools/ablate.py ablation=gcnet_place experiment=folder data.root=DIR" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ablation=kidns"], "error: ablation=kidns: no such ablation; did you mean 'kinds'?"),
+        (["ablation=kinds", "--epochs", "3"], "options are written without dashes"),
+        (["ablation=kinds", "optim.lrr=3"], "did you mean 'optim.lr'?"),
+        (["ablation=kinds", "hydra/launcher=slrm"], "no such launcher; valid: joblib"),
+        (["ablation=kinds", "experiment=folder", "data.root=nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_errors(tool, tmp_path: Path, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = tool("ablate", *arguments, f"runs={tmp_path}")
+    assert status == 2
+    assert message in err
+    assert err.count("error:") == 1
+    assert list(tmp_path.iterdir()) == []  # nothing was begun
+
+
+def test_training_names_the_tool_for_ablations(tool) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = tool("train", "ablation=kinds")
+    assert status == 2
+    assert "for an ablation: python tools/ablate.py ablation=kinds" in err
+
+
+def test_a_sweep_file_is_no_config_of_a_training(
+    tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    status, _, err = tool("train", "--config-name", "sweep")
+    assert status == 2
+    assert "sweep.yaml is that of python tools/ablate.py" in err
+
+
+def test_a_failed_cell_does_not_stop_the_others(
+    tool, tmp_path: Path, stand_in: tuple[list[str], Plan]
+) -> None:  # type: ignore[no-untyped-def]
+    arguments, plan = stand_in
+    bad, good = plan.cells
+    status, _, err = tool("ablate", *arguments, "dry=true")
+    assert (status, calls(tmp_path)) == (0, [])
+    assert err.count("to do") == 2
+    order(tmp_path, bad, "fail")
+    status, _, err = tool("ablate", *arguments)
+    assert status == 1
+    assert "none, seed 0 failed: no such folder (data.root)" in err
+    assert (
+        f"tools/train.py experiment=folder data.root={plan.cells[0].options['data']['root']}" in err
+    )
+    assert f"python tools/report.py {plan.directory}" in err
+    record = json.loads((plan.directory / "ablation.json").read_text())
+    found = [(plan.directory / path).resolve() for row in record["rows"] for path in row["cells"]]
+    assert found == [Path(cell.directory).resolve() for cell in plan.cells]
+    order(tmp_path, bad, "")
+    status, _, err = tool("ablate", *arguments)  # retries that one alone
+    assert status == 0
+    assert "2 cells, 1 finished before" in err
+    assert calls(tmp_path) == [
+        *(f"train {bad.name}", f"train {good.name}", f"test {good.name}"),
+        *(f"train {bad.name}", f"test {bad.name}"),
+    ]
+    status, _, err = tool("ablate", *arguments)
+    assert status == 0
+    assert len(calls(tmp_path)) == 5  # nothing is done twice
+
+
+def test_cells_of_other_videos_are_refused(
+    tool, tmp_path: Path, stand_in: tuple[list[str], Plan]
+) -> None:  # type: ignore[no-untyped-def]
+    arguments, _ = stand_in
+    (tmp_path / "videos").write_text("sizes:123456789abc")
+    assert tool("ablate", *arguments)[0] == 0
+    status, _, err = tool("ablate", *arguments)
+    assert status == 2
+    assert "was made with other test videos" in err
+    assert "runs=OTHER" in err
+
+
+@pytest.mark.slow
+def test_a_real_cell(tool, tmp_path: Path, clips_folder: Path) -> None:  # type: ignore[no-untyped-def]
+    arguments = [
+        *("ablation=gcnet_kinetics", "experiment=folder", "only=[5 GC]", f"runs={tmp_path}"),
+        *(option for option in SMALL if not option.startswith("data=")),
+        *(f"data.root={clips_folder}", "steps_per_epoch=1"),
+    ]
+    assert tool("ablate", *arguments)[0] == 0
+    cell = plan_ablation(arguments).plan.cells[0]
+    assert (Path(cell.directory) / "test" / "predictions.csv").is_file()
+    log = (Path(cell.directory) / "cell.log").read_text()
+    assert "Trained. Everything lies in" in log
+    _, _, err = tool("ablate", *arguments)
+    assert "1 cells, 1 finished before" in err
+    assert (Path(cell.directory) / "cell.log").read_text() == log

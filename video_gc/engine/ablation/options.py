@@ -1,0 +1,102 @@
+"""What an ablation asks: its rows, what they share, and how often each is trained."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import product
+
+SEPARATOR = " · "
+"""Between the values of several axes in the name of a row."""
+NOT_IN_ROWS = ("experiment", "seed", "name", "runs", "resume")
+"""Options that say which cell it is and where, not what is trained."""
+
+
+@dataclass(kw_only=True)
+class Reported:
+    """What a paper reports for a row: shown beside ours, and marked as not ours."""
+
+    top1: float | None = None
+    """percent, video level"""
+    top5: float | None = None
+    """percent, video level"""
+    parameters: float | None = None
+    """of the network with its classifier"""
+    gflops: float | None = None
+    """multiply-adds of one view, in units of 1e9"""
+    source: str | None = None
+    """where it stands, and what is known of it"""
+
+
+@dataclass(kw_only=True)
+class AblationConfig:
+    """An ablation: networks that differ in one thing, each trained with every seed."""
+
+    title: str = ""
+    """what is compared, in one line"""
+    source: str | None = None
+    """the paper and section it follows"""
+    experiment: str = "motions"
+    """what the rows have in common: a file of configs/experiment"""
+    settings: list[str] = field(default_factory=list)
+    """further arguments of tools/train.py, for every row"""
+    rows: dict[str, list[str]] = field(default_factory=dict)
+    """row → its arguments of tools/train.py"""
+    axes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """axis → value → its arguments; each combination of values is a row, such as `average · add`"""
+    baseline: str | None = None
+    """the row that the others are set against"""
+    seeds: list[int] = field(default_factory=lambda: [0])
+    """each row is trained with each of them"""
+    reported: dict[str, Reported] = field(default_factory=dict)
+    """row → what a paper reports for it"""
+
+    def __post_init__(self) -> None:
+        if not self.title:
+            raise ValueError("title is missing: say in one line what is compared")
+        if not self.rows and not self.axes:
+            raise ValueError("rows and axes are empty: give at least one row")
+        empty = [axis for axis, values in self.axes.items() if not values]
+        if empty:
+            raise ValueError(f"axes.{empty[0]} has no values")
+        if not self.seeds or min(self.seeds) < 0:
+            raise ValueError(f"seeds ({self.seeds}) must be whole numbers from 0, at least one")
+        twice = [seed for seed, count in Counter(self.seeds).items() if count > 1]
+        if twice:
+            raise ValueError(f"seeds ({self.seeds}) has {twice[0]} more than once")
+        names = [*self.rows, *self._combinations()]
+        twice_named = [name for name, count in Counter(names).items() if count > 1]
+        if twice_named:
+            raise ValueError(f"row {twice_named[0]!r} stands in rows and comes from axes, too")
+        for what, known in (("baseline", self.baseline), *(("reported", r) for r in self.reported)):
+            if known is not None and known not in names:
+                raise ValueError(f"{what}: {known!r} is no row; the rows are {', '.join(names)}")
+        for name, arguments in {"settings": self.settings, **self.all_rows}.items():
+            for argument in arguments:
+                key = option_of(argument)
+                if key in NOT_IN_ROWS:
+                    raise ValueError(
+                        f"{name}: {argument!r} has no place in a row; `experiment` and `seeds` "
+                        "stand for themselves, and name and folder of a cell are made from its "
+                        "options"
+                    )
+
+    @property
+    def all_rows(self) -> dict[str, list[str]]:
+        """Row → its own arguments, of `rows` and of `axes`, in this order."""
+        return self.rows | self._combinations()
+
+    def _combinations(self) -> dict[str, list[str]]:
+        if not self.axes:
+            return {}
+        return {
+            SEPARATOR.join(names): [
+                argument
+                for values, name in zip(self.axes.values(), names, strict=True)
+                for argument in values[name]
+            ]
+            for names in product(*self.axes.values())
+        }
+
+
+def option_of(argument: str) -> str:
+    """The option that `NAME=VALUE` sets, without the marks of Hydra's grammar."""
+    return argument.lstrip("+~").partition("=")[0]

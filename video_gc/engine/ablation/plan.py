@@ -1,0 +1,167 @@
+"""The plan of an ablation: which cells there are, in which directories, with which arguments.
+
+RUNS/cells/CELL is a cell's run directory, shared by all ablations; RUNS/ablations/NAME says which
+of them belong to one.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from video_gc.atomic import write_text
+from video_gc.engine.ablation.options import AblationConfig
+
+RECORD, CELLS, ABLATIONS = "ablation.json", "cells", "ablations"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A network of a row, trained with one seed."""
+
+    row: str
+    seed: int
+    directory: str
+    """its run directory"""
+    arguments: list[str]
+    """of tools/train.py"""
+    options: dict[str, Any]
+    """the resolved config that `arguments` give"""
+
+    @property
+    def name(self) -> str:
+        """Of its run directory, such as i3d_gc_five_df001ba7_s0."""
+        return Path(self.directory).name
+
+    @property
+    def title(self) -> str:
+        """As a person calls it."""
+        return f"{self.row}, seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All cells of an ablation, and what its jobs need to know."""
+
+    name: str
+    runs: str
+    ablation: AblationConfig
+    cells: list[Cell]
+    """seed by seed, so that the table has all rows early"""
+    tools: str
+    """folder of train.py and test.py"""
+    fingerprints: dict[str, dict[str, str]] = field(default_factory=dict)
+    """cell → split → fingerprint of its videos as they are now"""
+    processes: int = 1
+    """of each training, by torchrun"""
+
+    @property
+    def directory(self) -> Path:
+        """RUNS/ablations/NAME."""
+        return Path(self.runs) / ABLATIONS / self.name
+
+    @property
+    def jobs(self) -> list[Cell]:
+        """Each cell once, though several rows may have it."""
+        return list({cell.name: cell for cell in self.cells}.values())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process of the sweep reads of a plan."""
+
+    cell: Cell
+    folder: str
+    """where the ablation was started; relative paths of its arguments begin there"""
+    tools: str
+    fingerprints: dict[str, str]
+    processes: int
+
+
+def write_plan(plan: Plan) -> Path:
+    """Write the jobs of `plan` under a name that is made from them, and return the file.
+
+    So two sweeps of one ablation at once, with different seeds, never read each other's.
+    """
+    content = {
+        "folder": os.getcwd(),
+        "tools": plan.tools,
+        "processes": plan.processes,
+        "cells": [asdict(cell) for cell in plan.jobs],
+        "fingerprints": plan.fingerprints,
+    }
+    text = json.dumps(content, indent=1)
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return write_text((plan.directory / "sweep" / f"plan-{digest}.json").absolute(), text)
+
+
+def read_job(file: Path, number: int) -> Job:
+    """Job `number` of a plan file."""
+    content = json.loads(file.read_text("utf-8"))
+    cell = Cell(**content["cells"][number])
+    known = content["fingerprints"].get(cell.name, {})
+    return Job(cell, content["folder"], content["tools"], known, content["processes"])
+
+
+def write_record(plan: Plan) -> Path:
+    """Write ablation.json: rows, what is reported for them, and where their cells lie.
+
+    Seeds that an earlier command trained of the same cells stay.
+
+    Raises FileExistsError where an ablation of this name has other cells in one of the rows.
+    """
+    file = plan.directory / RECORD
+    earlier = _earlier(file)
+    rows = []
+    for name, settings in plan.ablation.all_rows.items():
+        paths = [_relative(plan, cell) for cell in plan.cells if cell.row == name]
+        kept = earlier.get(name, [])
+        if not paths:
+            continue
+        kinds = {_without_seed(path) for path in (*paths, *kept)}
+        if len(kinds) > 1:
+            raise FileExistsError(
+                f"{file}: has other cells in row {name!r} ({_without_seed(kept[0])}, now "
+                f"{_without_seed(paths[0])}); give name=OTHER, or delete that file (trained cells "
+                "stay where they are)"
+            )
+        reported = plan.ablation.reported.get(name)
+        cells = sorted({*paths, *kept}, key=_seed)
+        rows.append(
+            {
+                "name": name,
+                "settings": settings,
+                "reported": asdict(reported) if reported else None,
+                "cells": cells,
+            }
+        )
+    ablation = plan.ablation
+    content = {
+        "name": plan.name,
+        "title": ablation.title,
+        "source": ablation.source,
+        "baseline": ablation.baseline,
+        "rows": rows,
+    }
+    return write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _earlier(file: Path) -> dict[str, Sequence[str]]:
+    if not file.is_file():
+        return {}
+    return {row["name"]: row["cells"] for row in json.loads(file.read_text("utf-8"))["rows"]}
+
+
+def _relative(plan: Plan, cell: Cell) -> str:
+    return os.path.relpath(cell.directory, plan.directory)
+
+
+def _without_seed(path: str) -> str:
+    return Path(path).name.rpartition("_s")[0]
+
+
+def _seed(path: str) -> int:
+    return int(path.rpartition("_s")[2])

@@ -1,0 +1,117 @@
+"""The progress of an ablation: a line for each cell that ends, and a bar with the time left.
+
+It reads the files that jobs write, so it sees those of other processes and machines, too.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from video_gc.engine.ablation.plan import Cell
+from video_gc.engine.ablation.status import CellStatus, read_status
+from video_gc.progress import console, say
+
+INTERVAL = 1.0
+"""Seconds between two looks."""
+
+
+class Watch:
+    """What is known of the cells since the sweep began."""
+
+    def __init__(self, cells: Sequence[Cell], done: int) -> None:
+        self.cells = {cell.name: cell for cell in cells}
+        self.directories = {cell.name: Path(cell.directory) for cell in cells}
+        self.before = {name: read_status(path) for name, path in self.directories.items()}
+        self.done, self.total = done, done + len(cells)
+        self.ended: dict[str, CellStatus] = {}
+        self.running: list[Cell] = []
+        self.began = time.monotonic()
+
+    def look(self) -> list[tuple[Cell, CellStatus]]:
+        """Read all that has not ended; the cells that ended since the last look."""
+        new, self.running = [], []
+        for name, cell in self.cells.items():
+            status = None if name in self.ended else read_status(self.directories[name])
+            if status is None or status == self.before[name]:
+                continue
+            if status.status == "running":
+                self.running.append(cell)
+            else:
+                self.ended[name] = status
+                new.append((cell, status))
+        return new
+
+    @property
+    def count(self) -> int:
+        """Cells that have ended, the earlier ones too."""
+        return self.done + len(self.ended)
+
+    def left(self) -> float | None:
+        """Seconds until all have ended, by the mean of those that this sweep finished."""
+        finished = sum(status.status == "finished" for status in self.ended.values())
+        if not finished:
+            return None
+        passed = time.monotonic() - self.began
+        return passed / len(self.ended) * (self.total - self.count)
+
+
+@contextmanager
+def watching(cells: Sequence[Cell], done: int) -> Iterator[None]:
+    """Show the progress of `cells` while the block runs; done: how many others were finished."""
+    watch, stop = Watch(cells, done), threading.Event()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA {task.fields[eta]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("cells", total=watch.total, completed=done, eta="–")
+
+        def update() -> None:
+            for cell, status in watch.look():
+                _say_ended(cell, status, watch)
+            now = ", ".join(cell.title for cell in watch.running[:3])
+            more = f" and {len(watch.running) - 3} more" if len(watch.running) > 3 else ""
+            left = watch.left()
+            bar.update(
+                task,
+                completed=watch.count,
+                description=f"{now}{more}" or "cells",
+                eta="–" if left is None else short(left),
+            )
+
+        def keep_looking() -> None:
+            while not stop.wait(INTERVAL):
+                update()
+
+        thread = threading.Thread(target=keep_looking, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            update()
+
+
+def _say_ended(cell: Cell, status: CellStatus, watch: Watch) -> None:
+    left = watch.left()
+    eta = f"; {short(left)} left" if left else ""
+    if status.status == "finished":
+        say(f"{cell.title}: finished in {short(status.seconds)} ({watch.count}/{watch.total}{eta})")
+    elif status.stopped:
+        say(f"{cell.title}: {status.reason}", style="yellow")
+    else:
+        say(f"{cell.title}: failed: {status.reason}", style="red")
+
+
+def short(seconds: float) -> str:
+    """Hours, minutes and seconds as 1:02:03."""
+    return str(timedelta(seconds=round(seconds)))
