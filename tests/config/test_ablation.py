@@ -85,9 +85,9 @@ def test_rows_of_a_users_folder(clips_folder: Path) -> None:
 
 def test_cells_have_the_names_of_the_runs_that_stand() -> None:
     found = {cell.row: cell.name for cell in plan("ablation=kinds", "seeds=[0]").cells}
-    assert found["none"] == "i3d_none_7f9131d7_s0"
-    assert found["GC"] == "i3d_gc_five_df001ba7_s0"
-    assert found["NL"] == "i3d_nl_five_1cb49398_s0"
+    assert found["none"] == "i3d_none_9b24452d_s0"
+    assert found["GC"] == "i3d_gc_five_0dde795b_s0"
+    assert found["NL"] == "i3d_nl_five_4619f5af_s0"
     other = plan("ablation=gcnet_kinetics", "experiment=motions", "data.root=elsewhere")
     names = {cell.row: cell.name for cell in other.cells}
     assert names["5 GC"] == found["GC"]  # trained once, whichever ablation asks
@@ -219,7 +219,7 @@ def test_the_record_says_what_a_report_needs(tmp_path: Path) -> None:
     assert (found["name"], found["baseline"]) == ("x", "baseline")
     assert rows[3]["name"] == "5 GC"
     assert rows[3]["settings"] == ["context=gc", "placement=five"]
-    assert rows[3]["cells"] == ["../../cells/i3d_gc_five_df001ba7_s1"]
+    assert rows[3]["cells"] == ["../../cells/i3d_gc_five_0dde795b_s1"]
     assert (rows[3]["reported"]["top1"], rows[3]["reported"]["parameters"]) == (75.85, 34.30e6)
     rows = write("seeds=[10,0]")["rows"]  # those that were asked for before stay
     assert isinstance(rows, list)

@@ -8,9 +8,11 @@ import json
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from video_gc.blocks import BLOCKS
 from video_gc.engine.options import TrainConfig
 
 PATHS = ("root", "annotations", "train", "val", "test", "names", "manifest")
@@ -26,7 +28,11 @@ DIGITS = 8
 
 
 def cell_hash(config: TrainConfig) -> str:
-    """Eight hexadecimal digits of the resolved config without paths: the same for every seed."""
+    """Eight hexadecimal digits of the resolved config without paths: the same for every seed.
+
+    Only what differs from a default counts, so that an option which a later version adds leaves
+    the cells of this one theirs, and a default that is written out is none.
+    """
     return options_hash(asdict(config))
 
 
@@ -35,15 +41,42 @@ def options_hash(options: Mapping[str, Any]) -> str:
     counted: dict[str, Any] = deepcopy(dict(options))
     for group, names in MACHINE.items():
         for name in names:
-            del (counted[group] if group else counted)[name]
-    for context in (counted["model"]["context"], *counted["model"]["more_context"]):
-        if context["kind"] == "none":  # nothing else counts then
-            context.update(place=None, after=[], options={})
-    weights = counted["model"]["weights"]
+            (counted.get(group, {}) if group else counted).pop(name, None)
+    model = counted.get("model", {})
+    for context in (model.get("context", {}), *model.get("more_context", ())):
+        _without_effect(context)
+    weights = model.get("weights")
     if weights and "/" in weights and "://" not in weights:
-        counted["model"]["weights"] = Path(weights).name
-    text = json.dumps(counted, sort_keys=True, separators=(",", ":"))
+        model["weights"] = Path(weights).name
+    chosen = _differing(counted, asdict(TrainConfig()))
+    text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=DIGITS // 2).hexdigest()
+
+
+def _without_effect(context: dict[str, Any]) -> None:
+    """Take out what changes no network: options at their defaults, all of no block."""
+    kind = context.get("kind", "none")
+    if kind == "none":
+        context.clear()
+    elif kind in BLOCKS and "options" in context:
+        defaults = signature(BLOCKS[kind]).parameters
+        context["options"] = {
+            name: value
+            for name, value in context["options"].items()
+            if name not in defaults or value != defaults[name].default
+        }
+
+
+def _differing(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not at their defaults."""
+    found = {}
+    for name, value in options.items():
+        default = defaults.get(name)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            value, default = _differing(value, default), {}
+        if value != default:
+            found[name] = value
+    return found
 
 
 def cell_name(config: TrainConfig) -> str:

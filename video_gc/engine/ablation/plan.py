@@ -33,7 +33,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of its run directory, such as i3d_gc_five_df001ba7_s0."""
+        """Of its run directory, such as i3d_gc_five_0dde795b_s0."""
         return Path(self.directory).name
 
     @property

@@ -16,9 +16,8 @@ from video_gc.data.fingerprint import same_copy
 from video_gc.engine.ablation.cell import options_hash
 from video_gc.engine.ablation.plan import Cell
 from video_gc.engine.checkpoint import KEY
-from video_gc.engine.options import TrainConfig
 from video_gc.engine.resume.lock import locked
-from video_gc.engine.resume.run_directory import CHECKPOINTS, CONFIG, is_finished, with_defaults
+from video_gc.engine.resume.run_directory import CHECKPOINTS, CONFIG, is_finished
 
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
 STOPPED = "stopped by "
@@ -76,10 +75,8 @@ def is_trained(cell: Cell) -> bool:
         return False
     kept = yaml.safe_load((directory / CONFIG).read_text("utf-8"))
     try:
-        return options_hash(with_defaults(asdict(TrainConfig()), kept)) == options_hash(
-            cell.options
-        )
-    except (KeyError, TypeError):  # of another version: tools/train.py says what differs
+        return options_hash(kept) == options_hash(cell.options)
+    except (AttributeError, TypeError):  # of another version: tools/train.py says what differs
         return False
 
 

@@ -53,7 +53,7 @@ def last_checkpoint(
             f"{directory}: this run exists; leave out resume=false to go on with it, or give "
             "name=OTHER"
         )
-    started = with_defaults(defaults, yaml.safe_load((directory / CONFIG).read_text()))
+    started = _with_defaults(defaults, yaml.safe_load((directory / CONFIG).read_text()))
     differing = [
         d
         for d in _differences(started, options)
@@ -125,10 +125,10 @@ def _check_aborted(directory: Path) -> None:
                 )
 
 
-def with_defaults(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """`given`, and the defaults for options that are newer than it."""
     return defaults | {
-        name: with_defaults(defaults[name], value)
+        name: _with_defaults(defaults[name], value)
         if isinstance(value, dict) and isinstance(defaults.get(name), dict)
         else value
         for name, value in given.items()
