@@ -251,3 +251,18 @@ def test_x_with_other_axes_than_the_options_need() -> None:
         NonLocal(8, pool=[1, 2, 2])(torch.zeros(1, 8, 4, 4))
     with pytest.raises(ValueError, match=r"span 'time' needs x of \(N, C, T, H, W\)"):
         NonLocal(8, span="time")(torch.zeros(1, 8, 4, 4))
+
+
+@pytest.mark.parametrize("name", CLIP_VARIANTS)
+@torch.no_grad()
+def test_rows_of_chosen_queries_are_those_of_all(name: str) -> None:
+    kind, options = CLIP_VARIANTS[name]
+    block = randomise(build_block(kind, 8, **options)).double().eval()
+    x = torch.randn(2, 8, 4, 2, 6, dtype=torch.double)
+    queries = torch.tensor([47, 0, 13, 13, 30])
+    found = block.weights(x, queries)
+    every = block.attention(x)  # (N, G, L, M)
+    for query, row in zip(queries.tolist(), found.unbind(1), strict=True):
+        frame, location = divmod(query, 12)
+        group = {"spacetime": (0, query), "space": (frame, location), "time": (location, frame)}
+        torch.testing.assert_close(row, every[:, *group[block.span]])

@@ -9,28 +9,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from video_gc.analysis.attention.intervals import number_videos
+from video_gc.analysis.attention.record import Estimate, Pairs, Record
+from video_gc.analysis.attention.sampling import LEAST
+from video_gc.analysis.attention.watch import watching
+from video_gc.models.context import context_blocks
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over clips."""
-
-    value: float
-    low: float | None
-    """lower end of the 95 % interval by bootstrap over videos; None with fewer than two"""
-    high: float | None
-    sampling_error: float
-    """standard error that comes from taking some positions of each clip; 0 where all were taken"""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The mean over pairs of different positions of a clip."""
-
-    overall: Estimate | None
-    between: Estimate | None
-    """over pairs in different frames; None where the feature map has one frame"""
-    within: Estimate | None
-    """over pairs in one frame; None where a frame has one position"""
+__all__ = ["BlockStudy", "Estimate", "Pairs", "study"]
 
 
 @dataclass(frozen=True)
@@ -90,10 +75,68 @@ def study(
     seed: int = 0,
     videos: Sequence[Hashable] | None = None,
 ) -> list[BlockStudy]:
-    """One BlockStudy for each context block, in network order.
+    """One BlockStudy for each context block, in network order; one forward pass a batch.
 
-    batches: prepared clips (N, C, T, H, W) on the model's device, each of any N.
-    positions: queries of a clip that are compared with each other, at least 16.
+    batches: prepared clips (N, C, T, H, W) of one size on the model's device, any N; (N, C, H, W)
+        for an image network. Wrap them in `progress.track` to see how far it is.
+    positions: queries of a clip that are compared with each other, at least 16; all where the clip
+        has no more. Memory grows by positions · P and never by P². Time grows by positions² · P,
+        for the divergence; 64 is quick.
+    seed: of the sampled positions and of the intervals. How the clips are batched changes nothing.
     videos: which video each clip comes from; by default each is of its own.
+
+    With d(i, j) a distance between positions i and j of one clip, a figure is the mean of d over
+    i ≠ j, then over clips. `Pairs.overall` takes all pairs; GCNet's table 1 has i = j among them,
+    which makes it 1 - 1/P of ours. Its cosine distance is (1 - cos) / 2 as far as its text could be
+    recalled, which could not be checked: then its numbers are half of ours. The three are taken of
+
+    - input: x_i, what comes into the block;
+    - output: what the block adds to x_i, so after W_z and its batch norm (of CC the sum over its
+      recurrences); GCNet: the output before fusion;
+    - attention: the weights f(x_i, ·) / C(x) over the keys that query i reaches. With span "space"
+      those are the keys of its own frame and with "time" those of its own location, so that two
+      queries are compared by how they look at their surroundings.
+
+    Statistics are float64, whatever the model computes in. A map close to uniform is alike for all
+    queries whatever else holds: read `entropy_share` beside the distances.
+
+    Raises ValueError without clips, for clips of several sizes, for fewer than 16 positions, and
+    where `videos` has another length than the clips.
     """
-    raise NotImplementedError
+    if positions < LEAST:
+        raise ValueError(f"positions ({positions}) must be at least {LEAST}")
+    order = {name: number for number, name in enumerate(context_blocks(model))}
+    records: dict[str, Record] = {}
+    seen = 0
+
+    def look(name: str, block: nn.Module, x: Tensor, added: list[Tensor]) -> None:
+        if name not in records:
+            records[name] = Record(block, x, positions, (seed, order[name]))
+        records[name].add(block, x, added, first=seen)
+
+    with watching(model, look):
+        for batch in batches:
+            model(batch)
+            seen += len(batch)
+    if not seen:
+        raise ValueError("no clips to study")
+    if videos is not None and len(videos) != seen:
+        raise ValueError(f"videos names {len(videos)} clips, but there were {seen}")
+    numbers = number_videos(range(seen) if videos is None else videos)
+    return [
+        BlockStudy(
+            name=name,
+            kind=record.kind,
+            form=record.form,
+            positions=record.positions,
+            clips=seen,
+            videos=int(numbers.max()) + 1,
+            queries=record.queries,
+            reach=record.reach,
+            keys=record.keys,
+            frame_weights=record.frame_weights(),
+            **record.measures(numbers, seed),
+            reasons=record.reasons,
+        )
+        for name, record in sorted(records.items(), key=lambda item: order[item[0]])
+    ]

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 
 from video_gc.blocks import CrissCross, GlobalContext, NonLocal
 from video_gc.models.context import context_blocks
+from video_gc.models.eval_mode import eval_mode
 
 Saw = Callable[[str, nn.Module, Tensor, list[Tensor]], None]
 """Name, block, its input x, and what it adds to x (one (N, C, P) for each recurrence; [] where the
@@ -34,7 +34,6 @@ def watching(model: nn.Module, saw: Saw) -> Iterator[None]:
     The network is in eval mode meanwhile, without gradients; afterwards each module has its mode
     back. Nothing stays on it.
     """
-    modes = {module: module.training for module in model.modules()}
     hooks = []
     for name, block in context_blocks(model).items():
         added: list[Tensor] = []
@@ -61,12 +60,9 @@ def watching(model: nn.Module, saw: Saw) -> Iterator[None]:
             norms = list(block.norms.children())
         hooks += [norm.register_forward_hook(keep) for norm in norms]
         hooks.append(block.register_forward_hook(report))
-    model.eval()
     try:
-        with torch.inference_mode():
+        with eval_mode(model):
             yield
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode

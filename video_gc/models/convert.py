@@ -1,0 +1,244 @@
+"""A trained non-local block made simpler: NL → SNL → GC without norm and activation.
+
+Cao et al., GCNet, 2019, section 3.2, derives the simplified block from attention that is the same
+for all queries; here the trained weights follow that derivation.
+"""
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from video_gc.blocks import GlobalContext, NonLocal
+from video_gc.blocks.layout import project, rows
+from video_gc.models.build import ModelConfig
+from video_gc.models.context import ContextConfig, context_blocks, matching_blocks
+from video_gc.models.eval_mode import eval_mode
+from video_gc.models.outputs import OutputDifference, compare_outputs
+from video_gc.models.simplify import bottleneck, simplified
+
+__all__ = ["Conversion", "OutputDifference", "Replaced", "compare_outputs", "convert"]
+
+TARGETS = ("snl", "gc")
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """One block that was replaced."""
+
+    name: str
+    """as in `context_blocks`"""
+    before: str
+    """kind: nl or snl"""
+    config: ContextConfig
+    """of the new block, at this one residual block"""
+    query_mean: float | None = None
+    """length of the mean query over all positions and calibration clips; None if it was no NL"""
+    query_spread: float | None = None
+    """root of the mean squared distance of the queries from it"""
+    rank: int | None = None
+    """hidden channels of the GC block: singular values of W_v that were kept"""
+    energy: float | None = None
+    """their share of the sum of squares of all singular values, 0…1; 1 means nothing was cut"""
+    notes: tuple[str, ...] = ()
+    """what makes this block approximate beside the mean query and the rank"""
+
+    @property
+    def query_share(self) -> float | None:
+        """Share of the mean query in the mean square of the queries: 1 where all are the same."""
+        if self.query_mean is None or self.query_spread is None:
+            return None
+        total = self.query_mean**2 + self.query_spread**2
+        return self.query_mean**2 / total if total else 1.0
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A network with blocks replaced."""
+
+    network: nn.Module
+    """in eval mode, on the device of the given one"""
+    to: str
+    replaced: list[Replaced]
+    clips: int
+    """that were used for calibration"""
+
+    def config(self, given: ModelConfig) -> ModelConfig:
+        """The description of the new network, from that of the one that was converted.
+
+        `build_model` of it (without weights) takes the state of `network`, so a checkpoint with
+        both is read by every tool. Raises ValueError where `given` describes another network.
+        """
+        new = {(r.config.place, r.config.after[0]): r.config for r in self.replaced}
+        contexts: list[ContextConfig] = []
+        left = set(new)
+        for context in (given.context, *given.more_context):
+            if context.kind == "none":
+                continue
+            names = matching_blocks(self.network, context.after)
+            kept = [name for name in names if (context.place, name) not in new]
+            left -= {(context.place, name) for name in names}
+            if kept:
+                contexts.append(replace(context, after=kept))
+        if left:
+            names = sorted(name for _, name in left)
+            raise ValueError(f"the given config has no context block at {', '.join(names)}")
+        for config in new.values():
+            alike = [c for c in contexts if replace(c, after=config.after) == config]
+            if alike:
+                alike[0].after.append(config.after[0])
+            else:
+                contexts.append(replace(config, after=list(config.after)))
+        return replace(given, context=contexts[0], more_context=contexts[1:], weights=None)
+
+
+def convert(
+    model: nn.Module,
+    to: str,
+    clips: Iterable[Tensor],
+    *,
+    blocks: Sequence[str] | None = None,
+    reduction: int = 4,
+) -> Conversion:
+    """A copy of `model` in which its NL blocks are SNL (`to="snl"`) or GC blocks (`"gc"`).
+
+    clips: prepared (N, 3, T, H, W), on the model's device, for the mean query; not read where no
+        NL block is converted.
+    blocks: which, by their names in `context_blocks`; by default every NL block, and with "gc"
+        every SNL block too.
+    reduction: C / rank of W_v in a GC block.
+
+    NL → SNL: W_k = s · W_φᵀ q̄ with q̄ the mean of the queries θ(x_i) over all positions and clips
+    and s the scale (`gaussian`: W_k = s · mean of x), W_v = W_z W_g with the biases, and the batch
+    norm as in eval mode. All statistics come from one pass through the given network, so a block
+    is calibrated with what it sees before any is replaced.
+        Exact: W_v, its bias and the batch norm, since weights that sum to 1 leave a constant alone.
+        So the outputs agree to rounding where the attention is query-independent, as with W_θ = 0.
+        Approximate: the mean query in place of each, for any other W_θ, and for `gaussian` unless x
+        is the same everywhere. Pooled keys: the new block takes all positions, and not the maxima.
+    SNL → GC: the truncated singular value decomposition of W_v, its two factors in the two layers;
+    no norm, no activation, the bias kept. W_k and the fusion stay.
+        Exact: where rank(W_v) ≤ C / reduction, to rounding. Approximate: what `energy` lacks to 1
+        is cut off (the best such approximation of W_v itself, not of the network's outputs).
+    An NL block becomes a GC block by both.
+
+    Raises ValueError for another target; a name that is no context block; a block that cannot be
+    converted: of another kind, `dot_product` or `concatenation` (they have no softmax), `span`
+    space or time (SNL has one map for the clip), `fusion="both"` (it has two W_v); where there is
+    nothing to convert; and without clips for an NL block.
+    """
+    if to not in TARGETS:
+        raise ValueError(f"to ({to!r}) must be one of {', '.join(TARGETS)}")
+    chosen = _chosen(model, to, blocks)
+    queries, count = _queries(model, chosen, clips)
+    network = deepcopy(model).eval()
+    holders = {id(child): module for module in network.modules() for child in module.children()}
+    replaced = []
+    for name, block in context_blocks(network).items():
+        if name not in chosen:
+            continue
+        new, facts = block, Replaced(name, "snl", ContextConfig())
+        if isinstance(block, NonLocal):
+            mean, square = queries[name]
+            new, options = simplified(block, mean)
+            length = float(torch.linalg.vector_norm(mean))
+            spread = max(0.0, square - length**2) ** 0.5
+            facts = Replaced(name, "nl", _config(name, "snl", options), length, spread)
+            if block.pool and max(block.pool) > 1:
+                pooled = f"its keys were pooled {list(block.pool)}, those of the new block are not"
+                facts = replace(facts, notes=(pooled,))
+        if to == "gc":
+            assert isinstance(new, GlobalContext)
+            new, options, rank, energy = bottleneck(new, reduction)
+            config = _config(name, "gc", options)
+            facts = replace(facts, config=config, rank=rank, energy=energy)
+        like = next(block.parameters())
+        holders[id(block)].context = new.to(like.device, like.dtype).eval()
+        replaced.append(facts)
+    return Conversion(network, to, replaced, count)
+
+
+def _chosen(model: nn.Module, to: str, blocks: Sequence[str] | None) -> list[str]:
+    """The names of the blocks to convert; ValueError for one that cannot be."""
+    present = context_blocks(model)
+    wanted = list(present) if blocks is None else list(dict.fromkeys(blocks))
+    kinds = "NL" if to == "snl" else "NL or SNL"
+    chosen = []
+    for name in wanted:
+        if name not in present:
+            raise ValueError(f"no context block at {name!r}; there are {', '.join(present)}")
+        block = present[name]
+        linear = isinstance(block, GlobalContext) and len(block.transform) == 1
+        linear = linear and block.pool == "attention"
+        if isinstance(block, NonLocal) or (to == "gc" and linear):
+            _check(name, block)
+            chosen.append(name)
+        elif blocks is not None:
+            raise ValueError(f"{name} is {type(block).__name__}, which is no {kinds} block")
+    if not chosen:
+        raise ValueError(f"there is no {kinds} block to convert in this network")
+    return chosen
+
+
+def _check(name: str, block: nn.Module) -> None:
+    if isinstance(block, NonLocal):
+        if not block.pairwise.endswith("gaussian"):
+            raise ValueError(
+                f"{name}: pairwise {block.pairwise!r} has no softmax, so no SNL block computes it; "
+                "only gaussian and embedded_gaussian can be converted"
+            )
+        if block.span != "spacetime":
+            raise ValueError(
+                f"{name}: span {block.span!r} has a map for each frame or location, SNL has one "
+                "for the clip; only span 'spacetime' can be converted"
+            )
+    elif isinstance(block, GlobalContext) and block.fusion == "both":
+        raise ValueError(f"{name}: fusion 'both' has two transforms; only one can be converted")
+
+
+def _queries(
+    model: nn.Module, chosen: list[str], clips: Iterable[Tensor]
+) -> tuple[dict[str, tuple[Tensor, float]], int]:
+    """Of each NL block the mean query in float64 and the mean square of them all; clips seen."""
+    sums: dict[str, tuple[Tensor, float, int]] = {}
+    hooks = []
+    for name, block in context_blocks(model).items():
+        if name in chosen and isinstance(block, NonLocal):
+
+            def look(block: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
+                assert isinstance(block, NonLocal)
+                query = rows(inputs[0])
+                if block.pairwise != "gaussian":
+                    query = project(query, block.query)
+                query = query.flatten(0, 1).cpu().double()
+                total, square, count = sums.get(name, (torch.zeros(()), 0.0, 0))
+                sums[name] = (
+                    total + query.sum(0),
+                    square + float(query.square().sum()),
+                    count + len(query),
+                )
+
+            hooks.append(block.register_forward_pre_hook(look))
+    if not hooks:
+        return {}, 0
+    seen = 0
+    try:
+        with eval_mode(model):
+            for batch in clips:
+                model(batch)
+                seen += len(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        raise ValueError("an NL block needs clips to convert: there were none for its mean query")
+    return {name: (total / n, square / n) for name, (total, square, n) in sums.items()}, seen
+
+
+def _config(name: str, kind: str, options: dict[str, Any]) -> ContextConfig:
+    """Of a block by its name in `context_blocks`."""
+    after, _, place = name.partition(" ")
+    return ContextConfig(kind=kind, place=place or "after_add", after=[after], options=options)
