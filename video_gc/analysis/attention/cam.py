@@ -20,6 +20,12 @@ def has_captum() -> bool:
     return find_spec("captum") is not None
 
 
+def check_captum() -> None:
+    """Raise ImportError with the install line where captum is missing."""
+    if not has_captum():
+        raise ImportError(f"class activation needs captum: {INSTALL}")
+
+
 def class_activation(
     model: nn.Module, clips: Tensor, classes: Tensor, layer: str | None = None
 ) -> Tensor:
@@ -30,10 +36,9 @@ def class_activation(
 
     Raises ImportError with the install line where captum is missing, ValueError for no such block.
     """
-    try:
-        from captum.attr import LayerGradCam
-    except ImportError as error:
-        raise ImportError(f"class activation needs captum: {INSTALL}") from error
+    check_captum()
+    from captum.attr import LayerGradCam
+
     blocks = residual_blocks(model)
     layer = layer or [name for name in blocks if not name.startswith("fast.")][-1]
     if layer not in blocks:

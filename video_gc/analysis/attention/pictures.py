@@ -90,7 +90,10 @@ def draw(drawing: Drawing) -> np.ndarray:
     top = [head + row * (high + GAP) for row in range(len(drawing.rows))]
     left = [MARGIN + named + column * (cell + GAP) for column in range(columns)]
     bottom = head + len(drawing.rows) * (high + GAP)
-    size = (_even(left[-1] + cell + MARGIN), _even(bottom + BAR + (3 if drawing.queries else 2) * LINE + MARGIN))
+    size = (
+        _even(left[-1] + cell + MARGIN),
+        _even(bottom + BAR + (3 if drawing.queries else 2) * LINE + MARGIN),
+    )
     base = Image.new("RGB", size, PAPER)
     _draw_still(base, drawing, left, top, bottom, cell)
     heats = [
