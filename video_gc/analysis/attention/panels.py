@@ -111,7 +111,7 @@ def activation_panel(model: nn.Module, clip: Tensor, names: Sequence[str]) -> Pa
         scores = model(clip).float().softmax(1)
     best = scores.argmax(1)
     chosen = class_activation(model, clip, best)[0].cpu()
-    said = f"{names[int(best)]} {float(scores[0, best]):.0%}"
+    said = f"{float(scores[0, best]):.0%} {names[int(best)]}"
     return Panel("class activation", said, {0: chosen}, unit="share")
 
 

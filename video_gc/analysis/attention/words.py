@@ -54,7 +54,7 @@ def sentence(block: BlockStudy) -> str:
     if block.attention is not None and block.attention.overall is not None:
         overall = block.attention.overall
         return (
-            f"attention of {name} {degree(overall)} on the query: {numbers(overall)}"
+            f"Attention of {name} {degree(overall)} on the query: {numbers(overall)}"
             f"{_split(block.attention)}{_uniform(block)}"
         )
     if block.entropy_share is not None and block.kind in ("gc", "snl"):
@@ -74,7 +74,9 @@ def answer(blocks: Sequence[BlockStudy]) -> list[str]:
     asked = [b.attention.overall for b in blocks if b.attention and b.attention.overall]
     lines = [sentence(block) for block in blocks]
     if not asked:
-        return lines
+        shared = [block for block in blocks if block.kind in ("gc", "snl")]
+        head = f"{len(shared)} blocks have one map for all queries: none of them can depend on it."
+        return [head, *lines] if shared else lines
     worst, best = max(asked, key=lambda e: e.value), min(asked, key=lambda e: e.value)
     counts = {word: sum(degree(one) == word for one in asked) for word in DEGREES}
     parts = [f"{word} on the query in {count}" for word, count in counts.items() if count]
