@@ -1,9 +1,15 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.conftest import randomise
 from video_gc.blocks import GlobalContext, NonLocal
+from video_gc.data.sampling import ClipConfig
+from video_gc.data.transforms import Normalisation
+from video_gc.engine.checkpoint import CheckpointContents, described, load_network
+from video_gc.engine.resume.weights import write_weights
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.models.convert import compare_outputs, convert
@@ -232,3 +238,18 @@ def test_the_differences_are_those_of_the_logits() -> None:
     assert found.agreement == 0.5
     p = torch.tensor([0.0, 1.0]).double().softmax(0)
     assert found.divergence == pytest.approx(float((p[1] - p[0]) / 2))
+
+
+def test_saved_it_loads_as_any_checkpoint(tmp_path: Path) -> None:
+    described_model = config(NL)
+    network = trained(described_model).float()
+    done = convert(network, "gc", [clip.float() for clip in clips()])
+    contents = CheckpointContents(
+        done.config(described_model), ClipConfig(), Normalisation(), list("abcd"), {}
+    )
+    file = tmp_path / "converted.safetensors"
+    write_weights(done.network.state_dict(), described(contents), file)
+    loaded, about = load_network(file)
+    assert about.model.context.kind == "gc"
+    clip = clips()[0].float()
+    assert torch.equal(loaded(clip), done.network(clip))

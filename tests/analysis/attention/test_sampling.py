@@ -44,7 +44,9 @@ def test_all_positions_give_the_means_over_all_pairs(frames: int, each: int) -> 
             assert found is None
 
 
-@pytest.mark.parametrize(("frames", "each", "positions"), [(6, 49, 60), (2, 30, 16), (40, 6, 48)])
+@pytest.mark.parametrize(
+    ("frames", "each", "positions"), [(6, 49, 60), (2, 30, 16), (40, 6, 48), (3, 24, 48)]
+)
 def test_the_stated_error_is_the_error(frames: int, each: int, positions: int) -> None:
     distances = structured(frames, each)
     true = sampled(distances, draw(frames, each, frames * each, np.random.default_rng(0)))[:, 0]

@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.models import resnet18
 
 from tests.analysis.attention.networks import alone, features
 from tests.conftest import randomise
+from video_gc.analysis.attention import query_maps
 from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs, study
 from video_gc.blocks import NonLocal, build_block
 from video_gc.models.build import ModelConfig, build_model
-from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.models.context import ContextConfig, context_blocks, insert_context
 
 LOG2 = math.log(2)
 
@@ -142,7 +144,7 @@ def test_sampled_positions_come_close_by_their_stated_error() -> None:
     assert whole.queries == 4 * 81
     assert whole.attention.overall.sampling_error == 0
     off = []
-    for seed in range(12):
+    for seed in range(6):
         part = one(block, x, positions=32, seed=seed)
         assert part.queries == 32
         for name in ("input", "output", "attention", "divergence"):
@@ -289,11 +291,34 @@ def test_every_kind_in_a_whole_network_in_every_place() -> None:
 
 
 def test_an_image_network_is_a_clip_of_one_frame() -> None:
-    block = nl()
-    network = nn.Sequential(alone(block))
-    found = one(block, features(2, 8, 1, 3, 4))
+    network = resnet18()
+    for kind, name in (("nl", "res4.0"), ("gc", "res4.1")):
+        insert_context(network, after=name, make_block=lambda c, k=kind: build_block(k, c))
+    for block in context_blocks(network).values():
+        randomise(block)
+    images = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
+    found, pooled = study(network, [images])
+    assert found.positions == (1, 4, 3)
     assert found.attention.between is None
     assert found.attention.overall == found.attention.within
+    assert pooled.entropy.value > 0
+    assert "one frame" in pooled.reasons["time_centre"]
+    maps = query_maps(network, images, [(0, 0.5, 0.5)])["res4.0"]
+    assert maps.shape == (2, 1, 1, 4, 3)
+
+
+def test_autocast_and_channels_last_give_about_the_same() -> None:
+    network, x = alone(nl(16, span="space")).float(), features(2, 16, 3, 6, 6).float()
+    [plain] = study(network, [x], positions=16)
+    with torch.autocast("cpu", torch.bfloat16):
+        [found] = study(network, [x.contiguous(memory_format=torch.channels_last_3d)], positions=16)
+    for name in ("input", "output", "attention", "divergence"):
+        wanted = values(getattr(plain, name))
+        assert values(getattr(found, name)) == pytest.approx(wanted, rel=0.1, abs=1e-4)
+
+
+def test_wrong_calls() -> None:
+    network = alone(nl())
     with pytest.raises(ValueError, match="no clips"):
         study(network, [])
     with pytest.raises(ValueError, match="several sizes"):

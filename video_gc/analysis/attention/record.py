@@ -34,7 +34,8 @@ class Estimate:
     """lower end of the 95 % interval by bootstrap over videos; None with fewer than two"""
     high: float | None
     sampling_error: float
-    """standard error that comes from taking some positions of each clip; 0 where all were taken"""
+    """standard error that comes from taking some positions of each clip (of `between_clips`: some
+    clips); 0 where all were taken. The interval has it in it."""
 
 
 @dataclass(frozen=True)
