@@ -51,6 +51,7 @@ def test_the_reading_compares_only_what_does_not_overlap() -> None:
 
 def test_numbers_have_their_interval() -> None:
     assert numbers(None) == "–"
+    assert numbers(Interval(0.002, -0.004, 0.01)) == "0.002 (0.000–0.010)"
     assert numbers(Interval(0.25, None, None)) == "0.250"
     assert percent(Interval(-0.04, -0.1, 0.0), sign=True) == "-4.0 % (-10.0 to +0.0)"
 

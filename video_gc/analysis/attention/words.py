@@ -22,12 +22,15 @@ CONVENTION = (
 
 
 def numbers(one: Estimate | Interval | None) -> str:
-    """0.020 (0.010–0.030), the interval left out where there is none; a dash for None."""
+    """0.020 (0.010–0.030), the interval left out where there is none; a dash for None.
+
+    What is shown so is never negative: an interval that reaches below 0 is cut there.
+    """
     if one is None:
         return "–"
     if one.low is None or one.high is None:
         return f"{one.value:.3f}"
-    return f"{one.value:.3f} ({one.low:.3f}–{one.high:.3f})"
+    return f"{max(one.value, 0.0):.3f} ({max(one.low, 0.0):.3f}–{one.high:.3f})"
 
 
 def percent(one: Interval | None, *, sign: bool = False) -> str:
