@@ -50,10 +50,10 @@ class Panel:
     """uniform: values are multiples of the uniform weight; share: of the largest value"""
 
     def peak(self) -> float:
-        """Where the colours end: the 99.9 % quantile of all rows' values; at least 1 of uniform."""
+        """Where the colours end: the 99.9 % quantile of all rows' values; at least 2 of uniform."""
         values = torch.cat([one.float().flatten() for one in self.maps.values()])
         ends = float(values.kthvalue(max(round(PEAK * len(values)), 1)).values)
-        return max(ends, 1.0) if self.unit == "uniform" else max(float(values.max()), 1e-12)
+        return max(ends, 2.0) if self.unit == "uniform" else max(float(values.max()), 1e-12)
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def draw(drawing: Drawing) -> np.ndarray:
                 if row in maps:
                     picture.paste(Image.fromarray(maps[row][number]), (left[column], y))
             shown = {row: drawing.queries[row]} if row in drawing.queries else drawing.queries
-            for label, query in shown.items():
-                own = int(query[0] * frames) == number
+            marked = [(int(q[0] * frames) == number, label, q) for label, q in shown.items()]
+            for own, label, query in sorted(marked):  # those of this frame on top
                 for column, x in enumerate(left):
                     if column == 0 or (row in drawing.queries and row in heats[column - 1]):
                         at = (x + query[2] * wide, y + query[1] * high)
