@@ -171,7 +171,7 @@ def _draw_still(
             _text(pen, (x + cell, y), f"{peak:.3g}×", colour=SOFT, anchor="ra")
             mark = x + round(cell / peak**0.5)
             pen.line((min(mark, x + cell - 1), bottom - 3, min(mark, x + cell - 1), y), fill=INK)
-            if 0.13 < peak**-0.5 < 0.66:
+            if 0.18 < peak**-0.5 < 0.6:
                 _text(pen, (mark, y), "1×", colour=SOFT, anchor="ma")
         else:
             _text(pen, (x + cell, y), "largest", colour=SOFT, anchor="ra")
