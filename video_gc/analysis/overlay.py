@@ -1,9 +1,10 @@
-"""Frames in a row, plain and under a heat map."""
+"""Frames in a row, plain and under a heat map, and the colours of that map."""
 
 import numpy as np
 from matplotlib import colormaps
 
 STRENGTH = 0.65  # of the heat map where the attention is highest
+COLOURS = "inferno"
 
 
 def strip(frames: np.ndarray, count: int = 8) -> np.ndarray:
@@ -16,7 +17,16 @@ def strip(frames: np.ndarray, count: int = 8) -> np.ndarray:
 
 def heat(frames: np.ndarray, attention: np.ndarray) -> np.ndarray:
     """Lay attention (T, H, W) in 0…1 over uint8 frames (T, H, W, 3) as colour."""
-    colours = colormaps["inferno"](attention)[..., :3] * 255
+    return _mix(frames.mean(axis=3, keepdims=True), attention)
+
+
+def colour_bar(height: int, width: int, grey: int = 128) -> np.ndarray:
+    """What `heat` makes of 0…1 from left to right over mid grey: uint8 (H, W, 3)."""
+    ramp = np.broadcast_to(np.linspace(0, 1, width), (height, width))
+    return _mix(np.full((height, width, 1), grey, np.float64), ramp)
+
+
+def _mix(grey: np.ndarray, attention: np.ndarray) -> np.ndarray:
+    colours = colormaps[COLOURS](attention)[..., :3] * 255
     share = STRENGTH * attention[..., None]
-    grey = frames.mean(axis=3, keepdims=True)
     return (grey * (1 - share) + colours * share).round().clip(0, 255).astype(np.uint8)

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from video_gc.analysis.attention.losses import Interval, change_interval, share_interval
+from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
+from video_gc.analysis.attention.words import answer, degree, numbers, percent, reading
+
+
+def estimate(value: float, half: float = 0.005) -> Estimate:
+    return Estimate(value, value - half, value + half, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "said"),
+    [
+        (0.02, 0.01, "hardly depends"),
+        (0.10, 0.02, "depends a little"),
+        (0.40, 0.05, "clearly depends"),
+        (0.05, 0.01, "hardly depends or depends a little"),
+        (0.20, 0.16, "hardly depends or clearly depends"),
+    ],
+)
+def test_the_word_is_that_of_the_whole_interval(value: float, half: float, said: str) -> None:
+    assert degree(estimate(value, half)) == said
+
+
+def block(value: float, between: float, within: float, share: float = 0.5) -> BlockStudy:
+    pairs = Pairs(estimate(value), estimate(between), estimate(within))
+    return BlockStudy(
+        "res4.3", "nl", "form", (4, 4, 4), 64, 64, 64, "all", 64,
+        attention=pairs, entropy_share=estimate(share),
+    )  # fmt: skip
+
+
+def test_the_answer_in_a_sentence() -> None:
+    head, line = answer([block(0.02, 0.02, 0.02)])
+    assert line.startswith("Attention of res4.3 (nl) hardly depends on the query: 0.020 (0.015")
+    assert "nearly uniform" not in line
+    assert "hardly depends on the query in 1" in head
+    assert "nearly uniform" in answer([block(0.02, 0.02, 0.02, share=0.995)])[1]
+
+
+def test_the_reading_compares_only_what_does_not_overlap() -> None:
+    apart = " ".join(reading([block(0.1, 0.15, 0.05)], None, 64, subset=False))
+    assert "differ more between frames (0.150) than within a frame (0.050)" in apart
+    alike = " ".join(reading([block(0.1, 0.101, 0.1)], None, 64, subset=False))
+    assert "differ more" not in alike
+    assert "few" not in alike
+    assert "12 videos are few" in " ".join(reading([], None, 12, subset=True))
+
+
+def test_numbers_have_their_interval() -> None:
+    assert numbers(None) == "–"
+    assert numbers(Interval(0.002, -0.004, 0.01)) == "0.002 (0.000–0.010)"
+    assert numbers(Interval(0.25, None, None)) == "0.250"
+    assert percent(Interval(-0.04, -0.1, 0.0), sign=True) == "-4.0 % (-10.0 to +0.0)"
+
+
+def test_intervals_have_a_width_where_nothing_differs() -> None:
+    same = share_interval(np.ones(24))
+    assert same.value == 1
+    assert same.low == pytest.approx(24 / (24 + 1.959964**2))
+    nothing = change_interval(np.zeros(24))
+    assert nothing.low is not None
+    assert nothing.low == pytest.approx(-1.959964 / 26)
+    assert share_interval(np.ones(1)).low is None

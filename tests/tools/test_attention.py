@@ -1,0 +1,160 @@
+"""tools/attention.py on checkpoints with drawn context blocks, no training."""
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import counted_frames, randomise
+from video_gc.analysis.attention import cam
+from video_gc.analysis.attention.clips import Clips, find_clips
+from video_gc.analysis.attention.losses import TOGETHER, measure_losses, swapped
+from video_gc.blocks import NonLocal
+from video_gc.data.dataset import VideoViews
+from video_gc.decode.write import write_video
+from video_gc.engine.checkpoint import load_network
+from video_gc.engine.resume.weights import KEY
+from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.context import ContextConfig, context_blocks
+
+QUICK = ("--positions", 16, "--pictures", 1, "--queries", "1x2")
+
+
+def with_context(checkpoint: Path, folder: Path, kind: str, *, constant: bool = False) -> Path:
+    """The checkpoint with drawn context blocks; constant: attention that no query changes."""
+    kept = torch.load(checkpoint, weights_only=True)
+    about = kept[KEY]["model"]
+    context = ContextConfig(kind=kind, after=["res3.1", "res4.3"])
+    about["context"] = asdict(context)
+    plain = {**about, "context": context, "more_context": [], "weights": None}
+    model = build_model(ModelConfig(**plain))
+    every = {n.removeprefix("model."): v for n, v in kept["state_dict"].items()}
+    own = {n: v for n, v in every.items() if ".context." not in n}
+    model.load_state_dict(own, strict=False)
+    for block in context_blocks(model).values():
+        randomise(block)
+        if constant and isinstance(block, NonLocal):
+            torch.nn.init.zeros_(block.query.weight)
+    kept["state_dict"] = {f"model.{n}": v for n, v in model.state_dict().items()}
+    file = folder / f"{kind}.ckpt"
+    torch.save(kept, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def nl(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_context(checkpoint, tmp_path_factory.mktemp("nl"), "nl", constant=True)
+
+
+def clips_of(checkpoint: Path, folder: Path) -> tuple[torch.nn.Module, Clips]:
+    model, contents = load_network(checkpoint)
+    index, listed = find_clips(checkpoint, contents, [folder])
+    assert listed == len(index)
+    device = torch.device("cpu")
+    return model, Clips(index, contents.clip, contents.normalisation, device)
+
+
+def test_the_drawn_clip_is_the_tested_one(nl: Path, clips_folder: Path) -> None:
+    _, clips = clips_of(nl, clips_folder)
+    for row in (0, 5):
+        view = clips.view(row)
+        tested = next(VideoViews(clips.index, clips.clip, clips=1, crops=1).views(row))
+        np.testing.assert_array_equal(view.frames, tested.clip)
+        assert np.diff(view.times) == pytest.approx([2 / 30] * 3, abs=1e-3)
+    names = [clips.index.label_names(row)[0] for row in range(len(clips.index))]
+    assert names == [path.parent.name for path in clips.index.paths]
+
+
+def test_nothing_is_lost_where_no_query_matters(nl: Path, clips_folder: Path) -> None:
+    model, clips = clips_of(nl, clips_folder)
+    losses = measure_losses(model, clips)
+    assert losses is not None
+    assert losses.apart
+    assert losses.calibration == 3
+    by = {(one.block, one.to): one for one in losses.rows}
+    assert set(by) == {(b, to) for b in ("res3.1", "res4.3", TOGETHER) for to in ("snl", "gc")}
+    for block in ("res3.1", "res4.3", TOGETHER):
+        assert by[block, "snl"].relative.value < 1e-4
+        assert by[block, "snl"].agreement.value == 1
+        assert by[block, "snl"].clips == 9
+    assert by["res3.1", "gc"].relative.value > 1e-3  # W_v was cut
+    assert by["res3.1", "gc"].before is not None
+
+
+def test_swapped_blocks_come_back(nl: Path) -> None:
+    model, _ = load_network(nl)
+    own = context_blocks(model)
+    clip = torch.randn(1, 3, 4, 32, 32)
+    with torch.inference_mode():
+        before = model(clip)
+        with swapped(model, {"res3.1": torch.nn.Identity()}):
+            assert not torch.equal(model(clip), before)
+        assert torch.equal(model(clip), before)
+    assert all(context_blocks(model)[name] is block for name, block in own.items())
+
+
+def test_the_whole_tool(  # type: ignore[no-untyped-def]
+    tool, nl: Path, clips_folder: Path, damaged: dict[str, Path], tmp_path: Path
+) -> None:
+    odd = write_video(tmp_path / "a&b <i>.mkv", counted_frames(3, 50, 90))
+    out = tmp_path / "out"
+    status, _, err = tool(
+        "attention", nl, odd, clips_folder, damaged["truncated"], damaged["text"], "--out", out,
+        "--all", *QUICK, "--no-cam",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "Attention of res3.1 (nl) hardly depends on the query: 0.000" in err
+    assert re.search(r"Videos that could not be read: [12]\b", err)
+    assert "Videos shorter than a clip: 1" in err
+    assert str(out / "attention.html") in err
+    found = json.loads((out / "attention.json").read_text())
+    assert found["videos"] + len(found["damaged"]) == found["listed"] == 15
+    assert found["blocks"][0]["attention"]["overall"]["value"] == pytest.approx(0, abs=1e-5)
+    assert found["losses"]["rows"][0]["to"] == "snl"
+    (picture,) = found["pictures"]
+    assert Path(picture["video"]).is_file()
+    page = (out / "attention.html").read_text()
+    assert "<i>.mkv" not in page
+    assert "data:image/webp;base64," in page
+    assert "http" not in page
+
+
+def test_shared_maps_of_the_runs_own_videos(  # type: ignore[no-untyped-def]
+    tool, checkpoint: Path, tmp_path: Path
+) -> None:
+    gc = with_context(checkpoint, tmp_path, "gc")
+    listed = tmp_path / "list.txt"
+    clip = write_video(tmp_path / "own.mp4", counted_frames(20))
+    listed.write_text(f"{clip} dark\n")
+    status, _, err = tool("attention", gc, listed, "--out", tmp_path / "o", *QUICK, "--no-cam")
+    assert status == 0, err
+    assert "2 blocks have one map for all queries" in err
+    found = json.loads((tmp_path / "o" / "attention.json").read_text())
+    assert found["losses"] is None
+    assert found["videos"] == 1
+
+
+def test_errors_in_one_line(  # type: ignore[no-untyped-def]
+    tool, nl: Path, checkpoint: Path, clips_folder: Path, damaged: dict[str, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    plain = with_context(checkpoint, tmp_path, "none")
+    for arguments, status, said in (
+        ((plain, clips_folder), 1, "the network has no context blocks"),
+        ((nl, tmp_path / "empty"), 1, "no videos in this folder"),
+        ((nl, tmp_path / "none.mp4"), 2, "none.mp4: no such video, folder or list"),
+        ((nl, damaged["text"], damaged["zero-byte"]), 1, "none of 2 videos could be read"),
+        ((nl, damaged["truncated"], "--queries", "7"), 2, "--queries (7) must be a grid"),
+        ((nl, clips_folder, "--blocks", "res9.9"), 2, "--blocks (res9.9): there are maps of"),
+    ):
+        found, _, err = tool("attention", *arguments, "--out", tmp_path / "out")
+        assert (found, said in err) == (status, True), err
+    monkeypatch.setattr(cam, "find_spec", lambda _name: None)
+    found, _, err = tool("attention", nl, clips_folder, "--cam")
+    assert found == 2
+    assert "pip install 'video_gc[cam]'" in err

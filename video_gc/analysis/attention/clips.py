@@ -1,0 +1,190 @@
+"""The videos that are looked at, and one centre view of each as the network is tested with it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from video_gc.data.annotations import DataError, find_videos
+from video_gc.data.annotations.folders import SUFFIXES
+from video_gc.data.crops import crop_boxes, scaled_size
+from video_gc.data.dataset import Trouble, VideoViews
+from video_gc.data.index import VideoIndex
+from video_gc.data.loader import view_loader
+from video_gc.data.reading import Decoding
+from video_gc.data.sampling import ClipConfig, fixed_clips, part_of
+from video_gc.data.source import DataConfig
+from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.data.views import crop_frames
+from video_gc.decode.reader import DecodeError
+from video_gc.engine.checkpoint import CheckpointContents
+from video_gc.engine.testing.videos import TestVideos, subset_of, videos_to_test
+from video_gc.progress import progress_bar
+
+MICRO_BATCH = 8
+"""Clips in one forward pass."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The clip of one video that the network sees."""
+
+    frames: np.ndarray
+    """uint8 (T, H, W, 3)"""
+    times: np.ndarray
+    """(T,), seconds into the video"""
+
+
+@dataclass
+class Clips:
+    """One centre clip of each video in `index`, prepared for the network, batch after batch.
+
+    A video that cannot be read is left out and kept in `damaged`; one that is too short is looked
+    at as testing does, its last frame repeated, and kept in `short`.
+    """
+
+    index: VideoIndex
+    clip: ClipConfig
+    normalisation: Normalisation
+    device: torch.device
+    decoding: Decoding = field(default_factory=Decoding)
+    workers: int = 0
+    damaged: dict[int, Trouble] = field(default_factory=dict)
+    short: dict[int, Trouble] = field(default_factory=dict)
+
+    def batches(
+        self, doing: str, rows: Sequence[int] | None = None
+    ) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Clips (N, C, T, H, W) on the device and their rows of the index, under a bar."""
+        wanted = range(len(self.index)) if rows is None else rows
+        sound = [row for row in wanted if row not in self.damaged]
+        views = VideoViews(
+            self.index, self.clip, clips=1, crops=1, decoding=self.decoding, rows=sound
+        )
+        with progress_bar() as progress:
+            task = progress.add_task(doing, total=len(sound))
+            for batch in view_loader(
+                views, micro_batch=MICRO_BATCH, workers=self.workers, group=MICRO_BATCH
+            ):
+                failed = [trouble for trouble in batch.troubles if trouble.kind == "damaged"]
+                self.damaged.update({trouble.video: trouble for trouble in failed})
+                short = [trouble for trouble in batch.troubles if trouble.kind == "short"]
+                self.short.update({trouble.video: trouble for trouble in short})
+                if batch.clips is not None:
+                    batch = batch.to(self.device)
+                    assert batch.clips is not None
+                    yield prepare_clips(batch.clips, self.normalisation), batch.videos.numpy()
+                progress.advance(task, len(failed) + len(batch.videos))
+
+    def view(self, row: int) -> View:
+        """The frames of one video's clip, and when they are shown.
+
+        Raises DecodeError or OSError where it cannot be read.
+        """
+        clip = self.clip
+        with self.decoding.open(self.index.path(row)) as reader:
+            try:
+                part = part_of(reader.times, reader.rate, self.index.segment(row))
+            except ValueError as error:
+                raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
+            indices = fixed_clips(clip, part, 1)[0]
+            size = scaled_size(reader.size, clip.test_short_side)
+            frames = reader.read(indices.tolist(), size=size)
+            times = reader.times[indices]
+        return View(crop_frames(frames, crop_boxes(size, clip.test_crop, 1)[0]), times)
+
+    def prepared(self, view: View) -> Tensor:
+        """(1, C, T, H, W) of a view, as the network sees it."""
+        frames = torch.from_numpy(view.frames[None]).to(self.device)
+        return prepare_clips(frames, self.normalisation)
+
+    def name(self, row: int) -> str:
+        """CLASS/file of a video, or what comes nearest to it."""
+        return "/".join(self.index.path(row).parts[-2:])
+
+
+def find_clips(
+    checkpoint: Path,
+    contents: CheckpointContents,
+    videos: Sequence[Path] = (),
+    *,
+    root: Path | None = None,
+    count: int | None = None,
+    seed: int = 0,
+) -> tuple[VideoIndex, int]:
+    """`count` of the videos, spread over their classes, in an order drawn with `seed`.
+
+    videos: files, folders and `path label` lists; the run's test videos without any. A video's
+    label is what its list says, else the folder it lies in, not above VIDEO, where that is a class
+    of the network, else -1. Returns the number of all of them, too.
+
+    Raises FileNotFoundError, ValueError for what does not fit the checkpoint, DataError.
+    """
+    trained = DataConfig(**contents.config.get("data", {}))
+    if videos:
+        parts = [_part(checkpoint, contents, trained, video, root) for video in videos]
+        whole = parts[0] if len(parts) == 1 else _together(parts)
+    else:
+        whole = videos_to_test(checkpoint, contents, trained, None, None).index
+    order = np.random.default_rng(seed).permutation(len(whole))
+    chosen = subset_of(TestVideos(whole.take(order), None), count or len(whole)).index
+    return chosen, len(whole)
+
+
+def first_of_each_class(index: VideoIndex, count: int, rows: Sequence[int]) -> list[int]:
+    """`count` of `rows`, one of each class in turn."""
+    seen: dict[int, int] = {}
+    turns = []
+    for row in rows:
+        label = int(index.labels[row])
+        turns.append(seen.setdefault(label, 0))
+        seen[label] += 1
+    return sorted(rows, key=dict(zip(rows, turns, strict=True)).__getitem__)[:count]
+
+
+def _part(
+    checkpoint: Path,
+    contents: CheckpointContents,
+    trained: DataConfig,
+    video: Path,
+    root: Path | None,
+) -> VideoIndex:
+    """The videos of one file, folder or list."""
+    if not video.exists():
+        raise FileNotFoundError(f"{video}: no such video, folder or list")
+    if video.is_file() and video.suffix.lower() not in SUFFIXES:
+        try:
+            return videos_to_test(checkpoint, contents, trained, video, root).index
+        except UnicodeDecodeError:
+            raise DataError(
+                f"{video}: neither a video ({', '.join(sorted(SUFFIXES))}) nor a list"
+            ) from None
+    paths = find_videos(video) if video.is_dir() else [video]
+    above = video.absolute().parent if video.is_dir() else video.absolute().parent.parent
+    known = {name: number for number, name in enumerate(contents.names)}
+    folders = [path.absolute().relative_to(above).parts[:-1] for path in paths]
+    labels = [next((known[part] for part in parts if part in known), -1) for parts in folders]
+    if trained.multi_label:
+        return VideoIndex.build(paths, [[]] * len(paths), contents.names, multi_label=True)
+    return VideoIndex.build(paths, labels, contents.names)
+
+
+def _together(parts: Sequence[VideoIndex]) -> VideoIndex:
+    """Several indices as one, with absolute paths."""
+    every = [(part, row) for part in parts for row in range(len(part))]
+    segments = [part.segment(row) or (None, None) for part, row in every]
+    multi_label = parts[0].multi_label
+    return VideoIndex.build(
+        [part.path(row).absolute() for part, row in every],
+        [
+            np.flatnonzero(part.target(row)) if multi_label else part.target(row)
+            for part, row in every
+        ],
+        parts[0].names,
+        multi_label=multi_label,
+        start=[start for start, _ in segments],
+        end=[end for _, end in segments],
+    )

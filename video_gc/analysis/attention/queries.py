@@ -1,0 +1,62 @@
+"""Which positions of a clip ask: fractions (t, h, w) of its frames, height and width."""
+
+import re
+from collections.abc import Sequence
+
+Query = tuple[float, float, float]
+"""(t, h, w), each from 0 up to, not including, 1"""
+MOST = 24
+"""Queries that one picture shows, a row each."""
+GRID = re.compile(r"(\d+)x(\d+)(?:@([\d.,]+))?")
+FORMS = "a grid such as 2x3 (2x3@0.25,0.75 for two frames), or t,h,w such as 0.5,0.25,0.75"
+
+
+def grid(rows: int, columns: int, frames: Sequence[float] = (0.5,)) -> list[Query]:
+    """The centres of rows × columns equal cells on each of `frames` (fractions of the clip)."""
+    return [
+        (time, (row + 0.5) / rows, (column + 0.5) / columns)
+        for time in frames
+        for row in range(rows)
+        for column in range(columns)
+    ]
+
+
+def dense_grid(frames: int, rows: int = 7, columns: int = 7, most: int = 8) -> list[Query]:
+    """A regular grid over a clip of so many frames, for the mean map over all queries."""
+    count = min(frames, most)
+    return grid(rows, columns, [(number + 0.5) / count for number in range(count)])
+
+
+def parse_queries(texts: Sequence[str]) -> list[Query]:
+    """Grids (2x3, 2x3@0.25,0.75) and positions (0.5,0.25,0.75) as they are typed → queries.
+
+    Raises ValueError for what is neither, a fraction outside [0, 1), or more than 24 queries.
+    """
+    queries: list[Query] = []
+    for text in texts:
+        match = GRID.fullmatch(text)
+        if match:
+            rows, columns, frames = match.groups()
+            times = [_fraction(part, text) for part in (frames or "0.5").split(",")]
+            if not 0 < int(rows) * int(columns) * len(times) <= MOST:
+                raise ValueError(f"--queries ({text}): a picture shows 1 to {MOST} queries")
+            queries += grid(int(rows), int(columns), times)
+            continue
+        parts = text.split(",")
+        if len(parts) != 3:
+            raise ValueError(f"--queries ({text}) must be {FORMS}")
+        time, height, width = (_fraction(part, text) for part in parts)
+        queries.append((time, height, width))
+    if not 0 < len(queries) <= MOST:
+        raise ValueError(f"--queries ({' '.join(texts)}): a picture shows 1 to {MOST} queries")
+    return queries
+
+
+def _fraction(part: str, text: str) -> float:
+    try:
+        value = float(part)
+    except ValueError:
+        raise ValueError(f"--queries ({text}) must be {FORMS}") from None
+    if not 0 <= value < 1:
+        raise ValueError(f"--queries ({text}): {part} is no fraction of the clip, from 0 up to 1")
+    return value
