@@ -35,7 +35,7 @@ ONE_ROOM = {
     "hydra": {"config"},
     "omegaconf": {"config"},
     "openvino": {"models"},
-    "fvcore": {"engine", "analysis"},
+    "fvcore": {"engine"},
 }
 ALONE = {
     "blocks": {"torch"},

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from jinja2 import Environment, PackageLoader, select_autoescape
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
@@ -19,6 +18,7 @@ from torch import nn
 
 from video_gc.analysis.attention import attention_maps, stretch
 from video_gc.analysis.complexity import Complexity, complexity
+from video_gc.analysis.html import render
 from video_gc.analysis.logs import read_metrics
 from video_gc.analysis.overlay import heat, strip
 from video_gc.atomic import write_text
@@ -97,10 +97,8 @@ def write_report(run: Path) -> Path:
         row["path"]: _example(row, model, contents.normalisation, clip, mapped)
         for row in track(right + wrong, "Drawing examples", len(right + wrong))
     }
-    environment = Environment(
-        loader=PackageLoader("video_gc.analysis", "."), autoescape=select_autoescape(default=True)
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        "report.html.j2",
         name=run.name,
         config=contents.config,
         model=contents.model,

@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-
 from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
 from video_gc.analysis.attention.words import numbers, percent
+from video_gc.analysis.html import render
 from video_gc.atomic import write_text
 
 if TYPE_CHECKING:
@@ -40,14 +39,9 @@ SHARED = (
 
 def write_page(done: Examination, file: Path, *, scale: str) -> Path:
     """Write the page of an examination; animations lie beside it."""
-    environment = Environment(
-        loader=PackageLoader("video_gc.analysis.attention", "."),
-        autoescape=select_autoescape(default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     asked = [block for block in done.blocks if block.input or block.attention]
-    page = environment.get_template("page.html.j2").render(
+    page = render(
+        "attention/page.html.j2",
         done=done,
         scale=scale,
         pairs=[_rows_of(block) for block in asked],

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-
+from video_gc.analysis.html import render
 from video_gc.analysis.logs import read_metrics
 from video_gc.analysis.table.colours import colour
 from video_gc.analysis.table.columns import NONE, Column, columns
@@ -26,10 +25,8 @@ def write_page(table: Table, groups: Sequence[Group], out: Path) -> Path:
     shown = columns(table)
     confused = confusions(groups)
     names = [] if confused is None else [name for name, _, _ in confused.rows]
-    environment = Environment(
-        loader=PackageLoader("video_gc.analysis", "."), autoescape=select_autoescape(default=True)
-    )
-    page = environment.get_template("table/page.html.j2").render(
+    page = render(
+        "table/page.html.j2",
         table=table,
         columns=shown,
         rows=[_row(place, row, shown, out) for place, row in enumerate(table.rows)],

@@ -1,0 +1,16 @@
+"""Pages of HTML from the templates of this room; they share the style sheet of base.html.j2."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+
+def render(template: str, **values: Any) -> str:
+    """The page of a template such as table/page.html.j2; everything in `values` is escaped."""
+    environment = Environment(
+        loader=PackageLoader("video_gc.analysis", "."),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
