@@ -34,7 +34,7 @@ and tries again what failed; two of them at once share the work.
   only=[A,B]              these rows and no others
   name=NAME, runs=DIR     the folder is RUNS/ablations/NAME
   processes=N             of each training, by torchrun
-  dry=true                print the cells and train nothing
+  dry=true                print the cells, write ablation.json, and train nothing
   OPTION=VALUE            any option of tools/train.py, for every cell (tools/train.py --help)
 
 How the cells are started is Hydra's launcher: one after another, or
@@ -58,7 +58,7 @@ def main() -> int:
     from video_gc.config.ablation import plan_ablation
     from video_gc.config.sweep import check_launcher, launch
     from video_gc.engine.ablation.begin import begin
-    from video_gc.engine.ablation.plan import write_plan
+    from video_gc.engine.ablation.plan import write_plan, write_record
     from video_gc.engine.ablation.watch import watching
 
     if not arguments:
@@ -68,6 +68,8 @@ def main() -> int:
     check_launcher(request.hydra)
     if request.dry:
         print_cells(request.plan)
+        say(f"  {write_record(request.plan)}")
+        say(f"  what they cost: python tools/report.py {request.plan.directory} --no-measure")
         return 0
     plan, todo = begin(request.plan)
     jobs = plan.jobs

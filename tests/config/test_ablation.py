@@ -219,6 +219,7 @@ def test_the_record_says_what_a_report_needs(tmp_path: Path) -> None:
     assert (found["name"], found["baseline"]) == ("x", "baseline")
     assert rows[3]["name"] == "5 GC"
     assert rows[3]["settings"] == ["context=gc", "placement=five"]
+    assert rows[3]["options"]["model"]["context"]["kind"] == "gc"
     assert rows[3]["cells"] == ["../../cells/i3d_gc_five_0dde795b_s1"]
     assert (rows[3]["reported"]["top1"], rows[3]["reported"]["parameters"]) == (75.85, 34.30e6)
     rows = write("seeds=[10,0]")["rows"]  # those that were asked for before stay

@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +19,12 @@ from video_gc.analysis.table.files import latex, markdown, write_files
 from video_gc.analysis.table.gather import collect
 from video_gc.analysis.table.page import write_page
 from video_gc.analysis.table.table import Table, make_table
+from video_gc.data.config import DataConfig
 from video_gc.data.index import DataError
+from video_gc.data.sampling import ClipConfig
+from video_gc.engine.options import TrainConfig
+from video_gc.models.build import ModelConfig
+from video_gc.models.context import ContextConfig
 
 HOSTILE = "[x] <script>alert('1')</script> | a_b & 50% $x$ #1 \\ {~^}"
 
@@ -236,3 +241,28 @@ def test_a_network_is_measured_once_on_a_machine(
     monkeypatch.setattr(cost, "machine", lambda _: {"processor": "another"})
     cost.network_costs([network], cache, device="cpu")
     assert len(calls) == 6
+
+
+def test_what_is_not_trained_yet_is_counted_as_the_papers_count_it(tmp_path: Path) -> None:
+    rows = []
+    for name, kind, after in (("none", "none", "none"), ("5 GC", "gc", "five")):
+        context = ContextConfig(kind=kind, after=[after])
+        config = TrainConfig(
+            model=ModelConfig(backbone="slow", context=context),
+            data=DataConfig(kind="folder", root="nowhere"),
+            clip=ClipConfig(
+                frames=2, crop=32, short_side=[32, 40], test_crop=32, test_short_side=32
+            ),
+        )
+        row = {"name": name, "options": asdict(config), "cells": [f"../../cells/{kind}_s0"]}
+        rows.append(row)
+    place = tmp_path / "ablations" / "x"
+    place.mkdir(parents=True)
+    record = {"name": "x", "baseline": "none", "rows": rows}
+    (place / "ablation.json").write_text(json.dumps(record))
+    table = make_table(collect([place]), tmp_path, measure=False)
+    counted = {row.name: row.costs.counted.parameters for row in table.rows if row.costs}
+    assert counted == {"none": 32_454_096, "5 GC": 34_300_368}
+    assert "400 classes" in table.notes["classes"]
+    assert table.rows[1].absent == {"gc_s0": "not trained yet"}
+    assert "2 frames of 32×32 pixels" in table.notes["FLOPs"]

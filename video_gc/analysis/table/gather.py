@@ -2,15 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from video_gc.analysis.table.naming import row_names
-from video_gc.analysis.table.run import Run, is_run, read_run
+from video_gc.analysis.table.run import Run, is_run, read_run, typed_config
+from video_gc.backbones.published import KINETICS400
 from video_gc.data.fingerprint import same_copy
 from video_gc.data.index import DataError
+from video_gc.data.motions import CLASSES
+from video_gc.data.sampling import ClipConfig
 from video_gc.engine.ablation.cell import cell_hash
+from video_gc.engine.options import TrainConfig
+from video_gc.models.build import ModelConfig
 
 ABLATION = "ablation.json"
 
@@ -35,6 +40,35 @@ class Group:
     runs: list[Run]
     settings: list[str] = field(default_factory=list)
     reported: Reported | None = None
+    planned: TrainConfig | None = None
+    """what its cells are to be trained with; of an ablation"""
+
+    @property
+    def network(self) -> tuple[ModelConfig, ClipConfig] | None:
+        """What is to be built to know its cost; None where that is not known."""
+        tested = next((run.network for run in self.runs if run.network), None)
+        if tested is not None or self.planned is None:
+            return tested
+        model = replace(self.planned.model, num_classes=self.classes, weights=None)
+        return model, self.planned.clip
+
+    @property
+    def classes(self) -> int:
+        """Of a network that is not trained yet: as its config says, else as Kinetics-400 has."""
+        assert self.planned is not None
+        if self.planned.data.kind == "motions":
+            return len(CLASSES)
+        return self.planned.model.num_classes or len(KINETICS400)
+
+    @property
+    def assumed(self) -> bool:
+        """Whether the number of classes is not known, but taken to be that of Kinetics-400."""
+        return (
+            self.planned is not None
+            and self.planned.data.kind != "motions"
+            and self.planned.model.num_classes is None
+            and not any(run.network for run in self.runs)
+        )
 
     @property
     def tested(self) -> list[Run]:
@@ -109,6 +143,7 @@ def _ablation(place: Path) -> Collection:
                 runs=[read_run(place / cell) for cell in row["cells"]],
                 settings=list(row.get("settings", [])),
                 reported=_reported(row.get("reported")),
+                planned=typed_config(row["options"]) if row.get("options") else None,
             )
             for row in kept["rows"]
         ]

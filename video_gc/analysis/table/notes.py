@@ -52,7 +52,7 @@ def warnings_on(
     ]
     found += [f"{group.name}: no cell of it exists" for group in groups if not group.runs]
     if base is not None and not base.tested:
-        found.append(f"the baseline {base.name} is not tested, so nothing is compared with it")
+        found.append(f"the baseline row, {base.name}, is not tested: no differences")
     if base is None and len(groups) > 1:
         found.append("no baseline, so no differences: give --baseline ROW")
     found += [f"{name} is not compared with the baseline: {why}" for name, why in refused.items()]

@@ -97,7 +97,11 @@ def read_config(file: Path) -> TrainConfig:
 
     Raises ValueError, TypeError or yaml.YAMLError for one that is not of this version.
     """
-    plain = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return typed_config(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def typed_config(plain: Any) -> TrainConfig:
+    """Plain options as dataclasses; see `read_config`."""
     if not isinstance(plain, dict):
         raise ValueError("no options in it")
     for group, options in HERE.items():

@@ -96,7 +96,7 @@ def make_table(
     Raises DataError where nothing at all was tested.
     """
     groups = collection.groups
-    if not any(group.tested for group in groups):
+    if not any(group.tested or group.planned for group in groups):
         name, why = next((item for group in groups for item in group.absent.items()), ("", ""))
         raise DataError(
             f"{collection.title}: none of {sum(len(g.runs) for g in groups)} trainings is tested "
@@ -122,11 +122,7 @@ def make_table(
 
 
 def _costs(groups: Sequence[Group], cache: Path, *, measure: bool) -> dict[str, Costs]:
-    networks = {
-        group.name: network
-        for group in groups
-        if (network := next((run.network for run in group.runs if run.network), None))
-    }
+    networks = {group.name: network for group in groups if (network := group.network)}
     found = network_costs(list(networks.values()), cache, measure=measure)
     return dict(zip(networks, found, strict=True))
 
@@ -166,10 +162,11 @@ def _notes(
 ) -> dict[str, str]:
     notes = views_and_precision(groups)
     seeds = sorted({len(row.runs) for row in rows if row.runs})
-    notes["seeds"] = f"{' or '.join(map(str, seeds))} a row" + (
-        "; mean ± standard deviation over them" * (seeds[-1] > 1)
-    )
-    if seeds[0] == 1:
+    if seeds:
+        notes["seeds"] = f"{' or '.join(map(str, seeds))} a row" + (
+            "; mean ± standard deviation over them" * (seeds[-1] > 1)
+        )
+    if seeds[:1] == [1]:
         notes["seeds"] += (
             "; † one seed: ± the standard error from the number of videos, which says nothing of "
             "another seed"
@@ -182,7 +179,16 @@ def _notes(
             f"videos); {len(compared)} comparison{'s are' if len(compared) > 1 else ' is'} made"
             + (", so look at p after Holm's correction" if len(compared) > 1 else "")
         )
-    notes["FLOPs"] = COUNTED
+    networks = [group.network for group in groups]
+    sizes = dict.fromkeys(
+        f"{clip.frames} frames of {clip.test_crop}×{clip.test_crop} pixels"
+        for _, clip in filter(None, networks)
+    )
+    notes["FLOPs"] = f"{COUNTED}; a clip is {', or '.join(sizes)}" if sizes else COUNTED
+    if any(group.assumed for group in groups):
+        notes["classes"] = (
+            "rows that are not trained yet are counted with 400 classes, those of Kinetics-400"
+        )
     here = machine(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     named = ", ".join(f"{name} {value}" for name, value in here.items())
     if measured:

@@ -107,7 +107,8 @@ def read_job(file: Path, number: int) -> Job:
 
 
 def write_record(plan: Plan) -> Path:
-    """Write ablation.json: rows, what is reported for them, and where their cells lie.
+    """Write ablation.json: rows, what is reported for them, their options (those of one seed), so
+    that their cost is known before they are trained, and where their cells lie.
 
     Seeds that an earlier command trained of the same cells stay.
 
@@ -117,7 +118,8 @@ def write_record(plan: Plan) -> Path:
     earlier = _earlier(file)
     rows = []
     for name, settings in plan.ablation.all_rows.items():
-        paths = [_relative(plan, cell) for cell in plan.cells if cell.row == name]
+        own = [cell for cell in plan.cells if cell.row == name]
+        paths = [_relative(plan, cell) for cell in own]
         kept = earlier.get(name, [])
         if not paths:
             continue
@@ -135,6 +137,7 @@ def write_record(plan: Plan) -> Path:
                 "name": name,
                 "settings": settings,
                 "reported": asdict(reported) if reported else None,
+                "options": own[0].options,
                 "cells": cells,
             }
         )
