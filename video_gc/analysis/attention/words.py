@@ -175,8 +175,8 @@ def _uniform(block: BlockStudy) -> str:
     if share is None or share.value < UNIFORM:
         return ""
     return (
-        f" (its maps are nearly uniform, entropy {share.value:.3f} of the largest, which alone keeps "
-        "distances low)"
+        f" (its maps are nearly uniform, entropy {share.value:.3f} of the largest, which alone "
+        "keeps distances low)"
     )
 
 
