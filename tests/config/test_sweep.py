@@ -11,7 +11,7 @@ from video_gc.config.ablation import plan_ablation
 from video_gc.config.sweep import check_launcher, launch
 from video_gc.engine.ablation.plan import Plan, write_plan
 from video_gc.engine.ablation.slots import job_environment
-from video_gc.engine.ablation.status import state_of
+from video_gc.engine.ablation.status import CellStatus, state_of, write_status
 from video_gc.engine.ablation.watch import Watch
 
 
@@ -89,3 +89,18 @@ def test_jobs_share_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for at_once in (-1, 8):  # the cores of jobs that are not there are not left idle
         with job_environment(tmp_path, "joblib", 2, at_once, 1) as env:
             assert env["OMP_NUM_THREADS"] == "6"
+
+
+def test_the_time_left_is_by_what_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = plan_ablation(["ablation=kinds", "seeds=[0]", f"runs={tmp_path}"]).plan.cells
+    monkeypatch.setattr("video_gc.engine.ablation.watch.time.monotonic", lambda: 100.0)
+    watch = Watch(cells, 0)
+    assert watch.left() is None
+    for cell, ended in zip(cells, ("failed", "failed", "finished"), strict=False):
+        status = CellStatus(status=ended, started="", command=[])
+        write_status(Path(cell.directory), status)
+    watch.look()
+    monkeypatch.setattr("video_gc.engine.ablation.watch.time.monotonic", lambda: 160.0)
+    assert watch.left() == 60 * 3
