@@ -150,6 +150,7 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         (["ablation=kinds", "experiment=folder"], "data.root is missing"),
         (["ablation=kinds", "context=gc"], "context=gc: context is what the rows differ in"),
         (["ablation=gcnet_place", "model.context.place=after_1x1"], "is what the rows differ in"),
+        (["ablation=gcnet_stages", "model.context.kind=none"], "'none' and 'res3' are one and the"),
         (["ablation=kinds", "seed=3"], r"seed=3: an ablation has several; give seeds=\[0,1\]"),
         (["ablation=kinds", "seeds=[1,1]"], "more than once"),
         (["ablation=kinds", "seeds=[-1]"], "must be whole numbers from 0"),

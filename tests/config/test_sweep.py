@@ -11,7 +11,7 @@ from video_gc.config.ablation import plan_ablation
 from video_gc.config.sweep import check_launcher, launch
 from video_gc.engine.ablation.plan import Plan, write_plan
 from video_gc.engine.ablation.slots import job_environment
-from video_gc.engine.ablation.status import state_of
+from video_gc.engine.ablation.status import CellStatus, state_of, write_status
 from video_gc.engine.ablation.watch import Watch
 
 
@@ -69,20 +69,38 @@ def test_a_wrong_option_of_a_launcher_is_one_line() -> None:
 def test_jobs_share_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)))
-    with job_environment(tmp_path, "basic", 1, 1) as env:
+    with job_environment(tmp_path, "basic", 1, 1, 1) as env:
         assert env == {}
     with (
-        job_environment(tmp_path, "joblib", 3, 1) as first,
-        job_environment(tmp_path, "joblib", 3, 1) as second,
-        job_environment(tmp_path, "joblib", 3, 1) as third,
+        job_environment(tmp_path, "joblib", 9, 3, 1) as first,
+        job_environment(tmp_path, "joblib", 9, 3, 1) as second,
+        job_environment(tmp_path, "joblib", 9, 3, 1) as third,
     ):
         gpus = [env["CUDA_VISIBLE_DEVICES"] for env in (first, second, third)]
         assert gpus == ["3", "5", "3"]
         assert first["OMP_NUM_THREADS"] == "4"
-    with job_environment(tmp_path, "joblib", -1, 1) as env:
+    with job_environment(tmp_path, "joblib", 99, -1, 1) as env:
         assert env == {
             "CUDA_VISIBLE_DEVICES": "3",
             "OMP_NUM_THREADS": "1",
         }  # its slot is free again
-    with job_environment(tmp_path, "joblib", 2, 2) as env:
+    with job_environment(tmp_path, "joblib", 9, 2, 2) as env:
         assert env == {"OMP_NUM_THREADS": "3"}  # two processes take both GPUs
+    for at_once in (-1, 8):  # the cores of jobs that are not there are not left idle
+        with job_environment(tmp_path, "joblib", 2, at_once, 1) as env:
+            assert env["OMP_NUM_THREADS"] == "6"
+
+
+def test_the_time_left_is_by_what_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = plan_ablation(["ablation=kinds", "seeds=[0]", f"runs={tmp_path}"]).plan.cells
+    monkeypatch.setattr("video_gc.engine.ablation.watch.time.monotonic", lambda: 100.0)
+    watch = Watch(cells, 0)
+    assert watch.left() is None
+    for cell, ended in zip(cells, ("failed", "failed", "finished"), strict=False):
+        status = CellStatus(status=ended, started="", command=[])
+        write_status(Path(cell.directory), status)
+    watch.look()
+    monkeypatch.setattr("video_gc.engine.ablation.watch.time.monotonic", lambda: 160.0)
+    assert watch.left() == 60 * 3

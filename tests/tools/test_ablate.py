@@ -100,6 +100,11 @@ def test_a_failed_cell_does_not_stop_the_others(
     status, _, err = tool("ablate", *arguments)
     assert status == 0
     assert len(calls(tmp_path)) == 5  # nothing is done twice
+    status_file = Path(bad.directory, "cell.json")  # failed, then trained and tested by hand
+    kept = json.loads(status_file.read_text())
+    status_file.write_text(json.dumps(kept | {"status": "failed", "reason": "no memory"}))
+    assert tool("ablate", *arguments)[0] == 0
+    assert json.loads(status_file.read_text()) == kept
 
 
 def test_cells_of_other_videos_are_refused(

@@ -17,7 +17,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from video_gc.config.train import compose_train, explain
-from video_gc.engine.ablation.cell import cell_name
+from video_gc.engine.ablation.cell import cell_hash, cell_name
 from video_gc.engine.ablation.options import AblationConfig, option_of
 from video_gc.engine.ablation.plan import CELLS, Cell, Plan
 from video_gc.engine.options import TrainConfig
@@ -114,11 +114,15 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
     if wrong:
         raise ValueError(wrong)
     cells = []
+    rows: dict[str, str] = {}
     for row, settings in ablation.all_rows.items():
         try:
             config = compose_train([*base, *settings, f"seed={ablation.seeds[0]}"], configs)
         except ValueError as error:
             raise ValueError(f"row {row!r}: {error}") from error
+        twin = rows.setdefault(cell_hash(config), row)
+        if twin != row:
+            raise ValueError(_same(twin, row, shared))
         cells += [_cell(row, config, seed, [*base, *settings], runs) for seed in ablation.seeds]
     cells.sort(key=lambda cell: ablation.seeds.index(cell.seed))
     plan = Plan(
@@ -174,6 +178,12 @@ def _check_shared(shared: Sequence[str], ablation: AblationConfig, name: str) ->
                         f"{argument}: {theirs} is what the rows differ in (row {row!r}); leave it "
                         f"out, or write an ablation of your own after configs/ablation/{name}.yaml"
                     )
+
+
+def _same(row: str, other: str, shared: Sequence[str]) -> str:
+    """That two rows have the same options, so that a table of them would compare nothing."""
+    why = f"; does {' or '.join(shared)} replace what they differ in?" if shared else ""
+    return f"rows {row!r} and {other!r} are one and the same training{why}"
 
 
 def _name_of(ablation: str, experiment: str, config: AblationConfig) -> str:

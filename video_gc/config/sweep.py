@@ -87,5 +87,6 @@ def run_cell(config: DictConfig) -> str:
     name = HydraConfig.get().runtime.choices["hydra/launcher"]
     # submitit_local starts all of them at once
     at_once = int(launcher.get("n_jobs") or config.jobs)
-    with job_environment(Path(config.plan).parent, name, at_once, job.processes) as env:
+    folder = Path(config.plan).parent
+    with job_environment(folder, name, config.jobs, at_once, job.processes) as env:
         return run_job(job, env=env)

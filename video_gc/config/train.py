@@ -14,13 +14,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from video_gc.engine.ablation.cell import PATHS as DATA_PATHS
 from video_gc.engine.options import TrainConfig
 from video_gc.manual import ABLATE, CONFIGS, config_groups, options, wrong_argument
 
-PATHS = (
-    *(f"data.{name}" for name in ("root", "annotations", "train", "val", "test", "names")),
-    *("data.manifest", "model.weights", "runs"),
-)
+PATHS = (*(f"data.{name}" for name in DATA_PATHS), "model.weights", "runs")
 WIDTH, COLUMN = 100, 34  # of the help; where its meanings begin
 HELP = """\
 Train a network with context blocks and write RUNS/NAME (config, checkpoints, logs).

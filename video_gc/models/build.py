@@ -1,7 +1,8 @@
 """A backbone, its weights and its context blocks, from one config."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import nn
 
 from video_gc.backbones import BACKBONES, DEPTHS, HEAD_POOLS, build_backbone, check_width
@@ -61,6 +62,13 @@ def build_model(config: ModelConfig) -> nn.Module:
     Raises ValueError where `num_classes` is missing or a choice does not exist.
     """
     return build_with_report(config)[0]
+
+
+def sketch(config: ModelConfig) -> nn.Module:
+    """As `build_model` without weights, of tensors that have sizes and no numbers: enough to count
+    with, at once and without memory."""
+    with torch.device("meta"):
+        return build_model(replace(config, weights=None))
 
 
 def build_with_report(config: ModelConfig) -> tuple[nn.Module, WeightReport | None]:

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from video_gc.analysis.attention.losses import Interval, change_interval, share_interval
+from video_gc.analysis.attention.losses import (
+    Interval,
+    change_interval,
+    moved_interval,
+    share_interval,
+)
 from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
 from video_gc.analysis.attention.words import answer, degree, numbers, percent, reading
 
@@ -64,3 +69,15 @@ def test_intervals_have_a_width_where_nothing_differs() -> None:
     assert nothing.low is not None
     assert nothing.low == pytest.approx(-1.959964 / 26)
     assert share_interval(np.ones(1)).low is None
+    all_worse = change_interval(-np.ones(3))
+    assert all_worse.low == -1  # and no less
+    assert all_worse.low <= all_worse.value
+
+
+def test_few_videos_have_a_wide_interval_of_how_far_logits_move() -> None:
+    two = moved_interval(np.array([0.1, 0.3]), seed=0)
+    assert two.low == 0
+    assert two.high is not None
+    assert two.high > 0.5  # Student's t with one degree of freedom; the percentiles end at 0.3
+    many = moved_interval(np.tile([0.1, 0.3], 200), seed=0)
+    assert many.high == pytest.approx(0.2 + 1.96 * 0.1 / 20, abs=0.002)

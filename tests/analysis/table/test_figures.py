@@ -60,3 +60,8 @@ def test_what_the_correction_takes_back_is_said() -> None:
     }
     assert "p = 0.04, 0.08 after Holm's correction for 3 comparisons." in found["a"].sentence
     assert corrected({"a": one})["a"] == replace(one, holm=0.04)
+
+
+def test_one_seed_that_gets_all_right_is_not_without_error() -> None:
+    assert figure([1.0], 320).error is None
+    assert figure([1.0, 1.0], 320).error == 0  # that of the seeds is known

@@ -32,6 +32,15 @@ def test_weights_count_by_their_name_not_by_their_folder() -> None:
     assert len(set(hashes)) == 3
 
 
+def test_checkpoints_of_two_runs_are_not_the_same_weights() -> None:
+    one, other, moved = (
+        cell_hash(TrainConfig(model=ModelConfig(weights=f"{run}/checkpoints/best.ckpt")))
+        for run in ("runs/gc", "runs/plain", "elsewhere/gc")
+    )
+    assert one != other
+    assert one == moved
+
+
 def test_what_is_trained_counts() -> None:
     plain = TrainConfig()
     changed = [

@@ -167,6 +167,8 @@ def _draw(
     out: Path,
 ) -> list[Picture]:
     """Draw some videos; the maps of all are held at once, since they may share a scale."""
+    if not rows:
+        return []
     shown: list[tuple[int, Any, list[Panel]]] = []
     for row in track(rows, "Attention of the drawn videos", len(rows)):
         try:

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from video_gc.analysis.attention.clips import Clips
+from video_gc.analysis.attention.intervals import mean_intervals
 from video_gc.analysis.attention.watch import kind_of
+from video_gc.analysis.compare.bootstrap import NORMAL
 from video_gc.blocks import NonLocal
 from video_gc.models.context import context_blocks
 from video_gc.models.convert import Replaced, convert
+from video_gc.progress import track
 
 CALIBRATION = 32
 """Most clips that the mean query is taken over."""
 FEWEST = 8
 """Fewer videos than this calibrate and measure both; more are divided."""
-RESAMPLES = 2000
-NORMAL = 1.959964
-"""97.5 % quantile of the normal distribution."""
 TOGETHER = "all together"
 
 
@@ -109,14 +109,14 @@ def measure_losses(
     variants: list[tuple[str, str, dict[str, nn.Module]]] = []
     facts: dict[tuple[str, str], Replaced] = {}
     for to in ("snl", "gc"):
-        done = convert(model, to, found, blocks=names, reduction=reduction)
+        calibrating_clips = track(found, f"Replacing by {to.upper()}", len(found))
+        done = convert(model, to, calibrating_clips, blocks=names, reduction=reduction)
         new = {name: context_blocks(done.network)[name] for name in names}
         variants += [(name, to, {name: new[name]}) for name in names]
         if len(names) > 1:
             variants.append((TOGETHER, to, new))
         facts |= {(to, one.name): one for one in done.replaced}
     moved, same, right, base = _compare(model, clips, measuring, variants)
-    random = np.random.default_rng(seed)
     labelled = ~np.isnan(base)
     known = bool(labelled.any())
     losses = []
@@ -128,7 +128,7 @@ def measure_losses(
                 name,
                 to,
                 len(base),
-                interval(moved[number], random),
+                moved_interval(moved[number], seed),
                 share_interval(same[number]),
                 int(labelled.sum()),
                 float(base[labelled].mean()) if known else None,
@@ -141,16 +141,13 @@ def measure_losses(
     return Losses(losses, reduction, len(calibrating), apart, reasons)
 
 
-def interval(values: np.ndarray, random: np.random.Generator) -> Interval:
-    """The mean of one value a video, with its percentile interval by bootstrap over videos."""
-    mean = float(values.mean())
-    if len(values) < 2:
+def moved_interval(moved: np.ndarray, seed: int) -> Interval:
+    """The mean of one value a video, 0 or more, with its interval by bootstrap over videos."""
+    mean = float(moved.mean())
+    if len(moved) < 2:
         return Interval(mean, None, None)
-    drawn = np.array(
-        [values[random.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)]
-    )
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return Interval(mean, float(low), float(high))
+    low, high = mean_intervals(moved[:, None], np.arange(len(moved)), seed=seed)
+    return Interval(mean, max(float(low[0]), 0.0), float(high[0]))
 
 
 def share_interval(same: np.ndarray) -> Interval:
@@ -179,7 +176,8 @@ def change_interval(change: np.ndarray) -> Interval:
     more, less, total = (change > 0).sum() + 0.5, (change < 0).sum() + 0.5, count + 2
     middle = (more - less) / total
     half = NORMAL * ((more + less) - (more - less) ** 2 / total) ** 0.5 / total
-    return Interval(mean, float(middle - half), float(middle + half))
+    low, high = max(float(middle - half), -1.0), min(float(middle + half), 1.0)
+    return Interval(mean, low, high)
 
 
 @contextmanager

@@ -73,11 +73,6 @@ class Drawing:
     """video: the colours end at this video's largest weights; common: at those of all drawn"""
 
 
-def relative(attention: Tensor) -> Tensor:
-    """A map (…, T', H', W') that sums to 1 as multiples of the uniform weight 1/P."""
-    return attention * attention.shape[-3:].numel()
-
-
 def draw(drawing: Drawing) -> np.ndarray:
     """The frames of the picture, uint8 (T, height, width, 3), with even sizes."""
     view, columns = drawing.view, len(drawing.panels) + 1

@@ -21,12 +21,6 @@ def grid(rows: int, columns: int, frames: Sequence[float] = (0.5,)) -> list[Quer
     ]
 
 
-def dense_grid(frames: int, rows: int = 7, columns: int = 7, most: int = 8) -> list[Query]:
-    """A regular grid over a clip of so many frames, for the mean map over all queries."""
-    count = min(frames, most)
-    return grid(rows, columns, [(number + 0.5) / count for number in range(count)])
-
-
 def parse_queries(texts: Sequence[str]) -> list[Query]:
     """Grids (2x3, 2x3@0.25,0.75) and positions (0.5,0.25,0.75) as they are typed → queries.
 

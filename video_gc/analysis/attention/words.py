@@ -79,6 +79,8 @@ def answer(blocks: Sequence[BlockStudy]) -> list[str]:
     if not asked:
         shared = [block for block in blocks if block.kind in ("gc", "snl")]
         head = f"{len(shared)} blocks have one map for all queries: none of them can depend on it."
+        if len(shared) == 1:
+            head = "The block has one map for all queries: it cannot depend on the query."
         return [head, *lines] if shared else lines
     worst, best = max(asked, key=lambda e: e.value), min(asked, key=lambda e: e.value)
     counts = {word: sum(degree(one) == word for one in asked) for word in DEGREES}
@@ -173,8 +175,8 @@ def _uniform(block: BlockStudy) -> str:
     if share is None or share.value < UNIFORM:
         return ""
     return (
-        f" (its maps are nearly uniform, entropy {share.value:.3f} of the largest, so they cannot "
-        "differ much)"
+        f" (its maps are nearly uniform, entropy {share.value:.3f} of the largest, which alone "
+        "keeps distances low)"
     )
 
 

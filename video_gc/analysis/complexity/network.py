@@ -3,9 +3,6 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
-from torch import nn
-
 from video_gc.analysis.complexity.counts import COUNTED
 from video_gc.analysis.complexity.lines import WITHOUT, Line, counted_lines
 from video_gc.analysis.complexity.measuring import Measured, measure_network
@@ -14,7 +11,7 @@ from video_gc.analysis.complexity.turns import Difference
 from video_gc.analysis.measure import machine
 from video_gc.data.sampling import ClipConfig
 from video_gc.engine.device import pick_device
-from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.build import ModelConfig, build_model, sketch
 from video_gc.models.context import ContextConfig
 from video_gc.models.describe import positions_seen
 
@@ -65,7 +62,7 @@ def network_cost(
     """
     where = pick_device(device)
     model = replace(model, weights=None)
-    network = build_model(model) if measure else _sketch(model)
+    network = build_model(model) if measure else sketch(model)
     size = (clip.frames, clip.test_crop, clip.test_crop)
     for side in {clip.test_crop, clip.crop}:
         positions_seen(network, (clip.frames, side, side))
@@ -74,7 +71,7 @@ def network_cost(
     plain = None
     if any(part.kind == CONTEXT for part in parts):
         plain = replace(model, context=ContextConfig(), more_context=[])
-        bare = counted_lines(_sketch(plain), [], size)[-1]
+        bare = counted_lines(sketch(plain), [], size)[-1]
         lines.append(replace(bare, name="without context blocks", kind=WITHOUT))
     found = Measured()
     if measure:
@@ -86,9 +83,3 @@ def network_cost(
         model, clip.frames, clip.test_crop, clip.crop, batch, str(where), machine(where), lines,
         found.added.get(False), found.added.get(True),
     )  # fmt: skip
-
-
-def _sketch(model: ModelConfig) -> nn.Module:
-    """The network without numbers, which counting does not need."""
-    with torch.device("meta"):
-        return build_model(model)

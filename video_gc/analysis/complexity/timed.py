@@ -53,6 +53,7 @@ def time_parts(
     finally:
         for handle in handles:
             handle.remove()
+        spans.clear()  # its hooks on the last graph hold it, and the graph holds them
     return {name: median(own[1:] or own) for name, own in times.items()}
 
 

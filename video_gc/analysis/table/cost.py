@@ -15,7 +15,7 @@ from video_gc.analysis.complexity.measured import measured_cost
 from video_gc.analysis.measure import Cost, machine
 from video_gc.atomic import write_text
 from video_gc.data.sampling import ClipConfig
-from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.build import ModelConfig, sketch
 from video_gc.progress import progress_bar, say
 
 CACHE = "costs.json"
@@ -100,7 +100,7 @@ def _one(kind: str, network: Network, device: str) -> Complexity | Cost:
     model, clip = network
     if kind == "counted":
         shape = (clip.frames, clip.test_crop, clip.test_crop)
-        return complexity(build_model(replace(model, weights=None)), shape)
+        return complexity(sketch(model), shape)
     return measured_cost(model, clip, batch=1, device=device, train=kind == "train")
 
 

@@ -21,7 +21,8 @@ class Figure:
     error: float | None
     kind: str | None
     """of error: sd, the standard deviation over seeds; se, the standard error of one training
-    from the number of its videos; None where neither is known (mAP of one training)"""
+    from the number of its videos; None where neither is known (one training: mAP, and shares of 0
+    and 100 %)"""
 
 
 def figures(runs: Sequence[Run]) -> dict[str, Figure]:
@@ -40,12 +41,12 @@ def figure(shares: Sequence[float], videos: int | None) -> Figure:
     """shares: 0…1 of each seed. videos: how many each share is of, None where no error follows.
 
     With one seed the error is √(p (1 - p) / videos), of views too: those of a video are not
-    independent.
+    independent. At p = 0 and 1 this is 0, which is no error but the want of one: none is given.
     """
     values = [100 * share for share in shares]
     mean = fmean(values)
     if len(values) > 1:
         return Figure(values, mean, stdev(values), "sd")
-    if not videos or not 0 <= shares[0] <= 1:
+    if not videos or not 0 < shares[0] < 1:
         return Figure(values, mean, None, None)
     return Figure(values, mean, 100 * math.sqrt(shares[0] * (1 - shares[0]) / videos), "se")

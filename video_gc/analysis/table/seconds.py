@@ -11,18 +11,20 @@ from video_gc.analysis.table.run import CELL
 
 
 def seconds_trained(home: Path) -> tuple[float, str] | None:
-    """Seconds, and where they were read: in cell.json, or else in the run's TensorBoard files.
+    """Seconds, and where they were read: in the run's TensorBoard files, or else in cell.json.
 
-    Of the latter, the sum over files of the last entry's time minus the first's: each process that
-    went on with the training has its own. None where neither says.
+    Of the former, the sum over files of the last entry's time minus the first's: each process that
+    went on with the training has its own. They come first because cell.json has the test's time in
+    it, and lacks that of a job that was killed and of tools/train.py. None where neither says.
     """
+    lives = [_life(file) for file in sorted((home / "logs").rglob("events.out.tfevents.*"))]
+    if sum(lives) > 0:
+        return sum(lives), "event files"
     if (home / CELL).is_file():
         kept = json.loads((home / CELL).read_text(encoding="utf-8")).get("seconds")
         if kept:
             return float(kept), f"{CELL} (with its test)"
-    files = sorted((home / "logs").rglob("events.out.tfevents.*"))
-    lives = [_life(file) for file in files]
-    return (sum(lives), "event files") if lives else None
+    return None
 
 
 def _life(file: Path) -> float:

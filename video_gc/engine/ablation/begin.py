@@ -7,14 +7,15 @@ from pathlib import Path
 from video_gc.data.config import DataConfig
 from video_gc.data.source import open_splits
 from video_gc.engine.ablation.plan import Plan, write_record
-from video_gc.engine.ablation.status import has_results, other_videos
+from video_gc.engine.ablation.status import has_results, mark_finished, other_videos
 from video_gc.engine.inputs import fingerprints
 
 
 def begin(plan: Plan) -> tuple[Plan, list[int]]:
     """Write ablation.json; returns the plan with fingerprints, and the jobs without results.
 
-    The data set is opened, and generated where it is `motions`, once for all jobs.
+    The data set is opened, and generated where it is `motions`, once for all jobs. The cell.json of
+    a cell that failed and was then trained or tested by hand says that it is finished.
 
     Raises ValueError where a cell was made with other videos, FileExistsError where an ablation of
     this name has other cells, DataError or FileNotFoundError for unusable data.
@@ -31,5 +32,10 @@ def begin(plan: Plan) -> tuple[Plan, list[int]]:
         if differs:
             raise ValueError(differs)
     write_record(plan)
-    todo = [number for number, cell in enumerate(plan.jobs) if not has_results(cell)]
+    todo = []
+    for number, cell in enumerate(plan.jobs):
+        if has_results(cell):
+            mark_finished(Path(cell.directory))
+        else:
+            todo.append(number)
     return replace(plan, fingerprints=found), todo

@@ -47,10 +47,18 @@ def options_hash(options: Mapping[str, Any]) -> str:
         _without_effect(context)
     weights = model.get("weights")
     if weights and "/" in weights and "://" not in weights:
-        model["weights"] = Path(weights).name
+        model["weights"] = _without_folder(Path(weights))
     chosen = _differing(counted, asdict(TrainConfig()))
     text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=DIGITS // 2).hexdigest()
+
+
+def _without_folder(weights: Path) -> str:
+    """The name of a file of weights; of a run's checkpoint, which is called as any other run's is,
+    with that of the run."""
+    if weights.parent.name == "checkpoints":
+        return f"{weights.parent.parent.name}/{weights.name}"
+    return weights.name
 
 
 def _without_effect(context: dict[str, Any]) -> None:

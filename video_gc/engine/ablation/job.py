@@ -26,6 +26,7 @@ from video_gc.engine.ablation.status import (
     has_results,
     is_trained,
     is_training,
+    mark_finished,
     other_videos,
     read_status,
     write_status,
@@ -72,8 +73,7 @@ def _run(job: Job, cell: Cell, env: dict[str, str]) -> str:
         if differs:
             write_status(directory, replace(status, status="failed", reason=differs))
             return FAILED
-        if earlier is not None and earlier.status != "finished":
-            write_status(directory, replace(earlier, status="finished", reason=None))
+        mark_finished(directory)
         return DONE
     if is_training(directory):
         return ELSEWHERE

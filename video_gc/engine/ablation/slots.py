@@ -14,19 +14,21 @@ HERE = ("joblib", "submitit_local")
 
 @contextmanager
 def job_environment(
-    folder: Path, launcher: str, jobs: int, processes: int
+    folder: Path, launcher: str, jobs: int, at_once: int, processes: int
 ) -> Iterator[dict[str, str]]:
     """The variables for the processes of one job, while the block runs.
 
-    jobs: how many run at once on this machine, -1 for one each core. processes: of each job. A job
-    takes the first free slot of `folder`, and the GPU with that number, round and round.
+    jobs: how many there are. at_once: how many of them this machine runs at once at most, -1 for
+    one each core. processes: of each job. A job takes the first free slot of `folder`, and the GPU
+    with that number, round and round.
     """
     if launcher not in HERE:
         yield {}
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    jobs = jobs if jobs > 0 else cores or 1
-    env = {"OMP_NUM_THREADS": str(max((cores or 1) // (jobs * processes), 1))}
+    cores = cores or 1
+    together = min(at_once if at_once > 0 else cores, jobs)
+    env = {"OMP_NUM_THREADS": str(max(cores // (together * processes), 1))}
     slot, lock = _free_slot(folder / "slots")
     try:
         gpus = _gpus()

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,16 @@ def read_status(directory: Path) -> CellStatus | None:
 def write_status(directory: Path, status: CellStatus) -> None:
     """Replace cell.json at once."""
     write_text(directory / STATUS, json.dumps(asdict(status), indent=2) + "\n")
+
+
+def mark_finished(directory: Path) -> None:
+    """Say in cell.json of a cell that has results that it is finished.
+
+    Another job, or the command typed by hand, may have made them after one that failed.
+    """
+    status = read_status(directory)
+    if status is not None and status.status != "finished":
+        write_status(directory, replace(status, status="finished", reason=None))
 
 
 def cell_lock(directory: Path, timeout: float = PATIENCE) -> FileLock:

@@ -52,12 +52,15 @@ class Watch:
         return self.done + len(self.ended)
 
     def left(self) -> float | None:
-        """Seconds until all have ended, by the mean of those that this sweep finished."""
+        """Seconds until all have ended, by the pace of those that this sweep finished.
+
+        Cells that failed do not count: most fail at once.
+        """
         finished = sum(status.status == "finished" for status in self.ended.values())
         if not finished:
             return None
         passed = time.monotonic() - self.began
-        return passed / len(self.ended) * (self.total - self.count)
+        return passed / finished * (self.total - self.count)
 
 
 @contextmanager
