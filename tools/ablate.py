@@ -76,7 +76,8 @@ def main() -> int:
     say(f"{plan.ablation.title}: {len(jobs)} cells, {len(jobs) - len(todo)} finished before")
     if todo:
         file = write_plan(plan)
-        with watching([jobs[number] for number in todo], len(jobs) - len(todo)):
+        finished = [cell for number, cell in enumerate(jobs) if number not in todo]
+        with watching([jobs[number] for number in todo], finished):
             launch(file, todo, request.hydra)
     return print_outcome(plan)
 

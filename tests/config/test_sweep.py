@@ -28,7 +28,7 @@ def stand_in_plan(folder: Path, *arguments: str) -> Plan:
 def test_one_after_another(tmp_path: Path) -> None:
     plan = stand_in_plan(tmp_path)
     order(tmp_path, plan.cells[0], "fail")
-    watch = Watch(plan.cells, 0)
+    watch = Watch(plan.cells)
     launch(write_plan(plan), [0, 1], [])
     first, second = plan.cells
     assert calls(tmp_path) == [f"train {first.name}", f"train {second.name}", f"test {second.name}"]
@@ -96,7 +96,7 @@ def test_the_time_left_is_by_what_was_finished(
 ) -> None:
     cells = plan_ablation(["ablation=kinds", "seeds=[0]", f"runs={tmp_path}"]).plan.cells
     monkeypatch.setattr("video_gc.engine.ablation.watch.time.monotonic", lambda: 100.0)
-    watch = Watch(cells, 0)
+    watch = Watch(cells)
     assert watch.left() is None
     for cell, ended in zip(cells, ("failed", "failed", "finished"), strict=False):
         status = CellStatus(status=ended, started="", command=[])
@@ -104,3 +104,8 @@ def test_the_time_left_is_by_what_was_finished(
     watch.look()
     monkeypatch.setattr("video_gc.engine.ablation.watch.time.monotonic", lambda: 160.0)
     assert watch.left() == 60 * 3
+    # a sweep that begins again knows what a cell took before
+    write_status(
+        Path(cells[3].directory), CellStatus(status="finished", started="", seconds=30, command=[])
+    )
+    assert Watch(cells[:3], cells[3:]).left() == 30 * 3

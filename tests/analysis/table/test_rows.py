@@ -57,7 +57,7 @@ def test_one_config_on_other_videos_is_another_row(tmp_path: Path) -> None:
 def test_an_ablation_has_its_names_and_its_order_and_misses_no_cell(tmp_path: Path) -> None:
     make_run(tmp_path / "cells" / "z_s0", shares(50), kind="gc")
     make_run(tmp_path / "cells" / "a_s0", shares(50))
-    failed = make_run(tmp_path / "cells" / "a_s1", shares(50), seed=1)
+    failed = make_run(tmp_path / "cells" / "a_s1", None, seed=1, finished=False)
     status = {"status": "failed", "reason": "the loss is no number", "seconds": 3.0}
     (failed / "cell.json").write_text(json.dumps(status))
     cells = {
@@ -110,6 +110,14 @@ def test_why_a_run_does_not_count(tmp_path: Path, damage: str, trouble: str) -> 
     run = read_run(home)
     assert re.match(trouble, run.trouble or "")
     assert not run.about
+
+
+def test_a_failed_cell_that_was_finished_by_hand_counts(tmp_path: Path) -> None:
+    home = make_run(tmp_path / "run", shares(5))
+    (home / "cell.json").write_text('{"status": "failed", "reason": "out of memory"}')
+    assert read_run(home).trouble is None
+    (home / "finished.yaml").unlink()
+    assert read_run(home).trouble == "failed: out of memory"
 
 
 def test_a_run_of_a_machine_that_has_what_this_one_lacks(tmp_path: Path) -> None:

@@ -20,9 +20,12 @@ from torch.utils.flop_counter import flop_registry
 
 from video_gc.analysis.complexity.attribution import RunningModule
 
+FLOPS = (
+    "multiply-adds of convolutions, matrix products and attention; norms, poolings and "
+    "element-wise operations are not counted"
+)
 COUNTED = (
-    "FLOPs are multiply-adds of convolutions, matrix products and attention; norms, poolings and "
-    "element-wise operations are not counted. Activations are the elements of the outputs of the "
+    f"FLOPs are {FLOPS}. Activations are the elements of the outputs of the "
     "same operations (fvcore's definition; of fused attention, its output and not its weights)."
 )
 VECTOR_PRODUCTS = {torch.ops.aten.mv: 0, torch.ops.aten.dot: 0, torch.ops.aten.addmv: 1}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from video_gc.analysis.complexity import Complexity, complexity
+from video_gc.analysis.complexity.counts import FLOPS
 from video_gc.analysis.complexity.measured import measured_cost
 from video_gc.analysis.measure import Cost, machine
 from video_gc.atomic import write_text
@@ -20,10 +21,7 @@ from video_gc.progress import progress_bar, say
 
 CACHE = "costs.json"
 LOAD = "load"
-COUNTED = (
-    "multiply-adds of one test clip: convolutions, matrix products and attention; norms, poolings "
-    "and element-wise operations are not counted"
-)
+COUNTED = f"of one test clip: {FLOPS}"
 MEASURED = "one clip at a time, fp32"
 Network = tuple[ModelConfig, ClipConfig]
 

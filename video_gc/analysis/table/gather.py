@@ -14,22 +14,10 @@ from video_gc.data.index import DataError
 from video_gc.data.motions import CLASSES
 from video_gc.data.sampling import ClipConfig
 from video_gc.engine.ablation.cell import cell_hash
+from video_gc.engine.ablation.options import Reported
+from video_gc.engine.ablation.plan import RECORD
 from video_gc.engine.options import TrainConfig
 from video_gc.models.build import ModelConfig
-
-ABLATION = "ablation.json"
-
-
-@dataclass(frozen=True)
-class Reported:
-    """What a paper says of a row: not ours."""
-
-    top1: float | None = None
-    """per cent"""
-    top5: float | None = None
-    parameters: float | None = None
-    gflops: float | None = None
-    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +83,7 @@ class Collection:
 
 def single_run(places: Sequence[Path]) -> Path | None:
     """The run directory where one is asked for, and a table is not."""
-    if len(places) == 1 and is_run(places[0]) and not (places[0] / ABLATION).is_file():
+    if len(places) == 1 and is_run(places[0]) and not (places[0] / RECORD).is_file():
         return places[0]
     return None
 
@@ -108,7 +96,7 @@ def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
     """
     ablations, homes = [], []
     for place in places:
-        if (place / ABLATION).is_file():
+        if (place / RECORD).is_file():
             ablations.append(place)
         else:
             homes += [place] if is_run(place) else _runs_in(place)
@@ -134,7 +122,7 @@ def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
 
 
 def _ablation(place: Path) -> Collection:
-    file = place / ABLATION
+    file = place / RECORD
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         groups = [
@@ -168,9 +156,9 @@ def _runs_in(place: Path) -> list[Path]:
     found = sorted(path for path in (*place.glob("*"), *place.glob("cells/*")) if is_run(path))
     if found:
         return found
-    others = sorted(path.parent.name for path in place.glob(f"*/{ABLATION}"))
+    others = sorted(path.parent.name for path in place.glob(f"*/{RECORD}"))
     way_out = f"name one of {', '.join(others)}" if others else "make some with tools/train.py"
-    raise FileNotFoundError(f"{place}: no run and no {ABLATION} in it; {way_out}")
+    raise FileNotFoundError(f"{place}: no run and no {RECORD} in it; {way_out}")
 
 
 def _grouped(runs: Sequence[Run]) -> list[Group]:

@@ -13,12 +13,12 @@ from video_gc.analysis.compare.tested import read_tested
 from video_gc.analysis.logs import read_metrics
 from video_gc.data.index import DataError
 from video_gc.data.sampling import ClipConfig
+from video_gc.engine.ablation.status import STATUS
 from video_gc.engine.options import TrainConfig
 from video_gc.engine.resume.run_directory import CONFIG, is_finished
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 
-CELL = "cell.json"
 HERE = {
     "": {"accelerator": "auto"},
     "data": {"decoder": "auto", "decode_device": "cpu", "transfer": "rgb"},
@@ -67,7 +67,7 @@ class Run:
 
 def is_run(place: Path) -> bool:
     """Whether `place` is a run directory, or a cell of an ablation that was at least begun."""
-    files = (CONFIG, CELL, "test/accuracy.json")
+    files = (CONFIG, STATUS, "test/accuracy.json")
     return any((place / file).is_file() for file in files) or (place / "checkpoints").is_dir()
 
 
@@ -129,12 +129,12 @@ def _typed(kind: Any, plain: dict[str, Any]) -> Any:
 def _untrained(home: Path, config: TrainConfig | None) -> str | None:
     """Why the training has not ended, None where it has."""
     cell: dict[str, Any] = {}
-    if (home / CELL).is_file():
+    if (home / STATUS).is_file():
         try:
-            cell = json.loads((home / CELL).read_text(encoding="utf-8"))
+            cell = json.loads((home / STATUS).read_text(encoding="utf-8"))
         except ValueError:
-            return f"its {CELL} cannot be read"
-    if cell.get("status") == "failed":
+            return f"its {STATUS} cannot be read"
+    if cell.get("status") == "failed" and not is_finished(home):
         return f"failed: {cell.get('reason') or 'nobody knows why'}"
     if is_finished(home) or cell.get("status") == "finished":
         return None

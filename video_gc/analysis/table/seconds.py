@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_file_loader import (  # type: ig
     EventFileLoader,
 )
 
-from video_gc.analysis.table.run import CELL
+from video_gc.engine.ablation.status import STATUS
 
 
 def seconds_trained(home: Path) -> tuple[float, str] | None:
@@ -20,10 +20,10 @@ def seconds_trained(home: Path) -> tuple[float, str] | None:
     lives = [_life(file) for file in sorted((home / "logs").rglob("events.out.tfevents.*"))]
     if sum(lives) > 0:
         return sum(lives), "event files"
-    if (home / CELL).is_file():
-        kept = json.loads((home / CELL).read_text(encoding="utf-8")).get("seconds")
+    if (home / STATUS).is_file():
+        kept = json.loads((home / STATUS).read_text(encoding="utf-8")).get("seconds")
         if kept:
-            return float(kept), f"{CELL} (with its test)"
+            return float(kept), f"{STATUS} (with its test)"
     return None
 
 

@@ -13,10 +13,11 @@ from video_gc.analysis.measure import Cost, machine
 from video_gc.analysis.table.against import Against, against_baseline
 from video_gc.analysis.table.cost import CACHE, COUNTED, MEASURED, Costs, network_costs
 from video_gc.analysis.table.figures import Figure, figures
-from video_gc.analysis.table.gather import Collection, Group, Reported
+from video_gc.analysis.table.gather import Collection, Group
 from video_gc.analysis.table.notes import views_and_precision, warnings_on
 from video_gc.analysis.table.seconds import seconds_trained
 from video_gc.data.index import DataError
+from video_gc.engine.ablation.options import Reported
 
 BUSY = 0.5
 """Other processes that want the processor, from which on latency is not to be trusted."""

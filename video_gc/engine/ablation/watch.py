@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from statistics import fmean
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -23,11 +24,13 @@ INTERVAL = 1.0
 class Watch:
     """What is known of the cells since the sweep began."""
 
-    def __init__(self, cells: Sequence[Cell], done: int) -> None:
+    def __init__(self, cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> None:
         self.cells = {cell.name: cell for cell in cells}
         self.directories = {cell.name: Path(cell.directory) for cell in cells}
         self.before = {name: read_status(path) for name, path in self.directories.items()}
-        self.done, self.total = done, done + len(cells)
+        self.done, self.total = len(finished), len(finished) + len(cells)
+        earlier = [read_status(Path(cell.directory)) for cell in finished]
+        self.earlier = [status.seconds for status in earlier if status and status.seconds]
         self.ended: dict[str, CellStatus] = {}
         self.running: list[Cell] = []
         self.began = time.monotonic()
@@ -54,19 +57,20 @@ class Watch:
     def left(self) -> float | None:
         """Seconds until all have ended, by the pace of those that this sweep finished.
 
-        Cells that failed do not count: most fail at once.
+        Until there is one, by what those took that were finished before, one after another. Cells
+        that failed do not count: most fail at once.
         """
         finished = sum(status.status == "finished" for status in self.ended.values())
         if not finished:
-            return None
+            return fmean(self.earlier) * (self.total - self.count) if self.earlier else None
         passed = time.monotonic() - self.began
         return passed / finished * (self.total - self.count)
 
 
 @contextmanager
-def watching(cells: Sequence[Cell], done: int) -> Iterator[None]:
-    """Show the progress of `cells` while the block runs; done: how many others were finished."""
-    watch, stop = Watch(cells, done), threading.Event()
+def watching(cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> Iterator[None]:
+    """Show the progress of `cells` while the block runs; finished: others, before it."""
+    watch, stop = Watch(cells, finished), threading.Event()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -75,7 +79,7 @@ def watching(cells: Sequence[Cell], done: int) -> Iterator[None]:
         TextColumn("ETA {task.fields[eta]}"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("cells", total=watch.total, completed=done, eta="–")
+        task = bar.add_task("cells", total=watch.total, completed=watch.done, eta="–")
 
         def update() -> None:
             for cell, status in watch.look():
