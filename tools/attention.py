@@ -7,14 +7,16 @@ the maps themselves over some videos. Writes attention.html, attention.json, MP4
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from video_gc.analysis.attention.examine import SCALES, Examination, examine
-from video_gc.analysis.attention.queries import FORMS, parse_queries
-from video_gc.analysis.attention.words import CONVENTION, numbers, percent
+from video_gc.analysis.attention.queries import FORMS, SCALES, parse_queries
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.progress import console, say
+
+if TYPE_CHECKING:
+    from video_gc.analysis.attention.examine import Examination
 
 
 def main() -> None:
@@ -22,11 +24,15 @@ def main() -> None:
     options = vars(_parse())
     options["count"] = None if options.pop("all") else options.pop("count")
     options["queries"] = parse_queries(options["queries"])
+    from video_gc.analysis.attention.examine import examine  # torch, so not for a wrong argument
+
     print_examination(examine(options.pop("checkpoint"), options.pop("videos"), **options))
 
 
-def print_examination(done: Examination) -> None:
+def print_examination(done: "Examination") -> None:
     """Tables, the answer in sentences, and where the files lie."""
+    from video_gc.analysis.attention.words import CONVENTION
+
     say(f"{done.checkpoint}: {done.videos} of {done.listed} videos of {done.data}", style="bold")
     asked = [block for block in done.blocks if block.input or block.attention]
     if asked:
@@ -37,7 +43,7 @@ def print_examination(done: Examination) -> None:
         console.print(_losses(done))
     for line in done.answer:
         say(line)
-    if asked:
+    if any(block.attention for block in done.blocks):
         say(CONVENTION)
     for reason in done.damaged.values():
         say(f"Could not be read: {reason}", style="yellow")
@@ -49,28 +55,34 @@ def print_examination(done: Examination) -> None:
         say(f"  {file}")
 
 
-def _distances(done: Examination) -> Table:
+def _distances(done: "Examination") -> Table:
+    from video_gc.analysis.attention.words import numbers
+
     table = Table(title="Distances between positions of a clip, with 95 % intervals over videos")
     for heading in ("block", "of", "overall", "between frames", "within a frame"):
         table.add_column(heading, justify="left" if heading in ("block", "of") else "right")
     for block in done.blocks:
         if not block.input and not block.attention:
             continue
-        for number, (what, pairs) in enumerate(
-            {
-                "input": block.input,
-                "output": block.output,
-                "attention": block.attention,
-                "JSD (nats)": block.divergence,
-            }.items()
-        ):
-            parts = (pairs.overall, pairs.between, pairs.within) if pairs else (None,) * 3
-            name = "" if number else f"{block.name} {block.kind}"
-            table.add_row(name, what, *map(numbers, parts), end_section=number == 3)
+        compared = {
+            "input": block.input,
+            "output": block.output,
+            "attention": block.attention,
+            "JSD (nats)": block.divergence,
+        }
+        name = f"{block.name} {block.kind}"
+        for what, pairs in compared.items():
+            if pairs:  # of a criss-cross block there are no maps to compare
+                parts = pairs.overall, pairs.between, pairs.within
+                table.add_row(name, what, *map(numbers, parts))
+                name = ""
+        table.add_section()
     return table
 
 
-def _entropies(done: Examination) -> Table:
+def _entropies(done: "Examination") -> Table:
+    from video_gc.analysis.attention.words import numbers
+
     table = Table(title="How concentrated the maps are")
     for heading in ("block", "entropy (nats)", "share of uniform", "over frames", "mean time"):
         table.add_column(heading, justify="left" if heading == "block" else "right")
@@ -82,7 +94,9 @@ def _entropies(done: Examination) -> Table:
     return table
 
 
-def _losses(done: Examination) -> Table:
+def _losses(done: "Examination") -> Table:
+    from video_gc.analysis.attention.words import percent
+
     assert done.losses is not None
     table = Table(title="NL blocks replaced, not trained again")
     for heading in ("block", "becomes", "logits move", "same first class", "accuracy changes by"):
@@ -103,7 +117,7 @@ def _parse() -> argparse.Namespace:
         "  python tools/attention.py best.ckpt serve.mp4 --queries 3x3 --blocks 'res4.*'",
     )
     add = parser.add_argument
-    add("checkpoint", type=Path, help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt")
+    add("checkpoint", type=Path, help="a checkpoint of tools/train.py, or a run such as runs/demo")
     add(
         "videos",
         type=Path,

@@ -14,19 +14,16 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from video_gc.analysis.complexity.network import network_cost
-from video_gc.analysis.complexity.parts import BLOCK
-from video_gc.analysis.complexity.printed import cost_table, notes, to_csv
-from video_gc.analysis.complexity.source import described_network, with_clip
 from video_gc.atomic import write_text
 from video_gc.cli import Parser, in_range, run_tool
-from video_gc.data.motions import CLASSES
-from video_gc.data.sampling import ClipConfig
-from video_gc.models.build import ModelConfig
+from video_gc.manual import wrong_argument
 from video_gc.progress import console, say
+
+if TYPE_CHECKING:
+    from video_gc.data.sampling import ClipConfig
+    from video_gc.models.build import ModelConfig
 
 SHORT = 20
 """Residual blocks up to which they are printed unasked."""
@@ -36,6 +33,16 @@ KINETICS = 400
 def main() -> None:
     """Parse, count, measure, print."""
     options = parser().parse_intermixed_args()
+    wrong = wrong_argument(options.network) if is_config(options.network) else None
+    if wrong:  # before torch is imported
+        raise ValueError(wrong)
+    import torch
+
+    from video_gc.analysis.complexity.network import network_cost
+    from video_gc.analysis.complexity.parts import BLOCK
+    from video_gc.analysis.complexity.printed import cost_table, notes, to_csv
+    from video_gc.analysis.complexity.source import with_clip
+
     if options.threads:
         torch.set_num_threads(options.threads)
     model, clip = chosen(options.network)
@@ -93,11 +100,19 @@ def parser() -> Parser:
     return made
 
 
-def chosen(network: list[str]) -> tuple[ModelConfig, ClipConfig]:
+def is_config(network: list[str]) -> bool:
+    """Whether these are options of tools/train.py, and not a name or a path."""
+    return len(network) != 1 or "=" in network[0]
+
+
+def chosen(network: list[str]) -> "tuple[ModelConfig, ClipConfig]":
     """The network and its clips, as the arguments name them."""
-    if len(network) == 1 and "=" not in network[0]:
+    if not is_config(network):
+        from video_gc.analysis.complexity.source import described_network
+
         return described_network(network[0])
     from video_gc.config import compose_train
+    from video_gc.data.motions import CLASSES
 
     config = compose_train(network)
     model = config.model

@@ -7,18 +7,18 @@ table.tex, table.json and report.html. No file needs a network.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table as Terminal
 from rich.text import Text
 
-from video_gc.analysis.report import write_report
-from video_gc.analysis.table.columns import columns
-from video_gc.analysis.table.files import write_files
-from video_gc.analysis.table.gather import collect, single_run
-from video_gc.analysis.table.page import write_page
-from video_gc.analysis.table.table import Table, make_table
 from video_gc.cli import Parser, run_tool
 from video_gc.progress import console, say
+
+if TYPE_CHECKING:
+    from video_gc.analysis.table.table import Table
+
+MAKE = "make runs with python tools/train.py or tools/ablate.py"
 
 
 def main() -> None:
@@ -43,10 +43,20 @@ def main() -> None:
         "--no-measure", action="store_true", help="leave latency and memory out, for they take time"
     )
     options = parser.parse_args()
+    for place in options.runs:  # before torch is imported
+        if not place.is_dir():
+            kind = "is a file, and no run directory" if place.exists() else "no such run directory"
+            raise FileNotFoundError(f"{place}: {kind}, ablation or folder of runs; {MAKE}")
+    from video_gc.analysis.report import write_report
+    from video_gc.analysis.table.files import write_files
+    from video_gc.analysis.table.gather import collect, single_run
+    from video_gc.analysis.table.page import write_page
+    from video_gc.analysis.table.table import make_table
+
     run = single_run(options.runs)
-    if run is not None or (len(options.runs) == 1 and not options.runs[0].is_dir()):
+    if run is not None:
         for given, name in ((options.out, "--out"), (options.baseline, "--baseline")):
-            if given is not None and run is not None:
+            if given is not None:
                 parser.error(f"{name} is for a table, and {run} is one run")
         say(f"Open {write_report(options.runs[0])} in a browser")
         return
@@ -59,8 +69,10 @@ def main() -> None:
         say(f"  {file}")
 
 
-def print_table(table: Table) -> None:
+def print_table(table: "Table") -> None:
     """The table in parts that fit a terminal, the verdicts, and the warnings last."""
+    from video_gc.analysis.table.columns import columns
+
     say(f"{table.title}: {table.count}", style="bold")
     shown = columns(table)
     for part in dict.fromkeys(column.part for column in shown):

@@ -16,7 +16,7 @@ from video_gc.analysis.attention.losses import TOGETHER, measure_losses, swapped
 from video_gc.blocks import NonLocal
 from video_gc.data.dataset import VideoViews
 from video_gc.decode.write import write_video
-from video_gc.engine.checkpoint import load_network
+from video_gc.engine.checkpoint import checkpoint_in, load_network
 from video_gc.engine.resume.weights import KEY
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
@@ -158,3 +158,14 @@ def test_errors_in_one_line(  # type: ignore[no-untyped-def]
     found, _, err = tool("attention", nl, clips_folder, "--cam")
     assert found == 2
     assert "pip install 'video_gc[cam]'" in err
+
+
+def test_a_run_is_its_best_checkpoint_else_its_last(tmp_path: Path) -> None:
+    kept = tmp_path / "run" / "checkpoints"
+    kept.mkdir(parents=True)
+    assert checkpoint_in(kept.parent) == kept / "best.ckpt"  # which the error then names
+    (kept / "last.ckpt").touch()
+    assert checkpoint_in(kept.parent) == kept / "last.ckpt"
+    (kept / "best.ckpt").touch()
+    assert checkpoint_in(kept.parent) == kept / "best.ckpt"
+    assert checkpoint_in(kept / "last.ckpt") == kept / "last.ckpt"

@@ -26,6 +26,8 @@ def test_a_folder_of_runs_is_one_table(tool, tmp_path: Path) -> None:  # type: i
     ("arguments", "status", "message"),
     [
         (["none", "nowhere"], 2, "nowhere: no such run directory, ablation or folder of runs"),
+        (["nowhere"], 2, "nowhere: no such run directory, ablation or folder of runs; make runs"),
+        (["none/config.yaml"], 2, "none/config.yaml: is a file, and no run directory"),
         (["empty"], 2, "empty: no run and no ablation.json in it"),
         (["none", "gc", "--baseline", "nl"], 2, "no such row; the rows are none, gc one"),
         (["none", "--out", "x"], 2, "--out is for a table, and none is one run"),

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from torch.utils.benchmark import Timer
 
 MIB = 1 << 20
 LIBRARIES = ("torch", "torchvision", "pytorchvideo")
@@ -63,6 +62,9 @@ def measure(
         call()
         wait(device)
         return Cost(time.perf_counter() - started, peak, first, 1)
+    # imported late: without a GPU but with CUDA_HOME set, it prints a warning of its own
+    from torch.utils.benchmark import Timer
+
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
     timing = timer.blocked_autorange(min_run_time=seconds)
     return Cost(timing.median, peak, first, len(timing.times) * timing.number_per_run)

@@ -20,19 +20,17 @@ from video_gc.analysis.attention.panels import (
     picture_rows,
 )
 from video_gc.analysis.attention.pictures import Drawing, Panel, draw, save
-from video_gc.analysis.attention.queries import Query
+from video_gc.analysis.attention.queries import SCALES, Query
 from video_gc.analysis.attention.study import BlockStudy, study
 from video_gc.analysis.attention.words import answer, reading
 from video_gc.atomic import write_text
 from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.decode.reader import DecodeError
-from video_gc.engine.checkpoint import default_output, load_network
+from video_gc.engine.checkpoint import checkpoint_in, default_output, load_network
 from video_gc.engine.device import pick_device
 from video_gc.engine.testing.videos import kept_videos
 from video_gc.progress import say, track
-
-SCALES = ("video", "common")
 
 
 @dataclass(frozen=True)
@@ -100,6 +98,7 @@ def examine(
     if cam:
         check_captum()
     where = pick_device(device)
+    checkpoint = checkpoint_in(checkpoint)
     model, contents = load_network(checkpoint)
     names = drawn_blocks(model, blocks)
     model.to(where)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from video_gc.backbones.published import KINETICS400, PUBLISHED
 from video_gc.data.sampling import ClipConfig
-from video_gc.engine.checkpoint import is_published, load_network
+from video_gc.engine.checkpoint import checkpoint_in, is_published, load_network
 from video_gc.models.build import ModelConfig
 
 
@@ -27,11 +27,7 @@ def described_network(source: str) -> tuple[ModelConfig, ClipConfig]:
             short_side=[side, max(side, 320)], test_crop=side, test_short_side=side,
         )  # fmt: skip
         return model, clip
-    path = Path(source)
-    if path.is_dir():
-        kept = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
-        path = next((file for file in kept if file.is_file()), kept[0])
-    contents = load_network(path)[1]
+    contents = load_network(checkpoint_in(Path(source)))[1]
     return contents.model, contents.clip
 
 
