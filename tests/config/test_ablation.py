@@ -153,8 +153,8 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         (["ablation=gcnet_stages", "model.context.kind=none"], "'none' and 'res3' are one and the"),
         (["ablation=kinds", "seed=3"], r"seed=3: an ablation has several; give seeds=\[0,1\]"),
         (["ablation=kinds", "seeds=[1,1]"], "more than once"),
-        (["ablation=kinds", "seeds=[-1]"], "must be whole numbers from 0"),
-        (["ablation=kinds", "seeds=[]"], "at least one"),
+        (["ablation=kinds", "seeds=[-1]"], "must be a list of whole numbers"),
+        (["ablation=kinds", "seeds=[]"], "must be a list of whole numbers"),
         (["ablation=kinds", "seeds=x"], "seeds"),
         (["ablation=kinds", "only=[nl]"], "'nl' is no row; the rows are none, SE"),
         (["ablation=kinds", "name=a/b"], "must be the name of one folder"),
@@ -240,3 +240,10 @@ def test_a_plan_has_each_cell_once(tmp_path: Path) -> None:
     assert len(json.loads(file.read_text())["cells"]) == 1
     assert read_job(file, 0).cell == same.cells[0]
     assert read_job(file, 0).folder == str(Path.cwd())
+
+
+def test_seeds_are_numbers() -> None:
+    assert {cell.seed for cell in plan("ablation=kinds", "only=[none]", "seeds=3").cells} == {3}
+    for wrong in ("abc", "[]", "[0,-1]", "[0,x]"):
+        with pytest.raises(ValueError, match=r"must be a list of whole numbers.*seeds=\[0,1\]"):
+            plan("ablation=kinds", f"seeds={wrong}")

@@ -4,6 +4,7 @@ Arguments of a cell, later ones win: the experiment, `settings` of the file, wha
 command line, the row's own, the seed.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -98,7 +99,13 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
     if "ablation" not in given:
         raise ValueError(f"which ablation? ablation={'|'.join(ablations(configs))}")
     own = [f"{name}={given[name]}" for name in ("only", "processes", "dry") if name in given]
-    own += [f"ablation.seeds={given['seeds']}"] if "seeds" in given else []
+    if "seeds" in given:
+        numbers = re.fullmatch(r"\[?(\d+(?:,\d+)*)\]?", given["seeds"].replace(" ", ""))
+        if numbers is None:
+            raise ValueError(
+                f"seeds ({given['seeds']}) must be a list of whole numbers, such as seeds=[0,1]"
+            )
+        own.append(f"ablation.seeds=[{numbers[1]}]")
     sweep = _named(given["ablation"], own, configs)
     if sweep.processes < 1:
         raise ValueError(f"processes ({sweep.processes}) must be at least 1")

@@ -25,24 +25,25 @@ class Column:
 
 
 def columns(table: Table) -> list[Column]:
-    """Those of `table`, without columns that no row fills; the row's name is not among them."""
+    """Those of `table`, without columns that no row fills; the row's name is not among them.
+
+    Accuracy and cost come first, and what is looked up after them: a page shows these without
+    scrolling.
+    """
     against = f"Δ to {table.baseline}" if table.baseline else "Δ"
     found = [
         Column("seeds", seeds, lambda row: len(row.runs), "accuracy"),
-        *(
-            _figure(f"{title} {level} %", f"{kind} {level}")
-            for level in ("video", "clip")
-            for kind, title in KINDS.items()
-        ),
+        *_figures("video"),
         Column(f"{against} [95 %]", difference, _part("against", "difference"), "difference"),
         Column("verdict", _word, lambda _: None, "difference"),
-        _chance("p", _part("against", "p")),
-        _chance("p (Holm)", _part("against", "holm")),
         _number("parameters M", lambda row: row.parameters),
         _number("FLOPs G", lambda row: row.flops),
         *_measured("test", lambda row: row.test),
         *_measured("train", lambda row: row.train),
         Column("trained in", lambda row: duration(row.seconds), lambda row: row.seconds),
+        *_figures("clip"),
+        _chance("p", _part("against", "p")),
+        _chance("p (Holm)", _part("against", "holm")),
         Column("videos", lambda row: short_print(row.fingerprint), lambda _: None),
         _reported("top-1 %", "top1"),
         _reported("top-5 %", "top5"),
@@ -98,6 +99,10 @@ def number(value: float | None) -> str:
     if value is None:
         return NONE
     return f"{value:,.2f}" if value >= 1 else f"{value:.4g}"
+
+
+def _figures(level: str) -> list[Column]:
+    return [_figure(f"{title} {level} %", f"{kind} {level}") for kind, title in KINDS.items()]
 
 
 def _figure(heading: str, key: str) -> Column:
