@@ -1,8 +1,8 @@
 """One colour and one marker a row, the same in every plot."""
 
 COLOURS = (
-    "#1c2733", "#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#b45309", "#0e7490", "#be185d",
-    "#4d7c0f", "#6b7280",
+    "#1c2733", "#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#0e7490", "#be185d", "#4d7c0f",
+    "#b45309", "#6b7280",
 )  # fmt: skip
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
