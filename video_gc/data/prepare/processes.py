@@ -137,10 +137,10 @@ def _listen(worker: Worker[Any], ready: bool, patience: Callable[[Any], float]) 
         worker.heard, worker.started = time.monotonic(), True
         return result if kind == DONE else None
     silence = time.monotonic() - worker.heard
-    if silence > 1 and silence > patience(worker.job):
+    if silence > 1 and silence > (limit := patience(worker.job)):
         worker.process.kill()
         worker.process.join()
-        return Lost(f"decoder stuck (nothing for {silence:.0f} s)")
+        return Lost(f"decoder stuck (nothing for {limit:.0f} s)")
     return None
 
 
