@@ -10,6 +10,7 @@ import argparse
 import logging
 import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -29,7 +30,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Argparse calls this for wrong arguments."""
-        raise ValueError(f"{message}; see {self.prog} --help")
+        raise ValueError(f"{message}{self._meant(message)}; see {self.prog} --help")
+
+    def _meant(self, message: str) -> str:
+        """A word for those who come from tools/train.py, whose options are NAME=VALUE."""
+        for name, value in re.findall(r"([\w.]+)=(\S+)", message.partition("unrecognized ")[2]):
+            option = "--" + name.rpartition(".")[2].replace("_", "-")
+            if option in self._option_string_actions:
+                return f" (here it is written {option} {value})"
+        return ""
 
 
 def in_range(
