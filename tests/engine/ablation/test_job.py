@@ -1,5 +1,6 @@
 """A job trains its cell once, says why it could not, and stops when it is told to."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,10 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.engine.ablation.stub import calls, job_of, order
+from tests.engine.ablation.stub import calls, job_of, order, write_stub
 from video_gc.engine.ablation.job import CellStopped, failure, run_job
 from video_gc.engine.ablation.plan import Cell
 from video_gc.engine.ablation.status import cell_lock, has_results, read_status, state_of
@@ -54,6 +56,33 @@ def test_only_these_very_options_count(
     ) else value  # fmt: skip
     other = replace(cell, options=cell.options | {what: changed})
     assert has_results(other) == (what == "seed")  # which the name of the directory has
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "counts"),
+    [
+        ({}, {"weights": "raw", "precision": "bf16", "checkpoint": "x/best.ckpt"}, True),
+        ({}, {"weights": "ema"}, False),
+        ({}, {"checkpoint": "x/last.ckpt"}, False),
+        ({}, {"subset": "a subset of 9 of 12 videos"}, False),
+        ({"ema": 0.9}, {"weights": "raw"}, False),
+        ({"ema": 0.9}, {"weights": "ema"}, True),
+        ({"precision": "fp32"}, {"precision": "bf16"}, False),
+        ({"precision": "fp32"}, {"precision": "fp32"}, True),
+        ({"precision": "fp32", "ema": 0.9}, {}, True),  # of a version that did not write it
+    ],
+)
+def test_only_a_test_as_it_is_asked_counts(
+    cells: list[Cell], tmp_path: Path, options: dict[str, Any], said: dict[str, str], counts: bool
+) -> None:
+    test = cells[0].options["test"] | {"precision": options.get("precision", "auto")}
+    changed = cells[0].options | {"test": test, "ema": options.get("ema")}
+    cell = replace(cells[0], options=changed)
+    write_stub(tmp_path, [cell])
+    run_job(job_of(tmp_path, cell))
+    file = Path(cell.directory, "test", "accuracy.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | said))
+    assert has_results(cell) == counts
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from filelock import Timeout
 from video_gc.engine.ablation.child import run_child
 from video_gc.engine.ablation.plan import Cell, Job
 from video_gc.engine.ablation.status import (
+    BEST,
     LOG,
     STOPPED,
     CellStatus,
@@ -106,7 +107,7 @@ def to_train(cell: Cell, tools: str, processes: int = 1) -> list[str]:
 
 def to_test(cell: Cell, tools: str, processes: int = 1) -> list[str]:
     """The command that tests it."""
-    best = Path(cell.directory, CHECKPOINTS, "best.ckpt")
+    best = Path(cell.directory, CHECKPOINTS, BEST)
     device = ["--device", "cpu"] if cell.options["accelerator"] == "cpu" else []
     return [*_python(processes), f"{tools}/test.py", str(best), *device]
 
