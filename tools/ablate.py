@@ -105,7 +105,8 @@ def print_outcome(plan: Plan) -> int:
     failed = [(cell, reason) for cell, state, reason in rows if state == "failed"]
     for cell, reason in failed:
         say(f"{cell.title} failed: {reason}", style="red")
-        say(f"  its output: {cell.directory}/{LOG}; alone: {as_typed(to_train(cell, plan.tools))}")
+        alone = to_train(cell, plan.tools, plan.processes)
+        say(f"  its output: {cell.directory}/{LOG}; alone: {as_typed(alone)}")
     elsewhere = sum(state == "running" for _, state, _ in rows)
     if elsewhere:
         say(f"{elsewhere} cells are trained by another process; the same command looks again")

@@ -19,6 +19,15 @@ from video_gc.engine.ablation.plan import Cell
 from video_gc.engine.ablation.status import cell_lock, has_results, read_status, state_of
 from video_gc.engine.resume.lock import locked
 
+TORCHRUN = """\
+W1122 05:50:01.770000 7858 torch/distributed/elastic/multiprocessing/api.py:1028] Sending process 2
+E1122 05:50:02.009000 7858 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: {}) local_rank: 0
+Traceback (most recent call last):
+train.py FAILED
+  exitcode  : -15 (pid: 7956)  (SIGTERM)
+============
+"""
+
 
 def test_a_cell_is_trained_and_tested_once(cells: list[Cell], tmp_path: Path) -> None:
     cell = cells[0]
@@ -201,6 +210,9 @@ def test_other_videos_are_not_taken_for_these(cells: list[Cell], tmp_path: Path)
         (-9, "error: old", "train.py was ended by SIGKILL (out of memory?)"),
         (137, "", "train.py was ended by SIGKILL (out of memory?)"),
         (3, "", "train.py ended with exit status 3"),
+        (1, TORCHRUN.format(-9), "train.py was ended by SIGKILL (out of memory?)"),
+        (1, "RuntimeError: boom\n" + TORCHRUN.format(1),
+         "train.py ended with exit status 1: RuntimeError: boom"),
     ],
 )  # fmt: skip
 def test_reasons(status: int, said: str, reason: str) -> None:
