@@ -50,30 +50,52 @@ def test_help_has_each_value_and_meaning() -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_a_wrong_name_is_refused_without_torch() -> None:
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("train", ["optim.lrr=3"], "unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
+        ("ablate", [], "kinds"),
+        ("ablate", ["ablation=kidns"], "did you mean 'kinds'?"),
+        ("ablate", ["ablation=kinds", "only=[XX]"], "only: 'XX' is no row"),
+        ("ablate", ["ablation=kinds", "seeds=[a]"], "must be a list of whole numbers"),
+        ("ablate", ["ablation=kinds", "context=gc"], "is what the rows differ in"),
+        ("ablate", ["ablation=kinds", "hydra/launcher=jolib"], "no such launcher"),
+        ("ablate", ["ablation=kinds", "hydra.launcher.n_jobs=2"], "Key 'n_jobs' not in"),
+    ],
+)
+def test_what_needs_no_network_is_said_without_torch(
+    tool: str, arguments: list[str], said: str
+) -> None:
     program = (
-        "import sys; from video_gc.manual import wrong_argument; from video_gc.cli import run_tool;"
-        "print(wrong_argument(['optim.lrr=3'])); print('torch' in sys.modules)"
+        "import runpy, sys\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "finally: print('torch' in sys.modules)"
     )
+    program = f"import sys; sys.argv[:] = sys.argv[1:]\n{program}"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split("\n")[:2] == [
-        "unknown option 'optim.lrr'; did you mean 'optim.lr'?",
-        "False",
-    ]
+        [sys.executable, "-c", program, str(ROOT / "tools" / f"{tool}.py"), *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said in done.stderr
+    assert done.returncode == (2 if arguments else 0)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize(
     "argument",
     [
-        *("experiment=null", "~experiment=null", "context=gc,nl", "model.context={kind: nl}"),
+        *("~experiment=null", "context=gc,nl", "model.context={kind: nl}"),
         *("hydra.run.dir=x", "hydra/launcher=basic", "+epochs=3"),
         "model.context.options.reduction=8",
     ],
 )
 def test_what_hydra_takes_is_not_refused(argument: str) -> None:
     assert wrong_argument([argument]) is None
+
+
+@pytest.mark.parametrize("argument", ["experiment=null", "recipe= Null", "+data=null"])
+def test_no_file_of_a_group_is_no_choice(argument: str) -> None:
+    assert f"{argument}: no " in str(wrong_argument([argument]))
 
 
 def test_a_typo_in_help_is_explained() -> None:

@@ -1,16 +1,14 @@
 """Train and test every cell of an ablation; the same command goes on and retries what failed."""
 
 import sys
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from video_gc.cli import run_tool
-from video_gc.manual import ABLATE, wrong_sweep_argument
+from video_gc.config.ablation import list_ablations, plan_ablation
+from video_gc.engine.ablation.plan import Cell, Plan, write_plan, write_record
+from video_gc.manual import ABLATE
 from video_gc.progress import console, say
-
-if TYPE_CHECKING:
-    from video_gc.engine.ablation.plan import Cell, Plan
 
 HELP = """\
 Train and test every cell of an ablation, and write RUNS/ablations/NAME/ablation.json.
@@ -52,25 +50,19 @@ def main() -> int:
     if {"--help", "-h"} & set(arguments):
         print(HELP, end="")
         return 0
-    wrong = wrong_sweep_argument(arguments)  # before anything is imported
-    if wrong:
-        raise ValueError(wrong)
-    from video_gc.config.ablation import plan_ablation
-    from video_gc.config.sweep import check_launcher, launch
-    from video_gc.engine.ablation.begin import begin
-    from video_gc.engine.ablation.plan import write_plan, write_record
-    from video_gc.engine.ablation.watch import watching
-
     if not arguments:
         print_ablations()
         return 0
     request = plan_ablation(arguments)
-    check_launcher(request.hydra)
     if request.dry:
         print_cells(request.plan)
         say(f"  {write_record(request.plan)}")
         say(f"  what they cost: python tools/report.py {request.plan.directory} --no-measure")
         return 0
+    from video_gc.config.sweep import launch
+    from video_gc.engine.ablation.begin import begin
+    from video_gc.engine.ablation.watch import watching
+
     plan, todo = begin(request.plan)
     jobs = plan.jobs
     say(f"{plan.ablation.title}: {len(jobs)} cells, {len(jobs) - len(todo)} finished before")
@@ -84,8 +76,6 @@ def main() -> int:
 
 def print_ablations() -> None:
     """The shipped ablations, and how many cells each has."""
-    from video_gc.config.ablation import list_ablations
-
     table = Table()
     for heading in ("ablation", "cells", "experiment", "what is compared"):
         table.add_column(heading, justify="right" if heading == "cells" else "left")
@@ -96,7 +86,7 @@ def print_ablations() -> None:
     say(f"Start one, or see its cells with dry=true: {ABLATE} ablation=kinds; more: --help")
 
 
-def print_cells(plan: "Plan") -> None:
+def print_cells(plan: Plan) -> None:
     """Every cell, and how far it is."""
     from video_gc.engine.ablation.status import state_of
 
@@ -105,7 +95,7 @@ def print_cells(plan: "Plan") -> None:
     say(f"{len(rows)} cells; they lie in {plan.runs}/cells")
 
 
-def print_outcome(plan: "Plan") -> int:
+def print_outcome(plan: Plan) -> int:
     """Every cell, how to repeat the failed ones, and what comes next; 1 where one failed."""
     from video_gc.engine.ablation.job import as_typed, to_train
     from video_gc.engine.ablation.status import LOG, state_of
@@ -115,7 +105,8 @@ def print_outcome(plan: "Plan") -> int:
     failed = [(cell, reason) for cell, state, reason in rows if state == "failed"]
     for cell, reason in failed:
         say(f"{cell.title} failed: {reason}", style="red")
-        say(f"  its output: {cell.directory}/{LOG}; alone: {as_typed(to_train(cell, plan.tools))}")
+        alone = to_train(cell, plan.tools, plan.processes)
+        say(f"  its output: {cell.directory}/{LOG}; alone: {as_typed(alone)}")
     elsewhere = sum(state == "running" for _, state, _ in rows)
     if elsewhere:
         say(f"{elsewhere} cells are trained by another process; the same command looks again")
@@ -124,7 +115,7 @@ def print_outcome(plan: "Plan") -> int:
     return int(bool(failed))
 
 
-def print_states(rows: "list[tuple[Cell, str, str | None]]") -> None:
+def print_states(rows: list[tuple[Cell, str, str | None]]) -> None:
     """A line for each cell."""
     table = Table()
     for heading in ("row", "seed", "cell", "state"):

@@ -79,16 +79,13 @@ def wrong_argument(
         if key == ABLATION and value not in ablations(configs):
             return f"{argument}: no such ablation; {_nearest(value, ablations(configs))}"
         if key in groups:
+            if value.strip().lower() == "null" and not argument.startswith("~"):
+                return f"{argument}: no {key}; leave it out, or choose one that --help lists"
             if value not in [*groups[key], "null"] and re.fullmatch(r"[\w./]*", value):
                 return f"{key}={value}: no such {key}; {_nearest(value, groups[key])}"
         elif key not in names and not key.startswith((FREE, "hydra.", "hydra/")):
             return f"unknown option {key!r}; {_nearest(key, names)}"
     return None
-
-
-def wrong_sweep_argument(arguments: Sequence[str], configs: Path = CONFIGS) -> str | None:
-    """As `wrong_argument`, of tools/ablate.py."""
-    return wrong_argument(arguments, configs, SWEEP)
 
 
 def _files(group: Path) -> list[str]:

@@ -136,6 +136,9 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
     found = plan("ablation=nonlocal_length", "experiment=motions", "only=['8×2 · NL','16×2 · I3D']")
     assert [cell.row for cell in found.cells] == ["8×2 · NL", "16×2 · I3D"]
     assert found.ablation.baseline is None
+    assert found.ablation.title == (
+        "Clip length, with and without five NL blocks: 8×2 · NL, 16×2 · I3D"
+    )
 
 
 @pytest.mark.parametrize(

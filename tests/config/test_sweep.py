@@ -1,6 +1,8 @@
 """Hydra's launchers over the cells of a plan, whose trainings are stand-ins."""
 
 import os
+import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,17 +10,16 @@ import pytest
 
 from tests.engine.ablation.stub import calls, order, write_stub
 from video_gc.config.ablation import plan_ablation
-from video_gc.config.sweep import check_launcher, launch
+from video_gc.config.launcher import check_launcher
+from video_gc.config.sweep import launch
 from video_gc.engine.ablation.plan import Plan, write_plan
 from video_gc.engine.ablation.slots import job_environment
 from video_gc.engine.ablation.status import CellStatus, state_of, write_status
-from video_gc.engine.ablation.watch import Watch
+from video_gc.engine.ablation.watch import Watch, watching
 
 
 def stand_in_plan(folder: Path, *arguments: str) -> Plan:
     """Of two rows; its tools are stand-ins, and its runs lie in a folder with odd signs."""
-    from dataclasses import replace
-
     runs = folder / "it's a (run),=x"
     given = ("ablation=kinds", "only=[none,GC]", "seeds=[0]", f"runs={runs}", *arguments)
     plan = plan_ablation(given).plan
@@ -52,7 +53,7 @@ def test_several_at_once(tmp_path: Path) -> None:
 
 
 def test_a_launcher_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("video_gc.config.sweep.find_spec", lambda _: None)
+    monkeypatch.setattr("video_gc.config.launcher.find_spec", lambda _: None)
     with pytest.raises(ImportError, match=r"pip install -e '.\[submitit\]'"):
         check_launcher(["hydra/launcher=submitit_slurm"])
     with pytest.raises(ValueError, match="no such launcher; valid: joblib"):
@@ -89,6 +90,29 @@ def test_jobs_share_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for at_once in (-1, 8):  # the cores of jobs that are not there are not left idle
         with job_environment(tmp_path, "joblib", 2, at_once, 1) as env:
             assert env["OMP_NUM_THREADS"] == "6"
+
+
+def test_a_file_has_a_line_when_a_cell_begins_and_one_when_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("video_gc.engine.ablation.watch.INTERVAL", 0.001)
+    plan = plan_ablation(["ablation=kinds", "only=[none]", "seeds=[0]", f"runs={tmp_path}"]).plan
+    (cell,) = plan.cells
+    directory, said = Path(cell.directory), ""
+    status = CellStatus(status="running", started="", command=[])
+    with watching(plan.cells):
+        write_status(directory, status)
+        while "started" not in said:
+            time.sleep(0.01)
+            said += capsys.readouterr().err
+        time.sleep(0.05)  # it looks again and again
+        write_status(directory, replace(status, status="finished", seconds=90))
+    said += capsys.readouterr().err
+    lines = [line for line in said.splitlines() if line.startswith("none, seed 0")]
+    assert lines == [
+        f"none, seed 0: started; its output: {directory}/cell.log",
+        "none, seed 0: finished in 0:01:30 (1/1)",
+    ]
 
 
 def test_the_time_left_is_by_what_was_finished(

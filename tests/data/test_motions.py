@@ -8,6 +8,7 @@ from video_gc.data.annotations import read_class_folders
 from video_gc.data.motions import (
     CLASSES,
     CLIPS_PER_CLASS,
+    MOTIONS,
     PAIRS,
     generate_motions,
     open_motions,
@@ -54,9 +55,30 @@ def test_another_seed_draws_other_videos(tmp_path: Path) -> None:
 
 def test_a_folder_with_something_else_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(FileExistsError, match="holds something else"):
-        generate_motions(tmp_path, clips_per_class=FEW)
+    for root in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(FileExistsError, match="holds something else, and no motions.json"):
+            open_motions(root)
     assert (tmp_path / "mine.txt").read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine.txt"]
+
+
+def test_a_misspelt_folder_is_no_place_for_them(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="leave data.root out"):
+        open_motions(tmp_path / "dta" / "motions")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_said_where_they_are_generated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("video_gc.data.motions.CLIPS_PER_CLASS", {"train": 1})
+    (tmp_path / "empty").mkdir()
+    for root in (MOTIONS, Path("empty"), Path("new")):  # no folder `data` is needed for the first
+        assert open_motions(root) == root
+        assert len(list(root.rglob("*.mp4"))) == 8
+        said = capsys.readouterr().err.splitlines()
+        assert said[0].startswith(f"{root}: has no motions yet; 8 small videos are generated")
 
 
 def test_the_full_set_has_several_hundred_clips_in_pairs() -> None:

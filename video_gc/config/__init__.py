@@ -1,6 +1,19 @@
 """The typed options under Hydra: one training, and the sweep of an ablation."""
 
-from video_gc.config.train import compose_train, hydra_arguments, train_config, training_help
+from typing import TYPE_CHECKING, Any
+
 from video_gc.manual import CONFIGS
 
+if TYPE_CHECKING:
+    from video_gc.config.train import compose_train, hydra_arguments, train_config, training_help
+
 __all__ = ["CONFIGS", "compose_train", "hydra_arguments", "train_config", "training_help"]
+
+
+def __getattr__(name: str) -> Any:
+    # late, so that an ablation's file is read, and a wrong row refused, without torch
+    if name in __all__:
+        from video_gc.config import train
+
+        return getattr(train, name)
+    raise AttributeError(f"module 'video_gc.config' has no attribute {name!r}")

@@ -1,34 +1,23 @@
-"""The cells of an ablation from its file: composed and checked one and all before one is trained.
+"""An ablation from its file and the command line; its cells once all else is right.
 
-Arguments of a cell, later ones win: the experiment, `settings` of the file, what was given on the
-command line, the row's own, the seed.
+What needs no cell is read and checked without torch, so that a typo is refused at once.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from video_gc.config.train import compose_train, explain
-from video_gc.engine.ablation.cell import cell_hash, cell_name
+from video_gc.config.composing import composing
+from video_gc.config.launcher import check_launcher
 from video_gc.engine.ablation.options import AblationConfig, option_of
-from video_gc.engine.ablation.plan import CELLS, Cell, Plan
-from video_gc.engine.options import TrainConfig
-from video_gc.manual import (
-    CONFIGS,
-    SWEEP,
-    ablations,
-    wrong_argument,
-    wrong_sweep_argument,
-)
+from video_gc.engine.ablation.plan import Plan
+from video_gc.manual import CONFIGS, SWEEP, ablations, wrong_argument
 
 TOOLS = CONFIGS.parent / "tools"
 """Where train.py and test.py are."""
@@ -71,13 +60,8 @@ def read_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Any:
 
     Raises ValueError in one line.
     """
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
-        try:
-            found = compose("sweep", list(arguments))
-            return OmegaConf.to_object(found)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(explain(error, [], configs)) from error
+    with composing(configs):
+        return OmegaConf.to_object(compose("sweep", list(arguments)))
 
 
 def list_ablations(configs: Path = CONFIGS) -> dict[str, AblationConfig]:
@@ -88,9 +72,10 @@ def list_ablations(configs: Path = CONFIGS) -> dict[str, AblationConfig]:
 def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
     """The cells of `tools/ablate.py ARGUMENTS`, each of them composed and checked.
 
-    Raises ValueError in one line for a wrong option, row or combination of them.
+    Raises ValueError in one line for a wrong option, row or combination of them, ImportError where
+    the launcher is not installed.
     """
-    wrong = wrong_sweep_argument(arguments, configs)
+    wrong = wrong_argument(arguments, configs, SWEEP)
     if wrong:
         raise ValueError(wrong)
     given = {name: value for name, value in map(_split, arguments) if name in SWEEP}
@@ -98,6 +83,7 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
     shared = [a for a in arguments if option_of(a) not in SWEEP and a not in hydra]
     if "ablation" not in given:
         raise ValueError(f"which ablation? ablation={'|'.join(ablations(configs))}")
+    check_launcher(hydra, configs)
     own = [f"{name}={given[name]}" for name in ("only", "processes", "dry") if name in given]
     if "seeds" in given:
         numbers = re.fullmatch(r"\[?(\d+(?:,\d+)*)\]?", given["seeds"].replace(" ", ""))
@@ -120,18 +106,9 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
     wrong = wrong_argument(base[:1], configs)
     if wrong:
         raise ValueError(wrong)
-    cells = []
-    rows: dict[str, str] = {}
-    for row, settings in ablation.all_rows.items():
-        try:
-            config = compose_train([*base, *settings, f"seed={ablation.seeds[0]}"], configs)
-        except ValueError as error:
-            raise ValueError(f"row {row!r}: {error}") from error
-        twin = rows.setdefault(cell_hash(config), row)
-        if twin != row:
-            raise ValueError(_same(twin, row, shared))
-        cells += [_cell(row, config, seed, [*base, *settings], runs) for seed in ablation.seeds]
-    cells.sort(key=lambda cell: ablation.seeds.index(cell.seed))
+    from video_gc.config.cells import cells_of  # torch: seconds, so after all that is read without
+
+    cells = cells_of(ablation, base, shared, runs, configs)
     plan = Plan(
         name=name,
         runs=runs,
@@ -165,6 +142,7 @@ def _only(ablation: AblationConfig, rows: list[str]) -> AblationConfig:
         ablation,
         rows={name: arguments for name, arguments in known.items() if name in rows},
         axes={},
+        title=f"{ablation.title.partition(':')[0]}: {', '.join(r for r in known if r in rows)}",
         baseline=ablation.baseline if ablation.baseline in rows else None,
         reported={row: said for row, said in ablation.reported.items() if row in rows},
     )
@@ -187,36 +165,11 @@ def _check_shared(shared: Sequence[str], ablation: AblationConfig, name: str) ->
                     )
 
 
-def _same(row: str, other: str, shared: Sequence[str]) -> str:
-    """That two rows have the same options, so that a table of them would compare nothing."""
-    why = f"; does {' or '.join(shared)} replace what they differ in?" if shared else ""
-    return f"rows {row!r} and {other!r} are one and the same training{why}"
-
-
 def _name_of(ablation: str, experiment: str, config: AblationConfig) -> str:
     """The ablation's name, with that of the experiment where it is not its own."""
     if experiment == config.experiment:
         return ablation
     return f"{ablation}_{experiment.rpartition('/')[2]}"
-
-
-def _cell(row: str, config: TrainConfig, seed: int, arguments: list[str], runs: str) -> Cell:
-    with_seed = replace(config, seed=seed)
-    cells = Path(runs) / CELLS
-    named = replace(with_seed, name=cell_name(with_seed), runs=str(cells))
-    said = _last_of_each([*arguments, f"seed={seed}", f"name={named.name}", f"runs={cells}"])
-    return Cell(
-        row=row,
-        seed=seed,
-        directory=str(named.directory),
-        arguments=said,
-        options=asdict(named),
-    )
-
-
-def _last_of_each(arguments: Sequence[str]) -> list[str]:
-    """Without those that a later one replaces."""
-    return list({option_of(argument): argument for argument in arguments}.values())
 
 
 def _split(argument: str) -> tuple[str, str]:

@@ -3,54 +3,19 @@
 import os
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from video_gc.config.train import explain, quoted
+from video_gc.config.composing import quoted
 from video_gc.engine.ablation.job import run_job
 from video_gc.engine.ablation.plan import read_job
 from video_gc.engine.ablation.slots import job_environment
 from video_gc.manual import CONFIGS
-
-LAUNCHERS = {
-    "joblib": ("hydra_joblib_launcher", "joblib"),
-    "submitit_local": ("hydra_submitit_launcher", "submitit"),
-    "submitit_slurm": ("hydra_submitit_launcher", "submitit"),
-    "ray": ("hydra_ray_launcher", "ray"),
-    "basic": (None, ""),
-}
-"""hydra/launcher → its module in hydra_plugins, and the extra of ours that installs it."""
-
-
-def check_launcher(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
-    """Raise ImportError where the launcher is not installed, ValueError for a wrong option of it.
-
-    arguments: of Hydra itself, such as hydra/launcher=joblib hydra.launcher.n_jobs=2.
-    """
-    for argument in arguments:
-        key, _, name = argument.partition("=")
-        if key != "hydra/launcher":
-            continue
-        if name not in LAUNCHERS:
-            raise ValueError(f"{argument}: no such launcher; valid: {', '.join(LAUNCHERS)}")
-        module, extra = LAUNCHERS[name]
-        if module and find_spec(f"hydra_plugins.{module}") is None:
-            raise ImportError(f"{argument} is not installed: pip install -e '.[{extra}]'")
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
-        try:
-            compose("sweep", list(arguments), return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(explain(error, [], configs)) from error
 
 
 def launch(

@@ -1,4 +1,4 @@
-"""The typed options under Hydra: composing them, and what a beginner is told about a typo."""
+"""The typed options of one training under Hydra, and the help that lists them."""
 
 import re
 import textwrap
@@ -7,16 +7,15 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from video_gc.config.composing import composing, quoted
 from video_gc.engine.ablation.cell import PATHS as DATA_PATHS
 from video_gc.engine.options import TrainConfig
-from video_gc.manual import ABLATE, CONFIGS, config_groups, options, wrong_argument
+from video_gc.manual import ABLATE, CONFIGS, config_groups, options
 
 PATHS = (*(f"data.{name}" for name in DATA_PATHS), "model.weights", "runs")
 WIDTH, COLUMN = 100, 34  # of the help; where its meanings begin
@@ -74,12 +73,6 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     return written
 
 
-def quoted(text: str) -> str:
-    """Any text as one value of Hydra's grammar."""
-    inside = text.replace("'", "\\'")
-    return f"'{inside}'"
-
-
 def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainConfig:
     """The config of `tools/train.py ARGUMENTS`.
 
@@ -87,12 +80,8 @@ def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainCon
     """
     if not (configs / "train.yaml").is_file():
         raise FileNotFoundError(f"{configs}: no configs here; training needs a clone of video_gc")
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
-        try:
-            return train_config(compose("train", hydra_arguments(arguments)))
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(explain(error, arguments, configs)) from error
+    with composing(configs, arguments):
+        return train_config(compose("train", hydra_arguments(arguments)))
 
 
 def training_help(arguments: Sequence[str] = (), configs: Path = CONFIGS) -> str:
@@ -134,16 +123,3 @@ def _written(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
-    """What Hydra says of wrong arguments, in one line."""
-    wrong = wrong_argument(arguments, configs)
-    if wrong:
-        return wrong
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    place = next((line for line in lines if line.startswith("full_key: ")), None)
-    return f"{place.removeprefix('full_key: ')}: {lines[0]}" if place else "; ".join(lines[:2])

@@ -34,12 +34,14 @@ import numpy as np
 
 from video_gc.data.painting import NUM_FRAMES, SIZE, Track, background, colours, paint
 from video_gc.decode.write import write_video
-from video_gc.progress import track
+from video_gc.progress import say, track
 
 VERSION = 1  # of the recipe below: raise it when the frames change
 FPS = 15.0
 KEYFRAME_INTERVAL = 6
 NOTE = "motions.json"
+MOTIONS = Path("data/motions")
+"""Where the data set lies when nothing else is said."""
 CLIPS_PER_CLASS = {"train": 120, "val": 16, "test": 40}
 
 
@@ -49,19 +51,23 @@ def generate_motions(
     """Write the data set to `root` (split/class/number.mp4) and return `root`.
 
     A complete copy of the same version, seed and size is left as it is. The folder appears
-    under its name only when it is complete; a folder that exists is never touched.
+    under its name only when it is complete; a folder that holds something is never touched.
 
     Raises FileExistsError where `root` holds anything else.
     """
     counts = clips_per_class or CLIPS_PER_CLASS
     recipe = {"version": VERSION, "seed": seed, "clips_per_class": counts}
     note = root / NOTE
-    if root.exists():
-        if note.is_file() and json.loads(note.read_text()) == recipe:
+    if note.is_file():
+        if json.loads(note.read_text()) == recipe:
             return root
         raise FileExistsError(
-            f"{root}: holds something else, or motions of another seed or version; "
-            "name another folder, or remove it"
+            f"{root}: holds motions of another seed or version; name another folder, or remove it"
+        )
+    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+        raise FileExistsError(
+            f"{root}: holds something else, and no {NOTE}; name a new folder for motions, or give "
+            "data=folder for clips of your own"
         )
     part = root.with_name(f".{root.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -79,6 +85,7 @@ def generate_motions(
         frames = render_clip(name, np.random.default_rng(key))
         write_video(path, frames, fps=FPS, crf=30, keyframe_interval=KEYFRAME_INTERVAL)
 
+    say(f"{root}: has no motions yet; {len(jobs)} small videos are generated there, some minutes")
     with ThreadPoolExecutor(2) as pool:
         for _ in track(pool.map(write, jobs), "Generating motions", len(jobs)):
             pass
@@ -90,11 +97,17 @@ def generate_motions(
 def open_motions(root: Path) -> Path:
     """Return `root`, generating the data set where it is missing; any seed will do.
 
-    Raises FileExistsError where `root` holds anything else, or motions of another version.
+    Raises FileExistsError where `root` holds anything else, or motions of another version;
+    FileNotFoundError where the folder that it is to lie in does not exist, but for `MOTIONS`.
     """
     note = root / NOTE
     if note.is_file() and json.loads(note.read_text())["version"] == VERSION:
         return root
+    if root != MOTIONS and not root.absolute().parent.is_dir():
+        raise FileNotFoundError(
+            f"{root}: no such folder (data.root), and none that motions could be generated in; "
+            "make the folder above, or leave data.root out"
+        )
     return generate_motions(root)
 
 

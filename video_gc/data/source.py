@@ -25,7 +25,7 @@ from video_gc.data.annotations.choice import (
 )
 from video_gc.data.config import DataConfig
 from video_gc.data.manifest import apply_manifest, choose_manifest
-from video_gc.data.motions import open_motions
+from video_gc.data.motions import MOTIONS, open_motions
 from video_gc.progress import say
 
 __all__ = [
@@ -44,8 +44,6 @@ __all__ = [
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 """Name of a split → what its videos are called."""
-MOTIONS = Path("data/motions")
-"""Where the generated data set lies when nothing else is said."""
 
 
 @dataclass(frozen=True)

@@ -69,3 +69,21 @@ def test_a_run_of_a_version_with_fewer_options_is_the_same_cell() -> None:
     older = asdict(with_context(kind="gc"))
     del older["ema"], older["model"]["dropout"], older["model"]["more_context"], older["norm"]
     assert options_hash(older) == cell_hash(with_context(kind="gc"))
+
+
+def test_more_blocks_count_by_what_is_no_default() -> None:
+    def with_more(*more: ContextConfig) -> TrainConfig:
+        return TrainConfig(model=ModelConfig(more_context=list(more)))
+
+    written = with_more(ContextConfig(kind="nl", after=["res3.1"]))
+    older = asdict(written)
+    del older["model"]["more_context"][0]["place"]
+    assert options_hash(older) == cell_hash(written)
+    others = [
+        TrainConfig(),
+        with_more(ContextConfig(kind="nl", after=["res3.3"])),
+        with_more(ContextConfig(kind="nl", after=["res3.1"], place="after_1x1")),
+        with_more(ContextConfig(kind="gc", after=["res3.1"])),
+    ]
+    assert len({cell_hash(config) for config in (written, *others)}) == 5
+    assert cell_hash(with_more(ContextConfig())) == cell_hash(TrainConfig())

@@ -1,5 +1,6 @@
 """A job trains its cell once, says why it could not, and stops when it is told to."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,14 +9,24 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.engine.ablation.stub import calls, job_of, order
+from tests.engine.ablation.stub import calls, job_of, order, write_stub
 from video_gc.engine.ablation.job import CellStopped, failure, run_job
 from video_gc.engine.ablation.plan import Cell
 from video_gc.engine.ablation.status import cell_lock, has_results, read_status, state_of
 from video_gc.engine.resume.lock import locked
+
+TORCHRUN = """\
+W1122 05:50:01.770000 7858 torch/distributed/elastic/multiprocessing/api.py:1028] Sending process 2
+E1122 05:50:02.009000 7858 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: {}) local_rank: 0
+Traceback (most recent call last):
+train.py FAILED
+  exitcode  : -15 (pid: 7956)  (SIGTERM)
+============
+"""
 
 
 def test_a_cell_is_trained_and_tested_once(cells: list[Cell], tmp_path: Path) -> None:
@@ -54,6 +65,33 @@ def test_only_these_very_options_count(
     ) else value  # fmt: skip
     other = replace(cell, options=cell.options | {what: changed})
     assert has_results(other) == (what == "seed")  # which the name of the directory has
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "counts"),
+    [
+        ({}, {"weights": "raw", "precision": "bf16", "checkpoint": "x/best.ckpt"}, True),
+        ({}, {"weights": "ema"}, False),
+        ({}, {"checkpoint": "x/last.ckpt"}, False),
+        ({}, {"subset": "a subset of 9 of 12 videos"}, False),
+        ({"ema": 0.9}, {"weights": "raw"}, False),
+        ({"ema": 0.9}, {"weights": "ema"}, True),
+        ({"precision": "fp32"}, {"precision": "bf16"}, False),
+        ({"precision": "fp32"}, {"precision": "fp32"}, True),
+        ({"precision": "fp32", "ema": 0.9}, {}, True),  # of a version that did not write it
+    ],
+)
+def test_only_a_test_as_it_is_asked_counts(
+    cells: list[Cell], tmp_path: Path, options: dict[str, Any], said: dict[str, str], counts: bool
+) -> None:
+    test = cells[0].options["test"] | {"precision": options.get("precision", "auto")}
+    changed = cells[0].options | {"test": test, "ema": options.get("ema")}
+    cell = replace(cells[0], options=changed)
+    write_stub(tmp_path, [cell])
+    run_job(job_of(tmp_path, cell))
+    file = Path(cell.directory, "test", "accuracy.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | said))
+    assert has_results(cell) == counts
 
 
 @pytest.mark.parametrize(
@@ -172,6 +210,9 @@ def test_other_videos_are_not_taken_for_these(cells: list[Cell], tmp_path: Path)
         (-9, "error: old", "train.py was ended by SIGKILL (out of memory?)"),
         (137, "", "train.py was ended by SIGKILL (out of memory?)"),
         (3, "", "train.py ended with exit status 3"),
+        (1, TORCHRUN.format(-9), "train.py was ended by SIGKILL (out of memory?)"),
+        (1, "RuntimeError: boom\n" + TORCHRUN.format(1),
+         "train.py ended with exit status 1: RuntimeError: boom"),
     ],
 )  # fmt: skip
 def test_reasons(status: int, said: str, reason: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from video_gc.blocks import BLOCKS
 from video_gc.engine.options import TrainConfig
+from video_gc.models.context import ContextConfig
 
 PATHS = ("root", "annotations", "train", "val", "test", "names", "manifest")
 """Options of data that only say where it lies."""
@@ -45,6 +46,9 @@ def options_hash(options: Mapping[str, Any]) -> str:
     model = counted.get("model", {})
     for context in (model.get("context", {}), *model.get("more_context", ())):
         _without_effect(context)
+    if "more_context" in model:  # what a later version adds to an entry must not count here either
+        entry = asdict(ContextConfig())
+        model["more_context"] = [_differing(one, entry) for one in model["more_context"] if one]
     weights = model.get("weights")
     if weights and "/" in weights and "://" not in weights:
         model["weights"] = _without_folder(Path(weights))

@@ -19,6 +19,7 @@ from filelock import Timeout
 from video_gc.engine.ablation.child import run_child
 from video_gc.engine.ablation.plan import Cell, Job
 from video_gc.engine.ablation.status import (
+    BEST,
     LOG,
     STOPPED,
     CellStatus,
@@ -106,7 +107,7 @@ def to_train(cell: Cell, tools: str, processes: int = 1) -> list[str]:
 
 def to_test(cell: Cell, tools: str, processes: int = 1) -> list[str]:
     """The command that tests it."""
-    best = Path(cell.directory, CHECKPOINTS, "best.ckpt")
+    best = Path(cell.directory, CHECKPOINTS, BEST)
     device = ["--device", "cpu"] if cell.options["accelerator"] == "cpu" else []
     return [*_python(processes), f"{tools}/test.py", str(best), *device]
 
@@ -140,6 +141,10 @@ def _step(
 
 def failure(tool: str, status: int, said: str) -> str:
     """Why a tool failed, in one line. status: its exit status; said: what it printed."""
+    first = re.search(r"torch/distributed/elastic/.*failed \(exitcode: (-?\d+)\)", said)
+    if first:  # torchrun's report, below what its processes said, has the status of the first one
+        status = int(first[1])
+        said = re.split(r"(?m)^\w+ .*torch/distributed/elastic/", said, maxsplit=1)[0]
     lines = [line.strip() for line in re.split(r"[\r\n]+", said) if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     if status < 0 or status > 128:

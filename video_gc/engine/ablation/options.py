@@ -31,7 +31,7 @@ class AblationConfig:
     """An ablation: networks that differ in one thing, each trained with every seed."""
 
     title: str = ""
-    """what is compared, in one line"""
+    """what is compared, in one line; what follows a colon gives way to the rows that are chosen"""
     source: str | None = None
     """the paper and section it follows"""
     experiment: str = "motions"

@@ -19,6 +19,8 @@ from video_gc.engine.checkpoint import KEY
 from video_gc.engine.resume.lock import locked
 from video_gc.engine.resume.run_directory import CHECKPOINTS, CONFIG, is_finished
 
+BEST = "best.ckpt"
+"""The checkpoint of a run that is tested."""
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
 STOPPED = "stopped by "
 """How the reason begins that is a signal to this job."""
@@ -93,10 +95,24 @@ def is_trained(cell: Cell) -> bool:
 def has_results(cell: Cell) -> bool:
     """Whether it is trained to the end, and tested as its options ask."""
     found = read_results(Path(cell.directory))
-    wanted = {name: cell.options["test"][name] for name in ("clips", "crops", "fuse")}
-    wanted["subset"] = None
-    as_asked = all(found.get(name, "") == value for name, value in wanted.items())
-    return bool(found) and as_asked and is_trained(cell)
+    return bool(found) and _as_asked(found, cell.options) and is_trained(cell)
+
+
+def _as_asked(found: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
+    """Whether a test was made as the options of its cell ask.
+
+    What the results do not say, because an older version wrote them, is no difference; nor is the
+    precision where they ask for `auto`, which is what the machine of the test has.
+    """
+    asked = options["test"]
+    wanted = {name: asked[name] for name in ("clips", "crops", "fuse")}
+    wanted |= {"subset": None, "weights": "raw" if options["ema"] is None else "ema"}
+    if asked["precision"] != "auto":
+        wanted["precision"] = asked["precision"]
+    checkpoint = Path(found.get("checkpoint", BEST)).name
+    return checkpoint == BEST and all(
+        found.get(key, value) == value for key, value in wanted.items()
+    )
 
 
 def read_results(directory: Path) -> dict[str, Any]:
@@ -112,7 +128,7 @@ def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
     now: split → fingerprint; nothing is compared where it has none.
     """
     then = {}
-    best = directory / CHECKPOINTS / "best.ckpt"
+    best = directory / CHECKPOINTS / BEST
     if best.is_file():
         then = torch.load(best, map_location="cpu", weights_only=True, mmap=True)[KEY].get(
             "fingerprint", {}

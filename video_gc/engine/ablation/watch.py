@@ -1,6 +1,7 @@
 """The progress of an ablation: a line for each cell that ends, and a bar with the time left.
 
-It reads the files that jobs write, so it sees those of other processes and machines, too.
+In a file, where no bar is drawn, there is a line for each cell that begins, too. It reads the
+files that jobs write, so it sees those of other processes and machines.
 """
 
 import threading
@@ -14,7 +15,7 @@ from statistics import fmean
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from video_gc.engine.ablation.plan import Cell
-from video_gc.engine.ablation.status import CellStatus, read_status
+from video_gc.engine.ablation.status import LOG, CellStatus, read_status
 from video_gc.progress import console, say
 
 INTERVAL = 1.0
@@ -82,8 +83,12 @@ def watching(cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> Iterator[N
         task = bar.add_task("cells", total=watch.total, completed=watch.done, eta="–")
 
         def update() -> None:
+            before = [cell.name for cell in watch.running]
             for cell, status in watch.look():
                 _say_ended(cell, status, watch)
+            for cell in watch.running:
+                if cell.name not in before and not console.is_terminal:
+                    say(f"{cell.title}: started; its output: {cell.directory}/{LOG}")
             now = ", ".join(cell.title for cell in watch.running[:3])
             more = f" and {len(watch.running) - 3} more" if len(watch.running) > 3 else ""
             left = watch.left()
