@@ -1,4 +1,4 @@
-"""Parts of a network that people name (stages, residual and context blocks): a line of costs each."""
+"""The parts of a network that people name, and what is counted of each in a line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ MEASURED = (
 
 
 def cost_table(cost: NetworkCost, *, blocks: bool) -> Table:
-    """For rich's print, 100 columns wide. blocks: whether residual blocks have lines."""
+    """For rich's print, at most 100 columns wide. blocks: whether residual blocks have lines."""
     measured = cost.of(NETWORK)[0].test_seconds is not None
     table = Table(title=title(cost), title_justify="left", box=SIMPLE)
     for head, unit in list(zip(HEADS, UNITS, strict=True))[: 8 if measured else 4]:
