@@ -103,6 +103,23 @@ def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.M
     assert "fast.res4.5" not in _text(cost_table(cost, blocks=False))
 
 
+def test_a_narrow_terminal_cuts_no_figure(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from video_gc.analysis.complexity import network
+    from video_gc.progress import console
+
+    monkeypatch.setattr(console, "width", 80)
+    monkeypatch.setattr(network, "peak_memory", lambda *_, **__: 1234.0)
+    monkeypatch.setattr(network, "in_turns", lambda make, *_: dict.fromkeys(make, [0.1]))
+    monkeypatch.setattr(
+        network, "time_parts", lambda _, parts, *__: dict.fromkeys(["", *parts], 0.1)
+    )
+    status, _, err = tool("complexity", "context=gc", "--clip", "2", "32")
+    assert status == 0, err
+    assert "without context blocks 438,384" in err
+    assert err.count("1,234 1,234") == 2
+    assert "…" not in err
+
+
 def _text(table: object) -> str:
     stream = io.StringIO()
     Console(width=100, file=stream).print(table)
