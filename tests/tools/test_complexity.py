@@ -109,11 +109,11 @@ def test_a_narrow_terminal_cuts_no_figure(tool: Any, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(console, "width", 80)
     monkeypatch.setattr(network, "peak_memory", lambda *_, **__: 1234.0)
-    monkeypatch.setattr(network, "in_turns", lambda make, *_: dict.fromkeys(make, [0.1]))
+    monkeypatch.setattr(network, "in_turns", lambda make, *_: {kind: [0.1] for kind in make})
     monkeypatch.setattr(
         network, "time_parts", lambda _, parts, *__: dict.fromkeys(["", *parts], 0.1)
     )
-    status, _, err = tool("complexity", "context=gc", "--clip", "2", "32")
+    status, _, err = tool("complexity", "context=gc", "--clip", "4", "64")
     assert status == 0, err
     assert "without context blocks 438,384" in err
     assert err.count("1,234 1,234") == 2
