@@ -45,6 +45,7 @@ def main() -> None:
     if wrong:  # before torch is imported
         raise ValueError(wrong)
     import torch
+    from rich.console import Console
 
     from video_gc.analysis.complexity.network import network_cost
     from video_gc.analysis.complexity.parts import BLOCK
@@ -67,7 +68,7 @@ def main() -> None:
     )  # fmt: skip
     few = len(cost.of(BLOCK)) <= SHORT
     table = cost_table(cost, blocks=few if options.blocks is None else options.blocks)
-    console.print(table, width=max(console.width, WIDTH), soft_wrap=True)  # figures are never cut
+    Console(stderr=True, width=max(console.width, WIDTH)).print(table)  # figures are never cut
     for line in notes(cost):
         console.print(line, markup=False, highlight=False)
     if options.json:

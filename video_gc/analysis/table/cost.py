@@ -30,7 +30,7 @@ MEASURED = (
     "one clip at a time, fp32; time: median of rounds in which all rows take turns, brackets: half "
     "of the rounds"
 )
-SECONDS = 4.0
+SECONDS = 8.0
 """For the turns of one network, to build it too."""
 MODES = {"test": False, "train": True}
 Network = tuple[ModelConfig, ClipConfig]
