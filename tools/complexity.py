@@ -28,15 +28,24 @@ if TYPE_CHECKING:
 SHORT = 20
 """Residual blocks up to which they are printed unasked."""
 KINETICS = 400
+WIDTH = 100
+"""Columns that the table has at least; a narrower terminal breaks its lines."""
 
 
 def main() -> None:
     """Parse, count, measure, print."""
     options = parser().parse_intermixed_args()
+    alone = next((name for name in options.network if "=" not in name), None)
+    if alone and len(options.network) > 1:
+        raise ValueError(
+            f"{alone!r} stands alone; a network of your choice is of options alone, such as "
+            "model=slow_r50 context=nl"
+        )
     wrong = wrong_argument(options.network) if is_config(options.network) else None
     if wrong:  # before torch is imported
         raise ValueError(wrong)
     import torch
+    from rich.console import Console
 
     from video_gc.analysis.complexity.network import network_cost
     from video_gc.analysis.complexity.parts import BLOCK
@@ -58,7 +67,8 @@ def main() -> None:
         seconds=options.seconds,
     )  # fmt: skip
     few = len(cost.of(BLOCK)) <= SHORT
-    console.print(cost_table(cost, blocks=few if options.blocks is None else options.blocks))
+    table = cost_table(cost, blocks=few if options.blocks is None else options.blocks)
+    Console(stderr=True, width=max(console.width, WIDTH)).print(table)  # figures are never cut
     for line in notes(cost):
         console.print(line, markup=False, highlight=False)
     if options.json:
@@ -91,7 +101,7 @@ def parser() -> Parser:
     made.add_argument("--no-measure", dest="measure", action="store_false",
                       help="count only: a second or two, whatever the network")  # fmt: skip
     made.add_argument("--seconds", type=in_range(float, 0), default=1.0,
-                      help="for each of up to nine measurements (1)")  # fmt: skip
+                      help="for each of up to six measurements (1)")  # fmt: skip
     made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     made.add_argument("--threads", type=in_range(int, 1),
                       help="of torch; default: the cores, or OMP_NUM_THREADS")  # fmt: skip

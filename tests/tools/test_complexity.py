@@ -40,6 +40,7 @@ def test_an_experiment_is_counted_without_its_data(tool: Any, tmp_path: Path) ->
     ("arguments", "message"),
     [
         (("context=ngl",), "nl"),
+        (("slow_r50", "context=gc"), "'slow_r50' stands alone"),
         (("nothing.ckpt",), "no such checkpoint, nor published weights"),
         (("model=slowfast_small", "--clip", "7", "64"), "multiple of 4 frames"),
     ],
@@ -69,22 +70,21 @@ def test_which_network_a_name_means(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from video_gc.analysis.complexity import measuring
-    from video_gc.analysis.measure import Cost
+    from video_gc.analysis.complexity import network
 
     apart = []
 
-    def measured(model: ModelConfig, *_: object, train: bool, **__: object) -> Cost:
+    def measured(model: ModelConfig, *_: object, train: bool, **__: object) -> float:
         apart.append((model.context.kind, train))
-        return Cost(0.1, 300.0 if train else 100.0, 0.1, 5)
+        return 300.0 if train else 100.0
 
-    monkeypatch.setattr(measuring, "measured_cost", measured)
+    monkeypatch.setattr(network, "peak_memory", measured)
     context = ContextConfig(kind="nl", after=["*.res3.0"], place="after_1x1")
     model = ModelConfig(backbone="slowfast", width=0.125, num_classes=3, context=context)
     cost = network_cost(model, with_clip(ClipConfig(), 4, 32), batch=2, seconds=0)
     assert sorted(apart) == [("nl", False), ("nl", True), ("none", False), ("none", True)]
     whole, rest = cost.of("network")[0], cost.of("rest")[0]
-    assert (whole.test_peak_mib, whole.train_peak_mib, whole.test_seconds) == (100, 300, 0.1)
+    assert (whole.test_peak_mib, whole.train_peak_mib) == (100, 300)
     stages = cost.of("stage")
     assert whole.kept_mib == pytest.approx(sum(s.kept_mib for s in stages) + rest.kept_mib)
     assert cost.of("contexts")[0].train_seconds == pytest.approx(
@@ -101,6 +101,23 @@ def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.M
         assert f"{line.parameters:,}" in text
     assert any("measured in turns" in note for note in notes(cost))
     assert "fast.res4.5" not in _text(cost_table(cost, blocks=False))
+
+
+def test_a_narrow_terminal_cuts_no_figure(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from video_gc.analysis.complexity import network
+    from video_gc.progress import console
+
+    monkeypatch.setattr(console, "width", 80)
+    monkeypatch.setattr(network, "peak_memory", lambda *_, **__: 1234.0)
+    monkeypatch.setattr(network, "in_turns", lambda make, *_: {kind: [0.1] for kind in make})
+    monkeypatch.setattr(
+        network, "time_parts", lambda _, parts, *__: dict.fromkeys(["", *parts], 0.1)
+    )
+    status, _, err = tool("complexity", "context=gc", "--clip", "4", "64")
+    assert status == 0, err
+    assert "without context blocks 438,384" in err
+    assert err.count("1,234 1,234") == 2
+    assert "…" not in err
 
 
 def _text(table: object) -> str:

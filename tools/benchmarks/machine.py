@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import torch
 
-from video_gc.analysis.measure import machine
+from video_gc.analysis.measure import load, machine
 from video_gc.decode.ffmpeg_env import COMMAND, library_path
 from video_gc.progress import say
 
@@ -22,10 +22,10 @@ def about_machine() -> dict[str, str]:
             about[library] = version(library)
         except PackageNotFoundError:
             about[library] = "not installed"
-    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    about |= {"cores": str(cores), "load at the start": f"{load:.1f}"}
-    if load > 0.5 * cores:
-        say(f"The machine is busy (load {load:.1f} on {cores} cores): trust ratios, not times.",
+    busy, cores = load(), len(os.sched_getaffinity(0))
+    about |= {"cores": str(cores), "load at the start": f"{busy:.1f}"}
+    if busy > 0.5 * cores:
+        say(f"The machine is busy (load {busy:.1f} on {cores} cores): trust ratios, not times.",
             style="yellow")  # fmt: skip
     return about
 

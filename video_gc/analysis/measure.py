@@ -37,24 +37,14 @@ def measure(
     call: Callable[[], object],
     device: torch.device,
     seconds: float = 1.0,
-    *,
-    peak_calls: int = 1,
 ) -> Cost:
     """Time and peak memory of `call`, which is repeated for `seconds` unless it is slow itself.
 
-    On a CPU the peak is that of the process's resident memory, so measure one call a process; on a
-    GPU it is the allocator's. peak_calls: the calls that it is taken over, the first ones.
+    Measure one call a process: see `peak_mib`.
     """
-    before = _held(device)
-    _forget_peak(device)
     started = time.perf_counter()
-    call()
-    wait(device)
+    peak = peak_mib(call, device)
     first = time.perf_counter() - started
-    for _ in range(peak_calls - 1):
-        call()
-        wait(device)
-    peak = (_peak(device) - before) / MIB
     if first > VERY_SLOW:
         return Cost(first, peak, first, 1)
     if first > SLOW:
@@ -68,6 +58,25 @@ def measure(
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
     timing = timer.blocked_autorange(min_run_time=seconds)
     return Cost(timing.median, peak, first, len(timing.times) * timing.number_per_run)
+
+
+def peak_mib(call: Callable[[], object], device: torch.device, calls: int = 1) -> float:
+    """The most MiB that were held in the next `calls` calls beyond what was held before.
+
+    On a CPU of the process's resident memory, so measure one thing a process; on a GPU of the
+    allocator's.
+    """
+    before = _held(device)
+    _forget_peak(device)
+    for _ in range(calls):
+        call()
+        wait(device)
+    return (_peak(device) - before) / MIB
+
+
+def load() -> float:
+    """Processes that wanted a processor in the last minute, on average; 0 where nobody counts."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def machine(device: torch.device) -> dict[str, str]:

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.blocks.variants import CLIP_VARIANTS, VARIANTS
-from video_gc.analysis.complexity.attribution import inside
-from video_gc.analysis.complexity.counts import complexity, count_modules
+from video_gc.analysis.complexity.counts import complexity, count_modules, inside
 from video_gc.backbones import BACKBONES
 from video_gc.blocks import build_block
 from video_gc.models.build import ModelConfig, build_model

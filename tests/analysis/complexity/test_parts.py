@@ -4,12 +4,18 @@ import pytest
 import torch
 
 from tests.analysis.complexity.test_counts import EVERY_BACKBONE
-from video_gc.analysis.complexity.attribution import inside
-from video_gc.analysis.complexity.kept import kept_for_backward
-from video_gc.analysis.complexity.lines import CONTEXTS, NETWORK, REST, counted_lines
-from video_gc.analysis.complexity.parts import BLOCK, CONTEXT, STAGE, network_parts
-from video_gc.analysis.complexity.timed import ALL, time_parts
-from video_gc.analysis.complexity.turns import in_turns
+from video_gc.analysis.complexity.counts import inside
+from video_gc.analysis.complexity.parts import (
+    BLOCK,
+    CONTEXT,
+    CONTEXTS,
+    NETWORK,
+    REST,
+    STAGE,
+    counted_lines,
+    network_parts,
+)
+from video_gc.analysis.complexity.profile import ALL, kept_for_backward, time_parts
 from video_gc.backbones.stages import residual_blocks
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
@@ -110,13 +116,3 @@ def test_hooks_see_every_part_forward_and_backward_and_go() -> None:
                 stage = part.name.rpartition(".")[0]
                 assert trained[f"{BLOCK} {part.name}"] <= trained[f"{STAGE} {stage}"]
         assert not any(len(m._forward_pre_hooks) for m in parts.values())
-
-
-def test_turns_alternate_and_their_first_round_is_left_out() -> None:
-    order: list[str] = []
-    found = in_turns(
-        lambda: order.append("with"), lambda: order.append("without"), torch.device("cpu"), range(4)
-    )
-    assert order == ["without", "with", "with", "without"] * 2
-    assert found.rounds == 3
-    assert found.lower <= found.median <= found.upper

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import asdict, replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.analysis.compare.writing import write_test
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve
-from video_gc.analysis.measure import Cost
+from video_gc.analysis.complexity.latency import Work
 from video_gc.analysis.table import cost
 from video_gc.analysis.table.confusions import confusions
 from video_gc.analysis.table.files import latex, markdown, write_files
@@ -214,33 +215,46 @@ def test_nothing_tested_is_an_error(tmp_path: Path) -> None:
         made([tmp_path], tmp_path)
 
 
-def test_a_network_is_measured_once_on_a_machine(
+def test_memory_is_measured_once_and_time_of_all_rows_in_the_same_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[bool] = []
+    peaks: list[bool] = []
+    turns: list[tuple[bool, int]] = []
 
-    def measured(*_: object, train: bool, **__: object) -> Cost:
-        calls.append(train)
-        return Cost(seconds=0.5, peak_mib=7.0, first_seconds=1.0, runs=3)
+    def peak(model: ModelConfig, *_: object, train: bool, **__: object) -> float:
+        if model.dropout == 0.2:
+            raise ChildProcessError("no memory")
+        peaks.append(train)
+        return 7.0
 
-    monkeypatch.setattr(cost, "measured_cost", measured)
+    def in_turns(make: dict[str, partial[Work]], *_: object) -> dict[str, list[float]]:
+        turns.append((next(iter(make.values())).keywords["train"], len(make)))
+        return {key: [0.5, 0.25, 1.0] for key in make}
+
+    monkeypatch.setattr(cost, "peak_memory", peak)
+    monkeypatch.setattr(cost, "in_turns", in_turns)
     make_run(tmp_path / "a", shares(5))
     network = collect([tmp_path]).groups[0].runs[0].network
     assert network is not None
-    again = (replace(network[0], dropout=0.1), network[1])
+    other, huge = ((replace(network[0], dropout=each), network[1]) for each in (0.1, 0.2))
     cache = tmp_path / "costs.json"
     first = cost.network_costs([network, network], cache, device="cpu")
-    assert calls == [False, True]
+    assert (peaks, turns) == ([False, True], [(False, 1), (True, 1)])
     assert first[0] == first[1]
     assert first[0].test is not None
-    assert first[0].test.seconds == 0.5
+    assert (first[0].test.seconds, first[0].test.time.upper) == (0.5, 0.75)
     assert cost.network_costs([network], cache, device="cpu") == first[:1]
-    assert calls == [False, True]
-    cost.network_costs([again], cache, device="cpu")
-    assert len(calls) == 4
+    assert len(turns) == 2
+    both = cost.network_costs([network, other, huge], cache, device="cpu")
+    assert len(peaks) == 4
+    assert turns[2:] == [(False, 2), (True, 2)]  # the first one again, beside the new one
+    assert (both[2].test, both[2].train) == (None, None)
+    assert both[2].counted == both[1].counted
+    cost.network_costs([other], cache, device="cpu")
+    assert len(turns) == 4
     monkeypatch.setattr(cost, "machine", lambda _: {"processor": "another"})
     cost.network_costs([network], cache, device="cpu")
-    assert len(calls) == 6
+    assert (len(peaks), len(turns)) == (6, 6)
 
 
 def test_what_is_not_trained_yet_is_counted_as_the_papers_count_it(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ the figures are its own; it does not see attention (SDPA, baddbmm) and custom fu
 """
 
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
@@ -17,8 +19,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
-
-from video_gc.analysis.complexity.attribution import RunningModule
+from torch.utils.hooks import RemovableHandle
 
 FLOPS = (
     "multiply-adds of convolutions, matrix products and attention; norms, poolings and "
@@ -78,6 +79,49 @@ def count_modules(model: nn.Module, example: Tensor) -> ModuleCounts:
     except (NotImplementedError, RuntimeError):
         weight = next(shadow.parameters(), example)
         return _count(shadow, torch.zeros_like(example, device=weight.device))
+
+
+def inside(own: Mapping[str, int], module: str) -> int:
+    """The sum over `module` and all modules in it. own: module → what it costs without them."""
+    if not module:
+        return sum(own.values())
+    return sum(cost for name, cost in own.items() if f"{name}.".startswith(f"{module}."))
+
+
+class RunningModule(AbstractContextManager["RunningModule"]):
+    """Inside `with`, `name` is that of the innermost module that runs; "" is the network itself.
+
+    A context block runs as itself, whichever hook applies it.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._names = [""]
+        self._handles: list[RemovableHandle] = []
+
+    @property
+    def name(self) -> str:
+        """Of the innermost module."""
+        return self._names[-1]
+
+    def __enter__(self) -> "RunningModule":
+        def enter(name: str) -> Any:
+            return lambda _module, _inputs: self._names.append(name)
+
+        def leave(_module: nn.Module, _inputs: Any, _output: Any) -> None:
+            self._names.pop()
+
+        for name, module in self._model.named_modules():
+            self._handles += [
+                module.register_forward_pre_hook(enter(name)),
+                module.register_forward_hook(leave),
+            ]
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        while self._handles:
+            self._handles.pop().remove()
+        self._names = [""]
 
 
 def _count(model: nn.Module, example: Tensor) -> ModuleCounts:

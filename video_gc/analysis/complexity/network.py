@@ -1,19 +1,37 @@
 """What a network costs, line by line: in total, of each part, and without its context blocks."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from video_gc.analysis.complexity.counts import COUNTED
-from video_gc.analysis.complexity.lines import WITHOUT, Line, counted_lines
-from video_gc.analysis.complexity.measuring import Measured, measure_network
-from video_gc.analysis.complexity.parts import CONTEXT, network_parts
-from video_gc.analysis.complexity.turns import Difference
-from video_gc.analysis.measure import machine
+import torch
+
+from video_gc.analysis.complexity.counts import COUNTED, inside
+from video_gc.analysis.complexity.latency import Spread, build_work, in_turns, rounds, spread
+from video_gc.analysis.complexity.memory import peak_memory
+from video_gc.analysis.complexity.parts import (
+    CONTEXT,
+    CONTEXTS,
+    NETWORK,
+    REST,
+    STAGE,
+    WITHOUT,
+    Line,
+    Part,
+    counted_lines,
+    network_parts,
+)
+from video_gc.analysis.complexity.profile import ALL, kept_for_backward, time_parts
+from video_gc.analysis.measure import MIB, machine
 from video_gc.data.sampling import ClipConfig
 from video_gc.engine.device import pick_device
-from video_gc.models.build import ModelConfig, build_model, sketch
+from video_gc.models.build import ModelConfig, sketch
 from video_gc.models.context import ContextConfig
 from video_gc.models.describe import positions_seen
+from video_gc.progress import progress_bar
+
+MODES = {False: "test", True: "training"}
 
 
 @dataclass(frozen=True)
@@ -30,9 +48,10 @@ class NetworkCost:
     device: str
     machine: dict[str, str]
     lines: list[Line]
-    added_test: Difference | None = None
-    """by the context blocks; None without them, or not measured"""
-    added_train: Difference | None = None
+    added_test: Spread | None = None
+    """seconds by the context blocks, of the differences within a round; None without them, or not
+    measured"""
+    added_train: Spread | None = None
 
     def of(self, kind: str) -> list[Line]:
         """The lines of a kind."""
@@ -55,31 +74,122 @@ def network_cost(
     """Count and measure the network of `model` (with num_classes; its weights are not loaded).
 
     clip: its `test_crop` is what is counted and tested, its `crop` what is trained. batch: clips
-    in what is measured. seconds: for each of up to nine measurements.
+    in what is measured. seconds: for each of up to six measurements of time.
 
     Raises ValueError for a network that cannot be built or takes no such clip, ChildProcessError
     where a process that measures dies.
     """
     where = pick_device(device)
     model = replace(model, weights=None)
-    network = build_model(model) if measure else sketch(model)
+    network = sketch(model)
     size = (clip.frames, clip.test_crop, clip.test_crop)
     for side in {clip.test_crop, clip.crop}:
         positions_seen(network, (clip.frames, side, side))
     parts = network_parts(network)
     lines = counted_lines(network, parts, size)
-    plain = None
+    networks = {NETWORK: model}
     if any(part.kind == CONTEXT for part in parts):
-        plain = replace(model, context=ContextConfig(), more_context=[])
-        bare = counted_lines(sketch(plain), [], size)[-1]
+        networks[WITHOUT] = replace(model, context=ContextConfig(), more_context=[])
+        bare = counted_lines(sketch(networks[WITHOUT]), [], size)[-1]
         lines.append(replace(bare, name="without context blocks", kind=WITHOUT))
-    found = Measured()
+    found = _Measured()
     if measure:
-        found = measure_network(
-            model, network, parts, clip, plain=plain, batch=batch, device=where, seconds=seconds
-        )
+        found = _measure(networks, parts, clip, batch=batch, device=where, seconds=seconds)
         lines = [found.of(line) for line in lines]
     return NetworkCost(
         model, clip.frames, clip.test_crop, clip.crop, batch, str(where), machine(where), lines,
-        found.added.get(False), found.added.get(True),
+        found.added(train=False), found.added(train=True),
     )  # fmt: skip
+
+
+@dataclass
+class _Measured:
+    """What was measured; by whether it is of training."""
+
+    peaks: dict[tuple[str, bool], float] = field(default_factory=dict)
+    """MiB, of the kinds network and without"""
+    turns: dict[bool, dict[str, list[float]]] = field(default_factory=dict)
+    """seconds of the same in each round"""
+    seconds: dict[bool, dict[str, float]] = field(default_factory=dict)
+    """of each part"""
+    kept: dict[str, float] = field(default_factory=dict)
+    """MiB that each part keeps for backward"""
+
+    def added(self, *, train: bool) -> Spread | None:
+        """By the context blocks."""
+        turns = self.turns.get(train, {})
+        if WITHOUT not in turns:
+            return None
+        pairs = zip(turns[NETWORK], turns[WITHOUT], strict=True)
+        return spread([whole - plain for whole, plain in pairs])
+
+    def of(self, line: Line) -> Line:
+        """The line with its measures."""
+        if line.kind in (NETWORK, WITHOUT):
+            test, train = (spread(self.turns[mode][line.kind]).median for mode in MODES)
+            return replace(
+                line, test_seconds=test, train_seconds=train, kept_mib=self.kept.get(line.kind),
+                test_peak_mib=self.peaks[line.kind, False],
+                train_peak_mib=self.peaks[line.kind, True],
+            )  # fmt: skip
+        test, train = (_sum(line, self.seconds[mode], ALL) for mode in MODES)
+        kept = _sum(line, self.kept, NETWORK)
+        return replace(line, test_seconds=test, train_seconds=train, kept_mib=kept)
+
+
+def _sum(line: Line, figures: Mapping[str, float], whole: str) -> float:
+    """Of a part its own; of the context blocks together; of the rest what is left."""
+    if line.kind == CONTEXTS:
+        return sum(figures[key] for key in figures if key.startswith(f"{CONTEXT} "))
+    if line.kind == REST:
+        stages = sum(figures[key] for key in figures if key.startswith(f"{STAGE} "))
+        return max(figures[whole] - stages, 0.0)
+    return figures[line.key]
+
+
+def _measure(
+    networks: Mapping[str, ModelConfig],
+    parts: Sequence[Part],
+    clip: ClipConfig,
+    *,
+    batch: int,
+    device: torch.device,
+    seconds: float,
+) -> _Measured:
+    """networks: with the blocks, and without. parts: of the first one."""
+    found = _Measured()
+    paths = {f"{part.kind} {part.name}": part.path for part in parts}
+    build = partial(build_work, clip=clip, batch=batch, device=device)
+
+    def peak(kind: str, train: bool) -> None:
+        found.peaks[kind, train] = peak_memory(
+            networks[kind], clip, batch=batch, device=str(device), train=train
+        )
+
+    def turns(train: bool) -> None:
+        make = {kind: partial(build, model, train=train) for kind, model in networks.items()}
+        found.turns[train] = in_turns(make, device, rounds(seconds, len(make)))
+
+    def profile(train: bool) -> None:
+        work = build(networks[NETWORK], train=train)
+        modules = {key: work.network.get_submodule(path) for key, path in paths.items()}
+        modules[NETWORK] = work.network
+        found.seconds[train] = time_parts(work.call, modules, device, rounds(seconds))
+        if train:
+            kept = kept_for_backward(work.network, work.clips)
+            found.kept = {key: inside(kept, path) / MIB for key, path in paths.items()}
+            found.kept[NETWORK] = kept.total() / MIB
+
+    steps: list[tuple[str, Callable[[], None]]] = []
+    for train, mode in MODES.items():  # peaks first: where memory is short, they say so
+        steps += [(f"Memory, {mode}", partial(peak, kind, train)) for kind in networks]
+    for train, mode in MODES.items():
+        steps.append((f"Time, {mode}", partial(turns, train)))
+        steps.append((f"Parts, {mode}", partial(profile, train)))
+    with progress_bar() as progress:
+        task = progress.add_task("Measuring", total=len(steps))
+        for title, work in steps:
+            progress.update(task, description=title)
+            work()
+            progress.advance(task)
+    return found

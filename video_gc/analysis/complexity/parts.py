@@ -1,13 +1,20 @@
-"""Parts of a network that people name: stages, residual blocks and context blocks."""
+"""The parts of a network that people name, and what is counted of each in a line."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
+from video_gc.analysis.complexity.counts import count_modules, inside
 from video_gc.backbones.stages import residual_blocks, whole_stages
 from video_gc.models.context import context_blocks
 
 STAGE, BLOCK, CONTEXT = "stage", "block", "context"
+"""Kinds of parts."""
+NETWORK, WITHOUT, CONTEXTS, REST = "network", "without", "contexts", "rest"
+"""Kinds of lines beside those: the whole, the whole without context blocks, the sum of
+these, and what is in no part."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +50,64 @@ def network_parts(model: nn.Module) -> list[Part]:
     for name, context in context_blocks(model).items():
         parts.append(Part(name, CONTEXT, context, paths[id(context)]))
     return parts
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line; None: not measured, or nothing that it has."""
+
+    name: str
+    kind: str
+    """stage (also stem, head, lateral), block, context, rest, network, without or contexts"""
+    parameters: int
+    flops: int
+    """multiply-adds of one clip"""
+    activations: int
+    """elements of the outputs of convolutions and matrix products, of one clip"""
+    test_seconds: float | None = None
+    """of a batch, forward"""
+    train_seconds: float | None = None
+    """of a training step; of a part, its forward and backward"""
+    kept_mib: float | None = None
+    """feature maps of a batch that are kept for backward"""
+    test_peak_mib: float | None = None
+    train_peak_mib: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Among all lines."""
+        return f"{self.kind} {self.name}"
+
+
+def counted_lines(
+    network: nn.Module, parts: Sequence[Part], clip: tuple[int, int, int]
+) -> list[Line]:
+    """A line for each part, then the context blocks' sum, the rest and the network.
+
+    clip: (T, H, W). The stages and the rest add up to the network exactly.
+    """
+    counts = count_modules(network, torch.empty(1, 3, *clip, device="meta"))
+
+    def line(name: str, kind: str, module: nn.Module, path: str) -> Line:
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        return Line(
+            name, kind, parameters, inside(counts.flops, path), inside(counts.activations, path)
+        )
+
+    lines = [line(part.name, part.kind, part.module, part.path) for part in parts]
+    whole = line("network", NETWORK, network, "")
+    context = [one for one in lines if one.kind == CONTEXT]
+    if context:
+        lines.append(Line("context blocks", CONTEXTS, *_sums(context)))
+    stages = _sums([one for one in lines if one.kind == STAGE])
+    totals = (whole.parameters, whole.flops, whole.activations)
+    rest = (total - stage for total, stage in zip(totals, stages, strict=True))
+    return [*lines, Line("rest", REST, *rest), whole]
+
+
+def _sums(lines: Sequence[Line]) -> tuple[int, int, int]:
+    return (
+        sum(line.parameters for line in lines),
+        sum(line.flops for line in lines),
+        sum(line.activations for line in lines),
+    )

@@ -8,24 +8,33 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from video_gc.analysis.complexity.counts import COUNTED
-from video_gc.analysis.complexity.lines import CONTEXTS, NETWORK, REST, WITHOUT, Line
+from video_gc.analysis.complexity.latency import Spread
 from video_gc.analysis.complexity.network import NetworkCost
-from video_gc.analysis.complexity.parts import BLOCK, CONTEXT, STAGE
-from video_gc.analysis.complexity.turns import Difference
+from video_gc.analysis.complexity.parts import (
+    BLOCK,
+    CONTEXT,
+    CONTEXTS,
+    NETWORK,
+    REST,
+    STAGE,
+    WITHOUT,
+    Line,
+)
 
 HEADS = ("", "parameters", "FLOPs", "activations", "test", "training", "test", "training")
 UNITS = ("", "", "", "", "ms", "ms", "MiB", "MiB")
 SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 MEASURED = (
     "Times are medians of a batch; training is forward, loss, backward and a step of SGD; fp32, "
-    "channels last. Of the network: in a process of its own; memory is the peak, with weights. "
+    "channels last. Of the network, with and without blocks: time in turns; memory is the peak of "
+    "a process of its own, with weights. "
     "Of a part: with hooks around it, so parts do not add up exactly; memory is what it keeps for "
     "backward. The rest is what is in no part, in training the loss and the step too."
 )
 
 
 def cost_table(cost: NetworkCost, *, blocks: bool) -> Table:
-    """For rich's print, 100 columns wide. blocks: whether residual blocks have lines."""
+    """For rich's print, at most 100 columns wide. blocks: whether residual blocks have lines."""
     measured = cost.of(NETWORK)[0].test_seconds is not None
     table = Table(title=title(cost), title_justify="left", box=SIMPLE)
     for head, unit in list(zip(HEADS, UNITS, strict=True))[: 8 if measured else 4]:
@@ -88,10 +97,9 @@ def added(cost: NetworkCost) -> list[str]:
     ]
     lines = [f"The context blocks add {', '.join(figures)}."]
     if cost.added_test and cost.added_train:
-        lines.append(
-            f"In time, measured in turns with and without them: test {_in_words(cost.added_test)}; "
-            f"training {_in_words(cost.added_train)}."
-        )
+        test = _in_words(cost.added_test, without.test_seconds)
+        train = _in_words(cost.added_train, without.train_seconds)
+        lines.append(f"In time, measured in turns with and without: test {test}; training {train}.")
     return lines
 
 
@@ -132,8 +140,9 @@ def _share(before: int, after: int) -> str:
     return f"{after / before - 1:+.2%}" if before else "–"
 
 
-def _in_words(added: Difference) -> str:
+def _in_words(added: Spread, without: float | None) -> str:
+    share = f"{added.median / without:+.1%}; " if without else ""
     return (
-        f"{1e3 * added.median:+.3g} ms ({added.median / added.without:+.1%}; half of "
+        f"{1e3 * added.median:+.3g} ms ({share}half of "
         f"{added.rounds} rounds between {1e3 * added.lower:+.3g} and {1e3 * added.upper:+.3g})"
     )

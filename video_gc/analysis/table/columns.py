@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from video_gc.analysis.measure import Cost
+from video_gc.analysis.table.cost import Measured
 from video_gc.analysis.table.figures import KINDS, Figure
 from video_gc.analysis.table.table import Row, Table
 
@@ -139,17 +139,26 @@ def _part(part: str, name: str, unit: float = 1) -> Callable[[Row], float | None
     return value
 
 
-def _measured(what: str, cost: Callable[[Row], Cost | None]) -> list[Column]:
+def _measured(what: str, cost: Callable[[Row], Measured | None]) -> list[Column]:
     def milliseconds(row: Row) -> float | None:
         found = cost(row)
         return None if found is None else 1000 * found.seconds
+
+    def time(row: Row) -> str:
+        found = cost(row)
+        if found is None:
+            return NONE
+        median, lower, upper = (
+            _whole(1000 * each) for each in (found.seconds, found.time.lower, found.time.upper)
+        )
+        return f"{median} ({lower}–{upper})"
 
     def peak(row: Row) -> float | None:
         found = cost(row)
         return None if found is None else found.peak_mib
 
     return [
-        Column(f"{what} ms", lambda r: _whole(milliseconds(r)), milliseconds, "measured"),
+        Column(f"{what} ms", time, milliseconds, "measured"),
         Column(f"{what} MiB", lambda r: _whole(peak(r)), peak, "measured"),
     ]
 

@@ -1,19 +1,23 @@
-"""What each row's network costs: counted, and measured on this machine once for each network."""
+"""What each row's network costs: counted, and measured on this machine.
+
+Memory is measured once for each network. Time is measured of all networks in turns, so that rows
+can be compared; a network that joins them later makes all take turns again.
+"""
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from video_gc.analysis.complexity import Complexity, complexity
-from video_gc.analysis.complexity.counts import FLOPS
-from video_gc.analysis.complexity.measured import measured_cost
-from video_gc.analysis.measure import Cost, machine
+from video_gc.analysis.complexity.counts import FLOPS, Complexity, complexity
+from video_gc.analysis.complexity.latency import Spread, build_work, in_turns, rounds, spread
+from video_gc.analysis.complexity.memory import peak_memory
+from video_gc.analysis.measure import load, machine
 from video_gc.atomic import write_text
 from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig, sketch
@@ -22,8 +26,28 @@ from video_gc.progress import progress_bar, say
 CACHE = "costs.json"
 LOAD = "load"
 COUNTED = f"of one test clip: {FLOPS}"
-MEASURED = "one clip at a time, fp32"
+MEASURED = (
+    "one clip at a time, fp32; time: median of rounds in which all rows take turns, brackets: half "
+    "of the rounds"
+)
+SECONDS = 8.0
+"""For the turns of one network, to build it too."""
+MODES = {"test": False, "train": True}
 Network = tuple[ModelConfig, ClipConfig]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A forward pass, or a training step."""
+
+    time: Spread
+    """seconds, of rounds"""
+    peak_mib: float
+
+    @property
+    def seconds(self) -> float:
+        """Median."""
+        return self.time.median
 
 
 @dataclass(frozen=True)
@@ -31,20 +55,26 @@ class Costs:
     """Of one network and clip."""
 
     counted: Complexity
-    test: Cost | None = None
+    test: Measured | None = None
     """of a forward pass; None where it was not, or could not be, measured"""
-    train: Cost | None = None
+    train: Measured | None = None
     """of a training step"""
     load: float = 0.0
-    """how many other processes wanted the processor meanwhile, on average"""
+    """how many other processes wanted the processor during the turns, on average"""
 
 
 def network_costs(
-    networks: Sequence[Network], cache: Path, *, measure: bool = True, device: str | None = None
+    networks: Sequence[Network],
+    cache: Path,
+    *,
+    measure: bool = True,
+    device: str | None = None,
+    seconds: float = SECONDS,
 ) -> list[Costs]:
     """The costs of each network; what `cache` has of this machine is not done again.
 
-    device: cpu or cuda; by default a GPU where there is one.
+    device: cpu or cuda; by default a GPU where there is one. seconds: for the turns of one network,
+        tested and trained each.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     kept: dict[str, Any] = {}
@@ -54,69 +84,77 @@ def network_costs(
         except ValueError:
             say(f"{cache}: cannot be read; all is counted and measured again", style="yellow")
     here = machine(torch.device(device)) | {"device": device}
-    kinds: tuple[str, ...] = ("counted", "test", "train") if measure else ("counted",)
-    jobs: dict[str, tuple[str, Network]] = {}
-    for network in networks:
-        for kind in kinds:
-            key = _key(network, kind, {} if kind == "counted" else here)
-            if key not in kept:
-                jobs[key] = kind, network
-    _work(jobs, kept, cache, device)
-    found = []
-    for network in networks:
-        counted = Complexity(**_known(kept[_key(network, "counted", {})]))
-        times = [kept.get(_key(network, kind, here)) for kind in ("test", "train")]
-        test, train = (Cost(**_known(each)) if measure and each else None for each in times)
-        load = max((each.get(LOAD, 0.0) for each in times if measure and each), default=0.0)
-        found.append(Costs(counted, test, train, load))
-    return found
-
-
-def _work(
-    jobs: dict[str, tuple[str, Network]], kept: dict[str, Any], cache: Path, device: str
-) -> None:
-    """Do what is missing and keep each result at once: measuring is slow and may be stopped."""
-    if not jobs:
-        return
+    kinds = ["counted", *(MODES if measure else ())]
+    keys = [{kind: _key(network, kind, here) for kind in kinds} for network in networks]
+    jobs = {
+        own[kind]: (kind, network)
+        for own, network in zip(keys, networks, strict=True)
+        for kind in kinds
+        if own[kind] not in kept
+    }
     failed = []
-    with progress_bar() as bar:
-        task = bar.add_task("Measuring", total=len(jobs))
-        for key, (kind, network) in jobs.items():
-            bar.update(task, description=f"{'Counting' if kind == 'counted' else 'Measuring'}")
-            try:
-                kept[key] = asdict(_one(kind, network, device)) | {LOAD: round(_load(), 2)}
-            except ChildProcessError as error:
-                failed.append(f"{kind}: {error}")
-            else:
-                write_text(cache, json.dumps(kept, indent=1))
-            bar.advance(task)
+    if jobs:
+        with progress_bar() as bar:
+            for key, (kind, network) in bar.track(jobs.items(), description="Cost of networks"):
+                try:
+                    kept[key] = _one(kind, network, device)
+                except ChildProcessError as error:
+                    failed.append(f"not measured, {kind}: {error}")
+                else:  # at once, for it is slow and may be stopped
+                    write_text(cache, json.dumps(kept, indent=1))
     for line in failed:
-        say(f"not measured, {line}", style="yellow")
+        say(line, style="yellow")
+    for mode in kinds[1:]:
+        fit = {own[mode]: network for own, network in zip(keys, networks, strict=True)
+               if own[mode] in kept}  # fmt: skip
+        if not fit.keys() <= kept.get(f"turns {mode}", {}).keys():
+            kept[f"turns {mode}"] = _turns(fit, mode, device, seconds)
+            write_text(cache, json.dumps(kept, indent=1))
+    return [_costs(own, kept) for own in keys]
 
 
-def _one(kind: str, network: Network, device: str) -> Complexity | Cost:
+def _one(kind: str, network: Network, device: str) -> Any:
+    """What is kept of one network alone: the counts, or the MiB of a mode."""
     model, clip = network
     if kind == "counted":
-        shape = (clip.frames, clip.test_crop, clip.test_crop)
-        return complexity(sketch(model), shape)
-    return measured_cost(model, clip, batch=1, device=device, train=kind == "train")
+        return asdict(complexity(sketch(model), (clip.frames, clip.test_crop, clip.test_crop)))
+    return peak_memory(model, clip, device=device, train=MODES[kind])
 
 
-def _load() -> float:
-    """Processes that wanted the processor in the last minute, without the one that was measured."""
-    if not hasattr(os, "getloadavg"):
-        return 0.0
-    return max(0.0, os.getloadavg()[0] - torch.get_num_threads())
+def _turns(fit: dict[str, Network], mode: str, device: str, seconds: float) -> dict[str, Any]:
+    """The time of each network in the same rounds, and what else ran."""
+    make = {
+        key: partial(build_work, replace(model, weights=None), clip, batch=1,
+                     device=torch.device(device), train=MODES[mode])
+        for key, (model, clip) in fit.items()
+    }  # fmt: skip
+    with progress_bar() as bar:
+        each = bar.track(
+            rounds(seconds, len(fit)), total=None,
+            description=f"Rounds of {len(fit)} networks in turns, {mode}",
+        )  # fmt: skip
+        times = in_turns(make, torch.device(device), each)
+    beside = round(max(0.0, load() - torch.get_num_threads()), 2)
+    return {key: asdict(spread(own)) | {LOAD: beside} for key, own in times.items()}
 
 
-def _known(kept: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kept.items() if name != LOAD}
+def _costs(keys: dict[str, str], kept: dict[str, Any]) -> Costs:
+    """keys: of one network, by what is counted or measured."""
+    found = {}
+    beside = 0.0
+    for mode in MODES:
+        if keys.get(mode) in kept:
+            time = dict(kept[f"turns {mode}"][keys[mode]])
+            beside = max(beside, time.pop(LOAD))
+            found[mode] = Measured(Spread(**time), kept[keys[mode]])
+    return Costs(Complexity(**kept[keys["counted"]]), **found, load=beside)
 
 
 def _key(network: Network, kind: str, here: dict[str, str]) -> str:
     """Sixteen digits of what a figure depends on: network, size of the clip, machine."""
     model, clip = network
     side = clip.crop if kind == "train" else clip.test_crop
-    what = [kind, asdict(replace(model, weights=None)), clip.frames, side, here]
+    where = {} if kind == "counted" else here
+    what = [kind, "cost-2", asdict(replace(model, weights=None)), clip.frames, side, where]
     text = json.dumps(what, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -102,6 +102,8 @@ def _numbers(row: Row) -> dict[str, object]:
         for name, cost in (("test", row.costs.test), ("train", row.costs.train)):
             if cost:
                 line |= {f"{name}_seconds": cost.seconds, f"{name}_peak_mib": cost.peak_mib}
+                line |= {f"{name}_seconds_lower": cost.time.lower}
+                line |= {f"{name}_seconds_upper": cost.time.upper}
     line |= {"trained_seconds": row.seconds, "fingerprint": row.fingerprint}
     if row.reported:
         line |= {f"reported_not_ours_{name}": it for name, it in asdict(row.reported).items()}

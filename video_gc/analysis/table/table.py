@@ -9,9 +9,9 @@ from statistics import fmean
 
 import torch
 
-from video_gc.analysis.measure import Cost, machine
+from video_gc.analysis.measure import machine
 from video_gc.analysis.table.against import Against, against_baseline
-from video_gc.analysis.table.cost import CACHE, COUNTED, MEASURED, Costs, network_costs
+from video_gc.analysis.table.cost import CACHE, COUNTED, MEASURED, Costs, Measured, network_costs
 from video_gc.analysis.table.figures import Figure, figures
 from video_gc.analysis.table.gather import Collection, Group
 from video_gc.analysis.table.notes import views_and_precision, warnings_on
@@ -60,12 +60,12 @@ class Row:
         return None if self.costs is None else self.costs.counted.flops / 1e9
 
     @property
-    def test(self) -> Cost | None:
+    def test(self) -> Measured | None:
         """Of a test clip, measured here."""
         return None if self.costs is None else self.costs.test
 
     @property
-    def train(self) -> Cost | None:
+    def train(self) -> Measured | None:
         """Of a training step, measured here."""
         return None if self.costs is None else self.costs.train
 
@@ -133,8 +133,8 @@ def _busy(rows: Sequence[Row]) -> list[str]:
     if load < BUSY:
         return []
     return [
-        f"other work ran while latency was measured (up to {load:.1f} processes beside): it may be "
-        f"much too long, and unevenly so; delete {CACHE} and run again on a quiet machine"
+        f"other work ran while latency was measured (up to {load:.1f} processes beside): all rows "
+        f"alike may be much too long; delete {CACHE} and run again on a quiet machine"
     ]
 
 

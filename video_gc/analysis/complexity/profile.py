@@ -1,9 +1,10 @@
-"""How long each part of a network takes, by hooks around it forward and on its graph backward.
+"""Time and memory of each part of a network, by hooks, forward and on the graph backward.
 
-Each part has a median of its own and the hooks take time themselves, so the parts do not add up
-exactly.
+Each part has a median time of its own and the hooks take time themselves, so the parts do not add
+up exactly.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from video_gc.analysis.complexity.clock import Clock
+from video_gc.analysis.complexity.counts import RunningModule
+from video_gc.analysis.complexity.latency import Clock
+from video_gc.analysis.measure import wait
 
 ALL = ""
 """The name of the whole call among the parts."""
@@ -37,7 +40,7 @@ def time_parts(
     for name, module in parts.items():
         before, after = spans.hooks(name)
         handles += [
-            module.register_forward_pre_hook(before, prepend=True),
+            module.register_forward_pre_hook(before),
             module.register_forward_hook(after),
         ]
     try:
@@ -46,7 +49,7 @@ def time_parts(
             started = clock.mark()
             call()
             ended = clock.mark()
-            clock.settle()
+            wait(device)
             for name, seconds in spans.seconds(parts).items():
                 times[name].append(seconds)
             times[ALL].append(clock.between(started, ended))
@@ -55,6 +58,30 @@ def time_parts(
             handle.remove()
         spans.clear()  # its hooks on the last graph hold it, and the graph holds them
     return {name: median(own[1:] or own) for name, own in times.items()}
+
+
+def kept_for_backward(network: nn.Module, clips: Tensor) -> Counter[str]:
+    """Module → bytes that autograd keeps from a forward pass in training, for itself alone.
+
+    Each storage counts once, at the module that kept it first; weights, which are there anyway,
+    and the clips do not count.
+    """
+    mine = [*network.parameters(), *network.buffers(), clips]
+    seen = {tensor.untyped_storage().data_ptr() for tensor in mine}
+    kept: Counter[str] = Counter()
+    with RunningModule(network) as running:
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in seen:
+                seen.add(storage.data_ptr())
+                kept[running.name] += storage.nbytes()
+            return tensor
+
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+            output = network(clips)
+    del output  # until here, so that no storage's address is another's
+    return kept
 
 
 class _Spans:
