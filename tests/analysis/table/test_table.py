@@ -60,7 +60,8 @@ def test_the_numbers(runs: Path) -> None:
     assert nl.against.difference == pytest.approx(-1)
     assert nl.against.low < 0 < nl.against.high
     assert nl.against.word == "noise"
-    assert nl.against.sentence.startswith("noise:")
+    assert nl.against.sentence.startswith("nl one − none: -1.00 points of top-1 (95 % interval -")
+    assert gc.against.sentence.startswith("gc one − none: +31.00 points of top-1")
     assert gc.against.p is not None
     assert gc.against.holm == pytest.approx(2 * gc.against.p)
     assert "2 comparisons are made" in table.notes["difference"]
