@@ -27,8 +27,9 @@ from video_gc.atomic import write_text
 from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.decode.reader import DecodeError
-from video_gc.engine.checkpoint import checkpoint_in, default_output, load_network
+from video_gc.engine.checkpoint import default_output, load_network
 from video_gc.engine.device import pick_device
+from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.engine.testing.videos import kept_videos
 from video_gc.progress import say, track
 

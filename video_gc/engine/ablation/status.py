@@ -17,7 +17,8 @@ from video_gc.engine.ablation.cell import options_hash
 from video_gc.engine.ablation.plan import Cell
 from video_gc.engine.checkpoint import KEY
 from video_gc.engine.resume.lock import locked
-from video_gc.engine.resume.run_directory import CHECKPOINTS, CONFIG, is_finished
+from video_gc.engine.resume.run_directory import CONFIG, is_finished
+from video_gc.engine.run_checkpoint import best_checkpoint
 
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
 STOPPED = "stopped by "
@@ -112,7 +113,7 @@ def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
     now: split → fingerprint; nothing is compared where it has none.
     """
     then = {}
-    best = directory / CHECKPOINTS / "best.ckpt"
+    best = best_checkpoint(directory)
     if best.is_file():
         then = torch.load(best, map_location="cpu", weights_only=True, mmap=True)[KEY].get(
             "fingerprint", {}
