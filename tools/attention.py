@@ -6,17 +6,20 @@ the maps themselves over some videos. Writes attention.html, attention.json, MP4
 """
 
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from video_gc.analysis.attention.queries import FORMS, SCALES, parse_queries
+from video_gc.analysis.terminal import fitting
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.progress import console, say
 
 if TYPE_CHECKING:
     from video_gc.analysis.attention.examine import Examination
+    from video_gc.analysis.attention.losses import Losses
 
 
 def main() -> None:
@@ -29,6 +32,12 @@ def main() -> None:
     print_examination(examine(options.pop("checkpoint"), options.pop("videos"), **options))
 
 
+def show(tables: Iterable[Table]) -> None:
+    """One below the other."""
+    for table in tables:
+        console.print(table)
+
+
 def print_examination(done: "Examination") -> None:
     """Tables, the answer in sentences, and where the files lie."""
     from video_gc.analysis.attention.words import CONVENTION
@@ -36,11 +45,11 @@ def print_examination(done: "Examination") -> None:
     say(f"{done.checkpoint}: {done.videos} of {done.listed} videos of {done.data}", style="bold")
     asked = [block for block in done.blocks if block.input or block.attention]
     if asked:
-        console.print(_distances(done))
+        show(_distances(done))
     if any(block.entropy_share is not None for block in done.blocks):
-        console.print(_entropies(done))
+        show(_entropies(done))
     if done.losses:
-        console.print(_losses(done))
+        show(_losses(done.losses))
     for line in done.answer:
         say(line)
     if any(block.attention for block in done.blocks):
@@ -55,15 +64,11 @@ def print_examination(done: "Examination") -> None:
         say(f"  {file}")
 
 
-def _distances(done: "Examination") -> Table:
+def _distances(done: "Examination") -> Iterator[Table]:
     from video_gc.analysis.attention.words import numbers
 
-    table = Table(title="Distances between positions of a clip, with 95 % intervals over videos")
-    for heading in ("block", "of", "overall", "between frames", "within a frame"):
-        table.add_column(heading, justify="left" if heading in ("block", "of") else "right")
+    rows, sections = [], []
     for block in done.blocks:
-        if not block.input and not block.attention:
-            continue
         compared = {
             "input": block.input,
             "output": block.output,
@@ -74,37 +79,51 @@ def _distances(done: "Examination") -> Table:
         for what, pairs in compared.items():
             if pairs:  # of a criss-cross block there are no maps to compare
                 parts = pairs.overall, pairs.between, pairs.within
-                table.add_row(name, what, *map(numbers, parts))
-                name = ""
-        table.add_section()
-    return table
+                rows.append([f"{name}, {what}", *map(numbers, parts)])
+        sections.append(len(rows))
+    return fitting(
+        ("", "overall", "between frames", "within a frame"),
+        rows,
+        console.width,
+        title=f"Distances between positions of a clip{_over(done.videos)}",
+        sections=sections,
+    )
 
 
-def _entropies(done: "Examination") -> Table:
+def _entropies(done: "Examination") -> Iterator[Table]:
     from video_gc.analysis.attention.words import numbers
 
-    table = Table(title="How concentrated the maps are")
-    for heading in ("block", "entropy (nats)", "share of uniform", "over frames", "mean time"):
-        table.add_column(heading, justify="left" if heading == "block" else "right")
+    rows = []
     for block in done.blocks:
         if block.entropy is not None:
             shown = (block.entropy, block.entropy_share, block.time_entropy_share)
             cells = map(numbers, (*shown, block.time_centre))
-            table.add_row(f"{block.name} {block.kind}", *cells)
-    return table
+            rows.append([f"{block.name} {block.kind}", *cells])
+    return fitting(
+        ("block", "entropy (nats)", "share of uniform", "over frames", "mean time"),
+        rows,
+        console.width,
+        title=f"How concentrated the maps are{_over(done.videos)}",
+    )
 
 
-def _losses(done: "Examination") -> Table:
+def _losses(losses: "Losses") -> Iterator[Table]:
     from video_gc.analysis.attention.words import percent
 
-    assert done.losses is not None
-    table = Table(title="NL blocks replaced, not trained again")
-    for heading in ("block", "becomes", "logits move", "same first class", "accuracy changes by"):
-        table.add_column(heading, justify="left" if heading in ("block", "becomes") else "right")
-    for one in done.losses.rows:
+    rows = []
+    for one in losses.rows:
         cells = percent(one.relative), percent(one.agreement), percent(one.change, sign=True)
-        table.add_row(one.block, one.to, *cells)
-    return table
+        rows.append([f"{one.block} → {one.to.upper()}", *cells])
+    return fitting(
+        ("block", "logits move", "same first class", "accuracy changes by"),
+        rows,
+        console.width,
+        title=f"NL blocks replaced, not trained again{_over(losses.rows[0].clips)}",
+    )
+
+
+def _over(videos: int) -> str:
+    return f": 95 % intervals over {videos} videos" if videos > 1 else ": one video"
 
 
 def _parse() -> argparse.Namespace:

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from rich.table import Table
-
 from video_gc.analysis.compare.results import write_comparison
 from video_gc.analysis.compare.runs import Comparison, compare_runs
 from video_gc.analysis.compare.verdict import name_of_test
+from video_gc.analysis.terminal import fitting
 from video_gc.cli import Parser, run_tool
 from video_gc.progress import console, say
 
@@ -52,14 +51,14 @@ def main() -> None:
 def print_comparison(found: Comparison) -> None:
     """The figures, the videos that changed, the warnings, and the verdict last."""
     say(f"A: {found.title_a}, B: {found.title_b}: {len(found.videos.paths)} videos", style="bold")
-    table = Table()
-    for heading in ("", "A", "B", "B − A", "95 % interval", "standard error"):
-        table.add_column(heading, justify="right" if heading else "left")
+    rows = []
     for name, each in found.figures.items():
         sides = (" ".join(f"{figure:.2f}" for figure in side) for side in (each.a, each.b))
         interval = f"{each.low:+.2f} to {each.high:+.2f}"
-        table.add_row(name, *sides, f"{each.difference:+.2f}", interval, f"{each.error:.2f}")
-    console.print(table)
+        rows.append([name, *sides, f"{each.difference:+.2f}", interval, f"{each.error:.2f}"])
+    headings = ("", "A", "B", "B − A", "95 % interval", "standard error")
+    for table in fitting(headings, rows, console.width):
+        console.print(table)
     if found.changes is not None:
         test, several = found.changes.test, found.trainings != (1, 1)
         say(

@@ -9,9 +9,6 @@ table.tex, table.json and report.html. No file needs a network.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table as Terminal
-from rich.text import Text
-
 from video_gc.cli import Parser, run_tool
 from video_gc.progress import console, say
 
@@ -70,19 +67,13 @@ def main() -> None:
 
 
 def print_table(table: "Table") -> None:
-    """The table in parts that fit a terminal, the verdicts, and the warnings last."""
-    from video_gc.analysis.table.columns import columns
+    """The table, in parts where the terminal is narrow, the verdicts, and the warnings last."""
+    from video_gc.analysis.table.files import cells
+    from video_gc.analysis.terminal import fitting
 
     say(f"{table.title}: {table.count}", style="bold")
-    shown = columns(table)
-    for part in dict.fromkeys(column.part for column in shown):
-        chosen = [column for column in shown if column.part == part]
-        printed = Terminal()
-        for place, title in enumerate(["", *(column.heading for column in chosen)]):
-            printed.add_column(Text(title), justify="right" if place else "left")
-        for row in table.rows:
-            printed.add_row(Text(row.name), *(Text(column.text(row)) for column in chosen))
-        console.print(printed)
+    for part in fitting(*cells(table), console.width):
+        console.print(part)
     for row in table.rows:
         if row.against is not None:
             say(row.against.sentence)

@@ -16,10 +16,12 @@ from video_gc.analysis.attention.losses import TOGETHER, measure_losses, swapped
 from video_gc.blocks import NonLocal
 from video_gc.data.dataset import VideoViews
 from video_gc.decode.write import write_video
-from video_gc.engine.checkpoint import checkpoint_in, load_network
+from video_gc.engine.checkpoint import load_network
 from video_gc.engine.resume.weights import KEY
+from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.models.convert import convert
 
 QUICK = ("--positions", 16, "--pictures", 1, "--queries", "1x2")
 
@@ -83,6 +85,21 @@ def test_nothing_is_lost_where_no_query_matters(nl: Path, clips_folder: Path) ->
         assert by[block, "snl"].clips == 9
     assert by["res3.1", "gc"].relative.value > 1e-3  # W_v was cut
     assert by["res3.1", "gc"].before is not None
+    rows = range(len(clips.index))
+    calibrating = rows[::4]
+    given, measured = (
+        [clip for clip, _ in clips.batches("", some)]
+        for some in (calibrating, [row for row in rows if row not in calibrating])
+    )
+    cut = convert(model, "gc", given, blocks=["res3.1"]).network
+    with torch.inference_mode():
+        before, after = (
+            torch.cat([network(clip) for clip in measured]) for network in (model, cut)
+        )
+    moved = (after - before).norm(dim=1) / before.norm(dim=1)
+    same = (after.argmax(1) == before.argmax(1)).double()
+    assert by["res3.1", "gc"].relative.value == pytest.approx(float(moved.mean()), rel=1e-3)
+    assert by["res3.1", "gc"].agreement.value == pytest.approx(float(same.mean()))
 
 
 def test_swapped_blocks_come_back(nl: Path) -> None:

@@ -16,7 +16,7 @@ def test_two_runs(tool, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert "A: a, B: b: 60 videos" in err
     assert "95 % interval" in err
     assert "McNemar's test: p =" in err
-    assert "noise: B (b) and A (a) differ by" in err
+    assert "B (b) − A (a): " in err
     out = tmp_path / "b" / "compare_with_a"
     assert f"{out}/compare.png" in err
     assert json.loads((out / "compare.json").read_text())["verdict"] in err

@@ -16,7 +16,7 @@ def test_a_folder_of_runs_is_one_table(tool, tmp_path: Path) -> None:  # type: i
     assert "Runs: 2 of 3 trainings are tested" in err
     assert "1 of 2" in err
     assert "note: gc one: 1 of 2 seeds; gc_s1: trained, not tested yet" in err
-    assert "B (gc one) is better than A (none) by 20.00 points" in err
+    assert "gc one − none: +20.00 points of top-1 (95 % interval +" in err
     for name in ("table.md", "table.csv", "table.tex", "table.json", "report.html"):
         assert (tmp_path / "table" / name).is_file()
         assert f"{tmp_path}/table/{name}" in err

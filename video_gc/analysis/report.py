@@ -29,6 +29,7 @@ from video_gc.data.transforms import prepare_clips
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError
 from video_gc.engine.checkpoint import load_network
+from video_gc.engine.run_checkpoint import best_checkpoint
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.progress import track
@@ -63,14 +64,14 @@ def write_report(run: Path) -> Path:
     """
     if not run.is_dir():
         others = sorted(
-            path.parent.parent.name for path in run.parent.glob("*/checkpoints/best.ckpt")
+            other.name for other in run.parent.glob("*") if best_checkpoint(other).is_file()
         )
         known = (
             f"there are {', '.join(others)}" if others else "make one with python tools/train.py"
         )
         raise FileNotFoundError(f"{run}: no such run directory; {known}")
     results = run / "test"
-    checkpoint = run / "checkpoints" / "best.ckpt"
+    checkpoint = best_checkpoint(run)
     for needed, command in (
         (checkpoint, "python tools/train.py"),
         (results / "accuracy.json", f"python tools/test.py {checkpoint}"),

@@ -69,14 +69,6 @@ def is_published(checkpoint: str | os.PathLike[str]) -> bool:
     return os.fspath(checkpoint) in PUBLISHED and not Path(checkpoint).is_file()
 
 
-def checkpoint_in(source: Path) -> Path:
-    """The best checkpoint of a run directory, else its last; any other path as it is."""
-    if not source.is_dir():
-        return source
-    kept = [source / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
-    return next((file for file in kept if file.is_file()), kept[0])
-
-
 def default_output(checkpoint: Path, name: str) -> Path:
     """RUN/name for a checkpoint in a run directory, ./name for one that lies elsewhere.
 

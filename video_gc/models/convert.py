@@ -17,10 +17,7 @@ from video_gc.blocks.layout import project, rows
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig, context_blocks, matching_blocks
 from video_gc.models.eval_mode import eval_mode
-from video_gc.models.outputs import OutputDifference, compare_outputs
 from video_gc.models.simplify import bottleneck, simplified
-
-__all__ = ["Conversion", "OutputDifference", "Replaced", "compare_outputs", "convert"]
 
 TARGETS = ("snl", "gc")
 

@@ -1,14 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from video_gc.analysis.attention.losses import (
     Interval,
+    Loss,
+    Losses,
     change_interval,
     moved_interval,
     share_interval,
 )
 from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
-from video_gc.analysis.attention.words import answer, degree, numbers, percent, reading
+from video_gc.analysis.attention.words import answer, degree, footing, numbers, percent, reading
 
 
 def estimate(value: float, half: float = 0.005) -> Estimate:
@@ -46,12 +50,24 @@ def test_the_answer_in_a_sentence() -> None:
 
 
 def test_the_reading_compares_only_what_does_not_overlap() -> None:
-    apart = " ".join(reading([block(0.1, 0.15, 0.05)], None, 64, subset=False))
+    apart = " ".join(reading([block(0.1, 0.15, 0.05)], None, subset=False))
     assert "differ more between frames (0.150) than within a frame (0.050)" in apart
-    alike = " ".join(reading([block(0.1, 0.101, 0.1)], None, 64, subset=False))
+    alike = " ".join(reading([block(0.1, 0.101, 0.1)], None, subset=False))
     assert "differ more" not in alike
-    assert "few" not in alike
-    assert "12 videos are few" in " ".join(reading([], None, 12, subset=True))
+
+
+def test_the_number_of_videos_is_said_with_their_intervals() -> None:
+    some = Interval(0.1, 0.05, 0.2)
+    loss = Loss("res4.3", "snl", 48, some, some, 0, None, None, None, None, None)
+    losses = Losses([loss], 4, 16, True, {})
+    assert footing(64, losses) == (
+        "95 % intervals are over 64 videos, those of the replacements over 48."
+    )
+    assert footing(20, None) == "95 % intervals are over 20 videos."
+    assert "over 19 videos; below about 20 an interval is rough" in footing(19, None)
+    fewer = replace(losses, rows=[replace(loss, clips=18)])
+    assert "the replacements over 18; below about 20 an interval is rough" in footing(24, fewer)
+    assert footing(1, None) == "One video was looked at: there are no intervals."
 
 
 def test_numbers_have_their_interval() -> None:

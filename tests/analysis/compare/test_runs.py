@@ -28,16 +28,20 @@ def test_a_small_difference_is_noise_and_a_large_one_is_not(tmp_path: Path) -> N
     for name, right in (("base", base), ("noise", noise), ("gain", gain)):
         write_test(tmp_path / name, right)
     found = compare_runs([tmp_path / "base"], [tmp_path / "noise"])
-    assert found.verdict.startswith("noise: B (noise) and A (base) differ by ")
+    assert found.verdict.startswith("B (noise) − A (base): +0.75 points of top-1 (95 % interval -")
+    assert "), noise; 400" in found.verdict
+    assert found.word == "noise"
     assert "400 videos show a difference of" in found.verdict
     assert "gains in this field are 0.2 to 1.3" in found.verdict
     found = compare_runs([tmp_path / "base"], [tmp_path / "gain"])
     points = 100 * (gain.mean() - base.mean())
-    assert found.verdict.startswith(f"B (gain) is better than A (base) by {points:.2f} points")
+    assert found.verdict.startswith(f"B (gain) − A (base): +{points:.2f} points")
+    assert "), better; with one" in found.verdict
     assert "about two networks, not about two methods" in found.verdict
     assert any("one training each" in line for line in found.warnings)
     found = compare_runs([tmp_path / "gain"], [tmp_path / "base"])
-    assert found.verdict.startswith(f"B (base) is worse than A (gain) by {points:.2f} points")
+    assert found.verdict.startswith(f"B (base) − A (gain): -{points:.2f} points")
+    assert "), worse; with one" in found.verdict
 
 
 def test_a_handful_of_videos_is_no_proof(tmp_path: Path) -> None:
@@ -46,15 +50,15 @@ def test_a_handful_of_videos_is_no_proof(tmp_path: Path) -> None:
     write_test(tmp_path / "b", [True] * 7)
     found = compare_runs([tmp_path / "a"], [tmp_path / "b"])
     assert found.figures["top-1"].sure
-    assert found.verdict.startswith("noise:")
-    assert "but McNemar's test sees no difference" in found.verdict
+    assert found.word == "noise"
+    assert "noise: McNemar's test sees no difference; 7 videos" in found.verdict
 
 
 def test_one_video_and_one_class(tmp_path: Path) -> None:
     write_test(tmp_path / "a", [False], labels=["run"])
     write_test(tmp_path / "b", [True], labels=["run"])
     found = compare_runs([tmp_path / "a"], [tmp_path / "b"])
-    assert found.verdict.startswith("noise:")
+    assert found.word == "noise"
     assert "1 video shows a difference of 100.0 points" in found.verdict
     assert all(file.is_file() for file in write_comparison(found))
 
@@ -104,9 +108,10 @@ def test_several_trainings_widen_the_interval_by_their_spread(tmp_path: Path) ->
         write_test(tmp_path / name, (hard + random.normal(0, 0.02, 2000)) < skill)
     a, b = ([tmp_path / f"{side}{seed}" for seed in range(3)] for side in "ab")
     single = compare_runs(a[:1], b[:1])
-    assert "is better than A (a0) by" in single.verdict
+    assert single.word == "better"
     several = compare_runs(a, b)
-    assert several.verdict.startswith("noise: B (b0 and 2 more) and A (a0 and 2 more)")
+    assert several.verdict.startswith("B (b0 and 2 more) − A (a0 and 2 more): ")
+    assert several.word == "noise"
     assert "3 + 3 trainings" in several.verdict
     assert not any("training" in line for line in several.warnings)
     one_side = compare_runs(a, b[:1])
@@ -157,7 +162,8 @@ def test_several_labels_are_compared_by_map(tmp_path: Path) -> None:
     for name, figure in (("a", found.figures["mAP"].a), ("b", found.figures["mAP"].b)):
         expected = precision(torch.from_numpy(scores[name]).float(), torch.from_numpy(hot).int())
         assert figure == [pytest.approx(100 * expected.mAP, abs=1e-4)]
-    assert found.verdict.startswith("B (b) is better than A (a) by ")
+    assert found.verdict.startswith("B (b) − A (a): +")
+    assert found.word == "better"
     files = write_comparison(found)
     assert [file.name for file in files] == ["compare.json", "compare.png"]
     scores["b"][0, 0] = np.nan

@@ -16,7 +16,7 @@ from tests.analysis.table.making import make_run, shares, write_ablation, write_
 from video_gc.analysis.complexity.latency import Work
 from video_gc.analysis.table import cost
 from video_gc.analysis.table.confusions import confusions
-from video_gc.analysis.table.files import latex, markdown, write_files
+from video_gc.analysis.table.files import markdown, write_files
 from video_gc.analysis.table.gather import collect
 from video_gc.analysis.table.page import write_page
 from video_gc.analysis.table.table import Table, make_table
@@ -61,7 +61,8 @@ def test_the_numbers(runs: Path) -> None:
     assert nl.against.difference == pytest.approx(-1)
     assert nl.against.low < 0 < nl.against.high
     assert nl.against.word == "noise"
-    assert nl.against.sentence.startswith("noise:")
+    assert nl.against.sentence.startswith("nl one − none: -1.00 points of top-1 (95 % interval -")
+    assert gc.against.sentence.startswith("gc one − none: +31.00 points of top-1")
     assert gc.against.p is not None
     assert gc.against.holm == pytest.approx(2 * gc.against.p)
     assert "2 comparisons are made" in table.notes["difference"]
@@ -131,13 +132,6 @@ def test_a_hostile_name_stays_a_name(tmp_path: Path) -> None:
     assert json.loads(page.scripts[0])["classes"] == sorted([HOSTILE, "plain", "wrong"])
     assert any(HOSTILE in text for text in page.text)
     assert all(source.startswith(("../", "#")) for source in page.sources)
-    body = [line for line in latex(table).splitlines() if line.endswith(r"\\")]
-    columns = body[0].replace(r"\&", "").count("&")
-    assert columns > 5
-    assert all(line.replace(r"\&", "").count("&") == columns for line in body)
-    assert r"{[}x] \ensuremath{<}script\ensuremath{>}" in body[1]
-    assert r"a\_b \& 50\% \$x\$ \#1 \textbackslash{} \{\textasciitilde{}\^{}\}" in body[1]
-    assert body[3].lstrip().startswith("{*}")
     lines = [line for line in markdown(table).splitlines() if line.startswith("|")]
     bars = [line.replace(r"\|", "").count("|") for line in lines]
     assert bars == [bars[0]] * len(lines)

@@ -22,13 +22,14 @@ from video_gc.analysis.attention.panels import (
 from video_gc.analysis.attention.pictures import Drawing, Panel, draw, save
 from video_gc.analysis.attention.queries import SCALES, Query
 from video_gc.analysis.attention.study import BlockStudy, study
-from video_gc.analysis.attention.words import answer, reading
+from video_gc.analysis.attention.words import answer, footing, reading
 from video_gc.atomic import write_text
 from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.decode.reader import DecodeError
-from video_gc.engine.checkpoint import checkpoint_in, default_output, load_network
+from video_gc.engine.checkpoint import default_output, load_network
 from video_gc.engine.device import pick_device
+from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.engine.testing.videos import kept_videos
 from video_gc.progress import say, track
 
@@ -133,8 +134,8 @@ def examine(
         seed,
         found,
         losses,
-        answer(found),
-        reading(found, losses, looked, subset=len(index) < listed),
+        [*answer(found), footing(looked, losses)],
+        reading(found, losses, subset=len(index) < listed),
         drawn,
         [out / "attention.html", out / "attention.json"],
     )

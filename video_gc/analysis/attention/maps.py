@@ -105,6 +105,16 @@ def _over_lines(block: CrissCross, x: Tensor, queries: Tensor) -> Tensor:
     return full
 
 
+def reached(block: nn.Module, keys: Sequence[int]) -> int:
+    """How many of the keys (T', H', W') of a block one query weighs; 0 where it has no queries."""
+    frames, height, width = keys
+    if isinstance(block, CrissCross):
+        return frames + height + width - 2
+    if isinstance(block, NonLocal) and block.span != "spacetime":
+        return height * width if block.span == "space" else frames
+    return prod(keys) if isinstance(block, NonLocal | GlobalContext) else 0
+
+
 def stretch(attention: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """One map (T', H', W') at the size (T, H, W) of the clip, scaled to 0…1 for drawing."""
     large = F.interpolate(attention[None, None], shape, mode="trilinear")[0, 0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from video_gc.analysis.attention.cam import class_activation
-from video_gc.analysis.attention.maps import attention_maps, query_maps
+from video_gc.analysis.attention.maps import attention_maps, query_maps, reached
 from video_gc.analysis.attention.pictures import Panel
 from video_gc.analysis.attention.queries import Query, grid
 from video_gc.analysis.attention.watch import kind_of
@@ -117,7 +117,7 @@ def activation_panel(model: nn.Module, clip: Tensor, names: Sequence[str]) -> Pa
 
 def _relative(weights: Tensor, block: nn.Module) -> Tensor:
     """A map (T', H', W') as multiples of the uniform weight over the keys that a query reaches."""
-    return (weights * _reach(block, weights.shape)).clamp(min=0).cpu()
+    return (weights * reached(block, weights.shape)).clamp(min=0).cpu()
 
 
 def _mean_maps(model: nn.Module, clip: Tensor, asked: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -129,7 +129,7 @@ def _mean_maps(model: nn.Module, clip: Tensor, asked: dict[str, Tensor]) -> dict
         return {}
     blocks = context_blocks(model)
     sizes = {name: one.shape[2:] for name, one in asked.items()}
-    every = all(_reach(blocks[name], size) == size.numel() for name, size in sizes.items())
+    every = all(reached(blocks[name], size) == size.numel() for name, size in sizes.items())
     side = max(max(size[1:]) for size in sizes.values())
     count = max(size[0] for size in sizes.values())
     if every:  # each query says something of all positions, so some are enough
@@ -142,15 +142,6 @@ def _mean_maps(model: nn.Module, clip: Tensor, asked: dict[str, Tensor]) -> dict
             if name in asked:
                 sums[name] = sums.get(name, torch.zeros(())) + part[0].sum(0).cpu()
     return {  # divided by the share of the queries that reach a position
-        name: total / len(queries) * sizes[name].numel() / _reach(blocks[name], sizes[name])
+        name: total / len(queries) * sizes[name].numel() / reached(blocks[name], sizes[name])
         for name, total in sums.items()
     }
-
-
-def _reach(block: nn.Module, size: torch.Size) -> int:
-    """How many keys a query of the block weighs, of a map of this size."""
-    frames, height, width = size
-    if isinstance(block, CrissCross):
-        return frames + height + width - 2
-    span = block.span if isinstance(block, NonLocal) else "spacetime"
-    return {"spacetime": size.numel(), "space": height * width, "time": frames}[span]

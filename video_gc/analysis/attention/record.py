@@ -16,6 +16,7 @@ from video_gc.analysis.attention.distances import (
     wide,
 )
 from video_gc.analysis.attention.intervals import mean_intervals, pair_interval
+from video_gc.analysis.attention.maps import reached
 from video_gc.analysis.attention.sampling import PairMeans, draw, pair_means
 from video_gc.analysis.attention.watch import kind_of
 from video_gc.blocks import CrissCross, GlobalContext, NonLocal
@@ -61,19 +62,18 @@ class Record:
         self.columns: dict[str, list[tuple[float, float]]] = {}
         self.profiles = np.zeros(self.positions[0])
         self.maps: dict[int, np.ndarray] = {}
-        self.queries, self.keys, self.reach = prod(self.positions), 0, ""
+        self.queries, self.reach = prod(self.positions), ""
         self.clips = 0
         self.reasons = _reasons(block, self.positions[0])
         if isinstance(block, NonLocal):
-            size = pooled_size(self.size, block.pool)
-            groups = {"spacetime": size, "space": size[-2:], "time": size[:-2]}
-            self.keys = prod(groups[block.span])
+            axes = [1] * (3 - len(self.size)) + list(pooled_size(self.size, block.pool))
             reaches = {"spacetime": "all", "space": "own frame", "time": "own location"}
             self.reach = reaches[block.span]
         elif isinstance(block, CrissCross):
-            self.keys, self.reach = sum(self.size) - len(self.size) + 1, "lines"
+            self.reach = "lines"
         elif isinstance(block, GlobalContext):
-            self.keys, self.reach = prod(self.size), "shared"
+            self.reach = "shared"
+        self.keys = reached(block, axes)
         if self.keys == 1:
             self.reasons.setdefault("entropy_share", "there is one key only")
 

@@ -10,8 +10,8 @@ HARDLY, CLEARLY = 0.05, 0.25
 query, and from which it clearly does. A convention of ours, said wherever it is used."""
 UNIFORM = 0.98
 """Share of the largest entropy from which a map counts as nearly uniform."""
-FEW = 30
-"""Videos below which the reading says that they are few."""
+FEW = 20
+"""Videos below which an interval is said to be rough."""
 DEGREES = ("hardly depends", "depends a little", "clearly depends")
 CONVENTION = (
     f"Our words for the cosine distance between the maps of two queries of a clip (0 the same, 1 "
@@ -92,9 +92,20 @@ def answer(blocks: Sequence[BlockStudy]) -> list[str]:
     return [head, *lines]
 
 
-def reading(
-    blocks: Sequence[BlockStudy], losses: Losses | None, videos: int, *, subset: bool
-) -> list[str]:
+def footing(videos: int, losses: Losses | None) -> str:
+    """Over how many videos the intervals are, and whether that is too few for them."""
+    if videos == 1:
+        return "One video was looked at: there are no intervals."
+    measured = losses.rows[0].clips if losses else videos
+    said = f"95 % intervals are over {videos} videos"
+    if measured != videos:
+        said += f", those of the replacements over {measured}"
+    if measured < FEW:
+        said += f"; below about {FEW} an interval is rough: look at more before you trust its ends"
+    return f"{said}."
+
+
+def reading(blocks: Sequence[BlockStudy], losses: Losses | None, *, subset: bool) -> list[str]:
     """Sentences on what the numbers say and where they end."""
     said = []
     if any(block.attention for block in blocks):
@@ -113,11 +124,6 @@ def reading(
                 )
     if losses is not None:
         said += _losses_read(losses)
-    if videos < FEW:
-        said.append(
-            f"{videos} videos are few: the intervals say what chance does to the choice of videos, "
-            "and are rough themselves below about 30."
-        )
     error = max((_sampled(block.attention) for block in blocks), default=0.0)
     if error > 0:
         said.append(

@@ -43,7 +43,7 @@ def draw_comparison(found: Comparison, classes: Sequence[Row], file: Path) -> Pa
 
 def _draw_distribution(axes: Any, found: Comparison) -> None:
     name, first = next(iter(found.figures.items()))
-    colour = DARK if found.verdict.startswith("noise") else GOOD if first.difference > 0 else BAD
+    colour = DARK if found.word == "noise" else GOOD if first.difference > 0 else BAD
     # in bins of whole steps, or a difference of few videos would look like a comb
     least = 100 / len(found.videos.paths) / (len(found.a) * len(found.b))
     span = max(float(np.ptp(found.drawn)), least)

@@ -12,7 +12,7 @@ from video_gc.analysis.compare.figures import NAMES, accuracy_figures, precision
 from video_gc.analysis.compare.mcnemar import McNemar, mcnemar
 from video_gc.analysis.compare.scores import multi_hot
 from video_gc.analysis.compare.tested import SharedVideos, TestedRun, read_tested, shared_videos
-from video_gc.analysis.compare.verdict import verdict, warnings_about
+from video_gc.analysis.compare.verdict import verdict, warnings_about, word_for
 
 LEVEL = 0.05
 
@@ -54,7 +54,6 @@ class Comparison:
     """(resamples,): the resampled difference of the first figure, points"""
     changes: Changes | None
     """None for a multi-label set"""
-    verdict: str
     warnings: list[str]
 
     @property
@@ -71,6 +70,36 @@ class Comparison:
     def title_b(self) -> str:
         """What B is called."""
         return _title(self.b)
+
+    @property
+    def word(self) -> str:
+        """What B is: better, worse, or noise."""
+        return word_for(self._first[1], self._seen_by_test)
+
+    @property
+    def verdict(self) -> str:
+        """The first figure in a sentence."""
+        return self.verdict_on(f"A ({self.title_a})", f"B ({self.title_b})")
+
+    def verdict_on(self, a: str, b: str) -> str:
+        """The same with other names for the sides."""
+        name, first = self._first
+        return verdict(
+            name,
+            first,
+            names=(a, b),
+            videos=len(self.videos.paths),
+            test=self._seen_by_test,
+            trainings=self.trainings,
+        )
+
+    @property
+    def _first(self) -> tuple[str, Difference]:
+        return next(iter(self.figures.items()))
+
+    @property
+    def _seen_by_test(self) -> bool | None:
+        return None if self.changes is None else self.changes.test.mid_p < LEVEL
 
 
 def compare_runs(
@@ -103,22 +132,13 @@ def compare_runs(
     found, drawn = differences(
         kinds, sizes, (len(side_a), len(side_b)), resamples=resamples, seed=seed
     )
-    figures = dict(zip(names, found, strict=True))
     return Comparison(
         a=side_a,
         b=side_b,
         videos=videos,
-        figures=figures,
+        figures=dict(zip(names, found, strict=True)),
         drawn=drawn[0],
         changes=changes,
-        verdict=verdict(
-            names[0],
-            found[0],
-            titles=(_title(side_a), _title(side_b)),
-            videos=len(videos.paths),
-            mcnemar=None if changes is None else changes.test.mid_p < LEVEL,
-            trainings=(len(side_a), len(side_b)),
-        ),
         warnings=warnings_about(side_a, side_b, videos),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from video_gc.data.index import DataError
+from video_gc.engine.run_checkpoint import checkpoint_in
 
 PREDICTIONS = "predictions.csv"
 
@@ -155,9 +156,9 @@ def _predictions(place: Path) -> Path:
         others = sorted(path.parts[-3] for path in place.parent.glob(f"*/test/{PREDICTIONS}"))
         known = f"tested are {', '.join(others)}" if others else "tools/train.py makes one"
         raise FileNotFoundError(f"{place}: no such run; {known}")
-    best = place / "checkpoints" / "best.ckpt"
-    checkpoint = best if best.is_file() else f"{place}/checkpoints/…"
-    raise FileNotFoundError(f"{place}: not tested yet; run: python tools/test.py {checkpoint}")
+    raise FileNotFoundError(
+        f"{place}: not tested yet; run: python tools/test.py {checkpoint_in(place)}"
+    )
 
 
 def _name_and_home(file: Path) -> tuple[str, Path]:

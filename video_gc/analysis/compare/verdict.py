@@ -19,42 +19,47 @@ SETTINGS = {
 """Entry of accuracy.json → what it is, and what was meant before the entry existed."""
 
 
+def word_for(found: Difference, test: bool | None) -> str:
+    """`better` or `worse`, said of the side that is named first, or `noise`.
+
+    test: whether McNemar's test sees a difference too, None where there is no such test; only both
+        together are believed, as the bootstrap alone says too much of a handful of videos.
+    """
+    if not found.sure or test is False:
+        return "noise"
+    return "better" if found.difference > 0 else "worse"
+
+
 def verdict(
     figure: str,
     found: Difference,
     *,
-    titles: tuple[str, str],
+    names: tuple[str, str],
     videos: int,
-    mcnemar: bool | None,
+    test: bool | None,
     trainings: tuple[int, int],
 ) -> str:
-    """One sentence that starts with `noise:` or says which side is better, and by how much.
+    """One sentence: what the second of `names` has more than the first, the word for it, and why.
 
-    mcnemar: whether McNemar's test sees a difference too, None where there is no such test; only
-        both together are believed, as the bootstrap alone says too much of a handful of videos.
-    trainings: runs of A and of B.
+    test: see `word_for`; trainings: runs of each side.
     """
-    a, b = (f"{letter} ({title})" for letter, title in zip("AB", titles, strict=True))
-    single = trainings == (1, 1)
-    interval = f"95 % interval {found.low:+.2f} to {found.high:+.2f}"
-    if found.sure and mcnemar is not False:
-        word = "better" if found.difference > 0 else "worse"
-        size = f"{abs(found.difference):.2f} points of {figure}"
-        about = "; with one training each this is about two networks, not about two methods"
-        return f"{b} is {word} than {a} by {size} ({interval}){about if single else ''}."
-    reason = ""
-    if found.sure:
-        reason = f", but {name_of_test(trainings)} sees no difference"
-    elif mcnemar and single:
-        reason = (
-            f", though {name_of_test(trainings)} alone sees a difference: more videos would tell"
-        )
+    word, single = word_for(found, test), trainings == (1, 1)
     text = (
-        f"noise: {b} and {a} differ by {found.difference:+.2f} points of {figure} "
-        f"({interval}){reason}; {power(found, videos, trainings)}"
+        f"{names[1]} − {names[0]}: {found.difference:+.2f} points of {figure} "
+        f"(95 % interval {found.low:+.2f} to {found.high:+.2f}), {word}"
     )
+    if word != "noise":
+        about = "; with one training each this is about two networks, not about two methods"
+        return f"{text}{about if single else ''}."
+    if found.sure:
+        text += f": {name_of_test(trainings)} sees no difference"
+    elif test and single:
+        text += f", though {name_of_test(trainings)} sees a difference: more videos would tell"
+    elif test:
+        text += f", though {name_of_test(trainings)} sees a difference: more trainings would tell"
+    text += f"; {power(found, videos, trainings)}"
     if found.detectable > GAINS[1]:
-        return f"{text}, and gains in this field are {GAINS[0]} to {GAINS[1]}."
+        text += f", and gains in this field are {GAINS[0]} to {GAINS[1]}"
     return f"{text}."
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from video_gc.backbones.published import KINETICS400, PUBLISHED
 from video_gc.data.sampling import ClipConfig
-from video_gc.engine.checkpoint import checkpoint_in, is_published, load_network
+from video_gc.engine.checkpoint import is_published, load_network
+from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.models.build import ModelConfig
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from video_gc.analysis.compare.runs import LEVEL, Comparison, compare_runs
-from video_gc.analysis.compare.verdict import name_of_test, verdict
+from video_gc.analysis.compare.verdict import name_of_test
 from video_gc.analysis.table.gather import Group
 from video_gc.data.index import DataError
 
@@ -52,7 +52,7 @@ def against_baseline(
         except (DataError, ValueError) as error:
             refused[group.name] = str(error)
             continue
-        found[group.name] = _against(compared, (baseline.name, group.name))
+        found[group.name] = _against(compared, baseline.name, group.name)
     return corrected(found), refused
 
 
@@ -66,32 +66,21 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _against(compared: Comparison, titles: tuple[str, str]) -> Against:
+def _against(compared: Comparison, base: str, row: str) -> Against:
     name, first = next(iter(compared.figures.items()))
-    p = None if compared.changes is None else compared.changes.test.mid_p
-    videos = len(compared.videos.paths)
-    sentence = verdict(
-        name,
-        first,
-        titles=titles,
-        videos=videos,
-        mcnemar=None if p is None else p < LEVEL,
-        trainings=compared.trainings,
-    )
-    word = "better" if first.difference > 0 else "worse"
     changes = compared.changes
     return Against(
         figure=name,
         difference=first.difference,
         low=first.low,
         high=first.high,
-        p=p,
+        p=None if changes is None else changes.test.mid_p,
         holm=None,
         wins=None if changes is None else changes.wins,
         losses=None if changes is None else changes.losses,
-        videos=videos,
-        word="noise" if sentence.startswith("noise:") else word,
-        sentence=f"{sentence} {_tested_by(compared)}".rstrip(),
+        videos=len(compared.videos.paths),
+        word=compared.word,
+        sentence=f"{compared.verdict_on(base, row)} {_tested_by(compared)}".rstrip(),
     )
 
 

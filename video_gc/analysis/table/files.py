@@ -12,9 +12,19 @@ from video_gc.analysis.table.columns import columns
 from video_gc.analysis.table.table import Row, Table
 from video_gc.atomic import atomic_path, write_text
 
-LATEX_SIGNS = {"±": r"$\pm$", "†": r"$^\dagger$", "–": "--", "−": "$-$", "Δ": r"$\Delta$",
-               "×": r"$\times$"}  # fmt: skip
-"""Signs that no plain LaTeX engine takes from the text as they stand."""
+LATEX_SIGNS = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
+    "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "±": r"$\pm$", "†": r"$^\dagger$", "–": "--", "−": "$-$", "×": r"$\times$", "·": r"$\cdot$",
+    "Δ": r"$\Delta$", "²": "$^2$", "³": "$^3$", "→": r"$\to$", "≤": r"$\le$", "≥": r"$\ge$",
+    "µ": r"$\mu$", "°": r"$^\circ$", "…": r"\ldots{}",
+}  # fmt: skip
+"""Signs that LaTeX does not print as they stand, in any of its engines."""
+COMMON = set("‘’“”‡•—")
+"""Beyond Latin letters, what plain LaTeX prints too."""
+DASHES = re.compile(r"[-–](?=[-–])")
+"""Before another: two would be printed as one long dash."""
 
 
 def write_files(table: Table, out: Path) -> list[Path]:
@@ -56,19 +66,18 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     r"""A booktabs tabular with the notes as comments; needs \usepackage{booktabs}."""
     heading, rows = cells(table)
-    written = tabulate(
-        [[_line(cell) for cell in row] for row in rows],
-        [_line(cell) for cell in heading],
-        tablefmt="latex_booktabs",
-        disable_numparse=True,
-        colalign=["left", *["right"] * (len(heading) - 1)],
+    lines = [" & ".join(map(_latex, row)) + r" \\" for row in (heading, *rows)]
+    written = "\n".join(
+        [
+            rf"\begin{{tabular}}{{l{'r' * (len(heading) - 1)}}}",
+            *(r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"),
+            r"\end{tabular}",
+        ]
     )
-    for sign, command in LATEX_SIGNS.items():
-        written = written.replace(sign, command)
-    # after the end of a row, LaTeX takes these for its arguments
-    written = re.sub(r"(?m)^(\s*)([\[*])", r"\1{\2}", written)
     remarks = [f"{table.title}; needs \\usepackage{{booktabs}}", *table.warnings]
     remarks += [f"{name}: {text}" for name, text in table.notes.items()]
+    if foreign := sorted({sign for sign in written if ord(sign) > 0x17F} - COMMON):
+        remarks.insert(1, f"for {' '.join(foreign)}: lualatex or xelatex, and a font that has them")
     return "".join(f"% {_line(remark)}\n" for remark in remarks) + written + "\n"
 
 
@@ -124,6 +133,14 @@ def _finite(value: object) -> object:
 def _markdown(text: str) -> str:
     """No character of a name ends a cell, begins HTML or is taken for a style."""
     return re.sub(r"([\\|<*`\[\]])", r"\\\1", _line(text))
+
+
+def _latex(text: str) -> str:
+    """The text as LaTeX prints it, and none of it as a command."""
+    signs = (LATEX_SIGNS.get(sign, sign) for sign in DASHES.sub("\\g<0>\0", _line(text)))
+    written = "".join(signs).replace("\0", "{}")
+    # after the end of a row, LaTeX takes these for its arguments
+    return re.sub(r"^([\[*])", r"{\1}", written)
 
 
 def _line(text: str) -> str:

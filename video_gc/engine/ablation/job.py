@@ -19,7 +19,6 @@ from filelock import Timeout
 from video_gc.engine.ablation.child import run_child
 from video_gc.engine.ablation.plan import Cell, Job
 from video_gc.engine.ablation.status import (
-    BEST,
     LOG,
     STOPPED,
     CellStatus,
@@ -32,7 +31,7 @@ from video_gc.engine.ablation.status import (
     read_status,
     write_status,
 )
-from video_gc.engine.resume.run_directory import CHECKPOINTS
+from video_gc.engine.run_checkpoint import best_checkpoint
 
 DONE, ELSEWHERE, FAILED = "finished", "running elsewhere", "failed"
 
@@ -107,7 +106,7 @@ def to_train(cell: Cell, tools: str, processes: int = 1) -> list[str]:
 
 def to_test(cell: Cell, tools: str, processes: int = 1) -> list[str]:
     """The command that tests it."""
-    best = Path(cell.directory, CHECKPOINTS, BEST)
+    best = best_checkpoint(Path(cell.directory))
     device = ["--device", "cpu"] if cell.options["accelerator"] == "cpu" else []
     return [*_python(processes), f"{tools}/test.py", str(best), *device]
 

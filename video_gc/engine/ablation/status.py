@@ -17,10 +17,9 @@ from video_gc.engine.ablation.cell import options_hash
 from video_gc.engine.ablation.plan import Cell
 from video_gc.engine.checkpoint import KEY
 from video_gc.engine.resume.lock import locked
-from video_gc.engine.resume.run_directory import CHECKPOINTS, CONFIG, is_finished
+from video_gc.engine.resume.run_directory import CONFIG, is_finished
+from video_gc.engine.run_checkpoint import best_checkpoint
 
-BEST = "best.ckpt"
-"""The checkpoint of a run that is tested."""
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
 STOPPED = "stopped by "
 """How the reason begins that is a signal to this job."""
@@ -109,10 +108,10 @@ def _as_asked(found: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
     wanted |= {"subset": None, "weights": "raw" if options["ema"] is None else "ema"}
     if asked["precision"] != "auto":
         wanted["precision"] = asked["precision"]
-    checkpoint = Path(found.get("checkpoint", BEST)).name
-    return checkpoint == BEST and all(
-        found.get(key, value) == value for key, value in wanted.items()
-    )
+    best = best_checkpoint(Path()).name
+    if Path(found.get("checkpoint", best)).name != best:
+        return False
+    return all(found.get(key, value) == value for key, value in wanted.items())
 
 
 def read_results(directory: Path) -> dict[str, Any]:
@@ -128,7 +127,7 @@ def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
     now: split → fingerprint; nothing is compared where it has none.
     """
     then = {}
-    best = directory / CHECKPOINTS / BEST
+    best = best_checkpoint(directory)
     if best.is_file():
         then = torch.load(best, map_location="cpu", weights_only=True, mmap=True)[KEY].get(
             "fingerprint", {}

@@ -1,0 +1,17 @@
+"""Which checkpoint of a run directory is meant; without torch, so that tools start at once."""
+
+from pathlib import Path
+
+
+def best_checkpoint(run: Path) -> Path:
+    """Where a run directory has its best checkpoint, once it has one."""
+    return run / "checkpoints" / "best.ckpt"
+
+
+def checkpoint_in(source: Path) -> Path:
+    """The best checkpoint of a run directory, else its last; any other path as it is."""
+    if not source.is_dir():
+        return source
+    best = best_checkpoint(source)
+    last = best.with_name("last.ckpt")
+    return last if last.is_file() and not best.is_file() else best
