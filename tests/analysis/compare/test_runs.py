@@ -122,12 +122,14 @@ def test_several_trainings_widen_the_interval_by_their_spread(tmp_path: Path) ->
 
 
 def test_what_was_not_alike_is_said(tmp_path: Path) -> None:
-    write_test(tmp_path / "a", [1, 0, 1], fingerprint="sizes:aaaaaaaaaaaa", seed=0)
+    last = "runs/a/checkpoints/last.ckpt"
+    write_test(tmp_path / "a", [1, 0, 1], fingerprint="sizes:aaaaaaaaaaaa", seed=0, checkpoint=last)
     write_test(tmp_path / "b", [1, 1], fingerprint="sizes:bbbbbbbbbbbb", clips=1, subset=2)
     warnings = "\n".join(compare_runs([tmp_path / "a"], [tmp_path / "b"]).warnings)
     assert "a and b were tested on other copies of the videos" in warnings
     assert "not tested alike, clips a video: 10 in a, 1 in b" in warnings
     assert "not tested alike, subset: None in a, 2 in b" in warnings
+    assert "not tested alike, checkpoint: last in a, best in b" in warnings
     assert "crops" not in warnings
     assert "a: 1 videos that another run lacks are left out" in warnings
 

@@ -166,7 +166,7 @@ def test_rows_on_other_videos_are_warned_of_and_not_compared(tmp_path: Path) -> 
     level = {"top1": 0.9, "top5": 1.0, "mean_class": 0.9, "count": 10}
     write_test(
         other / "new", shares(9, 10), paths=paths, video_level=level, clip_level=level,
-        fingerprint="sizes:ffff00000000", precision="bf16",
+        fingerprint="sizes:ffff00000000", precision="bf16", checkpoint="b/checkpoints/last.ckpt",
     )  # fmt: skip
     (other / "new" / "test").rename(other / "test")
     table = made([tmp_path], tmp_path)
@@ -174,6 +174,7 @@ def test_rows_on_other_videos_are_warned_of_and_not_compared(tmp_path: Path) -> 
     assert "not all rows are tested on the same videos: a (sizes:aaaabbbbcccc), but b" in text
     assert "gc one is not compared with the baseline: a and b were tested on different" in text
     assert "not tested alike, precision: fp32 in none; bf16 in gc one" in text
+    assert "not tested alike, checkpoint: best in none; last in gc one" in text
     assert all(row.against is None for row in table.rows)
 
 

@@ -1,6 +1,8 @@
 """What the numbers of a comparison say, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from video_gc.analysis.compare.bootstrap import Difference
 from video_gc.analysis.compare.tested import SharedVideos, TestedRun
@@ -17,6 +19,15 @@ SETTINGS = {
     "subset": ("subset", None),
 }
 """Entry of accuracy.json → what it is, and what was meant before the entry existed."""
+
+
+def how_tested(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a setting is → its value, for all in which tests may differ. about: accuracy.json."""
+    found = {meaning: about.get(key, before) for key, (meaning, before) in SETTINGS.items()}
+    stem = Path(about.get("checkpoint", "best")).stem
+    # published weights have a name of their own, and are neither
+    found["checkpoint"] = stem if stem == "last" or stem.startswith("step-") else "best"
+    return found
 
 
 def word_for(found: Difference, test: bool | None) -> str:
@@ -124,8 +135,8 @@ def _settings(runs: Sequence[TestedRun]) -> list[str]:
     known = [run for run in runs if run.about]
     unknown = ", ".join(run.name for run in runs if not run.about)
     found = [f"no accuracy.json, so nobody knows how it was tested: {unknown}"] if unknown else []
-    for key, (meaning, before) in SETTINGS.items():
-        values = [run.about.get(key, before) for run in known]
+    for meaning in how_tested({}):
+        values = [how_tested(run.about)[meaning] for run in known]
         if any(value != values[0] for value in values):
             each = ", ".join(
                 f"{value} in {run.name}" for value, run in zip(values, known, strict=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from video_gc.analysis.compare.tested import read_tested
-from video_gc.analysis.compare.verdict import SETTINGS, twins
+from video_gc.analysis.compare.verdict import SETTINGS, how_tested, twins
 from video_gc.analysis.table.gather import Group
 from video_gc.data.fingerprint import same_copy
 
@@ -68,11 +68,11 @@ def warnings_on(
 
 def _unlike_settings(groups: Sequence[Group]) -> list[str]:
     found = []
-    for key, (meaning, before) in SETTINGS.items():
+    for meaning in how_tested({}):
         rows: dict[Any, dict[str, None]] = {}
         for group in groups:
             for run in group.tested:
-                rows.setdefault(str(run.about.get(key, before)), {})[group.name] = None
+                rows.setdefault(str(how_tested(run.about)[meaning]), {})[group.name] = None
         if len(rows) > 1:
             each = "; ".join(f"{value} in {', '.join(names)}" for value, names in rows.items())
             found.append(f"not tested alike, {meaning}: {each}")
