@@ -229,8 +229,17 @@ def test_the_record_says_what_a_report_needs(tmp_path: Path) -> None:
     rows = write("seeds=[10,0]")["rows"]  # those that were asked for before stay
     assert isinstance(rows, list)
     assert [path[-3:] for path in rows[3]["cells"]] == ["_s0", "_s1", "s10"]
+    again = write("seeds=[2]", "only=['5 GC']")  # and so do the rows
+    assert (again["title"], again["baseline"]) == (found["title"], "baseline")
+    assert isinstance(again["rows"], list)
+    assert [len(row["cells"]) for row in again["rows"]] == [3, 3, 3, 4, 3]
     with pytest.raises(FileExistsError, match="has other cells in row 'baseline'.*name=OTHER"):
         write("epochs=3")
+    (tmp_path / "ablations" / "x" / "ablation.json").unlink()
+    write("only=[baseline]")
+    rows = write("only=['5 GC']", "epochs=3")["rows"]  # other trainings do not come together
+    assert isinstance(rows, list)
+    assert [row["name"] for row in rows] == ["5 GC"]
 
 
 def test_a_plan_has_each_cell_once(tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
         cells=cells,
         tools=str(TOOLS),
         processes=sweep.processes,
+        whole=sweep.ablation if sweep.only else None,
+        base=base,
     )
     return Request(plan, hydra, sweep.dry)
 

@@ -7,7 +7,6 @@ of them belong to one.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +48,7 @@ class Plan:
     name: str
     runs: str
     ablation: AblationConfig
+    """of the rows that are asked for"""
     cells: list[Cell]
     """seed by seed, so that the table has all rows early"""
     tools: str
@@ -57,6 +57,10 @@ class Plan:
     """cell → split → fingerprint of its videos as they are now"""
     processes: int = 1
     """of each training, by torchrun"""
+    whole: AblationConfig | None = None
+    """with the rows that `only` leaves out, too; None where it leaves out none"""
+    base: list[str] = field(default_factory=list)
+    """the arguments that all rows share"""
 
     @property
     def directory(self) -> Path:
@@ -110,19 +114,24 @@ def write_record(plan: Plan) -> Path:
     """Write ablation.json: rows, what is reported for them, their options (those of one seed), so
     that their cost is known before they are trained, and where their cells lie.
 
-    Seeds that an earlier command trained of the same cells stay.
+    Seeds that an earlier command trained of the same cells stay, and so do rows that this one
+    leaves out, if all else in it was the same.
 
     Raises FileExistsError where an ablation of this name has other cells in one of the rows.
     """
     file = plan.directory / RECORD
-    earlier = _earlier(file)
+    before = json.loads(file.read_text("utf-8")) if file.is_file() else {"rows": []}
+    earlier = {row["name"]: row for row in before["rows"]}
+    alike = before.get("arguments") == plan.base
+    ablation = plan.whole if plan.whole and alike else plan.ablation
     rows = []
-    for name, settings in plan.ablation.all_rows.items():
+    for name, settings in ablation.all_rows.items():
         own = [cell for cell in plan.cells if cell.row == name]
-        paths = [_relative(plan, cell) for cell in own]
-        kept = earlier.get(name, [])
-        if not paths:
+        if not own:
+            rows += [earlier[name]] if name in earlier else []
             continue
+        paths = [_relative(plan, cell) for cell in own]
+        kept = earlier[name]["cells"] if name in earlier else []
         kinds = {_without_seed(path) for path in (*paths, *kept)}
         if len(kinds) > 1:
             raise FileExistsError(
@@ -130,32 +139,25 @@ def write_record(plan: Plan) -> Path:
                 f"{_without_seed(paths[0])}); give name=OTHER, or delete that file (trained cells "
                 "stay where they are)"
             )
-        reported = plan.ablation.reported.get(name)
-        cells = sorted({*paths, *kept}, key=_seed)
+        reported = ablation.reported.get(name)
         rows.append(
             {
                 "name": name,
                 "settings": settings,
                 "reported": asdict(reported) if reported else None,
                 "options": own[0].options,
-                "cells": cells,
+                "cells": sorted({*paths, *kept}, key=_seed),
             }
         )
-    ablation = plan.ablation
     content = {
         "name": plan.name,
         "title": ablation.title,
         "source": ablation.source,
         "baseline": ablation.baseline,
+        "arguments": plan.base,
         "rows": rows,
     }
     return write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def _earlier(file: Path) -> dict[str, Sequence[str]]:
-    if not file.is_file():
-        return {}
-    return {row["name"]: row["cells"] for row in json.loads(file.read_text("utf-8"))["rows"]}
 
 
 def _relative(plan: Plan, cell: Cell) -> str:
