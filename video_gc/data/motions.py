@@ -34,7 +34,7 @@ import numpy as np
 
 from video_gc.data.painting import NUM_FRAMES, SIZE, Track, background, colours, paint
 from video_gc.decode.write import write_video
-from video_gc.progress import track
+from video_gc.progress import say, track
 
 VERSION = 1  # of the recipe below: raise it when the frames change
 FPS = 15.0
@@ -71,6 +71,7 @@ def generate_motions(
         for class_id, name in enumerate(CLASSES)
         for number in range(count)
     ]
+    say(f"{root}: is not there yet; {len(jobs)} videos are generated, once")
     for folder in {path.parent for path, _, _ in jobs}:
         folder.mkdir(parents=True)
 

@@ -70,8 +70,8 @@ def is_published(checkpoint: str | os.PathLike[str]) -> bool:
 
 
 def checkpoint_in(source: Path) -> Path:
-    """The best checkpoint of a run directory, else its last; any other path as it is."""
-    if not source.is_dir():
+    """The best checkpoint of a run directory, else its last; any other path or name as it is."""
+    if is_published(source) or not source.is_dir():
         return source
     kept = [source / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
     return next((file for file in kept if file.is_file()), kept[0])
