@@ -4,8 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-from video_gc.cli import Parser, report_error, run_tool
+from video_gc.cli import Parser, in_range, report_error, run_tool
 from video_gc.engine.checkpoint import default_output
+from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.inference.batch import predict_all
 from video_gc.inference.timeline import print_prediction
 from video_gc.models.fast.network import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
@@ -21,13 +22,13 @@ def main() -> int:
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt, or published weights, e.g. "
-        "slow_r50 (Kinetics-400, downloaded once)",
+        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; or "
+        "published weights, e.g. slow_r50 (Kinetics-400, downloaded once)",
     )
     parser.add_argument(
         "videos", type=Path, nargs="+", metavar="VIDEO", help="files, or folders of videos"
     )
-    parser.add_argument("--top", type=int, default=5, help="classes to show (5)")
+    parser.add_argument("--top", type=in_range(int, 1), default=5, help="classes to show (5)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument(
         "--out", type=Path, help="folder for the timeline pictures; default: RUN/predict"
@@ -36,10 +37,11 @@ def main() -> int:
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help=BACKEND_HELP)
     options = parser.parse_args()
-    out = options.out or default_output(options.checkpoint, "predict")
-    shown, failures = [], 0
+    checkpoint = checkpoint_in(options.checkpoint)
+    out = options.out or default_output(checkpoint, "predict")
+    shown, drawn, failures = [], 0, 0
     done_one_by_one = predict_all(
-        options.checkpoint,
+        checkpoint,
         options.videos,
         out,
         options.top,
@@ -50,14 +52,17 @@ def main() -> int:
     for done in done_one_by_one:
         if isinstance(done, Exception):
             failures += report_error(done)
-        elif options.json:
+            continue
+        drawn += 1
+        if options.json:
             shown.append(done.to_dict(options.top))
         else:
             print_prediction(done, options.top)
     if options.json:
         json.dump(shown, sys.stdout, indent=2)
         print()
-    say(f"Timelines lie in {out}" + (f"; files that failed: {failures}" if failures else ""))
+    where = f"Timelines lie in {out}" if drawn else "No timeline was drawn"
+    say(where + (f"; files that failed: {failures}" if failures else ""))
     return int(failures > 0)
 
 

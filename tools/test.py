@@ -10,6 +10,7 @@ from rich.table import Table
 
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.engine.ranks.world import this_world
+from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.engine.testing.confused import class_results, confused_pairs, worst_classes
 from video_gc.engine.testing.evaluation import Evaluation, evaluate
 from video_gc.engine.testing.scores import Scores
@@ -30,8 +31,8 @@ def main() -> None:
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt, or published weights, e.g. "
-        "slow_r50",
+        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; or "
+        "published weights, e.g. slow_r50",
     )
     parser.add_argument(
         "--data",
@@ -87,7 +88,7 @@ def main() -> None:
     )
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     options = vars(parser.parse_args())
-    done = evaluate(options.pop("checkpoint"), **options)
+    done = evaluate(checkpoint_in(options.pop("checkpoint")), **options)
     if this_world().first:
         print_result(done)
 

@@ -154,6 +154,9 @@ def test_hold_out_takes_from_every_class(tmp_path: Path) -> None:
     (tmp_path / "c/1.mp4").unlink()
     with pytest.raises(DataError, match="0.mp4: the only video of class 'c'; add another"):
         hold_out(read_class_folders(tmp_path))
+    touch(tmp_path, "d/0.mp4", "e/0.mp4")
+    with pytest.raises(DataError, match=r"of class 'c' \(and so it is with 'd', 'e'\); add"):
+        hold_out(read_class_folders(tmp_path))
 
 
 def test_hold_out_keeps_every_fifth_of_each_class_in_its_order() -> None:

@@ -14,6 +14,7 @@ from video_gc.backbones.published import PUBLISHED
 from video_gc.data.annotations import DataError
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError
+from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.inference.batch import predict_all
 from video_gc.inference.timeline import print_prediction
 from video_gc.progress import say
@@ -91,6 +92,14 @@ def test_many_files_in_a_row(
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no videos in this folder"):
         list(predict_all(checkpoint, [tmp_path / "empty"], tmp_path))
+
+
+def test_a_folder_of_that_name_does_not_hide_published_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "slow_r50").mkdir()
+    assert checkpoint_in(Path("slow_r50")) == Path("slow_r50")
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not there")

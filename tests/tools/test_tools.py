@@ -68,7 +68,7 @@ def test_train_test_predict_report(
     assert status == 0
     assert f"python tools/test.py {tmp_path}/go/checkpoints/best.ckpt" in err
     best = tmp_path / "go" / "checkpoints" / "best.ckpt"
-    status, _, err = tool("test", best, "--workers", 0)
+    status, _, err = tool("test", tmp_path / "go", "--workers", 0)  # a run is its best checkpoint
     assert status == 0
     assert "video level" in err
     assert "an optimistic score (the run has no other test videos)" in err
@@ -77,7 +77,9 @@ def test_train_test_predict_report(
     assert status == 1
     assert "whole video" in out
     assert "text.mp4: cannot be read as a video" in err
-    assert "files that failed: 1" in err
+    assert f"Timelines lie in {tmp_path / 'go/predict'}; files that failed: 1" in err
+    _, _, err = tool("predict", tmp_path / "go", damaged["text"])
+    assert "No timeline was drawn; files that failed: 1" in err
     for precision in ("fp32", "bf16"):
         status, out, _ = tool(
             "predict", best, video, "--json", "--top", 1, "--precision", precision
@@ -101,7 +103,12 @@ def test_train_test_predict_report(
         ("test", ["{checkpoint}", "--workers", "-1"], 2, "--workers: must be at least 0, not -1"),
         ("test", [], 2, "error: the following arguments are required: checkpoint; see test.py"),
         ("predict", ["{checkpoint}"], 2, "arguments are required: VIDEO; see predict.py --help"),
-        ("predict", ["{checkpoint}", "{video}", "--top", "x"], 2, "--top: invalid int value"),
+        (
+            "predict",
+            ["{checkpoint}", "{video}", "--top", "x"],
+            2,
+            "--top: must be at least 1, not x",
+        ),
         ("report", [], 2, "arguments are required: DIR; see report.py --help"),
         ("predict", ["nowhere.ckpt", "{video}"], 2, "nowhere.ckpt: no such checkpoint"),
         ("predict", ["{checkpoint}", "nowhere.mp4"], 2, "nowhere.mp4: no such file or folder"),

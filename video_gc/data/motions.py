@@ -77,6 +77,7 @@ def generate_motions(
         for class_id, name in enumerate(CLASSES)
         for number in range(count)
     ]
+    say(f"{root}: has no motions yet; {len(jobs)} small videos are generated there, some minutes")
     for folder in {path.parent for path, _, _ in jobs}:
         folder.mkdir(parents=True)
 
@@ -85,7 +86,6 @@ def generate_motions(
         frames = render_clip(name, np.random.default_rng(key))
         write_video(path, frames, fps=FPS, crf=30, keyframe_interval=KEYFRAME_INTERVAL)
 
-    say(f"{root}: has no motions yet; {len(jobs)} small videos are generated there, some minutes")
     with ThreadPoolExecutor(2) as pool:
         for _ in track(pool.map(write, jobs), "Generating motions", len(jobs)):
             pass

@@ -9,9 +9,9 @@ def best_checkpoint(run: Path) -> Path:
 
 
 def checkpoint_in(source: Path) -> Path:
-    """The best checkpoint of a run directory, else its last; any other path as it is."""
-    if not source.is_dir():
-        return source
+    """The best checkpoint of a run directory, else its last; any other path or name as it is."""
     best = best_checkpoint(source)
+    if not best.parent.is_dir():
+        return source
     last = best.with_name("last.ckpt")
     return last if last.is_file() and not best.is_file() else best

@@ -23,6 +23,7 @@ from video_gc.engine.resume.files import (
     step_file,
     write_checkpoint,
 )
+from video_gc.engine.resume.weights import write_weights
 from video_gc.engine.training import train
 
 CONTENT = {"video_gc": {"format": 2}, "state_dict": {"weight": torch.arange(1000.0)}}
@@ -153,6 +154,8 @@ def test_weights_alone_are_the_network(checkpoint: Path, tmp_path: Path) -> None
     assert described == same
     pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
     assert all(a[0] == b[0] and torch.equal(a[1], b[1]) for a, b in pairs)
+    alone = write_weights(one.state_dict(), {}, tmp_path / "alone.safetensors")
     (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    assert alone.stat().st_mode == (tmp_path / "x.safetensors").stat().st_mode  # others may read it
     with pytest.raises(ValueError, match="not a checkpoint of tools/train.py"):
         load_network(tmp_path / "x.safetensors")

@@ -13,6 +13,7 @@ def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]
     Raises DataError for a class with a single video.
     """
     held = np.zeros(len(index), bool)
+    alone = []
     order = np.argsort(index.labels, kind="stable")
     ordered = index.labels[order]
     for rows in np.split(order, np.flatnonzero(np.diff(ordered)) + 1):
@@ -22,9 +23,15 @@ def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]
         if len(rows) < 2:
             if index.multi_label:  # it may be in other videos, as their second label
                 continue
-            raise DataError(
-                f"{index.path(int(rows[0]))}: the only video of class {name!r}; add another, or "
-                "give validation videos (DIR/train and DIR/val, or data.val=FILE)"
-            )
+            alone.append((index.path(int(rows[0])), name))
+            continue
         held[rows[every - 1 :: every] if len(rows) >= every else rows[-1:]] = True
+    if alone:
+        path, name = alone[0]
+        others = ", ".join(repr(other) for _, other in alone[1:])
+        also = f" (and so it is with {others})" if others else ""
+        raise DataError(
+            f"{path}: the only video of class {name!r}{also}; add another, or give validation "
+            "videos (DIR/train and DIR/val, or data.val=FILE)"
+        )
     return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))

@@ -26,8 +26,11 @@ def write_weights(state: Mapping[str, Tensor], described: Mapping[str, Any], fil
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with atomic_path(file) as part:
+        part.touch()
+        mode = part.stat().st_mode  # safetensors makes files that nobody else may read
         try:
             save_file(plain, part, {"format": "pt", KEY: json.dumps(described)})
+            part.chmod(mode)
         except SafetensorError as error:
             raise OSError(f"{file} could not be written ({error})") from error
     return file
