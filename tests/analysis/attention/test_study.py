@@ -226,6 +226,8 @@ def test_maps_that_are_known(kind: str) -> None:
     assert found.time_entropy_share.value == pytest.approx(0, abs=1e-12)
     assert found.time_spread.value == pytest.approx(0, abs=1e-6)
     assert found.time_centre.value == pytest.approx(0.5)  # 0.9 and 0.1
+    assert (found.time_centre.low, found.time_centre.high) == (0, 1)  # four clips: no wider
+    assert (found.between_clips.low, found.between_clips.high) == (0, pytest.approx(LOG2))
     assert found.frame_weights == pytest.approx([0.5, 0, 0, 0, 0.5])
     assert found.between_clips.value == pytest.approx(LOG2 * 4 / 6)  # 4 of 6 pairs differ
 

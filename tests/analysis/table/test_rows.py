@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,13 @@ import yaml
 
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve, write_events
 from video_gc.analysis.table.gather import collect, single_run
-from video_gc.analysis.table.run import read_run
+from video_gc.analysis.table.run import read_config, read_run
 from video_gc.analysis.table.seconds import seconds_trained
+from video_gc.analysis.table.table import make_table
+from video_gc.blocks import build_block
+from video_gc.data.config import DataConfig
 from video_gc.data.index import DataError
+from video_gc.models.context import ContextConfig
 
 
 def test_seeds_of_one_config_are_one_row_that_is_named_by_what_differs(tmp_path: Path) -> None:
@@ -156,3 +161,37 @@ def test_time_is_that_of_all_lives_of_a_run(tmp_path: Path) -> None:
     assert seconds_trained(tmp_path) == (65.0, "event files")  # its job only tested it
     shutil.rmtree(logs)
     assert seconds_trained(tmp_path) == (6.5, "cell.json (with its test)")
+
+
+def test_rows_that_are_not_trained_have_the_classes_of_those_that_are_and_stop_no_table(
+    tmp_path: Path,
+) -> None:
+    trained = make_run(tmp_path / "cells" / "none_s0", shares(5))
+    config = read_config(trained / "config.yaml")
+    config = replace(config, data=DataConfig(kind="folder", root="nowhere"))
+    contexts = {
+        "none": config.model.context,
+        "GC": ContextConfig(kind="gc", after=["one"]),
+        "wrong": ContextConfig(kind="gc", after=["res3.9"]),
+    }
+    rows = [
+        {
+            "name": name,
+            "options": asdict(replace(config, model=replace(config.model, context=context))),
+            "cells": [f"../../cells/{name}_s0"],
+        }
+        for name, context in contexts.items()
+    ]
+    place = tmp_path / "ablations" / "x"
+    place.mkdir(parents=True)
+    (place / "ablation.json").write_text(json.dumps({"name": "x", "rows": rows}))
+    table = make_table(collect([place]), tmp_path, measure=False)
+    costs = {row.name: row.costs for row in table.rows}
+    assert costs["wrong"] is None
+    assert any("wrong: no cost" in line and "res3.9" in line for line in table.warnings)
+    assert costs["none"] is not None
+    assert costs["GC"] is not None
+    block = build_block("gc", 128)
+    added = sum(weights.numel() for weights in block.parameters())
+    assert costs["GC"].counted.parameters - costs["none"].counted.parameters == added
+    assert "classes" not in table.notes

@@ -24,6 +24,14 @@ from video_gc.blocks.layout import pooled_size
 
 MAPS_KEPT = 64
 """Clips whose maps are compared with each other."""
+LARGEST = dict.fromkeys(("input", "output", "attention"), 2.0) | {
+    "divergence": log(2),
+    "entropy_share": 1.0,
+    "time_entropy_share": 1.0,
+    "time_centre": 1.0,
+    "time_spread": 0.5,
+}
+"""What no mean can exceed; the least is 0. An interval ends there."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,9 @@ class Record:
             lows: list[float | None] = [None] * len(table)
             highs = list(lows)
             if videos.max() > 0:
-                low, high = mean_intervals(values.T, videos, seed=seed)
+                most = LARGEST | {"entropy": log(max(self.keys, 1))}
+                ends = [most[name.partition(".")[0]] for name in self.columns]
+                low, high = np.clip(mean_intervals(values.T, videos, seed=seed), 0, ends)
                 lows, highs = list(map(float, low)), list(map(float, high))
             estimates = {
                 name: Estimate(float(value.mean()), low, high, float(error))
@@ -200,7 +210,7 @@ class Record:
             rows = distances.sum(1) / (len(kept) - 1)
             left = 1 - len(kept) / self.clips
             error = float(2 * np.sqrt(left * rows.var(ddof=1) / len(kept)))
-        return Estimate(value, low, high, error)
+        return Estimate(value, max(low, 0.0), min(high, log(2)), error)
 
 
 def _reasons(block: nn.Module, frames: int) -> dict[str, str]:

@@ -135,12 +135,28 @@ def _ablation(place: Path) -> Collection:
             )
             for row in kept["rows"]
         ]
+        groups = _with_classes(groups)
         title = str(kept.get("title") or kept["name"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{file}: cannot be read ({type(error).__name__}: {error}); tools/ablate.py writes it"
         ) from error
     return Collection(title, kept.get("source"), kept.get("baseline"), groups, place)
+
+
+def _with_classes(groups: list[Group]) -> list[Group]:
+    """Rows that are not trained yet with as many classes as those have that are: their data are the
+    same, and the head is a part of what is counted."""
+    known = {run.network[0].num_classes for group in groups for run in group.runs if run.network}
+    if len(known) != 1:
+        return groups
+    (classes,) = known
+    return [
+        replace(group, planned=replace(plan, model=replace(plan.model, num_classes=classes)))
+        if (plan := group.planned) and plan.model.num_classes is None
+        else group
+        for group in groups
+    ]
 
 
 def _reported(kept: dict[str, Any] | None) -> Reported | None:

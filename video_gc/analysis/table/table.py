@@ -18,6 +18,7 @@ from video_gc.analysis.table.notes import views_and_precision, warnings_on
 from video_gc.analysis.table.seconds import seconds_trained
 from video_gc.data.index import DataError
 from video_gc.engine.ablation.options import Reported
+from video_gc.models.build import sketch
 
 BUSY = 0.5
 """Other processes that want the processor, from which on latency is not to be trusted."""
@@ -109,7 +110,7 @@ def make_table(
     if base is not None:
         others = [group for group in groups if group is not base]
         against, refused = against_baseline(base, others, resamples=resamples)
-    costs = _costs(groups, out / CACHE, measure=measure)
+    costs, unbuilt = _costs(groups, out / CACHE, measure=measure)
     rows = [_row(group, against.get(group.name), costs.get(group.name)) for group in groups]
     measured = any(row.costs and (row.costs.test or row.costs.train) for row in rows)
     return Table(
@@ -118,14 +119,27 @@ def make_table(
         baseline=collection.baseline,
         rows=rows,
         notes=_notes(groups, rows, collection.baseline, measured=measured),
-        warnings=[*warnings_on(groups, base, refused), *_busy(rows)],
+        warnings=[*warnings_on(groups, base, refused), *unbuilt, *_busy(rows)],
     )
 
 
-def _costs(groups: Sequence[Group], cache: Path, *, measure: bool) -> dict[str, Costs]:
-    networks = {group.name: network for group in groups if (network := group.network)}
+def _costs(
+    groups: Sequence[Group], cache: Path, *, measure: bool
+) -> tuple[dict[str, Costs], list[str]]:
+    """Row → what it costs, and the rows that have no cost, since their network cannot be built."""
+    networks, unbuilt = {}, []
+    for group in groups:
+        if (network := group.network) is None:
+            continue
+        try:
+            if not group.tested:  # an option may be wrong that only building finds
+                sketch(network[0])
+        except ValueError as error:
+            unbuilt.append(f"{group.name}: no cost, for it cannot be built: {error}")
+        else:
+            networks[group.name] = network
     found = network_costs(list(networks.values()), cache, measure=measure)
-    return dict(zip(networks, found, strict=True))
+    return dict(zip(networks, found, strict=True)), unbuilt
 
 
 def _busy(rows: Sequence[Row]) -> list[str]:
