@@ -121,7 +121,8 @@ def read_checkpoint(
         kept = checkpoint[KEY]
     except Exception as error:  # torch.load has no error of its own for a foreign file
         raise ValueError(
-            f"{os.fspath(path)}: not a checkpoint of tools/train.py ({type(error).__name__})"
+            f"{name}: not a checkpoint of tools/train.py, or a damaged one; "
+            "a run has its own in RUN/checkpoints/best.ckpt"
         ) from error
     check_format(path, kept)
     model_config = dict(kept["model"])
