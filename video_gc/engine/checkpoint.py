@@ -111,6 +111,8 @@ def read_checkpoint(
     """
     name = os.fspath(path)
     if not Path(path).is_file():
+        if Path(path).is_dir():
+            raise FileNotFoundError(f"{name}: is no run; a run has checkpoints/best.ckpt in it")
         known = ", ".join(PUBLISHED)
         raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
     try:
