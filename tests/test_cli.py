@@ -20,3 +20,26 @@ def test_an_option_that_no_tool_has_is_not() -> None:
         ValueError, match=r"unrecognized arguments: precise=bf16; see test.py --help"
     ):
         parser.parse_args(["precise=bf16"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["--clip", "2"], " (did you mean --clips?)"),
+        (["--clip=2"], " (did you mean --clips?)"),
+        (["-clips", "2"], " (did you mean --clips?)"),
+        (["--cilps", "2"], " (did you mean --clips?)"),
+        (["--w", "2"], " (did you mean --weights or --workers?)"),
+        (["--colour", "2"], ""),
+    ],
+)
+def test_an_option_is_written_in_full(typed: list[str], meant: str) -> None:
+    parser = Parser(prog="test.py")
+    check = parser.add_subparsers().add_parser("check")
+    for name in ("--clips", "--weights", "--workers"):
+        check.add_argument(name)
+    with pytest.raises(ValueError, match="unrecognized arguments: -") as refused:
+        parser.parse_args(["check", *typed])
+    assert str(refused.value) == (
+        f"unrecognized arguments: {' '.join(typed)}{meant}; see test.py check --help"
+    )

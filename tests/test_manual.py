@@ -15,6 +15,20 @@ from video_gc.manual import option_names, options, wrong_argument
 ROOT = Path(__file__).parents[1]
 
 
+def watched(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A tool in a process of its own; the last line of stdout says whether it imported torch."""
+    program = (
+        "import runpy, sys\n"
+        "sys.argv[:] = sys.argv[1:]\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program, str(ROOT / "tools" / f"{tool}.py"), *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 def names(owner: Any, prefix: str = "") -> list[str]:
     """Every option, from the dataclasses as Python has them."""
     found = []
@@ -61,24 +75,40 @@ def test_help_has_each_value_and_meaning() -> None:
         ("ablate", ["ablation=kinds", "context=gc"], "is what the rows differ in"),
         ("ablate", ["ablation=kinds", "hydra/launcher=jolib"], "no such launcher"),
         ("ablate", ["ablation=kinds", "hydra.launcher.n_jobs=2"], "Key 'n_jobs' not in"),
+        ("test", ["runs/demo", "--clip", "2"], "did you mean --clips?"),
+        ("test", ["runs/demo", "--precision", "half"], "choose from 'auto', 'fp32', 'bf16'"),
+        ("predict", ["runs/demo"], "arguments are required: VIDEO;"),
+        ("attention", [], "arguments are required: checkpoint;"),
+        ("attention", ["runs/demo", "--queries", "9x9"], "a picture shows 1 to"),
+        ("augment", ["--row", "2"], "did you mean --rows?"),
+        ("augment", ["--out", "x.txt"], "x.txt: an animated picture is written as .webp"),
+        ("benchmark", ["predcit"], "invalid choice: 'predcit'"),
+        (
+            "prepare",
+            ["check", "x", "--worker", "2"],
+            "did you mean --workers?); see prepare.py check",
+        ),
+        ("report", ["x", "--base", "none"], "did you mean --baseline?"),
     ],
 )
 def test_what_needs_no_network_is_said_without_torch(
     tool: str, arguments: list[str], said: str
 ) -> None:
-    program = (
-        "import runpy, sys\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "finally: print('torch' in sys.modules)"
-    )
-    program = f"import sys; sys.argv[:] = sys.argv[1:]\n{program}"
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(ROOT / "tools" / f"{tool}.py"), *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = watched(tool, *arguments)
     assert said in done.stderr
-    assert done.returncode == (2 if arguments else 0)
+    assert done.returncode == (0 if [tool, *arguments] == ["ablate"] else 2)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "tool",
+    ["test", "predict", "attention", "benchmark", "augment", "report", "complexity", "prepare"],
+)
+def test_help_is_printed_without_torch(tool: str) -> None:
+    done = watched(tool, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: {tool}.py")
+    assert done.stdout.endswith("\nFalse\n")
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ def _parse() -> argparse.Namespace:
         "videos",
         type=Path,
         nargs="*",
+        default=[],  # else argparse calls it required
         metavar="VIDEO",
         help="files, folders, or `path label` lists; default: the run's test videos",
     )

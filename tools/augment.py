@@ -8,13 +8,10 @@ much at once; tools/train.py does nothing of it but mirroring unless augment=lig
 import argparse
 from pathlib import Path
 
-import numpy as np
-
-from video_gc.analysis.animation import augmented_grid, write_animation
+from video_gc.analysis.animation import check_suffix, write_animation
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.data.annotations import find_videos
 from video_gc.data.annotations.folders import SUFFIXES
-from video_gc.data.augment import AugmentConfig
 from video_gc.data.index import VideoIndex
 from video_gc.data.motions import open_motions
 from video_gc.data.sampling import ClipConfig
@@ -24,14 +21,17 @@ from video_gc.progress import say
 def main() -> None:
     """Parse, draw, say where."""
     options = _parse()
+    check_suffix(options.out)
+    from video_gc.analysis.augmented import augmented_grid  # torch, so not for a wrong argument
+    from video_gc.data.augment import AugmentConfig
+
     videos = options.videos or open_motions(Path("data/motions")) / "train"
     if videos.is_file() and videos.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{videos}: is no video ({', '.join(sorted(SUFFIXES))}); give one, or DIR")
     paths = [videos] if videos.is_file() else find_videos(videos)
-    rows = np.unique(np.linspace(0, len(paths) - 1, options.rows).astype(int))
-    chosen = [paths[row] for row in rows]
-    names = sorted({path.parent.name for path in chosen})
-    index = VideoIndex.build(chosen, [names.index(path.parent.name) for path in chosen], names)
+    names = sorted({path.parent.name for path in paths})
+    numbers = {name: number for number, name in enumerate(names)}
+    index = VideoIndex.build(paths, [numbers[path.parent.name] for path in paths], names)
     clip = ClipConfig(
         frames=options.frames,
         stride=options.stride,
@@ -55,7 +55,13 @@ def main() -> None:
         cutmix=options.cutmix,
     )
     frames, shown = augmented_grid(
-        index, clip, augment, flip=options.flip, draws=options.draws, seed=options.seed
+        index,
+        clip,
+        augment,
+        rows=options.rows,
+        flip=options.flip,
+        draws=options.draws,
+        seed=options.seed,
     )
     file = write_animation(options.out, frames, rate=options.rate)
     say(f"{shown} videos, as they are tested and in {options.draws} draws: {file}")

@@ -5,11 +5,8 @@ import sys
 from pathlib import Path
 
 from video_gc.cli import Parser, in_range, report_error, run_tool
-from video_gc.engine.checkpoint import default_output
 from video_gc.engine.run_checkpoint import checkpoint_in
-from video_gc.inference.batch import predict_all
-from video_gc.inference.timeline import print_prediction
-from video_gc.models.fast.network import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
+from video_gc.models.fast.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import say
 
 
@@ -37,6 +34,10 @@ def main() -> int:
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help=BACKEND_HELP)
     options = parser.parse_args()
+    from video_gc.engine.checkpoint import default_output  # torch, so not for a wrong argument
+    from video_gc.inference.batch import predict_all
+    from video_gc.inference.timeline import print_prediction
+
     checkpoint = checkpoint_in(options.checkpoint)
     out = options.out or default_output(checkpoint, "predict")
     shown, drawn, failures = [], 0, 0

@@ -5,18 +5,18 @@ torchrun --standalone --nproc-per-node=2 tools/test.py CHECKPOINT
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from video_gc.cli import Parser, in_range, run_tool
-from video_gc.engine.ranks.world import this_world
 from video_gc.engine.run_checkpoint import checkpoint_in
-from video_gc.engine.testing.confused import class_results, confused_pairs, worst_classes
-from video_gc.engine.testing.evaluation import Evaluation, evaluate
-from video_gc.engine.testing.scores import Scores
-from video_gc.engine.testing.videos import DAMAGED
-from video_gc.models.fast.network import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
+from video_gc.models.fast.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import console, say
+
+if TYPE_CHECKING:
+    from video_gc.engine.testing.evaluation import Evaluation
+    from video_gc.engine.testing.scores import Scores
 
 SHOWN = 5
 """Classes, and pairs of classes, that are printed."""
@@ -79,7 +79,8 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder for the results; default: RUN/test, RUN/test_subset with --subset",
+        help="folder for the results, which are replaced there; default: RUN/test (whose results "
+        "are not, where views or videos differ), RUN/test_subset with --subset",
     )
     parser.add_argument(
         "--workers",
@@ -88,13 +89,18 @@ def main() -> None:
     )
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     options = vars(parser.parse_args())
+    from video_gc.engine.ranks.world import this_world  # torch, so not for a wrong argument
+    from video_gc.engine.testing.evaluation import evaluate
+
     done = evaluate(checkpoint_in(options.pop("checkpoint")), **options)
     if this_world().first:
         print_result(done)
 
 
-def print_result(done: Evaluation) -> None:
+def print_result(done: "Evaluation") -> None:
     """Accuracy, what it is of, what goes wrong most often, and where the files lie."""
+    from video_gc.engine.testing.videos import DAMAGED
+
     say(done.title, style="bold")
     console.print(accuracy_table(done))
     result = done.result
@@ -115,7 +121,7 @@ def print_result(done: Evaluation) -> None:
         say(f"  {file}")
 
 
-def accuracy_table(done: Evaluation) -> Table:
+def accuracy_table(done: "Evaluation") -> Table:
     """Clip and video level of each set of weights."""
     table = Table()
     for heading in ("", *done.result.video_level.figures, "of"):
@@ -129,8 +135,10 @@ def accuracy_table(done: Evaluation) -> Table:
     return table
 
 
-def print_confusions(result: Scores) -> None:
+def print_confusions(result: "Scores") -> None:
     """The worst classes and the most confused pairs, a few of each."""
+    from video_gc.engine.testing.confused import class_results, confused_pairs, worst_classes
+
     worst = worst_classes(class_results(result), SHOWN)
     if worst:
         named = (f"{one.name} {one.top1:.0%} of {one.videos}" for one in worst)

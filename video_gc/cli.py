@@ -7,6 +7,7 @@ from.
 """
 
 import argparse
+import difflib
 import logging
 import math
 import os
@@ -14,7 +15,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from video_gc.data.annotations import DataError
 from video_gc.decode.reader import DecodeError
@@ -26,19 +27,47 @@ USAGE = (ValueError, ImportError, FileNotFoundError, FileExistsError, NotADirect
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; a ValueError, so parse inside `run_tool`."""
+    """Says what is wrong in one line; a ValueError, so parse inside `run_tool`.
+
+    Options are written in full: a script's short form would mean another one some day.
+    """
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **{"allow_abbrev": False} | named)
+
+    def add_subparsers(self, **named: Any) -> Any:
+        """Argparse's; a command names its own options where one is not known."""
+        return super().add_subparsers(**{"parser_class": _Command} | named)
 
     def error(self, message: str) -> NoReturn:
         """Argparse calls this for wrong arguments."""
         raise ValueError(f"{message}{self._meant(message)}; see {self.prog} --help")
 
     def _meant(self, message: str) -> str:
-        """A word for those who come from tools/train.py, whose options are NAME=VALUE."""
-        for name, value in re.findall(r"([\w.]+)=(\S+)", message.partition("unrecognized ")[2]):
+        """A word for those who misspell an option, or write NAME=VALUE as for tools/train.py."""
+        known, unknown = list(self._option_string_actions), message.partition("unrecognized ")[2]
+        for name, value in re.findall(r"(?<!\S)([\w.]+)=(\S+)", unknown):
             option = "--" + name.rpartition(".")[2].replace("_", "-")
-            if option in self._option_string_actions:
+            if option in known:
                 return f" (here it is written {option} {value})"
+        for typed in re.findall(r"(?<!\S)--?([a-zA-Z][\w-]*)", unknown):
+            word = f"--{typed}"
+            close = [option for option in known if option.startswith(word)]
+            close = close or difflib.get_close_matches(word, known, 1, cutoff=0.7)
+            if close:
+                return f" (did you mean {' or '.join(close)}?)"
         return ""
+
+
+class _Command(Parser):
+    """One of a tool's commands."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What is unknown here is unknown to the tool."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
 
 
 def in_range(

@@ -9,7 +9,7 @@ from torchvision.models import resnet50
 
 from tests.blocks.variants import CLIP_VARIANTS, VARIANTS
 from tests.conftest import SMALL, randomise
-from video_gc.analysis.attention import attention_maps, stretch
+from video_gc.analysis.attention.maps import attention_maps, stretch
 from video_gc.analysis.complexity import complexity, multiply_adds
 from video_gc.analysis.overlay import heat, strip
 from video_gc.analysis.report import choose_examples, read_metrics, write_report

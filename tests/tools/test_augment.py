@@ -92,16 +92,19 @@ def test_mistakes_get_one_clear_line(  # type: ignore[no-untyped-def]
     assert "Traceback" not in err
 
 
-def test_a_damaged_video_is_left_out(  # type: ignore[no-untyped-def]
+def test_a_damaged_video_makes_room_for_the_next(  # type: ignore[no-untyped-def]
     tool, clips_folder: Path, tmp_path: Path
 ) -> None:
-    for name, number in (("a", 0), ("b", 1), ("c", 2)):
+    for name, number in (("a", 0), ("b", 1), ("c", 2), ("d", 3)):
         content = (clips_folder / "dark" / f"{number}.mp4").read_bytes()
-        (tmp_path / f"{name}.mp4").write_bytes(content)
-    content = bytearray((tmp_path / "b.mp4").read_bytes())
-    (tmp_path / "b.mp4").write_bytes(content[: len(content) // 2])
-    status, _, err = tool(tmp_path, "--out", tmp_path / "grid.png", "--rows", 3, *SMALL)
-    assert status == 0
-    assert "Left out: " in err
-    assert "b.mp4" in err
-    assert "2 videos, as they are tested" in err
+        cut = len(content) // 2 if name in "ad" else len(content)
+        (tmp_path / f"{name}.mp4").write_bytes(content[:cut])
+    file = tmp_path / "grid.png"
+    for asked, left_out in ((2, "ad"), (3, "ad"), (1, "a")):
+        status, _, err = tool(tmp_path, "--out", file, "--rows", asked, "--flip", 0, *SMALL)
+        assert status == 0
+        assert err.count("Left out: ") == len(left_out)
+        assert all(f"{name}.mp4: cannot be read as a video" in err for name in left_out)
+        shown = min(asked, 2)
+        assert f"{shown} videos, as they are tested" in err
+        assert pictures(file).shape[1] == shown * 36

@@ -112,7 +112,7 @@ def test_train_test_predict_report(
         ("report", [], 2, "arguments are required: DIR; see report.py --help"),
         ("predict", ["nowhere.ckpt", "{video}"], 2, "nowhere.ckpt: no such checkpoint"),
         ("predict", ["{checkpoint}", "nowhere.mp4"], 2, "nowhere.mp4: no such file or folder"),
-        ("predict", ["{video}", "{video}"], 2, "not a checkpoint of tools/train.py"),
+        ("predict", ["{video}", "{video}"], 2, "a run has its own in RUN/checkpoints/best.ckpt"),
         ("predict", ["{checkpoint}", "{damaged}"], 1, "there is no video in the file"),
         ("predict", ["{checkpoint}", "{video}", "--device", "foo"], 2, "unknown device 'foo'"),
         ("predict", ["{checkpoint}", "{video}", "--top", "0"], 2, "must be at least 1"),

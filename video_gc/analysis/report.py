@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import nn
 
-from video_gc.analysis.attention import attention_maps, stretch
+from video_gc.analysis.attention.maps import attention_maps, stretch
 from video_gc.analysis.complexity import Complexity, complexity
 from video_gc.analysis.html import render
 from video_gc.analysis.logs import read_metrics

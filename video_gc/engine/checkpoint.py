@@ -111,6 +111,8 @@ def read_checkpoint(
     """
     name = os.fspath(path)
     if not Path(path).is_file():
+        if Path(path).is_dir():
+            raise FileNotFoundError(f"{name}: is no run; a run has checkpoints/best.ckpt in it")
         known = ", ".join(PUBLISHED)
         raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
     try:
@@ -121,7 +123,8 @@ def read_checkpoint(
         kept = checkpoint[KEY]
     except Exception as error:  # torch.load has no error of its own for a foreign file
         raise ValueError(
-            f"{os.fspath(path)}: not a checkpoint of tools/train.py ({type(error).__name__})"
+            f"{name}: not a checkpoint of tools/train.py, or a damaged one; "
+            "a run has its own in RUN/checkpoints/best.ckpt"
         ) from error
     check_format(path, kept)
     model_config = dict(kept["model"])

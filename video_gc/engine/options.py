@@ -15,7 +15,7 @@ from video_gc.engine.recipe.optim import OptimConfig
 from video_gc.engine.resume.options import CheckpointConfig
 from video_gc.engine.testing import ViewConfig
 from video_gc.models.build import ModelConfig
-from video_gc.models.fast.network import PRECISIONS
+from video_gc.models.fast.choices import PRECISIONS
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 

@@ -6,7 +6,7 @@ import torch
 from tests.analysis.attention.networks import alone, features
 from tests.blocks.variants import CLIP_VARIANTS
 from tests.conftest import randomise
-from video_gc.analysis.attention import query_maps
+from video_gc.analysis.attention.maps import query_maps
 from video_gc.blocks import build_block
 
 QUERIES = [(0.0, 0.0, 0.0), (0.7, 0.4, 0.99)]

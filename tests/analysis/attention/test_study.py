@@ -12,7 +12,7 @@ from torchvision.models import resnet18
 
 from tests.analysis.attention.networks import alone, features
 from tests.conftest import randomise
-from video_gc.analysis.attention import query_maps
+from video_gc.analysis.attention.maps import query_maps
 from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs, study
 from video_gc.blocks import NonLocal, build_block
 from video_gc.models.build import ModelConfig, build_model

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -168,6 +169,33 @@ def test_a_quick_look_says_so_and_lies_apart(checkpoint: Path, tool) -> None:  #
     assert summary["subset"] == "a subset of 1 of 2 videos"
     assert summary["coverage"]["outside_subset"] == 1
     assert done.result.video_level.count == 1
+
+
+def test_results_of_another_measurement_are_not_replaced(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path, tool,  # type: ignore[no-untyped-def]
+) -> None:  # fmt: skip
+    run = tmp_path / "run"
+    shutil.copytree(checkpoint.parent.parent, run)
+    shutil.rmtree(run / "test", ignore_errors=True)
+    shutil.copy(run / "checkpoints/best.ckpt", run / "checkpoints/other.ckpt")
+    same = [run, "--workers", 0]
+    assert tool("test", *same, "--clips", 2)[0] == 0
+    file = run / "test/accuracy.json"
+    before = file.read_bytes()
+    crops = json.loads(before)["crops"]
+    status, _, err = tool("test", *same, "--clips", 1)
+    assert status == 2
+    assert f"test: has results of another test (2 × {crops} views; this one: 1 × {crops} vi" in err
+    assert f"or --out {run / 'test'} to replace them" in err
+    status, _, err = tool("test", *same, "--clips", 2, "--data", clips_folder)
+    assert (status, f"; this one: {clips_folder}); give" in err) == (2, True)
+    status, _, err = tool("test", run / "checkpoints/other.ckpt", *same[1:], "--clips", 2)
+    assert (status, "(best.ckpt; this one: other.ckpt); give" in err) == (2, True)
+    assert file.read_bytes() == before
+    assert tool("test", *same, "--clips", 2, "--precision", "fp32")[0] == 0  # the same measurement
+    assert tool("test", *same, "--clips", 1, "--subset", 1)[0] == 0  # lies apart
+    assert tool("test", *same, "--clips", 1, "--out", run / "test")[0] == 0
+    assert json.loads(file.read_text())["clips"] == 1
 
 
 def test_averaged_weights_beside_the_raw_ones(

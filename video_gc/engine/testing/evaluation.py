@@ -27,6 +27,7 @@ from video_gc.engine.ranks.world import (
     to_all,
 )
 from video_gc.engine.resume.lock import locked
+from video_gc.engine.testing.earlier import check_same
 from video_gc.engine.testing.identity import identity_of
 from video_gc.engine.testing.journal import (
     FOLDER,
@@ -119,7 +120,8 @@ def evaluate(
     subset: so many videos, for a quick look.
 
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data,
-    BlockingIOError where another test writes to `out`.
+    BlockingIOError where another test writes to `out`, FileExistsError where none is given and the
+    run's has the results of another measurement.
     """
     world = this_world()
     where = _own_device(device, world)
@@ -141,6 +143,7 @@ def evaluate(
         videos = videos if subset is None else subset_of(videos, subset)
         part = f"a subset of {len(videos.index)} of {whole} videos" if videos.outside_subset else ""
         found = from_first(world, lambda: fingerprint_of(videos, contents, trained, data))
+        asked = out is not None or bool(part)
         out = out or default_output(checkpoint, "test_subset" if part else "test")
         decoding = Decoding(
             trained.decoder,
@@ -151,13 +154,6 @@ def evaluate(
         views = VideoViews(
             videos.index, contents.clip, clips=config.clips, crops=config.crops, decoding=decoding
         )
-        networks = _ready(models.values(), contents.clip, config, where, world)
-        kind = f"{networks[0].precision}, {networks[0].backend}"
-        identity = identity_of(models, contents, views, config, kind, where, found)
-        test = _Test(
-            networks, views, contents.normalisation, config,
-            trained.workers if workers is None else workers, where, identity,
-        )  # fmt: skip
         about = {
             "checkpoint": str(checkpoint),
             "data": str(data) if data else kept_videos(checkpoint),
@@ -165,11 +161,19 @@ def evaluate(
             "clips": views.clips,
             "crops": views.crops,
             "fuse": config.fuse,
-            "precision": networks[0].precision,
-            "backend": networks[0].backend,
             "seed": contents.config.get("seed"),
             "fingerprint": found,
         }
+        first = about | {"weights": next(iter(models))}
+        from_first(world, lambda: None if asked else check_same(out, first))
+        networks = _ready(models.values(), contents.clip, config, where, world)
+        kind = f"{networks[0].precision}, {networks[0].backend}"
+        identity = identity_of(models, contents, views, config, kind, where, found)
+        test = _Test(
+            networks, views, contents.normalisation, config,
+            trained.workers if workers is None else workers, where, identity,
+        )  # fmt: skip
+        about |= {"precision": networks[0].precision, "backend": networks[0].backend}
         lock = locked(out, what="test", way="--out OTHER") if world.first else nullcontext()
         with lock:
             scored = put_together(views.index, _score(test, out, world))

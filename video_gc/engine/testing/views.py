@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from video_gc.models.fast.network import BACKENDS, PRECISIONS
+from video_gc.models.fast.choices import BACKENDS, PRECISIONS
 
 FUSIONS = ("mean", "max")
 

@@ -11,18 +11,11 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
+from video_gc.models.fast.choices import BACKENDS, INSTALL, PRECISIONS
 from video_gc.models.fast.folding import fold_norms
 
-PRECISIONS = ("auto", "fp32", "bf16")
-BACKENDS = ("auto", "eager", "compile", "openvino")
-INSTALL = 'pip install "video_gc[openvino]"'
 SMALL = 64
 """Pixels: side of the clip that folded and unfolded network are compared on."""
-PRECISION_HELP = "fp32, bf16, or auto: bf16 where this machine multiplies it (auto)"
-BACKEND_HELP = (
-    "eager; compile (torch.compile: a minute at the start); openvino (on a CPU, an extra: "
-    f"{INSTALL}); or auto: eager (auto)"
-)
 
 
 @dataclass(frozen=True)
