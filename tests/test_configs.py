@@ -184,7 +184,7 @@ def test_small_options_compose() -> None:
         (["epohcs=3"], "did you mean 'epochs'"),
         (["context=gcc"], "context=gcc: no such context; did you mean 'gc'?"),
         (["experiment=kinetics400/slow_r50_8x8_gc4"], "did you mean 'kinetics400/slow_r50_8x8_gc"),
-        (["epochs=many"], "epochs: Value 'many' of type 'str' could not be converted to Integer"),
+        (["epochs=many"], r"epochs \(many\) must be a whole number, such as epochs=15"),
         (["epochs"], "'epochs' is no option; write NAME=VALUE"),
         (["epochs=0"], r"epochs \(0\) must be at least 1"),
         (["model.context.kind=gx"], "unknown block 'gx'.*Valid: gc, snl, se, nl, cc"),

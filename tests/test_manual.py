@@ -1,5 +1,6 @@
 """The options as the source tells them: all of them, with a meaning, and without torch."""
 
+import re
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -126,6 +127,22 @@ def test_what_hydra_takes_is_not_refused(argument: str) -> None:
 @pytest.mark.parametrize("argument", ["experiment=null", "recipe= Null", "+data=null"])
 def test_no_file_of_a_group_is_no_choice(argument: str) -> None:
     assert f"{argument}: no " in str(wrong_argument([argument]))
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("epochs=two", "epochs (two) must be a whole number, such as epochs=15"),
+        ("clip.short_side=32", "clip.short_side (32) must be a list, such as clip.short_side=["),
+        ("clip.short_side=[a,b]", "clip.short_side[0] (a) must be a whole number, such as clip."),
+        ("optim.milestones=3", "must be a list, such as optim.milestones=[3]"),
+        ("steps=x", "steps (x) must be a whole number"),
+        ("resume=tru", "resume (tru) must be true or false, such as resume=true"),
+    ],
+)
+def test_a_value_of_another_kind_is_answered_with_an_example(argument: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        compose_train([argument])
 
 
 def test_a_typo_in_help_is_explained() -> None:

@@ -77,11 +77,12 @@ def main() -> int:
 def print_ablations() -> None:
     """The shipped ablations, and how many cells each has."""
     table = Table()
-    for heading in ("ablation", "cells", "experiment", "what is compared"):
-        table.add_column(heading, justify="right" if heading == "cells" else "left")
+    table.add_column("ablation", no_wrap=True)  # for it is copied
+    table.add_column("cells", justify="right")
+    table.add_column("what is compared", overflow="fold")
     for name, ablation in list_ablations().items():
         count = len(ablation.all_rows) * len(ablation.seeds)
-        table.add_row(name, str(count), ablation.experiment, ablation.title)
+        table.add_row(name, str(count), f"{ablation.title}\nexperiment={ablation.experiment}")
     console.print(table)
     say(f"Start one, or see its cells with dry=true: {ABLATE} ablation=kinds; more: --help")
 
@@ -119,7 +120,11 @@ def print_states(rows: list[tuple[Cell, str, str | None]]) -> None:
     """A line for each cell."""
     table = Table()
     for heading in ("row", "seed", "cell", "state"):
-        table.add_column(heading, justify="right" if heading == "seed" else "left")
+        table.add_column(
+            heading,
+            justify="right" if heading == "seed" else "left",
+            no_wrap=heading == "cell",  # for it is copied
+        )
     styles = {"failed": "red", "finished": "green", "running": "cyan"}
     for cell, state, _ in rows:
         table.add_row(cell.row, str(cell.seed), cell.name, state, style=styles.get(state))

@@ -50,12 +50,13 @@ def main() -> None:
     from video_gc.analysis.complexity.network import network_cost
     from video_gc.analysis.complexity.parts import BLOCK
     from video_gc.analysis.complexity.printed import cost_table, notes, to_csv
-    from video_gc.analysis.complexity.source import with_clip
 
     if options.threads:
         torch.set_num_threads(options.threads)
     model, clip = chosen(options.network)
     if options.clip:
+        from video_gc.analysis.complexity.source import with_clip
+
         clip = with_clip(clip, *options.clip)
     if options.classes:
         model = replace(model, num_classes=options.classes)

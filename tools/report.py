@@ -44,7 +44,7 @@ def main() -> None:
         if not place.is_dir():
             kind = "is a file, and no run directory" if place.exists() else "no such run directory"
             raise FileNotFoundError(f"{place}: {kind}, ablation or folder of runs; {MAKE}")
-    from video_gc.analysis.report import write_report
+    say(f"Reading {', '.join(map(str, options.runs))} …")
     from video_gc.analysis.table.files import write_files
     from video_gc.analysis.table.gather import collect, single_run
     from video_gc.analysis.table.page import write_page
@@ -55,6 +55,8 @@ def main() -> None:
         for given, name in ((options.out, "--out"), (options.baseline, "--baseline")):
             if given is not None:
                 parser.error(f"{name} is for a table, and {run} is one run")
+        from video_gc.analysis.report import write_report
+
         say(f"Open {write_report(options.runs[0])} in a browser")
         return
     collection = collect(options.runs, options.baseline)

@@ -72,7 +72,11 @@ def wrong_argument(
         if argument.startswith("--"):
             return f"{argument!r}: options are written without dashes, NAME=VALUE"
         if "=" not in argument:
-            return f"{argument!r} is no option; write NAME=VALUE, such as epochs=20"
+            example = "epochs=20"
+            if ABLATION in more:
+                known = argument in ablations(configs)
+                example = f"{ABLATION}={argument if known else 'kinds'}"
+            return f"{argument!r} is no option; write NAME=VALUE, such as {example}"
         key, value = argument.lstrip("+~").split("=", 1)
         if key == ABLATION and ABLATION not in more:
             return f"{argument}: this is one training; for an ablation: {ABLATE} {argument}"

@@ -9,6 +9,7 @@ from tests.conftest import SMALL
 from tests.engine.ablation.stub import calls, order, write_stub
 from video_gc.config.ablation import plan_ablation
 from video_gc.engine.ablation.plan import Plan
+from video_gc.manual import ablations
 
 
 @pytest.fixture
@@ -28,6 +29,9 @@ def test_without_arguments_it_lists_the_ablations(tool) -> None:  # type: ignore
     assert status == 0
     for name, count in (("kinds", 18), ("gcnet_kinetics", 5), ("gcnet_pooling_fusion", 7)):
         assert f"│ {name} │ {count} │" in err
+    for name in ablations():  # not cut, for they are copied
+        assert f"│ {name} │" in err
+    assert "experiment=kinetics400/slow_r50_8x8 │" in err
 
 
 def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
@@ -41,6 +45,9 @@ def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
     ("arguments", "message"),
     [
         (["ablation=kidns"], "error: ablation=kidns: no such ablation; did you mean 'kinds'?"),
+        (["kinds"], "'kinds' is no option; write NAME=VALUE, such as ablation=kinds"),
+        (["ablation=kinds", "dry=tru"], "error: dry (tru) must be true or false, such as dry="),
+        (["ablation=kinds", "only=GC"], "error: only (GC) must be a list, such as only=[GC]"),
         (["ablation=kinds", "--epochs", "3"], "options are written without dashes"),
         (["ablation=kinds", "optim.lrr=3"], "did you mean 'optim.lr'?"),
         (["ablation=kinds", "hydra/launcher=slrm"], "no such launcher; valid: joblib"),

@@ -60,7 +60,7 @@ def read_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Any:
 
     Raises ValueError in one line.
     """
-    with composing(configs):
+    with composing(configs, primary="sweep"):
         return OmegaConf.to_object(compose("sweep", list(arguments)))
 
 
@@ -125,9 +125,11 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
 def _named(name: str, own: list[str], configs: Path) -> SweepConfig:
     file = configs / "ablation" / f"{name}.yaml"
     try:
-        found = read_ablation([f"ablation={name}", *own], configs)
+        found = read_ablation([f"ablation={name}"], configs)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+    if own:  # apart, for what is wrong now was typed and does not stand in the file
+        found = read_ablation([f"ablation={name}", *own], configs)
     assert isinstance(found, SweepConfig)
     return found
 

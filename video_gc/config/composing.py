@@ -2,28 +2,44 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any, get_args
 
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from video_gc.manual import wrong_argument
 
+KINDS = {
+    "BooleanNode": "true or false", "bool": "true or false",
+    "IntegerNode": "a whole number", "int": "a whole number",
+    "FloatNode": "a number", "float": "a number",
+    "StringNode": "a text", "str": "a text",
+    "ListConfig": "a list", "DictConfig": "a mapping",
+}  # fmt: skip
+"""What a value must be; by the type of omegaconf's node, in a list by that of its items."""
+
 
 @contextmanager
-def composing(configs: Path, arguments: Sequence[str] = ()) -> Iterator[None]:
+def composing(
+    configs: Path, arguments: Sequence[str] = (), primary: str = "train"
+) -> Iterator[None]:
     """While the block runs, `hydra.compose` reads `configs`.
 
-    arguments: as they were typed. Raises ValueError, in one line, for what Hydra refuses.
+    arguments: as they were typed. primary: the file whose values serve as examples.
+
+    Raises ValueError, in one line, for what Hydra refuses.
     """
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
         try:
             yield
         except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(_explain(error, arguments, configs)) from error
+            raise ValueError(_explain(error, arguments, configs, primary)) from error
 
 
 def quoted(text: str) -> str:
@@ -32,7 +48,20 @@ def quoted(text: str) -> str:
     return f"'{inside}'"
 
 
-def _explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
+def written(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, list):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{written(item)}' for key, item in value.items())}}}"
+    if is_dataclass(value):
+        return "…"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _explain(error: Exception, arguments: Sequence[str], configs: Path, primary: str) -> str:
     """What Hydra says of wrong arguments, in one line."""
     wrong = wrong_argument(arguments, configs)
     if wrong:
@@ -40,6 +69,25 @@ def _explain(error: Exception, arguments: Sequence[str], configs: Path) -> str:
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
+    if isinstance(cause, ValidationError) and (said := _wanted(cause, primary)):
+        return said
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     place = next((line for line in lines if line.startswith("full_key: ")), None)
     return f"{place.removeprefix('full_key: ')}: {lines[0]}" if place else "; ".join(lines[:2])
+
+
+def _wanted(error: ValidationError, primary: str) -> str | None:
+    """Which kind of value an option takes, with the one that it has where nothing is said."""
+    name, item, _ = (error.full_key or "").partition("[")
+    kind: str | None = type(error.child_node).__name__
+    if item:
+        kind = next((one.__name__ for one in get_args(error.ref_type)), None)
+    if not name or kind not in KINDS:
+        return None
+    usual = OmegaConf.select(compose(primary), name, throw_on_missing=False)
+    if OmegaConf.is_config(usual):
+        usual = OmegaConf.to_container(usual) if OmegaConf.is_list(usual) else None
+    if usual == [] and not item:
+        usual = [error.value]
+    example = "" if usual in (None, [], "") else f", such as {name}={written(usual)}"
+    return f"{error.full_key} ({written(error.value)}) must be {KINDS[kind]}{example}"

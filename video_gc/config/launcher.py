@@ -33,5 +33,5 @@ def check_launcher(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
         module, extra = LAUNCHERS[name]
         if module and find_spec(f"hydra_plugins.{module}") is None:
             raise ImportError(f"{argument} is not installed: pip install -e '.[{extra}]'")
-    with composing(configs):
+    with composing(configs, primary="sweep"):
         compose("sweep", list(arguments), return_hydra_config=True)

@@ -3,7 +3,6 @@
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from video_gc.config.composing import composing, quoted
+from video_gc.config.composing import composing, quoted, written
 from video_gc.engine.ablation.cell import PATHS as DATA_PATHS
 from video_gc.engine.options import TrainConfig
 from video_gc.manual import ABLATE, CONFIGS, config_groups, options
@@ -33,7 +32,7 @@ Choose a file of a group with GROUP=FILE:
 {groups}
 
 Set one option with NAME=VALUE, for example epochs=20 optim.lr=0.01
-model.context.options.reduction=8 resume=true. All options, as they stand now:
+model.context.options.reduction=8 seed=1. All options, as they stand now:
 
 {options}
 """
@@ -96,13 +95,13 @@ def training_help(arguments: Sequence[str] = (), configs: Path = CONFIGS) -> str
         value: Any = composed
         for part in option.name.split("."):
             value = getattr(value, part)
-        written = f"  {option.name}={_written(value)}"
-        if len(written) >= COLUMN or not option.meaning:
-            lines.append(written)
-            written = ""
+        line = f"  {option.name}={written(value)}"
+        if len(line) >= COLUMN or not option.meaning:
+            lines.append(line)
+            line = ""
         if option.meaning:
             indent = " " * COLUMN
-            first = written.ljust(COLUMN)
+            first = line.ljust(COLUMN)
             lines += textwrap.wrap(
                 option.meaning, WIDTH, initial_indent=first, subsequent_indent=indent
             )
@@ -110,16 +109,3 @@ def training_help(arguments: Sequence[str] = (), configs: Path = CONFIGS) -> str
         line for group in groups for line in textwrap.wrap(group, WIDTH, subsequent_indent="    ")
     ]
     return HELP.format(groups="\n".join(wrapped), options="\n".join(lines))
-
-
-def _written(value: Any) -> str:
-    """A value as it is written on the command line."""
-    if isinstance(value, list):
-        return f"[{','.join(map(_written, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{_written(item)}' for key, item in value.items())}}}"
-    if is_dataclass(value):
-        return "…"
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

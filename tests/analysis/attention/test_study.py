@@ -45,6 +45,17 @@ def test_without_queries_attention_depends_on_none() -> None:
     assert found.entropy_share.value < 0.999  # and not because the map is uniform
 
 
+def test_what_a_block_changes() -> None:
+    x = features(3, 8, 4, 3, 3)
+    for fresh in (build_block("nl", 8), build_block("gc", 8, reduction=2)):
+        assert one(fresh, x).change.value == 0  # its last layer is zero
+    gate = build_block("se", 8, reduction=2)  # a fresh one halves x
+    assert one(gate, x).change.value == pytest.approx(0.5)
+    block = nl().double().eval()
+    each = [float((block(clip) - clip).norm() / clip.norm()) for clip in x.split(1)]
+    assert one(block, x).change.value == pytest.approx(np.mean(each))
+
+
 def test_queries_that_see_themselves_alone_depend_most() -> None:
     block = nl(24, pairwise="gaussian", scale=False)
     x = 10 * torch.eye(24).reshape(1, 24, 2, 3, 4)

@@ -49,6 +49,19 @@ def test_the_answer_in_a_sentence() -> None:
     assert "nearly uniform" in answer([block(0.02, 0.02, 0.02, share=0.995)])[1]
 
 
+def test_a_block_that_adds_nothing_is_called_untrained() -> None:
+    trained = replace(block(0.02, 0.02, 0.02), name="res4.1", change=estimate(0.05))
+    fresh = replace(block(0.0, 0.0, 0.0), change=Estimate(0.0, 0.0, 0.0, 0.0))
+    head, *lines = answer([fresh, replace(fresh, change=estimate(0.004))])
+    assert head.startswith("The network looks untrained")
+    assert lines[0].startswith("res4.3 (nl) adds nothing yet: its last weights are still those of")
+    assert "adds almost nothing yet (0.4 % of its input's size)" in lines[1]
+    head, *lines = answer([fresh, trained])
+    assert "Of 1 blocks that add something, attention hardly depends" in head
+    assert "train longer" in lines[0]
+    assert lines[1].startswith("Attention of res4.1 (nl) hardly depends")
+
+
 def test_the_reading_compares_only_what_does_not_overlap() -> None:
     apart = " ".join(reading([block(0.1, 0.15, 0.05)], None, subset=False))
     assert "differ more between frames (0.150) than within a frame (0.050)" in apart

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.analysis.compare.writing import write_test
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve
@@ -250,6 +251,26 @@ def test_memory_is_measured_once_and_time_of_all_rows_in_the_same_rounds(
     monkeypatch.setattr(cost, "machine", lambda _: {"processor": "another"})
     cost.network_costs([network], cache, device="cpu")
     assert (len(peaks), len(turns)) == (6, 6)
+
+
+def test_a_busy_machine_is_said_with_the_file_to_delete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cost, "peak_memory", lambda *_, **__: 100.0)
+    monkeypatch.setattr(cost, "in_turns", lambda make, *_: {key: [0.5] for key in make})
+    make_run(tmp_path / "a", shares(5))
+    said = "other work ran while latency was measured"
+    for beside, busy in ((4, True), (0, False)):
+        monkeypatch.setattr(cost, "load", lambda beside=beside: torch.get_num_threads() + beside)
+        out = tmp_path / str(beside)
+        table = make_table(collect([tmp_path]), out, resamples=100)
+        assert (said in table.notes["latency and memory"]) == busy
+        assert [f"delete {out}/costs.json" in line for line in table.warnings] == [True] * busy
+        said_before = capfd.readouterr().err
+        assert "Measuring 1 network on this machine: 16 s or longer, and 2 processes" in said_before
+        assert f"--no-measure leaves it out, {out}/costs.json keeps it" in said_before
+        make_table(collect([tmp_path]), out, resamples=100)  # all of it is kept
+        assert "Measuring" not in capfd.readouterr().err
 
 
 def test_what_is_not_trained_yet_is_counted_as_the_papers_count_it(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def attention_maps(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
     """
     maps: dict[str, Tensor] = {}
 
-    def look(name: str, block: nn.Module, x: Tensor, _added: list[Tensor]) -> None:
+    def look(name: str, block: nn.Module, x: Tensor, *_: object) -> None:
         if isinstance(block, GlobalContext) and block.pool == "attention":
             maps[name] = block.attention(x)
 
@@ -50,7 +50,7 @@ def query_maps(
             raise ValueError(f"query {query} must be three fractions (t, h, w) in [0, 1)")
     maps: dict[str, Tensor] = {}
 
-    def look(name: str, block: nn.Module, x: Tensor, _added: list[Tensor]) -> None:
+    def look(name: str, block: nn.Module, x: Tensor, *_: object) -> None:
         if not isinstance(block, NonLocal | CrissCross):
             return
         axes = x.shape[2:]

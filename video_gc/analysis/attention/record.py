@@ -85,7 +85,9 @@ class Record:
         if self.keys == 1:
             self.reasons.setdefault("entropy_share", "there is one key only")
 
-    def add(self, block: nn.Module, x: Tensor, added: list[Tensor], *, first: int) -> None:
+    def add(
+        self, block: nn.Module, x: Tensor, added: list[Tensor], output: Tensor, *, first: int
+    ) -> None:
         """The clips of a batch, the first of which is clip number `first` of the study."""
         if x.shape[2:] != self.size:
             old, new = ("×".join(map(str, size)) for size in (self.size, x.shape[2:]))
@@ -96,6 +98,9 @@ class Record:
         for number in range(len(x)):
             random = np.random.default_rng([*self.seed, first + number])
             one = x[number : number + 1]
+            before = wide(one)
+            change = (wide(output[number : number + 1]) - before).norm()
+            self._keep("change", float(change / size) if (size := before.norm()) else 0.0)
             if isinstance(block, NonLocal | CrissCross):
                 self._add_queries(block, one, [z[number] for z in added], random)
             elif isinstance(block, GlobalContext) and block.pool == "attention":

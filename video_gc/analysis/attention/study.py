@@ -40,6 +40,8 @@ class BlockStudy:
     "shared" where one map serves all positions; "" otherwise"""
     keys: int
     """how many those are, after pooling; 0 otherwise"""
+    change: Estimate | None = None
+    """‖y - x‖ / ‖x‖ of a block's input x and output y; 0 of a fresh block that adds"""
     input: Pairs | None = None
     """cosine distance, 0…2, between positions of x (NL and CC)"""
     output: Pairs | None = None
@@ -109,10 +111,10 @@ def study(
     records: dict[str, Record] = {}
     seen = 0
 
-    def look(name: str, block: nn.Module, x: Tensor, added: list[Tensor]) -> None:
+    def look(name: str, block: nn.Module, x: Tensor, added: list[Tensor], output: Tensor) -> None:
         if name not in records:
             records[name] = Record(block, x, positions, (seed, order[name]))
-        records[name].add(block, x, added, first=seen)
+        records[name].add(block, x, added, output, first=seen)
 
     with watching(model, look):
         for batch in batches:

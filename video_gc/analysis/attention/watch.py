@@ -9,9 +9,9 @@ from video_gc.blocks import CrissCross, GlobalContext, NonLocal
 from video_gc.models.context import context_blocks
 from video_gc.models.eval_mode import eval_mode
 
-Saw = Callable[[str, nn.Module, Tensor, list[Tensor]], None]
-"""Name, block, its input x, and what it adds to x (one (N, C, P) for each recurrence; [] where the
-block is neither NL nor CC)."""
+Saw = Callable[[str, nn.Module, Tensor, list[Tensor], Tensor], None]
+"""Name, block, its input x, what it adds to x (one (N, C, P) for each recurrence; [] where the
+block is neither NL nor CC), and its output."""
 
 
 def kind_of(block: nn.Module) -> str:
@@ -46,11 +46,11 @@ def watching(model: nn.Module, saw: Saw) -> Iterator[None]:
         def report(
             block: nn.Module,
             inputs: tuple[Tensor, ...],
-            _output: Tensor,
+            output: Tensor,
             name: str = name,
             added: list[Tensor] = added,
         ) -> None:
-            saw(name, block, inputs[0], list(added))
+            saw(name, block, inputs[0], list(added), output)
             added.clear()
 
         norms: list[nn.Module] = []

@@ -29,7 +29,7 @@ from video_gc.engine.device import pick_device
 from video_gc.models.build import ModelConfig, sketch
 from video_gc.models.context import ContextConfig
 from video_gc.models.describe import positions_seen
-from video_gc.progress import progress_bar
+from video_gc.progress import progress_bar, say
 
 MODES = {False: "test", True: "training"}
 
@@ -186,6 +186,11 @@ def _measure(
     for train, mode in MODES.items():
         steps.append((f"Time, {mode}", partial(turns, train)))
         steps.append((f"Parts, {mode}", partial(profile, train)))
+    least = seconds * len(MODES) * (len(networks) + 1)
+    say(
+        f"Measuring on this machine: {least:.0f} s or longer, and {len(MODES) * len(networks)} "
+        "processes of some seconds each for memory; --no-measure only counts"
+    )
     with progress_bar() as progress:
         task = progress.add_task("Measuring", total=len(steps))
         for title, work in steps:

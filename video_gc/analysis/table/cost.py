@@ -93,6 +93,20 @@ def network_costs(
         if own[kind] not in kept
     }
     failed = []
+    due = [
+        {own[mode] for own in keys}
+        for mode in kinds[1:]
+        if any(own[mode] not in kept.get(f"turns {mode}", {}) for own in keys)
+    ]
+    if due:
+        count = len(due[0])
+        apart = sum(kind != "counted" for kind, _ in jobs.values())
+        say(
+            f"Measuring {count} network{'s' * (count > 1)} on this machine: "
+            f"{seconds * sum(map(len, due)):.0f} s or longer"
+            + f", and {apart} processes of some seconds each for memory" * (apart > 0)
+            + f"; --no-measure leaves it out, {cache} keeps it"
+        )
     if jobs:
         with progress_bar() as bar:
             for key, (kind, network) in bar.track(jobs.items(), description="Cost of networks"):

@@ -23,6 +23,8 @@ from video_gc.models.build import sketch
 BUSY = 0.5
 """Other processes that want the processor, from which on latency is not to be trusted."""
 
+BESIDE = "other work ran while latency was measured"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -119,7 +121,7 @@ def make_table(
         baseline=collection.baseline,
         rows=rows,
         notes=_notes(groups, rows, collection.baseline, measured=measured),
-        warnings=[*warnings_on(groups, base, refused), *unbuilt, *_busy(rows)],
+        warnings=[*warnings_on(groups, base, refused), *unbuilt, *_busy(rows, out / CACHE)],
     )
 
 
@@ -142,13 +144,16 @@ def _costs(
     return dict(zip(networks, found, strict=True)), unbuilt
 
 
-def _busy(rows: Sequence[Row]) -> list[str]:
-    load = max((row.costs.load for row in rows if row.costs), default=0.0)
-    if load < BUSY:
+def _load(rows: Sequence[Row]) -> float:
+    return max((row.costs.load for row in rows if row.costs), default=0.0)
+
+
+def _busy(rows: Sequence[Row], cache: Path) -> list[str]:
+    if _load(rows) < BUSY:
         return []
     return [
-        f"other work ran while latency was measured (up to {load:.1f} processes beside): all rows "
-        f"alike may be much too long; delete {CACHE} and run again on a quiet machine"
+        f"{BESIDE} (up to {_load(rows):.1f} processes): ms of all rows may be much too long; "
+        f"delete {cache} and run again on a quiet machine"
     ]
 
 
@@ -210,6 +215,8 @@ def _notes(
         notes["latency and memory"] = (
             f"{MEASURED}; test: forward alone; train: forward, backward and a step; peak memory of "
             f"the process's own work; on this machine: {named}"
+            + f"; {BESIDE}"
+            * (_load(rows) >= BUSY)
         )
     where = sorted({place for row in rows for place in row.seconds_of})
     if where:

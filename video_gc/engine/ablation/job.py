@@ -105,10 +105,11 @@ def to_train(cell: Cell, tools: str, processes: int = 1) -> list[str]:
 
 
 def to_test(cell: Cell, tools: str, processes: int = 1) -> list[str]:
-    """The command that tests it."""
+    """The command that tests it; results of another test, which are not asked for, it replaces."""
     best = best_checkpoint(Path(cell.directory))
+    out = ["--out", str(Path(cell.directory, "test"))]
     device = ["--device", "cpu"] if cell.options["accelerator"] == "cpu" else []
-    return [*_python(processes), f"{tools}/test.py", str(best), *device]
+    return [*_python(processes), f"{tools}/test.py", str(best), *out, *device]
 
 
 def as_typed(command: list[str]) -> str:
