@@ -110,7 +110,7 @@ def print_outcome(plan: Plan) -> int:
         say(f"  its output: {cell.directory}/{LOG}; alone: {as_typed(alone)}")
     elsewhere = sum(state == "running" for _, state, _ in rows)
     if elsewhere:
-        say(f"{elsewhere} cells are trained by another process; the same command looks again")
+        say(f"trained by another process: {elsewhere}; the same command looks again")
     say(f"The ablation lies in {plan.directory}/ablation.json; next:")
     say(f"  python tools/report.py {plan.directory}")
     return int(bool(failed))

@@ -77,8 +77,8 @@ def _distances(done: "Examination") -> Iterator[Table]:
         }
         name = f"{block.name} {block.kind}"
         for what, pairs in compared.items():
-            if pairs:  # of a criss-cross block there are no maps to compare
-                parts = pairs.overall, pairs.between, pairs.within
+            parts = (pairs.overall, pairs.between, pairs.within) if pairs else (None, None, None)
+            if block.input or block.attention:  # dashes where the weights are no distribution
                 rows.append([f"{name}, {what}", *map(numbers, parts)])
         sections.append(len(rows))
     return fitting(
@@ -97,10 +97,10 @@ def _entropies(done: "Examination") -> Iterator[Table]:
     for block in done.blocks:
         if block.entropy is not None:
             shown = (block.entropy, block.entropy_share, block.time_entropy_share)
-            cells = map(numbers, (*shown, block.time_centre))
+            cells = map(numbers, (*shown, block.time_centre, block.time_spread))
             rows.append([f"{block.name} {block.kind}", *cells])
     return fitting(
-        ("block", "entropy (nats)", "share of uniform", "over frames", "mean time"),
+        ("block", "entropy (nats)", "share of uniform", "over frames", "mean time", "its spread"),
         rows,
         console.width,
         title=f"How concentrated the maps are{_over(done.videos)}",
@@ -108,11 +108,11 @@ def _entropies(done: "Examination") -> Iterator[Table]:
 
 
 def _losses(losses: "Losses") -> Iterator[Table]:
-    from video_gc.analysis.attention.words import percent
+    from video_gc.analysis.attention.words import percent, points
 
     rows = []
     for one in losses.rows:
-        cells = percent(one.relative), percent(one.agreement), percent(one.change, sign=True)
+        cells = percent(one.relative), percent(one.agreement), points(one.change)
         rows.append([f"{one.block} → {one.to.upper()}", *cells])
     return fitting(
         ("block", "logits move", "same first class", "accuracy changes by"),

@@ -12,7 +12,15 @@ from video_gc.analysis.attention.losses import (
     share_interval,
 )
 from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
-from video_gc.analysis.attention.words import answer, degree, footing, numbers, percent, reading
+from video_gc.analysis.attention.words import (
+    answer,
+    degree,
+    footing,
+    numbers,
+    percent,
+    points,
+    reading,
+)
 
 
 def estimate(value: float, half: float = 0.005) -> Estimate:
@@ -87,7 +95,8 @@ def test_numbers_have_their_interval() -> None:
     assert numbers(None) == "–"
     assert numbers(Interval(0.002, -0.004, 0.01)) == "0.002 (0.000–0.010)"
     assert numbers(Interval(0.25, None, None)) == "0.250"
-    assert percent(Interval(-0.04, -0.1, 0.0), sign=True) == "-4.0 % (-10.0 to +0.0)"
+    assert percent(Interval(0.5, 0.25, 0.75)) == "50.0 % (25.0 to 75.0)"
+    assert points(Interval(-0.04, -0.1, 0.0)) == "-4.0 points (-10.0 to +0.0)"
 
 
 def test_intervals_have_a_width_where_nothing_differs() -> None:

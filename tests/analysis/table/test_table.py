@@ -168,6 +168,7 @@ def test_rows_on_other_videos_are_warned_of_and_not_compared(tmp_path: Path) -> 
     write_test(
         other / "new", shares(9, 10), paths=paths, video_level=level, clip_level=level,
         fingerprint="sizes:ffff00000000", precision="bf16", checkpoint="b/checkpoints/last.ckpt",
+        data="the validation videos, which chose this checkpoint: an optimistic score (no others)",
     )  # fmt: skip
     (other / "new" / "test").rename(other / "test")
     table = made([tmp_path], tmp_path)
@@ -176,6 +177,7 @@ def test_rows_on_other_videos_are_warned_of_and_not_compared(tmp_path: Path) -> 
     assert "gc one is not compared with the baseline: a and b were tested on different" in text
     assert "not tested alike, precision: fp32 in none; bf16 in gc one" in text
     assert "not tested alike, checkpoint: best in none; last in gc one" in text
+    assert "an optimistic score: gc one; hold out a test split" in text
     assert all(row.against is None for row in table.rows)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
-from video_gc.analysis.attention.words import numbers, percent
+from video_gc.analysis.attention.words import numbers, percent, points
 from video_gc.analysis.html import render
 from video_gc.atomic import write_text
 
@@ -54,6 +54,7 @@ def write_page(done: Examination, file: Path, *, scale: str) -> Path:
         plain=[block for block in done.blocks if block not in asked and block.entropy is None],
         pictures=_embedded(done, file.parent),
         percent=percent,
+        points=points,
         numbers=numbers,
     )
     return write_text(file, page)

@@ -1,7 +1,7 @@
 """What is kept of a context block while clips go by: a few numbers a clip, and their means."""
 
 from dataclasses import dataclass
-from math import log, prod
+from math import inf, log, prod
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ LARGEST = dict.fromkeys(("input", "output", "attention"), 2.0) | {
     "time_centre": 1.0,
     "time_spread": 0.5,
 }
-"""What no mean can exceed; the least is 0. An interval ends there."""
+"""What no mean of a field can exceed, where there is such a bound; the least is 0 of all. An
+interval ends there."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ class Record:
             highs = list(lows)
             if videos.max() > 0:
                 most = LARGEST | {"entropy": log(max(self.keys, 1))}
-                ends = [most[name.partition(".")[0]] for name in self.columns]
+                ends = [most.get(name.partition(".")[0], inf) for name in self.columns]
                 low, high = np.clip(mean_intervals(values.T, videos, seed=seed), 0, ends)
                 lows, highs = list(map(float, low)), list(map(float, high))
             estimates = {

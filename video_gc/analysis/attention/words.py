@@ -36,14 +36,14 @@ def numbers(one: Estimate | Interval | None) -> str:
     return f"{max(one.value, 0.0):.3f} ({max(one.low, 0.0):.3f}–{one.high:.3f})"
 
 
-def percent(one: Interval | None, *, sign: bool = False) -> str:
-    """`numbers` in per cent."""
-    if one is None:
-        return "–"
-    form = "+.1f" if sign else ".1f"
-    if one.low is None or one.high is None:
-        return f"{100 * one.value:{form}} %"
-    return f"{100 * one.value:{form}} % ({100 * one.low:{form}} to {100 * one.high:{form}})"
+def percent(one: Interval | None) -> str:
+    """A share, as `numbers`, in per cent."""
+    return _hundredfold(one, ".1f", " %")
+
+
+def points(one: Interval | None) -> str:
+    """A difference of shares, with its sign, in percentage points."""
+    return _hundredfold(one, "+.1f", " points")
 
 
 def degree(one: Estimate) -> str:
@@ -186,12 +186,20 @@ def _losses_read(losses: Losses) -> list[str]:
 
 
 def _change(one: Interval) -> str:
-    said = f"a change of {percent(one, sign=True)}"
+    said = f"a change of {points(one)}"
     if one.low is None or one.high is None:
         return said
     if one.low <= 0 <= one.high:
         return f"{said}, which chance can explain"
     return f"{said}, more than chance explains"
+
+
+def _hundredfold(one: Interval | None, form: str, unit: str) -> str:
+    if one is None:
+        return "–"
+    if one.low is None or one.high is None:
+        return f"{100 * one.value:{form}}{unit}"
+    return f"{100 * one.value:{form}}{unit} ({100 * one.low:{form}} to {100 * one.high:{form}})"
 
 
 def _split(pairs: Pairs) -> str:

@@ -7,6 +7,7 @@ from video_gc.analysis.compare.tested import read_tested
 from video_gc.analysis.compare.verdict import SETTINGS, how_tested, twins
 from video_gc.analysis.table.gather import Group
 from video_gc.data.fingerprint import same_copy
+from video_gc.engine.testing.videos import CHOSE
 
 
 def views_and_precision(groups: Sequence[Group]) -> dict[str, str]:
@@ -56,6 +57,7 @@ def warnings_on(
     if base is None and len(groups) > 1:
         found.append("no baseline, so no differences: give --baseline ROW")
     found += [f"{name} is not compared with the baseline: {why}" for name, why in refused.items()]
+    found += _optimistic(groups)
     found += _unlike_settings(groups)
     found += _copies(groups)
     for group in groups:
@@ -64,6 +66,20 @@ def warnings_on(
             found.append(f"{group.name}: seeds {', '.join(map(str, seeds))}: one is there twice")
         found += twins([read_tested(run.home) for run in group.tested])
     return found
+
+
+def _optimistic(groups: Sequence[Group]) -> list[str]:
+    names = [
+        group.name
+        for group in groups
+        if any(CHOSE in str(run.about.get("data")) for run in group.tested)
+    ]
+    if not names:
+        return []
+    return [
+        f"tested on the validation videos, {CHOSE}: {', '.join(names)}; hold out a test split "
+        "(DIR/test, or data.test)"
+    ]
 
 
 def _unlike_settings(groups: Sequence[Group]) -> list[str]:

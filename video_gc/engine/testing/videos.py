@@ -163,13 +163,16 @@ def fingerprint_of(
     return found
 
 
+CHOSE = "which chose this checkpoint: an optimistic score"
+"""What is said of videos that `best` was chosen by."""
+
+
 def kept_videos(checkpoint: Path) -> str:
     """What the run's test videos are, said plainly."""
     splits = default_output(checkpoint, "splits")
     for ending in ("arrow", "txt"):
         val, test = splits / f"val.{ending}", splits / f"test.{ending}"
         if val.is_file() and test.is_file() and filecmp.cmp(val, test, shallow=False):
-            chosen = ", which chose this checkpoint: an optimistic score"
-            which = chosen if checkpoint.name.startswith("best") else ""
+            which = f", {CHOSE}" if checkpoint.name.startswith("best") else ""
             return f"the validation videos{which} (the run has no other test videos)"
     return "the run's test videos"
