@@ -200,6 +200,13 @@ def test_a_typo_in_a_file_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"mine.yaml: .*rowz") as caught:
         plan_ablation(["ablation=mine"], configs)
     assert "\n" not in str(caught.value)
+    file.write_text("title: t\nseeds: many\nrows: {a: []}\n")
+    with pytest.raises(ValueError, match=r"mine.yaml: ablation.seeds \(many\) must be a list"):
+        plan_ablation(["ablation=mine"], configs)
+    (configs / "experiment" / "mine.yaml").write_text("# @package _global_\nepochs: many\n")
+    reason = r"^experiment/mine.yaml: epochs \(many\) must be a whole number, such as epochs=15$"
+    with pytest.raises(ValueError, match=reason):
+        compose_train(["experiment=mine"], configs)
     file.write_text("title: t\nrows: {a: [contex=gc]}\n")
     with pytest.raises(ValueError, match="row 'a': unknown option 'contex'; did you mean"):
         plan_ablation(["ablation=mine"], configs)
@@ -210,7 +217,9 @@ def test_training_refuses_an_ablation() -> None:
         compose_train(["ablation=kinds"])
 
 
-def test_the_record_says_what_a_report_needs(tmp_path: Path) -> None:
+def test_the_record_says_what_a_report_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def write(*arguments: str) -> dict[str, object]:
         given = ("ablation=gcnet_kinetics", "experiment=motions", "name=x", f"runs={tmp_path}")
         file = write_record(plan(*given, *arguments))
@@ -233,6 +242,10 @@ def test_the_record_says_what_a_report_needs(tmp_path: Path) -> None:
     assert (again["title"], again["baseline"]) == (found["title"], "baseline")
     assert isinstance(again["rows"], list)
     assert [len(row["cells"]) for row in again["rows"]] == [3, 3, 3, 4, 3]
+    rows = write("seeds=[2]", "only=['5 GC']", "data.workers=1", "data.root=data")["rows"]
+    assert isinstance(rows, list)
+    assert [len(row["cells"]) for row in rows] == [3, 3, 3, 4, 3]  # these change no training
+    assert "no longer" not in capsys.readouterr().err
     with pytest.raises(FileExistsError, match="has other cells in row 'baseline'.*name=OTHER"):
         write("epochs=3")
     (tmp_path / "ablations" / "x" / "ablation.json").unlink()
@@ -240,6 +253,7 @@ def test_the_record_says_what_a_report_needs(tmp_path: Path) -> None:
     rows = write("only=['5 GC']", "epochs=3")["rows"]  # other trainings do not come together
     assert isinstance(rows, list)
     assert [row["name"] for row in rows] == ["5 GC"]
+    assert "are no longer in it: baseline" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_plan_has_each_cell_once(tmp_path: Path) -> None:

@@ -106,7 +106,10 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
     wrong = wrong_argument(base[:1], configs)
     if wrong:
         raise ValueError(wrong)
-    from video_gc.config.cells import cells_of  # torch: seconds, so after all that is read without
+    from video_gc.config.cells import (
+        cells_of,
+        counting,
+    )  # torch: seconds, so after all that is read without
 
     cells = cells_of(ablation, base, shared, runs, configs)
     plan = Plan(
@@ -117,7 +120,7 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Request:
         tools=str(TOOLS),
         processes=sweep.processes,
         whole=sweep.ablation if sweep.only else None,
-        base=base,
+        base=counting(base),
     )
     return Request(plan, hydra, sweep.dry)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from video_gc.config.train import compose_train
-from video_gc.engine.ablation.cell import cell_hash, cell_name
+from video_gc.engine.ablation.cell import MACHINE, cell_hash, cell_name
 from video_gc.engine.ablation.options import AblationConfig, option_of
 from video_gc.engine.ablation.plan import CELLS, Cell
 from video_gc.engine.options import TrainConfig
@@ -36,6 +36,12 @@ def cells_of(
             raise ValueError(_same(twin, row, shared))
         cells += [_cell(row, config, seed, [*base, *settings], runs) for seed in ablation.seeds]
     return sorted(cells, key=lambda cell: ablation.seeds.index(cell.seed))
+
+
+def counting(arguments: Sequence[str]) -> list[str]:
+    """Those that change what is trained, not where its data lie or how fast it is."""
+    ways = {f"{group}.{name}".lstrip(".") for group, names in MACHINE.items() for name in names}
+    return [each for each in _last_of_each(arguments) if option_of(each) not in ways]
 
 
 def _same(row: str, other: str, shared: Sequence[str]) -> str:

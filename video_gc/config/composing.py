@@ -1,5 +1,6 @@
 """Hydra on our files, and what a beginner is told about a typo; torch is not imported for it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import is_dataclass
@@ -69,9 +70,12 @@ def _explain(error: Exception, arguments: Sequence[str], configs: Path, primary:
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    if isinstance(cause, ValidationError) and (said := _wanted(cause, primary)):
-        return said
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    file = re.match("In '(.*)': ", lines[0]) if lines else None
+    if file:  # Hydra's own words for a wrong value in a file of ours; the reason is below it
+        cause, lines = cause.__context__ or cause, lines[1:]
+    if isinstance(cause, ValidationError) and (said := _wanted(cause, primary)):
+        return f"{file[1]}.yaml: {said}" if file and primary == "train" else said
     place = next((line for line in lines if line.startswith("full_key: ")), None)
     return f"{place.removeprefix('full_key: ')}: {lines[0]}" if place else "; ".join(lines[:2])
 
@@ -84,7 +88,11 @@ def _wanted(error: ValidationError, primary: str) -> str | None:
         kind = next((one.__name__ for one in get_args(error.ref_type)), None)
     if not name or kind not in KINDS:
         return None
-    usual = OmegaConf.select(compose(primary), name, throw_on_missing=False)
+    try:
+        usual = OmegaConf.select(compose(primary), name)
+    except (HydraException, OmegaConfBaseException, AttributeError):
+        # the file itself is wrong, or what the option is part of has no usual value
+        usual = None
     if OmegaConf.is_config(usual):
         usual = OmegaConf.to_container(usual) if OmegaConf.is_list(usual) else None
     if usual == [] and not item:

@@ -38,9 +38,8 @@ def open_container(source: Source, *, time_limit: float = 60.0) -> Any:
         if isinstance(error, OSError) and isinstance(file, str) and not os.access(name, os.R_OK):
             raise
         cause = error_text(error)
-        if isinstance(
-            error, av.InvalidDataError
-        ):  # FFmpeg says no more of an MP4 without its index
+        # FFmpeg says no more of an MP4 without its index
+        if isinstance(error, av.InvalidDataError):
             cause += "; perhaps it was cut off, or is no video"
         raise OpenError(name, f"cannot be read as a video ({cause})") from error
     if FOREIGN & set(container.format.name.split(",")):

@@ -112,7 +112,9 @@ def read_checkpoint(
     name = os.fspath(path)
     if not Path(path).is_file():
         if Path(path).is_dir():
-            raise FileNotFoundError(f"{name}: is no run; a run has checkpoints/best.ckpt in it")
+            raise FileNotFoundError(
+                f"{name}: is a folder; name the checkpoint in it, RUN/checkpoints/best.ckpt"
+            )
         known = ", ".join(PUBLISHED)
         raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
     try:

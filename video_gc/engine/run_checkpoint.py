@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
+
 
 def best_checkpoint(run: Path) -> Path:
     """Where a run directory has its best checkpoint, once it has one."""
-    return run / "checkpoints" / "best.ckpt"
+    return run / CHECKPOINTS / BEST
 
 
 def checkpoint_in(source: Path) -> Path:
@@ -13,5 +15,5 @@ def checkpoint_in(source: Path) -> Path:
     best = best_checkpoint(source)
     if not best.parent.is_dir():
         return source
-    last = best.with_name("last.ckpt")
+    last = best.with_name(LAST)
     return last if last.is_file() and not best.is_file() else best

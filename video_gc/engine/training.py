@@ -39,7 +39,6 @@ from video_gc.engine.resume.lock import locked
 from video_gc.engine.resume.log import KeepLog, RunLog
 from video_gc.engine.resume.position import Position, check_same_videos, read_position
 from video_gc.engine.resume.run_directory import (
-    CHECKPOINTS,
     LOGS,
     SKIPPED,
     SPLITS,
@@ -50,6 +49,7 @@ from video_gc.engine.resume.run_directory import (
 )
 from video_gc.engine.resume.signals import Stopped, requeue
 from video_gc.engine.resume.workers import shield_workers
+from video_gc.engine.run_checkpoint import CHECKPOINTS
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.training_bar import TrainingBar
 from video_gc.engine.troubles import TroubleLog

@@ -174,13 +174,14 @@ def test_rows_that_are_not_trained_have_the_classes_of_those_that_are_and_stop_n
         "GC": ContextConfig(kind="gc", after=["one"]),
         "wrong": ContextConfig(kind="gc", after=["res3.9"]),
     }
-    rows = [
-        {
-            "name": name,
-            "options": asdict(replace(config, model=replace(config.model, context=context))),
-            "cells": [f"../../cells/{name}_s0"],
-        }
+    configs = {
+        name: replace(config, model=replace(config.model, context=context))
         for name, context in contexts.items()
+    }
+    configs["short"] = replace(config, clip=replace(config.clip, frames=1))
+    rows = [
+        {"name": name, "options": asdict(each), "cells": [f"../../cells/{name}_s0"]}
+        for name, each in configs.items()
     ]
     place = tmp_path / "ablations" / "x"
     place.mkdir(parents=True)
@@ -189,9 +190,17 @@ def test_rows_that_are_not_trained_have_the_classes_of_those_that_are_and_stop_n
     costs = {row.name: row.costs for row in table.rows}
     assert costs["wrong"] is None
     assert any("wrong: no cost" in line and "res3.9" in line for line in table.warnings)
+    assert costs["short"] is None
+    assert any("short: no cost" in line and "takes no input of 1×" in line
+               for line in table.warnings)  # fmt: skip
     assert costs["none"] is not None
     assert costs["GC"] is not None
     block = build_block("gc", 128)
     added = sum(weights.numel() for weights in block.parameters())
     assert costs["GC"].counted.parameters - costs["none"].counted.parameters == added
     assert "classes" not in table.notes
+    twin = tmp_path / "ablations" / "y"
+    shutil.copytree(place, twin)
+    both = collect([place, twin]).groups  # under other names, and as they were planned
+    assert len({group.name for group in both}) == 2 * len(rows)
+    assert all(group.planned for group in both)

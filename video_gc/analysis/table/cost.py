@@ -77,12 +77,7 @@ def network_costs(
         tested and trained each.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    kept: dict[str, Any] = {}
-    if cache.is_file():
-        try:
-            kept = json.loads(cache.read_text(encoding="utf-8"))
-        except ValueError:
-            say(f"{cache}: cannot be read; all is counted and measured again", style="yellow")
+    kept = _read(cache)
     here = machine(torch.device(device)) | {"device": device}
     kinds = ["counted", *(MODES if measure else ())]
     keys = [{kind: _key(network, kind, here) for kind in kinds} for network in networks]
@@ -99,14 +94,8 @@ def network_costs(
         if any(own[mode] not in kept.get(f"turns {mode}", {}) for own in keys)
     ]
     if due:
-        count = len(due[0])
         apart = sum(kind != "counted" for kind, _ in jobs.values())
-        say(
-            f"Measuring {count} network{'s' * (count > 1)} on this machine: "
-            f"{seconds * sum(map(len, due)):.0f} s or longer"
-            + f", and {apart} processes of some seconds each for memory" * (apart > 0)
-            + f"; --no-measure leaves it out, {cache} keeps it"
-        )
+        say(_announced(len(due[0]), seconds * sum(map(len, due)), apart, cache))
     if jobs:
         with progress_bar() as bar:
             for key, (kind, network) in bar.track(jobs.items(), description="Cost of networks"):
@@ -125,6 +114,24 @@ def network_costs(
             kept[f"turns {mode}"] = _turns(fit, mode, device, seconds)
             write_text(cache, json.dumps(kept, indent=1))
     return [_costs(own, kept) for own in keys]
+
+
+def _read(cache: Path) -> dict[str, Any]:
+    if cache.is_file():
+        try:
+            return dict(json.loads(cache.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            say(f"{cache}: cannot be read; all is counted and measured again", style="yellow")
+    return {}
+
+
+def _announced(count: int, seconds: float, processes: int, cache: Path) -> str:
+    """What will be measured, for how long at least, and how it is left out."""
+    return (
+        f"Measuring {count} network{'s' * (count > 1)} on this machine: {seconds:.0f} s or longer"
+        + f", and {processes} processes of some seconds each for memory" * (processes > 0)
+        + f"; --no-measure leaves it out, {cache} keeps it"
+    )
 
 
 def _one(kind: str, network: Network, device: str) -> Any:

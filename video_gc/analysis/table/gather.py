@@ -218,7 +218,7 @@ def _told_apart(parts: Sequence[tuple[str, list[Group]]]) -> list[Group]:
             name = f"{title}: {group.name}" if title else group.name
             while name in {each.name for each in groups}:
                 name += "'"
-            groups.append(Group(name, group.runs, group.settings, group.reported))
+            groups.append(replace(group, name=name))
     return groups
 
 

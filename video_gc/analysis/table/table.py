@@ -19,6 +19,7 @@ from video_gc.analysis.table.seconds import seconds_trained
 from video_gc.data.index import DataError
 from video_gc.engine.ablation.options import Reported
 from video_gc.models.build import sketch
+from video_gc.models.describe import positions_seen
 
 BUSY = 0.5
 """Other processes that want the processor, from which on latency is not to be trusted."""
@@ -135,7 +136,9 @@ def _costs(
             continue
         try:
             if not group.tested:  # an option may be wrong that only building finds
-                sketch(network[0])
+                model, clip = network
+                for side in {clip.crop, clip.test_crop}:
+                    positions_seen(sketch(model), (clip.frames, side, side))
         except ValueError as error:
             unbuilt.append(f"{group.name}: no cost, for it cannot be built: {error}")
         else:
@@ -215,8 +218,7 @@ def _notes(
         notes["latency and memory"] = (
             f"{MEASURED}; test: forward alone; train: forward, backward and a step; peak memory of "
             f"the process's own work; on this machine: {named}"
-            + f"; {BESIDE}"
-            * (_load(rows) >= BUSY)
+            + (f"; {BESIDE}" if _load(rows) >= BUSY else "")
         )
     where = sorted({place for row in rows for place in row.seconds_of})
     if where:

@@ -13,6 +13,7 @@ from typing import Any
 
 from video_gc.atomic import write_text
 from video_gc.engine.ablation.options import AblationConfig
+from video_gc.progress import say
 
 RECORD, CELLS, ABLATIONS = "ablation.json", "cells", "ablations"
 
@@ -60,7 +61,7 @@ class Plan:
     whole: AblationConfig | None = None
     """with the rows that `only` leaves out, too; None where it leaves out none"""
     base: list[str] = field(default_factory=list)
-    """the arguments that all rows share"""
+    """the arguments that all rows share, of those that change what is trained"""
 
     @property
     def directory(self) -> Path:
@@ -157,6 +158,8 @@ def write_record(plan: Plan) -> Path:
         "arguments": plan.base,
         "rows": rows,
     }
+    if gone := earlier.keys() - {row["name"] for row in rows}:
+        say(f"{file}: the rows of another command are no longer in it: {', '.join(sorted(gone))}")
     return write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -18,7 +18,7 @@ from video_gc.engine.ablation.plan import Cell
 from video_gc.engine.checkpoint import KEY
 from video_gc.engine.resume.lock import locked
 from video_gc.engine.resume.run_directory import CONFIG, is_finished
-from video_gc.engine.run_checkpoint import best_checkpoint
+from video_gc.engine.run_checkpoint import BEST, best_checkpoint
 
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
 STOPPED = "stopped by "
@@ -108,8 +108,7 @@ def _as_asked(found: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
     wanted |= {"subset": None, "weights": "raw" if options["ema"] is None else "ema"}
     if asked["precision"] != "auto":
         wanted["precision"] = asked["precision"]
-    best = best_checkpoint(Path()).name
-    if Path(found.get("checkpoint", best)).name != best:
+    if Path(found.get("checkpoint", BEST)).name != BEST:
         return False
     return all(found.get(key, value) == value for key, value in wanted.items())
 

@@ -17,9 +17,9 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from video_gc.engine.checkpoint import KEY, check_format
+from video_gc.engine.run_checkpoint import BEST, LAST
 from video_gc.progress import say
 
-LAST, BEST = "last.ckpt", "best.ckpt"
 STEPS = "step-*.ckpt"
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 

@@ -12,9 +12,10 @@ import yaml
 from video_gc.atomic import write_text
 from video_gc.engine.resume.faults import NOT_FINITE
 from video_gc.engine.resume.files import newest_valid
+from video_gc.engine.run_checkpoint import CHECKPOINTS
 from video_gc.progress import say
 
-CONFIG, VERSIONS, CHECKPOINTS = "config.yaml", "versions.yaml", "checkpoints"
+CONFIG, VERSIONS = "config.yaml", "versions.yaml"
 LOGS, SPLITS, SKIPPED, FINISHED = "logs", "splits", "skipped.csv", "finished.yaml"
 OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED, NOT_FINITE}
 """What a training writes before its first checkpoint, and that folder."""
