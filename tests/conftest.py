@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from video_gc.decode.write import write_video
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(1)  # the suite runs in two processes
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 
 def counted_frames(count: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:

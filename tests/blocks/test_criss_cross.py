@@ -39,7 +39,7 @@ def published(block: CrissCross, x: Tensor) -> Tensor:
     return x
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     shape=st.lists(st.integers(1, 3), min_size=1, max_size=3),
     recurrences=st.integers(1, 3),

@@ -40,7 +40,7 @@ def test_every_kind_has_variants() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(data=st.data(), layout=st.sampled_from(LAYOUTS), samples=st.integers(1, 2))
 def test_gradients(name: str, data: st.DataObject, layout: str, samples: int) -> None:
     """Of x and of every parameter, against finite differences."""

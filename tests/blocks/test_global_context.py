@@ -58,7 +58,7 @@ def published(block: GlobalContext, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", OURS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(shape=SHAPES, seed=st.integers(0, 99), samples=st.integers(1, 2))
 def test_equals_the_papers_formula(name: str, shape: list[int], seed: int, samples: int) -> None:
     kind, options = VARIANTS[name]

@@ -91,7 +91,7 @@ def check(kind: str, options: dict, shape: list[int], seed: int, plain: bool) ->
 
 
 @pytest.mark.parametrize("name", FLAT)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     shape=st.lists(st.integers(1, 3), min_size=1, max_size=3),
     seed=st.integers(0, 99),
@@ -102,7 +102,7 @@ def test_equals_the_papers_formula(name: str, shape: list[int], seed: int, plain
 
 
 @pytest.mark.parametrize("name", CLIP_VARIANTS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3)),
     seed=st.integers(0, 99),

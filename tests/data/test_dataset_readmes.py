@@ -136,7 +136,8 @@ def test_the_conversion_of_diving48(tmp_path: Path, capsys: pytest.CaptureFixtur
 def assert_parses(monkeypatch: pytest.MonkeyPatch, tool: object, options: list[str]) -> None:
     given = {}
     monkeypatch.setattr(sys, "argv", ["test.py", *options])
-    monkeypatch.setattr(tool, "evaluate", lambda path, **rest: given.update(rest, path=path))
+    evaluate = "video_gc.engine.testing.evaluation.evaluate"
+    monkeypatch.setattr(evaluate, lambda path, **rest: given.update(rest, path=path))
     monkeypatch.setattr(tool, "print_result", lambda _: None)
     tool.main()  # type: ignore[attr-defined]
     assert given["path"].name.endswith(".ckpt")

@@ -9,7 +9,7 @@ from video_gc.analysis.attention import distances
 from video_gc.analysis.attention.distances import cosine_distances, jensen_shannon
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(count=st.integers(1, 5), keys=st.integers(1, 6), seed=st.integers(0, 99))
 def test_equal_the_definitions_pair_by_pair(count: int, keys: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
