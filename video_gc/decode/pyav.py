@@ -24,6 +24,7 @@ from video_gc.decode.container import error_text, open_container, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
 from video_gc.decode.graph import FilterGraph, shown_size, turn_of
+from video_gc.decode.losses.find import find_losses
 from video_gc.decode.packets import Packets, Window, spans
 from video_gc.decode.reader import (
     Colour,
@@ -93,7 +94,7 @@ class Reader(VideoReader):
             return [self._convert(frame, n, requests[n], form, graphs) for n in askers[index]]
 
         self._reads += 1
-        own, release = self._reads, Release(wanted, convert)
+        own, release = self._reads, Release(wanted, convert, self._codec.losses)
         frames = self._table(wanted, release) if self._packets.exact else self._counted(release)
         for index, pictures, trouble in frames:
             if trouble:
@@ -124,7 +125,8 @@ class Reader(VideoReader):
         # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
         again = partial(_begin, self._source, self.path, self._time_limit, self._containers)
         container, stream = again()
-        self._stream, self._codec = stream, Codec(stream.codec_context, threads)
+        losses = find_losses(self._source, container, stream)
+        self._stream, self._codec = stream, Codec(stream.codec_context, threads, losses)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video"):
             self._packets = Packets(container, stream, again)
