@@ -11,7 +11,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, scaled_size
 from video_gc.data.index import VideoIndex
@@ -75,6 +75,13 @@ class Batch:
         The rest is read by the host, which would have to wait for the device to get it back.
         """
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def share_memory(self) -> "Batch":
+        """The same batch where other processes can read it. Raises RuntimeError without room."""
+        for value in vars(self).values():
+            if isinstance(value, Tensor):
+                value.share_memory_()
+        return self
 
     def pin_memory(self) -> "Batch":
         """The same batch with clips and labels in page-locked memory; torch's loader calls this."""
@@ -235,7 +242,7 @@ def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
         return torch.tensor([getattr(sample, name) for sample in whole], dtype=dtype)
 
     labels = np.array([sample.label for sample in whole])
-    return Batch(
+    batch = Batch(
         torch.stack([torch.as_tensor(sample.clip) for sample in whole]) if whole else None,
         torch.from_numpy(labels if labels.ndim == 2 else labels.astype(np.int64)),
         numbers("video", torch.long),
@@ -244,6 +251,8 @@ def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
         numbers("colour", torch.long),
         [trouble for sample in every for trouble in sample.troubles],
     )
+    # here, where an error reaches the training: the thread that sends a batch only prints its own
+    return batch if get_worker_info() is None else batch.share_memory()
 
 
 def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> list[Trouble]:

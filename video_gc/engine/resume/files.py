@@ -27,7 +27,9 @@ FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 class CheckpointFiles(TorchCheckpointIO):
     """Lightning plugin: a checkpoint is complete under its name, or the previous one stands.
 
-    A write that fails is said, and the run goes on; `failed` is the error then, else None.
+    A write that fails is said, and the run goes on where an older checkpoint stands; `failed` is
+    the error then, else None. Without one the run ends: it could compute to its end and keep
+    nothing.
     """
 
     def __init__(self) -> None:
@@ -37,7 +39,7 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """Lightning: called on the first process."""
+        """Lightning: called on the first process. Raises OSError where nothing can be kept."""
         file = Path(path)
         self.failed = None
         try:
@@ -46,8 +48,12 @@ class CheckpointFiles(TorchCheckpointIO):
             self.failed = error
             why = FULL.get(error.errno or 0, error.strerror or str(error))
             older = next(iter(candidates(file.parent)), None)
-            stands = f"{older.name} stands" if older else "there is no older one"
-            self.said = f"{file.name} could not be written ({why}); {stands}"
+            if older is None:
+                raise OSError(
+                    f"{file}: the first checkpoint could not be written ({why}), and nothing would "
+                    "be kept; free some space, or give another directory with runs=DIR",
+                ) from error
+            self.said = f"{file.name} could not be written ({why}); {older.name} stands"
             say(f"{file.parent}: {self.said}", style="yellow")
 
 
