@@ -7,6 +7,7 @@ workers. A file that cannot be read becomes a Trouble that travels with the samp
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, sc
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig, fixed_clips, training_clip
-from video_gc.decode.reader import Box, DecodeError, Request, VideoReader
+from video_gc.decode.reader import Box, Request, VideoReader, decode_error
 
 MAX_REPLACEMENTS = 10
 NO_FRAMES = np.empty(0, np.uint8)
@@ -127,9 +128,8 @@ class TrainingClips(Dataset[list[Sample]]):
         for _ in range(MAX_REPLACEMENTS):
             try:
                 return self._samples(video, random, troubles)
-            except (DecodeError, OSError) as error:
-                path = str(self.index.path(video))
-                troubles.append(Trouble(path, "damaged", str(error), video))
+            except Exception as error:  # whatever a file makes of the decoders ends no training
+                troubles.append(_trouble(self.index.path(video), error, video))
                 video = int(random.integers(len(self.index)))
         return [Sample(NO_FRAMES, self.index.target(row), row, troubles=troubles)]
 
@@ -223,8 +223,8 @@ class VideoViews:
                     for mirrored in mirrors:
                         yield Sample(view, label, video, mirrored, 0, colour, troubles)
                         troubles = []
-        except (DecodeError, OSError) as error:
-            troubles.append(Trouble(str(path), "damaged", str(error), video))
+        except Exception as error:  # whatever a file makes of the decoders ends no test
+            troubles.append(_trouble(path, error, video))
             yield Sample(NO_FRAMES, label, video, troubles=troubles)
 
 
@@ -253,6 +253,10 @@ def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
     )
     # here, where an error reaches the training: the thread that sends a batch only prints its own
     return batch if get_worker_info() is None else batch.share_memory()
+
+
+def _trouble(path: Path, error: Exception, video: int) -> Trouble:
+    return Trouble(str(path), "damaged", str(decode_error(path, error)), video)
 
 
 def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> list[Trouble]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.engine.resume.killing import at_call, options
+from video_gc.atomic import part_name
 from video_gc.config import compose_train
 from video_gc.engine.checkpoint import load_network
 from video_gc.engine.resume import files
@@ -56,7 +57,7 @@ def test_a_damaged_one_is_passed_over(
     harm(step_file(tmp_path, 100))  # type: ignore[operator]
     assert newest_valid(tmp_path) == step_file(tmp_path, 20)
     assert "step-00000100.ckpt: damaged (" in " ".join(capfd.readouterr().err.split())
-    (tmp_path / ".step-00000120.part.ckpt").write_bytes(b"half")
+    part_name(step_file(tmp_path, 120)).write_bytes(b"half")
     set_aside(tmp_path, step_file(tmp_path, 20))
     assert {path.name for path in tmp_path.iterdir()} == {
         *("step-00000010.ckpt", "step-00000020.ckpt", "step-00000100.damaged", "last.ckpt")
