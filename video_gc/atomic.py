@@ -6,12 +6,14 @@ a link that lies in wait is not followed.
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 LONGEST = 255
 """Bytes of a file's name, on most file systems."""
@@ -45,6 +47,52 @@ def write_text(path: Path, text: str) -> Path:
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
+
+
+@contextmanager
+def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], None]]:
+    """Yield what appends a line of JSON to `path`, to the system at once; one process at a time.
+
+    what, way: who writes there, and the way out, for the error.
+    Raises BlockingIOError where another process does, OSError for a link.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    while True:
+        handle = os.open(path, flags, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise BlockingIOError(
+                f"{path.parent}: another {what} is writing to it; wait for it, or give {way}"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        if os.fstat(handle).st_nlink:  # else its last writer has just removed it
+            break
+        os.close(handle)
+
+    def add(line: object) -> None:
+        os.write(handle, f"{json.dumps(line)}\n".encode())
+
+    try:
+        if os.fstat(handle).st_size:  # its last line may be torn
+            os.write(handle, b"\n")
+        yield add
+    finally:
+        os.close(handle)
+
+
+def read_journal(path: Path) -> Iterator[Any]:
+    """Each sound line of what `journal` wrote; nothing where there is none."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for line in lines:
+        with suppress(ValueError):  # the line that was being written when the power went
+            yield json.loads(line)
 
 
 def part_name(path: Path) -> Path:

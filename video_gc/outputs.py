@@ -8,10 +8,10 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from video_gc.atomic import atomic_path, fitting_name
+from video_gc.atomic import atomic_path, fitting_name, read_journal
 
 NOTE = ".video_gc-outputs.jsonl"
 
@@ -129,14 +129,8 @@ def fill_csv(part: Path, header: Sequence[str], rows: Iterable[Sequence[object]]
 def _read(note: Path) -> set[str]:
     """The names that were written, and not removed."""
     names: set[str] = set()
-    try:
-        lines = note.read_bytes().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return names
-    for line in lines:
-        try:
-            what, name = json.loads(line)
-        except (ValueError, TypeError):  # the line that was being written when the power went
-            continue
-        (names.add if what == "wrote" else names.discard)(name)
+    for line in read_journal(note):
+        with suppress(ValueError, TypeError):  # of another program
+            what, name = line
+            (names.add if what == "wrote" else names.discard)(name)
     return names
