@@ -3,9 +3,10 @@
 A decoder hides damage: it paints over what it cannot read and goes on. It flags the picture that
 was hit, but not those that refer to it. So everything from a flagged picture to the end of its
 group of pictures counts as concealed. Where bytes are lost, pictures may be too, and every frame
-after them has another index than it had: it counts as displaced. A frame leaves only when every picture before it in the
-file has been decoded, because a flagged one may be shown after it. docs/decoders.md says what share
-of wrong frames is found, codec by codec.
+after them has another index than it had: it counts as displaced.
+
+A frame leaves only when every picture before it in the file has been decoded, because a flagged one
+may be shown after it. docs/decoders.md says what share of wrong frames is found, codec by codec.
 """
 
 from collections.abc import Callable, Generator, Iterator

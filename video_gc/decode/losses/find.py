@@ -17,7 +17,7 @@ def find_losses(source: Source, container: Any, stream: Any) -> Losses:
         form = container.format.name.split(",")[0]
         found = _walk(file, form, stream)
         counted = form == "mpegts" and found is not None
-        depth = stream.codec_context.reorder_depth
+        depth = max(stream.codec_context.reorder_depth, 1)  # 0 is also said of MPEG-4 in Matroska
         return Losses(list(found or ()), counted=counted, depth=depth)
 
 

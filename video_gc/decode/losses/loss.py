@@ -46,7 +46,7 @@ class Losses:
     ) -> None:
         self.counted, self.depth = counted, depth
         self._found = sorted(found, key=lambda loss: loss.start)
-        self._moved = min((loss.end for loss in found if loss.moves), default=None)
+        self._moved = next((loss for loss in self._found if loss.moves), None)
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -58,8 +58,13 @@ class Losses:
         return next((loss.cause for loss in self._found if loss.start <= place < loss.end), None)
 
     def moves(self, place: int | None) -> bool:
-        """Whether pictures may be missing before the packet at this byte (None: not known)."""
-        return self._moved is not None and (place is None or place >= self._moved)
+        """Whether pictures may be missing before the packet at this byte, or right behind it.
+
+        A place that is not known (None) counts as one behind.
+        """
+        if self._moved is None:
+            return False
+        return place is None or place >= self._moved.start
 
 
 class Bytes:

@@ -1,9 +1,10 @@
 """Matroska and WebM: elements that fill each other exactly, with checksums (RFC 9559, 8794)."""
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-import re
+from itertools import pairwise
 
 from video_gc.decode.losses.loss import Bytes, Loss
 
@@ -102,7 +103,7 @@ def _read_cluster(
         elif kind == CRC and size == 4:
             checksum = int.from_bytes(file.at(inside, 4), "little")
             cluster.wrong = checksum != _checksum(file, place, end)
-        elif kind == SIMPLE or kind == GROUP:
+        elif kind in (SIMPLE, GROUP):
             _stamp(file, inside, place, kind, track, cluster)
     return place, last, place > file.size
 
@@ -127,8 +128,8 @@ def _stamp(file: Bytes, place: int, end: int, kind: int, track: int, cluster: _C
 def _regular(clusters: list[_Cluster]) -> bool:
     """Whether no picture is missing in the last cluster, as far as even stamps can show it."""
     stamps = sorted(stamp for cluster in clusters[-2:] for stamp in cluster.stamps)
-    steps = [after - before for before, after in zip(stamps, stamps[1:])]
-    return bool(steps) and 0 < min(steps) and max(steps) <= min(steps) + 1
+    steps = [after - before for before, after in pairwise(stamps)]
+    return bool(steps) and min(steps) > 0 and max(steps) <= min(steps) + 1
 
 
 def _checksum(file: Bytes, place: int, end: int) -> int:

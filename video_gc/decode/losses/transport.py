@@ -5,7 +5,6 @@ table follows whose counter begins anew too, and a picture at which decoding can
 either where a picture ends, and the next one follows in time.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -201,7 +200,10 @@ def _batch(
     for at in np.flatnonzero(jumps):
         earlier = last if at == 0 else (int(places[at - 1]), mine[at - 1].tobytes())
         assert earlier is not None
-        jump = _Jump(int(places[at]), mine[at].tobytes(), *earlier, hole=bool(at == 0 and hole))
+        before_it, previous = earlier
+        jump = _Jump(
+            int(places[at]), mine[at].tobytes(), before_it, previous, bool(at == 0 and hole)
+        )
         found.jumps.append(jump)
     found.marked += places[mine[:, 1] & ERROR > 0].tolist()
     begins = np.flatnonzero(mine[:, 1] & BEGINS)
