@@ -43,7 +43,9 @@ MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10:
 
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
-"""What PyAV raises for a file; ValueError is also one for a request that cannot be met."""
+"""What PyAV raises for a file."""
+OPENING_ERRORS = (*PYAV_ERRORS, ValueError)
+"""later on, ValueError is that of a request which cannot be met"""
 
 
 def open_reader(
@@ -130,7 +132,7 @@ class Reader(VideoReader):
         stream = video_stream(container, self.path)
         self._stream, self._codec = stream, Codec(stream.codec_context, threads)
         self.codec = self._codec.name
-        with self._errors(OpenError, "cannot be read as a video"):
+        with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
             first = self._first_frame()
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
@@ -279,11 +281,16 @@ class Reader(VideoReader):
             )
 
     @contextmanager
-    def _errors(self, kind: type[DecodeError], what: str) -> Iterator[None]:
+    def _errors(
+        self,
+        kind: type[DecodeError],
+        what: str,
+        caught: tuple[type[Exception], ...] = PYAV_ERRORS,
+    ) -> Iterator[None]:
         """Turn the errors of FFmpeg, and of PyAV around it, into ours."""
         try:
             yield
-        except PYAV_ERRORS as error:
+        except caught as error:
             raise kind(self.path, f"{what} ({error_text(error)})", decoder=self.decoder) from error
 
 
