@@ -25,8 +25,8 @@ def count_through(
     keys, hits, came = {0}, dict[int, str](), set[int]()
     held: deque[tuple[int, Any, range]] = deque()
     index = start = 0
+    loss, place = codec.losses.moving, 0
     moved: int | None = None
-    place: int | None = 0
 
     def trouble(index: int, stored: range) -> str | None:
         cause = next((why for hit, why in hits.items() if hit in stored), None)
@@ -41,8 +41,8 @@ def count_through(
             packet.opaque = number  # comes back with the frame
             if packet.is_keyframe:
                 keys.add(number)
-            place = place if packet.pos is None else packet.pos
-            if moved is None and codec.losses.moves(place):
+            place = place if packet.pos is None else packet.pos  # several packets may share one
+            if moved is None and loss is not None and place >= loss.start:
                 moved = number
         frames, cause = codec.decode(packet)
         if cause:

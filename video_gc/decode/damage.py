@@ -51,7 +51,7 @@ class Release:
     def begin(self, window: Window) -> None:
         """A stretch of the window's packets is decoded next."""
         self._window, self._hits = window, dict[int, str]()
-        self._displaced = self._first_displaced() if self._losses else None
+        self._displaced = self._first_displaced()
 
     def damage(self, position: int, cause: str) -> None:
         """The picture at this position was hit."""
@@ -109,14 +109,13 @@ class Release:
         return DISPLACED if self._displaced is not None and index >= self._displaced else None
 
     def _first_displaced(self) -> int | None:
-        """Index of the first frame of the window before which others may be lost.
+        """Index of the first frame before which others may be lost.
 
         A picture that is stored before a lost one may be shown after it.
         """
-        place: int | None = None
-        for before, position in enumerate(sorted(self._window.order)):
-            packet = self._window.packets[position]
-            place = place if packet.pos is None else packet.pos  # several share one
-            if self._losses.moves(place):
-                return self._window.base + before - self._losses.depth
-        return None
+        table, loss = self._window.table, self._losses.moving
+        if loss is None or table.places is None:
+            return None
+        places = np.maximum.accumulate(table.places)  # several packets may share one
+        before = int(table.shown[: np.searchsorted(places, loss.start)].sum())
+        return before - self._losses.depth

@@ -46,25 +46,14 @@ class Losses:
     ) -> None:
         self.counted, self.depth = counted, depth
         self._found = sorted(found, key=lambda loss: loss.start)
-        self._moved = next((loss for loss in self._found if loss.moves), None)
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
+        self.moving = next((loss for loss in self._found if loss.moves), None)
+        """the first loss behind which pictures may have moved up"""
 
     def hit(self, place: int | None) -> str | None:
         """Why the data of a packet that begins at this byte cannot be trusted."""
         if place is None:
             return None
         return next((loss.cause for loss in self._found if loss.start <= place < loss.end), None)
-
-    def moves(self, place: int | None) -> bool:
-        """Whether pictures may be missing before the packet at this byte, or right behind it.
-
-        A place that is not known (None) counts as one behind.
-        """
-        if self._moved is None:
-            return False
-        return place is None or place >= self._moved.start
 
 
 class Bytes:
