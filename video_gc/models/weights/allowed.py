@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from video_gc.models.weights.inert import Inert, Maker, RefusedError, as_key
 from video_gc.models.weights.storages import Storages, StorageType
-from video_gc.models.weights.unpickle import Inert, Maker, RefusedError, as_key
 
 DATA_MODULES = {"argparse", "collections", "copyreg", "datetime", "decimal", "enum", "fractions",
                 "logging", "pathlib", "random", "types", "uuid", "zoneinfo"}  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from video_gc.models.weights.allowed import Array, Numbers
-from video_gc.models.weights.unpickle import Inert
+from video_gc.models.weights.inert import Inert
 
 DEPTH = 32
 """Levels of nesting that are kept."""

@@ -17,10 +17,11 @@ from safetensors import safe_open
 from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 
 from video_gc.models.weights.allowed import Names
+from video_gc.models.weights.inert import RefusedError
 from video_gc.models.weights.plain import plain
 from video_gc.models.weights.states import KINDS, State, find_weights
 from video_gc.models.weights.storages import LaterStorages, ZipStorages
-from video_gc.models.weights.unpickle import RefusedError, Unpickler
+from video_gc.models.weights.unpickle import Unpickler
 
 OWN = "video_gc"
 """Under which name a checkpoint of ours has its description."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from video_gc.models.weights.allowed import Array
-from video_gc.models.weights.unpickle import Inert
+from video_gc.models.weights.inert import Inert
 
 State = dict[str, Tensor]
 

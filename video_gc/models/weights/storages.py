@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.models.weights.unpickle import Inert, RefusedError
+from video_gc.models.weights.inert import Inert, RefusedError
 
 LOCAL_HEADER = 30
 """Bytes before the name in a zip's entry (APPNOTE 4.3.7); two lengths are its last four."""
