@@ -39,9 +39,9 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[Counter, Co
     opened: Counter = Counter()
     decoded: Counter = Counter()
 
-    def counting(path: Path, *options: object) -> object:
+    def counting(path: Path, *options: object, **limits: object) -> object:
         opened[path] += 1
-        reader = open_video(path, *options)
+        reader = open_video(path, *options, **limits)
         method = getattr(reader, name)
 
         def count(*arguments: object, **options: object) -> object:
@@ -250,7 +250,7 @@ def test_a_video_that_fails_half_way_says_so_after_its_first_views(
                     raise DecodeError("x.mp4", "cannot decode frame 11 of 20")
                 yield index, frame
 
-    monkeypatch.setattr(reading, "open_video", lambda *_: Broken(counted_frames(20)))
+    monkeypatch.setattr(reading, "open_video", lambda *_, **__: Broken(counted_frames(20)))
     views = list(VideoViews(index, CLIP, clips=3, crops=1).views(0))
     assert [bool(view.clip.size) for view in views] == [True, False]
     assert collate(views).troubles[-1].reason == "x.mp4: cannot decode frame 11 of 20"

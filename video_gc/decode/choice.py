@@ -12,7 +12,7 @@ import av
 
 from video_gc.decode.container import opened
 from video_gc.decode.h264 import is_exact_start, unit_length_size
-from video_gc.decode.reader import DecodeError, Source
+from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source
 
 PACKETS = 3000  # of a file that are looked at; more would make opening a long one slow
 
@@ -35,10 +35,10 @@ class Kind:
     """an edit list hides frames"""
 
 
-def kind_of(source: Source) -> Kind | None:
+def kind_of(source: Source, max_pixels: int = MAX_PIXELS) -> Kind | None:
     """The kind of a file, from its packets without decoding; None for what cannot be read."""
     try:
-        with opened(source) as (container, stream):
+        with opened(source, max_pixels=max_pixels) as (container, stream):
             return _kind(container, stream)
     except (DecodeError, av.FFmpegError, ValueError, OSError):
         return None

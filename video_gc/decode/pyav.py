@@ -26,6 +26,7 @@ from video_gc.decode.damage import Release
 from video_gc.decode.graph import FilterGraph, shown_size, turn_of
 from video_gc.decode.packets import Packets, Window, spans
 from video_gc.decode.reader import (
+    MAX_PIXELS,
     Colour,
     CorruptError,
     DecodeError,
@@ -43,12 +44,14 @@ MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10:
 
 
 def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float
+    source: Source, *, device: str, threads: int, damage: str, time_limit: float, max_pixels: int
 ) -> "Reader":
-    """See `open_video`. Raises OpenError, NoVideoError."""
+    """See `open_video`. Raises OpenError, NoVideoError, TooLargeError."""
     if device != "cpu":
         raise ValueError(f"decoder pyav decodes on the CPU, not on device={device}")
-    return Reader(source, threads=threads, damage=damage, time_limit=time_limit)
+    return Reader(
+        source, threads=threads, damage=damage, time_limit=time_limit, max_pixels=max_pixels
+    )
 
 
 class Reader(VideoReader):
@@ -57,10 +60,17 @@ class Reader(VideoReader):
     decoder = "pyav"
 
     def __init__(
-        self, source: Source, *, threads: int = 1, damage: str = "raise", time_limit: float = 60.0
+        self,
+        source: Source,
+        *,
+        threads: int = 1,
+        damage: str = "raise",
+        time_limit: float = 60.0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.path, self.damaged = source_name(source), {}
         self._strict, self._time_limit = damage == "raise", time_limit
+        self.max_pixels = max_pixels
         self._reads = 0
         self._source, self._containers = source, list[Any]()
         try:
@@ -82,7 +92,7 @@ class Reader(VideoReader):
         self, requests: Sequence[Request], form: str = "rgb"
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """See VideoReader.stream."""
-        wanted = check_requests(self.path, requests, len(self), self.size)
+        wanted = check_requests(self, requests)
         askers: dict[int, list[int]] = {index: [] for index in wanted}
         for number, request in enumerate(requests):
             for index in {int(index) for index in request.indices}:
@@ -122,7 +132,8 @@ class Reader(VideoReader):
 
     def _open(self, threads: int) -> None:
         # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
-        again = partial(_begin, self._source, self.path, self._time_limit, self._containers)
+        limits = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
+        again = partial(_begin, self._source, limits, self._containers)
         container, stream = again()
         self._stream, self._codec = stream, Codec(stream.codec_context, threads)
         self.codec = self._codec.name
@@ -255,8 +266,8 @@ class Reader(VideoReader):
             raise kind(self.path, f"{what} ({error_text(error)})", decoder=self.decoder) from error
 
 
-def _begin(source: Source, path: str, time_limit: float, containers: list[Any]) -> tuple[Any, Any]:
+def _begin(source: Source, limits: dict[str, Any], containers: list[Any]) -> tuple[Any, Any]:
     """The file from its start, and its video stream; `containers` are those to be closed."""
-    container = open_container(source, time_limit=time_limit)
+    container = open_container(source, **limits)
     containers.append(container)
-    return container, video_stream(container, path)
+    return container, video_stream(container, source_name(source), limits["max_pixels"])
