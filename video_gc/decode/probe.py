@@ -92,13 +92,13 @@ def examine(
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes, and time of the last change in ns since 1970.
+    """Size in bytes, and time of the last change in ns since 1970, within 64 bits (to 2262).
 
     Of a folder of frames: the size of all files in it. Raises FileNotFoundError.
     """
     status = path.stat()
     size = sum(file.stat().st_size for file in _files(path)) if path.is_dir() else status.st_size
-    return size, status.st_mtime_ns
+    return size, max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
 
 
 def _facts(reader: VideoReader, path: Path) -> VideoFacts:

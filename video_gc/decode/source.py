@@ -35,7 +35,7 @@ def resolved(source: Source) -> Source:
         path = os.fspath(source)
         if path.startswith("~") and not os.path.lexists(path):
             path = os.path.expanduser(path)
-        _check_mode(path, _status(path).st_mode, folder=True)
+        _check_mode(path, file_status(path).st_mode, folder=True)
         return path
     binary = hasattr(source, "read") and hasattr(source, "seek")
     if not binary or isinstance(source, io.TextIOBase):
@@ -61,7 +61,7 @@ def file_descriptor(path: str | os.PathLike[str]) -> Iterator[int]:
     which is not opened, and for an empty file.
     """
     name = os.fspath(path)
-    _check_mode(name, _status(name).st_mode)
+    _check_mode(name, file_status(name).st_mode)
     number = os.open(name, OPENING)  # without waiting, were it a pipe by now
     try:
         status = os.fstat(number)
@@ -112,7 +112,8 @@ class _LimitedFile:
         return bytes(answer[:count])  # more would be written beyond FFmpeg's buffer
 
 
-def _status(path: str) -> os.stat_result:
+def file_status(path: str) -> os.stat_result:
+    """os.stat. Raises FileNotFoundError with what to do where an address or a camera is named."""
     try:
         return os.stat(path)
     except FileNotFoundError:
