@@ -142,10 +142,10 @@ def test_any_error_of_one_video_is_a_trouble_of_it(
     """At opening, and after the first views."""
     bad = index.path(1)
 
-    def opened(path: Path, *options: object) -> object:
+    def opened(path: Path, *options: object, **limits: object) -> object:
         if path == bad:
             raise error
-        return open_video(path, *options)  # type: ignore[arg-type]
+        return open_video(path, *options, **limits)  # type: ignore[arg-type]
 
     def broken(reader: object, *given: object) -> object:
         for number, view in enumerate(stream_views(reader, *given)):  # type: ignore[arg-type]

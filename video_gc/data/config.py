@@ -53,8 +53,8 @@ class DataConfig:
     transfer: str = "rgb"
     """how clips travel to the device: rgb, or yuv (half the bytes; colours are made there)"""
     max_pixels: int = MAX_PIXELS
-    """of the largest picture, as it is and as it is scaled (16 times as many in a clip): a file that
-    claims more is skipped, before anything is decoded"""
+    """of the largest picture, as it is and as it is scaled (16 times as many in a clip); a file
+    that claims more is skipped"""
     flip: float = 0.5
     """probability of a mirrored training clip; 0 where left and right are classes"""
     workers: int = 2

@@ -61,7 +61,7 @@ def _open(file: Any, options: dict[str, str], time_limit: float) -> Any:
 def _coded(max_pixels: int) -> str:
     """For FFmpeg's own bound, which also holds where the size changes later on. Codecs round sizes
     up, so it is a wider one."""
-    return str(min(2 * max_pixels + (1 << 16), 2**31 - 1))
+    return str(min(max_pixels + max_pixels // 16 + (1 << 16), 2**31 - 1))
 
 
 def _why(error: Exception) -> str:

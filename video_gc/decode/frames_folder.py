@@ -23,6 +23,7 @@ from video_gc.decode.reader import (
     DecodeError,
     OpenError,
     Source,
+    TooLargeError,
     VideoReader,
 )
 
@@ -64,10 +65,9 @@ class FolderReader(PictureReader):
         try:
             first, self.codec = self._decode(self._files[0])
         except (DecodeError, av.FFmpegError, ValueError, OSError) as error:
-            name = self._files[0].name
-            raise OpenError(
-                self.path, f"{name} cannot be decoded ({_why(error)})", decoder="frames"
-            ) from error
+            kind = TooLargeError if isinstance(error, TooLargeError) else OpenError
+            reason = f"{self._files[0].name} cannot be decoded ({_why(error)})"
+            raise kind(self.path, reason, decoder="frames") from error
         self.size = _shown(first)
         self.colour = Colour(full_range=first.format.name.startswith("yuvj"))
 
@@ -92,7 +92,11 @@ class FolderReader(PictureReader):
         """The picture and the name of its codec."""
         with opened(file, max_pixels=self.max_pixels) as (container, stream):
             stream.codec_context.thread_count = 1
-            frame = next(container.decode(stream), None)
+            try:
+                frame = next(container.decode(stream), None)
+            except (av.ArgumentError, av.InvalidDataError) as error:
+                most = f"{self.max_pixels:,} (max_pixels)"
+                raise ValueError(f"it is no picture, or has more pixels than {most}") from error
             if frame is None:
                 raise ValueError("no picture in it")
             codec: str = stream.codec_context.name

@@ -22,8 +22,8 @@ def as_frames(frames: Any) -> np.ndarray:
         for number, part in enumerate(parts):
             if part.shape != parts[0].shape or part.dtype != parts[0].dtype:
                 raise ValueError(
-                    f"frames must be of one size and type, but frame {number} is {_about(part)} and "
-                    f"the first is {_about(parts[0])}"
+                    f"frames must be of one size and type, but frame {number} is {_about(part)} "
+                    f"and the first is {_about(parts[0])}"
                 )
         array = np.stack(parts) if parts else np.empty((0, 0, 0, 3), np.uint8)
     else:

@@ -142,7 +142,10 @@ class Reader(VideoReader):
             first = self._first_frame()
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
         if first is None or not self._count:
-            raise OpenError(self.path, "no frame can be decoded")
+            reason = "no frame can be decoded"
+            if not stream.codec_context.width:
+                reason += f"; pictures may have at most {self.max_pixels:,} pixels (max_pixels)"
+            raise OpenError(self.path, reason)
         self._rotation = turn_of(first)
         self.size = shown_size(first, self._rotation)
         full = first.color_range == 2 or first.format.name.startswith("yuvj")

@@ -125,7 +125,7 @@ def file_status(path: str) -> os.stat_result:
         hint = "; it is an address; give the path of a file on this machine"
     elif path.isdecimal() or path == "-":
         hint = "; cameras and standard input are not read; record a file first"
-    raise FileNotFoundError(f"{path}: no such file{hint}")
+    raise FileNotFoundError(f"{path}: no such file or folder{hint}")
 
 
 def _check_mode(name: str, mode: int, *, folder: bool = False) -> None:

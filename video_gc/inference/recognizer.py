@@ -1,7 +1,7 @@
 """A checkpoint and a video in, classes with scores out."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -123,7 +123,10 @@ class Recognizer:
         return self.contents.names
 
     def predict(
-        self, video: Source | np.ndarray | Tensor | Sequence[Any], *, fps: float = 25.0
+        self,
+        video: Source | np.ndarray | Tensor | list[Any] | tuple[Any, ...],
+        *,
+        fps: float = 25.0,
     ) -> Prediction:
         """Score a whole video in windows that follow each other, centre crop.
 
