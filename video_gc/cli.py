@@ -8,6 +8,7 @@ from.
 
 import argparse
 import difflib
+import io
 import logging
 import math
 import os
@@ -109,6 +110,9 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
     """
     quiet_libraries()
     sys.argv[1:] = map(with_home, sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):  # one that knows less than UTF-8 gets escapes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = main() or 0
     except USAGE as error:
@@ -126,5 +130,6 @@ def report_error(error: Exception, status: int = 1) -> int:
     """Print the error in one line and return `status`."""
     if os.environ.get(TRACEBACK):
         raise error
-    say(f"error: {error}", style="red")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    say(f"error: {'; '.join(lines)}", style="red")
     return status

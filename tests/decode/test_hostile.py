@@ -18,6 +18,7 @@ from tests.decode.hostile import ELSEWHERE, OTHERS, write_files
 from tests.decode.test_torchcodec import LIBRARIES
 from video_gc.decode import ffmpeg_env
 from video_gc.decode.open import open_video
+from video_gc.decode.probe import examine
 from video_gc.decode.reader import DecodeError, OpenError, StuckError
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, video: Path, deco
     ):
         with pytest.raises(OpenError, match=f"{path.name}: is {what}, not a file"):
             open_video(path, decoder)
+        assert what in examine(path).cause
     with open_video(tmp_path / "good.mp4", decoder) as reader:
         assert len(reader) == 40
     reading, writing = os.pipe()

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from video_gc.decode.demux import stream_packets
 from video_gc.decode.formats import ALLOWED, HEAD, is_certain
 from video_gc.decode.reader import (
     MAX_PIXELS,
@@ -30,12 +31,17 @@ NOTHING = "none"  # no protocol has this name
 
 
 def open_container(
-    source: Source, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
+    source: Source,
+    *,
+    time_limit: float = 60.0,
+    max_pixels: int = MAX_PIXELS,
+    kept: list[Any] | None = None,
 ) -> Any:
     """FFmpeg's container, to be closed; a file object is read from its start.
 
     time_limit: seconds that opening, and later one read of the file, may take.
     max_pixels: what a picture may have at most while FFmpeg looks for the streams.
+    kept: where the container is put besides, for whoever closes it.
     Raises FileNotFoundError and the like, OpenError where it cannot be read, StuckError.
     """
     name = source_name(source)
@@ -44,14 +50,18 @@ def open_container(
         if isinstance(source, str | os.PathLike):
             with file_descriptor(source) as number:  # FFmpeg makes a copy of it
                 options |= {"fd": str(number), "protocol_whitelist": "fd"}
-                return _open("fd:", options, time_limit)
-        options["protocol_whitelist"] = NOTHING
-        return _open(limited_file(source, time_limit), options, time_limit)
+                container = _open("fd:", options, time_limit)
+        else:
+            options["protocol_whitelist"] = NOTHING
+            container = _open(limited_file(source, time_limit), options, time_limit)
     except av.error.ExitError:
         reason = f"could not be opened within {time_limit:g} s (time_limit)"
         raise StuckError(name, reason) from None
     except (av.FFmpegError, ValueError) as error:
         raise OpenError(name, f"cannot be read as a video ({_why(error)})") from error
+    if kept is not None:
+        kept.append(container)
+    return container
 
 
 def _open(file: Any, options: dict[str, str], time_limit: float) -> Any:
@@ -130,7 +140,7 @@ def packet_times(
     """
     try:
         with opened(source, max_pixels=max_pixels) as (container, stream):
-            stamps = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
+            stamps = [p.pts for p in stream_packets(container, stream) if not p.is_discard]
             if len(stamps) == count and None not in stamps:
                 seconds = np.sort(np.array(stamps, np.float64)) * float(stream.time_base)
                 return seconds - seconds[0]

@@ -10,8 +10,10 @@ import av
 import numpy as np
 
 from video_gc.decode.container import opened
+from video_gc.decode.demux import stream_packets
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, NoVideoError, VideoReader
+from video_gc.decode.source import resolved
 
 CHUNK = 1 << 20  # bytes
 THUMB = (32, 32)
@@ -73,12 +75,15 @@ def examine(
     """
     path = Path(path)
     try:
+        resolved(path)  # a pipe would wait for a writer
         size, mtime = stamp(path)
         facts = VideoFacts(bytes=size, mtime=mtime, content=_hash_file(path, beat))
     except FileNotFoundError:
         return VideoFacts(status="missing", cause="no such file")
     except OSError as error:
         return VideoFacts(status="damaged", cause=error.strerror or str(error))
+    except DecodeError as error:
+        return VideoFacts(status="damaged", cause=error.reason)
     try:
         with open_video(path, damage="report", time_limit=time_limit) as reader:
             beat()
@@ -131,8 +136,8 @@ def _decode_all(reader: VideoReader, facts: VideoFacts, beat: Callable[[], None]
     if facts.status != "ok" or not reader.damaged:  # the packets have said it already
         return facts
     kinds = list(reader.damaged.values())
-    counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing")]
-    parts = " and ".join(f"{number} {kind}" for kind, number in counts if number)
+    counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing", "displaced")]
+    parts = ", ".join(f"{number} {kind}" for kind, number in counts if number)
     cause = f"{parts} of {facts.frames} frames, the first is {min(reader.damaged)}"
     return replace(facts, status="damaged", cause=cause)
 
@@ -147,9 +152,9 @@ def _keyframes(path: Path) -> tuple[list[int], int, int]:
     try:
         with opened(path) as (container, stream):
             if "mp4" in container.format.name:  # has a table of all frames; others guess
-                promised = sum(not entry.is_discard for entry in stream.index_entries)
-            for packet in container.demux(stream):
-                if packet.size and not packet.is_discard:
+                promised = sum(e.size > 0 and not e.is_discard for e in stream.index_entries)
+            for packet in stream_packets(container, stream):
+                if not packet.is_discard:
                     if packet.is_keyframe:
                         keys.append(shown)
                     shown += 1

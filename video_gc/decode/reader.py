@@ -126,8 +126,9 @@ class VideoReader(ABC):
     max_pixels: int = MAX_PIXELS
     """of one picture, as it is or scaled; a clip may have CLIP_PICTURES times as many"""
     damaged: dict[int, str]
-    """frames read so far that are not what was recorded → "concealed" or "missing"; filled only
-    where the video was opened with damage="report" """
+    """frames read so far that are not what was recorded → "concealed", "missing" or "displaced"
+    (right, but others before it are lost); filled only where the video was opened with
+    damage="report" """
 
     @abstractmethod
     def __len__(self) -> int: ...
