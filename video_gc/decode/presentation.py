@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import av
-from av.sidedata.sidedata import Type
 
 from video_gc.decode.reader import Colour
 
@@ -22,7 +21,8 @@ UNKNOWN = {8: "YCgCo", 11: "SMPTE ST 2085", 12: "primaries", 13: "primaries", 14
 """Matrices that FFmpeg does not convert; any above too."""
 SUBSTITUTES = {3: 2, 10: 9}  # reserved: as if none were given; BT.2020 with constant luminance
 PQ, HLG, BT2020_PRIMARIES = 16, 18, 9
-EXIF_AND_NEWER = range(max(kind.value for kind in Type) + 1, 40)
+EXIF_AND_NEWER = range(28, 40)
+"""Kinds of side data that PyAV 18 has no name for."""
 
 
 class Orientation(NamedTuple):
