@@ -38,7 +38,6 @@ from video_gc.decode.reader import (
     source_name,
 )
 
-
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """What PyAV raises for a file."""
 OPENING_ERRORS = (*PYAV_ERRORS, ValueError)
