@@ -24,6 +24,7 @@ from video_gc.decode.container import error_text, open_container, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
 from video_gc.decode.graph import FilterGraph, look_of
+from video_gc.decode.losses.find import find_losses
 from video_gc.decode.packets import Packets, UnsoundError, Window
 from video_gc.decode.presentation import pixel_shape, presentation_of
 from video_gc.decode.reader import (
@@ -95,7 +96,7 @@ class Reader(VideoReader):
             return [self._convert(frame, n, requests[n], form, graphs) for n in askers[index]]
 
         self._reads += 1
-        own, release = self._reads, Release(wanted, convert)
+        own, release = self._reads, Release(wanted, convert, self._codec.losses)
         for index, pictures, trouble in self._wanted(wanted, release):
             if trouble:
                 if self._strict or not pictures:
@@ -126,7 +127,8 @@ class Reader(VideoReader):
         again = partial(_begin, self._source, self._time_limit, self._containers)
         container = again()
         stream = video_stream(container, self.path)
-        self._stream, self._codec = stream, Codec(stream.codec_context, threads)
+        self._stream, losses = stream, find_losses(self._source, container, stream)
+        self._codec = Codec(stream.codec_context, threads, losses)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
@@ -269,10 +271,7 @@ class Reader(VideoReader):
 
     @contextmanager
     def _errors(
-        self,
-        kind: type[DecodeError],
-        what: str,
-        caught: tuple[type[Exception], ...] = PYAV_ERRORS,
+        self, kind: type[DecodeError], what: str, caught: tuple[type[Exception], ...] = PYAV_ERRORS
     ) -> Iterator[None]:
         """Turn the errors of FFmpeg, and of PyAV around it, into ours."""
         try:

@@ -115,8 +115,9 @@ class VideoReader(ABC):
     fell_back: bool = False
     """CUDA was asked for, and the CPU decodes"""
     damaged: dict[int, str]
-    """frames read so far that are not what was recorded → "concealed" or "missing"; filled only
-    where the video was opened with damage="report" """
+    """frames read so far that are not what was recorded → "concealed", "missing" or "displaced"
+    (right, but others before it are lost); filled only where the video was opened with
+    damage="report" """
 
     @abstractmethod
     def __len__(self) -> int: ...
