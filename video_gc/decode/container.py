@@ -45,7 +45,7 @@ def open_container(
     Raises FileNotFoundError and the like, OpenError where it cannot be read, StuckError.
     """
     name = source_name(source)
-    options = {"format_whitelist": ALLOWED, "max_pixels": _coded(max_pixels)}
+    options = {"format_whitelist": ALLOWED, "max_pixels": coded_pixels(max_pixels)}
     try:
         if isinstance(source, str | os.PathLike):
             with file_descriptor(source) as number:  # FFmpeg makes a copy of it
@@ -68,7 +68,7 @@ def _open(file: Any, options: dict[str, str], time_limit: float) -> Any:
     return av.open(file, "r", options=options, timeout=time_limit, metadata_errors="replace")
 
 
-def _coded(max_pixels: int) -> str:
+def coded_pixels(max_pixels: int) -> str:
     """For FFmpeg's own bound, which also holds where the size changes later on. Codecs round sizes
     up, so it is a wider one."""
     return str(min(max_pixels + max_pixels // 16 + (1 << 16), 2**31 - 1))
@@ -109,7 +109,7 @@ def video_stream(container: Any, name: str, max_pixels: int = MAX_PIXELS) -> Any
     if context is None:
         raise OpenError(name, "its codec is not known")
     check_picture(name, (context.height, context.width), max_pixels)
-    context.options = {"max_pixels": _coded(max_pixels)}
+    context.options = {"max_pixels": coded_pixels(max_pixels)}
     return best
 
 

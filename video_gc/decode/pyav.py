@@ -23,12 +23,12 @@ from video_gc.decode.codec import Codec
 from video_gc.decode.container import error_text, open_container, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
-from video_gc.decode.graph import FilterGraph, shown_size, turn_of
+from video_gc.decode.graph import FilterGraph, look_of
 from video_gc.decode.losses.find import find_losses
 from video_gc.decode.packets import Packets, UnsoundError, Window
+from video_gc.decode.presentation import pixel_shape, presentation_of
 from video_gc.decode.reader import (
     MAX_PIXELS,
-    Colour,
     CorruptError,
     DecodeError,
     OpenError,
@@ -39,9 +39,6 @@ from video_gc.decode.reader import (
     check_requests,
     source_name,
 )
-
-MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-"""FFmpeg's number of a matrix → name; others are shown as bt601."""
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """What PyAV raises for a file."""
@@ -147,11 +144,9 @@ class Reader(VideoReader):
         if first is None or not self._count:
             most = f"pictures may have at most {self.max_pixels:,} pixels (max_pixels)"
             raise OpenError(self.path, f"no frame can be decoded; {most}")
-        self._rotation = turn_of(first)
-        self.size = shown_size(first, self._rotation)
-        full = first.color_range == 2 or first.format.name.startswith("yuvj")
-        full = full and not first.format.is_rgb  # which planes come from is for us to say
-        self.colour = Colour(MATRICES.get(int(first.colorspace), "bt601"), full)
+        with self._errors(OpenError, "cannot be shown", OPENING_ERRORS):
+            self._shown = presentation_of(first, pixel_shape(stream))
+        self.size, self.colour = self._shown.size, self._shown.colour
         self.rate = float(stream.average_rate or stream.guessed_rate or 25)
 
     def _first_frame(self) -> Any:
@@ -268,17 +263,10 @@ class Reader(VideoReader):
         form: str,
         graphs: dict[tuple[Any, ...], FilterGraph],
     ) -> np.ndarray:
-        key = (number, frame.width, frame.height, frame.format.name, frame.colorspace)
+        key = (number, *look_of(frame))
         if key not in graphs:
-            graphs[key] = FilterGraph(
-                frame,
-                self._stream.time_base or Fraction(1, 25),
-                self._rotation,
-                request.crop,
-                request.size,
-                form,
-                self.size,
-            )
+            base = self._stream.time_base or Fraction(1, 25)
+            graphs[key] = FilterGraph(frame, base, self._shown, request.crop, request.size, form)
         return graphs[key].convert(frame)
 
     def _check_time(self, deadline: float) -> None:

@@ -116,7 +116,7 @@ class VideoReader(ABC):
     rate: float
     """mean frame rate, Hz"""
     size: tuple[int, int]
-    """(height, width) in pixels as it is shown, after rotation"""
+    """(height, width) as it is shown: upright, in square pixels"""
     codec: str
     """such as h264"""
     colour: Colour
