@@ -19,13 +19,15 @@ BELOW = {
     "analysis": {"inference", "engine", "models", "data", "decode", "blocks", "backbones"},
     "progress": set(),
     "atomic": set(),
+    "outputs": {"atomic"},
     "config": {"engine", "manual"},
     "manual": set(),
     "cli": {"data", "decode", "progress"},
     "__init__": {"inference"},
 }
 LEAVES = {"progress": {"models", "data", "engine", "inference", "analysis"},
-          "atomic": {"data", "engine", "inference", "analysis"}}  # fmt: skip
+          "atomic": {"decode", "data", "engine", "inference", "analysis"},
+          "outputs": {"data", "engine", "inference", "analysis"}}  # fmt: skip
 ONE_ROOM = {
     "pytorch_lightning": {"engine"},
     "pytorchvideo": {"backbones"},

@@ -1,7 +1,10 @@
-"""Recognise the action in videos: the best classes of each, and a timeline."""
+"""Recognise the action in videos: the best classes of each, and a timeline.
 
-import json
-import sys
+Each result is printed as soon as it is there. A video that cannot be read is said, and the others
+are done; the JSON array is closed whatever ends the run, but a SIGKILL.
+"""
+
+from contextlib import nullcontext
 from pathlib import Path
 
 from video_gc.cli import Parser, in_range, report_error, run_tool
@@ -26,7 +29,7 @@ def main() -> int:
         "videos", type=Path, nargs="+", metavar="VIDEO", help="files, or folders of videos"
     )
     parser.add_argument("--top", type=in_range(int, 1), default=5, help="classes to show (5)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--json", action="store_true", help="print a JSON array instead of tables")
     parser.add_argument(
         "--out", type=Path, help="folder for the timeline pictures; default: RUN/predict"
     )
@@ -36,11 +39,12 @@ def main() -> int:
     options = parser.parse_args()
     from video_gc.engine.checkpoint import default_output  # torch, so not for a wrong argument
     from video_gc.inference.batch import predict_all
+    from video_gc.inference.json_array import json_array
     from video_gc.inference.timeline import print_prediction
 
     checkpoint = checkpoint_in(options.checkpoint)
     out = options.out or default_output(checkpoint, "predict")
-    shown, drawn, failures = [], 0, 0
+    done_well, failures = 0, 0
     done_one_by_one = predict_all(
         checkpoint,
         options.videos,
@@ -50,19 +54,17 @@ def main() -> int:
         options.precision,
         options.backend,
     )
-    for done in done_one_by_one:
-        if isinstance(done, Exception):
-            failures += report_error(done)
-            continue
-        drawn += 1
-        if options.json:
-            shown.append(done.to_dict(options.top))
-        else:
-            print_prediction(done, options.top)
-    if options.json:
-        json.dump(shown, sys.stdout, indent=2)
-        print()
-    where = f"Timelines lie in {out}" if drawn else "No timeline was drawn"
+    with json_array() if options.json else nullcontext() as array:
+        for done in done_one_by_one:
+            if isinstance(done, Exception):
+                failures += report_error(done)
+                continue
+            done_well += 1
+            if array is None:
+                print_prediction(done, options.top)
+            else:
+                array(done.to_dict(options.top))
+    where = f"Timelines lie in {out}" if done_well else "No timeline was drawn"
     say(where + (f"; files that failed: {failures}" if failures else ""))
     return int(failures > 0)
 

@@ -27,7 +27,7 @@ RESIZE = """\
 Write a copy of a folder of videos as H.264 with a small short side and close key frames, which are
 read several times faster in training. Frames and their times stay; rotation is applied; sound is
 dropped; larger pictures only are scaled. A file appears when it is complete; a second run does
-what is left."""
+what is left. Files that resize did not write are never replaced: it names them and stops."""
 COLUMNS = {
     "path": "the column of paths (path; a number from 0 where the first line names none)",
     "label": "the column of labels (label)",

@@ -133,6 +133,47 @@ def test_in_training_a_damaged_video_is_replaced_deterministically(
     assert len(videos) > 1
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), IndexError("odd"), KeyError("a"), OSError(5, "I/O")]
+)
+def test_any_error_of_one_video_is_a_trouble_of_it(
+    index: VideoIndex, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """At opening, and after the first views."""
+    bad = index.path(1)
+
+    def opened(path: Path, *options: object) -> object:
+        if path == bad:
+            raise error
+        return open_video(path, *options)  # type: ignore[arg-type]
+
+    def broken(reader: object, *given: object) -> object:
+        for number, view in enumerate(stream_views(reader, *given)):  # type: ignore[arg-type]
+            if number and reader.path == str(bad):  # type: ignore[attr-defined]
+                raise error
+            yield view
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "open_video", opened)
+        (sample,) = training(index)[(0, 1)]
+        assert sample.video != 1
+        assert [(t.kind, t.video, t.path) for t in sample.troubles] == [("damaged", 1, str(bad))]
+        what = "I/O" if isinstance(error, OSError) else type(error).__name__
+        assert sample.troubles[0].reason.startswith(f"{bad}: {what}")
+        reading.Decoding().check_decoder(bad)  # of the machine, not of this file
+    monkeypatch.setattr(reading, "stream_views", broken)
+    views = list(VideoViews(index, CLIP, clips=2, crops=1, rows=[0, 1, 2]))
+    assert [(v.video, len(v.clip)) for v in views] == [
+        (0, 4),
+        (0, 4),
+        (1, 4),
+        (1, 0),
+        (2, 4),
+        (2, 4),
+    ]
+    assert [t.video for view in views for t in view.troubles] == [1]
+
+
 def test_after_ten_damaged_videos_a_sample_has_no_frames(damaged: dict[str, Path]) -> None:
     index = VideoIndex.build([damaged["text"]] * 3, [0, 0, 0], ["a"])
     (sample,) = training(index)[(0, 0)]

@@ -22,13 +22,13 @@ from video_gc.data.index import VideoIndex
 from video_gc.data.loader import (
     ThreadLoader,
     ThreadViewLoader,
-    in_threads,
     training_loader,
     view_loader,
 )
 from video_gc.data.order import EpochSampler
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
+from video_gc.data.threads import in_threads
 from video_gc.data.view_batches import ViewBatches
 from video_gc.decode.open import open_video
 

@@ -27,7 +27,6 @@ from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.sampling import ClipConfig, fixed_clips, part_of
 from video_gc.data.transforms import prepare_clips
 from video_gc.decode.open import open_video
-from video_gc.decode.reader import DecodeError
 from video_gc.engine.checkpoint import load_network
 from video_gc.engine.run_checkpoint import best_checkpoint
 from video_gc.models.build import build_model
@@ -179,7 +178,7 @@ def _example(
             size = scaled_size(reader.size, clip.test_short_side)
             indices = fixed_clips(clip, part_of(reader.times, reader.rate), 1)[0]
             frames = reader.read(indices.tolist(), size=size)
-    except (DecodeError, OSError):
+    except Exception:
         return None  # it was read when the network was tested, and has gone since
     box = crop_boxes(size, clip.test_crop, 1)[0]
     frames = frames[:, box.top : box.top + box.height, box.left : box.left + box.width]

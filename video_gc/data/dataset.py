@@ -7,17 +7,18 @@ workers. A file that cannot be read becomes a Trouble that travels with the samp
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, scaled_size
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig, fixed_clips, training_clip
-from video_gc.decode.reader import Box, DecodeError, Request, VideoReader
+from video_gc.decode.reader import Box, Request, VideoReader, decode_error
 
 MAX_REPLACEMENTS = 10
 NO_FRAMES = np.empty(0, np.uint8)
@@ -76,6 +77,13 @@ class Batch:
         """
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
+    def share_memory(self) -> "Batch":
+        """The same batch where other processes can read it. Raises RuntimeError without room."""
+        for value in vars(self).values():
+            if isinstance(value, Tensor):
+                value.share_memory_()
+        return self
+
     def pin_memory(self) -> "Batch":
         """The same batch with clips and labels in page-locked memory; torch's loader calls this."""
         return self._map(Tensor.pin_memory)
@@ -120,9 +128,8 @@ class TrainingClips(Dataset[list[Sample]]):
         for _ in range(MAX_REPLACEMENTS):
             try:
                 return self._samples(video, random, troubles)
-            except (DecodeError, OSError) as error:
-                path = str(self.index.path(video))
-                troubles.append(Trouble(path, "damaged", str(error), video))
+            except Exception as error:  # whatever a file makes of the decoders ends no training
+                troubles.append(_trouble(self.index.path(video), error, video))
                 video = int(random.integers(len(self.index)))
         return [Sample(NO_FRAMES, self.index.target(row), row, troubles=troubles)]
 
@@ -216,8 +223,8 @@ class VideoViews:
                     for mirrored in mirrors:
                         yield Sample(view, label, video, mirrored, 0, colour, troubles)
                         troubles = []
-        except (DecodeError, OSError) as error:
-            troubles.append(Trouble(str(path), "damaged", str(error), video))
+        except Exception as error:  # whatever a file makes of the decoders ends no test
+            troubles.append(_trouble(path, error, video))
             yield Sample(NO_FRAMES, label, video, troubles=troubles)
 
 
@@ -235,7 +242,7 @@ def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
         return torch.tensor([getattr(sample, name) for sample in whole], dtype=dtype)
 
     labels = np.array([sample.label for sample in whole])
-    return Batch(
+    batch = Batch(
         torch.stack([torch.as_tensor(sample.clip) for sample in whole]) if whole else None,
         torch.from_numpy(labels if labels.ndim == 2 else labels.astype(np.int64)),
         numbers("video", torch.long),
@@ -244,6 +251,12 @@ def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
         numbers("colour", torch.long),
         [trouble for sample in every for trouble in sample.troubles],
     )
+    # here, where an error reaches the training: the thread that sends a batch only prints its own
+    return batch if get_worker_info() is None else batch.share_memory()
+
+
+def _trouble(path: Path, error: Exception, video: int) -> Trouble:
+    return Trouble(str(path), "damaged", str(decode_error(path, error)), video)
 
 
 def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> list[Trouble]:

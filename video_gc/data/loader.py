@@ -5,30 +5,23 @@ training process do it: a CUDA tensor does not leave its process cheaply, and th
 of the interpreter's lock. Both give the same batches in the same order.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from queue import Full, Queue
-from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from video_gc.data.dataset import Batch, Sample, TrainingClips, VideoViews, collate
 from video_gc.data.order import EpochSampler
+from video_gc.data.threads import in_threads
 from video_gc.data.view_batches import ViewBatches
+from video_gc.data.workers import WorkerLoader
 
-Item = TypeVar("Item")
 AHEAD = 2
 """Jobs that are begun ahead of the one that is waited for, per thread."""
 HELD = 2
 """Micro-batches of views that a thread may make ahead."""
-WAIT = 0.05
-"""Seconds after which a thread looks whether it is still wanted."""
-DONE = object()
 
 
 def training_loader(
@@ -66,7 +59,7 @@ def training_loader(
             dataset, sampler, batch_size=step // parts, threads=workers, device=device
         )
     return ClipLoader(
-        dataset,  # type: ignore[arg-type]
+        dataset,
         batch_size=step // parts,
         sampler=sampler,
         collate_fn=collate,
@@ -130,7 +123,7 @@ class Resumable:
             yield batch
 
 
-class ClipLoader(Resumable, DataLoader[Batch]):  # type: ignore[misc]
+class ClipLoader(Resumable, WorkerLoader):  # type: ignore[misc]
     """Batches from worker processes."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
@@ -194,7 +187,7 @@ def view_loader(
     workers: int,
     group: int = 1,
     pin_memory: bool = False,
-) -> "DataLoader[Batch] | ThreadViewLoader":
+) -> "WorkerLoader | ThreadViewLoader":
     """Views in micro-batches that never mix groups of so many videos; see `ViewBatches`.
 
     The next videos are decoded while a batch is used, where there are workers or threads.
@@ -203,84 +196,13 @@ def view_loader(
     workers = min(workers, len(dataset.groups))
     if views.decoding.device == "cuda":
         return ThreadViewLoader(dataset, threads=workers)
-    return DataLoader(
+    return WorkerLoader(
         dataset,
         batch_size=None,  # they come out of a worker as they are
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
     )
-
-
-def in_threads(
-    jobs: Iterable[Callable[[], Iterator[Item]]],
-    threads: int,
-    *,
-    ahead: int,
-    held: int = 8,
-    device: torch.device | None = None,
-) -> Iterator[Item]:
-    """What each job yields, job after job in their order, while threads run those that follow.
-
-    ahead: jobs that may be begun; held: what one job may yield before it has to wait. An exception
-    comes where the job raised it. The threads end with the iteration. device: the GPU that they use
-    where a job names none; a new thread would use the first.
-    """
-    stopped = Event()
-    waiting = iter(jobs)
-    begun: deque[Queue[Any]] = deque()
-    use = None if device is None else partial(torch.cuda.set_device, device)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode", initializer=use)
-
-    def begin() -> None:
-        for job in islice(waiting, max(ahead, threads) - len(begun)):
-            begun.append(Queue(held))
-            pool.submit(_run, job, begun[-1], stopped)
-
-    try:
-        begin()
-        while begun:
-            results = begun[0]
-            while (result := results.get()) is not DONE:
-                if isinstance(result, _Failure):
-                    raise result.error
-                yield result
-            begun.popleft()
-            begin()
-    finally:
-        stopped.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-class _Failure:
-    """An exception on its way out of a thread."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-def _run(job: Callable[[], Iterator[Item]], results: Queue[Any], stopped: Event) -> None:
-    items = job()
-    try:
-        for item in items:
-            if not _put(item, results, stopped):
-                return
-        _put(DONE, results, stopped)
-    except BaseException as error:  # whatever it is, the thread that waits must learn of it
-        _put(_Failure(error), results, stopped)
-    finally:
-        items.close()  # type: ignore[attr-defined]
-
-
-def _put(item: object, results: Queue[Any], stopped: Event) -> bool:
-    """Hand over `item`; False where nobody wants it any more."""
-    while not stopped.is_set():
-        try:
-            results.put(item, timeout=WAIT)
-            return True
-        except Full:
-            continue
-    return False
 
 
 def _batches(samples: Iterator[Any], size: int) -> Iterator[Batch]:

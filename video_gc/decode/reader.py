@@ -49,6 +49,22 @@ class StuckError(DecodeError):
     """A decoder brought nothing forth within its time limit."""
 
 
+def decode_error(path: str | os.PathLike[str], error: Exception) -> DecodeError:
+    """Whatever was raised while a file was read, as an error that names the file.
+
+    The boundary around one video of many takes every Exception, and reports it so.
+    """
+    if isinstance(error, DecodeError):
+        return error
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error).removeprefix(f"{os.fspath(path)}: ")
+    else:
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+    found = DecodeError(path, reason or type(error).__name__)
+    found.__cause__ = error
+    return found
+
+
 @dataclass(frozen=True)
 class Box:
     """A rectangle of the picture as it is shown, in whole pixels from the upper left corner."""

@@ -7,6 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from video_gc.atomic import atomic_path
+
 
 def write_video(
     path: str | os.PathLike[str],
@@ -31,19 +33,15 @@ def write_video(
     _, height, width, _ = frames.shape
     if height % 2 or width % 2:
         raise ValueError(f"H.264 4:2:0 needs even sizes, not {width}×{height}")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with av.open(part, "w", format=_muxer(path)) as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.options = {"crf": str(crf), "preset": preset, "g": str(keyframe_interval)}
-            stream.codec_context.thread_count = 1
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode(None))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    muxer = _muxer(path)
+    with atomic_path(path) as part, av.open(part, "w", format=muxer) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": str(crf), "preset": preset, "g": str(keyframe_interval)}
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
     return path
 
 

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from video_gc.data.dataset import Batch, TrainingClips
 from video_gc.data.loader import videos_of
 from video_gc.data.source import Splits, data_manifest, open_splits, read_splits, write_splits
+from video_gc.data.workers import guarded_workers
 from video_gc.engine.checkpoint import CheckpointContents, DescribeCheckpoint
 from video_gc.engine.inputs import build_loaders, check_inputs, decoding_of, fingerprints
 from video_gc.engine.network import TrainedNetwork, build_network
@@ -31,7 +32,7 @@ from video_gc.engine.recipe.cpu_bf16 import SoundBf16
 from video_gc.engine.recipe.length import LastStep, about_the_head, epochs_of
 from video_gc.engine.recipe.precise import PreciseNorms
 from video_gc.engine.resume.checkpoints import Checkpoints
-from video_gc.engine.resume.faults import NOT_FINITE, explain
+from video_gc.engine.resume.faults import NOT_FINITE
 from video_gc.engine.resume.figures import EpochFigures
 from video_gc.engine.resume.files import CheckpointFiles, set_aside
 from video_gc.engine.resume.generators import Generators
@@ -149,14 +150,9 @@ def _train(config: TrainConfig, world: World) -> None:
         say(only_head, style="yellow")
     cpu_bf16 = not gpu and config.precision == "bf16"
     try:
-        with SoundBf16() if cpu_bf16 else nullcontext():
+        with guarded_workers(config.data.workers), SoundBf16() if cpu_bf16 else nullcontext():
             task = _task(config, network, multi_label=splits.train.multi_label)
             trainer.fit(task, *loaders, ckpt_path=last, weights_only=True)
-    except RuntimeError as error:
-        explained = explain(error, config.data.workers)
-        if explained is None:
-            raise
-        raise explained from error
     except SystemExit as stopped:
         if trainer.interrupted and not isinstance(stopped, Stopped):
             raise KeyboardInterrupt from None  # Lightning's way of ending after Ctrl-C

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from video_gc.atomic import remove_stale_parts
 from video_gc.data.annotations import find_videos
-from video_gc.decode.reader import DecodeError
+from video_gc.decode.reader import DecodeError, decode_error
 from video_gc.inference.recognizer import Prediction, Recognizer
 from video_gc.inference.timeline import draw_timeline
-from video_gc.progress import progress_bar, say
+from video_gc.outputs import Outputs
+from video_gc.progress import progress_bar, readable, say
 
 
 def predict_all(
@@ -21,7 +23,9 @@ def predict_all(
 ) -> Iterator[Prediction | DecodeError]:
     """Predict each file, and each video in each folder; draw its timeline into `out`.
 
-    Yields a Prediction, or the DecodeError of a file that cannot be read, in order.
+    Yields a Prediction, or what went wrong with a file, in order, as soon as it is known; a
+    timeline is drawn after that, and one that cannot be drawn is said and left out. Pictures of an
+    earlier prediction are replaced, files of somebody else's are not.
     Raises FileNotFoundError for a path that does not exist, DataError for a folder without videos.
     """
     files: list[Path] = []
@@ -31,22 +35,19 @@ def predict_all(
         files += find_videos(video) if video.is_dir() else [video]
     recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
     say(f"{checkpoint}: {recognizer.network.about}")
-    drawn: set[str] = set()
+    remove_stale_parts(out)
+    outputs = Outputs(out)
     with progress_bar() as progress:
         for file in progress.track(files, description="Predicting"):
             try:
                 prediction = recognizer.predict(file)
-            except DecodeError as error:
-                yield error
+            except Exception as error:  # whatever one file makes of the decoders
+                yield decode_error(file, error)
                 continue
-            name = _unused(f"{file.parent.name}_{file.name}", drawn)
-            draw_timeline(prediction, out / f"{name}.png", count)
             yield prediction
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    number, free = 2, name
-    while free in taken:
-        free, number = f"{name}-{number}", number + 1
-    taken.add(free)
-    return free
+            try:
+                name = outputs.free(readable(f"{file.parent.name}_{file.name}"), ".png")
+                with outputs.path(name) as part:
+                    draw_timeline(prediction, part, count)
+            except Exception as error:  # the disk, or what matplotlib makes of a name
+                say(f"{decode_error(file, error)}: its timeline is not drawn", style="yellow")

@@ -9,12 +9,13 @@ from rich.text import Text
 
 from video_gc.atomic import atomic_path
 from video_gc.inference.recognizer import Prediction
+from video_gc.progress import readable
 
 
 def print_prediction(prediction: Prediction, count: int = 5) -> None:
     """The video's name and its table, to stdout."""
     console = Console()
-    console.print(Text(prediction.video), style="bold", soft_wrap=True)
+    console.print(Text(readable(prediction.video)), style="bold", soft_wrap=True)
     console.print(prediction_table(prediction, count))
     if prediction.damaged:
         console.print(f"{prediction.damaged} of the frames that were looked at are damaged")
@@ -42,7 +43,7 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
         values = [float(window.scores[number]) for window in prediction.windows]
         axes.stairs(values, edges, baseline=None, linewidth=2, label=f"{name} ({score:.0%})")
     axes.set(xlabel="time (s)", ylabel="score", ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
-    axes.set_title(Path(prediction.video).name, loc="left", parse_math=False)
+    axes.set_title(readable(Path(prediction.video).name), loc="left", parse_math=False)
     axes.grid(axis="y", alpha=0.3)
     legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     for text in legend.get_texts():

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+from video_gc.atomic import atomic_path
 from video_gc.data.prepare.check import examine_job
 from video_gc.data.prepare.resize import Job, resize_job
 from video_gc.decode.probe import VideoFacts
@@ -41,8 +42,15 @@ def dies_on_b(job: tuple[Path, float], beat) -> VideoFacts:  # type: ignore[no-u
 
 
 def dies_on_b_resizing(job: Job, beat) -> str:  # type: ignore[no-untyped-def]
-    if job.source.name == "b.mp4":
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        job.target.with_name(".b.part.mp4").write_bytes(b"half a file")
-        os.kill(os.getpid(), signal.SIGKILL)
+    if job.copy.source.name == "b.mp4":
+        with atomic_path(job.copy.target) as part:
+            part.write_bytes(b"half a file")
+            os.kill(os.getpid(), signal.SIGKILL)
+    return resize_job(job, beat)
+
+
+def plants_at_b(job: Job, beat) -> str:  # type: ignore[no-untyped-def]
+    if job.copy.source.name == "b.mp4":
+        job.copy.target.parent.mkdir(parents=True, exist_ok=True)
+        job.copy.target.write_text("mine")
     return resize_job(job, beat)

@@ -16,7 +16,7 @@ from tests.engine.test_training import options as plain
 from video_gc.config import compose_train
 from video_gc.data import loader
 from video_gc.data.dataset import Batch, TrainingClips
-from video_gc.engine.resume.faults import explain
+from video_gc.data.workers import explain
 from video_gc.engine.resume.files import damage
 from video_gc.engine.resume.lock import locked
 from video_gc.engine.task import RecognitionTask

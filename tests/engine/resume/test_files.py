@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.engine.resume.killing import at_call, options
+from video_gc.atomic import part_name
 from video_gc.config import compose_train
 from video_gc.engine.checkpoint import load_network
 from video_gc.engine.resume import files
@@ -24,6 +25,7 @@ from video_gc.engine.resume.files import (
     write_checkpoint,
 )
 from video_gc.engine.resume.weights import write_weights
+from video_gc.engine.task import RecognitionTask
 from video_gc.engine.training import train
 
 CONTENT = {"video_gc": {"format": 2}, "state_dict": {"weight": torch.arange(1000.0)}}
@@ -55,7 +57,7 @@ def test_a_damaged_one_is_passed_over(
     harm(step_file(tmp_path, 100))  # type: ignore[operator]
     assert newest_valid(tmp_path) == step_file(tmp_path, 20)
     assert "step-00000100.ckpt: damaged (" in " ".join(capfd.readouterr().err.split())
-    (tmp_path / ".step-00000120.part.ckpt").write_bytes(b"half")
+    part_name(step_file(tmp_path, 120)).write_bytes(b"half")
     set_aside(tmp_path, step_file(tmp_path, 20))
     assert {path.name for path in tmp_path.iterdir()} == {
         *("step-00000010.ckpt", "step-00000020.ckpt", "step-00000100.damaged", "last.ckpt")
@@ -146,6 +148,24 @@ def test_a_run_goes_on_over_a_full_disk_and_says_so(
     monkeypatch.undo()
     train(compose_train([*given, "name=other"]))
     assert (other / "finished.yaml").is_file()
+
+
+def test_a_disk_that_is_full_from_the_start_ends_the_run(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    steps = []
+    plain = RecognitionTask.training_step
+    monkeypatch.setattr(
+        RecognitionTask, "training_step", lambda *given: steps.append(1) or plain(*given)
+    )
+    given = options(clips_folder, tmp_path, "data.workers=0")
+    with pytest.raises(OSError, match=r"step-00000002.ckpt: the first .* \(the disk is full\)"):
+        train(compose_train(given))
+    assert len(steps) == 2  # of 15: checkpoint.every_steps=2
 
 
 def test_weights_alone_are_the_network(checkpoint: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from video_gc.data.sampling import ClipConfig, fixed_clips, part_of
 from video_gc.data.source import DataConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.data.views import crop_frames
+from video_gc.data.workers import guarded_workers
 from video_gc.decode.reader import DecodeError
 from video_gc.engine.checkpoint import CheckpointContents
 from video_gc.engine.testing.videos import TestVideos, subset_of, videos_to_test
@@ -64,7 +65,7 @@ class Clips:
         views = VideoViews(
             self.index, self.clip, clips=1, crops=1, decoding=self.decoding, rows=sound
         )
-        with progress_bar() as progress:
+        with guarded_workers(self.workers), progress_bar() as progress:
             task = progress.add_task(doing, total=len(sound))
             for batch in view_loader(
                 views, micro_batch=MICRO_BATCH, workers=self.workers, group=MICRO_BATCH

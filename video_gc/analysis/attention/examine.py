@@ -26,7 +26,7 @@ from video_gc.analysis.attention.words import answer, footing, reading
 from video_gc.atomic import write_text
 from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
-from video_gc.decode.reader import DecodeError
+from video_gc.decode.reader import decode_error
 from video_gc.engine.checkpoint import default_output, load_network
 from video_gc.engine.device import pick_device
 from video_gc.engine.run_checkpoint import checkpoint_in
@@ -173,8 +173,8 @@ def _draw(
     for row in track(rows, "Attention of the drawn videos", len(rows)):
         try:
             view = clips.view(row)
-        except (DecodeError, OSError) as error:
-            say(f"Not drawn: {error}", style="yellow")
+        except Exception as error:  # whatever a file makes of the decoders
+            say(f"Not drawn: {decode_error(clips.index.path(row), error)}", style="yellow")
             continue
         clip = clips.prepared(view)
         panels = block_panels(model, clip, names, queries)

@@ -1,7 +1,7 @@
 """A copy of a folder of videos with a small short side and close key frames, made once."""
 
-import csv
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -10,19 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from video_gc.atomic import atomic_path, write_text
+from video_gc.atomic import atomic_path
 from video_gc.data.annotations import find_videos
+from video_gc.data.prepare.copies import Copy, check_apart, noted, plan_copies
 from video_gc.data.prepare.processes import Beat, Lost, patience, run_jobs
 from video_gc.decode.open import open_video
-from video_gc.decode.probe import stamp
 from video_gc.decode.reader import Box, DecodeError
 from video_gc.decode.transcode import transcode
+from video_gc.outputs import Outputs, write_csv
 from video_gc.progress import progress_bar
 
 SETTINGS = "resize.json"
 """What the copy was made with, in its folder."""
-MADE = ".resize-made.jsonl"
-"""Which copy was made of which file, a line each, in its folder."""
+FAILED = "resize-failed.csv"
+"""What could not be read, in its folder."""
 SAMPLE = 8
 """Files that the speed before and after is measured on."""
 
@@ -54,8 +55,7 @@ class ResizeConfig:
 class Job:
     """A file, its copy and how to make it."""
 
-    source: Path
-    target: Path
+    copy: Copy
     config: ResizeConfig
     time_limit: float
 
@@ -89,8 +89,10 @@ class ResizeResult:
 def resize_job(job: Job, beat: Beat) -> str:
     """What a process does with a file; the cause where it cannot be read, else an empty text."""
     try:
-        with atomic_path(job.target) as part:
-            transcode(job.source, part, **asdict(job.config), time_limit=job.time_limit, beat=beat)
+        with atomic_path(job.copy.target, replace=job.copy.replaces) as part:
+            transcode(
+                job.copy.source, part, **asdict(job.config), time_limit=job.time_limit, beat=beat
+            )
     except DecodeError as error:
         return error.reason
     return ""
@@ -109,60 +111,54 @@ def resize_videos(
 
     Each file appears when it is complete; those that are there and were made of the same file, of
     the same size and time, are kept, so that an interrupted run goes on. What fails is listed in
-    TARGET/resize-failed.csv.
+    TARGET/resize-failed.csv. Nothing is replaced but copies that an earlier run noted.
 
     Raises FileNotFoundError for a missing source, DataError for one without videos, ValueError
-    where one folder lies in the other or the target was made with other settings.
+    where one folder lies in the other, after links, or the target was made with other settings,
+    FileExistsError where files of somebody else's are in the way, BlockingIOError where another
+    resize writes to the target.
     """
-    inside = (source.resolve(), target.resolve())
-    if inside[0].is_relative_to(inside[1]) or inside[1].is_relative_to(inside[0]):
-        raise ValueError(f"{target}: must not lie in {source}, nor hold it; give another folder")
     files = find_videos(source)
+    check_apart(files, source, target)
+    outputs = Outputs(target)
+    outputs.check([FAILED])
+    plan = plan_copies(files, source, target)
     _settle(target, config)
-    pairs = list(zip(files, _targets(files, source, target), strict=True))
-    made_of = _read_made(target)
-    origins = {copy: _origin(file, source) for file, copy in pairs}
-    jobs = [
-        Job(file, copy, config, time_limit)
-        for file, copy in pairs
-        if not copy.exists() or made_of.get(_name(copy, target)) != origins[copy]
-    ]
-    failures: list[tuple[str, str]] = []
-    with (target / MADE).open("a", encoding="utf-8") as stream, progress_bar() as progress:
-        if made_of:  # the last line may be torn
-            stream.write("\n")
-        task = progress.add_task("Resizing", total=len(files), completed=len(files) - len(jobs))
+    failures = [(str(file), cause) for file, cause in plan.failed]
+    with noted(plan, target) as (todo, note), progress_bar() as progress:
+        task = progress.add_task(
+            "Resizing", total=plan.total, completed=plan.total - len(plan.todo)
+        )
         done = run_jobs(
             work,
-            jobs,
+            (Job(copy, config, time_limit) for copy in todo),
             workers=workers,
-            patience=lambda job: patience(job.source, job.time_limit),
+            patience=lambda job: patience(job.copy.source, job.time_limit),
         )
         for job, cause in done:
             if isinstance(cause, Lost):
                 cause = cause.cause
+            if not cause:
+                try:
+                    note(job.copy)
+                except OSError as error:  # gone already, or the disk is full
+                    cause = error.strerror or str(error)
             if cause:
-                failures.append((str(job.source), cause))
-            else:
-                line = [_name(job.target, target), *origins[job.target]]
-                stream.write(json.dumps(line) + "\n")
-                stream.flush()
+                failures.append((str(job.copy.source), cause))
             progress.advance(task)
-    file = target / "resize-failed.csv"
-    file.unlink(missing_ok=True)
+    outputs.remove(FAILED)
     if failures:
-        with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([("path", "cause"), *sorted(failures)])
-    made = [pair for pair in pairs if pair[1].exists()]
-    sample = made[:: max(len(made) // SAMPLE, 1)][:SAMPLE]
+        write_csv(target / FAILED, ["path", "cause"], sorted(failures))
+    made = [copy for copy in (*plan.kept, *plan.todo) if os.path.isfile(copy.target)]
+    before, after = _speeds(made)
     return ResizeResult(
-        done=len(jobs) - len(failures),
-        kept=len(files) - len(jobs),
-        failures=file if failures else None,
+        done=plan.total - len(plan.kept) - len(failures),
+        kept=len(plan.kept),
+        failures=target / FAILED if failures else None,
         failed=len(failures),
-        renamed=sum(copy.name != original.name for original, copy in made),
-        before=_speed([original for original, _ in made], [pair[0] for pair in sample]),
-        after=_speed([copy for _, copy in made], [pair[1] for pair in sample]),
+        renamed=sum(copy.target.name != copy.source.name for copy in made),
+        before=before,
+        after=after,
     )
 
 
@@ -180,55 +176,44 @@ def clip_time(file: Path, seed: int = 0) -> float:
     return 1000 * (time.perf_counter() - begin)
 
 
-def _speed(files: Sequence[Path], sample: Sequence[Path]) -> Speed:
-    # the second time counts: the first one reads the disk
-    times = [clip_time(file, number) for _ in range(2) for number, file in enumerate(sample)]
-    median = statistics.median(times[len(sample) :]) if sample else None
-    return Speed(sum(file.stat().st_size for file in files), median)
+def _speeds(made: Sequence[Copy]) -> tuple[Speed, Speed]:
+    """Of the originals and of the copies, the same sample of both."""
+    sample = sorted(made, key=lambda copy: copy.target)[:: max(len(made) // SAMPLE, 1)][:SAMPLE]
+    times: list[tuple[float, float]] = []
+    for number, copy in enumerate(sample):
+        try:
+            # the second time counts: the first one reads the disk
+            first, second = (
+                [clip_time(file, number) for _ in range(2)][1]
+                for file in (copy.source, copy.target)
+            )
+        except Exception:  # one of them has gone, or changed
+            continue
+        times.append((first, second))
+    median = [statistics.median(each) for each in zip(*times, strict=True)] or [None, None]
+    sizes = [_bytes([copy.source for copy in made]), _bytes([copy.target for copy in made])]
+    before, after = (Speed(size, time) for size, time in zip(sizes, median, strict=True))
+    return before, after
+
+
+def _bytes(files: Sequence[Path]) -> int:
+    """The sum of their sizes; what has gone meanwhile counts nothing."""
+    return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
 
 
 def _settle(target: Path, config: ResizeConfig) -> None:
     """Keep the settings in the target, or compare them with those that are kept there."""
     file = target / SETTINGS
-    if not file.exists():
-        write_text(file, json.dumps(asdict(config), indent=2) + "\n")
+    if not os.path.lexists(file):
+        with atomic_path(file, replace=False) as part:
+            part.write_text(json.dumps(asdict(config), indent=2) + "\n")
         return
-    kept = json.loads(file.read_text())
+    try:
+        kept = json.loads(file.read_bytes())
+        made = ", ".join(f"{name} {kept[name]}" for name in asdict(config))
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise FileExistsError(
+            f"{file}: exists, and is no note of resize, so it is kept; give another folder"
+        ) from error
     if kept != asdict(config):
-        made = ", ".join(f"{name} {value}" for name, value in kept.items())
         raise ValueError(f"{target}: was made with {made}; give the same, or another folder")
-
-
-def _targets(files: Sequence[Path], source: Path, target: Path) -> list[Path]:
-    """target/CLASS/name.mp4; name.avi.mp4 where two files of a folder would become one."""
-    taken = {file for file in files if file.suffix == ".mp4"}
-    targets = []
-    for file in files:
-        copy = file.with_suffix(".mp4")
-        if copy != file and copy in taken:
-            copy = file.with_name(file.name + ".mp4")
-        taken.add(copy)
-        targets.append(target / copy.relative_to(source))
-    return targets
-
-
-def _origin(file: Path, source: Path) -> tuple[str, int, int]:
-    """What a copy is made of: the name of the file, its size in bytes and its time of change."""
-    return _name(file, source), *stamp(file)
-
-
-def _read_made(target: Path) -> dict[str, tuple[str, int, int]]:
-    """Copy → what it was made of."""
-    file = target / MADE
-    made: dict[str, tuple[str, int, int]] = {}
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        try:
-            copy, *origin = json.loads(line)
-        except (ValueError, TypeError):  # the line that was being written when the power went
-            continue
-        made[copy] = tuple(origin)
-    return made
-
-
-def _name(file: Path, root: Path) -> str:
-    return file.relative_to(root).as_posix()

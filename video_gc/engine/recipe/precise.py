@@ -12,9 +12,9 @@ import torch
 from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from video_gc.data.dataset import Batch, TrainingClips, collate
+from video_gc.data.workers import WorkerLoader
 from video_gc.engine.resume.workers import shield_workers
 from video_gc.engine.task import RecognitionTask
 from video_gc.engine.training_bar import TrainingBar
@@ -51,8 +51,8 @@ class PreciseNorms(pl.Callback):
         )
         # frames from the GPU do not leave their process
         workers = 0 if self.clips.decoding.device == "cuda" else min(self.workers, len(batches))
-        loader: DataLoader[Batch] = DataLoader(
-            self.clips,  # type: ignore[arg-type]
+        loader = WorkerLoader(
+            self.clips,
             batch_sampler=batches,
             collate_fn=collate,
             num_workers=workers,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from video_gc.data.dataset import Batch
+from video_gc.data.workers import end_workers
 from video_gc.engine.checkpoint import CheckpointContents, described
 from video_gc.engine.ranks.world import World, to_all
 from video_gc.engine.recipe.averaging import pick_weights
@@ -197,6 +198,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def _stop(self, number: int) -> None:
         where = f"from step {self.saved_step}" if self.saved_step else "from the beginning"
         say(f"Stopped; the same command goes on {where}")
+        end_workers()  # before Lightning takes the loaders down, and waits for each
         raise Stopped(number)
 
 

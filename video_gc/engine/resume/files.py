@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from video_gc.atomic import atomic_path, part_name, remove_stale_parts
 from video_gc.engine.checkpoint import KEY, check_format
 from video_gc.engine.run_checkpoint import BEST, LAST
 from video_gc.progress import say
@@ -27,7 +28,9 @@ FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 class CheckpointFiles(TorchCheckpointIO):
     """Lightning plugin: a checkpoint is complete under its name, or the previous one stands.
 
-    A write that fails is said, and the run goes on; `failed` is the error then, else None.
+    A write that fails is said, and the run goes on where an older checkpoint stands; `failed` is
+    the error then, else None. Without one the run ends: it could compute to its end and keep
+    nothing.
     """
 
     def __init__(self) -> None:
@@ -37,7 +40,7 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """Lightning: called on the first process."""
+        """Lightning: called on the first process. Raises OSError where nothing can be kept."""
         file = Path(path)
         self.failed = None
         try:
@@ -46,25 +49,23 @@ class CheckpointFiles(TorchCheckpointIO):
             self.failed = error
             why = FULL.get(error.errno or 0, error.strerror or str(error))
             older = next(iter(candidates(file.parent)), None)
-            stands = f"{older.name} stands" if older else "there is no older one"
-            self.said = f"{file.name} could not be written ({why}); {stands}"
+            if older is None:
+                raise OSError(
+                    f"{file}: the first checkpoint could not be written ({why}), and nothing would "
+                    "be kept; free some space, or give another directory with runs=DIR",
+                ) from error
+            self.said = f"{file.name} could not be written ({why}); {older.name} stands"
             say(f"{file.parent}: {self.said}", style="yellow")
 
 
 def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
     """Write to a temporary name, to the disk itself, and rename. Raises OSError."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()  # torch.save to a file turns a full disk into a RuntimeError
     torch.save(checkpoint, content)
-    part = part_of(file)
-    try:
-        with part.open("wb") as stream:
-            stream.write(content.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_path(file) as part, part.open("wb") as stream:
+        stream.write(content.getbuffer())
+        stream.flush()
+        os.fsync(stream.fileno())
     _sync_folder(file.parent)
 
 
@@ -76,8 +77,7 @@ def step_file(folder: Path, step: int) -> Path:
 def point_last(file: Path) -> None:
     """Let last.ckpt be `file`: a link, or a copy where the file system has no links."""
     last = file.with_name(LAST)
-    part = part_of(last)
-    part.unlink(missing_ok=True)
+    part = part_name(last)
     try:
         part.symlink_to(file.name)
     except OSError:
@@ -88,8 +88,7 @@ def point_last(file: Path) -> None:
 def keep_best(file: Path) -> None:
     """Let best.ckpt be `file`, which may be removed afterwards."""
     best = file.with_name(BEST)
-    part = part_of(best)
-    part.unlink(missing_ok=True)
+    part = part_name(best)
     try:
         os.link(file, part)
     except OSError:
@@ -159,13 +158,7 @@ def set_aside(folder: Path, used: Path) -> None:
         for file in sorted(folder.glob(STEPS)):
             if file.name > used.name:
                 file.rename(file.with_suffix(".damaged"))
-    for part in folder.glob(".*.part*"):
-        part.unlink(missing_ok=True)
-
-
-def part_of(file: Path) -> Path:
-    """The temporary name of a file that is being written."""
-    return file.with_name(f".{file.stem}.part{file.suffix}")
+    remove_stale_parts(folder)
 
 
 def _sync_folder(folder: Path) -> None:

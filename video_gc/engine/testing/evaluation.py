@@ -16,6 +16,7 @@ from video_gc.data.sampling import ClipConfig
 from video_gc.data.source import DataConfig
 from video_gc.data.transforms import Normalisation
 from video_gc.data.view_batches import micro_batch_size
+from video_gc.data.workers import guarded_workers
 from video_gc.engine.checkpoint import default_output, is_published
 from video_gc.engine.device import pick_device
 from video_gc.engine.ranks.world import (
@@ -210,7 +211,7 @@ def _own_device(name: str | None, world: World) -> torch.device:
 def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
     """The scores of every video, of earlier starts too; the same on all processes.
 
-    Raises as `check_videos`, and KeyboardInterrupt that says how to go on.
+    Raises as `check_videos` and `guarded_workers`, and KeyboardInterrupt that says how to go on.
     """
     views, folder = test.views, out / FOLDER
     check_videos(views)
@@ -229,7 +230,10 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
     journal = Journal(folder, f"{start:03d}-{world.rank}", test.identity)
     done: list[VideoScore] = []
     try:
-        with view_bar(len(mine.rows), views.clips * views.crops, len(kept)) as (advance, count):
+        with (
+            guarded_workers(test.workers),
+            view_bar(len(mine.rows), views.clips * views.crops, len(kept)) as (advance, count),
+        ):
             for video in score_videos(
                 test.networks, mine, test.normalisation, micro_batch=test.config.micro_batch,
                 workers=test.workers, device=test.device, fuse=test.config.fuse, advance=advance,

@@ -79,7 +79,8 @@ def load_weights(
     if inflation not in INFLATIONS:
         raise ValueError(f"inflation ({inflation!r}) must be one of {', '.join(INFLATIONS)}")
     name = os.fspath(source)
-    state, ours = read_with_origin(_find(name, model))
+    found = read_with_origin(_find(name, model))
+    state = found.state
     own = model.state_dict()
     naming = detect_format(state)
     if naming is None and not any(key in own for key in state):
@@ -91,7 +92,7 @@ def load_weights(
         state = rename(state, naming, model)
     _check_strides(name, naming or "", model)
     report = _load(model, state, name, naming or "its own", inflation)
-    if ours:
+    if found.ours:
         report = replace(report, format=OWN)
     say(f"Weights {report}")
     return report

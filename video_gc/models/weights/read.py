@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.serialization import MAGIC_NUMBER
 
 from video_gc.models.weights import unpickle
+from video_gc.models.weights.plain import plain
 
 State = dict[str, Tensor]
 INSIDE = ("model_state", "state_dict", "blobs", "model")
@@ -23,6 +25,18 @@ OWN = "video_gc"
 """Under which name a checkpoint of ours has its description."""
 
 
+@dataclass(frozen=True)
+class WeightFile:
+    """What a file of weights holds."""
+
+    state: State
+    ours: bool
+    """whether it is a checkpoint of a run of ours"""
+    extra: dict[str, Any]
+    """what lies beside the weights, such as PySlowFast's `cfg` and MMAction2's `meta`: dictionaries
+    by string, lists, strings, numbers and None, which also stands for any other object"""
+
+
 def read_weights(path: Path) -> State:
     """The tensors of a checkpoint of any supported origin, under the names they have there.
 
@@ -31,15 +45,17 @@ def read_weights(path: Path) -> State:
     Raises ValueError for a file without weights, and for one that asks for anything beside
     tensors, arrays and placeholders, naming it.
     """
-    return read_with_origin(path)[0]
+    return read_with_origin(path).state
 
 
-def read_with_origin(path: Path) -> tuple[State, bool]:
-    """As `read_weights`, and whether the file is a checkpoint of a run of ours."""
+def read_with_origin(path: Path) -> WeightFile:
+    """As `read_weights`, with where the weights come from and what lies beside them."""
     content = _read(path)
     own = isinstance(content, dict) and OWN in content
+    extra: dict[str, Any] = {}
     for key in INSIDE:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
+            extra |= {k: value for k, value in content.items() if k != key}
             content = content[key]
     tensors = {}
     if isinstance(content, dict):
@@ -56,7 +72,7 @@ def read_with_origin(path: Path) -> tuple[State, bool]:
         for name, value in tensors.items()
         if name.startswith(average)
     }
-    return averaged or tensors, own
+    return WeightFile(averaged or tensors, own, plain(extra))
 
 
 def _read(path: Path) -> Any:

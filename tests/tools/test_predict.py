@@ -1,0 +1,160 @@
+"""One file among many: whatever it does, the others are predicted, and nothing is lost."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from tests.tools.conftest import TOOLS
+from video_gc.decode.pyav import Reader
+from video_gc.inference import batch
+from video_gc.inference.recognizer import Prediction, Recognizer
+
+NOT_UTF8 = os.fsdecode(b"caf\xe9.mp4")
+LONG = "ü" * 120 + "-.mp4"  # 245 bytes
+
+
+@pytest.fixture
+def folder(tmp_path: Path, video: Path) -> Path:
+    """Sound videos with names that are hard to write down."""
+    root = tmp_path / "clips"
+    root.mkdir()
+    for name in ("a.mp4", NOT_UTF8, LONG, "$x$ [red].mp4", "z.mp4"):
+        shutil.copy(video, root / name)
+    return root
+
+
+def test_hard_names_are_predicted_drawn_and_printed(
+    tool,
+    checkpoint: Path,
+    folder: Path,
+    tmp_path: Path,
+) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = tool("predict", checkpoint, folder, "--out", tmp_path / "out", "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    assert {Path(one["video"]).name for one in found} == set(os.listdir(folder))
+    assert len({json.dumps(one["top"]) for one in found}) == 1  # the same video under each name
+    pictures = [path.name for path in (tmp_path / "out").glob("*.png")]
+    assert len(pictures) == 5
+    assert all(name.encode() for name in pictures)  # each is UTF-8
+    assert tool("predict", checkpoint, folder, "--out", tmp_path / "out")[0] == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 5  # replaced
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), IndexError("list index"), RuntimeError("odd"), PermissionError(13, "denied")],
+    ids=lambda error: type(error).__name__,
+)
+def test_any_error_of_one_file_is_of_that_file(
+    checkpoint: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error
+) -> None:  # type: ignore[no-untyped-def]
+    predict = Recognizer.predict
+
+    def odd(self: Recognizer, video: Path) -> Prediction:
+        if video.name == "a.mp4":
+            raise error
+        return predict(self, video)
+
+    monkeypatch.setattr(Recognizer, "predict", odd)
+    done = list(batch.predict_all(checkpoint, [folder], tmp_path / "out"))
+    failed = [one for one in done if isinstance(one, Exception)]
+    assert len(done) == 5
+    assert len(failed) == 1
+    said = "denied" if isinstance(error, OSError) else type(error).__name__
+    assert str(failed[0]).startswith(f"{folder / 'a.mp4'}: {said}")
+
+
+def test_a_file_that_vanishes_and_one_whose_times_fail(
+    checkpoint: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def times(reader: Reader) -> object:
+        return [1 / 0] if reader.path.endswith("z.mp4") else plain(reader)
+
+    plain = Reader.times.fget  # type: ignore[attr-defined]
+    monkeypatch.setattr(Reader, "times", property(times))
+    given = [folder / name for name in ("a.mp4", NOT_UTF8, LONG, "z.mp4")]
+    results = batch.predict_all(checkpoint, given, tmp_path / "out")
+    done = [next(results)]
+    given[2].unlink()
+    done += results
+    assert [isinstance(one, Prediction) for one in done] == [True, True, False, False]
+    assert "no such file" in str(done[2])
+    assert "ZeroDivisionError" in str(done[3])
+
+
+def test_a_picture_that_fails_loses_no_result(
+    tool,
+    checkpoint: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch,
+) -> None:  # type: ignore[no-untyped-def]
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    status, out, err = tool("predict", checkpoint, folder, "--out", tmp_path / "out", "--json")
+    assert len(json.loads(out)) == 5
+    assert status == 0
+    assert err.count("No space left on device: its timeline is not drawn") == 5
+    assert [path.name for path in (tmp_path / "out").iterdir()] == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ImportError])
+def test_the_array_is_closed_whatever_ends_the_run(
+    tool,
+    checkpoint: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch,
+    error,
+) -> None:  # type: ignore[no-untyped-def]
+    def ended(*_: object) -> None:
+        raise error("over")
+
+    monkeypatch.setattr(Prediction, "top", _after(2, Prediction.top, ended))
+    status, out, _ = tool("predict", checkpoint, folder, "--out", tmp_path / "out", "--json")
+    assert status == {KeyboardInterrupt: 130, ImportError: 2}[error]
+    assert isinstance(json.loads(out), list)
+
+
+def _after(count: int, plain, then):  # type: ignore[no-untyped-def]
+    calls = []
+
+    def call(*given: object) -> object:
+        calls.append(given)
+        return plain(*given) if len(calls) <= count else then()
+
+    return call
+
+
+def test_a_polite_kill_leaves_valid_json(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+    """SIGTERM while the second of many is at work: what was printed before stands."""
+    given = [folder / "a.mp4"] * 5000
+    process = subprocess.Popen(
+        [sys.executable, TOOLS / "predict.py", checkpoint, *given, "--out", tmp_path, "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    begin = "".join(process.stdout.readline() for _ in range(8))
+    process.send_signal(signal.SIGTERM)
+    found = json.loads(begin + process.stdout.read())
+    assert 0 < len(found) < 5000
+    assert process.wait() == 143
+
+
+def test_pictures_of_somebody_elses_are_kept(checkpoint: Path, video: Path, tmp_path: Path) -> None:
+    mine = tmp_path / f"{video.parent.name}_{video.name}.png"
+    mine.write_text("mine")
+    for _ in range(2):
+        list(batch.predict_all(checkpoint, [video], tmp_path))
+    assert mine.read_text() == "mine"
+    assert len(list(tmp_path.glob("*.png"))) == 2

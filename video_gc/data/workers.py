@@ -1,0 +1,125 @@
+"""Worker processes that decode: no wait without an end, errors with a way out, none left behind."""
+
+import multiprocessing
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from video_gc.data.dataset import Batch
+
+SILENT = 600.0
+"""Seconds without a batch after which the workers count as stuck; a decoder's own limit is 60."""
+LOOK = 5.0
+"""Seconds after which torch looks whether all workers live."""
+SHARED_MEMORY = Path("/dev/shm")
+KILLED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", re.DOTALL)
+NO_ROOM = re.compile(
+    r"out of shared memory|Bus error|unable to (?:mmap|write to file|open shared memory|allocate"
+    r" shared memory|resize file)|No space left on device",
+)
+
+
+class WorkerLoader(DataLoader[Batch]):
+    """Torch's loader that waits SILENT seconds for a batch and no longer.
+
+    Raises TimeoutError then, and what torch raises for a worker that died.
+    """
+
+    def __init__(self, dataset: Any, *, num_workers: int, **named: Any) -> None:
+        look = LOOK if num_workers else 0
+        super().__init__(dataset, num_workers=num_workers, timeout=look, **named)
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches, waited = super().__iter__(), 0.0
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "DataLoader timed out" not in str(error):
+                    raise
+                waited += LOOK
+                if waited >= SILENT:
+                    raise TimeoutError(self._stuck(waited)) from error
+                continue
+            waited = 0.0
+            yield batch
+
+    def _stuck(self, seconds: float) -> str:
+        return (
+            f"no batch within {seconds:g} s from {self.num_workers} decoding workers: they are "
+            "stopped or stuck, or the disk is; rerun the command to resume, with data.workers=0 "
+            "(--workers 0) where one batch really takes so long"
+        )
+
+
+@contextmanager
+def guarded_workers(workers: int) -> Iterator[None]:
+    """Around everything that takes batches from worker processes, `workers` of them a loader.
+
+    An error of a worker leaves as one that says what helps; when the block ends with an error or a
+    signal, the workers that it began are ended at once, whatever they are doing.
+
+    Raises OSError where shared memory is full, ChildProcessError for a worker that died; other
+    errors as they are.
+    """
+    before = multiprocessing.active_children()
+    try:
+        yield
+    except BaseException as error:
+        end_workers(spared=before)
+        explained = explain(error, workers) if isinstance(error, RuntimeError) else None
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def end_workers(spared: list[multiprocessing.process.BaseProcess] | None = None) -> None:
+    """Kill this process's worker processes; they hold nothing that has to be kept.
+
+    Asked politely, a worker would decode its batch to the end, and torch waits for one after the
+    other.
+    """
+    children = [child for child in multiprocessing.active_children() if child not in (spared or [])]
+    # torch answers the death of a worker with an error in whatever line runs just then
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if main and children else None
+    for child in children:
+        child.kill()
+    for child in children:
+        child.join(1.0)
+    if handler is not None:
+        signal.signal(signal.SIGCHLD, handler)
+
+
+def explain(error: RuntimeError, workers: int) -> OSError | None:
+    """What the loader's error means and what helps; None for another error."""
+    text = str(error)
+    killed = KILLED.search(text)
+    if NO_ROOM.search(text) and (killed or "DataLoader worker" in text):
+        room = (
+            f", {shutil.disk_usage(SHARED_MEMORY).total >> 20} MiB"
+            if SHARED_MEMORY.is_dir()
+            else ""
+        )
+        return OSError(
+            f"no room for a batch in shared memory ({SHARED_MEMORY}{room}): make it larger (docker "
+            "run --shm-size=8g, or mount -o remount,size=8g /dev/shm), or set data.workers=0 "
+            "(tools/test.py: --workers 0); rerun the command to resume"
+        )
+    if killed:
+        how = killed[2].strip().rstrip(".")
+        return ChildProcessError(
+            f"decoding worker {killed[1]} {how.splitlines()[0]}: most likely the memory ran out "
+            f"and the kernel chose it; set fewer workers than data.workers={workers}, or a smaller "
+            "batch_size; rerun the command to resume"
+        )
+    return None

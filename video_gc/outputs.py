@@ -1,0 +1,136 @@
+"""Which files of a folder this program wrote: it replaces and removes those, and no others.
+
+A folder of results has a note, one line for each file that was written or removed. It is only ever
+appended to, so that several programs may write to one folder, and one that is killed loses nothing.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from video_gc.atomic import atomic_path, fitting_name, read_journal
+
+NOTE = ".video_gc-outputs.jsonl"
+
+
+class Outputs:
+    """The results in one folder, which need not be there yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ours, self._taken = _read(folder / NOTE), set[str]()
+
+    def is_ours(self, name: str) -> bool:
+        """Whether the note says that this program wrote the file of that name."""
+        if name not in self._ours and os.path.lexists(self.folder / name):
+            self._ours |= _read(self.folder / NOTE)  # perhaps another process, since
+        return name in self._ours
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise FileExistsError, which names them, for files that somebody else wrote."""
+        found = [
+            self.folder / name
+            for name in names
+            if not self.is_ours(name) and os.path.lexists(self.folder / name)
+        ]
+        if found:
+            more = f" and {len(found) - 1} more" if found[1:] else ""
+            raise FileExistsError(
+                f"{found[0]}{more}: exists, and no note says that video_gc wrote it, so it is "
+                "kept; move it, or write to another place"
+            )
+
+    @contextmanager
+    def path(self, name: str) -> Iterator[Path]:
+        """`atomic_path` of a result. Raises FileExistsError where somebody else's has its name."""
+        self.check([name])
+        ours = self.is_ours(name)
+        with atomic_path(self.folder / name, replace=ours) as part:
+            yield part
+            if not ours:
+                self._note("wrote", name)
+                self._ours.add(name)
+
+    def claim(self, name: str) -> Path:
+        """The path of a file that is appended to, noted before it is there; raises as `check`."""
+        self.check([name])
+        if not self.is_ours(name):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._note("wrote", name)
+            self._ours.add(name)
+        return self.folder / name
+
+    def remove(self, name: str) -> bool:
+        """Remove a result where it is ours; whether it was there."""
+        if not self.is_ours(name):
+            return False
+        there = os.path.lexists(self.folder / name)
+        (self.folder / name).unlink(missing_ok=True)
+        self._note("removed", name)
+        self._ours.discard(name)
+        return there
+
+    def free(self, stem: str, suffix: str) -> str:
+        """A name that neither another file of this job nor one of somebody else's has.
+
+        `stem` + `suffix`, shortened where a file system would refuse it, or with a number.
+        """
+        number = 1
+        while True:
+            name = fitting_name(stem if number == 1 else f"{stem}-{number}", suffix)
+            free = self.is_ours(name) or not os.path.lexists(self.folder / name)
+            if free and name.casefold() not in self._taken:  # some disks know one case only
+                self._taken.add(name.casefold())
+                return name
+            number += 1
+
+    def _note(self, what: str, name: str) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        handle = os.open(self.folder / NOTE, flags, 0o666)
+        try:  # after a line that was torn, too
+            os.write(handle, f"\n{json.dumps([what, name])}\n".encode())
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def output_path(file: Path) -> Iterator[Path]:
+    """`Outputs.path` of one file."""
+    with Outputs(file.parent).path(file.name) as part:
+        yield part
+
+
+def write_output(file: Path, text: str) -> Path:
+    """Write UTF-8 text at once; raises FileExistsError where somebody else's file has the name."""
+    with output_path(file) as part:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return file
+
+
+def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    """Write a CSV file at once; raises FileExistsError where somebody else's has the name.
+
+    UTF-8; what a name has that is none is escaped, as in caf\\udce9.mp4.
+    """
+    with output_path(file) as part:
+        fill_csv(part, header, rows)
+    return file
+
+
+def fill_csv(part: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """The lines of `write_csv`, into a file that is there."""
+    with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
+        csv.writer(stream).writerows([header, *rows])
+
+
+def _read(note: Path) -> set[str]:
+    """The names that were written, and not removed."""
+    names: set[str] = set()
+    for line in read_journal(note):
+        with suppress(ValueError, TypeError):  # of another program
+            what, name = line
+            (names.add if what == "wrote" else names.discard)(name)
+    return names
