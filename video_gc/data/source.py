@@ -27,9 +27,8 @@ from video_gc.data.annotations.choice import (
     annotations_of,
     read_listed,
 )
-from video_gc.data.annotations.labels import nfc
 from video_gc.data.annotations.scan import printable
-from video_gc.data.annotations.text import read_lines
+from video_gc.data.annotations.text import read_names
 from video_gc.data.config import DataConfig
 from video_gc.data.manifest import apply_manifest, choose_manifest
 from video_gc.data.motions import MOTIONS, open_motions
@@ -277,26 +276,6 @@ def say_missing(missing: Sequence[str], listed: int) -> None:
     if missing:
         shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         say(f"{len(missing)} of {listed} listed videos are missing: {shown}", style="yellow")
-
-
-def read_names(file: str | Path) -> list[str]:
-    """Class names, one a line.
-
-    Raises FileNotFoundError, DataError for a name that stands there twice or a file of no text.
-    """
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"{file}: no such file of class names (data.names)")
-    lines: dict[str, int] = {}
-    read = read_lines(Path(file), "a text file of class names (data.names)")
-    for number, name in enumerate(map(nfc, read), start=1):
-        if name in lines:
-            raise DataError(
-                f"{file}, line {number}: class {name!r} stands in line {lines[name]} too; each "
-                "class has one line"
-            )
-        if name:
-            lines[name] = number
-    return list(lines)
 
 
 def _held_out(index: VideoIndex) -> tuple[VideoIndex, VideoIndex]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from video_gc.data.annotations.labels import nfc
 from video_gc.data.index import DataError
 
 MARKS = {  # UTF-16's little-endian mark begins UTF-32's: the longer ones come first
@@ -63,6 +64,26 @@ def read_lines(file: Path, what: str) -> list[str]:
     """The lines of a small file, without spaces around them. Raises as `numbered_lines`."""
     with file.open("rb") as stream:
         return [line.strip() for _, line in numbered_lines(stream, file, what)]
+
+
+def read_names(file: str | Path) -> list[str]:
+    """Class names, one a line.
+
+    Raises FileNotFoundError, DataError for a name that stands there twice or a file of no text.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"{file}: no such file of class names (data.names)")
+    lines: dict[str, int] = {}
+    read = read_lines(Path(file), "a text file of class names (data.names)")
+    for number, name in enumerate(map(nfc, read), start=1):
+        if name in lines:
+            raise DataError(
+                f"{file}, line {number}: class {name!r} stands in line {lines[name]} too; each "
+                "class has one line"
+            )
+        if name:
+            lines[name] = number
+    return list(lines)
 
 
 def _encoding(head: bytes) -> str:
