@@ -132,8 +132,8 @@ def _decode_all(reader: VideoReader, facts: VideoFacts, beat: Callable[[], None]
     if facts.status != "ok" or not reader.damaged:  # the packets have said it already
         return facts
     kinds = list(reader.damaged.values())
-    counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing")]
-    parts = " and ".join(f"{number} {kind}" for kind, number in counts if number)
+    counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing", "displaced")]
+    parts = ", ".join(f"{number} {kind}" for kind, number in counts if number)
     cause = f"{parts} of {facts.frames} frames, the first is {min(reader.damaged)}"
     return replace(facts, status="damaged", cause=cause)
 

@@ -23,10 +23,11 @@ from video_gc.decode.codec import Codec
 from video_gc.decode.container import error_text, open_container, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
-from video_gc.decode.graph import FilterGraph, shown_size, turn_of
+from video_gc.decode.graph import FilterGraph, look_of
+from video_gc.decode.losses.find import find_losses
 from video_gc.decode.packets import Packets, UnsoundError, Window
+from video_gc.decode.presentation import pixel_shape, presentation_of
 from video_gc.decode.reader import (
-    Colour,
     CorruptError,
     DecodeError,
     OpenError,
@@ -37,10 +38,6 @@ from video_gc.decode.reader import (
     check_requests,
     source_name,
 )
-
-MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-"""FFmpeg's number of a matrix → name; others are shown as bt601."""
-
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """What PyAV raises for a file."""
@@ -99,7 +96,7 @@ class Reader(VideoReader):
             return [self._convert(frame, n, requests[n], form, graphs) for n in askers[index]]
 
         self._reads += 1
-        own, release = self._reads, Release(wanted, convert)
+        own, release = self._reads, Release(wanted, convert, self._codec.losses)
         for index, pictures, trouble in self._wanted(wanted, release):
             if trouble:
                 if self._strict or not pictures:
@@ -130,7 +127,8 @@ class Reader(VideoReader):
         again = partial(_begin, self._source, self._time_limit, self._containers)
         container = again()
         stream = video_stream(container, self.path)
-        self._stream, self._codec = stream, Codec(stream.codec_context, threads)
+        self._stream, losses = stream, find_losses(self._source, container, stream)
+        self._codec = Codec(stream.codec_context, threads, losses)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
@@ -138,11 +136,9 @@ class Reader(VideoReader):
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
         if first is None or not self._count:
             raise OpenError(self.path, "no frame can be decoded")
-        self._rotation = turn_of(first)
-        self.size = shown_size(first, self._rotation)
-        full = first.color_range == 2 or first.format.name.startswith("yuvj")
-        full = full and not first.format.is_rgb  # which planes come from is for us to say
-        self.colour = Colour(MATRICES.get(int(first.colorspace), "bt601"), full)
+        with self._errors(OpenError, "cannot be shown", OPENING_ERRORS):
+            self._shown = presentation_of(first, pixel_shape(stream))
+        self.size, self.colour = self._shown.size, self._shown.colour
         self.rate = float(stream.average_rate or stream.guessed_rate or 25)
 
     def _first_frame(self) -> Any:
@@ -259,17 +255,10 @@ class Reader(VideoReader):
         form: str,
         graphs: dict[tuple[Any, ...], FilterGraph],
     ) -> np.ndarray:
-        key = (number, frame.width, frame.height, frame.format.name, frame.colorspace)
+        key = (number, *look_of(frame))
         if key not in graphs:
-            graphs[key] = FilterGraph(
-                frame,
-                self._stream.time_base or Fraction(1, 25),
-                self._rotation,
-                request.crop,
-                request.size,
-                form,
-                self.size,
-            )
+            base = self._stream.time_base or Fraction(1, 25)
+            graphs[key] = FilterGraph(frame, base, self._shown, request.crop, request.size, form)
         return graphs[key].convert(frame)
 
     def _check_time(self, deadline: float) -> None:
@@ -282,10 +271,7 @@ class Reader(VideoReader):
 
     @contextmanager
     def _errors(
-        self,
-        kind: type[DecodeError],
-        what: str,
-        caught: tuple[type[Exception], ...] = PYAV_ERRORS,
+        self, kind: type[DecodeError], what: str, caught: tuple[type[Exception], ...] = PYAV_ERRORS
     ) -> Iterator[None]:
         """Turn the errors of FFmpeg, and of PyAV around it, into ours."""
         try:
