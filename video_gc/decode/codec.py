@@ -27,7 +27,7 @@ class Codec:
     """
 
     def __init__(self, context: Any, threads: int, losses: Losses) -> None:
-        self._context, self.losses = context, losses
+        self.context, self.losses = context, losses
         context.copy_opaque = True  # a frame knows its packet
         context.thread_count = threads
         # slices are no help, x264 writes one a picture; frames are worth it at 720p and above
@@ -41,7 +41,7 @@ class Codec:
 
     def restart(self) -> None:
         """The next packet is one to begin at."""
-        self._context.flush_buffers()
+        self.context.flush_buffers()
         if self._numbers:
             self._numbers.restart()
 
@@ -51,20 +51,20 @@ class Codec:
         packet: None after the last one, for the frames that are still inside.
         wanted: False where its own frame is not needed: it is left out if no other refers to it.
         """
-        if not self._context.is_open and packet is not None:
-            self._context.options = {**self._context.options, **self._checks(packet)}
+        if not self.context.is_open and packet is not None:
+            self.context.options = {**self.context.options, **self._checks(packet)}
         if self._skips and packet is not None:
-            self._context.skip_frame = "DEFAULT" if wanted else "NONREF"
+            self.context.skip_frame = "DEFAULT" if wanted else "NONREF"
         try:
-            frames, cause = self._context.decode(packet), None
+            frames, cause = self.context.decode(packet), None
         except (av.FFmpegError, ValueError) as error:
             frames, cause = [], error_text(error)
         return frames, cause or self._trouble(packet)
 
     def _checks(self, first: Any) -> dict[str, str]:
         """What the decoder is to look at besides, and to stop at, as its first packet allows."""
-        flags = CHECKS.get(self._context.name)
-        if self._context.name == "hevc" and HASHES.search(memoryview(first)):
+        flags = CHECKS.get(self.context.name)
+        if self.context.name == "hevc" and HASHES.search(memoryview(first)):
             flags = "crccheck+explode"
         return {"err_detect": flags} if flags else {}
 

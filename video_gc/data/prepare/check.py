@@ -151,7 +151,7 @@ def _result(
 def _earlier(
     out: Path, journal: Path, root: Path
 ) -> tuple[list[Listed], dict[str, VideoFacts], dict[str, VideoFacts]]:
-    """What an earlier check listed; absolute path → facts, of it, and of one that was broken off."""
+    """What an earlier check listed; absolute path → facts, of it and of one that was broken off."""
     listed: list[Listed] = []
     facts: dict[str, VideoFacts] = {}
     broken_off: dict[str, VideoFacts] = {}
