@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from video_gc.atomic import atomic_path, fitting_name, part_name, remove_stale_parts, write_text
+from video_gc.atomic import atomic_path, part_name, remove_stale_parts, write_text
+from video_gc.names import fitting_name, readable
 from video_gc.outputs import NOTE, Outputs, write_csv, write_output
 
 WAITS = """
@@ -150,20 +151,23 @@ def test_two_processes_know_of_each_other(tmp_path: Path) -> None:
 def test_free_names(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("mine")
     outputs = Outputs(tmp_path)
-    names = [outputs.free("a", ".png"), outputs.free("A", ".png"), outputs.free("b", ".png")]
-    assert names == ["a-2.png", "A.png", "b.png"]
-    assert outputs.free("B", ".png") == "B-2.png"
+    assert [outputs.free(stem, ".png") for stem in "aAbB"] == ["a-2", "A", "b", "B-2"]
     with outputs.path("a-2.png") as part:
         part.touch()
-    assert Outputs(tmp_path).free("a", ".png") == "a-2.png"
-    assert len({outputs.free("x" * 300, ".png") for _ in range(3)}) == 3
+    assert Outputs(tmp_path).free("a", ".png") == "a-2"
+    assert Outputs(tmp_path).free("a", ".mp4", ".png") == "a-2"
+    assert Outputs(tmp_path).free("a", ".mp4") == "a"
+    long = [outputs.free("x" * 300, ".mp4", ".webp") for _ in range(3)]
+    assert len({*long}) == 3
+    assert {len(name) for name in long} == {250}
 
 
 def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9.mp4")
+    assert readable(f"{odd} \ud800 é 視") == "caf\\xe9.mp4 \\ud800 é 視"
     write_csv(tmp_path / "a.csv", ["path"], [[odd]])
     write_output(tmp_path / "a.txt", odd)
     write_text(tmp_path / "b.txt", odd)
-    assert (tmp_path / "a.csv").read_text("utf-8") == "path\ncaf\\udce9.mp4\n"
-    assert (tmp_path / "a.txt").read_text("utf-8") == "caf\\udce9.mp4"
-    assert (tmp_path / "b.txt").read_text("utf-8") == "caf\\udce9.mp4"
+    assert (tmp_path / "a.csv").read_text("utf-8") == "path\ncaf\\xe9.mp4\n"
+    assert (tmp_path / "a.txt").read_text("utf-8") == "caf\\xe9.mp4"
+    assert (tmp_path / "b.txt").read_text("utf-8") == "caf\\xe9.mp4"

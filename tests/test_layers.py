@@ -17,9 +17,10 @@ BELOW = {
     "engine": {"models", "data", "decode", "blocks", "backbones"},
     "inference": {"engine", "models", "data", "decode", "blocks", "backbones"},
     "analysis": {"inference", "engine", "models", "data", "decode", "blocks", "backbones"},
-    "progress": set(),
-    "atomic": set(),
-    "outputs": {"atomic"},
+    "names": set(),
+    "progress": {"names"},
+    "atomic": {"names"},
+    "outputs": {"atomic", "names"},
     "config": {"engine", "manual"},
     "manual": set(),
     "cli": {"data", "decode", "progress"},
@@ -27,6 +28,7 @@ BELOW = {
 }
 LEAVES = {"progress": {"models", "data", "engine", "inference", "analysis"},
           "atomic": {"decode", "data", "engine", "inference", "analysis"},
+          "names": {"decode", "data", "engine", "inference", "analysis"},
           "outputs": {"data", "engine", "inference", "analysis"}}  # fmt: skip
 ONE_ROOM = {
     "pytorch_lightning": {"engine"},

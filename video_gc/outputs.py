@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from video_gc.atomic import atomic_path, fitting_name, read_journal
+from video_gc.atomic import atomic_path, read_journal
+from video_gc.names import ESCAPE, fitting_name
 
 NOTE = ".video_gc-outputs.jsonl"
 
@@ -70,21 +71,25 @@ class Outputs:
         there = os.path.lexists(self.folder / name)
         (self.folder / name).unlink(missing_ok=True)
         self._note("removed", name)
-        self._ours.discard(name)
+        self._ours = _read(self.folder / NOTE)
+        if not self._ours:
+            (self.folder / NOTE).unlink()
         return there
 
-    def free(self, stem: str, suffix: str) -> str:
-        """A name that neither another file of this job nor one of somebody else's has.
-
-        `stem` + `suffix`, shortened where a file system would refuse it, or with a number.
+    def free(self, stem: str, *suffixes: str) -> str:
+        """A stem that, with none of the suffixes, is a name of another file of this job or of
+        somebody else's: shortened where a file system would refuse it, or with a number.
         """
-        number = 1
+        number, longest = 1, max(suffixes, key=len)
         while True:
-            name = fitting_name(stem if number == 1 else f"{stem}-{number}", suffix)
-            free = self.is_ours(name) or not os.path.lexists(self.folder / name)
-            if free and name.casefold() not in self._taken:  # some disks know one case only
-                self._taken.add(name.casefold())
-                return name
+            full = fitting_name(stem if number == 1 else f"{stem}-{number}", longest)
+            found = full.removesuffix(longest)
+            names = [f"{found}{suffix}" for suffix in suffixes]
+            mine = (self.is_ours(n) or not os.path.lexists(self.folder / n) for n in names)
+            key = found.casefold()  # some disks know one case only
+            if key not in self._taken and all(mine):
+                self._taken.add(key)
+                return found
             number += 1
 
     def _note(self, what: str, name: str) -> None:
@@ -106,14 +111,14 @@ def output_path(file: Path) -> Iterator[Path]:
 def write_output(file: Path, text: str) -> Path:
     """Write UTF-8 text at once; raises FileExistsError where somebody else's file has the name."""
     with output_path(file) as part:
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.write_text(text, encoding="utf-8", errors=ESCAPE)
     return file
 
 
 def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     """Write a CSV file at once; raises FileExistsError where somebody else's has the name.
 
-    UTF-8; what a name has that is none is escaped, as in caf\\udce9.mp4.
+    UTF-8; what a name has that is none is escaped, as in caf\\xe9.mp4.
     """
     with output_path(file) as part:
         fill_csv(part, header, rows)
@@ -122,7 +127,7 @@ def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 def fill_csv(part: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """The lines of `write_csv`, into a file that is there."""
-    with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
+    with part.open("w", newline="", encoding="utf-8", errors=ESCAPE) as stream:
         csv.writer(stream).writerows([header, *rows])
 
 

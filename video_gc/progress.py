@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from video_gc.names import readable
+
 T = TypeVar("T")
 console = Console(stderr=True)
 
@@ -35,11 +37,6 @@ class RateColumn(ProgressColumn):
 def say(text: str, style: str | None = None) -> None:
     """Print to stderr as it stands: lines are not broken, brackets in file names are no markup."""
     console.print(readable(text), style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def readable(text: str) -> str:
-    """The text with escapes for what UTF-8 cannot hold: bytes of a file's name that are none."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from video_gc.data.annotations import find_videos
 from video_gc.decode.reader import DecodeError, decode_error
 from video_gc.inference.recognizer import Prediction, Recognizer
 from video_gc.inference.timeline import draw_timeline
+from video_gc.names import readable
 from video_gc.outputs import Outputs
-from video_gc.progress import progress_bar, readable, say
+from video_gc.progress import progress_bar, say
 
 
 def predict_all(
@@ -46,8 +47,8 @@ def predict_all(
                 continue
             yield prediction
             try:
-                name = outputs.free(readable(f"{file.parent.name}_{file.name}"), ".png")
-                with outputs.path(name) as part:
+                stem = outputs.free(readable(f"{file.parent.name}_{file.name}"), ".png")
+                with outputs.path(f"{stem}.png") as part:
                     draw_timeline(prediction, part, count)
             except Exception as error:  # the disk, or what matplotlib makes of a name
                 say(f"{decode_error(file, error)}: its timeline is not drawn", style="yellow")

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from video_gc.atomic import atomic_path
 from video_gc.inference.recognizer import Prediction
-from video_gc.progress import readable
+from video_gc.names import readable
 
 
 def print_prediction(prediction: Prediction, count: int = 5) -> None:

@@ -1,5 +1,6 @@
 """What `tools/prepare.py` is given (folders, lists, a data set by name) as one list of videos."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def list_official(
 def usable(listed: Sequence[Listed], manifest: Path | None) -> list[Listed]:
     """The videos that training would take: there, and not called damaged by a manifest."""
     bad = unusable(manifest) if manifest else {}
-    return [video for video in listed if str(video.path) not in bad and video.path.exists()]
+    return [video for video in listed if str(video.path) not in bad and os.path.exists(video.path)]
 
 
 def list_index(index: VideoIndex, split: str) -> list[Listed]:

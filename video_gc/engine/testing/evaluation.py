@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from video_gc.atomic import remove_stale_parts
 from video_gc.data.annotations import DataError
 from video_gc.data.dataset import VideoViews
 from video_gc.data.reading import Decoding
@@ -40,6 +41,7 @@ from video_gc.engine.testing.journal import (
 from video_gc.engine.testing.results import (
     BESIDE,
     SKIPPED,
+    check_free,
     remove_beside,
     write_results,
     write_skipped,
@@ -62,6 +64,7 @@ from video_gc.engine.testing.views import ViewConfig
 from video_gc.engine.testing.weights import WEIGHTS, load_networks
 from video_gc.engine.troubles import TroubleLog
 from video_gc.models.fast.network import FastNetwork, choose, fast_network
+from video_gc.outputs import Outputs
 from video_gc.progress import say
 
 
@@ -121,8 +124,8 @@ def evaluate(
     subset: so many videos, for a quick look.
 
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data,
-    BlockingIOError where another test writes to `out`, FileExistsError where none is given and the
-    run's has the results of another measurement.
+    BlockingIOError where another test writes to `out`, FileExistsError where it has files that no
+    test wrote, or where none is given and the run's has the results of another measurement.
     """
     world = this_world()
     where = _own_device(device, world)
@@ -166,6 +169,7 @@ def evaluate(
             "fingerprint": found,
         }
         first = about | {"weights": next(iter(models))}
+        from_first(world, lambda: _check_free(out, list(models)))
         from_first(world, lambda: None if asked else check_same(out, first))
         networks = _ready(models.values(), contents.clip, config, where, world)
         kind = f"{networks[0].precision}, {networks[0].backend}"
@@ -226,7 +230,9 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
     )  # fmt: skip
     log = TroubleLog(out / SKIPPED)
     if world.first:
-        log.file.unlink(missing_ok=True)
+        outputs = Outputs(out)
+        outputs.remove(SKIPPED)
+        outputs.claim(SKIPPED)  # it is written again and again
     journal = Journal(folder, f"{start:03d}-{world.rank}", test.identity)
     done: list[VideoScore] = []
     try:
@@ -251,6 +257,13 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
     finally:
         journal.close()
     return [video for part in to_all([*kept.values(), *done], world) for video in part]
+
+
+def _check_free(out: Path, weights: Sequence[str]) -> None:
+    """Before anything is scored. Raises FileExistsError for files that no test wrote."""
+    remove_stale_parts(out)
+    for number, name in enumerate(weights):
+        check_free(out / name if number else out)
 
 
 def _earlier(folder: Path, identity: dict[str, str], count: int) -> dict[int, VideoScore]:
