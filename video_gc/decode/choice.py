@@ -11,8 +11,9 @@ from typing import Any
 import av
 
 from video_gc.decode.container import opened
-from video_gc.decode.h264 import is_exact_start, unit_length_size
+from video_gc.decode.demux import stream_packets
 from video_gc.decode.reader import DecodeError, Source
+from video_gc.decode.starts import Starts
 
 PACKETS = 3000  # of a file that are looked at; more would make opening a long one slow
 
@@ -79,19 +80,18 @@ WRONG: dict[str, dict[str, Callable[[Kind], bool]]] = {
 
 def _kind(container: Any, stream: Any) -> Kind:
     context = stream.codec_context
-    length_size = unit_length_size(context.extradata)
+    starts = Starts(context)
     codec = context.codec.canonical_name  # av1, whichever library decodes it
     reorders, leading, gradual, hidden = bool(context.has_b_frames), False, False, False
     latest = key = None
-    for number, packet in enumerate(container.demux(stream)):
-        if number == PACKETS or not packet.size:
+    for number, packet in enumerate(stream_packets(container, stream)):
+        if number == PACKETS:
             break
+        start, _ = starts.read(packet)
         hidden |= packet.is_discard
         if packet.is_keyframe:
             key = packet.pts
-            gradual |= (
-                number > 0 and codec == "h264" and not is_exact_start(bytes(packet), length_size)
-            )
+            gradual |= number > 0 and starts.known and not start
         if packet.pts is not None:
             leading |= key is not None and packet.pts < key
             reorders |= latest is not None and packet.pts < latest
