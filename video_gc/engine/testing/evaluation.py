@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from video_gc.atomic import remove_stale_parts
 from video_gc.data.annotations import DataError
 from video_gc.data.dataset import VideoViews
 from video_gc.data.reading import Decoding
@@ -42,6 +41,7 @@ from video_gc.engine.testing.results import (
     BESIDE,
     SKIPPED,
     check_free,
+    new_skipped,
     remove_beside,
     write_results,
     write_skipped,
@@ -64,7 +64,6 @@ from video_gc.engine.testing.views import ViewConfig
 from video_gc.engine.testing.weights import WEIGHTS, load_networks
 from video_gc.engine.troubles import TroubleLog
 from video_gc.models.fast.network import FastNetwork, choose, fast_network
-from video_gc.outputs import Outputs
 from video_gc.progress import say
 
 
@@ -169,7 +168,7 @@ def evaluate(
             "fingerprint": found,
         }
         first = about | {"weights": next(iter(models))}
-        from_first(world, lambda: _check_free(out, list(models)))
+        from_first(world, lambda: check_free(out, *list(models)[1:]))
         from_first(world, lambda: None if asked else check_same(out, first))
         networks = _ready(models.values(), contents.clip, config, where, world)
         kind = f"{networks[0].precision}, {networks[0].backend}"
@@ -228,11 +227,7 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
         views.index, views.clip, clips=views.clips, crops=views.crops, decoding=views.decoding,
         rows=todo[world.rank :: world.size],
     )  # fmt: skip
-    log = TroubleLog(out / SKIPPED)
-    if world.first:
-        outputs = Outputs(out)
-        outputs.remove(SKIPPED)
-        outputs.claim(SKIPPED)  # it is written again and again
+    log = TroubleLog(new_skipped(out) if world.first else out / SKIPPED)
     journal = Journal(folder, f"{start:03d}-{world.rank}", test.identity)
     done: list[VideoScore] = []
     try:
@@ -257,13 +252,6 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
     finally:
         journal.close()
     return [video for part in to_all([*kept.values(), *done], world) for video in part]
-
-
-def _check_free(out: Path, weights: Sequence[str]) -> None:
-    """Before anything is scored. Raises FileExistsError for files that no test wrote."""
-    remove_stale_parts(out)
-    for number, name in enumerate(weights):
-        check_free(out / name if number else out)
 
 
 def _earlier(folder: Path, identity: dict[str, str], count: int) -> dict[int, VideoScore]:

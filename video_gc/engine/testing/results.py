@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from video_gc.atomic import remove_stale_parts
 from video_gc.engine.testing.confused import (
     class_results,
     confused_pairs,
@@ -35,9 +36,21 @@ BESIDE = "beside"
 """In accuracy.json of further weights: the first ones of the same test."""
 
 
-def check_free(directory: Path) -> None:
-    """Raise FileExistsError where a result would replace a file that no test wrote."""
-    Outputs(directory).check([*RESULTS, SKIPPED])
+def check_free(directory: Path, *beside: str) -> None:
+    """Raise FileExistsError where a result would replace a file that no test wrote.
+
+    beside: folders in it, for the results of further weights.
+    """
+    remove_stale_parts(directory)
+    for folder in (directory, *(directory / name for name in beside)):
+        Outputs(folder).check([*RESULTS, SKIPPED])
+
+
+def new_skipped(directory: Path) -> Path:
+    """The file of what could not be read, removed, and noted as one that is rewritten often."""
+    outputs = Outputs(directory)
+    outputs.remove(SKIPPED)
+    return outputs.claim(SKIPPED)
 
 
 def write_results(result: Scores, directory: Path, *, about: Mapping[str, object]) -> list[Path]:
