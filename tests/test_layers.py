@@ -17,10 +17,10 @@ BELOW = {
     "engine": {"models", "data", "decode", "blocks", "backbones"},
     "inference": {"engine", "models", "data", "decode", "blocks", "backbones"},
     "analysis": {"inference", "engine", "models", "data", "decode", "blocks", "backbones"},
-    "names": set(),
-    "progress": {"names"},
-    "atomic": {"names"},
-    "outputs": {"atomic", "names"},
+    "escape": set(),
+    "progress": {"escape"},
+    "atomic": set(),
+    "outputs": {"atomic", "escape"},
     "config": {"engine", "manual"},
     "manual": set(),
     "cli": {"data", "decode", "progress"},
@@ -28,7 +28,7 @@ BELOW = {
 }
 LEAVES = {"progress": {"models", "data", "engine", "inference", "analysis"},
           "atomic": {"decode", "data", "engine", "inference", "analysis"},
-          "names": {"decode", "data", "engine", "inference", "analysis"},
+          "escape": {"data", "engine", "inference", "analysis"},
           "outputs": {"data", "engine", "inference", "analysis"}}  # fmt: skip
 ONE_ROOM = {
     "pytorch_lightning": {"engine"},

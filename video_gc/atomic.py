@@ -5,6 +5,7 @@ a link that lies in wait is not followed.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -14,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from video_gc.names import ESCAPE
-
+LONGEST = 255
+"""Bytes of a file's name, on most file systems."""
 PART = re.compile(r"\.video_gc-[0-9a-f]{16}\.part(\.[^.]+)?")
 
 
@@ -44,7 +45,7 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> Path:
     """Write UTF-8 text to `path` at once and return it; bytes that are none are escaped."""
     with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8", errors=ESCAPE)
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 
@@ -113,6 +114,19 @@ def remove_stale_parts(folder: Path) -> None:
                 finally:
                     os.close(handle)
             part.unlink()
+
+
+def fitting_name(stem: str, suffix: str = "") -> str:
+    """`stem` + `suffix` as the name of a file; one that is too long ends in a hash of the whole.
+
+    The hash tells names apart that begin alike.
+    """
+    whole = os.fsencode(stem + suffix)
+    if len(whole) <= LONGEST:
+        return stem + suffix
+    end = f"~{hashlib.blake2b(whole, digest_size=6).hexdigest()}{suffix}"
+    room = LONGEST - len(os.fsencode(end))
+    return os.fsencode(stem)[:room].decode("utf-8", "ignore") + end
 
 
 def _rename_new(part: Path, path: Path) -> None:

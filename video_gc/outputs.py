@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from video_gc.atomic import atomic_path, read_journal
-from video_gc.names import ESCAPE, fitting_name
+from video_gc.atomic import atomic_path, fitting_name, read_journal
 
 NOTE = ".video_gc-outputs.jsonl"
 
@@ -111,14 +110,14 @@ def output_path(file: Path) -> Iterator[Path]:
 def write_output(file: Path, text: str) -> Path:
     """Write UTF-8 text at once; raises FileExistsError where somebody else's file has the name."""
     with output_path(file) as part:
-        part.write_text(text, encoding="utf-8", errors=ESCAPE)
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
     return file
 
 
 def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     """Write a CSV file at once; raises FileExistsError where somebody else's has the name.
 
-    UTF-8; what a name has that is none is escaped, as in caf\\xe9.mp4.
+    UTF-8; what a name has that is none is escaped, as in caf\\udce9.mp4.
     """
     with output_path(file) as part:
         fill_csv(part, header, rows)
@@ -127,7 +126,7 @@ def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 def fill_csv(part: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """The lines of `write_csv`, into a file that is there."""
-    with part.open("w", newline="", encoding="utf-8", errors=ESCAPE) as stream:
+    with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         csv.writer(stream).writerows([header, *rows])
 
 

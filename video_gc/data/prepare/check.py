@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from video_gc.atomic import journal, read_journal, remove_stale_parts
+from video_gc.atomic import fitting_name, journal, read_journal, remove_stale_parts
 from video_gc.data.index import DataError
 from video_gc.data.manifest import (
+    COLUMNS,
     FACTS,
     Listed,
     Manifest,
@@ -24,7 +25,6 @@ from video_gc.data.manifest import (
 from video_gc.data.prepare.leaks import Pair, find_duplicates, find_leaks, source_id
 from video_gc.data.prepare.processes import Beat, Lost, patience, run_jobs
 from video_gc.decode.probe import STATUSES, VideoFacts, examine, stamp
-from video_gc.names import fitting_name
 from video_gc.outputs import Outputs, write_csv
 from video_gc.progress import progress_bar, say
 
@@ -198,7 +198,7 @@ def _begins_like_one(file: Path) -> bool:
 def _is_table(file: Path) -> bool:
     """Whether it is a Parquet file that somebody else wrote."""
     try:
-        return b"video_gc" not in (pq.read_schema(file).metadata or {})
+        return len({*COLUMNS} & {*pq.read_schema(file).names}) < len(COLUMNS) / 2
     except (pa.ArrowException, OSError):
         return False
 

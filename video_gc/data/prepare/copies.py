@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from video_gc.atomic import journal, read_journal, remove_stale_parts
+from video_gc.atomic import fitting_name, journal, read_journal, remove_stale_parts
 from video_gc.decode.probe import stamp
-from video_gc.names import fitting_name
 
 MADE = ".resize-made.jsonl"
 """Which copy was made of which file, a line each, in the folder of the copies: its name alone
