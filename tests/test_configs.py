@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import SMALL
-from video_gc.config import CONFIGS, compose_train
+from video_gc.config import CONFIGS, compose_train, hydra_arguments
 from video_gc.data.transforms import prepare_clips
 from video_gc.engine.recipe.optim import build_optimizer
 from video_gc.models.build import build_model
@@ -215,9 +215,26 @@ def test_a_wrong_option_is_one_clear_line(arguments: list[str], message: str) ->
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("path", ["/a b/(é)/x", "it's", "a,b=c", "~/x"])
-def test_paths_are_taken_as_they_stand(path: str) -> None:
-    assert compose_train(["data=folder", f"data.root={path}"]).data.root == path
+TYPED = [
+    "/a b/(é)/x", "it's", "a,b=c", "~/x", "видео", "übung", "日本", "a${b}", "${oc.env:HOME}", "\\${a}",
+    "C:\\x\\", "[a]", "{a:1}", "007", "1e5", "true", "#x", "a: b", "$x", "caf\udce9",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TYPED)
+def test_texts_are_taken_as_they_stand(text: str) -> None:
+    found = compose_train(
+        ["data=folder", f"data.root={text}", f"runs={text}", "model.weights=null"]
+    )
+    assert (found.data.root, found.runs, found.model.weights) == (text, text, None)
+    if "/" not in text and "\\" not in text:
+        assert compose_train([f"name={text}"]).name == text
+
+
+def test_in_a_sweep_a_comma_parts_two_names() -> None:
+    assert hydra_arguments(["-m", "name=a,b"]) == ["-m", "name='a','b'"]
+    assert hydra_arguments(["name=a,b"]) == ["name='a,b'"]
+    assert hydra_arguments(["-m", "name='a,b'"]) == ["-m", "name='a,b'"]
 
 
 def test_block_options_reach_the_block() -> None:

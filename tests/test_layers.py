@@ -17,9 +17,10 @@ BELOW = {
     "engine": {"models", "data", "decode", "blocks", "backbones"},
     "inference": {"engine", "models", "data", "decode", "blocks", "backbones"},
     "analysis": {"inference", "engine", "models", "data", "decode", "blocks", "backbones"},
-    "progress": set(),
+    "escape": set(),
+    "progress": {"escape"},
     "atomic": set(),
-    "outputs": {"atomic"},
+    "outputs": {"atomic", "escape"},
     "config": {"engine", "manual"},
     "manual": set(),
     "cli": {"data", "decode", "progress"},
@@ -27,6 +28,7 @@ BELOW = {
 }
 LEAVES = {"progress": {"models", "data", "engine", "inference", "analysis"},
           "atomic": {"decode", "data", "engine", "inference", "analysis"},
+          "escape": {"data", "engine", "inference", "analysis"},
           "outputs": {"data", "engine", "inference", "analysis"}}  # fmt: skip
 ONE_ROOM = {
     "pytorch_lightning": {"engine"},

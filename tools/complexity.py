@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from video_gc.atomic import write_text
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.manual import wrong_argument
-from video_gc.progress import console, say
+from video_gc.progress import Screen, console, say
 
 if TYPE_CHECKING:
     from video_gc.data.sampling import ClipConfig
@@ -45,7 +45,6 @@ def main() -> None:
     if wrong:  # before torch is imported
         raise ValueError(wrong)
     import torch
-    from rich.console import Console
 
     from video_gc.analysis.complexity.network import network_cost
     from video_gc.analysis.complexity.parts import BLOCK
@@ -69,9 +68,9 @@ def main() -> None:
     )  # fmt: skip
     few = len(cost.of(BLOCK)) <= SHORT
     table = cost_table(cost, blocks=few if options.blocks is None else options.blocks)
-    Console(stderr=True, width=max(console.width, WIDTH)).print(table)  # figures are never cut
+    Screen(stderr=True, width=max(console.width, WIDTH)).print(table)  # figures are never cut
     for line in notes(cost):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, highlight=False)
     if options.json:
         content = json.dumps(cost.to_dict(), indent=1, ensure_ascii=False)
         say(f"  {write_text(options.json, content)}")

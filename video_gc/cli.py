@@ -8,6 +8,7 @@ from.
 
 import argparse
 import difflib
+import io
 import logging
 import math
 import os
@@ -101,6 +102,9 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
     leave: exit after success too.
     """
     quiet_libraries()
+    for stream in (sys.stdout, sys.stderr):  # one that knows less than UTF-8 gets escapes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = main() or 0
     except USAGE as error:
@@ -118,5 +122,6 @@ def report_error(error: Exception, status: int = 1) -> int:
     """Print the error in one line and return `status`."""
     if os.environ.get(TRACEBACK):
         raise error
-    say(f"error: {error}", style="red")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    say(f"error: {'; '.join(lines)}", style="red")
     return status

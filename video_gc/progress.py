@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -19,8 +19,23 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from video_gc.escape import readable
+
 T = TypeVar("T")
-console = Console(stderr=True)
+
+
+class Screen(Console):
+    """A console that shows text as it stands: no markup, no emoji names, no terminal escapes."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(markup=False, emoji=False, **named)
+
+    def render_str(self, text: str, **named: Any) -> Text:
+        """Rich: the text of a line, heading or cell."""
+        return super().render_str("\n".join(map(readable, text.split("\n"))), **named)
+
+
+console = Screen(stderr=True)
 
 
 class RateColumn(ProgressColumn):
@@ -33,20 +48,15 @@ class RateColumn(ProgressColumn):
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Print to stderr as it stands: lines are not broken, brackets in file names are no markup."""
-    console.print(readable(text), style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def readable(text: str) -> str:
-    """The text with escapes for what UTF-8 cannot hold: bytes of a file's name that are none."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Print one line to stderr as it stands: it is not broken, and nothing in it is markup."""
+    console.print(readable(text), style=style, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A rich Progress on stderr with count, rate, elapsed time and ETA."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         RateColumn(),
@@ -61,7 +71,7 @@ def progress_bar() -> Iterator[Progress]:
 def download_bar() -> Progress:
     """A rich Progress on stderr that counts bytes."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),

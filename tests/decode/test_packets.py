@@ -13,7 +13,7 @@ from tests.conftest import counted_frames
 from tests.decode.test_pyav import plain_decode
 from tests.decode.videos import MAKERS
 from video_gc.decode import packets
-from video_gc.decode.h264 import is_exact_start
+from video_gc.decode.h264 import H264Starts
 from video_gc.decode.open import open_video
 from video_gc.decode.pyav import Reader
 
@@ -100,10 +100,12 @@ def test_a_recovery_point_counts_only_where_the_picture_is_whole_at_once() -> No
         return bytes([6, 6, 1, payload, 0x80])
 
     picture = bytes([0x41, 1, 2, 3])  # a slice that is no IDR
-    for payload, expected in ((0b1100_0000, True), (0b0010_0000, False)):
+    with_lengths, with_codes = H264Starts(b"\1\x42\0\x0a\xff\xe0"), H264Starts(None)
+    for payload, expected in ((0b1100_0000, True), (0b0010_0000, False), (0b1000_0000, False)):
         units = [sei(payload), picture]
         coded = b"".join(len(u).to_bytes(4, "big") + u for u in units)
-        assert is_exact_start(coded, 4) is expected
-        assert is_exact_start(b"".join(b"\0\0\0\1" + u for u in units), 0) is expected
-    assert is_exact_start(b"\0\0\1\x65\x11\x22\x33", 0)  # IDR
-    assert not is_exact_start(b"\0\0\1\x41\x11\x22\x33", 0)
+        assert with_lengths.read(coded) == (expected, 1)
+        assert with_codes.read(b"".join(b"\0\0\0\1" + u for u in units)) == (expected, 1)
+    assert with_codes.read(b"\0\0\1\x65\x11\x22\x33") == (True, 1)  # IDR
+    assert with_codes.read(b"\0\0\1\x41\x11\x22\x33") == (False, 1)
+    assert with_codes.read(b"\0\0\1\x09\x30") == (False, 0)  # a mark between pictures

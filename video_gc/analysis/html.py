@@ -4,6 +4,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from video_gc.escape import readable
+
 
 def render(template: str, **values: Any) -> str:
     """The page of a template such as table/page.html.j2; everything in `values` is escaped."""
@@ -12,5 +14,11 @@ def render(template: str, **values: Any) -> str:
         autoescape=select_autoescape(default=True),
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     return environment.get_template(template).render(**values)
+
+
+def _shown(value: object) -> object:
+    """A text without characters that cannot be seen; pictures are markup, and stay as they are."""
+    return "\n".join(map(readable, value.split("\n"))) if type(value) is str else value

@@ -7,6 +7,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from video_gc.escape import readable
+
 KEY_SHARE = 3
 """The first column has at most this part of the width; longer names are wrapped."""
 
@@ -28,13 +30,13 @@ def fitting(
     key = min(sizes[0], max(width // KEY_SHARE, _word(headings[0])))
     for places in _packed(sizes, key, width):
         table = Table(title=title)
-        table.add_column(Text(headings[0]), overflow="fold", min_width=key, max_width=key)
+        table.add_column(Text(readable(headings[0])), overflow="fold", min_width=key, max_width=key)
         for place in places:
             heading = "\n".join(wrap(headings[place], sizes[place]))
             table.add_column(Text(heading), justify="right", no_wrap=True)
         for number, row in enumerate(rows, start=1):
             shown = [row[0], *(row[place] for place in places)]
-            table.add_row(*map(Text, shown), end_section=number in sections)
+            table.add_row(*(Text(readable(cell)) for cell in shown), end_section=number in sections)
         yield table
         title = None
 

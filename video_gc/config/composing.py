@@ -44,8 +44,9 @@ def composing(
 
 
 def quoted(text: str) -> str:
-    """Any text as one value of Hydra's grammar."""
-    inside = text.replace("'", "\\'")
+    """Any text as one value of Hydra's grammar, nothing in it read as a quote or `${NAME}`."""
+    inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
+    inside = re.sub(r"(\\*)\$\{", lambda m: 2 * m[1] + "\\${", inside)
     return f"'{inside}'"
 
 

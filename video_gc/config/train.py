@@ -16,7 +16,8 @@ from video_gc.engine.ablation.cell import PATHS as DATA_PATHS
 from video_gc.engine.options import TrainConfig
 from video_gc.manual import ABLATE, CONFIGS, config_groups, options
 
-PATHS = (*(f"data.{name}" for name in DATA_PATHS), "model.weights", "runs")
+TEXTS = (*(f"data.{name}" for name in DATA_PATHS), "model.weights", "runs", "name")
+"""Options whose value is any text: Hydra's grammar would read its commas, letters and digits."""
 WIDTH, COLUMN = 100, 34  # of the help; where its meanings begin
 HELP = """\
 Train a network with context blocks and write RUNS/NAME (config, checkpoints, logs).
@@ -59,15 +60,17 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     """The arguments as Hydra's grammar wants them.
 
     `++` goes before a block's option, which no dataclass knows beforehand, and quotes around a
-    path with characters that the grammar would read.
+    text that has none; in a sweep a comma parts two of them.
     """
+    sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
     written = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if key.startswith("model.context.options."):
             argument = f"++{argument}"
-        elif key in PATHS and equals and not re.fullmatch(r"[\w./,+-]*|'.*'|\".*\"", value):
-            argument = f"{key}={quoted(value)}"
+        elif key in TEXTS and equals and not re.fullmatch(r"null|'.*'|\".*\"", value):
+            texts = value.split(",") if sweep else [value]
+            argument = f"{key}={','.join(map(quoted, texts))}"
         written.append(argument)
     return written
 

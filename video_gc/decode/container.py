@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from video_gc.decode.demux import stream_packets
 from video_gc.decode.reader import DecodeError, NoVideoError, OpenError, Source, source_name
 
 FOREIGN = frozenset({"concat", "hls", "dash"})
@@ -94,7 +95,7 @@ def packet_times(source: Source, count: int, rate: float) -> np.ndarray:
     """
     try:
         with opened(source) as (container, stream):
-            stamps = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
+            stamps = [p.pts for p in stream_packets(container, stream) if not p.is_discard]
             if len(stamps) == count and None not in stamps:
                 seconds = np.sort(np.array(stamps, np.float64)) * float(stream.time_base)
                 return seconds - seconds[0]

@@ -14,10 +14,9 @@ from typing import Any
 import av
 
 from video_gc.decode.container import error_text, opened
-from video_gc.decode.graph import shown_size, turn_of
 from video_gc.decode.pictures import PictureReader
+from video_gc.decode.presentation import presentation_of
 from video_gc.decode.reader import (
-    Colour,
     CorruptError,
     DecodeError,
     OpenError,
@@ -64,8 +63,7 @@ class FolderReader(PictureReader):
             raise OpenError(
                 self.path, f"{name} cannot be decoded ({_why(error)})", decoder="frames"
             ) from error
-        self.size = _shown(first)
-        self.colour = Colour(full_range=first.format.name.startswith("yuvj"))
+        _, self.size, self.colour = presentation_of(first)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -142,8 +140,8 @@ def _decode(file: Path) -> tuple[Any, str]:
 
 
 def _shown(frame: Any) -> tuple[int, int]:
-    """(height, width) as a viewer shows it: cameras store a rotation."""
-    return shown_size(frame, turn_of(frame))
+    """(height, width) as a viewer shows it: cameras store an orientation, and pixels are square."""
+    return presentation_of(frame).size
 
 
 def _why(error: BaseException) -> str:

@@ -5,10 +5,13 @@ pictures from which the picture is whole only some frames later. And a decoder f
 picture is missing without a word. Sections are those of recommendation ITU-T H.264.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
-SLICE, IDR, SEI, SPS, RECOVERY_POINT = 1, 5, 6, 7, 6
-HEAD = 512  # bytes of a unit that are looked at
+from video_gc.decode.nal import Bits, ParameterSets, is_whole, units
+
+SLICE, IDR, SEI, SPS, PPS, RECOVERY_POINT = 1, 5, 6, 7, 8, 6
+NO_PICTURE = range(SEI, 13)
+"""units beside the picture: parameters, notes, marks, filler"""
 HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 """profile_idc whose parameter sets hold the chroma format (7.3.2.1.1)"""
 
@@ -20,18 +23,68 @@ def unit_length_size(extradata: bytes | None) -> int:
     return 0
 
 
-def is_exact_start(packet: bytes | memoryview, length_size: int) -> bool:
-    """Whether a packet that is marked as a key frame is one to begin at.
+@dataclass(frozen=True)
+class Parameters:
+    """What a sequence parameter set says of the head of a slice."""
 
-    It is with an IDR picture or a recovery point of 0 frames (D.2.8).
-    """
-    for unit in _units(packet, length_size):
-        kind = unit[0] & 31
-        if kind == IDR or (kind == SEI and _recovers_at_once(unit)):
-            return True
-        if SLICE <= kind < IDR:  # the picture itself: nothing that matters comes after it
+    number_bits: int
+    """of frame_num"""
+    planes: bool
+    """colour planes are coded apart"""
+    gaps: bool
+    """frame numbers may be left out"""
+    frames_only: bool
+    """no picture is one field"""
+
+
+class H264Starts:
+    """Where decoding can begin, and how many frames a packet shows; see starts.py."""
+
+    def __init__(self, extradata: bytes | None) -> None:
+        self._length_size = unit_length_size(extradata)
+        self._sets, self._parameters = ParameterSets(), parameters_of(extradata)
+
+    def read(self, packet: bytes | memoryview) -> tuple[bool | None, int | None]:
+        """At an IDR picture, or a recovery point of 0 frames that is exact (D.2.8)."""
+        size = self._length_size
+        if 0 < size < len(packet) and packet[size] & 31 == SLICE and not self._has_fields():
+            return False, 1  # nearly all pictures, told at once
+        start = replaced = False
+        beside = True
+        for unit in units(packet, self._length_size):
+            kind = unit[0] & 31
+            if SLICE <= kind <= IDR:
+                fields = self._is_field(unit)
+                return start or kind == IDR, None if replaced or fields else 1
+            if kind == SEI:
+                start = start or _recovers_at_once(unit)
+            elif kind in (SPS, PPS):
+                replaced = self._replaces(kind, unit) or replaced
+            beside = beside and kind in NO_PICTURE
+        if not beside or not is_whole(packet, self._length_size):
+            return None, 1
+        return False, None if replaced else 0
+
+    def _replaces(self, kind: int, unit: bytes) -> bool:
+        if kind == SPS:
+            self._parameters = read_parameters(unit)
+        try:
+            number = Bits(unit[4 if kind == SPS else 1 :][:8]).exponential()
+        except IndexError:
             return False
-    return False
+        return self._sets.replaces(kind, number, unit)
+
+    def _is_field(self, unit: bytes) -> bool:
+        """Two such packets are one frame (field_pic_flag, 7.3.3)."""
+        if self._parameters is None or not self._has_fields():
+            return False
+        try:
+            return bool(_after_number(unit, self._parameters)[1].take(1))
+        except IndexError:
+            return False
+
+    def _has_fields(self) -> bool:
+        return self._parameters is not None and not self._parameters.frames_only
 
 
 class FrameNumbers:
@@ -43,15 +96,8 @@ class FrameNumbers:
 
     def __init__(self, extradata: bytes | None) -> None:
         self._length_size = unit_length_size(extradata)
-        self._bits: int | None = None
-        self._planes = False
+        self._parameters = parameters_of(extradata)
         self._last: int | None = None
-        if extradata and self._length_size:
-            self._read_parameters(extradata[8:])  # the first set of an avcC record
-        elif extradata:
-            for unit in _units(extradata, 0):
-                if unit[0] & 31 == SPS:
-                    self._read_parameters(unit)
 
     def restart(self) -> None:
         """Decoding begins anew, at a key frame."""
@@ -59,96 +105,90 @@ class FrameNumbers:
 
     def follows_a_gap(self, packet: bytes | memoryview) -> bool:
         """Whether a picture that others refer to is missing between the last packet and this."""
-        for unit in _units(packet, self._length_size):
+        for unit in units(packet, self._length_size):
             kind = unit[0] & 31
             if kind == SPS:
-                self._read_parameters(unit)
+                self._parameters = read_parameters(unit)
             elif kind in (SLICE, IDR):
-                return self._bits is not None and self._check(unit, self._bits)
+                known = self._parameters
+                return known is not None and not known.gaps and self._check(unit, known)
         return False
 
-    def _check(self, unit: bytes, bits: int) -> bool:
+    def _check(self, unit: bytes, known: Parameters) -> bool:
         try:
-            reader = _Bits(unit[1:32])
-            for _ in range(3):  # first_mb_in_slice, slice_type, pic_parameter_set_id
-                reader.exponential()
-            if self._planes:
-                reader.take(2)
-            number = reader.take(bits)
+            number, _ = _after_number(unit, known)
         except IndexError:
             return False
-        last, size = self._last, 1 << bits
+        last, size = self._last, 1 << known.number_bits
         if unit[0] >> 5 & 3 or last is None:  # nal_ref_idc: later ones may refer to it
             self._last = number
         # 0 and 1 also follow a picture that resets the count (memory management operation 5)
         return last is not None and number not in (last, (last + 1) % size, 0, 1)
 
-    def _read_parameters(self, unit: bytes) -> None:
-        self._bits = None
-        try:
-            reader = _Bits(unit[1:])
-            profile = reader.take(8)
-            reader.take(16)
+
+def parameters_of(extradata: bytes | None) -> Parameters | None:
+    """Of the first parameter set in a stream's extradata, in either form."""
+    if not extradata:
+        return None
+    if unit_length_size(extradata):
+        return read_parameters(extradata[8:])  # the first set of an avcC record
+    sets = [unit for unit in units(extradata, 0) if unit[0] & 31 == SPS]
+    return read_parameters(sets[-1]) if sets else None
+
+
+def read_parameters(unit: bytes) -> Parameters | None:
+    """7.3.2.1.1; None for what cannot be understood."""
+    try:
+        reader = Bits(unit[1:])
+        profile = reader.take(8)
+        reader.take(16)
+        reader.exponential()
+        planes = False
+        if profile in HIGH_PROFILES:
+            chroma = reader.exponential()
+            planes = chroma == 3 and bool(reader.take(1))
+            reader.exponential(), reader.exponential(), reader.take(1)
+            if reader.take(1):
+                _pass_scaling_lists(reader, 12 if chroma == 3 else 8)
+        bits = reader.exponential() + 4
+        order = reader.exponential()
+        if order == 0:
             reader.exponential()
-            self._planes = False
-            if profile in HIGH_PROFILES:
-                self._planes = reader.exponential() == 3 and bool(reader.take(1))
-                reader.exponential(), reader.exponential(), reader.take(1)
-                if reader.take(1):  # scaling lists
-                    return
-            bits = reader.exponential() + 4
-            order = reader.exponential()
-            if order == 0:
-                reader.exponential()
-            elif order == 1:
-                return
-            reader.exponential()
-            if bits <= 16 and not reader.take(1):  # gaps_in_frame_num_value_allowed_flag
-                self._bits = bits
-        except IndexError:
-            return
+        elif order == 1:
+            reader.take(1), reader.signed(), reader.signed()
+            for _ in range(reader.exponential()):
+                reader.signed()
+        reader.exponential()
+        gaps = bool(reader.take(1))
+        reader.exponential(), reader.exponential()
+        return Parameters(bits, planes, gaps, bool(reader.take(1))) if bits <= 16 else None
+    except IndexError:
+        return None
 
 
-class _Bits:
-    """Bits from the left, Exp-Golomb codes too (9.1). Raises IndexError at the end."""
-
-    def __init__(self, coded: bytes) -> None:
-        coded = coded.replace(b"\0\0\3", b"\0\0") if b"\0\0\3" in coded else coded
-        self._value, self._left = int.from_bytes(coded, "big"), 8 * len(coded)
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise IndexError
-        taken = self._value >> self._left
-        self._value &= (1 << self._left) - 1
-        return taken
-
-    def exponential(self) -> int:
-        zeros = self._left - self._value.bit_length()
-        return self.take(2 * zeros + 1) - 1
+def _pass_scaling_lists(reader: Bits, count: int) -> None:
+    """7.3.2.1.1.1."""
+    for number in range(count):
+        if reader.take(1):
+            last = following = 8
+            for _ in range(16 if number < 6 else 64):
+                if following:
+                    following = (last + reader.signed()) % 256
+                last = following or last
 
 
-def _units(packet: bytes | memoryview, length_size: int) -> Iterator[bytes]:
-    """The beginning of each unit of the packet."""
-    if length_size:
-        at, end = 0, len(packet) - length_size
-        while at < end:
-            length = int.from_bytes(packet[at : at + length_size], "big")
-            at += length_size
-            if length:
-                yield bytes(packet[at : at + min(length, HEAD)])
-            at += length
-    else:
-        whole = bytes(packet)
-        at = whole.find(b"\0\0\1")
-        while 0 <= at < len(whole) - 3:
-            yield whole[at + 3 : at + 3 + HEAD]
-            at = whole.find(b"\0\0\1", at + 3)
+def _after_number(unit: bytes, known: Parameters) -> tuple[int, Bits]:
+    """frame_num of a slice, and its bits from there on (7.3.3)."""
+    reader = Bits(unit[1:32])
+    for _ in range(3):  # first_mb_in_slice, slice_type, pic_parameter_set_id
+        reader.exponential()
+    if known.planes:
+        reader.take(2)
+    return reader.take(known.number_bits), reader
 
 
 def _recovers_at_once(unit: bytes) -> bool:
-    """Whether a SEI unit holds a recovery point with recovery_frame_cnt 0, coded as one 1 bit."""
+    """Whether a SEI unit holds an exact recovery point with recovery_frame_cnt 0: bits 1, 1."""
     at = 1
     while at + 2 < len(unit):
         kind = size = 0
@@ -161,6 +201,6 @@ def _recovers_at_once(unit: bytes) -> bool:
             return False
         size, at = size + unit[at], at + 1
         if kind == RECOVERY_POINT:
-            return at < len(unit) and bool(unit[at] & 128)
+            return at < len(unit) and unit[at] & 192 == 192
         at += size
     return False

@@ -1,20 +1,21 @@
 """The compressed pictures of a file: which frame each one is, and from where to decode it.
 
-A file is demuxed once, without decoding. Sorted time stamps are then the table frame → picture, for
-any frame rate and any order in the file, and no seek is needed: the packets stay in memory. Files
-that are too large for that are read by window: a few groups of pictures at a time.
+A file is demuxed once, without decoding. Sorted time stamps are then the table frame → picture
+(table.py), for any frame rate and any order in the file, and no seek is needed: the packets stay in
+memory. Files that are too large for that are read by window: a few groups of pictures at a time.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from video_gc.decode.h264 import is_exact_start, unit_length_size
+from video_gc.decode.demux import stream_packets
+from video_gc.decode.mp4 import read_index
+from video_gc.decode.reader import Source
+from video_gc.decode.starts import Starts
+from video_gc.decode.table import NEVER, Rows, Table
 
 LARGE = 64 << 20
 """bytes from which a file is read by window"""
@@ -24,186 +25,187 @@ WINDOW = 16 << 20
 """bytes of packets that a window holds, or one group of pictures where that is larger"""
 
 
+class UnsoundError(Exception):
+    """What the table promised is not so: frames must be counted by decoding from the start."""
+
+
 @dataclass(frozen=True)
 class Window:
-    """Packets that follow each other in the file. Positions count from 0 within it."""
+    """Packets that follow each other in the file. Positions are those of the table."""
 
     packets: list[Any]
-    pts: list[int]
-    starts: list[int]
-    """positions where decoding can begin, rising"""
-    order: list[int]
-    """position of each frame that is shown, in the order in which they are shown"""
-    base: int
-    """index of the first of them in the video"""
+    first: int
+    """position of the first of them"""
+    table: Table
 
-    @cached_property
-    def latest(self) -> list[int]:
-        """The latest stamp of all packets up to each position."""
-        return list(accumulate(self.pts, max))
+    @property
+    def pts(self) -> np.ndarray:
+        """The stamp of each position."""
+        return self.table.pts
 
-    def start_of(self, position: int) -> int | None:
-        """From where to decode: the last start before it that is not shown after it."""
-        for start in reversed(self.starts[: bisect_right(self.starts, position)]):
-            if self.pts[start] <= self.pts[position]:
-                return start
-        return None
+    @property
+    def latest(self) -> np.ndarray:
+        """The latest stamp of all frames that are stored up to each position."""
+        return self.table.latest
+
+    def packet(self, position: int) -> Any:
+        """The packet at a position."""
+        return self.packets[position - self.first]
+
+    def start_of(self, position: int) -> int:
+        """From where to decode a position; see Table.start_of."""
+        return self.table.start_of(position)
+
+    def spans(self, indices: list[int]) -> Iterator[tuple[int, int, dict[int, int]]]:
+        """(first packet, last packet, {position: index}) of each stretch that must be decoded."""
+        found: list[tuple[int, int, dict[int, int]]] = []
+        for index in indices:
+            position = int(self.table.order[index])
+            start = self.start_of(position)
+            if found and start <= found[-1][1] + 1:
+                first, last, inside = found[-1]
+                found[-1] = (min(first, start), max(last, position), inside | {position: index})
+            else:
+                found.append((start, position, {position: index}))
+        yield from found
 
 
 class Packets:
     """The packets of one stream of an open container. Raises what FFmpeg raises.
 
-    again: opens the file anew, at its start.
+    again: opens the file anew, at its start. source: the same file.
 
     `exact` is False where they do not say which frame is which: packets without time stamps, AVI
-    with B-frames (its stamps are those of decoding), a recording that starts in the middle. Such a
-    file must be decoded from its start and counted.
+    with B-frames (its stamps are those of decoding), a recording that starts in the middle or was
+    joined of several whose stamps overlap, a codec that starts.py does not know. Such a file must
+    be decoded from its start and counted. Where a long file turns out to be one only when it is
+    read, `windows` raises UnsoundError, and `exact` is False from then on.
     """
 
-    def __init__(self, container: Any, stream: Any, again: Callable[[], tuple[Any, Any]]) -> None:
+    exact: bool
+
+    def __init__(
+        self, container: Any, stream: Any, again: Callable[[], Any], source: Source
+    ) -> None:
         self._container, self._stream, self._again = container, stream, again
-        self._codec = stream.codec_context.name
-        self._length_size = unit_length_size(stream.codec_context.extradata)
+        self._index, self._context = stream.index, stream.codec_context
+        self._depth: int = self._context.reorder_depth
         self._kept: Window | None = None
         self._begun = False
-        self._times: np.ndarray | None = None
+        self._table: Table
+        self.first: Any = None
+        """the first packet of the file"""
         duration = (container.duration or 0) / 1e6
         if max(container.size, 0) < LARGE and duration < LONG:
-            self._keep_all()
-        elif _is_complete(container, stream):
-            self._take_index(stream.index_entries)
-        else:
-            self._scan()
+            self._read_all(keep=True)
+        elif not self._take_index(source):
+            self._read_all()
 
     def __len__(self) -> int:
         """Frames that are shown."""
-        return self._count
+        return len(self._table.order)
 
     def times(self) -> np.ndarray:
-        """When each frame is shown: float64 seconds from the first. Demuxes a long file once."""
-        if self._times is None:
-            shown = [p.pts for p in self._demux(rewind=True) if not p.is_discard]
-            self._times = np.sort(np.array(shown, np.float64))
-            if len(shown) != self._count:
-                raise ValueError(f"{len(shown)} of {self._count} frames have times")
-        seconds: np.ndarray = (self._times - self._times[:1]) * float(self._stream.time_base)
+        """When each frame is shown: float64 seconds from the first."""
+        stamps = self._table.pts[self._table.order].astype(np.float64)
+        seconds: np.ndarray = (stamps - stamps[:1]) * float(self._stream.time_base)
         return seconds
 
     def from_start(self) -> Iterator[Any]:
         """Every packet in the order of the file."""
-        return iter(self._kept.packets) if self._kept else self._demux(rewind=True)
+        return iter(self._kept.packets) if self._kept else self._demux()
 
     def windows(self, indices: list[int]) -> Iterator[tuple[Window, list[int]]]:
-        """Split rising frame indices into windows that hold all that it takes to decode them."""
+        """Split rising frame indices into windows that hold all that it takes to decode them.
+
+        Raises UnsoundError.
+        """
         if self._kept is not None:
             yield self._kept, indices
             return
         done = 0
         while done < len(indices):
-            first = self._group_of(indices[done])
-            last, end = first, done
-            while end < len(indices):
-                group = self._group_of(indices[end])
-                far = group > last + 1 or self._bytes(first, group + 1) > WINDOW
-                if far and group > first:
-                    break
-                last, end = group, end + 1
-            yield self._load(first, last, indices[done:end]), indices[done:end]
+            first, last, end = self._stretch(indices, done)
+            packets = self._read(first, last + 1 - first)
+            if packets is None:
+                self._distrust()
+                continue
+            yield Window(packets, first, self._table), indices[done:end]
             done = end
 
-    def _keep_all(self) -> None:
-        packets = list(self._demux())
-        window = self._window(packets, 0, whole=True)
-        self._count, self._kept = len(window.order), window
-        self.exact = self._is_exact(packets[:1], [packet.pts for packet in packets])
-        self._times = np.array([window.pts[p] for p in window.order], np.float64)
+    def _read_all(self, keep: bool = False) -> None:
+        """Make the table from all packets."""
+        rows, kinds, kept = Rows(), Starts(self._context), []
+        self._proven = True
+        for packet in self._demux():
+            if not rows.rows:
+                self.first = packet
+            rows.append(packet, *kinds.read(packet))
+            if keep:
+                kept.append(packet)
+        self._table = table = rows.table()
+        self._kept = Window(kept, 0, table) if keep else None
+        self.exact = not self._stamped_when_decoded() and table.is_sound(self._depth)
 
-    def _scan(self) -> None:
-        """Where each group of pictures begins, from the packets, which are not kept."""
-        pts: list[int | None] = []
-        self._groups, self._before, self._size = [], [0], [0]
-        first: list[Any] = []
-        shown: list[bool] = []
-        for number, packet in enumerate(self._demux()):
-            first = first or [packet]
-            if packet.is_keyframe or not number:
-                self._groups.append((number, packet.dts, packet.pos, packet.pts))
-            pts.append(packet.pts)
-            shown.append(not packet.is_discard)
-            self._before.append(self._before[-1] + shown[-1])
-            self._size.append(self._size[-1] + packet.size)
-        self._count = self._before[-1]
-        self.exact = self._is_exact(first, pts)
-        if self.exact:
-            self._times = np.sort(np.array(pts, np.float64)[np.array(shown, bool)])
+    def _take_index(self, source: Source) -> bool:
+        """The same from the index of an MP4 file, whose body is not read. False if it is no good.
 
-    def _take_index(self, entries: Any) -> None:
-        """The same from the index of an MP4 file: nothing of its body is read.
-
-        Fragmented files have an index in each fragment, and are scanned.
+        What it says of the bytes is checked where they are read.
         """
-        self._groups, self._before, self._size = [], [0], [0]
-        for number, entry in enumerate(entries):
-            if entry.is_keyframe or not number:
-                self._groups.append((number, entry.timestamp, entry.pos, None))
-            self._before.append(self._before[-1] + (not entry.is_discard))
-            self._size.append(self._size[-1] + entry.size)
-        self._count = self._before[-1]
-        self.exact = bool(entries[0].is_keyframe) and not self._stamped_when_decoded()
+        mp4 = "mp4" in self._container.format.name.split(",")
+        table = read_index(self._container, self._stream, source) if mp4 else None
+        packet = next(self._demux(), None) if table else None
+        if table is None or packet is None or packet.pts is None:
+            return False
+        table.pts[:] += packet.pts - table.pts[0]  # of FFmpeg: none is shown before it is decoded
+        self._table, self.first, self._proven = table, packet, False
+        self.exact = table.is_sound(self._depth) and self._are_right([packet], 0)
+        return self.exact
 
-    def _group_of(self, index: int) -> int:
-        """The group of pictures that holds a frame; leading ones count to the group they follow."""
-        position = bisect_right(self._before, index) - 1
-        return bisect_right(self._groups, position, key=lambda group: group[0]) - 1
+    def _distrust(self) -> None:
+        """The index does not say what is in the file: demux all of it. Raises UnsoundError."""
+        promised, proven = len(self), self._proven
+        self._read_all()
+        self.exact = self.exact and not proven and len(self) == promised
+        if not self.exact:
+            raise UnsoundError
 
-    def _bytes(self, first: int, end: int) -> int:
-        return self._size[self._position(end)] - self._size[self._position(first)]
+    def _stretch(self, indices: list[int], done: int) -> tuple[int, int, int]:
+        """(first, last position, end): what holds the frames indices[done:end]."""
+        table = self._table
+        last = int(table.order[indices[done]])
+        first, end = table.start_of(last), done + 1
+        while end < len(indices):
+            position = int(table.order[indices[end]])
+            start, reach = table.start_of(position), max(last, position)
+            far = start > last + 1 or table.ends[reach] - table.ends[first] > WINDOW
+            if far and start > first:
+                break
+            last, end = reach, end + 1
+        return first, last, end
 
-    def _position(self, group: int) -> int:
-        return self._groups[group][0] if group < len(self._groups) else len(self._before) - 1
-
-    def _load(self, first: int, last: int, indices: list[int]) -> Window:
-        """The groups first…last, and as many before as it takes to decode the frames from a start.
-
-        Frames before a key frame that follow it in the file need the group before.
-        """
-        back = 1
-        while True:
-            begin = max(first - back, 0)
-            position = self._position(begin)
-            packets = self._read(begin, self._position(last + 1) - position)
-            window = self._window(packets, self._before[position], whole=not begin)
-            there = [i - window.base for i in indices if i - window.base < len(window.order)]
-            if not begin or all(window.start_of(window.order[i]) is not None for i in there):
-                return window
-            back *= 4
-
-    def _read(self, group: int, count: int) -> list[Any]:
-        """`count` packets from the beginning of a group; fewer where the file ends early."""
+    def _read(self, first: int, count: int) -> list[Any] | None:
+        """`count` packets from a position on; None where they are not those of the table."""
         # in a program stream, stamps after a seek are other ones than those of a reading in turn
         seeks = self._container.format.name != "mpeg"
-        for earlier in (0, 2, 8, group) if seeks else (group,):  # MPEG-TS seeks too far
-            packets = self._read_from(max(group - earlier, 0), group, count)
-            if packets:
+        for back in (0, 2, 8) if seeks else ():  # MPEG-TS seeks too far
+            origin = self._table.start_before(first, back)
+            packets = self._read_from(origin, first, count) if origin else []
+            if packets and self._are_right(packets, first, count):
                 return packets
-        return []
+        packets = self._read_from(0, first, count)
+        return packets if self._are_right(packets, first, count) else None
 
-    def _read_from(self, origin: int, group: int, count: int) -> list[Any]:
-        """The same by seeking to the group `origin`; nothing where that leads behind the group."""
-        number, stamp, pos, pts = self._groups[group]
-        packets: list[Any] = []
+    def _read_from(self, origin: int, first: int, count: int) -> list[Any]:
+        """The same by seeking to the start `origin`; nothing where that leads behind `first`."""
+        table, packets = self._table, list[Any]()
+        target, stamp = int(table.dts[origin]), int(table.dts[first])
         if origin:
-            seconds = self._groups[origin][1]
-            if seconds is None or stamp is None:
+            if NEVER in (target, stamp):  # Matroska has none
                 return []
-            self._container.seek(seconds, stream=self._stream, backward=True)
+            self._container.seek(target, stream=self._stream, backward=True)
         for at, packet in enumerate(self._demux(rewind=not origin)):
-            if origin:  # several pictures may share a place (ASF), dts may be gone (Matroska)
-                same = packet.dts == stamp if pts is None else packet.pts == pts
-                found = same and packet.pos == pos
-            else:
-                found = at == number
-            if packets or found:
+            if packets or (self._is_at(packet, first) if origin else at == first):
                 packets.append(packet)
                 if len(packets) == count:
                     break
@@ -211,63 +213,39 @@ class Packets:
                 break
         return packets
 
-    def _demux(self, rewind: bool = False) -> Iterator[Any]:
-        if rewind and self._begun:  # not every container can be sought back to its very start
-            self._container, self._stream = self._again()
-        self._begun = True
-        return (packet for packet in self._container.demux(self._stream) if packet.size)
+    def _is_at(self, packet: Any, position: int) -> bool:
+        """Several pictures may share a place (ASF), or a stamp of decoding."""
+        table = self._table
+        if packet.pts != table.pts[position]:
+            return False
+        return table.places is None or packet.pos == table.places[position]
 
-    def _window(self, packets: list[Any], base: int, whole: bool) -> Window:
-        pts = [at if packet.pts is None else packet.pts for at, packet in enumerate(packets)]
-        starts = [
-            number
-            for number, packet in enumerate(packets)
-            if packet.is_keyframe
-            and (
-                (whole and not number)
-                or self._codec != "h264"
-                or is_exact_start(memoryview(packet), self._length_size)
-            )
-        ]
-        shown = [number for number, packet in enumerate(packets) if not packet.is_discard]
-        return Window(packets, pts, starts, sorted(shown, key=pts.__getitem__), base)
+    def _are_right(self, packets: list[Any], first: int, count: int = 1) -> bool:
+        """Whether packets are what the table says of the positions from `first` on."""
+        table = self._table
+        for at, packet in enumerate(packets, first):
+            if (packet.pts, packet.size) != (table.pts[at], table.sizes[at]):
+                return False
+            if packet.is_discard != table.dropped[at]:
+                return False
+        return len(packets) == count and (self._proven or self._are_proven(packets, first))
+
+    def _are_proven(self, packets: list[Any], first: int) -> bool:
+        """Whether the bytes bear out an index: one frame each, and starts that are some."""
+        kinds = Starts(self._context)
+        for at, packet in enumerate(packets, first):
+            start, shows = kinds.read(packet)
+            if shows != 1 or (not start and self._table.is_start(at)):
+                return False
+        return True
+
+    def _demux(self, rewind: bool = True) -> Iterator[Any]:
+        if rewind and self._begun:  # not every container can be sought back to its very start
+            self._container = self._again()
+            self._stream = self._container.streams[self._index]
+        self._begun = True
+        return stream_packets(self._container, self._stream)
 
     def _stamped_when_decoded(self) -> bool:
         """AVI has no other stamps; with B-frames those are not the times of being shown."""
-        avi = self._container.format.name == "avi"
-        return avi and bool(self._stream.codec_context.has_b_frames)
-
-    def _is_exact(self, first: list[Any], pts: list[int | None]) -> bool:
-        stamps = {stamp for stamp in pts if stamp is not None}
-        return (
-            bool(first)
-            and bool(first[0].is_keyframe)
-            and not self._stamped_when_decoded()
-            and len(stamps) == len(pts)
-            and min(stamps) == first[0].pts
-        )
-
-
-def _is_complete(container: Any, stream: Any) -> bool:
-    """Whether the index at the head of a file holds every packet, and the file all of them."""
-    entries = stream.index_entries
-    if not stream.frames or stream.frames != len(entries):
-        return False
-    return bool(entries[len(entries) - 1].pos + entries[len(entries) - 1].size <= container.size)
-
-
-def spans(window: Window, indices: list[int]) -> Iterator[tuple[int, int, dict[int, int]]]:
-    """(first packet, last packet, {position: index}) of each stretch that must be decoded."""
-    found: list[tuple[int, int, dict[int, int]]] = []
-    for index in indices:
-        place = index - window.base
-        if place >= len(window.order):  # the file ends before it
-            continue
-        position = window.order[place]
-        start = window.start_of(position) or 0
-        if found and start <= found[-1][1] + 1:
-            first, last, inside = found[-1]
-            found[-1] = (min(first, start), max(last, position), inside | {position: index})
-        else:
-            found.append((start, position, {position: index}))
-    yield from found
+        return self._container.format.name == "avi" and self._depth > 0

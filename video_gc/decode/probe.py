@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from video_gc.decode.container import opened
+from video_gc.decode.demux import stream_packets
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, NoVideoError, VideoReader
 
@@ -131,8 +132,8 @@ def _decode_all(reader: VideoReader, facts: VideoFacts, beat: Callable[[], None]
     if facts.status != "ok" or not reader.damaged:  # the packets have said it already
         return facts
     kinds = list(reader.damaged.values())
-    counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing")]
-    parts = " and ".join(f"{number} {kind}" for kind, number in counts if number)
+    counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing", "displaced")]
+    parts = ", ".join(f"{number} {kind}" for kind, number in counts if number)
     cause = f"{parts} of {facts.frames} frames, the first is {min(reader.damaged)}"
     return replace(facts, status="damaged", cause=cause)
 
@@ -147,9 +148,9 @@ def _keyframes(path: Path) -> tuple[list[int], int, int]:
     try:
         with opened(path) as (container, stream):
             if "mp4" in container.format.name:  # has a table of all frames; others guess
-                promised = sum(not entry.is_discard for entry in stream.index_entries)
-            for packet in container.demux(stream):
-                if packet.size and not packet.is_discard:
+                promised = sum(e.size > 0 and not e.is_discard for e in stream.index_entries)
+            for packet in stream_packets(container, stream):
+                if not packet.is_discard:
                     if packet.is_keyframe:
                         keys.append(shown)
                     shown += 1

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import av
@@ -23,10 +23,11 @@ from video_gc.decode.codec import Codec
 from video_gc.decode.container import error_text, open_container, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
-from video_gc.decode.graph import FilterGraph, shown_size, turn_of
-from video_gc.decode.packets import Packets, Window, spans
+from video_gc.decode.graph import FilterGraph, look_of
+from video_gc.decode.losses.find import find_losses
+from video_gc.decode.packets import Packets, UnsoundError, Window
+from video_gc.decode.presentation import pixel_shape, presentation_of
 from video_gc.decode.reader import (
-    Colour,
     CorruptError,
     DecodeError,
     OpenError,
@@ -38,8 +39,10 @@ from video_gc.decode.reader import (
     source_name,
 )
 
-MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-"""FFmpeg's number of a matrix → name; others are shown as bt601."""
+PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
+"""What PyAV raises for a file."""
+OPENING_ERRORS = (*PYAV_ERRORS, ValueError)
+"""later on, ValueError is that of a request which cannot be met"""
 
 
 def open_reader(
@@ -93,9 +96,8 @@ class Reader(VideoReader):
             return [self._convert(frame, n, requests[n], form, graphs) for n in askers[index]]
 
         self._reads += 1
-        own, release = self._reads, Release(wanted, convert)
-        frames = self._table(wanted, release) if self._packets.exact else self._counted(release)
-        for index, pictures, trouble in frames:
+        own, release = self._reads, Release(wanted, convert, self._codec.losses)
+        for index, pictures, trouble in self._wanted(wanted, release):
             if trouble:
                 if self._strict or not pictures:
                     raise CorruptError(
@@ -122,34 +124,61 @@ class Reader(VideoReader):
 
     def _open(self, threads: int) -> None:
         # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
-        again = partial(_begin, self._source, self.path, self._time_limit, self._containers)
-        container, stream = again()
-        self._stream, self._codec = stream, Codec(stream.codec_context, threads)
+        again = partial(_begin, self._source, self._time_limit, self._containers)
+        container = again()
+        stream = video_stream(container, self.path)
+        self._stream, losses = stream, find_losses(self._source, container, stream)
+        self._codec = Codec(stream.codec_context, threads, losses)
         self.codec = self._codec.name
-        with self._errors(OpenError, "cannot be read as a video"):
-            self._packets = Packets(container, stream, again)
+        with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
+            self._packets = Packets(container, stream, again, self._source)
             first = self._first_frame()
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
         if first is None or not self._count:
             raise OpenError(self.path, "no frame can be decoded")
-        self._rotation = turn_of(first)
-        self.size = shown_size(first, self._rotation)
-        full = first.color_range == 2 or first.format.name.startswith("yuvj")
-        full = full and not first.format.is_rgb  # which planes come from is for us to say
-        self.colour = Colour(MATRICES.get(int(first.colorspace), "bt601"), full)
+        with self._errors(OpenError, "cannot be shown", OPENING_ERRORS):
+            self._shown = presentation_of(first, pixel_shape(stream))
+        self.size, self.colour = self._shown.size, self._shown.colour
         self.rate = float(stream.average_rate or stream.guessed_rate or 25)
 
     def _first_frame(self) -> Any:
         """One frame, for what only a frame knows: the rotation, the size after the codec's crop."""
-        for most in (1, None):  # a key frame can be decoded alone, unless it is not shown
+        first = self._packets.first
+        for alone in (True, False):  # a key frame can be decoded alone, unless it is not shown
+            packets = filter(None, (first,)) if alone else self._packets.from_start()
             self._codec.restart()
             deadline = time.monotonic() + self._time_limit
-            for packet in chain(islice(self._packets.from_start(), most), (None,)):
+            for packet in chain(packets, (None,)):
                 frames, _ = self._codec.decode(packet)
                 if frames:
                     return frames[0]
                 self._check_time(deadline)
         return None
+
+    def _wanted(
+        self, wanted: list[int], release: Release
+    ) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
+        """The wanted frames by the table, and where that is unsound by counting."""
+        if self._packets.exact:
+            try:
+                yield from self._table(wanted, release)
+                return
+            except UnsoundError:
+                self._recount()
+        yield from self._counted(release)
+
+    def _recount(self) -> None:
+        """Count the frames of a file whose index was found to be wrong."""
+        promised = self._count
+        with self._errors(CorruptError, "cannot decode"):
+            self._count = self._count_frames()
+        if self._count != promised:
+            raise CorruptError(
+                self.path,
+                f"its index promises {promised} frames, and {self._count} can be decoded; "
+                "`python tools/prepare.py resize` writes a sound copy",
+                decoder=self.decoder,
+            )
 
     def _table(
         self, wanted: list[int], release: Release
@@ -157,7 +186,7 @@ class Reader(VideoReader):
         """The wanted frames by the table of packets, group of pictures by group of pictures."""
         with self._errors(CorruptError, "cannot decode"):
             for window, indices in self._packets.windows(wanted):
-                for start, end, inside in spans(window, indices):
+                for start, end, inside in window.spans(indices):
                     yield from self._span(window, start, end, inside, release)
             yield from release.rest()
 
@@ -165,12 +194,13 @@ class Reader(VideoReader):
         self, window: Window, start: int, end: int, indices: dict[int, int], release: Release
     ) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
         """Decode the packets start…end. indices: position → frame index, for the wanted ones."""
-        place = {window.pts[position]: position for position in range(start, end + 1)}
+        shown = start + np.flatnonzero(window.table.shown[start : end + 1])
+        place = dict(zip(window.pts[shown].tolist(), shown.tolist(), strict=True))
         release.begin(window)
         deadline = time.monotonic() + self._time_limit
         self._codec.restart()
         for position in (*range(start, end + 1), None):
-            packet = None if position is None else window.packets[position]
+            packet = None if position is None else window.packet(position)
             frames, cause = self._codec.decode(packet, wanted=position in indices)
             if cause:
                 release.damage(end if position is None else position, cause)
@@ -225,17 +255,10 @@ class Reader(VideoReader):
         form: str,
         graphs: dict[tuple[Any, ...], FilterGraph],
     ) -> np.ndarray:
-        key = (number, frame.width, frame.height, frame.format.name, frame.colorspace)
+        key = (number, *look_of(frame))
         if key not in graphs:
-            graphs[key] = FilterGraph(
-                frame,
-                self._stream.time_base or Fraction(1, 25),
-                self._rotation,
-                request.crop,
-                request.size,
-                form,
-                self.size,
-            )
+            base = self._stream.time_base or Fraction(1, 25)
+            graphs[key] = FilterGraph(frame, base, self._shown, request.crop, request.size, form)
         return graphs[key].convert(frame)
 
     def _check_time(self, deadline: float) -> None:
@@ -247,16 +270,18 @@ class Reader(VideoReader):
             )
 
     @contextmanager
-    def _errors(self, kind: type[DecodeError], what: str) -> Iterator[None]:
-        """Turn FFmpeg's errors into ours."""
+    def _errors(
+        self, kind: type[DecodeError], what: str, caught: tuple[type[Exception], ...] = PYAV_ERRORS
+    ) -> Iterator[None]:
+        """Turn the errors of FFmpeg, and of PyAV around it, into ours."""
         try:
             yield
-        except av.FFmpegError as error:
+        except caught as error:
             raise kind(self.path, f"{what} ({error_text(error)})", decoder=self.decoder) from error
 
 
-def _begin(source: Source, path: str, time_limit: float, containers: list[Any]) -> tuple[Any, Any]:
-    """The file from its start, and its video stream; `containers` are those to be closed."""
+def _begin(source: Source, time_limit: float, containers: list[Any]) -> Any:
+    """The file from its start; `containers` are those to be closed."""
     container = open_container(source, time_limit=time_limit)
     containers.append(container)
-    return container, video_stream(container, path)
+    return container

@@ -107,7 +107,7 @@ class VideoReader(ABC):
     rate: float
     """mean frame rate, Hz"""
     size: tuple[int, int]
-    """(height, width) in pixels as it is shown, after rotation"""
+    """(height, width) as it is shown: upright, in square pixels"""
     codec: str
     """such as h264"""
     colour: Colour
@@ -115,8 +115,9 @@ class VideoReader(ABC):
     fell_back: bool = False
     """CUDA was asked for, and the CPU decodes"""
     damaged: dict[int, str]
-    """frames read so far that are not what was recorded → "concealed" or "missing"; filled only
-    where the video was opened with damage="report" """
+    """frames read so far that are not what was recorded → "concealed", "missing" or "displaced"
+    (right, but others before it are lost); filled only where the video was opened with
+    damage="report" """
 
     @abstractmethod
     def __len__(self) -> int: ...

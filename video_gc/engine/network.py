@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from video_gc.data.sampling import ClipConfig
 from video_gc.data.source import Splits
 from video_gc.engine.options import TrainConfig
 from video_gc.engine.recipe.before_training import prepare_network
@@ -11,6 +12,7 @@ from video_gc.engine.recipe.groups import freeze_stages
 from video_gc.engine.recipe.optim import OptimConfig, describe_optim, effective_lr
 from video_gc.models.build import ModelConfig, build_with_report, settled
 from video_gc.models.context import context_blocks
+from video_gc.models.describe import check_clip
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def build_network(
         )
     described = settled(replace(config.model, num_classes=classes))
     model, report = build_with_report(replace(described, weights=None) if resumed else described)
+    _check_clips(model, config.clip)
     cpu_bf16 = not gpu and config.precision == "bf16"
     if cpu_bf16 and config.compile and config.activation_checkpointing:
         # the compiler leaves out SoundBf16 inside checkpointed blocks
@@ -74,6 +77,20 @@ def build_network(
         compile=config.compile,
     )
     return TrainedNetwork(model, described, optim, fresh, about)
+
+
+def _check_clips(model: nn.Module, clip: ClipConfig) -> None:
+    """Raise ValueError, naming the options, where the network is too deep for a clip."""
+    for option in ("crop", "test_crop"):
+        side = getattr(clip, option)
+        try:
+            check_clip(model, (clip.frames, side, side))
+        except ValueError as error:
+            raise ValueError(
+                f"clip.frames ({clip.frames}) and clip.{option} ({side}) do not fit "
+                f"model.backbone: {error}; give more frames or a larger crop, or "
+                "model.head_pool=adaptive, which takes any crop"
+            ) from error
 
 
 def _announcement(config: TrainConfig, splits: Splits, model: nn.Module) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 from video_gc.atomic import remove_stale_parts
 from video_gc.data.annotations import find_videos
 from video_gc.decode.reader import DecodeError, decode_error
+from video_gc.escape import readable
 from video_gc.inference.recognizer import Prediction, Recognizer
 from video_gc.inference.timeline import draw_timeline
 from video_gc.outputs import Outputs
-from video_gc.progress import progress_bar, readable, say
+from video_gc.progress import progress_bar, say
 
 
 def predict_all(

@@ -20,6 +20,7 @@ from video_gc.decode.reader import VideoReader
 from video_gc.engine.checkpoint import load_network
 from video_gc.engine.device import pick_device
 from video_gc.engine.testing import probabilities
+from video_gc.engine.testing.metrics import ranking
 from video_gc.models.fast.network import choose, fast_network
 
 
@@ -56,7 +57,7 @@ class Prediction:
         if count < 1:
             raise ValueError(f"the number of classes to show ({count}) must be at least 1")
         scores = self.scores if window is None else window.scores
-        values, classes = scores.topk(min(count, len(self.names)))
+        values, classes = ranking(scores, count)
         return [(self.names[c], float(v)) for c, v in zip(classes, values, strict=True)]
 
     def to_dict(self, count: int = 5) -> dict[str, Any]:

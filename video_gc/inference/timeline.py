@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from video_gc.atomic import atomic_path
+from video_gc.escape import readable
 from video_gc.inference.recognizer import Prediction
-from video_gc.progress import readable
+from video_gc.progress import Screen
 
 
 def print_prediction(prediction: Prediction, count: int = 5) -> None:
     """The video's name and its table, to stdout."""
-    console = Console()
+    console = Screen()
     console.print(Text(readable(prediction.video)), style="bold", soft_wrap=True)
     console.print(prediction_table(prediction, count))
     if prediction.damaged:
@@ -41,7 +41,9 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
     for name, score in prediction.top(count):
         number = prediction.names.index(name)
         values = [float(window.scores[number]) for window in prediction.windows]
-        axes.stairs(values, edges, baseline=None, linewidth=2, label=f"{name} ({score:.0%})")
+        axes.stairs(
+            values, edges, baseline=None, linewidth=2, label=f"{readable(name)} {score:.0%}"
+        )
     axes.set(xlabel="time (s)", ylabel="score", ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
     axes.set_title(readable(Path(prediction.video).name), loc="left", parse_math=False)
     axes.grid(axis="y", alpha=0.3)
@@ -55,4 +57,4 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
 
 def _ranking(ranked: list[tuple[str, float]]) -> Text:
     shown = ranked[:1] + [pair for pair in ranked[1:] if pair[1] >= 0.005]
-    return Text("  ".join(f"{name}\u00a0{score:.0%}" for name, score in shown))
+    return Text("  ".join(f"{readable(name)}\u00a0{score:.0%}" for name, score in shown))

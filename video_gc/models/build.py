@@ -16,7 +16,7 @@ from video_gc.backbones import (
 from video_gc.backbones.published import PUBLISHED
 from video_gc.models.context import ContextConfig, place_blocks
 from video_gc.models.stochastic_depth import drop_branches
-from video_gc.models.weights import INFLATIONS, WeightReport, load_weights
+from video_gc.models.weights import INFLATIONS, KINDS, WeightReport, load_weights
 from video_gc.models.weights.hidden import named_options
 
 
@@ -50,6 +50,8 @@ class ModelConfig:
     PyTorchVideo, PySlowFast, MMAction2 or torchvision"""
     inflation: str = "repeat"
     """of image weights in time: repeat (and divide) or centre"""
+    weights_kind: str | None = None
+    """of a file with both: raw (as trained) or ema (averaged); by default the averaged ones"""
     context: ContextConfig = field(default_factory=ContextConfig)
     """the context blocks"""
     more_context: list[ContextConfig] = field(default_factory=list)
@@ -60,6 +62,7 @@ class ModelConfig:
             ("backbone", self.backbone, tuple(BACKBONES)),
             ("head_pool", self.head_pool or HEAD_POOLS[0], HEAD_POOLS),
             ("inflation", self.inflation, INFLATIONS),
+            ("weights_kind", self.weights_kind or "ema", KINDS),
         ):
             if value not in choices:
                 raise ValueError(f"model.{name} ({value!r}) must be one of {', '.join(choices)}")
@@ -120,5 +123,10 @@ def build_with_report(config: ModelConfig) -> tuple[nn.Module, WeightReport | No
         drop_branches(model, config.stochastic_depth)
     if config.weights is None:
         return model, None
-    named = named_options((config.context, *config.more_context))
-    return model, load_weights(model, config.weights, inflation=config.inflation, named=named)
+    return model, load_weights(
+        model,
+        config.weights,
+        inflation=config.inflation,
+        kind=config.weights_kind,
+        named=named_options((config.context, *config.more_context)),
+    )

@@ -55,12 +55,27 @@ def positions_seen(model: nn.Module, clip: Sequence[int]) -> dict[str, tuple[int
     for name, block in context_blocks(shadow).items():
         block.register_forward_pre_hook(record(name))
     try:
-        with torch.inference_mode():
-            shadow(torch.zeros(1, 3, *clip, device="meta"))
-    except RuntimeError as error:
-        size = "×".join(map(str, clip))
+        check_clip(shadow, clip)
+    except ValueError as error:
         raise ValueError(
-            f"the network takes no input of {size} ({str(error).splitlines()[0]}); give its T, H "
-            "and W as clip=(8, 224, 224), or H and W for an image network"
+            f"{error}; give its T, H and W as clip=(8, 224, 224), or H and W for an image network"
         ) from error
     return shapes
+
+
+def check_clip(model: nn.Module, clip: Sequence[int]) -> None:
+    """Try the network on the size of one clip, (T, H, W), without computing anything.
+
+    Raises ValueError where some layer has no output for it.
+    """
+    shadow = model if next(model.parameters()).is_meta else deepcopy(model).to("meta")
+    trains = shadow.training
+    try:
+        with torch.inference_mode():
+            shadow.eval()(torch.zeros(1, 3, *clip, device="meta"))
+    except RuntimeError as error:
+        size = "×".join(map(str, clip))
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the network takes no input of {size} ({reason})") from error
+    finally:
+        shadow.train(trains)

@@ -18,7 +18,7 @@ from video_gc.engine.testing.confused import (
     write_confusion,
     write_pairs,
 )
-from video_gc.engine.testing.metrics import CALIBRATION_BINS
+from video_gc.engine.testing.metrics import CALIBRATION_BINS, ranking
 from video_gc.engine.testing.pictures import (
     draw_calibration,
     draw_class_accuracy,
@@ -114,8 +114,8 @@ def write_predictions(result: Scores, file: Path) -> Path:
     and scores, views. A score has all digits of a float32.
     """
     names = result.index.names
-    count = min(5, len(names))
-    scores, classes = result.scores.topk(count, dim=1)
+    scores, classes = ranking(result.scores, 5)
+    count = classes.shape[1]
     header = ["path", "label"]
     header += [f"{what}{rank}" for rank in range(1, count + 1) for what in ("top", "score")]
     with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:

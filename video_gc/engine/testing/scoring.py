@@ -16,6 +16,7 @@ from video_gc.data.loader import view_loader
 from video_gc.data.source import need_each_label
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.data.view_batches import micro_batch_size
+from video_gc.engine.testing.metrics import ranking
 from video_gc.engine.testing.scores import Scores, VideoScore, put_together
 from video_gc.engine.troubles import TroubleLog
 from video_gc.models.fast.network import fast_network
@@ -57,6 +58,8 @@ def score_videos(
     bit for bit, whoever scores it. A video that fails half-way is not scored at all.
 
     advance: called with the number of views that were just done.
+
+    Raises FloatingPointError, naming video and layer, for scores that are NaN or infinite.
     """
     every = views.clips * views.crops
     size, seen = micro_batch_size(every, micro_batch), dict[int, _Seen]()
@@ -73,7 +76,12 @@ def score_videos(
             yield VideoScore(row, 0, nothing, troubles=seen.pop(row).troubles)
             advance(every - video.count)
             continue
-        part = _scores_of(networks, batch.to(device), normalisation, size, views.index.multi_label)
+        try:
+            part = _scores_of(
+                networks, batch.to(device), normalisation, size, views.index.multi_label
+            )
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{views.index.path(row)}: {error}") from error
         video.parts.append(part)
         video.count += part.shape[1]
         advance(part.shape[1])
@@ -180,7 +188,7 @@ def _fused(row: int, views: VideoViews, video: _Seen, fuse: str) -> VideoScore:
     fused = each.max(1) if fuse == "max" else each.mean(1, dtype=np.float64).astype(np.float32)
     if views.index.multi_label:
         return VideoScore(row, video.count, fused, each=each, troubles=video.troubles)
-    best = torch.from_numpy(each).topk(min(5, each.shape[2]), dim=2).indices
+    best = ranking(torch.from_numpy(each), 5)[1]
     right = (best == int(views.index.labels[row])).long()
     hits = torch.stack([right[..., 0].sum(1), right.sum((1, 2))], 1)
     return VideoScore(row, video.count, fused, hits=hits.numpy(), troubles=video.troubles)

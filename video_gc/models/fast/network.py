@@ -30,10 +30,22 @@ class FastNetwork:
     """eager, compile or openvino"""
     folded: int
     """batch norms that became part of the convolution before them"""
+    model: nn.Module
+    """the folded network in torch, to find where a number got lost"""
 
     def __call__(self, clips: Tensor) -> Tensor:
-        """The logits; without gradients."""
-        return self.run(clips)
+        """The logits; without gradients.
+
+        Raises FloatingPointError, naming the layer, where they are NaN or infinite.
+        """
+        logits = self.run(clips)
+        if not logits.isfinite().all():
+            layer = first_not_finite(self.model, clips) or "the output"
+            raise FloatingPointError(
+                f"the network's scores are NaN or infinite, first in {layer} ({self.about})"
+                + ("; try --precision fp32" if self.precision != "fp32" else "")
+            )
+        return logits
 
     @property
     def about(self) -> str:
@@ -70,11 +82,32 @@ def fast_network(
         compile_for = partial(compile_openvino, folded, clip_shape, precision=precision)
         run: Callable[[Tensor], Tensor] = FixedSizes(compile_for, micro_batch)
     else:
-        ready = _ready(folded, precision)
-        run = partial(_eager, ready, precision)
+        folded = _ready(folded, precision)
+        run = partial(_eager, folded, precision)
         if backend == "compile":
-            run = FixedSizes(partial(_compiled, ready, precision), micro_batch)
-    return FastNetwork(run, device, precision, backend, count)
+            run = FixedSizes(partial(_compiled, folded, precision), micro_batch)
+    return FastNetwork(run, device, precision, backend, count, folded)
+
+
+def first_not_finite(model: nn.Module, clips: Tensor) -> str | None:
+    """The first layer whose output is NaN or infinite for these clips, None where none is."""
+    found: list[str] = []
+
+    def look(name: str, output: object) -> None:
+        if isinstance(output, Tensor) and not output.isfinite().all():
+            found.append(name)
+
+    handles = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: look(name, output))
+        for name, module in model.named_modules()
+    ]
+    weight = next(model.parameters())
+    try:
+        _eager(model, "bf16" if weight.dtype == torch.bfloat16 else "fp32", clips)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
 
 
 def choose(device: torch.device, precision: str, backend: str) -> tuple[str, str]:

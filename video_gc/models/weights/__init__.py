@@ -14,16 +14,19 @@ from video_gc.backbones.unseen import POOLING, unseen
 from video_gc.models.weights.configuration import Configuration, configuration
 from video_gc.models.weights.contexts import check_contexts
 from video_gc.models.weights.download import download
+from video_gc.models.weights.finite import check_finite
 from video_gc.models.weights.fitting import check_network, networks_of, typed
 from video_gc.models.weights.hidden import check_hidden, known_of
 from video_gc.models.weights.inflate import INFLATIONS
 from video_gc.models.weights.matching import Match, match
 from video_gc.models.weights.names import detect_format, rename
 from video_gc.models.weights.own import own_configuration
-from video_gc.models.weights.read import OWN, State, WeightFile, read_with_origin
+from video_gc.models.weights.read import OWN, WeightFile, read_with_origin
+from video_gc.models.weights.states import KINDS, State
+from video_gc.models.weights.wrappers import inner_network
 from video_gc.progress import say
 
-__all__ = ["IMAGENET", "INFLATIONS", "PUBLISHED", "WeightReport", "load_weights"]
+__all__ = ["IMAGENET", "INFLATIONS", "KINDS", "PUBLISHED", "WeightReport", "load_weights"]
 
 IMAGENET: dict[int, str] = {
     50: ResNet50_Weights.IMAGENET1K_V1.url,
@@ -69,6 +72,7 @@ def load_weights(
     source: str | os.PathLike[str],
     *,
     inflation: str = "repeat",
+    kind: str | None = None,
     named: Mapping[str, Collection[str]] | None = None,
 ) -> WeightReport:
     """Load weights in place; print and return what became of each parameter.
@@ -79,7 +83,7 @@ def load_weights(
         The format is found from the names inside.
     inflation: of image kernels along the new time axis of length T: `repeat` (w / T at every
         instant) or `centre` (w at the middle one).
-
+    kind: raw (as trained) or ema (averaged), of a file that has both; by default the averaged ones.
     named: kind of context block (nl, cc, or gc for GC, SNL and SE) → options that `model` has on
         purpose, for weights that do not say how they were trained.
 
@@ -90,14 +94,18 @@ def load_weights(
     neither tells have to be in `named`.
 
     Raises FileNotFoundError for a missing file, OSError for a download that failed, ValueError for
-    a file without weights or for weights of another architecture or other context blocks.
+    a file without weights or for weights of another architecture or other context blocks, and for
+    weights that are not finite.
     """
     if inflation not in INFLATIONS:
         raise ValueError(f"inflation ({inflation!r}) must be one of {', '.join(INFLATIONS)}")
     name = os.fspath(source)
-    found = read_with_origin(_find(name, model))
-    state = found.state
-    own = model.state_dict()
+    found = read_with_origin(_find(name, model), kind)
+    try:
+        state = inner_network(found.state)
+    except ValueError as error:
+        raise ValueError(f"weights {name}: {error}") from error
+    given, own = state, model.state_dict()
     naming = detect_format(state)
     theirs = naming is not None and not any(key in own for key in state)
     if naming is None and not any(key in own for key in state):
@@ -107,15 +115,16 @@ def load_weights(
         )
     if naming is not None and theirs:
         state = rename(state, naming, model)
-    said = _said(found, naming, model)
+    said = _said(found, given, naming, model)
     matched = match(model, state, naming or "", inflation)
     if not matched.fits:
-        raise ValueError(_another_architecture(name, matched, found.state, naming, said))
+        raise ValueError(_another_architecture(name, matched, given, naming, said))
     check_contexts(name, state, model)
     zoo = PUBLISHED.get(name)
     networks = [(zoo.backbone, zoo.depth)] if zoo else None
     if theirs or zoo or found.ours:
-        check_network(name, model, found.state, naming or "", said, networks)
+        check_network(name, model, given, naming or "", said, networks)
+    check_finite(f"weights {name}", matched.loaded, model)
     check_hidden(name, model, matched.loaded, said, named or {})
     counters = {k: v for k, v in state.items() if k.endswith("num_batches_tracked") and k in own}
     model.load_state_dict(matched.loaded | counters, strict=False)
@@ -128,6 +137,9 @@ def load_weights(
         matched.unused,
         matched.notes + _notes(model, naming),
     )
+    if found.kind == "ema":
+        other = "; model.weights_kind=raw takes those as trained" * ("raw" in found.kinds)
+        report.notes.append(f"its averaged weights (EMA){other}")
     say(f"Weights {report}")
     return report
 
@@ -149,12 +161,12 @@ def _find(name: str, model: nn.Module) -> Path:
     return Path(name)
 
 
-def _said(found: WeightFile, naming: str | None, model: nn.Module) -> Configuration:
+def _said(found: WeightFile, state: State, naming: str | None, model: nn.Module) -> Configuration:
     """What the file and its library say of the network."""
     if found.ours:
         return own_configuration(found.extra.get(OWN), model)
     said = configuration(found.extra, naming or "")
-    return Configuration(said.network, known_of(naming or "", found.state) + said.context)
+    return Configuration(said.network, known_of(naming or "", state) + said.context)
 
 
 def _another_architecture(

@@ -12,7 +12,7 @@ from video_gc.backbones.unseen import unseen
 from video_gc.models.weights.configuration import Configuration
 from video_gc.models.weights.matching import match
 from video_gc.models.weights.names import rename
-from video_gc.models.weights.read import State
+from video_gc.models.weights.states import State
 
 Network = tuple[str, int]
 """A backbone and its depth."""

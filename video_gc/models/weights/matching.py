@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from video_gc.backbones.stages import named_parts
 from video_gc.models.weights.contexts import INFIX
 from video_gc.models.weights.inflate import fitted
-from video_gc.models.weights.read import State
+from video_gc.models.weights.states import State
 
 
 @dataclass

@@ -1,0 +1,68 @@
+"""A stranger's name is shown as text: in a terminal, in a table, in a page, in a spreadsheet."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.table import Table
+
+from video_gc.analysis.html import render
+from video_gc.analysis.terminal import fitting
+from video_gc.escape import csv_cell, csv_text, readable
+from video_gc.progress import Screen
+
+HOSTILE = "=cmd|' /C calc'!A0 \x1b]0;owned\x07\x1b[31m[red]x[/red]:smile: <b>&$\\frac{a}{b}$\u202e\r\ud880"
+
+
+@given(st.text())
+def test_what_is_readable_is_one_line_that_can_be_printed(text: str) -> None:
+    shown = readable(text)
+    shown.encode()
+    assert "".join(shown.splitlines()) == shown
+    assert all(sign.isprintable() or sign.isspace() or ord(sign) > 0xFF for sign in shown)
+    assert readable(shown) == shown
+
+
+@given(st.text())
+def test_no_cell_is_a_formula(text: str) -> None:
+    cell = str(csv_cell(text))
+    assert not cell.startswith(("=", "@", "\t", "\r"))
+    assert not cell.startswith(("+", "-")) or float(cell) == float(cell) or cell[1:] == "nan"
+    assert csv_text(cell) == readable(text) or cell == text
+
+
+def test_numbers_stay_numbers() -> None:
+    assert [csv_cell(value) for value in (-1.5, 3, "-0.25", None)] == [-1.5, 3, "-0.25", None]
+
+
+def test_a_screen_shows_names_as_they_stand() -> None:
+    stream = io.StringIO()
+    screen = Screen(file=stream, width=300, force_terminal=True, color_system=None)
+    table = Table(HOSTILE, title=HOSTILE)
+    table.add_row(HOSTILE)
+    screen.print(HOSTILE, table, *fitting([HOSTILE], [[HOSTILE]], 300), soft_wrap=True)
+    shown = stream.getvalue()
+    assert shown.count("[red]x[/red]:smile:") == 4  # the last table folds them
+    assert not set(shown) & set("\x1b\x07\u202e\r\ud880")
+
+
+def test_a_page_shows_names_as_they_stand() -> None:
+    page = render("base.html.j2", title=HOSTILE)
+    assert "<b>" not in page.partition("</title>")[0]
+    assert not set(page) & set("\x1b\x07\u202e\r\ud880")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "gbk"])
+def test_a_terminal_that_knows_less_than_utf_8(encoding: str) -> None:
+    program = (
+        "from video_gc.cli import run_tool\n"
+        "from video_gc.progress import say\n"
+        "run_tool(lambda: (print('видео – 日本 😀'), say('видео – 日本 😀'), 0)[2])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env={"PYTHONIOENCODING": encoding}
+    )
+    assert (done.returncode, done.stdout.count(b"\n"), done.stderr.count(b"\n")) == (0, 1, 1)

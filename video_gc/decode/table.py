@@ -1,0 +1,159 @@
+"""The table of a video: which packet is which frame, and from where to decode it.
+
+One table with one set of checks, whoever filled it: packets that are kept, packets that were passed
+by, or the index of an MP4 file.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+DEEPEST = 16
+"""pictures that a codec may hold back to put them into order"""
+NEVER = -(1 << 63)
+"""a stamp that is not there"""
+UNKNOWN = -1
+"""frames of a packet of which nobody knows"""
+
+
+@dataclass
+class Rows:
+    """What is known of each packet, in the order of the file, while a file is demuxed."""
+
+    rows: list[tuple[int, ...]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+
+    def append(self, packet: Any, start: bool | None, shows: int | None) -> None:
+        """The next packet of PyAV, and what starts.py reads in it.
+
+        A start must be marked as a key frame besides. A damaged packet at the head of the file
+        counts as one: what is wrong with it comes out when it is decoded.
+        """
+        if packet.is_keyframe and (start or (start is None and not self.rows)):
+            self.starts.append(len(self.rows))
+        pts, dts, place = packet.pts, packet.dts, packet.pos
+        self.rows.append(
+            (
+                NEVER if pts is None else pts,
+                NEVER if dts is None else dts,
+                packet.size,
+                UNKNOWN if shows is None else shows,
+                packet.is_discard,
+                NEVER if place is None else place,
+            )
+        )
+
+    def table(self) -> "Table":
+        """Of all of them."""
+        columns = np.array(self.rows, np.int64).reshape(-1, 6).T
+        pts, dts, sizes, shows, dropped, places = columns
+        starts = np.array(self.starts, np.int64)
+        return Table(pts, dts, sizes, shows, dropped > 0, starts, places)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of all packets in the order of the file. Positions count from 0.
+
+    Frames are those that are shown, in the order of their time stamps. That is the order of a
+    sequential decode only if `is_sound` finds nothing against it.
+    """
+
+    pts: np.ndarray
+    """stamps of being shown, int64, NEVER where there is none"""
+    dts: np.ndarray
+    """the same of being decoded"""
+    sizes: np.ndarray
+    """bytes"""
+    shows: np.ndarray
+    """frames that come of it: 0, 1, or UNKNOWN; see starts.py"""
+    dropped: np.ndarray
+    """bool: decoded and not shown, since an edit list hides it"""
+    starts: np.ndarray
+    """positions where decoding can begin, rising"""
+    places: np.ndarray | None = None
+    """where in the file each packet begins; None where the stamps of decoding tell them apart"""
+
+    def is_sound(self, depth: int) -> bool:
+        """Whether frames in the order of their stamps are those of a sequential decode.
+
+        It is where every packet is known to be one frame, or none; decoding can begin at the first,
+        which is the first that is shown; stamps are there and differ; those of decoding never fall;
+        no picture comes so late that the decoder, which holds back `depth`, has shown a later one;
+        and from each start on, every stamp is above all before it. The last two tell recordings
+        that were joined.
+        """
+        if (self.shows == UNKNOWN).any() or not (len(self.starts) and self.starts[0] == 0):
+            return False
+        if (np.diff(self.dts[self.dts != NEVER]) < 0).any():
+            return False
+        seen = np.flatnonzero(self.shows)
+        stamps = self.pts[seen]
+        if not len(seen) or seen[0] or (stamps == NEVER).any() or stamps.min() < stamps[0]:
+            return False
+        if (np.diff(np.sort(stamps)) == 0).any():
+            return False
+        return _is_in_reach(stamps, depth) and self._rises_at_starts(stamps, seen)
+
+    def _rises_at_starts(self, stamps: np.ndarray, seen: np.ndarray) -> bool:
+        before = np.maximum.accumulate(stamps)
+        after = np.minimum.accumulate(stamps[::-1])[::-1]
+        cuts = np.searchsorted(seen, self.starts)
+        cuts = cuts[(cuts > 0) & (cuts < len(stamps))]
+        return bool((before[cuts - 1] < after[cuts]).all())
+
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """bool: a frame comes of this packet."""
+        shown: np.ndarray = (self.shows != 0) & ~self.dropped
+        return shown
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The position of each frame, in the order in which they are shown."""
+        shown = np.flatnonzero(self.shown)
+        order: np.ndarray = shown[np.argsort(self.pts[shown], kind="stable")]
+        return order
+
+    @cached_property
+    def latest(self) -> np.ndarray:
+        """The latest stamp of all frames that are stored up to each position."""
+        latest: np.ndarray = np.maximum.accumulate(np.where(self.shown, self.pts, NEVER))
+        return latest
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Bytes of all packets up to each position."""
+        return np.cumsum(self.sizes)
+
+    def start_of(self, position: int) -> int:
+        """From where to decode: the last start before it that is not shown after it, or 0."""
+        for at in range(self._starts_until(position), 0, -1):
+            start = int(self.starts[at - 1])
+            if self.pts[start] <= self.pts[position]:
+                return start
+        return 0
+
+    def start_before(self, position: int, count: int) -> int:
+        """The start that lies `count` starts before one; 0 where there are not so many."""
+        at = self._starts_until(position) - 1 - count
+        return int(self.starts[at]) if at > 0 else 0
+
+    def is_start(self, position: int) -> bool:
+        """Whether decoding can begin here."""
+        at = self._starts_until(position)
+        return bool(at and self.starts[at - 1] == position)
+
+    def _starts_until(self, position: int) -> int:
+        return int(np.searchsorted(self.starts, position, "right"))
+
+
+def _is_in_reach(stamps: np.ndarray, depth: int) -> bool:
+    """Whether at most `depth` earlier pictures are shown after each, and none from long before."""
+    late = np.zeros(len(stamps), np.int8)
+    for back in range(1, min(DEEPEST + 1, len(stamps))):
+        late[back:] += stamps[:-back] > stamps[back:]
+    far = np.maximum.accumulate(stamps)[: -DEEPEST - 1]
+    return bool((late <= depth).all() and (far < stamps[DEEPEST + 1 :]).all())

@@ -1,0 +1,42 @@
+"""Names of files, classes and runs come from strangers: how they are shown as text and no more.
+
+For a terminal and in pictures `readable`, in CSV files `csv_cell`, which `csv_text` undoes. Pages
+escape by themselves (analysis/html.py), Markdown and LaTeX in analysis/table/files.py.
+"""
+
+import re
+
+HIDDEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f"  # control characters: they move the cursor, ring, or begin an escape
+    r"\xad\u200b\u2060\ufeff"  # have no width
+    r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # end a line, or turn the order of reading
+    r"\ud800-\udfff]"  # bytes of a file's name that are no UTF-8
+)
+FORMULA = ("=", "+", "-", "@", "'")
+"""What a spreadsheet takes for the beginning of a formula, and the sign that says it is none."""
+
+
+def readable(text: str) -> str:
+    """One line of plain text: what cannot be seen is written as an escape, such as \\x1b."""
+    return HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def csv_cell(value: object) -> object:
+    """A value as the cell of a CSV file: no text is a formula, numbers stay as they are."""
+    if not isinstance(value, str) or _is_number(value):
+        return value
+    text = readable(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def csv_text(cell: str) -> str:
+    """What `csv_cell` was given, but for characters that were escaped."""
+    return cell[1:] if cell.startswith("'") else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
