@@ -31,7 +31,7 @@ def check_inputs(
 
 def decoding_of(data: DataConfig) -> Decoding:
     """How the videos are read. Raises ValueError where this machine cannot."""
-    return Decoding(data.decoder, data.decode_device, data.transfer)
+    return Decoding(data.decoder, data.decode_device, data.transfer, data.max_pixels)
 
 
 def build_loaders(
