@@ -36,6 +36,13 @@ at most {tolerance} grey levels (pyav: 0).
   for some of them, *length* where it counts other frames.
 - ⚠: known in `video_gc/decode/choice.py`.
 
+Every file passes one gate first: FFmpeg may take it for a format that holds its pictures itself
+(`video_gc/decode/formats.py`) and opens nothing else, `max_pixels` bounds what it claims. decord and
+torchcodec have an FFmpeg of their own, and get only files whose beginning leaves no doubt.
+
+PyAV's wheel brings x264 and x265 (GPL), decord's an FFmpeg 4.1 that calls itself nonfree and
+unredistributable: it is an extra, `pip install 'video_gc[decord]'`.
+
 ## What is shown
 
 Frames and sizes are those of a player, by every decoder that is not marked ⚠ for such files.

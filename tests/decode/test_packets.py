@@ -104,8 +104,8 @@ def test_a_recovery_point_counts_only_where_the_picture_is_whole_at_once() -> No
     for payload, expected in ((0b1100_0000, True), (0b0010_0000, False), (0b1000_0000, False)):
         units = [sei(payload), picture]
         coded = b"".join(len(u).to_bytes(4, "big") + u for u in units)
-        assert with_lengths.read(coded) == (expected, 1)
-        assert with_codes.read(b"".join(b"\0\0\0\1" + u for u in units)) == (expected, 1)
-    assert with_codes.read(b"\0\0\1\x65\x11\x22\x33") == (True, 1)  # IDR
-    assert with_codes.read(b"\0\0\1\x41\x11\x22\x33") == (False, 1)
-    assert with_codes.read(b"\0\0\1\x09\x30") == (False, 0)  # a mark between pictures
+        assert with_lengths.read(coded)[:2] == (expected, 1)
+        assert with_codes.read(b"".join(b"\0\0\0\1" + u for u in units))[:2] == (expected, 1)
+    assert with_codes.read(b"\0\0\1\x65\x11\x22\x33")[:2] == (True, 1)  # IDR
+    assert with_codes.read(b"\0\0\1\x41\x11\x22\x33")[:2] == (False, 1)
+    assert with_codes.read(b"\0\0\1\x09\x30")[:2] == (False, 0)  # a mark between pictures

@@ -11,10 +11,10 @@ from typing import Any
 
 import av
 
-from video_gc.decode.container import opened
+from video_gc.decode.container import coded_pixels, opened
 from video_gc.decode.demux import stream_packets
 from video_gc.decode.presentation import UPRIGHT, is_wide, orientation_of, pixel_shape
-from video_gc.decode.reader import DecodeError, Source
+from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source
 from video_gc.decode.starts import Starts
 
 PACKETS = 3000  # of a file that are looked at; more would make opening a long one slow
@@ -46,10 +46,10 @@ class Kind:
     """a high dynamic range, or the primaries of BT.2020"""
 
 
-def kind_of(source: Source) -> Kind | None:
+def kind_of(source: Source, max_pixels: int = MAX_PIXELS) -> Kind | None:
     """The kind of a file, from its packets and its first frame; None for what cannot be read."""
     try:
-        with opened(source) as (container, stream):
+        with opened(source, max_pixels=max_pixels) as (container, stream):
             return _kind(container, stream)
     except (DecodeError, av.FFmpegError, ValueError, OSError):
         return None
@@ -107,7 +107,7 @@ def _kind(container: Any, stream: Any) -> Kind:
     for number, packet in enumerate(stream_packets(container, stream)):
         if number == PACKETS:
             break
-        start, _ = starts.read(packet)
+        start = starts.read(packet)[0]
         hidden |= packet.is_discard
         if packet.is_keyframe:
             key = packet.pts
@@ -137,6 +137,7 @@ def _told(context: Any, packets: Sequence[Any]) -> bool:
     """Whether the pictures are turned without the container's word too."""
     alone: Any = av.CodecContext.create(context.name, "r")
     alone.extradata = context.extradata
+    alone.options = {"max_pixels": coded_pixels(context.width * context.height)}
     frame = _first(alone, packets)
     return frame is not None and orientation_of(frame) != UPRIGHT
 

@@ -53,7 +53,7 @@ class PictureReader(VideoReader):
         """See VideoReader.stream."""
         if form not in FORMS:
             raise ValueError(f"form ({form!r}) must be one of {', '.join(FORMS)}")
-        wanted = check_requests(self.path, requests, len(self), self.size)
+        wanted = check_requests(self, requests)
         sets = [{int(index) for index in request.indices} for request in requests]
         graphs: dict[tuple[Any, ...], FilterGraph] = {}
         for portion in batched_rising(wanted, self.portion):

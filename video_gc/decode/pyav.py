@@ -28,6 +28,7 @@ from video_gc.decode.losses.find import find_losses
 from video_gc.decode.packets import Packets, UnsoundError, Window
 from video_gc.decode.presentation import pixel_shape, presentation_of
 from video_gc.decode.reader import (
+    MAX_PIXELS,
     CorruptError,
     DecodeError,
     OpenError,
@@ -45,13 +46,11 @@ OPENING_ERRORS = (*PYAV_ERRORS, ValueError)
 """later on, ValueError is that of a request which cannot be met"""
 
 
-def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float
-) -> "Reader":
-    """See `open_video`. Raises OpenError, NoVideoError."""
+def open_reader(source: Source, *, device: str, **options: Any) -> "Reader":
+    """See `open_video`. Raises OpenError, NoVideoError, TooLargeError."""
     if device != "cpu":
         raise ValueError(f"decoder pyav decodes on the CPU, not on device={device}")
-    return Reader(source, threads=threads, damage=damage, time_limit=time_limit)
+    return Reader(source, **options)
 
 
 class Reader(VideoReader):
@@ -60,10 +59,17 @@ class Reader(VideoReader):
     decoder = "pyav"
 
     def __init__(
-        self, source: Source, *, threads: int = 1, damage: str = "raise", time_limit: float = 60.0
+        self,
+        source: Source,
+        *,
+        threads: int = 1,
+        damage: str = "raise",
+        time_limit: float = 60.0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.path, self.damaged = source_name(source), {}
         self._strict, self._time_limit = damage == "raise", time_limit
+        self.max_pixels = max_pixels
         self._reads = 0
         self._source, self._containers = source, list[Any]()
         try:
@@ -85,7 +91,7 @@ class Reader(VideoReader):
         self, requests: Sequence[Request], form: str = "rgb"
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """See VideoReader.stream."""
-        wanted = check_requests(self.path, requests, len(self), self.size)
+        wanted = check_requests(self, requests)
         askers: dict[int, list[int]] = {index: [] for index in wanted}
         for number, request in enumerate(requests):
             for index in {int(index) for index in request.indices}:
@@ -124,9 +130,10 @@ class Reader(VideoReader):
 
     def _open(self, threads: int) -> None:
         # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
-        again = partial(_begin, self._source, self._time_limit, self._containers)
+        limits: dict[str, Any] = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
+        again = partial(open_container, self._source, kept=self._containers, **limits)
         container = again()
-        stream = video_stream(container, self.path)
+        stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
         self._codec = Codec(stream.codec_context, threads, losses)
         self.codec = self._codec.name
@@ -135,7 +142,8 @@ class Reader(VideoReader):
             first = self._first_frame()
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
         if first is None or not self._count:
-            raise OpenError(self.path, "no frame can be decoded")
+            most = f"pictures may have at most {self.max_pixels:,} pixels (max_pixels)"
+            raise OpenError(self.path, f"no frame can be decoded; {most}")
         with self._errors(OpenError, "cannot be shown", OPENING_ERRORS):
             self._shown = presentation_of(first, pixel_shape(stream))
         self.size, self.colour = self._shown.size, self._shown.colour
@@ -278,10 +286,3 @@ class Reader(VideoReader):
             yield
         except caught as error:
             raise kind(self.path, f"{what} ({error_text(error)})", decoder=self.decoder) from error
-
-
-def _begin(source: Source, time_limit: float, containers: list[Any]) -> Any:
-    """The file from its start; `containers` are those to be closed."""
-    container = open_container(source, time_limit=time_limit)
-    containers.append(container)
-    return container
