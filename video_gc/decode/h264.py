@@ -81,7 +81,7 @@ class H264Starts:
             if not known.frames_only and reader.take(1):  # field_pic_flag
                 return True, None
             if kind == IDR:
-                reader.exponential()  # idr_pic_id
+                reader.pass_exponential(1)  # idr_pic_id
             if known.order == 1:
                 return False, None
             low = reader.take(known.order_bits)
@@ -193,9 +193,8 @@ def _pass_scaling_lists(reader: Bits, count: int) -> None:
 
 def _after_number(unit: bytes, known: Parameters) -> tuple[int, Bits]:
     """frame_num of a slice, and its bits from there on (7.3.3)."""
-    reader = Bits(unit[1:32])
-    for _ in range(3):  # first_mb_in_slice, slice_type, pic_parameter_set_id
-        reader.exponential()
+    reader = Bits(unit[1:24])
+    reader.pass_exponential(3)  # first_mb_in_slice, slice_type, pic_parameter_set_id
     if known.planes:
         reader.take(2)
     return reader.take(known.number_bits), reader

@@ -58,6 +58,16 @@ class Bits:
         zeros = self._left - self._value.bit_length()
         return self.take(2 * zeros + 1) - 1
 
+    def pass_exponential(self, count: int) -> None:
+        """Leave out so many ue(v)."""
+        value, left = self._value, self._left
+        for _ in range(count):
+            left -= 2 * (left - value.bit_length()) + 1
+            if left < 0:
+                raise IndexError
+            value &= (1 << left) - 1
+        self._value, self._left = value, left
+
     def signed(self) -> int:
         """se(v)."""
         code = self.exponential()
