@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from video_gc.decode.codec import Codec
-from video_gc.decode.container import error_text, open_container, video_stream
+from video_gc.decode.container import error_text, open_container, opened, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
 from video_gc.decode.graph import FilterGraph, look_of
@@ -69,11 +69,11 @@ class Reader(VideoReader):
     ) -> None:
         self.path, self.damaged = source_name(source), {}
         self._strict, self._time_limit = damage == "raise", time_limit
-        self.max_pixels = max_pixels
+        self.max_pixels, self._threads = max_pixels, threads
         self._reads = 0
         self._source, self._containers = source, list[Any]()
         try:
-            self._open(threads)
+            self._open()
         except BaseException:
             self.close()
             raise
@@ -128,14 +128,14 @@ class Reader(VideoReader):
         if hasattr(self, "_containers"):
             self.close()
 
-    def _open(self, threads: int) -> None:
+    def _open(self) -> None:
         # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
         limits: dict[str, Any] = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
         again = partial(open_container, self._source, kept=self._containers, **limits)
         container = again()
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
-        self._codec = Codec(stream.codec_context, threads, losses)
+        self._codec = Codec(stream.codec_context, self._threads, losses)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
@@ -253,7 +253,12 @@ class Reader(VideoReader):
                 deadline = time.monotonic() + self._time_limit
             self._check_time(deadline)
 
-        return count_through(self._packets.from_start(), self._codec, beat)
+        # A flushed decoder keeps things (MPEG-4 its clock, FFV1 its states) by which it gives other
+        # frames, and others in number, where a file does not begin with a key frame.
+        limits: dict[str, Any] = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
+        with opened(self._source, **limits) as (_, stream):
+            codec = Codec(stream.codec_context, self._threads, self._codec.losses)
+        return count_through(self._packets.from_start(), codec, beat)
 
     def _convert(
         self,
