@@ -23,9 +23,9 @@ def readable(text: str) -> str:
 
 def csv_cell(value: object) -> object:
     """A value as the cell of a CSV file: no text is a formula, numbers stay as they are."""
-    if not isinstance(value, str) or _is_number(value):
+    if value is None or isinstance(value, int | float) or _is_number(str(value)):
         return value
-    text = readable(value)
+    text = readable(str(value))
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
