@@ -14,6 +14,7 @@ import numpy as np
 from video_gc.decode.demux import stream_packets
 from video_gc.decode.mp4 import read_index
 from video_gc.decode.reader import Source
+from video_gc.decode.source import Held
 from video_gc.decode.starts import Starts
 from video_gc.decode.table import NEVER, Rows, Table, agree
 
@@ -85,7 +86,7 @@ class Packets:
     exact: bool
 
     def __init__(
-        self, container: Any, stream: Any, again: Callable[[], Any], source: Source
+        self, container: Any, stream: Any, again: Callable[[], Any], source: Source | Held
     ) -> None:
         self._container, self._stream, self._again = container, stream, again
         self._index, self._context = stream.index, stream.codec_context
@@ -149,7 +150,7 @@ class Packets:
         self._kept = Window(kept, 0, table) if keep else None
         self.exact = not self._stamped_when_decoded() and table.is_sound(self._depth)
 
-    def _take_index(self, source: Source) -> bool:
+    def _take_index(self, source: Source | Held) -> bool:
         """The same from the index of an MP4 file, whose body is not read. False if it is no good.
 
         What it says of the bytes is checked where they are read.
