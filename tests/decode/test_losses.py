@@ -112,6 +112,25 @@ def test_displaced_frames_are_reported(
     assert found.displaced_reported >= 0.97 * found.displaced
 
 
+def test_flash_files_of_other_writers_are_sound(folder: Path) -> None:
+    """Lengths behind the tags without their heads, numbers of streams, kinds that FFmpeg passes by, zeros last,
+    and two files in one: none of it changes a picture."""
+    whole = sample(folder, "flv1.flv").read_bytes()
+    lengths, streams = bytearray(whole), bytearray(whole)
+    at = 13
+    while at < len(whole):
+        size = int.from_bytes(whole[at + 1 : at + 4], "big")
+        streams[at + 8 : at + 11] = b"\0\0\1"
+        lengths[at + 11 + size : at + 15 + size] = size.to_bytes(4, "big")
+        at += 15 + size
+    other = b"\x0f\0\0\5" + bytes(7) + b"other" + (16).to_bytes(4, "big")
+    kinds = whole + other
+    for content in (bytes(lengths), bytes(streams), kinds, whole + bytes(500), whole + whole):
+        frames, damaged = read_all(content)
+        assert not damaged
+        assert len(frames) == len(sequential(content)) >= COUNT
+
+
 def test_a_checksum_of_matroska_tells_what_the_codec_cannot(folder: Path) -> None:
     path = sample(folder, "vp9.mkv")
     content = bytearray(path.read_bytes())
