@@ -11,7 +11,7 @@ from pathlib import Path
 from video_gc.analysis.animation import check_suffix, write_animation
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.data.annotations import find_videos
-from video_gc.data.annotations.folders import SUFFIXES
+from video_gc.data.annotations.scan import is_video
 from video_gc.data.index import VideoIndex
 from video_gc.data.motions import open_motions
 from video_gc.data.sampling import ClipConfig
@@ -26,9 +26,9 @@ def main() -> None:
     from video_gc.data.augment import AugmentConfig
 
     videos = options.videos or open_motions(Path("data/motions")) / "train"
-    if videos.is_file() and videos.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{videos}: is no video ({', '.join(sorted(SUFFIXES))}); give one, or DIR")
-    paths = [videos] if videos.is_file() else find_videos(videos)
+    if videos.is_file() and not is_video(videos.name):
+        raise ValueError(f"{videos}: has no suffix of a video (.mp4, .mkv, …); give one, or DIR")
+    paths = [videos] if videos.is_file() else find_videos(videos, utf8=True)
     names = sorted({path.parent.name for path in paths})
     numbers = {name: number for number, name in enumerate(names)}
     index = VideoIndex.build(paths, [numbers[path.parent.name] for path in paths], names)

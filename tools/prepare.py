@@ -25,9 +25,10 @@ changed files only; an interrupted one goes on. Lists may be checked one after t
 earlier one named stays in the manifest, and leaks between both are found."""
 RESIZE = """\
 Write a copy of a folder of videos as H.264 with a small short side and close key frames, which are
-read several times faster in training. Frames and their times stay; rotation is applied; sound is
-dropped; larger pictures only are scaled. A file appears when it is complete; a second run does
-what is left. Files that resize did not write are never replaced: it names them and stops."""
+read several times faster in training. Frames and their times stay; they are stored as they are
+shown (upright, square pixels, no HDR); sound is dropped; larger pictures only are scaled. A file
+appears when it is complete; a second run does what is left. Files that resize did not write are
+never replaced: it names them and stops."""
 COLUMNS = {
     "path": "the column of paths (path; a number from 0 where the first line names none)",
     "label": "the column of labels (label)",

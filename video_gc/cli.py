@@ -23,6 +23,7 @@ from video_gc.decode.reader import DecodeError
 from video_gc.progress import say
 
 TRACEBACK = "VIDEO_GC_TRACEBACK"
+HOME = re.compile(r"""((?:[\w./@+-]+=)?["']?)~(?=[/"']|$)""")  # data.root=~/videos
 USAGE = (ValueError, ImportError, FileNotFoundError, FileExistsError, NotADirectoryError)
 """Errors in how a tool was called; ImportError: a decoder that is not installed."""
 
@@ -71,6 +72,12 @@ class _Command(Parser):
         return known, unknown
 
 
+def with_home(word: str) -> str:
+    """A word of the command with ~ as the home directory, after = too, where shells leave it."""
+    found = HOME.match(word)
+    return found[1] + os.path.expanduser("~") + word[found.end() :] if found else word
+
+
 def in_range(
     kind: type[int] | type[float], least: float, most: float = math.inf
 ) -> Callable[[str], float]:
@@ -102,6 +109,7 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
     leave: exit after success too.
     """
     quiet_libraries()
+    sys.argv[1:] = map(with_home, sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):  # one that knows less than UTF-8 gets escapes
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

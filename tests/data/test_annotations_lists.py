@@ -2,6 +2,7 @@
 
 import csv
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from video_gc.data.annotations import (
     DataError,
     VideoIndex,
     cache,
+    leave_out_missing,
     read_list,
     read_mmaction2,
     read_pyslowfast,
@@ -234,3 +236,113 @@ def test_a_wrong_line_of_a_big_list_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 60001: unknown label 'nine'"):
         read_list(file, names=[str(n) for n in range(7)])
     assert not list(tmp_path.glob(".*"))
+
+
+SAME = [("sub dir/a x.mp4", 0), ("b.mp4", 1), ("#c.mp4", 1)]
+
+
+@pytest.mark.parametrize(
+    ("form", "slash", "encoding", "newline"),
+    [
+        ("{} {}", "/", "utf-16", "\r\n"),  # PowerShell's >
+        ("{}\t{}", "/", "utf-16-le", "\n"),
+        ("{}, {}", "/", "utf-8-sig", "\r\n"),
+        ("{},{}", "/", "utf-16-be", "\r"),
+        ('"{}" {}', "/", "utf-8", "\r"),  # the old Mac's
+        ("'{}', {}", "/", "utf-32", "\n"),
+        ('"{}","{}"', "\\", "utf-8-sig", "\r"),
+        ("{} {}", "\\", "utf-8", "\r\n"),
+        ("{};{}", "\\", "utf-16", "\n"),
+    ],
+)
+def test_lists_as_other_programs_write_them(
+    tmp_path: Path, form: str, slash: str, encoding: str, newline: str
+) -> None:
+    (tmp_path / "#c.mp4").touch()
+    lines = [form.format(path.replace("/", slash), label) for path, label in SAME]
+    (tmp_path / "l.txt").write_bytes((newline.join(lines) + newline).encode(encoding))
+    expected = [(f"{tmp_path}/{path}", label) for path, label in SAME]
+    assert rows(read_list(tmp_path / "l.txt")) == expected
+    if '"' not in form and ";" not in form:
+        assert rows(read_pyslowfast(tmp_path / "l.txt")) == expected
+    if "," not in form and ";" not in form:
+        assert rows(read_mmaction2(tmp_path / "l.txt")) == expected
+
+
+def test_lines_that_begin_with_a_number_sign(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.mp4", "#a.mp4", "# b.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    text = "# path label\n#a.mp4 1\n# b.mp4 0\na.mp4 0\n#old.mp4 7\n#\n"
+    file = write(tmp_path / "l.txt", text)
+    index = read_list(file)
+    assert [path.name for path in index.paths] == ["#a.mp4", "# b.mp4", "a.mp4"]
+    assert index.names == ["0", "1"]  # a row that was taken out gives no class
+    said = capsys.readouterr().err
+    assert "comments: 3, the first is line 1 ('# path label')" in said
+    assert len(read_list(file, tmp_path / "elsewhere")) == 1
+
+
+def test_a_big_list_is_read_again_where_another_root_decides(
+    tmp_path: Path, parsed: list[Path]
+) -> None:
+    file = big_list(tmp_path / f"{'n' * 250}.txt")  # the copy's name must fit as well
+    with file.open("a") as stream:
+        stream.write("#a.mp4 0\n")
+    (tmp_path / "#a.mp4").touch()
+    assert len(read_list(file)) == len(read_list(file)) == 60_001
+    assert len(parsed) == 1
+    assert len(read_list(file, tmp_path / "other")) == 60_000
+    assert len(parsed) == 2
+
+
+def test_signs_that_are_part_of_names_stay(tmp_path: Path) -> None:
+    names = ["a\\b.mp4", "it's.mp4", "x, y.mp4", '"q".mp4', "'90s' dance.mp4"]
+    for name in names:
+        (tmp_path / name).touch()
+    file = write(tmp_path / "l.txt", "".join(f"{name} {n}\n" for n, name in enumerate(names)))
+    assert [path.name for path in read_list(file).paths] == names
+    quoted = write(tmp_path / "q.txt", '"x, y.mp4", "run fast"\nb.mp4 \'walk\'\n')
+    assert rows(read_list(quoted, Path("/r"), NAMES)) == [("/r/x, y.mp4", 1), ("/r/b.mp4", 2)]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "gbk", "cp437"])
+def test_a_list_in_another_encoding_is_refused_with_its_line(tmp_path: Path, encoding: str) -> None:
+    name = "视频" if encoding == "gbk" else "käse"
+    file = tmp_path / "l.csv"
+    file.write_bytes(f"a.mp4,0\nb.mp4,1\n{name}.mp4,1\n".encode(encoding))
+    message = r"l.csv, line 3: not a .* in UTF-8 \(byte 0x.. after .*\); save it as UTF-8 \(Windows"
+    for read in (read_list, read_pyslowfast, read_mmaction2):
+        with pytest.raises(DataError, match=message):
+            read(file)
+    with pytest.raises(DataError, match=message):
+        read_table(file, path_column="0", label_column="1")
+    file.write_bytes("a.mp4 0\n".encode("utf-16")[:-1])
+    with pytest.raises(DataError, match="l.csv: not a text file of .*: UTF-16 after its first"):
+        read_list(file)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_tables_of_windows(tmp_path: Path, encoding: str) -> None:
+    text = 'path\tlabel\r\n"sub dir\\a, x.mp4"\twalk\r\nb.mp4\tjump\r\n\r\nc.mp4\twlak\r\n'
+    file = tmp_path / "t.csv"
+    file.write_bytes(text.replace("wlak", "jump").encode(encoding))
+    expected = [("/r/sub dir/a, x.mp4", 2), ("/r/b.mp4", 0), ("/r/c.mp4", 0)]
+    assert rows(read_table(file, Path("/r"), NAMES)) == expected
+    file.write_bytes(text.encode(encoding))
+    with pytest.raises(DataError, match="t.csv, line 5: unknown label 'wlak'"):
+        read_table(file, names=NAMES)
+
+
+def test_names_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    (tmp_path / composed).mkdir()
+    (tmp_path / composed / f"{apart}.mp4").touch()
+    file = write(tmp_path / "l.txt", f"{apart}/{composed}.mp4 {apart}\n{apart}/b.mp4 {composed}\n")
+    index = read_list(file)
+    assert index.names == [composed]
+    found, missing = leave_out_missing(index)
+    assert found.paths == [tmp_path / composed / f"{apart}.mp4"]
+    assert missing == [f"{tmp_path}/{apart}/b.mp4"]
+    assert read_list(file, names=["tea", apart]).labels.tolist() == [1, 1]

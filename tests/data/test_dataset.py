@@ -39,9 +39,9 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[Counter, Co
     opened: Counter = Counter()
     decoded: Counter = Counter()
 
-    def counting(path: Path, *options: object) -> object:
+    def counting(path: Path, *options: object, **limits: object) -> object:
         opened[path] += 1
-        reader = open_video(path, *options)
+        reader = open_video(path, *options, **limits)
         method = getattr(reader, name)
 
         def count(*arguments: object, **options: object) -> object:
@@ -142,10 +142,10 @@ def test_any_error_of_one_video_is_a_trouble_of_it(
     """At opening, and after the first views."""
     bad = index.path(1)
 
-    def opened(path: Path, *options: object) -> object:
+    def opened(path: Path, *options: object, **limits: object) -> object:
         if path == bad:
             raise error
-        return open_video(path, *options)  # type: ignore[arg-type]
+        return open_video(path, *options, **limits)  # type: ignore[arg-type]
 
     def broken(reader: object, *given: object) -> object:
         for number, view in enumerate(stream_views(reader, *given)):  # type: ignore[arg-type]
@@ -291,7 +291,7 @@ def test_a_video_that_fails_half_way_says_so_after_its_first_views(
                     raise DecodeError("x.mp4", "cannot decode frame 11 of 20")
                 yield index, frame
 
-    monkeypatch.setattr(reading, "open_video", lambda *_: Broken(counted_frames(20)))
+    monkeypatch.setattr(reading, "open_video", lambda *_, **__: Broken(counted_frames(20)))
     views = list(VideoViews(index, CLIP, clips=3, crops=1).views(0))
     assert [bool(view.clip.size) for view in views] == [True, False]
     assert collate(views).troubles[-1].reason == "x.mp4: cannot decode frame 11 of 20"

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,85 @@ def test_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
         writer.write_table(table)
     with pytest.raises(DataError, match="new.arrow: an index of version 99, this program reads"):
         VideoIndex.open(tmp_path / "new.arrow")
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"label": pa.array([0, 3], pa.int32())}, {}),  # a class number without a name
+        ({"label": pa.array([-2, 0], pa.int32())}, {}),
+        ({"label": pa.array([0, None], pa.int32())}, {}),
+        ({"path": pa.array(["a", None], pa.large_string())}, {}),
+        ({"path": pa.array(["a", "b"])}, {}),  # of another type
+        ({"end": pa.array(["a", "b"])}, {}),
+        ({"unknown": pa.array(["a", "b"])}, {}),
+        ({"labels": pa.array([[0], [-1]], pa.list_(pa.int32()))}, {"multi_label": True}),
+        ({}, {"multi_label": True}),
+        ({}, {"names": "abc"}),
+        ({}, {"names": [1, 2, 3]}),
+        ({}, {"root": None}),
+        ({}, {"about": []}),
+    ],
+)
+def test_what_no_index_holds_is_refused(tmp_path: Path, change: dict, kept: dict) -> None:
+    (meta,) = index_metadata(NAMES).values()
+    good = {"path": pa.array(["a", "b"], pa.large_string()), "label": pa.array([0, 2], pa.int32())}
+    for columns, about, wrong in ((good, {}, False), (good | change, kept, True)):
+        metadata = {b"video_gc": json.dumps(json.loads(meta) | about)}
+        table = pa.table(columns).replace_schema_metadata(metadata)
+        with pa.ipc.new_file(tmp_path / "i.arrow", table.schema) as writer:
+            writer.write_table(table)
+        if not wrong:
+            assert len(VideoIndex.open(tmp_path / "i.arrow")) == 2
+            continue
+        with pytest.raises(DataError, match="i.arrow: damaged, or no index of video_gc"):
+            VideoIndex.open(tmp_path / "i.arrow")
+
+
+HARM = """
+import sys
+import numpy as np
+from pathlib import Path
+from video_gc.data.index import DataError, VideoIndex
+from video_gc.data.manifest import read_manifest
+file, random = Path(sys.argv[1]), np.random.default_rng(int(sys.argv[2]))
+good, refused = file.read_bytes(), 0
+for _ in range(int(sys.argv[3])):
+    content = bytearray(good)
+    for _ in range(random.integers(1, 6)):
+        place = random.integers(len(content) - 8)
+        value = random.choice([0, 255, 256, 2**31, 2**40, 2**63 - 1])
+        content[place : place + 8] = int(value).to_bytes(8, "little")
+    file.write_bytes(content[: random.integers(len(content))] if random.random() < 0.2 else content)
+    try:
+        if file.suffix == ".parquet":
+            list(read_manifest(file).rows())
+            continue
+        index = VideoIndex.open(file)
+        index.joined_names().to_pylist(), index.labels, list(index.paths), index.segments()
+        for row in range(len(index)):
+            index.target(row), index.label_names(row), index.source_id(row)
+    except DataError:
+        refused += 1
+print(refused)
+"""
+
+
+def refused(file: Path, tries: int) -> int:
+    """How many of the mutated copies are a DataError; a crash of the reader fails the test."""
+    call = [sys.executable, "-c", HARM, str(file), "0", str(tries)]
+    ended = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return int(ended.stdout)
+
+
+def test_a_damaged_index_is_an_error_and_never_the_end_of_the_process(tmp_path: Path) -> None:
+    paths = [f"c/{n}é.mp4" for n in range(50)]
+    index = VideoIndex.build(
+        paths, [[n % 3, (n + 1) % 3] for n in range(50)], NAMES, multi_label=True,
+        start=[1.5] * 50, source_id=["x", None] * 25,
+    )  # fmt: skip
+    assert 150 < refused(index.save(tmp_path / "i.arrow"), 300) < 300
 
 
 class Touched(Dataset[int]):

@@ -241,7 +241,7 @@ def test_leaving_a_loader_early_ends_its_threads(index: VideoIndex) -> None:
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers that give tensors, as those of a CUDA device do; the second video falls back."""
 
-    def opening(path: Path, decoder: str, device: str) -> object:
+    def opening(path: Path, decoder: str, device: str, **limits: object) -> object:
         reader = open_video(path, decoder)
         if device == "cuda":
             reader.fell_back = path.name == "1.mp4"  # type: ignore[attr-defined]

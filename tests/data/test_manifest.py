@@ -15,18 +15,22 @@ from hypothesis import strategies as st
 
 from tests.conftest import counted_frames
 from tests.data.prepare.crashing import dies_on_b
+from tests.data.test_index import refused
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.manifest import (
     NAME,
+    Listed,
     absolute_paths,
     apply_manifest,
     choose_manifest,
     read_manifest,
+    unusable,
+    write_manifest,
 )
 from video_gc.data.prepare import check as check_module
 from video_gc.data.prepare.check import CheckResult, check_videos
 from video_gc.data.prepare.listing import list_sources
-from video_gc.decode.probe import examine, probe
+from video_gc.decode.probe import VideoFacts, examine, probe
 from video_gc.decode.write import write_video
 
 
@@ -218,3 +222,52 @@ def test_a_foreign_file_is_no_manifest(root: Path) -> None:
         read_manifest(root / NAME)
     with pytest.raises(FileNotFoundError, match="no such manifest"):
         read_manifest(root / "other.parquet")
+
+
+def test_a_damaged_manifest_is_an_error_and_never_the_end_of_the_process(tmp_path: Path) -> None:
+    rows = [
+        (Listed(tmp_path / f"{n}.mp4", "run"), VideoFacts(status="ok" if n % 3 else "damaged"))
+        for n in range(50)
+    ]
+    write_manifest(rows, tmp_path, tmp_path / NAME)
+    assert len(unusable(tmp_path / NAME)) == 17
+    assert 150 < refused(tmp_path / NAME, 200) <= 200
+
+
+@pytest.mark.parametrize(
+    "harm", ["footer", "middle", "cut", "text", "empty", "utf8", "null", "type"]
+)
+def test_a_damaged_manifest_is_made_afresh(
+    tmp_path: Path, harm: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / NAME
+    write_manifest(
+        [(Listed(tmp_path / f"{n}.mp4"), VideoFacts()) for n in range(3)], tmp_path, file
+    )
+    content = bytearray(file.read_bytes())
+    if harm == "footer":  # what Thrift cannot read is another error than what Arrow cannot
+        content[-600:-8] = bytes(592)
+    elif harm == "middle":
+        content[4 : len(content) // 2] = b"x" * (len(content) // 2 - 4)
+    elif harm == "cut":
+        content = content[: len(content) // 2]
+    elif harm == "text":
+        content = bytearray(b"no Parquet")
+    elif harm == "empty":
+        content = bytearray()
+    file.write_bytes(content)
+    if harm in ("utf8", "null", "type"):
+        table = pq.read_table(file)
+        column = {
+            "utf8": pa.array([b"\xff"] * 3).view(pa.string()),
+            "null": pa.array([None] * 3, pa.string()),
+            "type": pa.array([1, 2, 3]),
+        }[harm]
+        place = table.column_names.index("cause")
+        pq.write_table(table.set_column(place, "cause", column), file)
+    with pytest.raises(DataError, match="not a manifest of tools/prepare.py check"):
+        list(read_manifest(file).rows())
+    with pytest.raises(DataError, match="run the check again: it starts afresh"):
+        apply_manifest(index_of(tmp_path, "a.mp4"), file)
+    assert check_module._read_earlier(file) is None
+    assert "damaged, and made afresh: every file is decoded" in capsys.readouterr().err

@@ -32,7 +32,7 @@ class Misbehaving(FrameReader):
         yield from super()._pictures(indices)
 
 
-def open_here(source: str | bytes, *, threads: int, damage: str) -> PictureReader:
+def open_here(source: str | bytes) -> PictureReader:
     if source == b"":
         raise OpenError("file", "the file is empty")
     assert isinstance(source, bytes)

@@ -35,6 +35,31 @@ at most {tolerance} grey levels (pyav: 0).
 - **wrong n/m**: n of m frames are other ones, garbage or missing; *error* where the decoder says so
   for some of them, *length* where it counts other frames.
 - ⚠: known in `video_gc/decode/choice.py`.
+
+Every file passes one gate first: FFmpeg may take it for a format that holds its pictures itself
+(`video_gc/decode/formats.py`) and opens nothing else, `max_pixels` bounds what it claims. decord and
+torchcodec have an FFmpeg of their own, and get only files whose beginning leaves no doubt.
+
+PyAV's wheel brings x264 and x265 (GPL), decord's an FFmpeg 4.1 that calls itself nonfree and
+unredistributable: it is an extra, `pip install 'video_gc[decord]'`.
+
+## What is shown
+
+Frames and sizes are those of a player, by every decoder that is not marked ⚠ for such files.
+
+- **Orientation**: the whole display matrix of the first frame (also of Matroska, of H.264 and HEVC
+  themselves, and of EXIF in images): four turns, mirrored or not. Of another matrix the nearest of
+  these eight is taken; one without area is passed over.
+- **Pixels** that are not square stretch the width (720×480 with 8:9 is 640×480). The container's word
+  counts before the codec's, as in FFmpeg; beyond 10:1 or 1:10, or where there is none, they are square,
+  and so they are in images. A crop that is scaled is cut from the coded picture, from the nearest
+  whole pixels, and scaled once.
+- **Range**: grey pictures, RGB and JPEG's are full range, others what their tag says, limited without
+  one; as RGB, as planes and in copies of `prepare.py resize` alike.
+- **HDR** (PQ, HLG) and **BT.2020** are brought to BT.709: 203 cd/m² becomes white, what is brighter or
+  more saturated is cut off (BT.2408, BT.2100, BT.2087; `video_gc/decode/standard_range.py`). Dolby
+  Vision's own layer and dynamic metadata are not read.
+- YCgCo, ICtCp and other planes that FFmpeg cannot convert are an error.
 """
 
 DAMAGE = """## Damage that is noticed

@@ -13,7 +13,7 @@ from video_gc.decode import open as door
 from video_gc.decode import torchcodec
 from video_gc.decode.choice import WRONG, Kind, kind_of, known_wrong
 from video_gc.decode.open import open_video
-from video_gc.decode.reader import NoVideoError, OpenError
+from video_gc.decode.reader import MAX_PIXELS, NoVideoError, OpenError
 
 needs_decord = pytest.mark.skipif(not find_spec("decord"), reason="decord is not installed")
 
@@ -60,7 +60,7 @@ def test_auto_falls_back_to_the_cpu_for_files_that_are_known(
     kind: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torchcodec, "check_cuda", lambda: None)
-    assert door._choose(kind("h264_closed.mp4"), "cuda") == "torchcodec"
+    assert door._choose(kind("h264_closed.mp4"), "cuda", MAX_PIXELS) == "torchcodec"
     with open_video(kind("mpeg4_b.avi"), device="cuda") as reader:
         assert reader.decoder == "pyav"
         assert reader.fell_back  # type: ignore[attr-defined]

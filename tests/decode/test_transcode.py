@@ -13,7 +13,7 @@ import torch
 from torchvision.transforms.v2.functional import resize
 
 from tests.conftest import counted_frames
-from tests.decode.videos import encode, moving_frames
+from tests.decode.videos import displayed, encode, moving_frames, pixels, placed
 from video_gc.decode.open import open_video
 from video_gc.decode.probe import probe
 from video_gc.decode.reader import DecodeError
@@ -70,7 +70,9 @@ def test_frames_look_like_the_scaled_source(tmp_path: Path, name: str, options: 
 
 
 def test_rotation_is_applied(tmp_path: Path) -> None:
-    source = encode(tmp_path / "r.mp4", "libx264", rotation=90)
+    source = encode(
+        tmp_path / "r.mp4", "libx264", setup=lambda stream: stream.set_display_rotation(90)
+    )
     transcode(source, tmp_path / "t.mp4", short_side=64, crf=10)
     with open_video(tmp_path / "t.mp4") as reader:
         assert reader.size == (86, 64)
@@ -144,3 +146,60 @@ def test_damage_is_not_passed_off_as_sound(tmp_path: Path) -> None:
 def test_wrong_options(video: Path, tmp_path: Path, options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         transcode(video, tmp_path / "t.mp4", **options)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "pixel", "codec", "layout", "span"),
+    [  # pairwise
+        ((1, 0, 0, 1), 1, "ffv1", "gray", 0),
+        ((1, 0, 0, 1), 2, "libx264", "yuvj420p", 2),
+        ((-1, 0, 0, 1), 2, "libx264", "gray", 0),
+        ((-1, 0, 0, 1), "16/15", "libx264", "yuv420p10le", 1),
+        ((1, 0, 0, -1), "16/15", "libx264rgb", "rgb24", 0),
+        ((1, 0, 0, -1), 1, "libx264", "yuvj420p", 2),
+        ((-1, 0, 0, -1), 1, "libx264", "yuv420p10le", 2),
+        ((-1, 0, 0, -1), 2, "libx264", "yuv420p", 0),
+        ((0, 1, 1, 0), "16/15", "libx264", "yuvj420p", 2),
+        ((0, 1, 1, 0), 1, "libx264rgb", "rgb24", 0),
+        ((0, 1, -1, 0), "16/15", "libx264", "gray10le", 1),
+        ((0, 1, -1, 0), 2, "libx264", "yuv420p10le", 1),
+        ((0, -1, 1, 0), 1, "libx264", "yuv420p", 2),
+        ((0, -1, 1, 0), 2, "libx264rgb", "rgb24", 0),
+        ((0, -1, -1, 0), 1, "ffv1", "gray16le", 1),
+        ((0, -1, -1, 0), "16/15", "libx264", "yuv420p", 1),
+    ],
+)
+def test_the_copy_shows_what_the_original_shows(  # type: ignore[no-untyped-def]
+    tmp_path: Path, matrix, pixel, codec, layout, span
+) -> None:
+    shape = Fraction(pixel)
+
+    def setup(stream: Any) -> None:
+        displayed(matrix)(stream)
+        pixels(shape)(stream)
+        stream.codec_context.color_range = span
+
+    options = {} if codec == "ffv1" else {"crf": "4"}
+    source = encode(tmp_path / "s.mkv", codec, options, pix_fmt=layout, size=(48, 64), setup=setup)
+    with av.open(str(source)) as container:
+        coded = list(container.decode(video=0))[20].to_ndarray(format="rgb24")
+    stretched = torch.from_numpy(coded).movedim(-1, 0)
+    stretched = resize(stretched, [48, round(64 * shape)], antialias=True).movedim(0, -1)
+    shown = torch.from_numpy(placed(stretched.numpy(), matrix)).movedim(-1, 0)
+    height, width = target_size((shown.shape[1], shown.shape[2]), 40)
+    expected = resize(shown, [height, width], antialias=True).movedim(0, -1).numpy()
+
+    transcode(source, tmp_path / "t.mp4", short_side=40, crf=4)
+    with av.open(str(tmp_path / "t.mp4")) as container:
+        frame = list(container.decode(video=0))[20]
+        assert container.streams.video[0].sample_aspect_ratio in (None, 1)
+        assert not frame.side_data.get("DISPLAYMATRIX")
+        plain = frame.to_ndarray(format="rgb24")  # without any code of ours
+    assert plain.shape == expected.shape
+    error = plain.astype(int) - expected
+    assert np.abs(error).mean() < 4
+    assert abs(error.mean()) < 2.5  # neither brighter nor darker
+    with open_video(source) as before, open_video(tmp_path / "t.mp4") as after:
+        assert after.colour == before.colour
+        original = before.read([20], size=(height, width))[0].astype(int)
+        assert np.abs(after.read([20])[0] - original).mean() < 3

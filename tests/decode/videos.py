@@ -37,10 +37,10 @@ def encode(
     size: tuple[int, int] = (HEIGHT, WIDTH),
     stamps: Callable[[int], int] = lambda index: index,
     container: dict[str, str] | None = None,
-    rotation: int = 0,
+    setup: Callable[[Any], object] = lambda stream: None,
     interlaced: bool = False,
 ) -> Path:
-    """Encode `moving_frames` (`stamps`: frame → time in 1/RATE s)."""
+    """Encode `moving_frames` (`stamps`: frame → time in 1/RATE s; `setup`: what else is set)."""
     with av.open(str(path), "w", options=container or {}) as file:
         stream: Any = file.add_stream(codec, rate=RATE)
         stream.height, stream.width = size
@@ -48,14 +48,40 @@ def encode(
         if interlaced:
             stream.codec_context.flags |= 1 << 18 | 1 << 29  # AV_CODEC_FLAG_INTERLACED_DCT, _ME
         stream.options = options or {}
-        if rotation:
-            stream.set_display_rotation(rotation)
+        setup(stream)
         for index, picture in enumerate(moving_frames(*size)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = stamps(index), Fraction(1, RATE)
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return path
+
+
+def displayed(matrix: tuple[float, ...]) -> Callable[[Any], None]:
+    """Give a stream the display matrix of the numbers a, b, c, d: a pixel (x, y) is shown at
+    (a x + c y, b x + d y)."""
+    a, b, c, d = (round(65536 * number) for number in matrix)
+    return lambda stream: stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+
+
+def placed(picture: np.ndarray, matrix: tuple[int, ...]) -> np.ndarray:
+    """The coded picture (H, W, 3) as such a matrix of 0, 1 and -1 shows it, pixel by pixel."""
+    a, b, c, d = matrix
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    across, down = a * x + c * y, b * x + d * y
+    across, down = across - across.min(), down - down.min()
+    shown = np.empty((down.max() + 1, across.max() + 1, 3), np.uint8)
+    shown[down, across] = picture
+    return shown
+
+
+def pixels(shape: Fraction) -> Callable[[Any], None]:
+    """Give a stream pixels of that width over height."""
+
+    def setup(stream: Any) -> None:
+        stream.codec_context.sample_aspect_ratio = shape
+
+    return setup
 
 
 def remux(source: Path, path: Path, change: Callable[[Iterator[Any]], Iterator[Any]]) -> Path:
@@ -109,7 +135,19 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "h264_odd_444.mp4": lambda p: encode(
         p, "libx264", x264(keyint=20), pix_fmt="yuv444p", size=(71, 97)
     ),
-    "h264_rotated.mp4": lambda p: encode(p, "libx264", x264(keyint=20), rotation=90),
+    "h264_rotated.mp4": lambda p: encode(
+        p, "libx264", x264(keyint=20), setup=lambda stream: stream.set_display_rotation(90)
+    ),
+    "h264_mirrored.mp4": lambda p: encode(
+        p, "libx264", x264(keyint=20), setup=displayed((-1, 0, 0, 1))
+    ),
+    "h264_transposed.mkv": lambda p: encode(
+        p, "libx264", x264(keyint=20), setup=displayed((0, 1, 1, 0))
+    ),
+    "h264_wide_pixels.mp4": lambda p: encode(
+        p, "libx264", x264(keyint=20), setup=pixels(Fraction(16, 11))
+    ),
+    "ffv1_grey.mkv": lambda p: encode(p, "ffv1", {"g": "12"}, pix_fmt="gray"),
     "h264_interlaced.mp4": lambda p: encode(
         p, "libx264", x264(keyint=20, tff=1, bframes=2), interlaced=True
     ),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from video_gc.data.annotations.choice import LISTS, OFFICIAL
 from video_gc.decode.open import DECODERS, DEVICES
+from video_gc.decode.reader import MAX_PIXELS
 
 KINDS = ("motions", "folder", *LISTS, *OFFICIAL)
 FORMS = ("rgb", "yuv")
@@ -51,6 +52,9 @@ class DataConfig:
     """cpu or cuda (decode, crop and scale on the GPU)"""
     transfer: str = "rgb"
     """how clips travel to the device: rgb, or yuv (half the bytes; colours are made there)"""
+    max_pixels: int = MAX_PIXELS
+    """of the largest picture, as it is and as it is scaled (16 times as many in a clip); a file
+    that claims more is skipped"""
     flip: float = 0.5
     """probability of a mirrored training clip; 0 where left and right are classes"""
     workers: int = 2
@@ -80,6 +84,8 @@ class DataConfig:
             )
         if self.kind == "charades":
             self.multi_label = True
+        if self.max_pixels < 1:
+            raise ValueError(f"data.max_pixels ({self.max_pixels}) must be at least 1")
         if not 0 <= self.flip <= 1:
             raise ValueError(f"data.flip ({self.flip}) must be in [0, 1]")
         if self.workers < 0:

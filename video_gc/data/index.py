@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from video_gc.atomic import atomic_path
+from video_gc.data.index_columns import COLUMNS, check_content
 
 KEY = b"video_gc"
 VERSION = 1
@@ -63,10 +64,15 @@ class VideoIndex:
         """An index in memory.
 
         labels: a class number for each video, or a sequence of them with `multi_label`.
+
+        Raises DataError for a path that is not UTF-8.
         """
-        columns: dict[str, pa.Array] = {
-            "path": pa.array([os.fspath(path) for path in paths], pa.large_string())
-        }
+        texts = [os.fspath(path) for path in paths]
+        try:
+            columns: dict[str, pa.Array] = {"path": pa.array(texts, COLUMNS["path"])}
+        except UnicodeEncodeError as error:
+            shown = os.fsencode(error.object).decode(errors="backslashreplace")
+            raise DataError(f"{shown}: the name is not UTF-8; rename the file") from error
         if multi_label:
             many = [[int(number) for number in numbers] for numbers in labels]
             columns["label"] = pa.array([m[0] if m else -1 for m in many], pa.int32())
@@ -82,21 +88,26 @@ class VideoIndex:
 
     @classmethod
     def open(cls, file: str | os.PathLike[str]) -> "VideoIndex":
-        """Memory-map what `save` wrote; rows are read from the disk when they are asked for.
+        """Memory-map what `save` wrote, after one look at all of it (0.1 s for ten million rows).
 
-        Raises FileNotFoundError, or DataError for a damaged or foreign file.
+        Raises FileNotFoundError, or DataError for a damaged or foreign file: places in it that lie
+        outside of it would end the process when they are read.
         """
         if not Path(file).is_file():
             raise FileNotFoundError(f"{os.fspath(file)}: no such index")
         try:
             table = pa.ipc.open_file(pa.memory_map(os.fspath(file))).read_all()
+            table.validate(full=True)
             kept = json.loads(table.schema.metadata[KEY])
+            version = kept["version"]
+            if version == VERSION:
+                check_content(table, kept)
         except (pa.ArrowException, OSError, TypeError, KeyError, ValueError) as error:
             raise DataError(f"{os.fspath(file)}: damaged, or no index of video_gc") from error
-        if kept["version"] != VERSION:
+        if version != VERSION:
             raise DataError(
-                f"{os.fspath(file)}: an index of version {kept['version']}, this program reads "
-                f"{VERSION}; make it again"
+                f"{os.fspath(file)}: an index of version {version}, this program reads {VERSION}; "
+                "make it again"
             )
         return cls(
             table,

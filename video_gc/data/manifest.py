@@ -7,7 +7,7 @@ that a folder with its manifest can be moved and copied.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -77,17 +77,21 @@ def write_manifest(rows: Sequence[tuple[Listed, VideoFacts]], root: Path, file: 
 def read_manifest(
     file: Path, columns: Sequence[str] = tuple(COLUMNS), where: pc.Expression | None = None
 ) -> Manifest:
-    """Read a manifest, or some columns of it, and the rows that fit the expression `where`.
+    """Read a manifest, or some columns of it; of all rows, or those whose status fits `where`.
 
     Raises FileNotFoundError, DataError for a file that is no manifest.
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such manifest; python tools/prepare.py check makes it")
     try:
-        table = pq.read_table(file, columns=list(columns), filters=where, memory_map=True)
+        table = _read_columns(file, [*columns] if where is None else [*columns, "status"])
         root = json.loads((table.schema.metadata or {})[b"video_gc"])["root"]
+        _check_columns(table)
+        table = table if where is None else table.filter(where)
         return Manifest(table.select(list(columns)), file.parent / root)
-    except (pa.ArrowException, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, or missing rights; those of Arrow have no number
         raise DataError(
             f"{file}: not a manifest of tools/prepare.py check ({type(error).__name__}); "
             "run the check again: it starts afresh"
@@ -170,6 +174,24 @@ def absolute_paths(paths: pa.ChunkedArray, root: str | os.PathLike[str]) -> pa.A
         return whole
     shortest = [os.path.abspath(path) for path in whole.filter(odd).to_pylist()]
     return pc.replace_with_mask(whole, odd, pa.array(shortest, whole.type))
+
+
+def _read_columns(file: Path, columns: Iterable[str]) -> pa.Table:
+    """Without statistics and threads: damaged ones end or stop the process."""
+    with pq.ParquetFile(file) as stored:
+        if stored.metadata.num_rows > file.stat().st_size:  # each row has hashes of its own
+            raise ValueError("more rows than bytes")
+        return stored.read(columns=sorted({*columns}), use_threads=False)
+
+
+def _check_columns(table: pa.Table) -> None:
+    """Raise ArrowInvalid, TypeError or ValueError for what no check writes."""
+    table.validate(full=True)
+    for name in table.column_names:
+        if table[name].type != COLUMNS[name]:
+            raise TypeError(f"{name} is {table[name].type}")
+        if table[name].null_count and name != "source":
+            raise ValueError(f"{name} is null in some rows")
 
 
 def _candidates(index: VideoIndex, bad: list[str]) -> list[int]:

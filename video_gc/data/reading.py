@@ -11,7 +11,7 @@ from torch import Tensor
 from video_gc.data.sampling import ClipConfig, Part, part_of
 from video_gc.data.views import stream_views
 from video_gc.decode.open import open_video
-from video_gc.decode.reader import Box, Colour, DecodeError, Request, VideoReader
+from video_gc.decode.reader import MAX_PIXELS, Box, Colour, DecodeError, Request, VideoReader
 
 MATRICES = ("bt601", "bt709", "bt2020", "smpte240m")
 """Of `Colour.matrix`; their numbers go into a batch."""
@@ -29,6 +29,8 @@ class Decoding:
     """cpu, or cuda: decoded, cropped and scaled there"""
     transfer: str = "rgb"
     """what goes to the training device: rgb, or yuv (4:2:0 planes, half the bytes)"""
+    max_pixels: int = MAX_PIXELS
+    """see `open_video`"""
 
     def __post_init__(self) -> None:
         if self.device == "cuda" and not torch.cuda.is_available():
@@ -62,7 +64,7 @@ class Decoding:
 
     def open(self, path: str | os.PathLike[str]) -> VideoReader:
         """Open a video; see `open_video`."""
-        return open_video(path, self.decoder, self.device)
+        return open_video(path, self.decoder, self.device, max_pixels=self.max_pixels)
 
     def part(
         self, reader: VideoReader, segment: tuple[float, float] | None, *, timed: bool

@@ -15,6 +15,7 @@ OFFSETS = ("mmaction2", "pyslowfast")
 PAST_END = ("repeat", "loop")
 TOLERANCE = 1e-3
 """Seconds; some containers (Matroska) keep whole milliseconds."""
+MOST_WINDOWS = 1_000_000
 ROUNDING = 1e-6
 """Of a frame: an instant this little before a frame is that frame's."""
 
@@ -189,12 +190,21 @@ def fixed_clips(clip: ClipConfig, part: Part, clips: int) -> np.ndarray:
 
 
 def window_clips(clip: ClipConfig, part: Part) -> np.ndarray:
-    """Frame indices (K, T) of clips that cover `part` one after the other."""
+    """Frame indices (K, T) of clips that cover `part` one after the other.
+
+    Raises ValueError where those are more than MOST_WINDOWS: time stamps may claim any duration.
+    """
     if clip.sampling == "segments":
         return fixed_clips(clip, part, 1)
     pace = clip.pace(part.rate) or 1.0
     part = part if clip.target_fps else replace(part, times=None)
-    starts = consecutive_starts(part.length, (clip.frames - 1) * clip.stride * pace + 1)
+    span = (clip.frames - 1) * clip.stride * pace + 1
+    if part.length / span > MOST_WINDOWS:
+        raise ValueError(
+            f"lasts {part.length / part.rate:,.0f} s by its {part.count} time stamps: more than "
+            f"{MOST_WINDOWS:,} windows"
+        )
+    starts = consecutive_starts(part.length, span)
     steps = clip.stride * pace * np.arange(clip.frames)
     return part.frames_at(starts[:, None] + steps, clip.past_end)
 

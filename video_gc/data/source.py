@@ -1,18 +1,22 @@
 """Which videos train, choose and test: from a config to three VideoIndex tables."""
 
+import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from video_gc.atomic import write_text
+import numpy as np
+
+from video_gc.atomic import atomic_path, write_text
 from video_gc.data.annotations import (
     DataError,
+    PassedOver,
     VideoIndex,
     hold_out,
     leave_out_missing,
-    read_class_folders,
+    open_class_folders,
     read_list,
 )
 from video_gc.data.annotations.choice import (
@@ -23,6 +27,8 @@ from video_gc.data.annotations.choice import (
     annotations_of,
     read_listed,
 )
+from video_gc.data.annotations.scan import printable
+from video_gc.data.annotations.text import read_names
 from video_gc.data.config import DataConfig
 from video_gc.data.manifest import apply_manifest, choose_manifest
 from video_gc.data.motions import MOTIONS, open_motions
@@ -32,6 +38,7 @@ __all__ = [
     "DataConfig",
     "Splits",
     "data_manifest",
+    "need_classes",
     "need_each_label",
     "need_labels",
     "open_splits",
@@ -60,6 +67,8 @@ class Splits:
     a part that was held out are counted where it was taken from"""
     absent: dict[str, int] = field(default_factory=dict)
     """how many of `left_out` are missing; has no entry where only their sum is known"""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """what lies in a folder of classes and is no video of them"""
 
 
 def open_splits(config: DataConfig) -> Splits:
@@ -92,12 +101,15 @@ def open_splits(config: DataConfig) -> Splits:
     say_missing(missing, sum(map(len, kept.values())) + len(missing))
     for split, index in kept.items():
         need_labels(index, PARTS[split])
+    need_classes(kept["train"])
     if "val" not in kept:
         kept["train"], kept["val"] = _held_out(kept["train"])
     if "test" not in kept:
         kept["test"], left_out["test"], gone["test"] = kept["val"], left_out["val"], gone["val"]
     counts, absences = ({split: of[split] for split in PARTS} for of in (left_out, gone))
-    return Splits(kept["train"], kept["val"], kept["test"], missing, counts, absences)
+    return Splits(
+        kept["train"], kept["val"], kept["test"], missing, counts, absences, parts.passed_over
+    )
 
 
 def data_manifest(config: DataConfig) -> Path | None:
@@ -110,8 +122,8 @@ def data_manifest(config: DataConfig) -> Path | None:
 def write_splits(splits: Splits, folder: Path) -> Splits:
     """Keep which videos train, choose and test, so that new files in a folder change nothing.
 
-    Writes train.arrow, val.arrow, test.arrow and, where videos are missing, missing.txt. Returns
-    the same splits, memory-mapped.
+    Writes train.arrow, val.arrow, test.arrow and, where there are such, missing.txt (listed, but
+    not there) and passed_over.csv (no video, hidden, …). Returns the same splits, memory-mapped.
     """
     for split in PARTS:
         index: VideoIndex = getattr(splits, split)
@@ -122,6 +134,12 @@ def write_splits(splits: Splits, folder: Path) -> Splits:
     if splits.missing:
         file = write_text(folder / "missing.txt", "".join(f"{name}\n" for name in splits.missing))
         say(f"The {len(splits.missing)} missing videos are listed in {file}")
+    if len(splits.passed_over):
+        file = folder / "passed_over.csv"
+        with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
+            rows = ((kind, printable(path)) for kind, path in splits.passed_over.rows())
+            csv.writer(stream).writerows([("kind", "path"), *rows])
+        say(f"What was passed over is listed in {file}")
     return read_splits(folder)
 
 
@@ -191,14 +209,10 @@ def _read(config: DataConfig, names: list[str] | None) -> Parts:
         annotations = Path(config.annotations) if config.annotations else annotations_of(root)
         given = {"train": config.train, "val": config.val, "test": config.test}
         return OFFICIAL[config.kind](OfficialFiles(root, annotations, given, names, config.split))
-    if not (root / "train").is_dir():
-        return Parts(read_class_folders(root, names))
-    train = read_class_folders(root / "train", names)
-    val, test = (
-        read_class_folders(root / split, train.names) if (root / split).is_dir() else None
-        for split in ("val", "test")
-    )
-    return Parts(train, val, test)
+    found = open_class_folders(root, names)
+    train, val, test = (found.splits.get(split) for split in PARTS)
+    assert train is not None
+    return Parts(train, val, test, passed_over=found.passed_over)
 
 
 def _listed(
@@ -226,6 +240,27 @@ def need_labels(index: VideoIndex, what: str) -> None:
     need_each_label(index, f"{what} videos")
 
 
+def need_classes(train: VideoIndex) -> None:
+    """Say which classes have no training video. Raise DataError where there is one class only."""
+    if train.multi_label:
+        return
+    counts = np.bincount(train.labels, minlength=len(train.names))
+    (full,) = counts.nonzero()
+    if len(full) == 1:
+        raise DataError(
+            f"{train.path(0)}: like it, all {len(train)} training videos are of class "
+            f"{train.names[full[0]]!r}; there is nothing to tell apart, give videos of two classes"
+        )
+    (empty,) = np.nonzero(counts == 0)
+    if len(empty):
+        shown = ", ".join(train.names[number] for number in empty[:3])
+        say(
+            f"{len(empty):,} of {len(counts):,} classes have no training video, such as {shown}; "
+            "the network gets an output for each of them",
+            style="yellow",
+        )
+
+
 def need_each_label(index: VideoIndex, what: str = "videos") -> None:
     """Raise DataError naming the first video without a label, where each has one of them."""
     without = (index.labels < 0).nonzero()[0]
@@ -241,30 +276,6 @@ def say_missing(missing: Sequence[str], listed: int) -> None:
     if missing:
         shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         say(f"{len(missing)} of {listed} listed videos are missing: {shown}", style="yellow")
-
-
-def read_names(file: str | Path) -> list[str]:
-    """Class names, one a line.
-
-    Raises FileNotFoundError, DataError for a name that stands there twice or a file of no text.
-    """
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"{file}: no such file of class names (data.names)")
-    try:
-        text = Path(file).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not a text file of class names (data.names)") from error
-    lines: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        name = line.strip()
-        if name in lines:
-            raise DataError(
-                f"{file}, line {number}: class {name!r} stands in line {lines[name]} too; each "
-                "class has one line"
-            )
-        if name:
-            lines[name] = number
-    return list(lines)
 
 
 def _held_out(index: VideoIndex) -> tuple[VideoIndex, VideoIndex]:

@@ -21,6 +21,7 @@ def stream_views(
     A window leaves as soon as its last frame is decoded, and a frame is dropped with the last
     window that needs it, so that memory depends on how far windows overlap, not on their number.
     """
+    reader.check_clip(windows.shape[1], size)
     ends = windows.max(axis=1)
     order = np.argsort(ends, kind="stable")
     held: dict[int, np.ndarray] = {}
@@ -30,9 +31,9 @@ def stream_views(
         held[index] = frame
         while done < len(order) and ends[order[done]] == index:
             window = int(order[done])
-            frames = np.stack([held[i] for i in windows[window]])
-            for box in boxes:
-                yield window, crop_frames(frames, box, form)
+            for box in boxes:  # cut out before they are joined: a very wide picture is large
+                parts = [crop_frames(held[i][None], box, form) for i in windows[window]]
+                yield window, np.concatenate(parts)
             done += 1
             oldest = windows[order[done:]].min(initial=index + 1)
             held = {i: kept for i, kept in held.items() if i >= oldest}

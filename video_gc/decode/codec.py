@@ -6,16 +6,20 @@ import av
 
 from video_gc.decode.container import error_text
 from video_gc.decode.h264 import FrameNumbers
+from video_gc.decode.losses.loss import Losses
 
 SKIPS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
 """Decoders that can leave out, picture by picture, what nothing refers to; libdav1d cannot."""
 
 
 class Codec:
-    """Packets in, frames out. threads: frames that are decoded at a time."""
+    """Packets in, frames out.
 
-    def __init__(self, context: Any, threads: int) -> None:
-        self._context = context
+    threads: frames that are decoded at a time. losses: of the file that the packets come from.
+    """
+
+    def __init__(self, context: Any, threads: int, losses: Losses) -> None:
+        self._context, self.losses = context, losses
         context.copy_opaque = True  # a frame knows its packet
         context.thread_count = threads
         # slices are no help, x264 writes one a picture; frames are worth it at 720p and above
@@ -48,8 +52,10 @@ class Codec:
     def _trouble(self, packet: Any) -> str | None:
         if packet is None:
             return None
-        if packet.is_corrupt:
+        if packet.is_corrupt and not self.losses.counted:
             return "it is cut short"
+        if cause := self.losses.hit(packet.pos):
+            return cause
         if self._numbers and self._numbers.follows_a_gap(memoryview(packet)):
             return "a picture before it is missing"
         return None

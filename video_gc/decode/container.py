@@ -1,6 +1,9 @@
-"""Opening a file with FFmpeg, and finding the video in it: one way for every decoder."""
+"""Opening a file with FFmpeg, and finding the video in it: one way for every decoder.
 
-import io
+A file is untrusted. FFmpeg gets an open file descriptor, no name and no right to open anything else
+(protocol_whitelist), and takes it for nothing but the formats of formats.py.
+"""
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,48 +14,83 @@ import numpy as np
 from av.stream import Disposition
 
 from video_gc.decode.demux import stream_packets
-from video_gc.decode.reader import DecodeError, NoVideoError, OpenError, Source, source_name
+from video_gc.decode.formats import ALLOWED, HEAD, is_certain
+from video_gc.decode.reader import (
+    MAX_PIXELS,
+    DecodeError,
+    NoVideoError,
+    OpenError,
+    Source,
+    StuckError,
+    check_picture,
+    source_name,
+)
+from video_gc.decode.source import file_descriptor, limited_file
 
-FOREIGN = frozenset({"concat", "hls", "dash"})
-"""Formats that name other files: a text file of a stranger must not open them."""
+NOTHING = "none"  # no protocol has this name
 
 
-def open_container(source: Source, *, time_limit: float = 60.0) -> Any:
+def open_container(
+    source: Source,
+    *,
+    time_limit: float = 60.0,
+    max_pixels: int = MAX_PIXELS,
+    kept: list[Any] | None = None,
+) -> Any:
     """FFmpeg's container, to be closed; a file object is read from its start.
 
-    time_limit: seconds that one read of the file may take.
-    Raises FileNotFoundError and the like, OpenError where it cannot be read.
+    time_limit: seconds that opening, and later one read of the file, may take.
+    max_pixels: what a picture may have at most while FFmpeg looks for the streams.
+    kept: where the container is put besides, for whoever closes it.
+    Raises FileNotFoundError and the like, OpenError where it cannot be read, StuckError.
     """
     name = source_name(source)
-    file: Any = source
-    if isinstance(source, bytes):
-        file = io.BytesIO(source)
-    elif isinstance(source, str | os.PathLike):
-        if not os.path.getsize(source):
-            raise OpenError(name, "the file is empty (0 bytes)")
-        file = f"file:{os.fspath(source)}"  # a colon in a name is no protocol
-    else:
-        source.seek(0)
+    options = {"format_whitelist": ALLOWED, "max_pixels": coded_pixels(max_pixels)}
     try:
-        container = av.open(file, timeout=time_limit, metadata_errors="replace")
+        if isinstance(source, str | os.PathLike):
+            with file_descriptor(source) as number:  # FFmpeg makes a copy of it
+                options |= {"fd": str(number), "protocol_whitelist": "fd"}
+                container = _open("fd:", options, time_limit)
+        else:
+            options["protocol_whitelist"] = NOTHING
+            container = _open(limited_file(source, time_limit), options, time_limit)
+    except av.error.ExitError:
+        reason = f"could not be opened within {time_limit:g} s (time_limit)"
+        raise StuckError(name, reason) from None
     except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, OSError) and isinstance(file, str) and not os.access(name, os.R_OK):
-            raise
-        cause = error_text(error)
-        # FFmpeg says no more of an MP4 without its index
-        if isinstance(error, av.InvalidDataError):
-            cause += "; perhaps it was cut off, or is no video"
-        raise OpenError(name, f"cannot be read as a video ({cause})") from error
-    if FOREIGN & set(container.format.name.split(",")):
-        container.close()
-        raise OpenError(name, f"is a list of other files ({container.format.name}), not a video")
+        raise OpenError(name, f"cannot be read as a video ({_why(error)})") from error
+    if kept is not None:
+        kept.append(container)
     return container
 
 
-def video_stream(container: Any, name: str) -> Any:
+def _open(file: Any, options: dict[str, str], time_limit: float) -> Any:
+    return av.open(file, "r", options=options, timeout=time_limit, metadata_errors="replace")
+
+
+def coded_pixels(max_pixels: int) -> str:
+    """For FFmpeg's own bound, which also holds where the size changes later on. Codecs round sizes
+    up, so it is a wider one."""
+    return str(min(max_pixels + max_pixels // 16 + (1 << 16), 2**31 - 1))
+
+
+def _why(error: Exception) -> str:
+    """FFmpeg's words, and what it does not say."""
+    if isinstance(error, av.InvalidDataError):  # no more is said of an MP4 without its index
+        return f"{error_text(error)}; perhaps it was cut off, or is no video"
+    if isinstance(error, av.ArgumentError):
+        return (
+            "it is in no format that holds a video itself; playlists, addresses of streams and "
+            "lists of other files are not opened"
+        )
+    return error_text(error)
+
+
+def video_stream(container: Any, name: str, max_pixels: int = MAX_PIXELS) -> Any:
     """The stream that a player shows; the cover picture of a sound file is none.
 
-    Raises NoVideoError where there is none, OpenError where its codec is not known.
+    Raises NoVideoError where there is none, OpenError where its codec is not known, TooLargeError
+    for pictures of more than `max_pixels`.
     """
     videos = [
         stream
@@ -67,34 +105,41 @@ def video_stream(container: Any, name: str) -> Any:
         best = None
     if best not in videos:
         best = videos[0]
-    if best.codec_context is None:
+    context = best.codec_context
+    if context is None:
         raise OpenError(name, "its codec is not known")
+    check_picture(name, (context.height, context.width), max_pixels)
+    context.options = {"max_pixels": coded_pixels(max_pixels)}
     return best
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[tuple[Any, Any]]:
+def opened(
+    source: Source, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
+) -> Iterator[tuple[Any, Any]]:
     """(container, video stream) for as long as it takes; a file object is left where it was.
 
     Raises: see `open_container` and `video_stream`.
     """
     place = None if isinstance(source, str | bytes | os.PathLike) else source.tell()
-    container = open_container(source)
+    container = open_container(source, time_limit=time_limit, max_pixels=max_pixels)
     try:
-        yield container, video_stream(container, source_name(source))
+        yield container, video_stream(container, source_name(source), max_pixels)
     finally:
         container.close()
         if place is not None:
             source.seek(place)  # type: ignore[union-attr]
 
 
-def packet_times(source: Source, count: int, rate: float) -> np.ndarray:
+def packet_times(
+    source: Source, count: int, rate: float, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     """When each of `count` frames is shown: float64, seconds from the first.
 
     From the time stamps of the packets; from the rate where those are missing or others in number.
     """
     try:
-        with opened(source) as (container, stream):
+        with opened(source, max_pixels=max_pixels) as (container, stream):
             stamps = [p.pts for p in stream_packets(container, stream) if not p.is_discard]
             if len(stamps) == count and None not in stamps:
                 seconds = np.sort(np.array(stamps, np.float64)) * float(stream.time_base)
@@ -104,16 +149,42 @@ def packet_times(source: Source, count: int, rate: float) -> np.ndarray:
     return np.arange(count) / rate
 
 
-def open_error(source: Source, decoder: str, cause: str) -> DecodeError:
-    """The error for a file that another decoder could not open: is there a video in it at all?"""
+@contextmanager
+def admitted(
+    source: Source, decoder: str, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
+) -> Iterator[Any]:
+    """What a decoder with an FFmpeg of its own may open, for as long as that takes.
+
+    A path becomes /dev/fd/NUMBER: the very file that was looked at, under a name that means nothing
+    to FFmpeg. A file object comes at its start.
+
+    Raises what `opened` raises, with the decoder's name; OpenError for a file that another FFmpeg
+    might take for another format.
+    """
+    name = source_name(source)
     try:
-        with opened(source):
-            pass
+        with opened(source, time_limit=time_limit, max_pixels=max_pixels) as (container, _):
+            found = container.format.name
     except DecodeError as error:
-        return type(error)(error.path, error.reason, decoder=decoder)
-    except OSError:
-        pass
-    return OpenError(source_name(source), f"cannot be read as a video ({cause})", decoder=decoder)
+        raise type(error)(error.path, error.reason, decoder=decoder) from error
+    if isinstance(source, str | os.PathLike):
+        with file_descriptor(source) as number:
+            _check_head(name, found, os.pread(number, HEAD, 0), decoder)
+            yield f"/dev/fd/{number}"
+        return
+    if isinstance(source, bytes):
+        _check_head(name, found, source[:HEAD], decoder)
+    else:
+        source.seek(0)
+        _check_head(name, found, source.read(HEAD), decoder)
+        source.seek(0)
+    yield source
+
+
+def _check_head(name: str, found: str, head: bytes, decoder: str) -> None:
+    if not is_certain(found, head):
+        reason = f"{decoder} is not given files of this kind ({found}); use decoder=pyav"
+        raise OpenError(name, reason, decoder=decoder)
 
 
 def error_text(error: BaseException) -> str:

@@ -2,9 +2,11 @@
 
 A decoder hides damage: it paints over what it cannot read and goes on. It flags the picture that
 was hit, but not those that refer to it. So everything from a flagged picture to the end of its
-group of pictures counts as concealed. A frame leaves only when every picture before it in the
-file has been decoded, because a flagged one may be shown after it. docs/decoders.md says what share
-of wrong frames is found, codec by codec.
+group of pictures counts as concealed. Where bytes are lost, pictures may be too, and every frame
+after them has another index than it had: it counts as displaced.
+
+A frame leaves only when every picture before it in the file has been decoded, because a flagged one
+may be shown after it. docs/decoders.md says what share of wrong frames is found, codec by codec.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from video_gc.decode.losses.loss import DISPLACED, Losses
 from video_gc.decode.packets import Window
 
 Shown = tuple[int, list[np.ndarray], str | None]
@@ -30,11 +33,17 @@ class Release:
     """Collects decoded frames and lets them go in order, each with what is wrong with it.
 
     wanted: frame indices, rising. convert: (frame, index) → the pictures that are wanted of it.
+    losses: of the file.
     A wanted frame that does not come is replaced by the nearest one that did.
     """
 
-    def __init__(self, wanted: list[int], convert: Callable[[Any, int], list[np.ndarray]]) -> None:
-        self._wanted, self._convert = wanted, convert
+    def __init__(
+        self,
+        wanted: list[int],
+        convert: Callable[[Any, int], list[np.ndarray]],
+        losses: Losses,
+    ) -> None:
+        self._wanted, self._convert, self._losses = wanted, convert, losses
         self._done, self._seen = 0, set[int]()
         self._waiting: list[_Waiting] = []
         self._nearest: Any = None
@@ -42,6 +51,7 @@ class Release:
     def begin(self, window: Window) -> None:
         """A stretch of the window's packets is decoded next."""
         self._window, self._hits = window, dict[int, str]()
+        self._displaced = self._first_displaced()
 
     def damage(self, position: int, cause: str) -> None:
         """The picture at this position was hit."""
@@ -84,14 +94,28 @@ class Release:
             yield self._missing(self._wanted[self._done], later)
             self._done += 1
         self._done += 1
-        cause = self._trouble(waiting.position)
-        yield waiting.index, waiting.pictures, cause and f"concealed ({cause})"
+        yield waiting.index, waiting.pictures, self._trouble(waiting.index, waiting.position)
 
     def _missing(self, index: int, later: Any) -> Shown:
         nearest = later if self._nearest is None else self._nearest
         pictures = [] if nearest is None else self._convert(nearest, index)
         return index, pictures, "missing (the decoder does not give it)"
 
-    def _trouble(self, position: int) -> str | None:
+    def _trouble(self, index: int, position: int) -> str | None:
         start = self._window.start_of(position) or 0
-        return next((why for hit, why in self._hits.items() if start <= hit <= position), None)
+        cause = next((why for hit, why in self._hits.items() if start <= hit <= position), None)
+        if cause:
+            return f"concealed ({cause})"
+        return DISPLACED if self._displaced is not None and index >= self._displaced else None
+
+    def _first_displaced(self) -> int | None:
+        """Index of the first frame before which others may be lost.
+
+        A picture that is stored before a lost one may be shown after it.
+        """
+        table, loss = self._window.table, self._losses.moving
+        if loss is None or table.places is None:
+            return None
+        places = np.maximum.accumulate(table.places)  # several packets may share one
+        before = int(table.shown[: np.searchsorted(places, loss.start)].sum())
+        return before - self._losses.depth

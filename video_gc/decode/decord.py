@@ -12,16 +12,23 @@ from typing import Any
 import numpy as np
 
 from video_gc.decode.choice import kind_of
-from video_gc.decode.container import open_error, packet_times
+from video_gc.decode.container import admitted, packet_times
 from video_gc.decode.isolated import IsolatedReader
 from video_gc.decode.pictures import PictureReader
-from video_gc.decode.reader import CorruptError, Source, VideoReader, source_name
+from video_gc.decode.reader import (
+    MAX_PIXELS,
+    CorruptError,
+    OpenError,
+    Source,
+    VideoReader,
+    source_name,
+)
 
 INSTALL = "decord is not installed; pip install 'video_gc[decord]'"
 
 
 def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float
+    source: Source, *, device: str, threads: int, damage: str, time_limit: float, max_pixels: int
 ) -> VideoReader:
     """See open_video. Raises ImportError where decord is not installed."""
     if device != "cpu":
@@ -29,13 +36,17 @@ def open_reader(
     if find_spec("decord") is None:
         raise ImportError(INSTALL)
     return IsolatedReader(
-        __name__, "decord", source, threads=threads, damage=damage, time_limit=time_limit
+        __name__,
+        "decord",
+        source,
+        time_limit=time_limit,
+        options={"threads": threads, "damage": damage, "max_pixels": max_pixels},
     )
 
 
-def open_here(source: str | bytes, *, threads: int, damage: str) -> PictureReader:
+def open_here(source: str | bytes, *, threads: int, damage: str, max_pixels: int) -> PictureReader:
     """The reader itself, in the process that calls it."""
-    return DecordReader(source, threads, damage)
+    return DecordReader(source, threads, damage, max_pixels)
 
 
 class DecordReader(PictureReader):
@@ -43,20 +54,28 @@ class DecordReader(PictureReader):
 
     decoder = "decord"
 
-    def __init__(self, source: str | bytes, threads: int = 1, damage: str = "raise") -> None:
+    def __init__(
+        self,
+        source: str | bytes,
+        threads: int = 1,
+        damage: str = "raise",
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         import decord
 
         self.path, self.damage, self.damaged = source_name(source), damage, {}
-        self._source = source
+        self._source, self.max_pixels = source, max_pixels
         self._errors = (decord.DECORDError, RuntimeError, AssertionError)
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        try:
-            self._decord: Any = decord.VideoReader(file, decord.cpu(0), num_threads=threads)
-            self.rate = float(self._decord.get_avg_fps())
-            first = self._decord[0].shape
-        except self._errors as error:
-            raise open_error(source, "decord", _cause(error)) from error
-        kind = kind_of(source)
+        with admitted(source, "decord", max_pixels=max_pixels) as file:
+            file = io.BytesIO(file) if isinstance(file, bytes) else file
+            try:
+                self._decord: Any = decord.VideoReader(file, decord.cpu(0), num_threads=threads)
+                self.rate = float(self._decord.get_avg_fps())
+                first = self._decord[0].shape
+            except self._errors as error:
+                reason = f"cannot be read as a video ({_cause(error)})"
+                raise OpenError(self.path, reason, decoder="decord") from error
+        kind = kind_of(source, max_pixels)
         self.size, self.codec = (first[0], first[1]), kind.codec if kind else "unknown"
 
     def __len__(self) -> int:
@@ -65,7 +84,7 @@ class DecordReader(PictureReader):
     @property
     def times(self) -> np.ndarray:
         """See VideoReader.times."""
-        return packet_times(self._source, len(self), self.rate)
+        return packet_times(self._source, len(self), self.rate, self.max_pixels)
 
     def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         try:

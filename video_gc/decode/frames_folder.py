@@ -14,14 +14,15 @@ from typing import Any
 import av
 
 from video_gc.decode.container import error_text, opened
-from video_gc.decode.graph import shown_size, turn_of
 from video_gc.decode.pictures import PictureReader
+from video_gc.decode.presentation import presentation_of
 from video_gc.decode.reader import (
-    Colour,
+    MAX_PIXELS,
     CorruptError,
     DecodeError,
     OpenError,
     Source,
+    TooLargeError,
     VideoReader,
 )
 
@@ -33,14 +34,14 @@ NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
 def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float
+    source: Source, *, device: str, threads: int, damage: str, time_limit: float, max_pixels: int
 ) -> VideoReader:
     """See open_video; `threads` and `time_limit` have no meaning here."""
     if device != "cpu":
         raise ValueError(f"device ({device!r}) must be cpu for a folder of frames")
     if not isinstance(source, str | os.PathLike) or not Path(source).is_dir():
         raise ValueError("decoder (frames) reads a folder of images; choose auto for a file")
-    return FolderReader(source, damage)
+    return FolderReader(source, damage, max_pixels)
 
 
 class FolderReader(PictureReader):
@@ -53,19 +54,20 @@ class FolderReader(PictureReader):
 
     decoder = "frames"
 
-    def __init__(self, folder: str | os.PathLike[str], damage: str = "raise") -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], damage: str = "raise", max_pixels: int = MAX_PIXELS
+    ) -> None:
         self.path, self.damage, self.damaged = os.fspath(folder), damage, {}
+        self.max_pixels = max_pixels
         self._files = _series(Path(folder))
         self.rate = _rate(Path(folder))
         try:
-            first, self.codec = _decode(self._files[0])
+            first, self.codec = self._decode(self._files[0])
         except (DecodeError, av.FFmpegError, ValueError, OSError) as error:
-            name = self._files[0].name
-            raise OpenError(
-                self.path, f"{name} cannot be decoded ({_why(error)})", decoder="frames"
-            ) from error
-        self.size = _shown(first)
-        self.colour = Colour(full_range=first.format.name.startswith("yuvj"))
+            kind = TooLargeError if isinstance(error, TooLargeError) else OpenError
+            reason = f"{self._files[0].name} cannot be decoded ({_why(error)})"
+            raise kind(self.path, reason, decoder="frames") from error
+        _, self.size, self.colour = presentation_of(first)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -74,7 +76,7 @@ class FolderReader(PictureReader):
         for index in indices:
             file = self._files[index]
             try:
-                frame, _ = _decode(file)
+                frame, _ = self._decode(file)
             except (DecodeError, av.FFmpegError, ValueError, OSError) as error:
                 reason = f"{file.name} cannot be decoded ({_why(error)})"
                 raise CorruptError(self.path, reason, decoder="frames", frame=index) from error
@@ -83,6 +85,22 @@ class FolderReader(PictureReader):
                 reason = f"{file.name} is {sizes[0]}, but the first frame is {sizes[1]}"
                 raise CorruptError(self.path, reason, decoder="frames", frame=index)
             yield index, frame
+
+    def _decode(self, file: Path) -> tuple[Any, str]:
+        """The picture and the name of its codec."""
+        with opened(file, max_pixels=self.max_pixels) as (container, stream):
+            stream.codec_context.thread_count = 1
+            try:
+                frame = next(container.decode(stream), None)
+            except (av.ArgumentError, av.InvalidDataError) as error:
+                most = f"{self.max_pixels:,} (max_pixels)"
+                raise ValueError(f"it is no picture, or has more pixels than {most}") from error
+            if frame is None:
+                raise ValueError("no picture in it")
+            codec: str = stream.codec_context.name
+        if frame.is_corrupt or (codec == "mjpeg" and JPEG_END not in file.read_bytes()[-64:]):
+            raise ValueError("it is cut short")
+        return frame, codec
 
 
 def _series(folder: Path) -> list[Path]:
@@ -128,22 +146,9 @@ def _rate(folder: Path) -> float:
     return rate
 
 
-def _decode(file: Path) -> tuple[Any, str]:
-    """The picture and the name of its codec."""
-    with opened(file) as (container, stream):
-        stream.codec_context.thread_count = 1
-        frame = next(container.decode(stream), None)
-        if frame is None:
-            raise ValueError("no picture in it")
-        codec: str = stream.codec_context.name
-    if frame.is_corrupt or (codec == "mjpeg" and JPEG_END not in file.read_bytes()[-64:]):
-        raise ValueError("it is cut short")
-    return frame, codec
-
-
 def _shown(frame: Any) -> tuple[int, int]:
-    """(height, width) as a viewer shows it: cameras store a rotation."""
-    return shown_size(frame, turn_of(frame))
+    """(height, width) as a viewer shows it: cameras store an orientation, and pixels are square."""
+    return presentation_of(frame).size
 
 
 def _why(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import atexit
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,13 @@ PORTION = 32
 """Frames that are fetched at a time."""
 KINDS = {
     kind.__name__: kind
-    for kind in (DecodeError, OpenError, errors.NoVideoError, errors.CorruptError)
+    for kind in (
+        DecodeError,
+        OpenError,
+        errors.NoVideoError,
+        errors.CorruptError,
+        errors.TooLargeError,
+    )
 }
 
 _servers: dict[str, ServerProcess] = {}
@@ -44,7 +50,7 @@ _numbers = itertools.count()
 
 
 class IsolatedReader(VideoReader):
-    """A video that `module.open_here(source, threads=…, damage=…)` reads in another process.
+    """A video that `module.open_here(source, **options)` reads in another process.
 
     time_limit: seconds without a frame after which that process is killed.
 
@@ -57,14 +63,14 @@ class IsolatedReader(VideoReader):
         decoder: str,
         source: Source,
         *,
-        threads: int = 1,
-        damage: str = "raise",
         time_limit: float = 60.0,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.decoder, self.path, self.damaged = decoder, source_name(source), {}
         self._module, self._limit, self._number = module, time_limit, next(_numbers)
         self._source = _portable(source)
-        self._options = {"threads": threads, "damage": damage}
+        self._options = dict(options or {})
+        self.max_pixels = self._options.get("max_pixels", self.max_pixels)
         self._server: ServerProcess | None = None
         self._opened()
 
@@ -81,7 +87,7 @@ class IsolatedReader(VideoReader):
         self, requests: Sequence[Request], form: str = "rgb"
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """See VideoReader.stream."""
-        wanted = check_requests(self.path, requests, len(self), self.size)
+        wanted = check_requests(self, requests)
         for portion in batched_rising(wanted, PORTION):
             chosen = set(portion)
             part = [

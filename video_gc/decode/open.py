@@ -6,7 +6,8 @@ from importlib import import_module
 from pathlib import Path
 
 from video_gc.decode.choice import kind_of, known_wrong
-from video_gc.decode.reader import Source, VideoReader
+from video_gc.decode.reader import MAX_PIXELS, Source, VideoReader, check_picture
+from video_gc.decode.source import resolved
 
 DECODERS = {
     "pyav": "video_gc.decode.pyav",
@@ -27,11 +28,13 @@ def open_video(
     *,
     damage: str = "raise",
     time_limit: float = 60.0,
+    max_pixels: int = MAX_PIXELS,
 ) -> VideoReader:
     """Open a video; use it in a `with` block.
 
     source: a path, the bytes of a file, an open binary file (read from its
-        start), or a folder of images.
+        start), or a folder of images. `~` is the home directory. Nothing else is opened, whatever
+        the file names: no other file, no address.
     decoder: auto, or the name of one. `auto` takes pyav, on CUDA torchcodec, and none that is known
         to get this kind of file wrong (docs/decoders.md); asking for such a one by name warns.
     device: cpu, or cuda (frames are decoded, cropped and scaled there, and come back as arrays).
@@ -40,11 +43,14 @@ def open_video(
     damage: "raise" CorruptError for a frame that is not what was recorded, or "report": give what
         the decoder makes of it (the nearest frame where there is none) and list it in
         `reader.damaged`. pyav alone sees hidden damage, how much of it says docs/decoders.md.
-    time_limit: seconds without a new frame after which StuckError is raised.
+    time_limit: seconds without a new frame, or of opening, after which StuckError is raised.
+    max_pixels: of the largest picture, as it is coded and as it is scaled; a clip may have 16 times
+        as many. What a file claims is checked before it is decoded.
 
-    Raises FileNotFoundError, OpenError where the file cannot be read as a video, NoVideoError where
-    it holds none, ValueError for an unknown decoder, device or option, ImportError with the command
-    to type where a decoder is not installed.
+    Raises FileNotFoundError, OpenError where the file cannot be read as a video (or is a pipe, a
+    device or a socket), NoVideoError where it holds none, TooLargeError; ValueError for an unknown
+    decoder, device or option, TypeError for what is no source, ImportError with the command to type
+    where a decoder is not installed.
     """
     if decoder not in (*DECODERS, "auto"):
         raise ValueError(f"decoder ({decoder!r}) must be one of auto, {', '.join(DECODERS)}")
@@ -52,15 +58,16 @@ def open_video(
         raise ValueError(f"device ({device!r}) must be one of {', '.join(DEVICES)}")
     if damage not in DAMAGE:
         raise ValueError(f"damage ({damage!r}) must be one of {', '.join(DAMAGE)}")
-    if isinstance(source, str | os.PathLike) and not Path(source).exists():
-        raise FileNotFoundError(f"{os.fspath(source)}: no such file")
+    if max_pixels < 1:
+        raise ValueError(f"max_pixels ({max_pixels}) must be at least 1")
+    source = resolved(source)
     fell_back = False
     if decoder == "auto":
-        decoder = _choose(source, device)
+        decoder = _choose(source, device, max_pixels)
         if device == "cuda" and decoder == "pyav":
             device, fell_back = "cpu", True
-    elif decoder in ("decord", "torchcodec"):
-        reason = known_wrong(decoder, kind_of(source)) if not _is_folder(source) else None
+    elif decoder in ("decord", "torchcodec") and not _is_folder(source):
+        reason = known_wrong(decoder, kind_of(source, max_pixels))
         if reason:
             warnings.warn(
                 f"{decoder} is known to give wrong frames, or none, of {reason}; decoder=auto "
@@ -70,13 +77,23 @@ def open_video(
     if _is_folder(source) and decoder != "frames":
         raise ValueError(f"decoder ({decoder!r}) must be auto or frames for a folder: {source!r}")
     reader: VideoReader = import_module(DECODERS[decoder]).open_reader(
-        source, device=device, threads=threads, damage=damage, time_limit=time_limit
+        source,
+        device=device,
+        threads=threads,
+        damage=damage,
+        time_limit=time_limit,
+        max_pixels=max_pixels,
     )
+    try:  # what is shown may be larger than what is coded: pixels need not be square
+        check_picture(reader.path, reader.size, max_pixels)
+    except BaseException:
+        reader.close()
+        raise
     reader.fell_back = fell_back or reader.fell_back
     return reader
 
 
-def _choose(source: Source, device: str) -> str:
+def _choose(source: Source, device: str, max_pixels: int) -> str:
     """The decoder for `auto`. Raises ValueError for device="cuda" where there is none."""
     if _is_folder(source):
         return "frames"
@@ -85,7 +102,7 @@ def _choose(source: Source, device: str) -> str:
     from video_gc.decode.torchcodec import check_cuda
 
     check_cuda()
-    return "pyav" if known_wrong("torchcodec", kind_of(source)) else "torchcodec"
+    return "pyav" if known_wrong("torchcodec", kind_of(source, max_pixels)) else "torchcodec"
 
 
 def _is_folder(source: Source) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 import av
 import numpy as np
 
-from video_gc.decode.graph import FilterGraph, turn_of
+from video_gc.decode.graph import FilterGraph, look_of
+from video_gc.decode.presentation import Presentation, orientation_of
 from video_gc.decode.reader import (
     FORMS,
     Colour,
@@ -41,7 +42,7 @@ class PictureReader(VideoReader):
 
     @abstractmethod
     def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Any]]:
-        """Yield (index, av.VideoFrame or uint8 (H, W, 3), as shown) of rising, distinct indices.
+        """Yield (index, av.VideoFrame, or uint8 (H, W, 3) as shown) of rising, distinct indices.
 
         Raises CorruptError where one of them cannot be decoded.
         """
@@ -52,20 +53,21 @@ class PictureReader(VideoReader):
         """See VideoReader.stream."""
         if form not in FORMS:
             raise ValueError(f"form ({form!r}) must be one of {', '.join(FORMS)}")
-        wanted = check_requests(self.path, requests, len(self), self.size)
+        wanted = check_requests(self, requests)
         sets = [{int(index) for index in request.indices} for request in requests]
         graphs: dict[tuple[Any, ...], FilterGraph] = {}
         for portion in batched_rising(wanted, self.portion):
             for index, picture in self._sound_pictures(portion):
                 frame = _frame(picture)
+                orientation = orientation_of(frame)
+                shown = Presentation(orientation, self.size, self.colour)
                 for number, request in enumerate(requests):
                     if index not in sets[number]:
                         continue
-                    turn = turn_of(frame)
-                    key = (number, frame.width, frame.height, frame.format.name, turn)
+                    key = (number, orientation, *look_of(frame))
                     if key not in graphs:
                         graphs[key] = FilterGraph(
-                            frame, TIME_BASE, turn, request.crop, request.size, form
+                            frame, TIME_BASE, shown, request.crop, request.size, form
                         )
                     yield number, index, graphs[key].convert(frame)
 

@@ -13,6 +13,7 @@ from video_gc.decode.container import opened
 from video_gc.decode.demux import stream_packets
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, NoVideoError, VideoReader
+from video_gc.decode.source import resolved
 
 CHUNK = 1 << 20  # bytes
 THUMB = (32, 32)
@@ -74,12 +75,15 @@ def examine(
     """
     path = Path(path)
     try:
+        resolved(path)  # a pipe would wait for a writer
         size, mtime = stamp(path)
         facts = VideoFacts(bytes=size, mtime=mtime, content=_hash_file(path, beat))
     except FileNotFoundError:
         return VideoFacts(status="missing", cause="no such file")
     except OSError as error:
         return VideoFacts(status="damaged", cause=error.strerror or str(error))
+    except DecodeError as error:
+        return VideoFacts(status="damaged", cause=error.reason)
     try:
         with open_video(path, damage="report", time_limit=time_limit) as reader:
             beat()
@@ -132,8 +136,8 @@ def _decode_all(reader: VideoReader, facts: VideoFacts, beat: Callable[[], None]
     if facts.status != "ok" or not reader.damaged:  # the packets have said it already
         return facts
     kinds = list(reader.damaged.values())
-    counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing")]
-    parts = " and ".join(f"{number} {kind}" for kind, number in counts if number)
+    counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing", "displaced")]
+    parts = ", ".join(f"{number} {kind}" for kind, number in counts if number)
     cause = f"{parts} of {facts.frames} frames, the first is {min(reader.damaged)}"
     return replace(facts, status="damaged", cause=cause)
 

@@ -23,10 +23,12 @@ from video_gc.decode.codec import Codec
 from video_gc.decode.container import error_text, open_container, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
-from video_gc.decode.graph import FilterGraph, shown_size, turn_of
+from video_gc.decode.graph import FilterGraph, look_of
+from video_gc.decode.losses.find import find_losses
 from video_gc.decode.packets import Packets, UnsoundError, Window
+from video_gc.decode.presentation import pixel_shape, presentation_of
 from video_gc.decode.reader import (
-    Colour,
+    MAX_PIXELS,
     CorruptError,
     DecodeError,
     OpenError,
@@ -38,23 +40,17 @@ from video_gc.decode.reader import (
     source_name,
 )
 
-MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-"""FFmpeg's number of a matrix → name; others are shown as bt601."""
-
-
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """What PyAV raises for a file."""
 OPENING_ERRORS = (*PYAV_ERRORS, ValueError)
 """later on, ValueError is that of a request which cannot be met"""
 
 
-def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float
-) -> "Reader":
-    """See `open_video`. Raises OpenError, NoVideoError."""
+def open_reader(source: Source, *, device: str, **options: Any) -> "Reader":
+    """See `open_video`. Raises OpenError, NoVideoError, TooLargeError."""
     if device != "cpu":
         raise ValueError(f"decoder pyav decodes on the CPU, not on device={device}")
-    return Reader(source, threads=threads, damage=damage, time_limit=time_limit)
+    return Reader(source, **options)
 
 
 class Reader(VideoReader):
@@ -63,10 +59,17 @@ class Reader(VideoReader):
     decoder = "pyav"
 
     def __init__(
-        self, source: Source, *, threads: int = 1, damage: str = "raise", time_limit: float = 60.0
+        self,
+        source: Source,
+        *,
+        threads: int = 1,
+        damage: str = "raise",
+        time_limit: float = 60.0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.path, self.damaged = source_name(source), {}
         self._strict, self._time_limit = damage == "raise", time_limit
+        self.max_pixels = max_pixels
         self._reads = 0
         self._source, self._containers = source, list[Any]()
         try:
@@ -88,7 +91,7 @@ class Reader(VideoReader):
         self, requests: Sequence[Request], form: str = "rgb"
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """See VideoReader.stream."""
-        wanted = check_requests(self.path, requests, len(self), self.size)
+        wanted = check_requests(self, requests)
         askers: dict[int, list[int]] = {index: [] for index in wanted}
         for number, request in enumerate(requests):
             for index in {int(index) for index in request.indices}:
@@ -99,7 +102,7 @@ class Reader(VideoReader):
             return [self._convert(frame, n, requests[n], form, graphs) for n in askers[index]]
 
         self._reads += 1
-        own, release = self._reads, Release(wanted, convert)
+        own, release = self._reads, Release(wanted, convert, self._codec.losses)
         for index, pictures, trouble in self._wanted(wanted, release):
             if trouble:
                 if self._strict or not pictures:
@@ -127,22 +130,23 @@ class Reader(VideoReader):
 
     def _open(self, threads: int) -> None:
         # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
-        again = partial(_begin, self._source, self._time_limit, self._containers)
+        limits: dict[str, Any] = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
+        again = partial(open_container, self._source, kept=self._containers, **limits)
         container = again()
-        stream = video_stream(container, self.path)
-        self._stream, self._codec = stream, Codec(stream.codec_context, threads)
+        stream = video_stream(container, self.path, self.max_pixels)
+        self._stream, losses = stream, find_losses(self._source, container, stream)
+        self._codec = Codec(stream.codec_context, threads, losses)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
             first = self._first_frame()
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
         if first is None or not self._count:
-            raise OpenError(self.path, "no frame can be decoded")
-        self._rotation = turn_of(first)
-        self.size = shown_size(first, self._rotation)
-        full = first.color_range == 2 or first.format.name.startswith("yuvj")
-        full = full and not first.format.is_rgb  # which planes come from is for us to say
-        self.colour = Colour(MATRICES.get(int(first.colorspace), "bt601"), full)
+            most = f"pictures may have at most {self.max_pixels:,} pixels (max_pixels)"
+            raise OpenError(self.path, f"no frame can be decoded; {most}")
+        with self._errors(OpenError, "cannot be shown", OPENING_ERRORS):
+            self._shown = presentation_of(first, pixel_shape(stream))
+        self.size, self.colour = self._shown.size, self._shown.colour
         self.rate = float(stream.average_rate or stream.guessed_rate or 25)
 
     def _first_frame(self) -> Any:
@@ -259,17 +263,10 @@ class Reader(VideoReader):
         form: str,
         graphs: dict[tuple[Any, ...], FilterGraph],
     ) -> np.ndarray:
-        key = (number, frame.width, frame.height, frame.format.name, frame.colorspace)
+        key = (number, *look_of(frame))
         if key not in graphs:
-            graphs[key] = FilterGraph(
-                frame,
-                self._stream.time_base or Fraction(1, 25),
-                self._rotation,
-                request.crop,
-                request.size,
-                form,
-                self.size,
-            )
+            base = self._stream.time_base or Fraction(1, 25)
+            graphs[key] = FilterGraph(frame, base, self._shown, request.crop, request.size, form)
         return graphs[key].convert(frame)
 
     def _check_time(self, deadline: float) -> None:
@@ -282,20 +279,10 @@ class Reader(VideoReader):
 
     @contextmanager
     def _errors(
-        self,
-        kind: type[DecodeError],
-        what: str,
-        caught: tuple[type[Exception], ...] = PYAV_ERRORS,
+        self, kind: type[DecodeError], what: str, caught: tuple[type[Exception], ...] = PYAV_ERRORS
     ) -> Iterator[None]:
         """Turn the errors of FFmpeg, and of PyAV around it, into ours."""
         try:
             yield
         except caught as error:
             raise kind(self.path, f"{what} ({error_text(error)})", decoder=self.decoder) from error
-
-
-def _begin(source: Source, time_limit: float, containers: list[Any]) -> Any:
-    """The file from its start; `containers` are those to be closed."""
-    container = open_container(source, time_limit=time_limit)
-    containers.append(container)
-    return container

@@ -8,6 +8,11 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
+MAX_PIXELS = 8192 * 4320
+"""Pixels of the largest picture that is decoded or scaled to: the largest size in common use."""
+CLIP_PICTURES = 16
+"""A clip in memory may have as many pixels as that many of the largest pictures."""
+
 Source = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the content of a file, or an open file."""
 
@@ -47,6 +52,10 @@ class CorruptError(DecodeError):
 
 class StuckError(DecodeError):
     """A decoder brought nothing forth within its time limit."""
+
+
+class TooLargeError(DecodeError):
+    """A picture or a clip would have more pixels than `max_pixels` allows."""
 
 
 def decode_error(path: str | os.PathLike[str], error: Exception) -> DecodeError:
@@ -107,16 +116,19 @@ class VideoReader(ABC):
     rate: float
     """mean frame rate, Hz"""
     size: tuple[int, int]
-    """(height, width) in pixels as it is shown, after rotation"""
+    """(height, width) as it is shown: upright, in square pixels"""
     codec: str
     """such as h264"""
     colour: Colour
     """how yuv frames become RGB"""
     fell_back: bool = False
     """CUDA was asked for, and the CPU decodes"""
+    max_pixels: int = MAX_PIXELS
+    """of one picture, as it is or scaled; a clip may have CLIP_PICTURES times as many"""
     damaged: dict[int, str]
-    """frames read so far that are not what was recorded → "concealed" or "missing"; filled only
-    where the video was opened with damage="report" """
+    """frames read so far that are not what was recorded → "concealed", "missing" or "displaced"
+    (right, but others before it are lost); filled only where the video was opened with
+    damage="report" """
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -136,7 +148,8 @@ class VideoReader(ABC):
         one request names twice comes once. The frame is (H, W, 3), or for form "yuv" (3 H / 2, W)
         with even H and W.
 
-        Raises IndexError for an index outside 0…len-1, DecodeError where the file is damaged.
+        Raises IndexError for an index outside 0…len-1, DecodeError where the file is damaged,
+        TooLargeError for pictures of more than `max_pixels`.
         """
 
     def read(
@@ -158,6 +171,8 @@ class VideoReader(ABC):
         """Each request as uint8 (T, H, W, 3), all from one decode. Raises: see `stream`."""
         clips: list[np.ndarray | None] = [None] * len(requests)
         places = [_places(request.indices) for request in requests]
+        for request in requests:
+            self.check_clip(len(request.indices), output_size(request, self.size))
         for number, index, frame in self.stream(requests, form):
             clip = clips[number]
             if clip is None:
@@ -181,6 +196,19 @@ class VideoReader(ABC):
         for _, index, frame in self.stream([Request(indices, crop, size)], form):
             yield index, frame
 
+    def check_clip(self, frames: int, size: tuple[int, int]) -> None:
+        """Raise TooLargeError where so many frames of (height, width) are too much to hold."""
+        height, width = size
+        pixels, most = frames * height * width, CLIP_PICTURES * self.max_pixels
+        if pixels > most:
+            raise TooLargeError(
+                self.path,
+                f"a clip of {frames} frames of {width}×{height} has {pixels:,} pixels, and at most "
+                f"{most:,} are allowed ({CLIP_PICTURES} × max_pixels); read fewer frames at a time "
+                "or smaller ones",
+                decoder=self.decoder,
+            )
+
     def close(self) -> None:  # noqa: B027 - not every reader holds something
         """Let go of the file."""
 
@@ -191,15 +219,13 @@ class VideoReader(ABC):
         self.close()
 
 
-def check_requests(
-    path: str, requests: Sequence[Request], length: int, size: tuple[int, int]
-) -> list[int]:
+def check_requests(reader: VideoReader, requests: Sequence[Request]) -> list[int]:
     """The distinct frames that are wanted, rising.
 
     Raises IndexError for one that there is not, ValueError for a crop outside the picture or a size
-    of nothing.
+    of nothing, TooLargeError for a size of more than `reader.max_pixels`.
     """
-    height, width = size
+    path, length, (height, width) = reader.path, len(reader), reader.size
     for request in requests:
         box = request.crop
         if box and not (
@@ -209,11 +235,30 @@ def check_requests(
             raise ValueError(f"{path}: {box} lies outside the picture ({width}×{height})")
         if request.size and min(request.size) < 1:
             raise ValueError(f"{path}: size {request.size} must be at least 1×1")
+        check_picture(path, output_size(request, reader.size), reader.max_pixels)
     wanted = sorted({int(index) for request in requests for index in request.indices})
     if wanted and not 0 <= wanted[0] <= wanted[-1] < length:
         outside = wanted[0] if wanted[0] < 0 else wanted[-1]
         raise IndexError(f"{path}: there is no frame {outside}; frames are 0…{length - 1}")
     return wanted
+
+
+def output_size(request: Request, size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the frames that a request asks of a video of `size`."""
+    if request.size is not None:
+        return request.size
+    return (request.crop.height, request.crop.width) if request.crop else size
+
+
+def check_picture(path: str, size: tuple[int, int], max_pixels: int) -> None:
+    """Raise TooLargeError for (height, width) of more than `max_pixels`."""
+    height, width = size
+    if height * width > max_pixels:
+        raise TooLargeError(
+            path,
+            f"a picture of {width}×{height} has {height * width:,} pixels, and at most "
+            f"{max_pixels:,} are allowed (max_pixels; data.max_pixels in training)",
+        )
 
 
 def source_name(source: Source) -> str:

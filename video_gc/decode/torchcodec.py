@@ -5,7 +5,6 @@ the interpreter's lock while it works, so a watchdog thread is enough for the ti
 It needs FFmpeg's shared libraries: see decode/ffmpeg_env.py.
 """
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from video_gc.decode.container import open_error, packet_times
+from video_gc.decode.container import admitted, packet_times
 from video_gc.decode.ffmpeg_env import COMMAND
 from video_gc.decode.pictures import PictureReader, batched_rising
 from video_gc.decode.reader import (
+    MAX_PIXELS,
     CorruptError,
+    OpenError,
     Request,
     Source,
     StuckError,
     VideoReader,
     check_requests,
+    output_size,
     source_name,
 )
 
@@ -34,13 +36,20 @@ BATCH = 64 << 20  # bytes of pictures that are decoded at a time
 
 
 def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float
+    source: Source, *, device: str, threads: int, damage: str, time_limit: float, max_pixels: int
 ) -> VideoReader:
     """See open_video. Raises ImportError with the command to type, ValueError without CUDA."""
     check_installed()
     if device == "cuda":
         check_cuda()
-    return TorchcodecReader(source, device, threads, damage, time_limit)
+    return TorchcodecReader(
+        source,
+        device,
+        threads=threads,
+        damage=damage,
+        time_limit=time_limit,
+        max_pixels=max_pixels,
+    )
 
 
 def check_installed() -> None:
@@ -73,32 +82,26 @@ class TorchcodecReader(PictureReader):
         self,
         source: Source,
         device: str = "cpu",
+        *,
         threads: int = 1,
         damage: str = "raise",
         time_limit: float = 60.0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
-        from torchcodec.decoders import VideoDecoder
-
         self.path, self.damage, self.damaged = source_name(source), damage, {}
-        self._limit, self._source, self._device = time_limit, _rewound(source), device
+        self._limit, self._source, self._device = time_limit, source, device
+        self.max_pixels = max_pixels
         try:
-            self._decoder: Any = self._within(
-                lambda: VideoDecoder(
-                    self._source,
-                    dimension_order="NHWC",
-                    num_ffmpeg_threads=threads,
-                    device=device,
-                    seek_mode="exact",
-                )
-            )
+            self._decoder: Any = self._within(lambda: self._open(threads))
         except (RuntimeError, ValueError, IndexError) as error:
             if "load libtorchcodec" in str(error):  # new versions do without FFmpeg until now
                 raise ImportError(_no_libraries(error)) from error
-            raise open_error(source, "torchcodec", _cause(error)) from error
+            reason = f"cannot be read as a video ({_cause(error)})"
+            raise OpenError(self.path, reason, decoder=self.decoder) from error
         about, self._length = self._decoder.metadata, len(self._decoder)
         self.rate, self.size = float(about.average_fps or 25), (about.height, about.width)
         self.codec = about.codec or "unknown"
-        self.portion = max(8, BATCH // (3 * about.height * about.width))
+        self.portion = max(1, BATCH // (3 * about.height * about.width))
         if "444" in (about.pixel_format or ""):
             self._batch([0])  # FFmpeg works around old x264's 4:4:4 once it has seen who encoded it
         self.fell_back = device == "cuda" and bool(self._decoder.cpu_fallback)
@@ -109,7 +112,7 @@ class TorchcodecReader(PictureReader):
     @property
     def times(self) -> np.ndarray:
         """See VideoReader.times."""
-        return packet_times(self._source, len(self), self.rate)
+        return packet_times(self._source, len(self), self.rate, self.max_pixels)
 
     def stream(
         self, requests: Sequence[Request], form: str = "rgb"
@@ -118,9 +121,7 @@ class TorchcodecReader(PictureReader):
         if self._device == "cpu" or form != "rgb":
             yield from super().stream(requests, form)
             return
-        for portion in batched_rising(
-            check_requests(self.path, requests, len(self), self.size), self.portion
-        ):
+        for portion in batched_rising(check_requests(self, requests), self.portion):
             parts = [
                 Request(sorted(set(portion) & set(map(int, r.indices))), r.crop, r.size)
                 for r in requests
@@ -136,8 +137,10 @@ class TorchcodecReader(PictureReader):
         """
         import torch
 
-        wanted = check_requests(self.path, requests, len(self), self.size)
+        wanted = check_requests(self, requests)
         chosen = [sorted(set(map(int, request.indices))) for request in requests]
+        for request in requests:
+            self.check_clip(len(request.indices), output_size(request, self.size))
         parts: list[list[torch.Tensor]] = [[] for _ in requests]
         for portion in batched_rising(wanted or [0], self.portion):  # whole pictures are large
             frames = self._batch(portion)
@@ -151,7 +154,21 @@ class TorchcodecReader(PictureReader):
 
     def close(self) -> None:
         """See VideoReader.close."""
-        self._decoder = self._source = None
+        self._decoder = None
+
+    def _open(self, threads: int) -> Any:
+        from torchcodec.decoders import VideoDecoder
+
+        with admitted(
+            self._source, self.decoder, time_limit=self._limit, max_pixels=self.max_pixels
+        ) as file:
+            return VideoDecoder(
+                file,
+                dimension_order="NHWC",
+                num_ffmpeg_threads=threads,
+                device=self._device,
+                seek_mode="exact",
+            )
 
     def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         yield from zip(indices, self._batch(indices).cpu().numpy(), strict=True)
@@ -223,15 +240,6 @@ def _scaled(frames: "torch.Tensor", request: Request) -> "torch.Tensor":
     channels_first = frames.permute(0, 3, 1, 2).float()
     scaled = interpolate(channels_first, size, mode="bilinear", antialias=True)
     return scaled.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-
-
-def _rewound(source: Source) -> Any:
-    if isinstance(source, bytes):
-        return source
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    source.seek(0)
-    return source
 
 
 def _no_libraries(error: BaseException) -> str:

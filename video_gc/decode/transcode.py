@@ -15,9 +15,11 @@ import numpy as np
 
 from video_gc.decode.container import opened
 from video_gc.decode.open import open_video
+from video_gc.decode.presentation import is_wide
 from video_gc.decode.reader import DecodeError, VideoReader
 
 MATRICES = {"bt709": 1, "bt601": 6, "bt2020": 9, "smpte240m": 7}  # ISO/IEC 23091-2, 8.3
+BT709, UNSPECIFIED = 1, 2  # primaries and transfer functions, 8.1 and 8.2
 FINEST = 90_000  # Hz, of time stamps where the source has none of its own, as in MPEG
 MOST = 10**9  # Hz; MP4 stores the rate of time stamps in 32 bits
 
@@ -42,8 +44,9 @@ def transcode(
     crf, preset: x264's quality (lower is better and larger) and effort.
     beat: called after each frame.
 
-    Every frame is kept, at its own time (variable rates stay variable), the first at 0 s; rotation
-    is applied. Sound is dropped.
+    Every frame is kept, at its own time (variable rates stay variable), the first at 0 s. The copy
+    has the pictures that the reader shows: upright, with square pixels and standard range; it keeps
+    the matrix, the range and the primaries of their colours. Sound is dropped.
 
     Raises DecodeError where the source is damaged or where the result lacks frames, ValueError for
     an unusable option.
@@ -57,7 +60,7 @@ def transcode(
     with open_video(source, time_limit=time_limit) as reader:
         count = len(reader)
         height, width = target_size(reader.size, short_side, enlarge=enlarge)
-        unit = _time_base(source)
+        unit, primaries, transfer = _source_tags(source)
         stamps = _stamps(reader, unit)
         layout = "yuvj420p" if reader.colour.full_range else "yuv420p"
         with av.open(os.fspath(target), "w", format="mp4") as container:
@@ -70,6 +73,8 @@ def transcode(
             stream.codec_context.time_base = stream.time_base = unit
             stream.codec_context.colorspace = MATRICES[reader.colour.matrix]
             stream.codec_context.color_range = 2 if reader.colour.full_range else 1
+            stream.codec_context.color_primaries = primaries
+            stream.codec_context.color_trc = transfer
             frames = reader.frames(range(count), size=(height, width), form="yuv")
             for index, planes in frames:
                 frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(planes), format=layout)
@@ -94,15 +99,19 @@ def target_size(
     return height, width
 
 
-def _time_base(source: str | os.PathLike[str]) -> Fraction:
-    """A unit of time in which every stamp of the source is a whole number."""
+def _source_tags(source: str | os.PathLike[str]) -> tuple[Fraction, int, int]:
+    """A unit of time in which every stamp of the source is a whole number, and the numbers of the
+    primaries and of the transfer function that the copy has."""
     if Path(source).is_dir():
-        return Fraction(1, FINEST)
+        return Fraction(1, FINEST), UNSPECIFIED, UNSPECIFIED
     with opened(source) as (_, stream):
-        base = stream.time_base
+        base, context = stream.time_base, stream.codec_context
+        tags = int(context.color_primaries), int(context.color_trc)
+        if is_wide(context):
+            tags = BT709, BT709  # frames come so
     if base is None or base.denominator > MOST:
-        return Fraction(1, FINEST)
-    return Fraction(1, base.denominator)
+        return Fraction(1, FINEST), *tags
+    return Fraction(1, base.denominator), *tags
 
 
 def _stamps(reader: VideoReader, unit: Fraction) -> np.ndarray:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 
 from video_gc.backbones.published import KINETICS400, PUBLISHED
@@ -17,6 +16,8 @@ from video_gc.engine.recipe.averaging import pick_weights
 from video_gc.engine.resume.weights import KEY, SUFFIX, read_weights
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
+from video_gc.models.weights.finite import check_finite
+from video_gc.models.weights.read import read_file
 
 FORMAT = 2
 """Of what a checkpoint carries; 2: the position inside an epoch. Older ones have no number."""
@@ -118,12 +119,9 @@ def read_checkpoint(
         known = ", ".join(PUBLISHED)
         raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
     try:
-        if Path(path).suffix == SUFFIX:
-            checkpoint = read_weights(path)
-        else:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = (read_weights if Path(path).suffix == SUFFIX else read_file)(path)
         kept = checkpoint[KEY]
-    except Exception as error:  # torch.load has no error of its own for a foreign file
+    except Exception as error:  # whatever a foreign file lacks
         raise ValueError(
             f"{name}: not a checkpoint of tools/train.py, or a damaged one; "
             "a run has its own in RUN/checkpoints/best.ckpt"
@@ -155,6 +153,7 @@ def network_of(
         picked = pick_weights(state, weights)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
+    check_finite(os.fspath(path), picked, model)
     try:
         model.load_state_dict(picked)
     except RuntimeError as error:

@@ -17,6 +17,7 @@ from video_gc.data.source import Splits, data_manifest
 from video_gc.engine.checkpoint import KEY
 from video_gc.engine.ranks.shards import shard
 from video_gc.engine.ranks.world import World, pick_gpu
+from video_gc.models.weights.read import read_file
 from video_gc.progress import say
 
 
@@ -30,7 +31,7 @@ def check_inputs(
 
 def decoding_of(data: DataConfig) -> Decoding:
     """How the videos are read. Raises ValueError where this machine cannot."""
-    return Decoding(data.decoder, data.decode_device, data.transfer)
+    return Decoding(data.decoder, data.decode_device, data.transfer, data.max_pixels)
 
 
 def build_loaders(
@@ -91,7 +92,7 @@ def fingerprints(splits: Splits, data: DataConfig, last: Path | None = None) -> 
     """
     parts = {name: getattr(splits, name) for name in ("train", "val", "test")}
     if last is not None and all(index.file for index in parts.values()):  # as they were kept
-        kept = torch.load(last, map_location="cpu", weights_only=True, mmap=True)[KEY]
+        kept = read_file(last, mapped=True)[KEY]
         if kept.get("fingerprint"):
             return dict(kept["fingerprint"])
     return fingerprint_splits(parts, data_manifest(data))

@@ -6,6 +6,7 @@ from pathlib import Path
 from video_gc.atomic import remove_stale_parts
 from video_gc.data.annotations import find_videos
 from video_gc.decode.reader import DecodeError, decode_error
+from video_gc.decode.source import file_status
 from video_gc.escape import readable
 from video_gc.inference.recognizer import Prediction, Recognizer
 from video_gc.inference.timeline import draw_timeline
@@ -31,8 +32,7 @@ def predict_all(
     """
     files: list[Path] = []
     for video in videos:
-        if not video.exists():
-            raise FileNotFoundError(f"{video}: no such file or folder")
+        file_status(str(video))
         files += find_videos(video) if video.is_dir() else [video]
     recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
     say(f"{checkpoint}: {recognizer.network.about}")

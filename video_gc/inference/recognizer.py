@@ -16,7 +16,7 @@ from video_gc.data.transforms import prepare_clips
 from video_gc.data.views import stream_views
 from video_gc.decode.memory import FrameReader
 from video_gc.decode.open import open_video
-from video_gc.decode.reader import VideoReader
+from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source, VideoReader
 from video_gc.engine.checkpoint import load_network
 from video_gc.engine.device import pick_device
 from video_gc.engine.testing import probabilities
@@ -124,25 +124,34 @@ class Recognizer:
         return self.contents.names
 
     def predict(
-        self, video: str | os.PathLike[str] | np.ndarray, *, fps: float = 25.0
+        self,
+        video: Source | np.ndarray | Tensor | list[Any] | tuple[Any, ...],
+        *,
+        fps: float = 25.0,
     ) -> Prediction:
         """Score a whole video in windows that follow each other, centre crop.
 
-        video: a file, or frames uint8 (T, H, W, 3) with their rate `fps` in Hz. A video shorter
-            than a window has its last frame repeated. Frames that are damaged are counted.
+        video: a path, the bytes of a file or an open file; or frames with their rate `fps` in Hz:
+            an array or tensor uint8 (T, H, W, 3), or a list of frames (H, W, 3), each an array, a
+            tensor or a PIL image (see `as_frames`), in RGB. A video shorter than a window has its
+            last frame repeated. Frames that are damaged are counted.
 
-        Raises FileNotFoundError, DecodeError for a file that cannot be read, ValueError for an
-        array of another shape.
+        Raises FileNotFoundError, DecodeError for a file that cannot be read, ValueError for frames
+        of another shape or type.
         """
         reader: VideoReader
-        if isinstance(video, np.ndarray):
+        if isinstance(video, np.ndarray | Tensor | list | tuple):
             reader = FrameReader(video, fps)
         else:
-            reader = open_video(video, damage="report")
+            limit = self.contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
+            reader = open_video(video, damage="report", max_pixels=limit)
         clip = self.contents.clip
         with reader:
             times = reader.times
-            spans = window_clips(clip, part_of(times, reader.rate))
+            try:
+                spans = window_clips(clip, part_of(times, reader.rate))
+            except ValueError as error:
+                raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
             scores = torch.cat(list(self._scores(reader, spans)))
         borders = np.append(times, times[-1] + 1 / reader.rate).round(6)
         windows = [

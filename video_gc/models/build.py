@@ -8,7 +8,7 @@ from torch import nn
 from video_gc.backbones import BACKBONES, DEPTHS, HEAD_POOLS, build_backbone, check_width
 from video_gc.models.context import ContextConfig, place_blocks
 from video_gc.models.stochastic_depth import drop_branches
-from video_gc.models.weights import INFLATIONS, WeightReport, load_weights
+from video_gc.models.weights import INFLATIONS, KINDS, WeightReport, load_weights
 
 
 @dataclass(kw_only=True)
@@ -35,6 +35,8 @@ class ModelConfig:
     PyTorchVideo, PySlowFast, MMAction2 or torchvision"""
     inflation: str = "repeat"
     """of image weights in time: repeat (and divide) or centre"""
+    weights_kind: str | None = None
+    """of a file with both: raw (as trained) or ema (averaged); by default the averaged ones"""
     context: ContextConfig = field(default_factory=ContextConfig)
     """the context blocks"""
     more_context: list[ContextConfig] = field(default_factory=list)
@@ -45,6 +47,7 @@ class ModelConfig:
             ("backbone", self.backbone, tuple(BACKBONES)),
             ("head_pool", self.head_pool, HEAD_POOLS),
             ("inflation", self.inflation, INFLATIONS),
+            ("weights_kind", self.weights_kind or "ema", KINDS),
         ):
             if value not in choices:
                 raise ValueError(f"model.{name} ({value!r}) must be one of {', '.join(choices)}")
@@ -89,4 +92,6 @@ def build_with_report(config: ModelConfig) -> tuple[nn.Module, WeightReport | No
         drop_branches(model, config.stochastic_depth)
     if config.weights is None:
         return model, None
-    return model, load_weights(model, config.weights, inflation=config.inflation)
+    return model, load_weights(
+        model, config.weights, inflation=config.inflation, kind=config.weights_kind
+    )

@@ -112,9 +112,9 @@ def test_a_killed_test_goes_on_without_repeating_a_video(
     assert not (tmp_path / "predictions.csv").exists()
     opened: Counter = Counter()
 
-    def counting(path: Path, *options: object) -> object:
+    def counting(path: Path, *options: object, **limits: object) -> object:
         opened[path] += 1
-        return open_video(path, *options)  # type: ignore[arg-type]
+        return open_video(path, *options, **limits)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reading, "open_video", counting)
     monkeypatch.setattr(evaluation, "check_videos", lambda _: None)  # it opens the first one

@@ -212,6 +212,16 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(checkpoint: Path, tmp_path: 
             load_network(tmp_path / "hurt.ckpt")
 
 
+def test_a_checkpoint_that_is_not_finite_is_not_tested(checkpoint: Path, tmp_path: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    layer = next(name for name in reversed(content["state_dict"]) if name.endswith(".bias"))
+    content["state_dict"][layer][0] = float("nan")
+    torch.save(content, tmp_path / "nan.ckpt")
+    parameter = layer.removeprefix("model.").removeprefix("average.")
+    with pytest.raises(ValueError, match=f"nan.ckpt: 1 of .* values of {parameter} are not finite"):
+        load_network(tmp_path / "nan.ckpt")
+
+
 def test_five_best_of_many_classes(tmp_path: Path) -> None:
     index = VideoIndex.build(["a.mp4"], [3], [f"class {i}" for i in range(9)])
     scores = torch.arange(9.0)[None] / 36

@@ -79,7 +79,7 @@ def test_a_broken_download_goes_on_where_it_stopped(
     server.limit = None
     assert download(f"{server.url}/weights.pth").read_bytes() == CONTENT
     assert server.asked == [None, "bytes=300000-"]
-    assert [file.name for file in folder.glob("w*")] == ["weights.pth"]
+    assert {file.name for file in folder.glob("w*")} == {"weights.pth", "weights.pth.sha256"}
 
 
 def test_a_part_that_is_too_long_is_begun_again(server: Server, tmp_path: Path) -> None:
@@ -127,3 +127,46 @@ def test_a_server_that_is_not_there(server: Server) -> None:
 def test_a_local_url(server: Server, tmp_path: Path) -> None:
     (tmp_path / "local.pth").write_bytes(CONTENT)
     assert download((tmp_path / "local.pth").as_uri()).read_bytes() == CONTENT
+
+
+def test_a_file_without_a_published_hash_is_known_again(server: Server) -> None:
+    """What its first use saw is what it must be, on the disk and from the server."""
+    url = f"{server.url}/weights.pth"
+    path = download(url)
+    note = path.with_name("weights.pth.sha256")
+    assert note.read_text().strip() == hashlib.sha256(CONTENT).hexdigest()
+    path.write_bytes(CONTENT[:-1] + b"!")
+    with pytest.raises(
+        ValueError, match=r"weights.pth: is another file .*delete weights.pth.sha25"
+    ):
+        download(url)
+    path.unlink()
+    assert download(url).read_bytes() == CONTENT
+    assert len(server.asked) == 2
+    note.write_text(hashlib.sha256(b"as the server had it then").hexdigest())
+    path.unlink()
+    with pytest.raises(ValueError, match="is another file than at its first use"):
+        download(url)
+    note.write_text("")  # broken off while it was written
+    assert download(url) == path
+    assert note.read_text().strip() == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_a_kept_file_with_a_published_hash_is_checked_by_it(server: Server) -> None:
+    name = f"net-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
+    path = download(f"{server.url}/{name}")
+    assert not path.with_name(f"{name}.sha256").exists()
+    path.write_bytes(CONTENT[1:])
+    with pytest.raises(ValueError, match="does not have the hash .* of its name; delete it"):
+        download(f"{server.url}/{name}")
+
+
+def test_a_folder_that_takes_no_note(
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert download(f"{server.url}/weights.pth").read_bytes() == CONTENT
+    assert "is not checked later" in capsys.readouterr().err.replace("\n", " ")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from video_gc.data.annotations import DataError, find_videos
-from video_gc.data.annotations.folders import SUFFIXES
+from video_gc.data.annotations.scan import is_video
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.dataset import Trouble, VideoViews
 from video_gc.data.index import VideoIndex
@@ -156,14 +156,12 @@ def _part(
     """The videos of one file, folder or list."""
     if not video.exists():
         raise FileNotFoundError(f"{video}: no such video, folder or list")
-    if video.is_file() and video.suffix.lower() not in SUFFIXES:
+    if video.is_file() and not is_video(video.name):
         try:
             return videos_to_test(checkpoint, contents, trained, video, root).index
         except UnicodeDecodeError:
-            raise DataError(
-                f"{video}: neither a video ({', '.join(sorted(SUFFIXES))}) nor a list"
-            ) from None
-    paths = find_videos(video) if video.is_dir() else [video]
+            raise DataError(f"{video}: neither a video (.mp4, .mkv, …) nor a list") from None
+    paths = find_videos(video, utf8=True) if video.is_dir() else [video]
     above = video.absolute().parent if video.is_dir() else video.absolute().parent.parent
     known = {name: number for number, name in enumerate(contents.names)}
     folders = [path.absolute().relative_to(above).parts[:-1] for path in paths]

@@ -26,7 +26,7 @@ from video_gc.analysis.attention.words import answer, footing, reading
 from video_gc.atomic import write_text
 from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
-from video_gc.decode.reader import decode_error
+from video_gc.decode.reader import MAX_PIXELS, decode_error
 from video_gc.engine.checkpoint import default_output, load_network
 from video_gc.engine.device import pick_device
 from video_gc.engine.run_checkpoint import checkpoint_in
@@ -110,7 +110,7 @@ def examine(
         contents.clip,
         contents.normalisation,
         where,
-        Decoding(data.get("decoder", "auto")),
+        Decoding(data.get("decoder", "auto"), max_pixels=data.get("max_pixels", MAX_PIXELS)),
         int(data.get("workers", 0)),
     )
     clips.decoding.check_decoder(index.path(0))

@@ -10,6 +10,7 @@ from pathlib import Path
 from video_gc.data.annotations.folders import match_names
 from video_gc.data.annotations.labels import nearest
 from video_gc.data.annotations.tables import line_of, read_columns
+from video_gc.data.annotations.text import read_lines
 from video_gc.data.index import DataError, VideoIndex
 
 
@@ -25,7 +26,7 @@ def read_charades(
     for needed in (file, classes):
         if not needed.is_file():
             raise FileNotFoundError(f"{needed}: no such annotation file (data.annotations)")
-    lines = [line.strip() for line in classes.read_text(encoding="utf-8").splitlines()]
+    lines = read_lines(classes, "a text file of class names")
     codes = {line.split()[0]: number for number, line in enumerate(filter(None, lines))}
     names = [line.split(maxsplit=1)[-1] for line in lines if line]
     table = read_columns(file, {"id": "id", "actions": "actions"})

@@ -8,6 +8,7 @@ from video_gc.data.annotations.charades import read_charades
 from video_gc.data.annotations.folders import videos_by_name
 from video_gc.data.annotations.kinetics import FILES, kinetics_videos, read_kinetics
 from video_gc.data.annotations.lists import read_list, read_mmaction2, read_pyslowfast
+from video_gc.data.annotations.scan import PassedOver
 from video_gc.data.annotations.something_something import read_something_something
 from video_gc.data.annotations.tables import read_table
 from video_gc.data.annotations.ucf101_hmdb51 import read_hmdb51, read_ucf101
@@ -26,6 +27,8 @@ class Parts:
     test: VideoIndex | None = None
     missing: dict[str, list[str]] = field(default_factory=dict)
     """train, val or test → listed videos that are not there"""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """what lies in the folders and is no video of them"""
 
 
 def kind_of_list(file: Path) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from video_gc.data.annotations.folders import walk_videos
 from video_gc.data.annotations.labels import number_labels
+from video_gc.data.annotations.scan import scan
 from video_gc.data.annotations.tables import columns_of, line_of, read_columns
 from video_gc.data.index import DataError, VideoIndex
 
@@ -84,7 +84,7 @@ def kinetics_videos(root: Path) -> dict[str, list[str]]:
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (data.root)")
     found: dict[str, list[str]] = {}
-    for path in walk_videos(root):
+    for path in scan(root).videos:
         clip = CLIP.fullmatch(os.path.splitext(os.path.basename(path))[0])
         if clip:
             key = clip[1] if clip[2] is None else f"{clip[1]}_{int(clip[2])}"

@@ -1,6 +1,7 @@
 """Labels as they are written → class numbers, and what is said about one that is unknown."""
 
 import difflib
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -52,10 +53,10 @@ def number_labels(
     if names is None:
         names = _names(found, np.bincount(codes, minlength=len(found)), len(labels), place)
     numbers = np.full(len(found) + 1, -1, np.int32)
-    known = {name: number for number, name in enumerate(names)}
+    known = {nfc(name): number for number, name in enumerate(names)}
     for code, label in enumerate(found):
-        if label in known:
-            numbers[code] = known[label]
+        if nfc(label) in known:
+            numbers[code] = known[nfc(label)]
         elif label.isdecimal() and int(label) < len(names):
             numbers[code] = int(label)
         elif label not in NONE:
@@ -76,6 +77,11 @@ def nearest(wrong: str, names: Sequence[str]) -> str:
     return f"{hint} known: {shown}"
 
 
+def nfc(name: str) -> str:
+    """A name in Unicode's composed form: folders of a Mac and lists of others then compare."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def is_number(text: str) -> bool:
     """Whether it is an integer, perhaps a negative one."""
     return text.removeprefix("-").isdecimal()
@@ -89,7 +95,7 @@ def _names(
     given = sum(int(counts[code]) for code, _ in real)
     integers = sum(int(counts[code]) for code, label in real if is_number(label))
     if 2 * integers <= given:
-        return sorted(label for _, label in real)
+        return sorted({nfc(label) for _, label in real})
     way_out = "data.names=FILE for names that are numbers"
     for code, label in real:
         if not label.isdecimal():

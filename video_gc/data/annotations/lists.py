@@ -8,19 +8,28 @@ frames label…` for extracted frames).
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from video_gc.data.annotations.cache import converted, reading
-from video_gc.data.annotations.folders import SUFFIXES
 from video_gc.data.annotations.labels import SEVERAL, is_number, number_labels
+from video_gc.data.annotations.scan import SUFFIXES, is_video
+from video_gc.data.annotations.text import numbered_lines
 from video_gc.data.index import DataError, VideoIndex
+from video_gc.progress import say
 
 LINES_A_CHUNK = 1 << 17
+QUOTED = re.compile(r"""(["'])(?P<path>.+?)\1[\s,;]+(?P<label>.*)""")
+QUOTED_LABEL = re.compile(r"""(?P<path>.+?)[\s,;]+(["'])(?P<label>.+?)\2""")
+_SUFFIX = "|".join(sorted((re.escape(suffix) for suffix in SUFFIXES), key=len, reverse=True))
+COMMA = re.compile(rf"(?i)(?P<path>.+(?:{_SUFFIX}))\s*[,;]\s*(?P<label>.*\S)")
+VIDEO = re.compile(rf"(?i)(?:{_SUFFIX})(?=[\s,;]|$)")
+"""A place where the name of a video ends."""
 Split = Callable[[str], tuple[str, list[str]] | None]
 """A line → path and labels; None where it is no such line."""
 
@@ -32,8 +41,10 @@ def read_list(
     *,
     multi_label: bool = False,
 ) -> VideoIndex:
-    """Index a file of `path label` lines; blank lines and lines that begin with # are skipped.
+    """Index a file of `path label` lines, or `path, label`; either may stand in quotes.
 
+    Blank lines are skipped. A line that begins with # is a row where it names a file that is there;
+    else it is a comment, and it is said how many there are. Paths of Windows may have backslashes.
     root: folder that relative paths start from; the list's own folder by default.
     names: class names, in order; then a name may hold spaces. Without them labels that are all
         integers are class numbers (and their own names), and other labels are names, sorted.
@@ -81,13 +92,17 @@ def _read(
 ) -> VideoIndex:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such list")
+    folder = os.fspath(file.parent if root is None else root)
 
     def convert() -> VideoIndex:
-        rows = _rows(file, split, expected, multi_label)
+        read = _Reading(file, folder, split, expected)
+        rows = _rows(read, multi_label)
         lines = rows["line"]
-        return number_labels(
+        index = number_labels(
             rows, file, names, multi_label=multi_label, line=lambda row: f"line {lines[row]}"
         )
+        index.about = read.about
+        return index
 
     function = split.func if isinstance(split, partial) else split
     options = {
@@ -95,49 +110,106 @@ def _read(
         "multi_label": multi_label,
         "names": None if names is None else list(names),
     }
-    return converted(file, options, convert).with_root(file.parent if root is None else root)
+    index = converted(file, options, folder, convert)
+    if index.about.get("comments"):
+        say(f"{file}: lines that begin with # and name no file are comments: {_said(index.about)}")
+    return index.with_root(folder)
 
 
-def _rows(file: Path, split: Split, expected: str, multi_label: bool) -> pa.Table:
+def _said(about: dict[str, Any]) -> str:
+    return f"{about['comments']:,}, the first is line {about['first_comment']}"
+
+
+@dataclass
+class _Reading:
+    """One list, and what was decided by a look at the disk."""
+
+    file: Path
+    root: str
+    split: Split
+    expected: str
+    about: dict[str, Any] = field(default_factory=dict)
+    as_written: dict[str, bool] = field(default_factory=dict)
+    """sign → whether the first path with it is there as it is written"""
+
+    def rows(self, stream: BinaryIO) -> Iterator[tuple[str, list[str], int]]:
+        """Path, labels and number of each line that is none of the comments."""
+        what = f"a text file of `{self.expected}` lines"
+        for number, text in numbered_lines(stream, self.file, what):
+            line = text.strip()
+            if not line:
+                continue
+            parts = self.split_line(line)
+            if line.startswith("#") and not (parts and self._is_there(parts[0])):
+                self.about["comments"] = self.about.get("comments", 0) + 1
+                self.about.setdefault("first_comment", f"{number} ({line[:60]!r})")
+            elif parts is None:
+                raise DataError(
+                    f"{self.file}, line {number}: expected `{self.expected}`, found {line!r}"
+                )
+            else:
+                yield *parts, number
+
+    def split_line(self, line: str) -> tuple[str, list[str]] | None:
+        """Path and labels, without quotes and with the slashes of this system."""
+        quoted = QUOTED.fullmatch(line) if line[0] in "\"'" else None
+        if quoted and not VIDEO.search(quoted["label"]):
+            # a word stands for the path, with its suffix and without its spaces
+            suffix = os.path.splitext(quoted["path"])[1] if is_video(quoted["path"]) else ""
+            parts = self.split(f"path{suffix} {quoted['label']}")
+            return parts and (self._path(quoted["path"]), parts[1])
+        parts = self.split(line)
+        return parts and (self._path(parts[0]), parts[1])
+
+    def _path(self, path: str) -> str:
+        if "\\" in path and not self._literal("\\", path):
+            path = path.replace("\\", "/")
+        if path.endswith((",", ";")) and not self._literal(path[-1], path):
+            path = path[:-1].rstrip()
+        return path
+
+    def _literal(self, sign: str, path: str) -> bool:
+        """Whether the sign belongs to the names of files: the first path that has it decides."""
+        if sign not in self.as_written:
+            self.as_written[sign] = self._is_there(path)
+        return self.as_written[sign]
+
+    def _is_there(self, path: str) -> bool:
+        self.about["root"] = self.root
+        return os.path.lexists(os.path.join(self.root, path))
+
+
+def _rows(lines: _Reading, multi_label: bool) -> pa.Table:
     """Columns path, label and line; into Arrow chunk by chunk, because a list may be long."""
     kind = pa.list_(pa.large_string()) if multi_label else pa.large_string()
     schema = pa.schema({"path": pa.large_string(), "label": kind, "line": pa.int64()})
     chunks = []
-    with reading(file) as advance, file.open("rb") as stream:
-        parsed = _parsed(stream, file, split, expected)
+    with reading(lines.file) as advance, lines.file.open("rb") as stream:
+        parsed = lines.rows(stream)
         position = 0
         while chunk := list(islice(parsed, LINES_A_CHUNK)):
-            paths, labels, lines = zip(*chunk, strict=True)
+            paths, labels, numbers = zip(*chunk, strict=True)
             given = labels if multi_label else [label[0] for label in labels]
-            columns = [pa.array(paths, schema.types[0]), pa.array(given, kind), pa.array(lines)]
+            columns = [pa.array(paths, schema.types[0]), pa.array(given, kind), pa.array(numbers)]
             chunks.append(pa.record_batch(columns, schema=schema))
             advance(stream.tell() - position)
             position = stream.tell()
     if not chunks:
-        raise DataError(f"{file}: the list is empty; it should hold lines `{expected}`")
+        raise DataError(f"{lines.file}: the list is empty; it should hold lines `{lines.expected}`")
     return pa.Table.from_batches(chunks, schema)
-
-
-def _parsed(
-    stream: BinaryIO, file: Path, split: Split, expected: str
-) -> Iterator[tuple[str, list[str], int]]:
-    for number, raw in enumerate(stream, start=1):
-        try:
-            line = raw.decode("utf-8-sig").strip()
-        except UnicodeDecodeError as error:
-            raise DataError(f"{file}: not a text file of `{expected}` lines") from error
-        if not line or line.startswith("#"):
-            continue
-        parts = split(line)
-        if parts is None:
-            raise DataError(f"{file}, line {number}: expected `{expected}`, found {line!r}")
-        yield *parts, number
 
 
 def _split_plain(
     line: str, *, names: frozenset[str], multi_label: bool
 ) -> tuple[str, list[str]] | None:
-    """The label is the longest known name that ends the line, else its last word."""
+    """The label is what follows a comma behind the name of a video, or stands in quotes, or is the
+    longest known name that ends the line, else its last word.
+    """
+    quoted = QUOTED_LABEL.fullmatch(line) if line[-1] in "\"'" else None
+    separate = quoted or (COMMA.fullmatch(line) if "," in line or ";" in line else None)
+    if separate and not VIDEO.search(separate["label"]):
+        label = separate["label"]
+        return separate["path"], split_labels(label) if multi_label else [label]
     for gap in re.finditer(r"\s+", line) if names else ():
         labels = split_labels(line[gap.end() :]) if multi_label else [line[gap.end() :]]
         if labels and names.issuperset(labels):
@@ -171,7 +243,7 @@ def _split_mmaction2(line: str, *, multi_label: bool) -> tuple[str, list[str]] |
     words = line.split()
     numbers = len(list(takewhile(is_number, reversed(words[1:]))))
     path, labels = " ".join(words[: len(words) - numbers]), words[len(words) - numbers :]
-    if os.path.splitext(path)[1].lower() not in SUFFIXES:
+    if not is_video(path):
         labels = labels[1:]  # of a folder the first number counts its frames
     if len(labels) > 1 and not multi_label:
         return None

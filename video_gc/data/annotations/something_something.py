@@ -46,7 +46,7 @@ def _json(file: Path, kind: type) -> Any:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such annotation file (data.annotations)")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_bytes())
     except ValueError as error:
         raise DataError(f"{file}: no JSON ({error})") from error
     if not isinstance(content, kind):

@@ -1,6 +1,7 @@
 """Tables with named columns: CSV, TSV, text separated by spaces or semicolons, Parquet."""
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow.parquet
 
 from video_gc.data.annotations.cache import converted, reading
 from video_gc.data.annotations.labels import SEVERAL, number_labels
+from video_gc.data.annotations.text import encoding_of, read_lines
 from video_gc.data.index import DataError, VideoIndex
 
 SEPARATORS = ("\t", ",", ";", " ")
@@ -46,18 +48,23 @@ def read_table(
     wanted |= {"start": start_column} if start_column else {}
     wanted |= {"end": end_column} if end_column else {}
 
+    folder = os.fspath(file.parent if root is None else root)
+
     def convert() -> VideoIndex:
         rows = read_columns(file, wanted, option)
         if not len(rows):
             raise DataError(f"{file}: the table is empty")
-        columns = {"path": rows["path"], "label": _labels(rows["label"], multi_label)}
+        paths, looked = _slashes(rows["path"], folder)
+        columns = {"path": paths, "label": _labels(rows["label"], multi_label)}
         for name in ("start", "end"):
             if name in wanted:
                 columns[name] = _seconds(rows[name], file, wanted[name])
-        return number_labels(
+        index = number_labels(
             pa.table(columns), file, names, multi_label=multi_label,
             line=lambda row: line_of(file, row, header=not path_column.isdigit()),
         )  # fmt: skip
+        index.about = {"root": folder} if looked else {}
+        return index
 
     options = {
         "format": "table",
@@ -65,7 +72,7 @@ def read_table(
         "multi_label": multi_label,
         "names": None if names is None else list(names),
     }
-    return converted(file, options, convert).with_root(file.parent if root is None else root)
+    return converted(file, options, folder, convert).with_root(folder)
 
 
 def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Table:
@@ -79,7 +86,7 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
     parquet = file.suffix.lower() == ".parquet"
     try:
         there = pa.parquet.read_schema(file).names if parquet else columns_of(file)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{file}: not a table ({_first_line(error)})") from error
     if all(name.isdigit() for name in wanted.values()):
         there = [str(number) for number in range(len(there))]
@@ -90,10 +97,13 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
     names = list(wanted.values())
     try:
         if parquet:
-            table = pa.parquet.read_table(file, columns=names)
+            with pa.parquet.ParquetFile(file) as stored:  # damaged statistics end the process
+                table = stored.read(columns=names, use_threads=False)
         else:
             table = _read_text(file, names, there)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+        table.validate(full=True)
+    except (pa.ArrowException, UnicodeError, OSError) as error:
+        _check_text(file)
         raise DataError(f"{file}: not a table ({_first_line(error)})") from error
     return table.select(names).rename_columns(list(wanted))
 
@@ -101,18 +111,19 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
 def columns_of(file: Path) -> list[str]:
     """The column names in the first line of a text table. Raises DataError for another file."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
+        with file.open(encoding=encoding_of(file), newline="") as stream:
             first: list[str] = next(csv.reader(stream, delimiter=_separator(file)), [])
     except (UnicodeDecodeError, csv.Error) as error:
+        _check_text(file)
         raise DataError(f"{file}: not a table ({_first_line(error)})") from error
-    return [name.strip() for name in first]
+    return [name.strip().removeprefix("\ufeff") for name in first]
 
 
 def line_of(file: Path, row: int, *, header: bool = True) -> str:
     """ "line 12" of the text, or "row 11" of a Parquet file, for a row counted from 0."""
     if file.suffix.lower() == ".parquet":
         return f"row {row + 1}"
-    with file.open(encoding="utf-8-sig", newline="") as stream:
+    with file.open(encoding=encoding_of(file), newline="") as stream:
         reader = csv.reader(stream, delimiter=_separator(file))
         filled = -header
         for cells in reader:
@@ -124,8 +135,8 @@ def line_of(file: Path, row: int, *, header: bool = True) -> str:
 
 
 def _separator(file: Path) -> str:
-    with file.open(encoding="utf-8-sig") as stream:
-        first = stream.readline()
+    with file.open(encoding=encoding_of(file)) as stream:
+        first = stream.readline().removeprefix("\ufeff")
     return next((separator for separator in SEPARATORS if separator in first.strip()), ",")
 
 
@@ -134,7 +145,9 @@ def _read_text(file: Path, names: list[str], there: list[str]) -> pa.Table:
     with reading(file) as advance, file.open("rb") as stream:
         reader = pa.csv.open_csv(
             _Counted(stream, advance),
-            read_options=pa.csv.ReadOptions(column_names=there, skip_rows=int(header)),
+            read_options=pa.csv.ReadOptions(
+                column_names=there, skip_rows=int(header), encoding=encoding_of(file)
+            ),
             parse_options=pa.csv.ParseOptions(delimiter=_separator(file), newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
                 include_columns=names,
@@ -164,6 +177,17 @@ class _Counted:
         self.closed = True
 
 
+def _slashes(paths: pa.ChunkedArray, root: str) -> tuple[pa.ChunkedArray, bool]:
+    """Paths of Windows with the slashes of this system, and whether a look at the disk decided."""
+    paths = paths.cast(pa.large_string()).fill_null("")
+    windows = paths.filter(pc.match_substring(paths, "\\"))
+    if not len(windows):
+        return paths, False
+    if os.path.lexists(os.path.join(root, windows[0].as_py())):
+        return paths, True
+    return pc.replace_substring(paths, "\\", "/"), True
+
+
 def _labels(column: pa.ChunkedArray, multi_label: bool) -> pa.ChunkedArray:
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return column.cast(pa.list_(pa.large_string()))
@@ -180,6 +204,12 @@ def _seconds(column: pa.ChunkedArray, file: Path, name: str) -> pa.ChunkedArray:
         return column.cast(pa.float64())
     except pa.ArrowInvalid as error:
         raise DataError(f"{file}: column {name!r} must hold seconds ({error})") from error
+
+
+def _check_text(file: Path) -> None:
+    """Raise DataError naming the first line that is no text, where that is what is wrong."""
+    if file.suffix.lower() != ".parquet":
+        read_lines(file, "a table")
 
 
 def _first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from video_gc.data.annotations.folders import match_names
 from video_gc.data.annotations.labels import nearest
+from video_gc.data.annotations.text import read_lines
 from video_gc.data.index import DataError, VideoIndex
 
 
@@ -75,4 +76,4 @@ def read_hmdb51(
 def _lines(file: Path) -> list[str]:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file of an official split (data.annotations)")
-    return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    return read_lines(file, "a text file of an official split")

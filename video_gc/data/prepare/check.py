@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from video_gc.atomic import atomic_path
 from video_gc.data.index import DataError
 from video_gc.data.manifest import (
+    COLUMNS,
     FACTS,
     Listed,
     Manifest,
@@ -178,7 +179,7 @@ def _read_earlier(out: Path) -> Manifest | None:
 def _is_table(file: Path) -> bool:
     """Whether it is a Parquet file that somebody else wrote."""
     try:
-        return b"video_gc" not in (pq.read_schema(file).metadata or {})
+        return len({*COLUMNS} & {*pq.read_schema(file).names}) < len(COLUMNS) / 2
     except (pa.ArrowException, OSError):
         return False
 

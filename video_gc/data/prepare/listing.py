@@ -1,9 +1,10 @@
 """What `tools/prepare.py` is given (folders, lists, a data set by name) as one list of videos."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from video_gc.data.annotations import VideoIndex, find_videos
+from video_gc.data.annotations import DataError, VideoIndex, find_videos
 from video_gc.data.annotations.choice import (
     LISTS,
     OFFICIAL,
@@ -12,10 +13,12 @@ from video_gc.data.annotations.choice import (
     kind_of_list,
     read_listed,
 )
+from video_gc.data.annotations.labels import nfc
+from video_gc.data.annotations.layout import find_layout, split_of
 from video_gc.data.manifest import Listed, absolute, absolute_paths, unusable
+from video_gc.progress import say
 
 SPLITS = ("train", "val", "test")
-OTHER_NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 
 
 def list_sources(
@@ -46,7 +49,7 @@ def list_sources(
     listed: list[Listed] = []
     for source in sources:
         if not source.is_file():
-            listed += [_of_folder(path, source) for path in find_videos(source)]
+            listed += _of_folder(source)
             continue
         index = read_listed(
             source,
@@ -117,9 +120,19 @@ def _split_of_list(file: Path) -> str:
     return found[0] if len(found) == 1 else file.stem
 
 
-def _of_folder(path: Path, root: Path) -> Listed:
-    parts = path.relative_to(root).parts[:-1]
-    split = ""
-    if parts and OTHER_NAMES.get(parts[0], parts[0]) in SPLITS:
-        split, parts = OTHER_NAMES.get(parts[0], parts[0]), parts[1:]
-    return Listed(Path(absolute(path)), parts[0] if parts else "", split)
+def _of_folder(root: Path) -> list[Listed]:
+    """Every video with its class and split; says so where training would not understand them."""
+    paths = find_videos(root, utf8=True)
+    names = [path.relative_to(root).as_posix() for path in paths]
+    try:
+        splits = {top: split for split, top in find_layout(root, names).splits.items()}
+    except DataError as error:
+        say(f"Training will not take this folder: {error}", style="yellow")
+        splits = {name: split for name in os.listdir(root) if (split := split_of(name))}
+    listed = []
+    for path, name in zip(paths, names, strict=True):
+        parts = name.split("/")[:-1]
+        split = splits.get(parts[0], "") if parts else ""
+        label = parts[bool(split)] if len(parts) > bool(split) else ""
+        listed.append(Listed(Path(absolute(path)), nfc(label), split))
+    return listed

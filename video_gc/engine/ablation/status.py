@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from filelock import FileLock, Timeout
 
@@ -19,6 +18,7 @@ from video_gc.engine.checkpoint import KEY
 from video_gc.engine.resume.lock import locked
 from video_gc.engine.resume.run_directory import CONFIG, is_finished
 from video_gc.engine.run_checkpoint import BEST, best_checkpoint
+from video_gc.models.weights.read import read_file
 
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
 STOPPED = "stopped by "
@@ -128,9 +128,7 @@ def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
     then = {}
     best = best_checkpoint(directory)
     if best.is_file():
-        then = torch.load(best, map_location="cpu", weights_only=True, mmap=True)[KEY].get(
-            "fingerprint", {}
-        )
+        then = read_file(best, mapped=True)[KEY].get("fingerprint", {})
     tested = read_results(directory).get("fingerprint")
     if tested:
         then = dict(then) | {"test": tested}

@@ -10,7 +10,7 @@ from copy import deepcopy
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from video_gc.models.weights.read import PREFIXES
+from video_gc.models.weights.states import PREFIXES
 
 
 def kept_weights(state: Mapping[str, Tensor]) -> list[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
 from video_gc.data.dataset import Batch
@@ -28,6 +27,7 @@ from video_gc.engine.resume.loops import (
 from video_gc.engine.resume.options import CheckpointConfig
 from video_gc.engine.resume.signals import Stopped, StopSignals
 from video_gc.engine.resume.weights import SUFFIX, write_weights
+from video_gc.models.weights.read import read_file
 from video_gc.progress import say
 
 BEFORE_VALIDATION = 60.0
@@ -180,7 +180,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def _keep_best(self, file: Path) -> None:
         files.keep_best(file)
         # as they were validated: averaged where there is an average, with precise statistics
-        kept = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        kept = read_file(file, mapped=True)["state_dict"]
         weights = self.folder / f"best{SUFFIX}"
         try:
             write_weights(pick_weights(kept), described(self.contents), weights)

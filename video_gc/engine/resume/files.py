@@ -19,6 +19,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from video_gc.atomic import atomic_path, part_name, remove_stale_parts
 from video_gc.engine.checkpoint import KEY, check_format
 from video_gc.engine.run_checkpoint import BEST, LAST
+from video_gc.models.weights.read import read_file
 from video_gc.progress import say
 
 STEPS = "step-*.ckpt"
@@ -56,6 +57,13 @@ class CheckpointFiles(TorchCheckpointIO):
                 ) from error
             self.said = f"{file.name} could not be written ({why}); {older.name} stands"
             say(f"{file.parent}: {self.said}", style="yellow")
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], *_places: Any, **_named: Any
+    ) -> dict[str, Any]:
+        """Lightning: called on every process; tensors come on the CPU."""
+        found: dict[str, Any] = read_file(path)
+        return found
 
 
 def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
@@ -140,12 +148,11 @@ def damage(file: Path) -> str | None:
     Raises ValueError for one of a newer version of video_gc, which is not damaged.
     """
     try:
-        with zipfile.ZipFile(file) as records:  # torch.load leaves the check sums alone
+        with zipfile.ZipFile(file) as records:  # read_file leaves the check sums alone
             broken = records.testzip()
         if broken is not None:
             return f"{broken} has other bytes than were written"
-        found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        kept = found[KEY]
+        kept = read_file(file, mapped=True)[KEY]
     except Exception as error:  # whatever a damaged file makes of the readers
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     check_format(file, kept)

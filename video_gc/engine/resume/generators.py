@@ -37,7 +37,7 @@ class Generators(pl.Callback):
 
 
 def generator_states() -> dict[str, Any]:
-    """The states as tensors and numbers, which `torch.load(weights_only=True)` reads."""
+    """The states as tensors and numbers, which `read_file` reads."""
     version, words, gauss = random.getstate()
     numpy: Any = np.random.get_state()
     states = {

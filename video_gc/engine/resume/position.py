@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from video_gc.data.config import DataConfig
 from video_gc.data.fingerprint import fingerprint_splits, same_copy
 from video_gc.data.source import Splits, data_manifest
 from video_gc.engine.checkpoint import FORMAT, KEY
 from video_gc.engine.resume.loops import logged_step
+from video_gc.models.weights.read import read_file
 
 
 @dataclass(frozen=True)
@@ -60,5 +59,5 @@ def check_same_videos(checkpoint: Path, splits: Splits, data: DataConfig) -> Non
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:
-    found: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    found: dict[str, Any] = read_file(checkpoint, mapped=True)
     return found

@@ -151,6 +151,7 @@ def evaluate(
             # a network that was trained on a GPU may well be tested without one
             trained.decode_device if where.type == "cuda" else "cpu",
             trained.transfer,
+            trained.max_pixels,
         )
         views = VideoViews(
             videos.index, contents.clip, clips=config.clips, crops=config.crops, decoding=decoding

@@ -87,8 +87,6 @@ def videos_to_test(
     """
     if data is None:
         return _trained_for(checkpoint, contents, trained)
-    if (data / "train").is_dir():
-        raise ValueError(f"{data}: holds splits; give one of them, such as --data {data / 'val'}")
     if data.is_file():
         index = _listed(data, trained, contents, root)
     elif data.is_dir() and trained.multi_label:

@@ -11,12 +11,15 @@ from video_gc.backbones.published import PUBLISHED
 from video_gc.backbones.stages import depth_of, named_parts, residual_blocks
 from video_gc.models.weights.contexts import check_contexts
 from video_gc.models.weights.download import download
+from video_gc.models.weights.finite import check_finite
 from video_gc.models.weights.inflate import INFLATIONS, fitted
 from video_gc.models.weights.names import detect_format, rename
-from video_gc.models.weights.read import OWN, State, read_with_origin
+from video_gc.models.weights.read import OWN, read_with_origin
+from video_gc.models.weights.states import KINDS, State
+from video_gc.models.weights.wrappers import inner_network
 from video_gc.progress import say
 
-__all__ = ["IMAGENET", "INFLATIONS", "PUBLISHED", "WeightReport", "load_weights"]
+__all__ = ["IMAGENET", "INFLATIONS", "KINDS", "PUBLISHED", "WeightReport", "load_weights"]
 
 IMAGENET: dict[int, str] = {
     50: ResNet50_Weights.IMAGENET1K_V1.url,
@@ -58,7 +61,11 @@ class WeightReport:
 
 
 def load_weights(
-    model: nn.Module, source: str | os.PathLike[str], *, inflation: str = "repeat"
+    model: nn.Module,
+    source: str | os.PathLike[str],
+    *,
+    inflation: str = "repeat",
+    kind: str | None = None,
 ) -> WeightReport:
     """Load weights in place; print and return what became of each parameter.
 
@@ -68,19 +75,24 @@ def load_weights(
         The format is found from the names inside.
     inflation: of image kernels along the new time axis of length T: `repeat` (w / T at every
         instant) or `centre` (w at the middle one).
+    kind: raw (as trained) or ema (averaged), of a file that has both; by default the averaged ones.
 
     The network must have the context blocks of the file; those that the file lacks stay as
     initialised, and so does a classifier for another number of classes. Options without parameters
     (`pool`, `span`, `fusion`, … ) are the network's own: no file says what its weights had.
 
     Raises FileNotFoundError for a missing file, OSError for a download that failed, ValueError for
-    a file without weights or for weights of another architecture or other context blocks.
+    a file without weights or for weights of another architecture or other context blocks, and for
+    weights that are not finite.
     """
     if inflation not in INFLATIONS:
         raise ValueError(f"inflation ({inflation!r}) must be one of {', '.join(INFLATIONS)}")
     name = os.fspath(source)
-    found = read_with_origin(_find(name, model))
-    state = found.state
+    found = read_with_origin(_find(name, model), kind)
+    try:
+        state = inner_network(found.state)
+    except ValueError as error:
+        raise ValueError(f"weights {name}: {error}") from error
     own = model.state_dict()
     naming = detect_format(state)
     if naming is None and not any(key in own for key in state):
@@ -94,6 +106,9 @@ def load_weights(
     report = _load(model, state, name, naming or "its own", inflation)
     if found.ours:
         report = replace(report, format=OWN)
+    if found.kind == "ema":
+        other = "; model.weights_kind=raw takes those as trained" * ("raw" in found.kinds)
+        report.notes.append(f"its averaged weights (EMA){other}")
     say(f"Weights {report}")
     return report
 
@@ -162,6 +177,7 @@ def _load(model: nn.Module, state: State, source: str, naming: str, inflation: s
             "MMAction2 trains with normalisation.mean=[0.485,0.456,0.406] "
             "normalisation.std=[0.229,0.224,0.225]"
         )
+    check_finite(f"weights {source}", loaded, model)
     counters = {name: state[name] for name in tracked if name in own}
     model.load_state_dict(loaded | counters, strict=False)
     kept = [k for k in loaded if k not in resized]

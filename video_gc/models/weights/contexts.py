@@ -9,7 +9,7 @@ from collections import defaultdict
 from torch import Tensor, nn
 
 from video_gc.backbones.stages import places, residual_blocks
-from video_gc.models.weights.read import State
+from video_gc.models.weights.states import State
 
 INFIX = ".context."
 

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 import torch
 from filelock import FileLock
 
-from video_gc.progress import download_bar
+from video_gc.progress import download_bar, say
 
 CHUNK = 1 << 20  # bytes
 
@@ -25,11 +25,12 @@ def download(url: str, *, shared: bool = True) -> Path:
         files of one name lie under many URLs.
 
     What was fetched before a break stays in NAME.part and is continued. A file whose name carries
-    a hash, as torchvision's do (`resnet50-0676ba61.pth`), is checked against it. Processes that
+    a hash, as torchvision's do (`resnet50-0676ba61.pth`), is checked against it; the hash of any
+    other is written beside it at first use (NAME.sha256) and checked from then on. Processes that
     want the same file wait for the one that fetches it.
 
-    Raises ValueError for a URL without a file's name, OSError naming the URL, the reason and the
-    folder to put the file into by hand.
+    Raises ValueError for a URL without a file's name and for a file that has changed, OSError
+    naming the URL, the reason and the folder to put the file into by hand.
     """
     name = Path(urlparse(url).path).name
     if not name:
@@ -38,29 +39,64 @@ def download(url: str, *, shared: bool = True) -> Path:
     if not shared:
         folder /= hashlib.sha256(url.encode()).hexdigest()[:12]
     target, part = folder / name, folder / f"{name}.part"
-    if target.is_file():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f".{name}.lock"):
-        if target.is_file():  # another process was quicker
-            return target
-        try:
-            _fetch(url, part)
-        except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise OSError(
-                f"cannot download {url} ({reason}); run it again to go on from where it stopped, "
-                f"or put the file into {folder} by hand"
-            ) from error
-        wanted = re.search(r"-(?=[0-9]*[a-f])([0-9a-f]{8,})\.", name)
-        if wanted and not _sha256(part).startswith(wanted[1]):
-            part.unlink()
-            raise OSError(
-                f"{url}: what arrived does not have the hash {wanted[1]} of its name; try again, "
-                f"or put the file into {folder} by hand"
-            )
-        os.replace(part, target)
+    if not target.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{name}.lock"):
+            if not target.is_file():  # else another process was quicker
+                _fetch_whole(url, target, part)
+    _check_hash(target)
     return target
+
+
+def _fetch_whole(url: str, target: Path, part: Path) -> None:
+    folder = target.parent
+    try:
+        _fetch(url, part)
+    except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise OSError(
+            f"cannot download {url} ({reason}); run it again to go on from where it stopped, "
+            f"or put the file into {folder} by hand"
+        ) from error
+    wanted = _published_hash(target.name)
+    if wanted and not _sha256(part).startswith(wanted):
+        part.unlink()
+        raise OSError(
+            f"{url}: what arrived does not have the hash {wanted} of its name; try again, "
+            f"or put the file into {folder} by hand"
+        )
+    os.replace(part, target)
+
+
+def _published_hash(name: str) -> str | None:
+    """The beginning of the file's SHA-256, where its name carries it."""
+    found = re.search(r"-(?=[0-9]*[a-f])([0-9a-f]{8,})\.", name)
+    return found[1] if found else None
+
+
+def _check_hash(file: Path) -> None:
+    """Raise ValueError for other bytes than its name, or the note of its first use, says."""
+    found, wanted = _sha256(file), _published_hash(file.name)
+    if wanted:
+        if not found.startswith(wanted):
+            raise ValueError(
+                f"{file}: does not have the hash {wanted} of its name; delete it to fetch it again"
+            )
+        return
+    note = file.with_name(f"{file.name}.sha256")
+    known = note.read_text("ascii", "replace").strip() if note.is_file() else ""
+    if re.fullmatch(r"[0-9a-f]{64}", known):
+        if found != known:
+            raise ValueError(
+                f"{file}: is another file than at its first use (SHA-256 {found[:12]}…, then "
+                f"{known[:12]}…); if you trust it, delete {note.name} beside it, else delete it to "
+                "fetch it again"
+            )
+        return
+    try:
+        note.write_text(f"{found}\n", "ascii")
+    except OSError as error:  # such as a folder that belongs to somebody else
+        say(f"{note}: could not be written ({error.strerror}); {file.name} is not checked later")
 
 
 def _fetch(url: str, part: Path) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from video_gc.backbones.slowfast import CHANNEL_RATIO
 from video_gc.backbones.stages import named_parts
-from video_gc.models.weights.read import State
+from video_gc.models.weights.states import State
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -99,7 +99,7 @@ FORMATS: dict[str, tuple[str, Rules]] = {
     "pytorchvideo": (r"blocks\.\d+\.", ()),
     "PySlowFast": (r"s1\.pathway0_stem\.", PYSLOWFAST),
     "Caffe2": (r"res2_0_branch2a_w$", CAFFE2),
-    "MMAction2": (r"backbone\.(slow_path\.)?conv1\.", MMACTION2),
+    "MMAction2": (r"backbone\.(slow_path\.)?conv1\.conv\.", MMACTION2),
     "torchvision": (r"layer1\.0\.conv1\.weight$", TORCHVISION),
 }
 """Name → a pattern that the names of these networks have in it and in no other, and its rules."""

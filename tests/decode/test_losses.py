@@ -1,0 +1,131 @@
+"""Lost bytes: what the structure of a container says, and that joins of sound files lose nothing."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from tests.decode.damage_table import CODECS, sample
+from tests.decode.mutate import cut, measure, read_all, zero
+from tests.decode.videos import COUNT, encode
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import CorruptError
+
+M2TS = {"mpegts_m2ts_mode": "1"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("losses")
+
+
+def segment(folder: Path, kind: str, number: int, gap: int = 0, suffix: str = ".ts") -> bytes:
+    """One of several recordings that follow each other, or begin anew (gap < 0)."""
+    path = folder / f"{kind}-{number}-{gap}{suffix}"
+    if not path.exists():
+        codec, options, _ = CODECS[kind]
+        start = number * (COUNT + gap) if gap >= 0 else 0
+        encode(path, codec, options, stamps=lambda i: i + start,
+               container=M2TS if suffix == ".m2ts" else None)  # fmt: skip
+    return path.read_bytes()
+
+
+def sequential(content: bytes) -> list[np.ndarray]:
+    """Every frame of a plain decode."""
+    with av.open(io.BytesIO(content)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("gap", [0, 500, -1], ids=["in turn", "with a gap", "from 0 again"])
+@pytest.mark.parametrize(("kind", "suffix"), [("h264", ".ts"), ("mpeg2", ".ts"), ("h264", ".m2ts")])
+def test_joined_transport_streams_are_sound(folder: Path, kind: str, suffix: str, gap: int) -> None:
+    parts = [segment(folder, kind, number, gap, suffix) for number in range(3)]
+    joined = b"".join(parts)
+    with open_video(joined, damage="report") as reader:
+        assert len(reader) == 3 * COUNT
+        reader.read(range(len(reader)))
+        assert not reader.damaged
+    assert len(sequential(joined)) == 3 * COUNT
+
+
+def test_a_transport_stream_without_one_of_its_segments_is_sound(folder: Path) -> None:
+    """An edited recording: the counters jump, and the next segment can be decoded alone."""
+    whole = segment(folder, "h264", 0)
+    tables = [at for at in range(0, len(whole), 188) if pid(whole, at) == 0]
+    keys = [at for at, *_ in pictures(folder / "h264-0-0.ts", keys=True)]
+    begins = [max(table for table in tables if table < key) for key in keys[1:]]
+    content = whole[: begins[0]] + whole[begins[1] :]
+    frames, damaged = read_all(content)
+    assert len(frames) < COUNT
+    assert not damaged
+
+
+def test_a_lost_transport_packet_hits_its_group_of_pictures_and_moves_nothing(folder: Path) -> None:
+    whole = segment(folder, "h264", 0)
+    at, position = next(
+        (at + 188, position)
+        for at, size, position in pictures(folder / "h264-0-0.ts", keys=True)
+        if position and size > 400
+    )
+    _, damaged = read_all(whole[:at] + whole[at + 188 :])
+    assert set(damaged.values()) == {"concealed"}
+    assert min(damaged) >= position - 2
+    assert max(damaged) < position + 15
+
+
+def test_frames_behind_lost_pictures_are_displaced(folder: Path) -> None:
+    whole = segment(folder, "h264", 0)
+    found = pictures(folder / "h264-0-0.ts", keys=False)
+    content = whole[: found[20][0]] + whole[found[23][0] :]
+    clean, _ = read_all(whole)
+    frames, damaged = read_all(content)
+    assert len(frames) == COUNT - 3
+    moved = [i for i, frame in enumerate(frames) if np.any(frame != clean[i])]
+    assert set(moved) <= damaged.keys()
+    assert all(damaged[index] == "displaced" for index in range(30, COUNT - 3))
+    with open_video(content) as reader:
+        reader.read(range(15))
+        with pytest.raises(CorruptError, match=r"frame 40 of 63 is displaced \(pictures before"):
+            reader.read([40])
+
+
+@pytest.mark.parametrize(
+    ("name", "mutate"),
+    [
+        ("h264.ts", zero),
+        ("h264.avi", cut),
+        ("mpeg4.avi", zero),
+        ("h264.mkv", zero),
+        ("mpeg4_b.mkv", zero),
+        ("h264.flv", zero),
+    ],
+)
+def test_displaced_frames_are_reported(
+    folder: Path, name: str, mutate: Callable[[Path, int], bytes]
+) -> None:
+    found = measure(sample(folder, name), mutate, range(3))
+    assert found.displaced >= 10  # else this shows nothing
+    assert found.displaced_reported >= 0.97 * found.displaced
+
+
+def test_a_checksum_of_matroska_tells_what_the_codec_cannot(folder: Path) -> None:
+    path = sample(folder, "vp9.mkv")
+    content = bytearray(path.read_bytes())
+    assert not read_all(bytes(content))[1]
+    content[len(content) // 2] ^= 1
+    assert "concealed" in read_all(bytes(content))[1].values()
+
+
+def pid(content: bytes, at: int) -> int:
+    return (content[at + 1] & 31) << 8 | content[at + 2]
+
+
+def pictures(path: Path, *, keys: bool) -> list[Any]:
+    """(place, size, number) of pictures of a file, or of its key frames only."""
+    with av.open(str(path)) as container:
+        demuxed = [p for p in container.demux(container.streams.video[0]) if p.size]
+    return [(p.pos, p.size, n) for n, p in enumerate(demuxed) if p.is_keyframe or not keys]

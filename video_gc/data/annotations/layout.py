@@ -1,0 +1,141 @@
+"""Is it a folder of classes, or of splits that hold the classes? And how splits are spelled.
+
+The spellings are those of Ultralytics (train, val, test), Roboflow (train, valid, test), Hugging
+Face (train, training; validation, valid, val, dev; test, testing, eval, evaluation) and of the
+crawlers of Kinetics (validate), in any case, with what often stands beside them: train_256,
+val2017, TestSet, training videos.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from video_gc.data.index import DataError
+
+SPELLINGS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validate", "validation", "dev"),
+    "test": ("test", "testing", "eval", "evaluate", "evaluation"),
+}
+"""Split → the words that mean it, in small letters."""
+_WORDS = {word: split for split, words in SPELLINGS.items() for word in words}
+_BESIDE = r"(?:sets?|splits?|data|datasets?|videos?|clips?|images?|frames?|rgb|\d+(?:x\d+|px?)?)"
+_NAME = re.compile(
+    rf"(?:{_BESIDE}[-_. ]*)*({'|'.join(sorted(_WORDS, key=len, reverse=True))})"
+    rf"(?:[-_. ]*{_BESIDE})*"
+)
+WANTED = "DIR/CLASS/video, or DIR/train/CLASS/video (with val and test beside train)"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the folders in a folder are."""
+
+    splits: dict[str, str] = field(default_factory=dict)
+    """train, val or test → the folder; empty where the folders are classes"""
+    others: dict[str, int] = field(default_factory=dict)
+    """folders beside splits that are none → their videos; "" for videos in no folder"""
+    odd_class: str = ""
+    """a class among others whose name is that of a split"""
+
+
+def split_of(name: str) -> str | None:
+    """train, val or test, where a folder's name means one; None for any other name."""
+    match = _NAME.fullmatch(unicodedata.normalize("NFC", name).casefold().strip())
+    return None if match is None else _WORDS[match[1]]
+
+
+def find_layout(
+    root: Path,
+    videos: Sequence[str],
+    folders: Collection[str] = (),
+    classes: Collection[str] | None = None,
+) -> Layout:
+    """Tell splits from classes by name and by depth: a split holds CLASS/video, a class videos.
+
+    videos: relative to `root`. folders: all that lie in it, with or without videos.
+    classes: known ones, in NFC; folders that are all among them are classes whatever their names.
+
+    Raises DataError for what can be understood in two ways, with the way out.
+    """
+    count: Counter[str] = Counter()
+    deep: set[str] = set()
+    for path in videos:
+        top, slash, rest = path.partition("/")
+        count[top if slash else ""] += 1
+        if "/" in rest:
+            deep.add(top)
+    tops = sorted(name for name in count if name)
+    if classes is not None and {unicodedata.normalize("NFC", top) for top in tops} <= {*classes}:
+        return Layout()
+    named = {top: split for top in {*tops, *folders} if (split := split_of(top))}
+    full = sorted(top for top in named if top in count)
+    others = {name: count[name] for name in sorted(count) if name not in named}
+    if not deep & set(full):
+        _check_classes(root, full, list(filter(None, others)))
+        _check_splits_in_classes(root, videos, tops)
+        return Layout(odd_class="".join(full))
+    doubles = [top for top in sorted(named) if list(named.values()).count(named[top]) > 1]
+    if doubles:
+        raise DataError(
+            f"{root}: the folders {_and(doubles)} all mean the {named[doubles[0]]} split; keep one "
+            "of them, or move their videos together"
+        )
+    splits = {split: top for top, split in sorted(named.items())}
+    shown = _counted(others)
+    if "train" not in splits:
+        beside = f"; beside it: {shown}" if others else ""
+        raise DataError(
+            f"{root}: {_and(full)} is named like a split, but no folder like the training split "
+            f"(train, training){beside}. This wants {WANTED}"
+        )
+    if len(full) == 1 and others:
+        raise DataError(
+            f"{root}: {full[0]} is named like the {named[full[0]]} split, and beside it lies what "
+            f"is no split: {shown}. Move that away or into {full[0]}/CLASS; or rename {full[0]}, "
+            "if it is a class"
+        )
+    return Layout(splits, others)
+
+
+def _check_classes(root: Path, named: list[str], others: list[str]) -> None:
+    """Folders that hold videos directly are classes; is that meant by their names?"""
+    if len(named) > 1 or (named and not others):
+        raise DataError(
+            f"{root}: {_and(named)}: named like splits, but with videos directly in them, as "
+            f"classes have. This wants {WANTED}; rename them, if they really are classes"
+        )
+
+
+def _check_splits_in_classes(root: Path, videos: Sequence[str], tops: list[str]) -> None:
+    """CLASS/train and CLASS/test would train on the test videos."""
+    inside: dict[str, dict[str, str]] = {}
+    for path in videos:
+        parts = path.split("/", 2)
+        if len(parts) == 3 and (split := split_of(parts[1])):
+            inside.setdefault(parts[0], {})[split] = parts[1]
+    for top in sorted(inside):
+        if len(inside[top]) < 2:
+            continue
+        found = _and(sorted(inside[top].values()))
+        if len(tops) == 1:
+            raise DataError(f"{root}: the splits {found} lie in {top}; give {root / top} instead")
+        raise DataError(
+            f"{root / top}: the splits {found} lie inside a class; this wants {WANTED}. Move them, "
+            f"such as to {root}/train/{top}; or give lists"
+        )
+
+
+def _counted(others: dict[str, int]) -> str:
+    shown = [
+        f"{name or 'in no folder'} ({count:,} video{'s' * (count != 1)})"
+        for name, count in others.items()
+    ]
+    return ", ".join(shown[:8]) + (", …" if len(shown) > 8 else "")
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,0 +1,35 @@
+"""Losses of a file that is open."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from video_gc.decode.losses import avi, flash, matroska, program, transport
+from video_gc.decode.losses.loss import Bytes, Loss, Losses, content
+from video_gc.decode.reader import Source
+
+
+def find_losses(source: Source, container: Any, stream: Any) -> Losses:
+    """What the container's own structure says is lost of a stream.
+
+    Reads the whole file, or only heads in it. Containers without such a structure lose nothing.
+    """
+    with content(source) as file:
+        form = container.format.name.split(",")[0]
+        found = _walk(file, form, stream)
+        counted = form == "mpegts" and found is not None
+        depth = max(stream.codec_context.reorder_depth, 1)  # 0 is also said of MPEG-4 in Matroska
+        return Losses(list(found or ()), counted=counted, depth=depth)
+
+
+def _walk(file: Bytes, form: str, stream: Any) -> Iterable[Loss] | None:
+    if form == "mpegts":
+        return transport.losses(file, stream.id, stream.codec_context.name)
+    if form == "matroska":
+        return matroska.losses(file, stream.index)
+    if form == "avi":
+        return avi.losses(file, stream.index)
+    if form == "mpeg":
+        return program.losses(file)
+    if form == "flv":
+        return flash.losses(file)
+    return None

@@ -1,0 +1,163 @@
+"""Matroska and WebM: elements that fill each other exactly, with checksums (RFC 9559, 8794)."""
+
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from video_gc.decode.losses.loss import Bytes, Loss
+
+HEADER, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+TRACKS, ENTRY, NUMBER = 0x1654AE6B, 0xAE, 0xD7
+TOP = {HEADER, SEGMENT, CLUSTER, TRACKS, 0x114D9B74, 0x1549A966, 0x1C53BB6B, 0x1941A469,
+       0x1043A770, 0x1254C367, 0xEC, 0xBF}  # fmt: skip
+"""elements of a segment, Void and CRC-32 included"""
+TRACKS, ENTRY, NUMBER = 0x1654AE6B, 0xAE, 0xD7
+TIME, SIMPLE, GROUP, BLOCK, CRC = 0xE7, 0xA3, 0xA0, 0xA1, 0xBF
+INSIDE = {TIME, SIMPLE, GROUP, CRC, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC}
+"""elements of a cluster"""
+RESTART = re.compile(rb"\x1f\x43\xb6\x75")
+BROKEN = "elements of the file are broken before or in it"
+CHECKSUM = "the checksum of its cluster is wrong"
+
+
+@dataclass
+class _Cluster:
+    start: int
+    time: int = 0
+    stamps: list[int] = field(default_factory=list)
+    wrong: bool = False
+
+
+def losses(file: Bytes, stream: int) -> Iterator[Loss]:
+    """Breaks in the chain of elements, and clusters whose checksum is wrong.
+
+    stream: number of the video stream in the file.
+    """
+    clusters: list[_Cluster] = []
+    tracks: list[int] = []
+    place = last = 0
+    while place < file.size:
+        kind, size, length = _head(file, place)
+        if kind not in TOP or (kind == CLUSTER and not length):
+            following = file.find(RESTART, place + 1)
+            if following is None and not clusters:
+                return
+            end = file.size if following is None else following
+            if following is not None or any(any(c) for c in file.chunks(place, file.size)):
+                yield Loss(last, end, BROKEN)
+            place = end
+            continue
+        inside = place + length
+        end = file.size if size is None else inside + size
+        if kind == SEGMENT:
+            place = inside
+        elif kind == CLUSTER:
+            cluster = _Cluster(place)
+            clusters.append(cluster)
+            track = tracks[stream] if stream < len(tracks) else 0
+            place, last, broken = _read_cluster(file, inside, end, size is None, track, cluster)
+            if broken:
+                following = file.find(RESTART, place)
+                upto = file.size if following is None else following
+                if place < file.size:
+                    yield Loss(last, upto, BROKEN)
+                place = upto
+            elif cluster.wrong:
+                yield Loss(cluster.start, end, CHECKSUM, moves=not _regular(clusters))
+        else:
+            if kind == TRACKS:
+                tracks = _track_numbers(file, inside, end)
+            last, place = place, end
+
+
+def _track_numbers(file: Bytes, place: int, end: int) -> list[int]:
+    """The number of each track, in the order of the file."""
+    numbers = []
+    while place < min(end, file.size):
+        kind, size, length = _head(file, place)
+        if not length or size is None:
+            break
+        if kind == NUMBER:
+            numbers.append(int.from_bytes(file.at(place + length, size), "big"))
+        place += length if kind == ENTRY else length + size
+    return numbers
+
+
+def _read_cluster(
+    file: Bytes, place: int, end: int, endless: bool, track: int, cluster: _Cluster
+) -> tuple[int, int, bool]:
+    """Where the cluster ends or breaks, where its last element begins, and whether it breaks."""
+    last, checksum = cluster.start, None
+    while place < min(end, file.size):
+        kind, size, length = _head(file, place)
+        if endless and kind in TOP - INSIDE:
+            return place, last, False
+        if kind not in INSIDE or size is None or place + length + size > end:
+            return place, last, True
+        last, inside = place, place + length
+        place = inside + size
+        if kind == TIME:
+            cluster.time = int.from_bytes(file.at(inside, size), "big")
+        elif kind == CRC and size == 4:
+            checksum = int.from_bytes(file.at(inside, 4), "little")
+            cluster.wrong = checksum != _checksum(file, place, end)
+        elif kind in (SIMPLE, GROUP):
+            _stamp(file, inside, place, kind, track, cluster)
+    return place, last, place > file.size
+
+
+def _stamp(file: Bytes, place: int, end: int, kind: int, track: int, cluster: _Cluster) -> None:
+    """Note when a block of the track is shown."""
+    if kind == GROUP:
+        while place < end:
+            kind, size, length = _head(file, place)
+            if size is None or kind == BLOCK:
+                break
+            place += length + size
+        if kind != BLOCK:
+            return
+        place += length
+    number, width = _number(file.at(place, 8), keep=False)
+    if number == track:
+        offset = int.from_bytes(file.at(place + width, 2), "big", signed=True)
+        cluster.stamps.append(cluster.time + offset)
+
+
+def _regular(clusters: list[_Cluster]) -> bool:
+    """Whether no picture is missing in the last cluster, as far as even stamps can show it."""
+    stamps = sorted(stamp for cluster in clusters[-2:] for stamp in cluster.stamps)
+    steps = [after - before for before, after in pairwise(stamps)]
+    return bool(steps) and min(steps) > 0 and max(steps) <= min(steps) + 1
+
+
+def _checksum(file: Bytes, place: int, end: int) -> int:
+    total = 0
+    for chunk in file.chunks(place, end):
+        total = zlib.crc32(chunk, total)
+    return total
+
+
+def _head(file: Bytes, place: int) -> tuple[int, int | None, int]:
+    """Identifier, size (None: up to what cannot be inside) and length of an element's head.
+
+    The length is 0 where no element can begin.
+    """
+    head = file.at(place, 12)
+    kind, first = _number(head[:4], keep=True)
+    size, second = _number(head[first : first + 8], keep=False)
+    if not first or not second:
+        return 0, None, 0
+    return kind, None if size == (1 << 7 * second) - 1 else size, first + second
+
+
+def _number(coded: bytes, *, keep: bool) -> tuple[int, int]:
+    """A number of variable length, with or without its marker, and its length; 0 for none."""
+    if not coded or not coded[0]:
+        return 0, 0
+    width = 9 - coded[0].bit_length()
+    if width > len(coded):
+        return 0, 0
+    value = int.from_bytes(coded[:width], "big")
+    return value if keep else value & ((1 << 7 * width) - 1), width
