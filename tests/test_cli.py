@@ -2,7 +2,7 @@
 
 import pytest
 
-from video_gc.cli import Parser
+from video_gc.cli import Parser, with_home
 
 
 @pytest.mark.parametrize("typed", ["precision=bf16", "test.precision=bf16"])
@@ -43,3 +43,13 @@ def test_an_option_is_written_in_full(typed: list[str], meant: str) -> None:
     assert str(refused.value) == (
         f"unrecognized arguments: {' '.join(typed)}{meant}; see test.py check --help"
     )
+
+
+def test_the_home_directory_after_an_equals_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for typed, meant in (
+        ("data.root=~/my clips", "data.root=/home/me/my clips"), ("--root=~", "--root=/home/me"),
+        ("~/a.mp4", "/home/me/a.mp4"), ("data.root='~/x'", "data.root='/home/me/x'"),
+        ("~data.root", "~data.root"), ("name=a~/b", "name=a~/b"), ("--top", "--top"), ("~you/a", "~you/a"),
+    ):  # fmt: skip
+        assert with_home(typed) == meant

@@ -29,8 +29,17 @@ ENCODINGS: dict[str, tuple[str, dict[str, str]]] = {
     "vp9": ("libvpx-vp9", {"g": "8", "crf": "30", "cpu-used": "8"}),
     "av1": ("libsvtav1", {"preset": "12", "svtav1-params": "keyint=8:lp=1"}),
     "ffv1": ("ffv1", {"g": "6"}),
+    "vp8": ("libvpx", {"g": "8", "b": "300k"}),
+    "msmpeg4v2": ("msmpeg4v2", {"g": "8"}),
+    "msmpeg4": ("msmpeg4", {"g": "8"}),
+    "wmv1": ("wmv1", {"g": "8"}),
+    "mpeg1": ("mpeg1video", {"g": "8", "bf": "2"}),
+    "mjpeg": ("mjpeg", {}),
+    "png": ("png", {}),
 }
 """name → encoder and its options; groups of pictures are short"""
+FORMATS = {"mjpeg": "yuvj420p", "png": "rgb24"}
+CODED_APART = ("ffv1", "vp8", "msmpeg4v2", "msmpeg4", "wmv1", "mpeg1", "mjpeg", "png")
 
 
 @dataclass(frozen=True)
@@ -71,9 +80,9 @@ def encoded(name: str, first: int = 0, count: int = 24) -> tuple[Any, tuple[Samp
     os.environ.setdefault("SVT_LOG", "1")  # errors only
     codec, options = ENCODINGS[name]
     file = io.BytesIO()
-    with av.open(file, "w", format="matroska") as container:
+    with av.open(file, "w", format="nut" if name in CODED_APART else "matroska") as container:
         stream: Any = container.add_stream(codec, rate=RATE, options=options)
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = 48, 64, FORMATS.get(name, "yuv420p")
         stream.codec_context.thread_count = 1
         for at, picture in enumerate(numbered_frames(count, first)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")

@@ -49,11 +49,3 @@ def test_damage_is_an_error(kind: Callable[[str], Path], tmp_path: Path) -> None
         open_video(path, "decord", time_limit=30) as reader,
     ):
         reader.read(range(len(reader)))
-
-
-def test_without_decord_the_error_says_how_to_get_it(
-    video: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ours, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install 'video_gc\[decord\]'"):
-        open_video(video, "decord")

@@ -72,14 +72,16 @@ def test_windows_give_the_frames_of_a_sequential_decode(
 def test_windows_of_every_kind_of_file(
     kind: Callable[[str], Path], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The same frames as from packets that are kept; the conformance suite compares those."""
+    with open_video(kind(name)) as reader:
+        expected = reader.read(range(len(reader)))
     monkeypatch.setattr(packets, "LONG", 0.0)
     monkeypatch.setattr(packets, "WINDOW", 1)
-    expected = plain_decode(kind(name))
     with open_video(kind(name)) as reader:
         assert len(reader) == len(expected)
         for index in range(0, len(expected), 5):  # one window each
             np.testing.assert_array_equal(reader.read([index])[0], expected[index])
-        np.testing.assert_array_equal(reader.read(range(len(expected))), np.stack(expected))
+        np.testing.assert_array_equal(reader.read(range(len(expected))), expected)
 
 
 @pytest.mark.parametrize("name", ["closed.mp4", "open.mkv"])
@@ -104,8 +106,8 @@ def test_a_recovery_point_counts_only_where_the_picture_is_whole_at_once() -> No
     for payload, expected in ((0b1100_0000, True), (0b0010_0000, False), (0b1000_0000, False)):
         units = [sei(payload), picture]
         coded = b"".join(len(u).to_bytes(4, "big") + u for u in units)
-        assert with_lengths.read(coded) == (expected, 1)
-        assert with_codes.read(b"".join(b"\0\0\0\1" + u for u in units)) == (expected, 1)
-    assert with_codes.read(b"\0\0\1\x65\x11\x22\x33") == (True, 1)  # IDR
-    assert with_codes.read(b"\0\0\1\x41\x11\x22\x33") == (False, 1)
-    assert with_codes.read(b"\0\0\1\x09\x30") == (False, 0)  # a mark between pictures
+        assert with_lengths.read(coded)[:2] == (expected, 1)
+        assert with_codes.read(b"".join(b"\0\0\0\1" + u for u in units))[:2] == (expected, 1)
+    assert with_codes.read(b"\0\0\1\x65\x11\x22\x33")[:2] == (True, 1)  # IDR
+    assert with_codes.read(b"\0\0\1\x41\x11\x22\x33")[:2] == (False, 1)
+    assert with_codes.read(b"\0\0\1\x09\x30")[:2] == (False, 0)  # a mark between pictures

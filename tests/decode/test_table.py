@@ -28,8 +28,12 @@ from video_gc.decode.pyav import Reader
 from video_gc.decode.reader import DecodeError
 
 STEP = BASE // RATE
-CARRIED = ("h264", "hevc", "mpeg2")
-"""what MPEG-TS can hold as it is"""
+CARRIED: dict[str, tuple[str, ...]] = {
+    "mp4": ("h264", "hevc", "mpeg2", "mpeg4", "vp9", "av1", "ffv1"),
+    "mkv": ("h264", "hevc", "mpeg2", "mpeg4", "vp8", "vp9", "av1", "ffv1"),
+    "ts": ("h264", "hevc", "mpeg2"),
+}
+"""what a container can hold as it is"""
 GAPS = st.sampled_from([0, 0, 1, STEP, 40 * STEP])
 UNHEALTHY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
@@ -83,7 +87,7 @@ def later(sample: Sample, ticks: int) -> Sample:
 @st.composite
 def streams(draw: st.DrawFn, suffix: str) -> tuple[str, list[Sample]]:
     """One recording or two that are joined, with stamps and key flags that lie or not."""
-    names = [n for n in sorted(ENCODINGS) if suffix != "ts" or n.startswith(CARRIED)]
+    names = [n for n in sorted(ENCODINGS) if n.startswith(CARRIED[suffix])]
     name = draw(st.sampled_from(names))
     try:
         samples = list(encoded(name)[1])
@@ -101,6 +105,13 @@ def streams(draw: st.DrawFn, suffix: str) -> tuple[str, list[Sample]]:
     twins = st.lists(st.integers(1, len(samples) - 1), min_size=1, max_size=2)
     for nth in draw(st.one_of(st.just([]), st.just([]), twins)):  # two share a stamp
         samples[shown[nth]] = replace(samples[shown[nth]], pts=samples[shown[nth - 1]].pts)
+    order = draw(st.sampled_from(["true", "true", "true", "decoding", "swapped"]))
+    if order == "decoding":  # as from AVI, which has no other stamps
+        samples = [replace(sample, pts=sample.dts) for sample in samples]
+    elif order == "swapped":
+        at = draw(st.integers(1, len(samples) - 2))
+        one, two = samples[at : at + 2]
+        samples[at : at + 2] = replace(one, pts=two.pts), replace(two, pts=one.pts)
     keys = {at for at, sample in enumerate(samples) if sample.key}
     flags = draw(st.sampled_from(["true", "true", "all", "first", "more", "wrong"]))
     if flags == "all":
@@ -132,9 +143,9 @@ def make(folder: Path, suffix: str, name: str, samples: list[Sample], empty: set
             samples.insert(at + 1, replace(before, data=b"", dts=before.dts, key=False))
         return write_mp4(path, stream, samples)
     if suffix == "mkv":
-        samples = [replace(s, pts=max(s.pts, 0)) for s in samples]
+        samples = [later(sample, BASE) for sample in samples]
         # stamps of decoding are not stored, and need only please the muxer
-        return mux(path, stream, [replace(s, dts=at - BASE) for at, s in enumerate(samples)])
+        return mux(path, stream, [replace(s, dts=at) for at, s in enumerate(samples)])
     # each recording into a file of its own, and one behind the other
     cuts = [at for at in range(1, len(samples)) if samples[at].dts <= samples[at - 1].dts]
     parts = []

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pytorchvideo.models.hub.x3d import x3d_m
 
 from tests.conftest import SHARED, counted_frames
@@ -141,3 +142,27 @@ def test_precision_and_backend_are_chosen_and_said(checkpoint: Path, video: Path
     torch.testing.assert_close(one, two, rtol=0.05, atol=0.05)
     with pytest.raises(ValueError, match="backend"):
         Recognizer(checkpoint, backend="tensorrt")
+
+
+def test_frames_in_memory_come_in_many_kinds(checkpoint: Path) -> None:
+    recognizer, frames = Recognizer(checkpoint, device="cpu"), counted_frames(12)
+    expected = recognizer.predict(frames).scores
+    tensor = torch.from_numpy(frames)
+    for given in (
+        tensor, list(frames), tuple(tensor), list(tensor), tensor.permute(0, 3, 1, 2),
+        [frame.permute(2, 0, 1) for frame in tensor], [Image.fromarray(f) for f in frames],
+    ):  # fmt: skip
+        torch.testing.assert_close(recognizer.predict(given).scores, expected, rtol=0, atol=0)
+    for wrong in ([], tensor.float(), [frames[0], frames[1, :8]], frames[0], ["a.mp4"]):
+        with pytest.raises(ValueError, match="frames must be"):
+            recognizer.predict(wrong)
+    with pytest.raises(ValueError, match=r"rate of the frames \(0 Hz\)"):
+        recognizer.predict(frames, fps=0)
+
+
+def test_bytes_and_open_files_are_videos(checkpoint: Path, video: Path) -> None:
+    recognizer = Recognizer(checkpoint, device="cpu")
+    expected = recognizer.predict(video).scores
+    with video.open("rb") as file:
+        for source in (video.read_bytes(), file):
+            torch.testing.assert_close(recognizer.predict(source).scores, expected)

@@ -76,7 +76,7 @@ def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
         (["{video}", "--rate", "0"], 2, "--rate: must be in [0.1, 1000], not 0"),
         (["{video}", "--flip", "1.5"], 2, "--flip: must be in [0, 1], not 1.5"),
         (["{video}", "--flip", "nan"], 2, "--flip: must be in [0, 1], not nan"),
-        (["{list}"], 2, "list.txt: is no video (.3gp, .asf, "),
+        (["{list}"], 2, "list.txt: has no suffix of a video (.mp4, "),
     ],
 )
 def test_mistakes_get_one_clear_line(  # type: ignore[no-untyped-def]

@@ -107,7 +107,7 @@ def _kind(container: Any, stream: Any) -> Kind:
     for number, packet in enumerate(stream_packets(container, stream)):
         if number == PACKETS:
             break
-        start, _ = starts.read(packet)
+        start = starts.read(packet)[0]
         hidden |= packet.is_discard
         if packet.is_keyframe:
             key = packet.pts

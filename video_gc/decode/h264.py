@@ -7,7 +7,7 @@ picture is missing without a word. Sections are those of recommendation ITU-T H.
 
 from dataclasses import dataclass
 
-from video_gc.decode.nal import Bits, ParameterSets, is_whole, units
+from video_gc.decode.nal import Bits, ParameterSets, PictureOrder, is_whole, units
 
 SLICE, IDR, SEI, SPS, PPS, RECOVERY_POINT = 1, 5, 6, 7, 8, 6
 NO_PICTURE = range(SEI, 13)
@@ -35,35 +35,59 @@ class Parameters:
     """frame numbers may be left out"""
     frames_only: bool
     """no picture is one field"""
+    order: int
+    """pic_order_cnt_type"""
+    order_bits: int
+    """of pic_order_cnt_lsb"""
 
 
 class H264Starts:
-    """Where decoding can begin, and how many frames a packet shows; see starts.py."""
+    """Where decoding can begin, and what a packet shows; see starts.py.
 
-    def __init__(self, extradata: bytes | None) -> None:
+    reorders: whether pictures may be shown in another order than that of the file.
+    """
+
+    def __init__(self, extradata: bytes | None, reorders: bool = True) -> None:
         self._length_size = unit_length_size(extradata)
         self._sets, self._parameters = ParameterSets(), parameters_of(extradata)
+        self._reorders, self._order = reorders, PictureOrder()
 
-    def read(self, packet: bytes | memoryview) -> tuple[bool | None, int | None]:
+    def read(self, packet: bytes | memoryview) -> tuple[bool | None, int | None, int | None]:
         """At an IDR picture, or a recovery point of 0 frames that is exact (D.2.8)."""
-        size = self._length_size
-        if 0 < size < len(packet) and packet[size] & 31 == SLICE and not self._has_fields():
-            return False, 1  # nearly all pictures, told at once
         start = replaced = False
-        beside = True
+        beside, kind = True, 0
         for unit in units(packet, self._length_size):
             kind = unit[0] & 31
             if SLICE <= kind <= IDR:
-                fields = self._is_field(unit)
-                return start or kind == IDR, None if replaced or fields else 1
+                field, turn = self._read_head(unit, kind)
+                return start or kind == IDR, None if replaced or field else 1, turn
             if kind == SEI:
                 start = start or _recovers_at_once(unit)
             elif kind in (SPS, PPS):
                 replaced = self._replaces(kind, unit) or replaced
             beside = beside and kind in NO_PICTURE
-        if not beside or not is_whole(packet, self._length_size):
-            return None, 1
-        return False, None if replaced else 0
+        if not kind or not beside or not is_whole(packet, self._length_size):
+            self._order.lose()
+            return None, 1, None
+        return False, None if replaced else 0, None
+
+    def _read_head(self, unit: bytes, kind: int) -> tuple[bool, int | None]:
+        """Whether a slice is of one field (two packets are one frame then), and its turn."""
+        known = self._parameters
+        if known is None or (known.frames_only and not self._reorders):
+            return False, None
+        try:
+            reader = _after_number(unit, known)[1]
+            if not known.frames_only and reader.take(1):  # field_pic_flag
+                return True, None
+            if kind == IDR:
+                reader.pass_exponential(1)  # idr_pic_id
+            if known.order == 1:
+                return False, None
+            low = reader.take(known.order_bits)
+        except IndexError:
+            return False, None
+        return False, self._order.turn(low, known.order_bits, kind == IDR, bool(unit[0] & 96))
 
     def _replaces(self, kind: int, unit: bytes) -> bool:
         if kind == SPS:
@@ -73,18 +97,6 @@ class H264Starts:
         except IndexError:
             return False
         return self._sets.replaces(kind, number, unit)
-
-    def _is_field(self, unit: bytes) -> bool:
-        """Two such packets are one frame (field_pic_flag, 7.3.3)."""
-        if self._parameters is None or not self._has_fields():
-            return False
-        try:
-            return bool(_after_number(unit, self._parameters)[1].take(1))
-        except IndexError:
-            return False
-
-    def _has_fields(self) -> bool:
-        return self._parameters is not None and not self._parameters.frames_only
 
 
 class FrameNumbers:
@@ -150,10 +162,10 @@ def read_parameters(unit: bytes) -> Parameters | None:
             reader.exponential(), reader.exponential(), reader.take(1)
             if reader.take(1):
                 _pass_scaling_lists(reader, 12 if chroma == 3 else 8)
-        bits = reader.exponential() + 4
+        bits, order_bits = reader.exponential() + 4, 0
         order = reader.exponential()
         if order == 0:
-            reader.exponential()
+            order_bits = reader.exponential() + 4
         elif order == 1:
             reader.take(1), reader.signed(), reader.signed()
             for _ in range(reader.exponential()):
@@ -161,7 +173,9 @@ def read_parameters(unit: bytes) -> Parameters | None:
         reader.exponential()
         gaps = bool(reader.take(1))
         reader.exponential(), reader.exponential()
-        return Parameters(bits, planes, gaps, bool(reader.take(1))) if bits <= 16 else None
+        if bits > 16 or order_bits > 16:
+            return None
+        return Parameters(bits, planes, gaps, bool(reader.take(1)), order, order_bits)
     except IndexError:
         return None
 
@@ -179,9 +193,8 @@ def _pass_scaling_lists(reader: Bits, count: int) -> None:
 
 def _after_number(unit: bytes, known: Parameters) -> tuple[int, Bits]:
     """frame_num of a slice, and its bits from there on (7.3.3)."""
-    reader = Bits(unit[1:32])
-    for _ in range(3):  # first_mb_in_slice, slice_type, pic_parameter_set_id
-        reader.exponential()
+    reader = Bits(unit[1:24])
+    reader.pass_exponential(3)  # first_mb_in_slice, slice_type, pic_parameter_set_id
     if known.planes:
         reader.take(2)
     return reader.take(known.number_bits), reader

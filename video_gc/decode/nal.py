@@ -15,8 +15,9 @@ def units(packet: bytes | memoryview, length_size: int) -> Iterator[bytes]:
         while at < end:
             length = int.from_bytes(packet[at : at + length_size], "big")
             at += length_size
-            if length:
-                yield bytes(packet[at : at + min(length, HEAD)])
+            if not length:  # zeros where a picture was
+                return
+            yield bytes(packet[at : at + min(length, HEAD)])
             at += length
     else:
         whole = bytes(packet)
@@ -57,6 +58,16 @@ class Bits:
         zeros = self._left - self._value.bit_length()
         return self.take(2 * zeros + 1) - 1
 
+    def pass_exponential(self, count: int) -> None:
+        """Leave out so many ue(v)."""
+        value, left = self._value, self._left
+        for _ in range(count):
+            left -= 2 * (left - value.bit_length()) + 1
+            if left < 0:
+                raise IndexError
+            value &= (1 << left) - 1
+        self._value, self._left = value, left
+
     def signed(self) -> int:
         """se(v)."""
         code = self.exponential()
@@ -76,3 +87,41 @@ class ParameterSets:
         """Whether this unit differs from the first of its kind and number."""
         own = unit.partition(b"\0\0\1")[0].rstrip(b"\0")  # what follows it is no part of it
         return self._known.setdefault((kind, number), own) != own
+
+
+class PictureOrder:
+    """When pictures are shown, from the low bits of their order counts (H.264 8.2.1, H.265 8.3.1).
+
+    Without any bits they are shown as they are stored.
+    """
+
+    def __init__(self) -> None:
+        self._epoch = self._high = self._low = 0
+        self._lost = False
+
+    def lose(self) -> None:
+        """A picture is damaged: what the next ones count from is not known."""
+        self._lost = True
+
+    def turn(self, low: int, bits: int, anew: bool, counts: bool) -> int | None:
+        """A number that rises in the order of being shown; None after a loss.
+
+        anew: counting begins here. counts: the next picture counts from this one.
+        """
+        if anew:
+            self._epoch, self._high, self._low = self._epoch + 1, 0, 0
+            self._lost = False
+        if self._lost:
+            return None
+        if not bits:
+            self._low += 1
+            return (self._epoch << 40) + self._low
+        high, half = self._high, 1 << bits - 1
+        if not anew:
+            if self._low - low >= half:
+                high += 2 * half
+            elif low - self._low > half:
+                high -= 2 * half
+        if counts:
+            self._high, self._low = high, low
+        return (self._epoch << 40) + high + low

@@ -15,7 +15,7 @@ from video_gc.decode.demux import stream_packets
 from video_gc.decode.mp4 import read_index
 from video_gc.decode.reader import Source
 from video_gc.decode.starts import Starts
-from video_gc.decode.table import NEVER, Rows, Table
+from video_gc.decode.table import NEVER, Rows, Table, agree
 
 LARGE = 64 << 20
 """bytes from which a file is read by window"""
@@ -126,6 +126,8 @@ class Packets:
         done = 0
         while done < len(indices):
             first, last, end = self._stretch(indices, done)
+            # a picture that belongs before one may be stored as far behind it
+            last = last if self._proven else min(last + self._depth, len(self._table.pts) - 1)
             packets = self._read(first, last + 1 - first)
             if packets is None:
                 self._distrust()
@@ -231,13 +233,14 @@ class Packets:
         return len(packets) == count and (self._proven or self._are_proven(packets, first))
 
     def _are_proven(self, packets: list[Any], first: int) -> bool:
-        """Whether the bytes bear out an index: one frame each, and starts that are some."""
-        kinds = Starts(self._context)
+        """Whether the bytes bear out an index: one frame each, starts that are some, the order."""
+        kinds, turns = Starts(self._context), list[int]()
         for at, packet in enumerate(packets, first):
-            start, shows = kinds.read(packet)
+            start, shows, turn = kinds.read(packet)
             if shows != 1 or (not start and self._table.is_start(at)):
                 return False
-        return True
+            turns.append(NEVER if turn is None else turn)
+        return agree(self._table.pts[first : first + len(turns)], np.array(turns, np.int64))
 
     def _demux(self, rewind: bool = True) -> Iterator[Any]:
         if rewind and self._begun:  # not every container can be sought back to its very start

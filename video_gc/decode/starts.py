@@ -11,11 +11,16 @@ from typing import Any
 from video_gc.decode.h264 import H264Starts
 from video_gc.decode.hevc import HevcStarts
 
-Found = tuple[bool | None, int | None]
-"""Whether decoding can begin at a packet, None where it is damaged beyond telling; and how many
-frames it shows: 0, 1, or None where packets and frames may part from here on: two frames in one
-packet, one in two, dropped ones, or parameters that are replaced, so that it matters from where one
-came."""
+Found = tuple[bool | None, int | None, int | None]
+"""What is read in a packet.
+
+- Whether decoding can begin at it; None where it is damaged beyond telling.
+- How many frames it shows: 0, 1, or None where packets and frames may part from here on: two frames
+  in one packet, one in two, dropped ones, or parameters that are replaced, so that it matters from
+  where one came.
+- Its turn, a number that rises in the order of being shown; None where the codec has none, or keeps
+  the order of the file.
+"""
 
 
 class Starts:
@@ -26,31 +31,33 @@ class Starts:
 
     def __init__(self, context: Any) -> None:
         self._extradata = context.extradata
-        self._read = _reader(context.codec, self._extradata)
+        self._read = _reader(context)
         self.known = self._read is not None
 
     def read(self, packet: Any) -> Found:
         """Of a packet of PyAV."""
         if self._read is None:
-            return False, None
+            return False, None, None
         if packet.is_keyframe and packet.has_sidedata("new_extradata"):
             new = bytes(packet.get_sidedata("new_extradata"))
             if new and new != self._extradata:
-                return False, None
+                return False, None, None
         return self._read(memoryview(packet))
 
 
-def _reader(codec: Any, extradata: bytes | None) -> Callable[[memoryview], Found] | None:
-    name = codec.canonical_name
+def _reader(context: Any) -> Callable[[memoryview], Found] | None:
+    extradata, name = context.extradata, context.codec.canonical_name
     if name == "h264":
-        return H264Starts(extradata).read
+        return H264Starts(extradata, context.reorder_depth > 0).read
     if name == "hevc":
         return HevcStarts(extradata).read
     if name == "mpeg4":
         return Mpeg4Starts(extradata).read
+    if name in ("mpeg1video", "mpeg2video"):
+        return MpegStarts().read
     if name in READERS:
         return READERS[name]
-    return _every if codec.intra_only else None
+    return _every if context.codec.intra_only else None
 
 
 class Mpeg4Starts:
@@ -58,6 +65,7 @@ class Mpeg4Starts:
 
     def __init__(self, extradata: bytes | None) -> None:
         self._bits: int | None = None
+        self._anchors = Anchors()
         self._read_layer(extradata or b"")
 
     def read(self, packet: memoryview) -> Found:
@@ -65,13 +73,15 @@ class Mpeg4Starts:
         data = bytes(packet)
         at = data.find(b"\0\0\1\xb6")
         if at < 0:
-            return None, 1
+            self._anchors.lose()
+            return None, 1, None
         self._read_layer(data[:at])
         if data.find(b"\0\0\1\xb6", at + 4) >= 0:  # packed: a B-VOP lies beside it
-            return False, None
+            return False, None, None
         head = int.from_bytes(data[at + 4 : at + 20].ljust(16, b"\0"), "big")
         shown = 1 if self._bits is None else self._is_coded(f"{head:0128b}"[2:], self._bits)
-        return data[at + 4 : at + 5] < b"\x40", shown
+        kind = data[at + 4] >> 6 if at + 4 < len(data) else 1
+        return kind == 0, shown, self._anchors.turn(kind == 2) if shown else None
 
     def _is_coded(self, bits: str, size: int) -> int:
         """vop_coded, after modulo_time_base, vop_time_increment and two markers."""
@@ -97,27 +107,54 @@ class Mpeg4Starts:
         self._bits = max((resolution - 1).bit_length(), 1)
 
 
-def _mpeg(packet: memoryview) -> Found:
-    """MPEG-1 and -2: at an I picture behind a sequence header (ISO 13818-2, 6.2)."""
-    data = bytes(packet)
-    at = data.find(b"\0\0\1\0")
-    if not 0 <= at < len(data) - 5:
-        return None, 1
-    header = data.find(b"\0\0\1\xb3", 0, at) >= 0
-    return header and data[at + 5] >> 3 & 7 == 1, 1
+class MpegStarts:
+    """MPEG-1 and -2 (ISO 13818-2, 6.2)."""
+
+    def __init__(self) -> None:
+        self._anchors = Anchors()
+
+    def read(self, packet: memoryview) -> Found:
+        """At an I picture behind a sequence header."""
+        data = bytes(packet)
+        at = data.find(b"\0\0\1\0")
+        if not 0 <= at < len(data) - 5:
+            self._anchors.lose()
+            return None, 1, None
+        header, kind = data.find(b"\0\0\1\xb3", 0, at) >= 0, data[at + 5] >> 3 & 7
+        return header and kind == 1, 1, self._anchors.turn(kind == 3)
+
+
+class Anchors:
+    """The order where a B picture is shown at once, and any other when the next such one comes."""
+
+    def __init__(self) -> None:
+        self._count = self._between = 0
+        self._lost = False
+
+    def lose(self) -> None:
+        """A picture is damaged: between which ones the next B pictures come is not known."""
+        self._lost = True
+
+    def turn(self, between: bool) -> int | None:
+        """The turn of the next picture, None after a loss. between: it is a B picture."""
+        if between:
+            self._between += 1
+            return None if self._lost else (self._count - 1 << 32) + self._between
+        self._count, self._between, self._lost = self._count + 1, 0, False
+        return self._count << 32
 
 
 def _vp8(packet: memoryview) -> Found:
     """RFC 6386, 9.1."""
     start = not packet[0] & 1 and packet[3:6] == b"\x9d\x01\x2a"
-    return start, packet[0] >> 4 & 1
+    return start, packet[0] >> 4 & 1, None
 
 
 def _vp9(packet: memoryview) -> Found:
     """VP9 bitstream specification, 6.2 and annex B."""
     kinds = [_vp9_frame(frame) for frame in _vp9_frames(packet)]
     shown = sum(shows for _, shows in kinds)
-    return kinds[0][0], shown if shown < 2 else None
+    return kinds[0][0], shown if shown < 2 else None, None
 
 
 def _vp9_frames(packet: memoryview) -> Iterator[memoryview]:
@@ -152,6 +189,10 @@ def _vp9_frame(frame: memoryview) -> tuple[bool | None, int]:
     return bits[place + 1] == "0", int(bits[place + 2] == "1")
 
 
+OBU = (1, 2, 3, 4, 5, 6, 7, 8, 15)
+"""units of AV1 that are not reserved"""
+
+
 def _av1(packet: memoryview) -> Found:
     """AV1 bitstream specification, 5.3 to 5.9: at a shown key frame with a sequence header."""
     header, still, kinds = False, False, []
@@ -162,17 +203,17 @@ def _av1(packet: memoryview) -> Found:
         size = len(packet) - at
         if sized:
             size, at = _leb128(packet, at)
-        if size > len(packet) - at:  # damaged
-            return None, 1
+        if size > len(packet) - at or kind not in OBU:  # damaged
+            return None, 1, None
         if kind == 1 and size:
             header, still = True, bool(packet[at] >> 3 & 1)
         elif kind in (3, 6) and size:
             kinds.append(packet[at] if not still else 0x10)
         at += size
     if not kinds:
-        return False, 0
+        return False, 0, None
     shown = sum(bool(head & 0x90) for head in kinds)  # show_existing_frame or show_frame
-    return header and kinds[0] & 0xF0 == 0x10, shown if shown < 2 else None
+    return header and kinds[0] & 0xF0 == 0x10, shown if shown < 2 else None, None
 
 
 def _leb128(packet: memoryview, at: int) -> tuple[int, int]:
@@ -189,42 +230,40 @@ def _leb128(packet: memoryview, at: int) -> tuple[int, int]:
 
 def _ffv1(packet: memoryview) -> Found:
     """RFC 9043: keyframe is the first bit of a range coder in its first state."""
-    return int.from_bytes(packet[:2], "big") >= 0x7F80, 1
+    return int.from_bytes(packet[:2], "big") >= 0x7F80, 1, None
 
 
 def _h263(packet: memoryview) -> Found:
     """ITU-T H.263, 5.1: an INTRA picture in the short form of the header."""
     head = int.from_bytes(bytes(packet[:6]).ljust(6, b"\0"), "big")
     small = head >> 26 == 32 and head >> 10 & 7 < 7
-    return small and not head >> 9 & 1, 1
+    return small and not head >> 9 & 1, 1, None
 
 
 def _flv1(packet: memoryview) -> Found:
     """Sorenson's H.263 (SWF file format specification, Video)."""
     bits = "".join(f"{byte:08b}" for byte in packet[:9])
     place = 33 + {"000": 16, "001": 32}.get(bits[30:33], 0)
-    return bits[place : place + 2] == "00", 1
+    return bits[place : place + 2] == "00", 1, None
 
 
 def _two_bits(packet: memoryview) -> Found:
     """MSMPEG4 v2 and v3, WMV1: the picture's type comes first."""
-    return packet[0] < 64, 1
+    return packet[0] < 64, 1, None
 
 
 def _one_bit(packet: memoryview) -> Found:
     """WMV2: the same in one bit."""
-    return packet[0] < 128, 1
+    return packet[0] < 128, 1, None
 
 
 def _every(_packet: memoryview) -> Found:
     """Every picture of the codec stands alone."""
-    return True, 1
+    return True, 1, None
 
 
 READERS: dict[str, Callable[[memoryview], Found]] = {
     "png": _every,
-    "mpeg1video": _mpeg,
-    "mpeg2video": _mpeg,
     "vp8": _vp8,
     "vp9": _vp9,
     "av1": _av1,

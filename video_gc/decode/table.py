@@ -25,7 +25,7 @@ class Rows:
     rows: list[tuple[int, ...]] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
 
-    def append(self, packet: Any, start: bool | None, shows: int | None) -> None:
+    def append(self, packet: Any, start: bool | None, shows: int | None, turn: int | None) -> None:
         """The next packet of PyAV, and what starts.py reads in it.
 
         A start must be marked as a key frame besides. A damaged packet at the head of the file
@@ -42,15 +42,16 @@ class Rows:
                 UNKNOWN if shows is None else shows,
                 packet.is_discard,
                 NEVER if place is None else place,
+                NEVER if turn is None else turn,
             )
         )
 
     def table(self) -> "Table":
         """Of all of them."""
-        columns = np.array(self.rows, np.int64).reshape(-1, 6).T
-        pts, dts, sizes, shows, dropped, places = columns
+        columns = np.array(self.rows, np.int64).reshape(-1, 7).T
+        pts, dts, sizes, shows, dropped, places, turns = columns
         starts = np.array(self.starts, np.int64)
-        return Table(pts, dts, sizes, shows, dropped > 0, starts, places)
+        return Table(pts, dts, sizes, shows, dropped > 0, starts, places, turns)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class Table:
     """positions where decoding can begin, rising"""
     places: np.ndarray | None = None
     """where in the file each packet begins; None where the stamps of decoding tell them apart"""
+    turns: np.ndarray | None = None
+    """numbers that rise in the order of being shown, NEVER where the codec tells none; see
+    starts.py"""
 
     def is_sound(self, depth: int) -> bool:
         """Whether frames in the order of their stamps are those of a sequential decode.
@@ -82,8 +86,9 @@ class Table:
         It is where every packet is known to be one frame, or none; decoding can begin at the first,
         which is the first that is shown; stamps are there and differ; those of decoding never fall;
         no picture comes so late that the decoder, which holds back `depth`, has shown a later one;
-        and from each start on, every stamp is above all before it. The last two tell recordings
-        that were joined.
+        from each start on, every stamp is above all before it; and stamps agree with the order that
+        the codec tells. The last three tell recordings that were joined, and stamps that are those
+        of decoding.
         """
         if (self.shows == UNKNOWN).any() or not (len(self.starts) and self.starts[0] == 0):
             return False
@@ -95,7 +100,9 @@ class Table:
             return False
         if (np.diff(np.sort(stamps)) == 0).any():
             return False
-        return _is_in_reach(stamps, depth) and self._rises_at_starts(stamps, seen)
+        if not _is_in_reach(stamps, depth) or not self._rises_at_starts(stamps, seen):
+            return False
+        return self.turns is None or agree(stamps, self.turns[seen])
 
     def _rises_at_starts(self, stamps: np.ndarray, seen: np.ndarray) -> bool:
         before = np.maximum.accumulate(stamps)
@@ -148,6 +155,12 @@ class Table:
 
     def _starts_until(self, position: int) -> int:
         return int(np.searchsorted(self.starts, position, "right"))
+
+
+def agree(stamps: np.ndarray, turns: np.ndarray) -> bool:
+    """Whether time stamps rise as turns do, where these are known."""
+    turns = turns[np.argsort(stamps, kind="stable")]
+    return bool((np.diff(turns[turns != NEVER]) > 0).all())
 
 
 def _is_in_reach(stamps: np.ndarray, depth: int) -> bool:
