@@ -60,6 +60,9 @@ class Outcome:
     sources: bool = True
     """the file's bytes and the open file give the same frames as its path"""
 
+    stretched: bool = False
+    """its pixels are not square, so that the comparison scales, in another way than the reader"""
+
     @property
     def right(self) -> bool:
         """Every frame is the right one."""
@@ -85,7 +88,9 @@ class Plain:
             stream = container.streams.best("video")
             stream.codec_context.thread_count = 1
             pixel = stream.sample_aspect_ratio
-            self.stretched = pixel is not None and pixel != 1
+            if pixel is None or abs(pixel - 1) < 0.02:
+                pixel = Fraction(1)
+            self.stretched = pixel != 1
             matrix = None  # the first frame's: H.264 says it now and then
             for number, frame in enumerate(container.decode(stream)):
                 if not number:
@@ -95,9 +100,9 @@ class Plain:
                 yield _shown(picture, matrix, pixel), seconds
 
 
-def _shown(picture: np.ndarray, matrix: Any, pixel: Fraction | None) -> np.ndarray:
+def _shown(picture: np.ndarray, matrix: Any, pixel: Fraction) -> np.ndarray:
     """As a player shows it: stretched, then placed by the display matrix."""
-    if pixel and pixel != 1:
+    if pixel != 1:
         size = [picture.shape[0], round(picture.shape[1] * pixel)]
         channels = torch.from_numpy(picture).permute(2, 0, 1)
         picture = resize(channels, size, antialias=True).permute(1, 2, 0).numpy()
@@ -162,6 +167,7 @@ def outcome(path: Path, decoder: str, device: str = "cpu", tolerance: float = 0.
         known,
         warned,
         sources,
+        expected.stretched,
     )
 
 

@@ -51,8 +51,9 @@ Frames and sizes are those of a player, by every decoder that is not marked ⚠ 
   themselves, and of EXIF in images): four turns, mirrored or not. Of another matrix the nearest of
   these eight is taken; one without area is passed over.
 - **Pixels** that are not square stretch the width (720×480 with 8:9 is 640×480). The container's word
-  counts before the codec's, as in FFmpeg; beyond 10:1 or 1:10, or where there is none, they are square,
-  and so they are in images. A crop that is scaled is cut from the coded picture, from the nearest
+  counts before the codec's, as in FFmpeg; beyond 10:1 or 1:10, within 2 % of 1 (what scaling to whole
+  pixels leaves), or where there is none, they are square, and so they are in images. Kinetics at
+  340×256 says 4:3 and is shown as 455×256; other pipelines take it as it is coded. A crop that is scaled is cut from the coded picture, from the nearest
   whole pixels, and scaled once.
 - **Range**: grey pictures, RGB and JPEG's are full range, others what their tag says, limited without
   one; as RGB, as planes and in copies of `prepare.py resize` alike.

@@ -14,7 +14,7 @@ from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box
 from video_gc.decode.write import write_video
 
-REAL = SHARED / "videos" / "k340_g250.mp4"
+REAL = SHARED / "videos" / "k720_g250.mp4"
 
 
 def textured(count: int, height: int, width: int) -> np.ndarray:

@@ -170,8 +170,10 @@ def test_a_box_of_whole_coded_pixels_is_scaled_once(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("patch", [(1, 65535), (65535, 1), (0, 1), (1, 0), (1, 11), (0, 0)])
-def test_absurd_pixels_are_square(tmp_path: Path, patch: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "patch", [(1, 65535), (65535, 1), (0, 1), (1, 0), (1, 11), (0, 0), (2048, 2043)]
+)
+def test_absurd_and_nearly_square_pixels_are_square(tmp_path: Path, patch: tuple[int, int]) -> None:
     path = encode(tmp_path / "p.mp4", "libx264", size=(96, 128), setup=pixels(Fraction(2)))
     content = path.read_bytes()
     place = content.index(b"pasp") + 4

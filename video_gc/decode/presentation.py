@@ -15,6 +15,9 @@ from video_gc.decode.reader import Colour
 
 FLATTEST = 10
 """A pixel is at most so many times as wide as high, or as high as wide; more is an error."""
+SQUARE = Fraction(2, 100)
+"""Pixels that are so little off are square: scaling to whole pixels leaves 2048:2043 and the like,
+and what is meant is 16:15 or further off."""
 MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 """Number of a matrix → name; others that FFmpeg converts are near to bt601."""
 UNKNOWN = {8: "YCgCo", 11: "SMPTE ST 2085", 12: "primaries", 13: "primaries", 14: "ICtCp"}
@@ -60,7 +63,8 @@ UPRIGHT = Orientation()
 def presentation_of(frame: Any, pixel: Fraction | None = None) -> Presentation:
     """How a file is shown that begins with `frame`.
 
-    pixel: width of a pixel over its height, as it is coded; 1 where it is not known or absurd.
+    pixel: width of a pixel over its height, as it is coded; 1 where that is not known, absurd or
+        nearly 1.
 
     A player stretches the width, not the height: 720×480 with pixels of 8:9 is 640×480.
     Raises ValueError where FFmpeg cannot convert its colours.
@@ -123,12 +127,12 @@ def is_wide(frame: Any) -> bool:
 
 def pixel_shape(stream: Any) -> Fraction:
     """Width of a pixel over its height: the container's word counts before the codec's, as in
-    FFmpeg's av_guess_sample_aspect_ratio; 1 where neither says a sensible one."""
+    FFmpeg's av_guess_sample_aspect_ratio; 1 where neither says a sensible one, or nearly 1."""
     return _sensible(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio)
 
 
 def _sensible(pixel: Fraction | None) -> Fraction:
-    if pixel and Fraction(1, FLATTEST) <= pixel <= FLATTEST:
+    if pixel and Fraction(1, FLATTEST) <= pixel <= FLATTEST and abs(pixel - 1) > SQUARE:
         return pixel
     return Fraction(1)
 
