@@ -150,13 +150,15 @@ def test_two_processes_know_of_each_other(tmp_path: Path) -> None:
 def test_free_names(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("mine")
     outputs = Outputs(tmp_path)
-    names = [outputs.free("a", ".png"), outputs.free("A", ".png"), outputs.free("b", ".png")]
-    assert names == ["a-2.png", "A.png", "b.png"]
-    assert outputs.free("B", ".png") == "B-2.png"
+    assert [outputs.free(stem, ".png") for stem in "aAbB"] == ["a-2", "A", "b", "B-2"]
     with outputs.path("a-2.png") as part:
         part.touch()
-    assert Outputs(tmp_path).free("a", ".png") == "a-2.png"
-    assert len({outputs.free("x" * 300, ".png") for _ in range(3)}) == 3
+    assert Outputs(tmp_path).free("a", ".png") == "a-2"
+    assert Outputs(tmp_path).free("a", ".mp4", ".png") == "a-2"
+    assert Outputs(tmp_path).free("a", ".mp4") == "a"
+    long = [outputs.free("x" * 300, ".mp4", ".webp") for _ in range(3)]
+    assert len({*long}) == 3
+    assert {len(name) for name in long} == {250}
 
 
 def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:

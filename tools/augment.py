@@ -15,6 +15,7 @@ from video_gc.data.annotations.scan import is_video
 from video_gc.data.index import VideoIndex
 from video_gc.data.motions import open_motions
 from video_gc.data.sampling import ClipConfig
+from video_gc.outputs import Outputs
 from video_gc.progress import say
 
 
@@ -22,6 +23,7 @@ def main() -> None:
     """Parse, draw, say where."""
     options = _parse()
     check_suffix(options.out)
+    Outputs(options.out.parent).check([options.out.name])
     from video_gc.analysis.augmented import augmented_grid  # torch, so not for a wrong argument
     from video_gc.data.augment import AugmentConfig
 

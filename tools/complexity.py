@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from video_gc.atomic import write_text
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.manual import wrong_argument
+from video_gc.outputs import write_output
 from video_gc.progress import Screen, console, say
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def main() -> None:
         console.print(line, highlight=False)
     if options.json:
         content = json.dumps(cost.to_dict(), indent=1, ensure_ascii=False)
-        say(f"  {write_text(options.json, content)}")
+        say(f"  {write_output(options.json, content)}")
     if options.csv:
-        say(f"  {write_text(options.csv, to_csv(cost))}")
+        say(f"  {write_output(options.csv, to_csv(cost))}")
 
 
 def parser() -> Parser:

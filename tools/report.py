@@ -45,9 +45,9 @@ def main() -> None:
             kind = "is a file, and no run directory" if place.exists() else "no such run directory"
             raise FileNotFoundError(f"{place}: {kind}, ablation or folder of runs; {MAKE}")
     say(f"Reading {', '.join(map(str, options.runs))} …")
-    from video_gc.analysis.table.files import write_files
+    from video_gc.analysis.table.files import check_free, write_files
     from video_gc.analysis.table.gather import collect, single_run
-    from video_gc.analysis.table.page import write_page
+    from video_gc.analysis.table.page import PAGE, write_page
     from video_gc.analysis.table.table import make_table
 
     run = single_run(options.runs)
@@ -61,6 +61,7 @@ def main() -> None:
         return
     collection = collect(options.runs, options.baseline)
     out = options.out or collection.home
+    check_free(out, PAGE)  # before what takes time
     table = make_table(collection, out, measure=not options.no_measure)
     files = [*write_files(table, out), write_page(table, collection.groups, out)]
     print_table(table)

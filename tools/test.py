@@ -79,8 +79,9 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder for the results, which are replaced there; default: RUN/test (whose results "
-        "are not, where views or videos differ), RUN/test_subset with --subset",
+        help="folder for the results; those of a test are replaced there, other files never; "
+        "default: RUN/test (whose results are not, where views or videos differ), RUN/test_subset "
+        "with --subset",
     )
     parser.add_argument(
         "--workers",

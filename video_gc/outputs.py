@@ -70,21 +70,25 @@ class Outputs:
         there = os.path.lexists(self.folder / name)
         (self.folder / name).unlink(missing_ok=True)
         self._note("removed", name)
-        self._ours.discard(name)
+        self._ours = _read(self.folder / NOTE)
+        if not self._ours:
+            (self.folder / NOTE).unlink()
         return there
 
-    def free(self, stem: str, suffix: str) -> str:
-        """A name that neither another file of this job nor one of somebody else's has.
-
-        `stem` + `suffix`, shortened where a file system would refuse it, or with a number.
+    def free(self, stem: str, *suffixes: str) -> str:
+        """A stem that, with none of the suffixes, is a name of another file of this job or of
+        somebody else's: shortened where a file system would refuse it, or with a number.
         """
-        number = 1
+        number, longest = 1, max(suffixes, key=len)
         while True:
-            name = fitting_name(stem if number == 1 else f"{stem}-{number}", suffix)
-            free = self.is_ours(name) or not os.path.lexists(self.folder / name)
-            if free and name.casefold() not in self._taken:  # some disks know one case only
-                self._taken.add(name.casefold())
-                return name
+            full = fitting_name(stem if number == 1 else f"{stem}-{number}", longest)
+            found = full.removesuffix(longest)
+            names = [f"{found}{suffix}" for suffix in suffixes]
+            mine = (self.is_ours(n) or not os.path.lexists(self.folder / n) for n in names)
+            key = found.casefold()  # some disks know one case only
+            if key not in self._taken and all(mine):
+                self._taken.add(key)
+                return found
             number += 1
 
     def _note(self, what: str, name: str) -> None:

@@ -11,7 +11,7 @@ from pytorchvideo.models.hub.x3d import x3d_l, x3d_m
 
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.backbones.slowfast import split_pathways
-from video_gc.backbones.stages import residual_blocks
+from video_gc.backbones.stages import named_parts, residual_blocks
 
 HUB = {"c2d": c2d_r50, "i3d": i3d_r50, "slow": slow_r50, "slowfast": slowfast_r50}
 PUBLISHED_FRAMES = {"c2d": 8, "i3d": 8, "slow": 8, "slowfast": 32}
@@ -72,6 +72,87 @@ def test_slowfast_4x16_has_eight_fast_frames_per_slow_one() -> None:
     with torch.inference_mode():
         model(torch.randn(1, 3, 32, 32, 32))
     assert shapes == {"slow.res2.0": 4, "fast.res2.0": 32}
+
+
+def test_mmaction2s_slow_pathway_sees_every_fourth_frame() -> None:
+    """Shown by what the slow pathway is given, and by which frames change it."""
+    clip = torch.arange(32.0).reshape(1, 1, 32, 1, 1)
+    ((slow, _),) = split_pathways(torch.nn.Identity(), (clip,), 8, "strided")
+    assert slow.flatten().tolist() == [0, 8, 16, 24]
+    model = build_backbone("slowfast_linear", width=0.125, num_classes=3).eval()
+    spread = build_backbone("slowfast_linear", width=0.125, num_classes=3, slow_frames="spread")
+    spread.load_state_dict(model.state_dict())
+    seen = {}
+    for network in (model, spread.eval()):
+        stem = named_parts(network)["slow.stem"]
+        stem.register_forward_pre_hook(lambda _m, inputs, n=network: seen.update({n: inputs[0]}))
+        with torch.inference_mode():
+            network(clip.expand(1, 3, 32, 32, 32))
+    assert seen[model][0, 0, :, 0, 0].tolist() == [0, 4, 8, 12, 16, 20, 24, 28]
+    assert seen[spread][0, 0, :, 0, 0].tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
+
+
+def test_the_mixture_has_a_deep_slow_and_a_shallow_fast_pathway() -> None:
+    with torch.device("meta"):
+        mixture = build_backbone("slowfast_4x16_linear_r101_r50", depth=101)
+    names = list(residual_blocks(mixture))
+    assert len([name for name in names if name.startswith("slow.res4")]) == 23
+    assert len([name for name in names if name.startswith("fast.res4")]) == 6
+    # MMAction2's README has 62.4 M for it, and 33.0 M for I3D-heavy, each for 400 classes
+    assert round(sum(p.numel() for p in mixture.parameters()) / 1e6, 1) == 62.4
+    with torch.device("meta"):
+        heavy = build_backbone("i3d_heavy")
+    assert round(sum(p.numel() for p in heavy.parameters()) / 1e6, 1) == 33.0
+
+
+def test_the_stem_of_c2d_unpadded_sees_no_border() -> None:
+    """MMAction2's pool of 3 every 2 without padding: 16 → 7, where padding makes 8."""
+    sizes = {}
+    for name in ("c2d", "c2d_unpadded"):
+        model = build_backbone(name, width=0.125).eval()
+        with torch.inference_mode():
+            sizes[name] = named_parts(model)["stem"](torch.zeros(1, 3, 4, 32, 32)).shape
+    assert sizes == {"c2d": (1, 8, 4, 8, 8), "c2d_unpadded": (1, 8, 4, 7, 7)}
+
+
+@pytest.mark.parametrize("name", ["c2d_nopool", "slow", "slowfast_4x16", "slowfast_16x8", "csn"])
+def test_published_heads_average_windows_of_any_map(name: str) -> None:
+    """Windows of 7×7 of 8×8 positions, by weights that count them; whole maps below that."""
+    model = build_backbone(
+        name, depth=101 if name in ("slowfast_16x8", "csn") else 50, width=0.125, num_classes=3,
+        dropout=0, head_pool="published",
+    ).eval()  # fmt: skip
+    clip = torch.randn(1, 3, 32 if name[:2] == "sl" and name != "slow" else 8, 256, 256)
+    seen: dict[str, list[torch.Tensor]] = {"maps": []}
+    for module in [m for m in model.modules() if isinstance(m, torch.nn.AvgPool3d)]:
+        module.register_forward_pre_hook(lambda _m, inputs: seen["maps"].append(inputs[0]))
+    weights = torch.tensor([1.0, 2, 2, 2, 2, 2, 2, 1]) / 14
+    with torch.inference_mode():
+        logits = model(clip)
+        features = torch.cat([m.mean(2) for m in seen["maps"]], 1)
+        pooled = torch.einsum("nchw,h,w->nc", features, weights, weights)
+        expected = named_parts(model)["head"](pooled)
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-6)
+        seen["maps"].clear()
+        small = model(clip[..., :96, :96])
+        features = torch.cat([m.mean((2, 3, 4)) for m in seen["maps"]], 1)
+        torch.testing.assert_close(small, named_parts(model)["head"](features))
+
+
+def test_places_with_probabilities_average_those() -> None:
+    """X3D and R(2+1)D are published with a softmax before the mean."""
+    model = randomise_scaled(
+        build_backbone("x3d_s", width=0.25, num_classes=5, head_pool="published")
+    ).eval()
+    model.blocks[5].proj.weight.data *= 200
+    places = {}
+    model.blocks[5].proj.register_forward_hook(lambda _m, _i, out: places.update(out=out))
+    with torch.inference_mode():
+        logits = model(torch.randn(1, 3, 4, 182, 182))
+    assert places["out"].shape == (1, 1, 2, 2, 5)
+    expected = places["out"].softmax(4).mean((1, 2, 3))
+    torch.testing.assert_close(logits.softmax(1), expected)
+    assert not torch.allclose(places["out"].mean((1, 2, 3)).softmax(1), expected, atol=1e-4)
 
 
 def test_linear_fusion_has_neither_norm_nor_relu() -> None:
@@ -187,7 +268,7 @@ def test_slowfast_16x8_has_its_own_res4() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "i4d"}, "backbone .'i4d'. must be one of c2d, c2d_nopool, i3d"),
+        ({"name": "i4d"}, "backbone .'i4d'. must be one of c2d, c2d_nopool, c2d_unpadded"),
         ({"name": "i3d", "depth": 34}, "depth .34. must be one of 50, 101"),
         (
             {"name": "i3d", "head_pool": "max"},
@@ -196,6 +277,8 @@ def test_slowfast_16x8_has_its_own_res4() -> None:
         ({"name": "i3d", "width": 0.3}, "width .0.3. must leave a whole number"),
         ({"name": "slowfast", "width": 0.0625}, "slowfast needs at least 0.125"),
         ({"name": "slowfast_16x8"}, "depth .50. must be 101"),
+        ({"name": "slow", "slow_frames": "spread"}, "slow_frames .* means nothing to slow"),
+        ({"name": "slowfast", "slow_frames": "all"}, "must be one of spread, strided"),
     ],
 )
 def test_a_wrong_choice_names_the_valid_ones(arguments: dict, message: str) -> None:

@@ -8,7 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_gc.data.sampling import ClipConfig, Part, fixed_clips, pyslowfast_clips
+from video_gc.data.sampling import (
+    ClipConfig,
+    Part,
+    fixed_clips,
+    pyslowfast_clips,
+    training_clip,
+    window_clips,
+)
 
 LENGTH, FRAMES, STRIDE = st.integers(1, 400), st.integers(1, 32), st.integers(1, 8)
 
@@ -117,3 +124,36 @@ def test_fixed_clips_are_those_of_the_two(
     doubtful = np.abs(places - places.round()) < 1e-3  # float32 keeps no more of a frame
     np.testing.assert_array_equal(found[~doubtful], expected[~doubtful])
     assert (np.abs(found - expected) <= 1).all()
+
+
+@given(LENGTH, FRAMES, STRIDE, RATES, st.integers(0, 2**32 - 1))
+def test_pyslowfasts_training_clips_span_what_its_test_clips_do(
+    length: int, frames: int, stride: int, rates: tuple | None, seed: int
+) -> None:
+    """get_start_end_idx with clip_idx -1, then temporal_sampling, with the same draw."""
+    rate, target = rates or (30, None)
+    clip = config(frames, stride, offsets="pyslowfast", target_fps=target)
+    found = training_clip(clip, Part(0, length, rate), np.random.default_rng(seed))
+    span = max(1.0, stride * frames * rate / target if target else stride * frames)
+    start = np.random.default_rng(seed).uniform(0, max(length - span, 0))
+    places = np.linspace(start, start + span - 1, frames)
+    expected = np.clip(np.floor(places + 1e-6), 0, length - 1)
+    sure = np.abs(places - places.round()) > 1e-9
+    np.testing.assert_array_equal(found[sure], expected[sure])
+    assert (np.abs(found - expected) <= 1).all()
+
+
+def test_pyslowfasts_clips_take_every_ninth_frame_everywhere() -> None:
+    clip = config(8, 8, offsets="pyslowfast")
+    part = Part(0, 300, 30)
+    random = np.random.default_rng(0)
+    drawn = [training_clip(clip, part, random) for _ in range(200)]
+    clips = np.concatenate([drawn, fixed_clips(clip, part, 3), window_clips(clip, part)])
+    assert (clips[:, -1] - clips[:, 0] == 63).all()  # T·τ - 1, where mmaction2 has (T - 1)·τ
+    assert (np.diff(clips) == 9).all()
+    assert clips[:200, 0].min() < 10
+    assert 225 < clips[:200, 0].max() <= 236
+    assert clip.span(30) == 64
+    assert config(8, 8).span(30) == 57
+    # four windows of 64 frames, and one that ends with the video
+    assert window_clips(clip, part)[:, 0].tolist() == [0, 64, 128, 192, 236]

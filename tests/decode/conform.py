@@ -32,7 +32,7 @@ FILES = sorted((SHARED / "videos").glob("*")) + sorted((SHARED / "clips").glob("
 """Real files that are not part of the repository; none in a fresh clone."""
 THIN = 4  # every 4th pixel is enough to tell which frame it is
 NEIGHBOURS = 8
-STRETCHED = 0.5
+STRETCHED = 2.0
 """Grey levels, mean of a frame, between two ways of making pixels square."""
 CLEARLY = 0.1  # grey levels by which another frame must be nearer to count as the one that came
 

@@ -28,7 +28,7 @@ that is known to get this kind of file wrong. Asking for such a one by name warn
 Each decoder was asked for {asked} frames of every file (first, last, single ones, strided clips,
 unsorted with repetitions), each compared with the same frame of a plain sequential decode by PyAV.
 A frame is right where no other frame of the file is nearer to what came, and the mean difference is
-at most {tolerance} grey levels (pyav: 0).
+at most {tolerance} grey levels (pyav: 0; 2 where pixels are not square, as the comparison scales too).
 
 - **exact**: every byte is equal.
 - **right**: the right frames, with a small difference from the conversion to RGB.

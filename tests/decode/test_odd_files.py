@@ -1,6 +1,9 @@
 """Files that are no plain video, and requests that are none: one clear error, or the right frames."""
 
+import io
 from collections.abc import Callable
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 
 from tests.conftest import counted_frames
 from tests.decode.test_pyav import plain_decode
-from tests.decode.videos import MAKERS, encode, moving_frames, x264
+from tests.decode.videos import MAKERS, RATE, encode, moving_frames, x264
 from video_gc.decode import packets
 from video_gc.decode.choice import kind_of
 from video_gc.decode.open import open_video
@@ -196,3 +199,43 @@ def test_frames_that_write_video_made_have_the_times_of_their_rate(tmp_path: Pat
     path = write_video(tmp_path / "slow.mp4", moving_frames()[:10], fps=12.5)
     with open_video(path) as reader:
         np.testing.assert_allclose(reader.times, np.arange(10) / 12.5, atol=1e-6)
+
+
+def test_sound_that_begins_late_ends_no_reading(tmp_path: Path) -> None:
+    """The header of the file names the video only; PyAV looks the late stream up where none is."""
+    path = tmp_path / "late.flv"
+    with av.open(str(path), "w") as file:
+        video: Any = file.add_stream("flv", rate=RATE)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound: Any = file.add_stream("mp3", rate=44100, layout="mono")
+        for index, picture in enumerate(counted_frames(400)):  # longer than what is probed
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, RATE)
+            file.mux(video.encode(frame))
+            if index > 300:
+                silence = np.zeros((1, 1152), np.float32)
+                audio = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+                audio.sample_rate, audio.pts = 44100, index * 44100 // RATE
+                audio.time_base = Fraction(1, 44100)
+                file.mux(sound.encode(audio))
+    content = bytearray(path.read_bytes())
+    content[4] = 1  # the header's flags: video, no sound
+    expected = plain_video(bytes(content))
+    for size in range(1, 30):
+        _ = [bytes([255]) * size for _ in range(200)]  # what lies in memory decides
+        with open_video(bytes(content)) as reader:
+            assert len(reader) == len(expected)
+    with open_video(bytes(content)) as reader:
+        np.testing.assert_array_equal(reader.read([5, 350]), expected[[5, 350]])
+    path.write_bytes(content)
+    assert examine(path).status == "ok"
+
+
+def plain_video(content: bytes) -> np.ndarray:
+    """All frames, packet by packet."""
+    with av.open(io.BytesIO(content)) as container:
+        stream, frames = container.streams.video[0], []
+        with suppress(IndexError):
+            for packet in container.demux(stream):
+                frames += stream.decode(packet) if packet.size else []
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in [*frames, *stream.decode()]])

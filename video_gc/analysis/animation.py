@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from video_gc.atomic import atomic_path
+from video_gc.outputs import output_path
 
 SUFFIXES = (".webp", ".gif", ".png")
 
@@ -23,7 +23,7 @@ def write_animation(file: Path, frames: np.ndarray, *, rate: float = 8.0) -> Pat
     """
     check_suffix(file)
     pictures = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
-    with atomic_path(file) as part:
+    with output_path(file) as part:
         pictures[0].save(
             part,
             save_all=True,

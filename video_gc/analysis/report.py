@@ -21,7 +21,6 @@ from video_gc.analysis.complexity import Complexity, complexity
 from video_gc.analysis.html import render
 from video_gc.analysis.logs import read_metrics
 from video_gc.analysis.overlay import heat, strip
-from video_gc.atomic import write_text
 from video_gc.blocks import GlobalContext
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.sampling import ClipConfig, fixed_clips, part_of
@@ -31,6 +30,7 @@ from video_gc.engine.checkpoint import load_network
 from video_gc.engine.run_checkpoint import best_checkpoint
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.outputs import write_output
 from video_gc.progress import track
 
 PICTURES = (
@@ -120,7 +120,7 @@ def write_report(run: Path) -> Path:
         wrong=[found for row in wrong if (found := examples[row["path"]])],
         versions=yaml.safe_load((run / "versions.yaml").read_text()),
     )
-    return write_text(run / "report.html", page)
+    return write_output(run / "report.html", page)
 
 
 def choose_examples(

@@ -9,14 +9,28 @@ with warnings.catch_warnings():  # pytorchvideo scripts a function that nothing 
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
     import pytorchvideo.models  # noqa: F401
 
-from video_gc.backbones.resnet import c2d, c2d_nopool, i3d, i3d_3x3x3, i3d_32x2, slow
-from video_gc.backbones.separable import csn, r2plus1d, x3d, x3d_l
+from video_gc.backbones.heads import pool_as_published, pool_everywhere
+from video_gc.backbones.resnet import (
+    c2d,
+    c2d_nopool,
+    c2d_unpadded,
+    i3d,
+    i3d_3x3x3,
+    i3d_32x2,
+    i3d_heavy,
+    slow,
+)
+from video_gc.backbones.separable import csn, r2plus1d, x3d, x3d_l, x3d_s
 from video_gc.backbones.slowfast import (
+    SLOW_FRAMES,
     slowfast,
     slowfast_4x16,
     slowfast_4x16_linear,
+    slowfast_4x16_linear_r101_r50,
     slowfast_16x8,
+    slowfast_fuse5,
     slowfast_linear,
+    slowfast_r101_50_101,
 )
 
 __all__ = ["BACKBONES", "build_backbone"]
@@ -24,16 +38,22 @@ __all__ = ["BACKBONES", "build_backbone"]
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "c2d": c2d,
     "c2d_nopool": c2d_nopool,
+    "c2d_unpadded": c2d_unpadded,
     "i3d": i3d,
     "i3d_32x2": i3d_32x2,
+    "i3d_heavy": i3d_heavy,
     "i3d_3x3x3": i3d_3x3x3,
     "slow": slow,
     "slowfast": slowfast,
     "slowfast_4x16": slowfast_4x16,
     "slowfast_16x8": slowfast_16x8,
+    "slowfast_r101_50_101": slowfast_r101_50_101,
+    "slowfast_fuse5": slowfast_fuse5,
     "slowfast_linear": slowfast_linear,
     "slowfast_4x16_linear": slowfast_4x16_linear,
+    "slowfast_4x16_linear_r101_r50": slowfast_4x16_linear_r101_r50,
     "x3d": x3d,
+    "x3d_s": x3d_s,
     "x3d_l": x3d_l,
     "csn": csn,
     "r2plus1d": r2plus1d,
@@ -50,13 +70,17 @@ def build_backbone(
     width: float = 1.0,
     dropout: float = 0.5,
     head_pool: str = "adaptive",
+    slow_frames: str | None = None,
 ) -> nn.Module:
     """A randomly initialised backbone with its head, on the CPU.
 
     width: factor on every channel count (1/8 is quick on a CPU); the depth and so every name of a
         residual block stays.
-    head_pool: `adaptive` averages over whatever is left of T, H and W; `published` has
-        pytorchvideo's fixed window, which needs the published clip size or more.
+    head_pool: `adaptive` averages over whatever is left of T, H and W; `published` averages as the
+        network's publisher does, in windows of the size that the map of a training crop has, or
+        everywhere (MMAction2).
+    slow_frames: of SlowFast, which frames its slow pathway sees: `spread` or `strided`, by default
+        as its publisher has it (see `split_pathways`).
 
     Raises ValueError naming the field, its value and the choices.
     """
@@ -68,11 +92,15 @@ def build_backbone(
         if value not in choices:
             raise ValueError(f"{field} ({value!r}) must be one of {', '.join(map(str, choices))}")
     check_width(width)
+    chosen = slow_frames_of(name, slow_frames)
+    more = {} if chosen is None else {"slow_frames": chosen}
     model = BACKBONES[name](
-        num_classes=num_classes, depth=depth, stem_channels=int(64 * width), dropout=dropout
+        num_classes=num_classes, depth=depth, stem_channels=int(64 * width), dropout=dropout, **more
     )
     if head_pool == "adaptive":
-        _pool_adaptively(model)
+        pool_everywhere(model)
+    else:
+        pool_as_published(model)
     for module in model.modules():  # some are numpy's, which torch.compile takes for unknown
         if isinstance(module, nn.Conv3d):
             module.stride = tuple(map(int, module.stride))
@@ -85,8 +113,16 @@ def check_width(width: float) -> None:
         raise ValueError(f"width ({width}) must leave a whole number of the stem's 64 channels")
 
 
-def _pool_adaptively(model: nn.Module) -> None:
-    """Put a global mean wherever a head has a fixed window."""
-    windows = [name for name, module in model.named_modules() if isinstance(module, nn.AvgPool3d)]
-    for name in windows:
-        model.set_submodule(name, nn.AdaptiveAvgPool3d(1))
+def slow_frames_of(name: str, chosen: str | None = None) -> str | None:
+    """Which frames the slow pathway of a backbone sees, by default its publisher's choice.
+
+    None where it has no slow pathway. Raises ValueError for a choice that does not exist.
+    """
+    if not name.startswith("slowfast"):
+        if chosen is not None:
+            raise ValueError(f"slow_frames ({chosen!r}) means nothing to {name}, only to slowfast")
+        return None
+    usual = "strided" if "linear" in name else "spread"
+    if chosen not in (None, *SLOW_FRAMES):
+        raise ValueError(f"slow_frames ({chosen!r}) must be one of {', '.join(SLOW_FRAMES)}")
+    return chosen or usual

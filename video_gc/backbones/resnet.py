@@ -1,4 +1,4 @@
-"""C2D, I3D and Slow-only ResNets, as pytorchvideo publishes them.
+"""C2D, I3D and Slow-only ResNets, as pytorchvideo, PySlowFast and MMAction2 publish them.
 
 Wang et al., CVPR 2018 (C2D and inflated I3D ResNets); Feichtenhofer et al., ICCV 2019 (Slow-only).
 """
@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from pytorchvideo.models.resnet import create_resnet
+from pytorchvideo.models.stem import ResNetBasicStem
 from torch import nn
 
 
@@ -17,32 +18,43 @@ def c2d(*, temporal_pool: bool = True, **arguments: Any) -> nn.Module:
     )
 
 
-c2d_nopool = partial(c2d, temporal_pool=False)
-"""C2D of Caffe2's published file: its frames meet in the head alone."""
+def c2d_nopool(**arguments: Any) -> nn.Module:
+    """C2D of Caffe2's published file and of MMAction2's "nopool": frames meet in the head alone."""
+    return c2d(temporal_pool=False, head_window=(8, 7, 7), **arguments)
 
 
-def i3d(*, temporal_stride: int = 1, **arguments: Any) -> nn.Module:
+def c2d_unpadded(**arguments: Any) -> nn.Module:
+    """C2D as MMAction2 trains it: the max-pool of its stem has no padding."""
+    model = c2d(head_pool=nn.AdaptiveAvgPool3d, **arguments)
+    stem = next(m for m in model.modules() if isinstance(m, ResNetBasicStem))
+    assert isinstance(stem.pool, nn.MaxPool3d)
+    stem.pool.padding = (0, 0, 0)
+    return model
+
+
+def i3d(*, conv_a: tuple[Any, ...] | None = None, **arguments: Any) -> nn.Module:
     """Temporal kernels of 5 in the stem and 3 in every, or every other, first 1×1 convolution.
 
-    temporal_stride: of the stem's convolution and of its pooling.
+    conv_a: other kernels of the first convolutions, by stage.
     """
-    conv_a = (
-        (3, 1, 1),
-        [(3, 1, 1), (1, 1, 1)],
-        [(3, 1, 1), (1, 1, 1)],
-        [(1, 1, 1), (3, 1, 1)],
-    )
     return _resnet(
         stem_kernel=(5, 7, 7),
-        temporal_stride=temporal_stride,
         temporal_pool=True,
-        conv_a=conv_a,
+        conv_a=conv_a
+        or (
+            (3, 1, 1),
+            [(3, 1, 1), (1, 1, 1)],
+            [(3, 1, 1), (1, 1, 1)],
+            [(1, 1, 1), (3, 1, 1)],
+        ),
         **arguments,
     )
 
 
-i3d_32x2 = partial(i3d, temporal_stride=2)
+i3d_32x2 = partial(i3d, temporal_stride=2, head_pool=nn.AdaptiveAvgPool3d)
 """I3D for clips of 32 frames, as MMAction2 trains it: the stem takes 32 frames to 8."""
+i3d_heavy = partial(i3d, conv_a=((3, 1, 1),) * 4, head_pool=nn.AdaptiveAvgPool3d)
+"""I3D-heavy of MMAction2: temporal kernels in every block, and no stride in time in the stem."""
 
 
 def i3d_3x3x3(**arguments: Any) -> nn.Module:
@@ -90,6 +102,7 @@ def _resnet(
     conv_a: tuple[Any, ...],
     temporal_stride: int = 1,
     temporal_pool: bool = False,
+    head_pool: type[nn.Module] = nn.AvgPool3d,
     head_window: tuple[int, int, int] = (4, 7, 7),
     num_classes: int,
     depth: int,
@@ -106,5 +119,6 @@ def _resnet(
         stem_pool_stride=(temporal_stride, 2, 2),
         stage1_pool=nn.MaxPool3d if temporal_pool else None,
         stage_conv_a_kernel_size=conv_a,
+        head_pool=head_pool,
         head_pool_kernel_size=head_window,
     )

@@ -37,7 +37,8 @@ class ClipConfig:
     sampling: str = "dense"
     """dense (T frames, τ apart), or segments (TSN: one frame of each of T parts of the video)"""
     offsets: str = "mmaction2"
-    """where the clips of a test lie and how long they are: as mmaction2 or pyslowfast count"""
+    """where clips lie and how long they are, in training and in tests: as mmaction2 or pyslowfast
+    count; pyslowfast's T frames span T·τ of the video, mmaction2's (T − 1)·τ + 1"""
     past_end: str = "repeat"
     """in a video shorter than a clip: repeat the last frame (PySlowFast), or loop (MMAction2)"""
     repeats: int = 1
@@ -90,7 +91,10 @@ class ClipConfig:
         """Frames of a video of `rate` Hz that it takes to fill a clip."""
         if self.sampling == "segments":
             return self.frames
-        return int((self.frames - 1) * self.stride * (self.pace(rate) or 1) + ROUNDING) + 1
+        pace = self.pace(rate) or 1
+        if self.offsets == "pyslowfast":
+            return int(max(self.frames * self.stride * pace, 1.0) - 1 + ROUNDING) + 1
+        return int((self.frames - 1) * self.stride * pace + ROUNDING) + 1
 
     def pace(self, rate: float) -> float | None:
         """Frames of a video of `rate` Hz per frame at target_fps; None without target_fps."""
@@ -165,6 +169,11 @@ def training_clip(clip: ClipConfig, part: Part, random: np.random.Generator) -> 
     if clip.sampling == "segments":
         return part.first + segment_frames(part.count, random.random(clip.frames))
     pace = clip.pace(part.rate)
+    if clip.offsets == "pyslowfast":
+        part = part if pace else replace(part, times=None)
+        steps, span = _spread(clip.frames, clip.stride, pace)
+        start = random.uniform(0, max(part.length - span, 0))
+        return part.frames_at(start + steps, clip.past_end)
     if pace is None:
         own = random_clip(part.count, clip.frames, clip.stride, random, clip.past_end)
         return part.first + own
@@ -198,14 +207,17 @@ def window_clips(clip: ClipConfig, part: Part) -> np.ndarray:
         return fixed_clips(clip, part, 1)
     pace = clip.pace(part.rate) or 1.0
     part = part if clip.target_fps else replace(part, times=None)
-    span = (clip.frames - 1) * clip.stride * pace + 1
+    if clip.offsets == "pyslowfast":
+        steps, span = _spread(clip.frames, clip.stride, pace)
+    else:
+        steps = clip.stride * pace * np.arange(clip.frames)
+        span = (clip.frames - 1) * clip.stride * pace + 1
     if part.length / span > MOST_WINDOWS:
         raise ValueError(
             f"lasts {part.length / part.rate:,.0f} s by its {part.count} time stamps: more than "
             f"{MOST_WINDOWS:,} windows"
         )
     starts = consecutive_starts(part.length, span)
-    steps = clip.stride * pace * np.arange(clip.frames)
     return part.frames_at(starts[:, None] + steps, clip.past_end)
 
 
@@ -271,9 +283,15 @@ def pyslowfast_clips(
     counts in float32 and so takes the frame before or after in about one clip of 600. For an
     example see `mmaction2_clips`.
     """
-    span = max(frames * stride * (pace or 1.0), 1.0)
+    steps, span = _spread(frames, stride, pace)
     starts = max(length - span, 0) * np.arange(clips) / clips
-    return starts[:, None] + np.linspace(0, span - 1, frames)
+    return starts[:, None] + steps
+
+
+def _spread(frames: int, stride: int, pace: float | None) -> tuple[np.ndarray, float]:
+    """Positions (T,) in a clip of PySlowFast from its start, and how much of a video it spans."""
+    span = max(frames * stride * (pace or 1.0), 1.0)
+    return np.linspace(0, span - 1, frames), span
 
 
 def consecutive_starts(length: float, span: float) -> np.ndarray:

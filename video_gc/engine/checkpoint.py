@@ -14,7 +14,7 @@ from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
 from video_gc.engine.recipe.averaging import pick_weights
 from video_gc.engine.resume.weights import KEY, SUFFIX, read_weights
-from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.build import ModelConfig, build_model, settled
 from video_gc.models.context import ContextConfig
 from video_gc.models.weights.finite import check_finite
 from video_gc.models.weights.read import read_file
@@ -128,6 +128,8 @@ def read_checkpoint(
         ) from error
     check_format(path, kept)
     model_config = dict(kept["model"])
+    if model_config["backbone"].startswith("slowfast"):  # older ones spread the frames of all
+        model_config.setdefault("slow_frames", "spread")
     model_config["context"] = ContextConfig(**model_config["context"])
     model_config["more_context"] = [ContextConfig(**c) for c in model_config["more_context"]]
     contents = CheckpointContents(
@@ -166,13 +168,13 @@ def network_of(
 
 def _published(name: str) -> tuple[nn.Module, CheckpointContents]:
     network = PUBLISHED[name]
-    model_config = ModelConfig(
-        backbone=network.backbone,
-        depth=network.depth,
-        num_classes=len(KINETICS400),
-        weights=name,
-        # X3D-XS and S have smaller windows than the M that their network is built for
-        head_pool="adaptive" if network.backbone == "x3d" else "published",
+    model_config = settled(
+        ModelConfig(
+            backbone=network.backbone,
+            depth=network.depth,
+            num_classes=len(KINETICS400),
+            weights=name,
+        )
     )
     clip = ClipConfig(
         frames=network.frames,

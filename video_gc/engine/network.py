@@ -10,7 +10,7 @@ from video_gc.engine.options import TrainConfig
 from video_gc.engine.recipe.before_training import prepare_network
 from video_gc.engine.recipe.groups import freeze_stages
 from video_gc.engine.recipe.optim import OptimConfig, describe_optim, effective_lr
-from video_gc.models.build import ModelConfig, build_with_report
+from video_gc.models.build import ModelConfig, build_with_report, settled
 from video_gc.models.context import context_blocks
 from video_gc.models.describe import check_clip
 
@@ -42,7 +42,7 @@ def build_network(
         raise ValueError(
             f"model.num_classes ({config.model.num_classes}) differs from the data's {classes}"
         )
-    described = replace(config.model, num_classes=classes)
+    described = settled(replace(config.model, num_classes=classes))
     model, report = build_with_report(replace(described, weights=None) if resumed else described)
     _check_clips(model, config.clip)
     cpu_bf16 = not gpu and config.precision == "bf16"

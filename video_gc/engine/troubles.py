@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from video_gc.atomic import atomic_path
 from video_gc.data.dataset import Batch, Trouble
 from video_gc.engine.ranks.world import World, gather
+from video_gc.outputs import fill_csv
 from video_gc.progress import say
 
 
@@ -56,7 +57,7 @@ class TroubleLog(pl.Callback):
     def read(self) -> None:
         """Take over what an earlier part of the run wrote to the file."""
         if self.file.is_file():
-            with self.file.open(newline="") as stream:
+            with self.file.open(newline="", encoding="utf-8") as stream:
                 for row in csv.DictReader(stream):
                     self.counts[row["kind"], row["path"]] = int(row["times"])
                     self.reasons[row["kind"], row["path"]] = row["reason"]
@@ -81,11 +82,9 @@ class TroubleLog(pl.Callback):
         """List everything: kind, path, times, reason."""
         if not self.counts:
             return
-        with atomic_path(self.file) as part, part.open("w", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["kind", "path", "times", "reason"])
-            for (kind, path), times in self.counts.items():
-                writer.writerow([kind, path, times, self.reasons[kind, path]])
+        lines = [(*key, times, self.reasons[key]) for key, times in self.counts.items()]
+        with atomic_path(self.file) as part:
+            fill_csv(part, ["kind", "path", "times", "reason"], lines)
 
     def on_train_batch_end(self, *arguments: Any, **_: Any) -> None:
         """Lightning: after a training step."""

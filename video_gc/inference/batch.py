@@ -47,8 +47,8 @@ def predict_all(
                 continue
             yield prediction
             try:
-                name = outputs.free(readable(f"{file.parent.name}_{file.name}"), ".png")
-                with outputs.path(name) as part:
+                stem = outputs.free(readable(f"{file.parent.name}_{file.name}"), ".png")
+                with outputs.path(f"{stem}.png") as part:
                     draw_timeline(prediction, part, count)
             except Exception as error:  # the disk, or what matplotlib makes of a name
                 say(f"{decode_error(file, error)}: its timeline is not drawn", style="yellow")

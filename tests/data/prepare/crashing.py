@@ -41,6 +41,12 @@ def dies_on_b(job: tuple[Path, float], beat) -> VideoFacts:  # type: ignore[no-u
     return examine_job(job, beat)
 
 
+def has_no_memory_for_b(job: tuple[Path, float], beat) -> VideoFacts:  # type: ignore[no-untyped-def]
+    if job[0].name == "b.mp4":
+        raise MemoryError
+    return examine_job(job, beat)
+
+
 def dies_on_b_resizing(job: Job, beat) -> str:  # type: ignore[no-untyped-def]
     if job.copy.source.name == "b.mp4":
         with atomic_path(job.copy.target) as part:

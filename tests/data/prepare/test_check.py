@@ -1,6 +1,7 @@
 """A check after another one: what stays in the manifest, and journals and manifests that are hurt."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import counted_frames
+from tests.data.prepare.crashing import has_no_memory_for_b
+from video_gc.atomic import journal
 from video_gc.data.index import DataError
-from video_gc.data.manifest import NAME
+from video_gc.data.manifest import NAME, Listed
 from video_gc.data.prepare import check as check_module
-from video_gc.data.prepare.check import CheckResult, check_videos
+from video_gc.data.prepare.check import LISTS, CheckResult, check_videos
 from video_gc.data.prepare.listing import list_sources
 from video_gc.decode.write import write_video
+from video_gc.outputs import Outputs
 
 
 @pytest.fixture
@@ -90,6 +94,7 @@ def test_a_journal_of_another_version_or_a_torn_one(
 ) -> None:
     journal = root / f".{Path(NAME).stem}.journal.jsonl"
     old = {"path": "a.mp4", "status": "ok"}
+    Outputs(root).claim(journal.name)
     journal.write_text(f'{json.dumps(old)}\n5\n{{"path": "b.mp4", "sta')
     seen: list[str] = []
 
@@ -122,6 +127,74 @@ def test_a_file_of_somebody_else_is_not_overwritten(root: Path) -> None:
     with pytest.raises(DataError, match="val.txt: is no manifest; give --out another name"):
         check_videos(listed, root, root / "val.txt")
     assert (root / "val.txt").read_text() == before
+    (root / "own.parquet").write_text("mine")
+    with pytest.raises(DataError, match="own.parquet: is no manifest; give --out another name"):
+        check_videos(listed, root, root / "own.parquet")
+    assert (root / "own.parquet").read_text() == "mine"
     pq.write_table(pa.table({"path": ["a.mp4"]}), root / "own.parquet")
     with pytest.raises(DataError, match="own.parquet: is no manifest; give --out another name"):
         check_videos(listed, root, root / "own.parquet")
+
+
+def test_lists_of_somebody_elses_are_kept_and_named(root: Path) -> None:
+    names = [f"{Path(NAME).stem}-{kind}.csv" for kind in LISTS]
+    names.append(f".{Path(NAME).stem}.journal.jsonl")
+    for name in names:
+        (root / name).write_text("mine")
+        with pytest.raises(FileExistsError, match=f"{name}: exists, .* it is kept"):
+            check(root, "train.txt")
+        assert (root / name).read_text() == "mine"
+        assert not (root / NAME).exists()
+        (root / name).unlink()
+    (root / "a.mp4").write_text("no video")
+    [listed] = check(root, "train.txt").files
+    shutil.copy(root / "b.mp4", root / "a.mp4")
+    assert check(root, "train.txt").files[0].name == names[2]
+    assert not listed.exists()  # ours, and out of date
+    listed.write_text("mine")
+    with pytest.raises(FileExistsError, match="damaged.csv: exists"):
+        check(root, "train.txt")
+
+
+def test_two_checks_at_once(root: Path) -> None:
+    name = f".{Path(NAME).stem}.journal.jsonl"
+    with (
+        journal(Outputs(root).claim(name), what="check", way="another --out"),
+        pytest.raises(BlockingIOError, match="another check is writing to it"),
+    ):
+        check(root, "train.txt")
+
+
+def test_what_was_decoded_survives_whatever_ends_the_check(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(check_module, "write_manifest", full)
+        with pytest.raises(OSError, match="No space left"):
+            check(root, "train.txt")
+    assert check(root, "train.txt").decoded == 0
+
+
+def test_files_that_are_hard_to_ask_for(root: Path, tmp_path: Path) -> None:
+    """Changed in 2286, without rights, of too long a name, of no name at all, and in a vanished
+    folder: each is one row, and the others are checked."""
+    os.utime(root / "a.mp4", ns=(10**19, 10**19))
+    places = ["a.mp4", "b.mp4", "x" * 300 + ".mp4", "nul\0.mp4", "a.mp4/c.mp4", "gone/d.mp4"]
+    listed = [Listed(root / place, "run", "train") for place in places]
+    result = check_videos(listed, root, root / NAME)
+    assert [row["status"] for row in result.manifest.rows()] == [
+        "ok", "ok", "damaged", "missing", "missing", "missing",
+    ]  # fmt: skip
+    assert "File name too long" in result.files[0].read_text()
+    again = check_videos(listed, root, root / NAME)
+    assert again.decoded == 1  # the one that cannot be asked for
+
+
+def test_a_worker_that_runs_out_of_memory_costs_one_file(root: Path) -> None:
+    listed, _ = list_sources([root / "train.txt"])
+    result = check_videos(listed, root, root / NAME, work=has_no_memory_for_b)
+    assert [row["status"] for row in result.manifest.rows()] == ["ok", "damaged"]
+    assert "MemoryError" in result.files[0].read_text()

@@ -61,6 +61,20 @@ def test_a_default_that_is_written_out_is_none() -> None:
     )
 
 
+def test_heads_and_slow_frames_by_default_count_as_not_given() -> None:
+    def hashed(**options: str | None) -> str:
+        return cell_hash(TrainConfig(model=ModelConfig(**options)))  # type: ignore[arg-type]
+
+    assert hashed(head_pool="adaptive") == hashed()
+    assert hashed(head_pool="published", weights="slow_r50") == hashed(weights="slow_r50")
+    assert hashed(head_pool="adaptive", weights="slow_r50") != hashed(weights="slow_r50")
+    linear = hashed(backbone="slowfast_linear")
+    assert hashed(backbone="slowfast_linear", slow_frames="strided") == linear
+    older = asdict(TrainConfig(model=ModelConfig(backbone="slowfast_linear")))
+    del older["model"]["slow_frames"]
+    assert options_hash(older) != linear
+
+
 def test_without_blocks_their_placement_does_not_count() -> None:
     assert cell_hash(with_context(kind="none", after=["all"])) == cell_hash(TrainConfig())
 

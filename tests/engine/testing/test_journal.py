@@ -78,3 +78,16 @@ def test_another_identity_does_not_count(tmp_path: Path) -> None:
     write(tmp_path, "001-0", videos(3))
     found, differs = read_journals(tmp_path, IDENTITY | {"views": "10 × 3, mean", "new": "x"})
     assert (found, differs) == ({}, ["views", "new"])
+
+
+def test_files_of_somebody_elses_stay(tmp_path: Path) -> None:
+    mine = {"x": "mine", "a-b.journal": "mine", "001-0.journal": "my diary", "journal": ""}
+    for name, content in mine.items():
+        (tmp_path / name).write_text(content)
+    assert next_start(tmp_path) == 1
+    write(tmp_path, "002-0", videos(3))
+    (tmp_path / "003-0.journal").write_text("0123")  # torn at once
+    assert next_start(tmp_path) == 4
+    assert len(read_journals(tmp_path, IDENTITY)[0]) == 3
+    remove_journals(tmp_path)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == mine

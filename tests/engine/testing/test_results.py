@@ -262,3 +262,28 @@ def test_one_test_at_a_time_in_a_folder(
         evaluate(checkpoint, data=clips_folder, out=out, clips=1, crops=1, workers=0)
     held.communicate(b"\n")
     assert evaluate(checkpoint, data=clips_folder, out=out, clips=1, crops=1, workers=0).files
+
+
+def test_files_of_somebody_elses_are_kept_and_named(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    def test() -> list[Path]:
+        return evaluate(
+            checkpoint, data=clips_folder, out=tmp_path, clips=1, crops=1, workers=0
+        ).files
+
+    for name in ("predictions.csv", "skipped.csv", "pairs.png"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(FileExistsError, match=f"{name}: exists, .* so it is kept"):
+            test()
+        assert (tmp_path / name).read_text() == "mine"
+        (tmp_path / name).unlink()
+    (tmp_path / "scored").mkdir()
+    (tmp_path / "scored" / "x").write_text("mine")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "accuracy.json").write_text('{"beside": "mine"}')
+    first = test()
+    assert test() == first  # ours are replaced
+    (tmp_path / "pairs.png").unlink(missing_ok=True)
+    assert (tmp_path / "scored" / "x").read_text() == "mine"
+    assert (tmp_path / "raw" / "accuracy.json").read_text() == '{"beside": "mine"}'

@@ -297,7 +297,9 @@ def test_image_networks_with_blocks_load_under_their_own_names(
     torch.save(model.state_dict(), hub / "mine.pt")
     twin = resnet50()
     insert_context(twin, after=["res4.*"], make_block=lambda c: build_block("gc", c))
-    assert not load_weights(twin, hub / "mine.pt").new
+    with pytest.raises(ValueError, match="do not say with which fusion, relu their gc blocks"):
+        load_weights(twin, hub / "mine.pt")
+    assert not load_weights(twin, hub / "mine.pt", named={"gc": ["fusion", "relu"]}).new
     for key, tensor in model.state_dict().items():
         assert torch.equal(twin.state_dict()[key], tensor)
 

@@ -15,8 +15,11 @@ from video_gc.backbones import build_backbone
 from video_gc.models.build import ModelConfig, build_model, build_with_report
 from video_gc.models.context import ContextConfig, context_blocks
 
-NL_BEFORE = {"pool": [1, 2, 2], "pool_at": "before"}
-NL_AFTER = {"pool": [1, 2, 2], "pool_at": "after"}
+NL_BEFORE = {
+    "pairwise": "embedded_gaussian", "scale": True, "span": "spacetime",
+    "pool": [1, 2, 2], "pool_at": "before",
+}  # fmt: skip
+NL_AFTER = NL_BEFORE | {"pool_at": "after"}
 
 
 def config(backbone: str, **context: object) -> ModelConfig:
@@ -57,8 +60,9 @@ PYSLOWFAST = [
     ("c2d_nopool", {}),
     ("i3d", {"kind": "nl", "options": NL_BEFORE}),
     ("slow", {"kind": "nl", "options": NL_BEFORE | {"pairwise": "dot_product"}}),
-    ("slowfast", {"kind": "nl", "options": {"pairwise": "dot_product"}}),
+    ("slowfast", {"kind": "nl", "options": NL_BEFORE | {"pairwise": "dot_product", "pool": None}}),
     ("slowfast_4x16", {}),
+    ("slowfast_fuse5", {"kind": "nl", "options": NL_BEFORE | {"pairwise": "dot_product"}}),
     ("slow", {}),
 ]
 
@@ -134,7 +138,7 @@ def test_mmaction2s_i3d_needs_its_strides(tmp_path: Path) -> None:
     torch.save({"state_dict": state}, tmp_path / "weights.pth")
     given = config("i3d")
     given.weights = str(tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match="stride 2 in time; use model.backbone=i3d_32x2"):
+    with pytest.raises(ValueError, match="stem .1. is another here; use model.backbone=i3d_32x2$"):
         build_model(given)
 
 
@@ -143,7 +147,7 @@ def test_mmaction2s_slowfast_has_linear_laterals(tmp_path: Path) -> None:
     torch.save({"state_dict": state}, tmp_path / "weights.pth")
     given = config("slowfast")
     given.weights = str(tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match="MMAction2: its networks are .* slowfast_linear"):
+    with pytest.raises(ValueError, match="not fit, .*; use model.backbone=slowfast_linear$"):
         build_model(given)
 
 
@@ -151,7 +155,7 @@ def test_other_i3ds_do_not_fit_mmaction2s_strides(tmp_path: Path) -> None:
     torch.save({"model_state": pyslowfast(random_network(config("i3d")))}, tmp_path / "i3d.pyth")
     given = config("i3d_32x2")
     given.weights = str(tmp_path / "i3d.pyth")
-    with pytest.raises(ValueError, match="no stride in time; use model.backbone=i3d$"):
+    with pytest.raises(ValueError, match="stem .4. is another here; use model.backbone=i3d$"):
         build_model(given)
 
 

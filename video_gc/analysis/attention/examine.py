@@ -23,7 +23,6 @@ from video_gc.analysis.attention.pictures import Drawing, Panel, draw, save
 from video_gc.analysis.attention.queries import SCALES, Query
 from video_gc.analysis.attention.study import BlockStudy, study
 from video_gc.analysis.attention.words import answer, footing, reading
-from video_gc.atomic import write_text
 from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.decode.reader import MAX_PIXELS, decode_error
@@ -31,6 +30,8 @@ from video_gc.engine.checkpoint import default_output, load_network
 from video_gc.engine.device import pick_device
 from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.engine.testing.videos import kept_videos
+from video_gc.escape import readable
+from video_gc.outputs import Outputs, write_output
 from video_gc.progress import say, track
 
 
@@ -115,6 +116,7 @@ def examine(
     )
     clips.decoding.check_decoder(index.path(0))
     out = out or default_output(checkpoint, "attention")
+    Outputs(out).check(["attention.html", "attention.json"])
     found = _study(model, clips, positions, seed)
     losses = measure_losses(model, clips, reduction=reduction, seed=seed) if convert else None
     if cam is None and not has_captum() and pictures:
@@ -140,7 +142,7 @@ def examine(
         [out / "attention.html", out / "attention.json"],
     )
     write_page(done, out / "attention.html", scale=scale)
-    write_text(out / "attention.json", json.dumps(_plain(done), indent=1) + "\n")
+    write_output(out / "attention.json", json.dumps(_plain(done), indent=1) + "\n")
     return done
 
 
@@ -183,7 +185,7 @@ def _draw(
         shown.append((row, view, panels))
     each = [[panel.peak() for panel in panels] for _, _, panels in shown]
     common = np.max(each, axis=0).tolist() if each else []
-    pictures, taken = [], set[str]()
+    pictures, outputs = [], Outputs(out)
     for (row, view, panels), own in track(
         list(zip(shown, each, strict=True)), "Drawing", len(shown)
     ):
@@ -194,18 +196,11 @@ def _draw(
         ]
         name = clips.name(row)
         drawing = Drawing(name, view, lines.names, lines.queries, panels, peaks, scale)
-        file = _free("_".join(name.split("/")).rsplit(".", 1)[0], taken)
+        stem = readable("_".join(name.split("/")).rsplit(".", 1)[0])
+        file = outputs.free(stem, ".mp4", ".webp")
         video, animation = save(draw(drawing), view.times, out / file)
         pictures.append(Picture(name, video, animation))
     return pictures
-
-
-def _free(name: str, taken: set[str]) -> str:
-    number, free = 2, name
-    while free in taken:
-        free, number = f"{name}-{number}", number + 1
-    taken.add(free)
-    return free
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
 from video_gc.analysis.attention.words import numbers, percent, points
 from video_gc.analysis.html import render
-from video_gc.atomic import write_text
+from video_gc.outputs import write_output
 
 if TYPE_CHECKING:
     from video_gc.analysis.attention.examine import Examination
@@ -57,7 +57,7 @@ def write_page(done: Examination, file: Path, *, scale: str) -> Path:
         points=points,
         numbers=numbers,
     )
-    return write_text(file, page)
+    return write_output(file, page)
 
 
 def _rows_of(block: BlockStudy) -> tuple[BlockStudy, list[tuple[str, str, list[object]]]]:

@@ -21,6 +21,7 @@ from video_gc.analysis.attention.clips import View
 from video_gc.analysis.attention.queries import Query
 from video_gc.analysis.overlay import colour_bar, heat
 from video_gc.decode.write import write_video
+from video_gc.outputs import output_path
 
 WIDTH = 1100
 """Pixels that the columns of a picture share."""
@@ -127,10 +128,9 @@ def save(pictures: np.ndarray, times: np.ndarray, file: Path) -> tuple[Path, Pat
     steps = steps[steps > 0]
     rate = float(np.clip(1 / np.median(steps) if len(steps) else RATES[1], *RATES))
     rounds = max(round(SECONDS * rate / len(pictures)), 1)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    video = write_video(
-        file.with_name(f"{file.name}.mp4"), np.concatenate([pictures] * rounds), fps=rate
-    )
+    video = file.with_name(f"{file.name}.mp4")
+    with output_path(video) as part:
+        write_video(part, np.concatenate([pictures] * rounds), fps=rate)
     return video, write_animation(file.with_name(f"{file.name}.webp"), pictures, rate=rate)
 
 

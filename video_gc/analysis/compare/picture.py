@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from video_gc.analysis.compare.runs import Changes, Comparison
-from video_gc.atomic import atomic_path
+from video_gc.outputs import output_path
 
 GOOD, BAD, SOFT, DARK = "#15803d", "#c2410c", "#b6c2cd", "#5b6b7b"
 CLASSES = 30
@@ -36,7 +36,7 @@ def draw_comparison(found: Comparison, classes: Sequence[Row], file: Path) -> Pa
         _draw_trainings(lower, found)
     if shown:
         _draw_classes(parts[1].subplots(), shown, len(ranked) - len(shown))
-    with atomic_path(file) as part:
+    with output_path(file) as part:
         figure.savefig(part, dpi=110)
     return file
 

@@ -1,6 +1,5 @@
 """A comparison on disk: compare.json, changes.csv, classes.csv and compare.png."""
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ import numpy as np
 
 from video_gc.analysis.compare.picture import draw_comparison
 from video_gc.analysis.compare.runs import Changes, Comparison
-from video_gc.atomic import atomic_path, write_text
+from video_gc.outputs import write_csv, write_output
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def write_comparison(found: Comparison, out: Path | None = None) -> list[Path]:
         " ", "_"
     )
     classes = [] if found.changes is None else class_changes(found.videos.labels, found.changes)
-    files = [write_text(out / "compare.json", json.dumps(_summary(found), indent=2))]
+    files = [write_output(out / "compare.json", json.dumps(_summary(found), indent=2))]
     if found.changes is not None:
         files += [_write_changes(found, found.changes, out / "changes.csv")]
         files += [_write_classes(classes, out / "classes.csv")]
@@ -92,25 +91,21 @@ def _write_changes(found: Comparison, changes: Changes, file: Path) -> Path:
     """Wins, then losses, the clearest first; what each side said, and how often it was right."""
     gain = changes.right_b - changes.right_a
     order = np.lexsort((-np.abs(gain), -np.sign(gain)))
-    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["outcome", "path", "label", "a", "b", "a_right", "b_right"])
-        for row in order.tolist():
-            if not gain[row]:
-                continue
-            cells = [found.videos.paths[row], found.videos.labels[row]]
-            cells += [changes.said_a[row], changes.said_b[row]]
-            shares = [f"{share[row]:.4g}" for share in (changes.right_a, changes.right_b)]
-            writer.writerow(["win" if gain[row] > 0 else "loss", *cells, *shares])
-    return file
+    lines = []
+    for row in order.tolist():
+        if not gain[row]:
+            continue
+        cells = [found.videos.paths[row], found.videos.labels[row]]
+        cells += [changes.said_a[row], changes.said_b[row]]
+        shares = [f"{share[row]:.4g}" for share in (changes.right_a, changes.right_b)]
+        lines.append(["win" if gain[row] > 0 else "loss", *cells, *shares])
+    return write_csv(file, ["outcome", "path", "label", "a", "b", "a_right", "b_right"], lines)
 
 
 def _write_classes(classes: Sequence[ClassChange], file: Path) -> Path:
     """One line a class, what B gained most first."""
-    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["class", "videos", "a", "b", "points", "wins", "losses"])
-        for each in sorted(classes, key=lambda each: -each.points):
-            shares = [f"{each.a:.4f}", f"{each.b:.4f}", f"{each.points:+.2f}"]
-            writer.writerow([each.name, each.videos, *shares, each.wins, each.losses])
-    return file
+    lines = []
+    for each in sorted(classes, key=lambda each: -each.points):
+        shares = [f"{each.a:.4f}", f"{each.b:.4f}", f"{each.points:+.2f}"]
+        lines.append([each.name, each.videos, *shares, each.wins, each.losses])
+    return write_csv(file, ["class", "videos", "a", "b", "points", "wins", "losses"], lines)

@@ -1,6 +1,5 @@
 """The table as Markdown, CSV, LaTeX and JSON."""
 
-import csv
 import json
 import re
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from video_gc.analysis.table.columns import columns
 from video_gc.analysis.table.table import Row, Table
-from video_gc.atomic import atomic_path, write_text
+from video_gc.outputs import Outputs, write_csv, write_output
 
 LATEX_SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
@@ -27,13 +26,21 @@ DASHES = re.compile(r"[-–](?=[-–])")
 """Before another: two would be printed as one long dash."""
 
 
+FILES = ("table.md", "table.csv", "table.tex", "table.json")
+
+
+def check_free(out: Path, *others: str) -> None:
+    """Raise FileExistsError where the table, or one of `others`, would replace a foreign file."""
+    Outputs(out).check([*FILES, *others])
+
+
 def write_files(table: Table, out: Path) -> list[Path]:
     """table.md, table.csv, table.tex and table.json in `out`; return their paths."""
     return [
-        write_text(out / "table.md", markdown(table)),
+        write_output(out / "table.md", markdown(table)),
         _write_csv(table, out / "table.csv"),
-        write_text(out / "table.tex", latex(table)),
-        write_text(out / "table.json", json.dumps(as_json(table), indent=2, allow_nan=False)),
+        write_output(out / "table.tex", latex(table)),
+        write_output(out / "table.json", json.dumps(as_json(table), indent=2, allow_nan=False)),
     ]
 
 
@@ -89,11 +96,7 @@ def as_json(table: Table) -> object:
 def _write_csv(table: Table, file: Path) -> Path:
     lines = [_numbers(row) for row in table.rows]
     header = list(dict.fromkeys(name for line in lines for name in line))
-    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, header, restval="")
-        writer.writeheader()
-        writer.writerows(lines)
-    return file
+    return write_csv(file, header, [[line.get(name, "") for name in header] for line in lines])
 
 
 def _numbers(row: Row) -> dict[str, object]:

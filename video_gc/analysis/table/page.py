@@ -15,7 +15,7 @@ from video_gc.analysis.table.confusions import confusions
 from video_gc.analysis.table.gather import Group
 from video_gc.analysis.table.plots import NAMED, accuracy_plots, curve_plots
 from video_gc.analysis.table.table import Row, Table
-from video_gc.atomic import write_text
+from video_gc.outputs import write_output
 
 PAGE = "report.html"
 
@@ -42,7 +42,7 @@ def write_page(table: Table, groups: Sequence[Group], out: Path) -> Path:
         chosen=_chosen(names, table.baseline),
         data={} if confused is None else asdict(confused),
     )
-    return write_text(out / PAGE, page)
+    return write_output(out / PAGE, page)
 
 
 def _row(place: int, row: Row, shown: Sequence[Column], out: Path) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Decode every frame of every video once, and keep what was found in a manifest."""
 
-import csv
-import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from video_gc.atomic import atomic_path
+from video_gc.atomic import fitting_name, journal, read_journal, remove_stale_parts
 from video_gc.data.index import DataError
 from video_gc.data.manifest import (
     COLUMNS,
@@ -26,8 +25,11 @@ from video_gc.data.manifest import (
 from video_gc.data.prepare.leaks import Pair, find_duplicates, find_leaks, source_id
 from video_gc.data.prepare.processes import Beat, Lost, patience, run_jobs
 from video_gc.decode.probe import STATUSES, VideoFacts, examine, stamp
+from video_gc.outputs import Outputs, write_csv
 from video_gc.progress import progress_bar, say
 
+LISTS = ("damaged", "missing", "duplicates", "leaks")
+"""Of what is wrong, beside the manifest: NAME-damaged.csv and so on."""
 Job = tuple[Path, float]
 """A file and its time limit in seconds."""
 
@@ -79,14 +81,19 @@ def check_videos(
     workers: processes. time_limit: seconds that a decoder may take for a frame.
     min_frames: videos with fewer frames are called short.
 
-    Raises ValueError for an unusable option, DataError where `out` is something else.
+    Raises ValueError for an unusable option, DataError where `out` is something else,
+    FileExistsError where a list would replace a file of somebody else's, BlockingIOError where
+    another check writes there.
     """
     if min_frames < 1:
         raise ValueError(f"min_frames ({min_frames}) must be at least 1")
     if time_limit <= 0:
         raise ValueError(f"time_limit ({time_limit}) must be above 0")
-    journal = out.with_name(f".{out.stem}.journal.jsonl")
-    earlier, known = _earlier(out, journal, root)
+    outputs = Outputs(out.parent)
+    outputs.check(_list_name(out, kind) for kind in LISTS)
+    kept_so_far = outputs.claim(fitting_name(f".{out.stem}", ".journal.jsonl"))
+    remove_stale_parts(out.parent)
+    earlier, known = _earlier(out, kept_so_far, root, noted=outputs.is_ours(out.name))
     carried = _carried(earlier, listed)
     listed = [*listed, *carried]
     facts: dict[str, VideoFacts] = {}
@@ -98,11 +105,11 @@ def check_videos(
             jobs.append((path, time_limit))
         else:
             facts[name] = kept
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as stream, progress_bar() as progress:
+    with (
+        journal(kept_so_far, what="check", way="another --out") as keep,
+        progress_bar() as progress,
+    ):
         task = progress.add_task("Checking", total=len(facts) + len(jobs), completed=len(facts))
-        if journal.stat().st_size:  # its last line may be torn
-            stream.write("\n")
         done = run_jobs(work, jobs, workers=workers, patience=lambda job: patience(*job))
         for (path, _), found in done:
             if isinstance(found, Lost):
@@ -110,13 +117,14 @@ def check_videos(
                 found = VideoFacts(status="damaged", cause=found.cause, bytes=size, mtime=mtime)
             name = relative_path(path, root)
             facts[name] = found
-            stream.write(json.dumps({"path": name} | asdict(found)) + "\n")
-            stream.flush()
+            keep({"path": name} | asdict(found))
             progress.advance(task)
     judged = {name: _judge(found, min_frames) for name, found in facts.items()}
     rows = [(_with_source(video), judged[relative_path(video.path, root)]) for video in listed]
+    if not os.path.lexists(out):
+        outputs.claim(out.name)
     manifest = write_manifest(rows, root, out)
-    journal.unlink(missing_ok=True)
+    outputs.remove(kept_so_far.name)
     return _result(manifest, judged, len(jobs), len(carried), out)
 
 
@@ -127,7 +135,7 @@ def _result(
     counts = Counter(found.status for found in judged.values())
     duplicates, leaks = find_duplicates(rows), find_leaks(rows)
     wrong = [(name, f.status, f.cause) for name, f in sorted(judged.items()) if f.status != "ok"]
-    lists: dict[str, tuple[list[str], list[tuple[str, ...]]]] = {
+    lists: dict[str, tuple[list[str], Sequence[tuple[str, ...]]]] = {
         "damaged": (["path", "status", "cause"], [row for row in wrong if row[1] != "missing"]),
         "missing": (["path"], [row[:1] for row in wrong if row[1] == "missing"]),
         "duplicates": (["first", "second", "splits", "how"], [astuple(p) for p in duplicates]),
@@ -135,45 +143,56 @@ def _result(
     }
     files = []
     for name, (header, found) in lists.items():
-        file = out.with_name(f"{out.stem}-{name}.csv")
+        file = out.with_name(_list_name(out, name))
         if found:
-            files.append(_write_csv(file, header, found))
+            files.append(write_csv(file, header, found))
         else:
-            file.unlink(missing_ok=True)  # of an earlier check
+            Outputs(out.parent).remove(file.name)  # of an earlier check
     statuses = {status: counts[status] for status in STATUSES}
     return CheckResult(manifest, decoded, carried, statuses, duplicates, leaks, files)
 
 
-def _earlier(out: Path, journal: Path, root: Path) -> tuple[list[Listed], dict[str, VideoFacts]]:
+def _list_name(out: Path, kind: str) -> str:
+    return fitting_name(f"{out.stem}-{kind}", ".csv")
+
+
+def _earlier(
+    out: Path, kept: Path, root: Path, *, noted: bool
+) -> tuple[list[Listed], dict[str, VideoFacts]]:
     """What an earlier check listed; absolute path → facts, of it and of one that was broken off."""
     listed: list[Listed] = []
     facts: dict[str, VideoFacts] = {}
     row: Any
-    manifest = _read_earlier(out) if out.exists() else None
+    manifest = _read_earlier(out, noted) if out.exists() else None
     if manifest is not None:
         for row in manifest.rows():
             path = absolute(manifest.root / row["path"])
             listed.append(Listed(Path(path), row["label"], row["split"], row["source"]))
             facts[path] = VideoFacts(**{name: row[name] for name in FACTS})
-    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:  # the line that was being written when the power went
-            continue
+    for row in read_journal(kept):
         if isinstance(row, dict) and {"path", *FACTS} <= row.keys():  # else of another version
             facts[absolute(root / row["path"])] = VideoFacts(**{name: row[name] for name in FACTS})
     return listed, facts
 
 
-def _read_earlier(out: Path) -> Manifest | None:
-    """The manifest; None for a damaged one. Raises DataError where `out` is something else."""
+def _read_earlier(out: Path, noted: bool) -> Manifest | None:
+    """The manifest; None for a damaged one. Raises DataError where `out` is something else.
+
+    noted: this program wrote a file of that name, whatever is left of it.
+    """
     try:
         return read_manifest(out)
     except DataError as error:
-        if out.suffix != ".parquet" or _is_table(out):
+        if out.suffix != ".parquet" or not (noted or _begins_like_one(out)) or _is_table(out):
             raise DataError(f"{out}: is no manifest; give --out another name") from error
         say(f"{out}: damaged, and made afresh: every file is decoded", style="yellow")
         return None
+
+
+def _begins_like_one(file: Path) -> bool:
+    """Whether it may be a manifest that was cut off."""
+    with file.open("rb") as stream:
+        return stream.read(4) == b"PAR1"
 
 
 def _is_table(file: Path) -> bool:
@@ -199,7 +218,7 @@ def _carried(earlier: Sequence[Listed], listed: Sequence[Listed]) -> list[Listed
         for video in earlier
         if video.split not in now
         and (video.path not in splits or (video.split and "" not in splits[video.path]))
-        and video.path.exists()
+        and os.path.exists(video.path)
     ]
 
 
@@ -207,8 +226,12 @@ def _unchanged(path: Path, known: VideoFacts | None) -> VideoFacts | None:
     """What is known of the file as it is now; None where it has to be examined."""
     try:
         now = stamp(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return VideoFacts(status="missing", cause="no such file")
+    except ValueError as error:  # a list may hold anything
+        return VideoFacts(status="missing", cause=f"no name of a file ({error})")
+    except OSError:  # what is wrong, the examination says
+        return None
     return known if known and now == (known.bytes, known.mtime) else None
 
 
@@ -230,11 +253,3 @@ def _stamp_or_zero(path: Path) -> tuple[int, int]:
 
 def _with_source(video: Listed) -> Listed:
     return replace(video, source=source_id(video.path.name, video.source))
-
-
-def _write_csv(file: Path, header: list[str], rows: Iterable[tuple[str, ...]]) -> Path:
-    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header)
-        writer.writerows(rows)
-    return file

@@ -99,7 +99,7 @@ def list_official(
 def usable(listed: Sequence[Listed], manifest: Path | None) -> list[Listed]:
     """The videos that training would take: there, and not called damaged by a manifest."""
     bad = unusable(manifest) if manifest else {}
-    return [video for video in listed if str(video.path) not in bad and video.path.exists()]
+    return [video for video in listed if str(video.path) not in bad and os.path.exists(video.path)]
 
 
 def list_index(index: VideoIndex, split: str) -> list[Listed]:

@@ -12,8 +12,11 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from video_gc.backbones import slow_frames_of
+from video_gc.backbones.published import PUBLISHED
 from video_gc.blocks import BLOCKS
 from video_gc.engine.options import TrainConfig
+from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 
 PATHS = ("root", "annotations", "train", "val", "test", "names", "manifest")
@@ -50,11 +53,24 @@ def options_hash(options: Mapping[str, Any]) -> str:
         entry = asdict(ContextConfig())
         model["more_context"] = [_differing(one, entry) for one in model["more_context"] if one]
     weights = model.get("weights")
+    _as_by_default(model)
     if weights and "/" in weights and "://" not in weights:
         model["weights"] = _without_folder(Path(weights))
     chosen = _differing(counted, asdict(TrainConfig()))
     text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=DIGITS // 2).hexdigest()
+
+
+def _as_by_default(model: dict[str, Any]) -> None:
+    """Write null for a head and for frames that are those of the default, and older ones' own."""
+    backbone = model.get("backbone", ModelConfig.backbone)
+    usual = slow_frames_of(backbone)
+    if "slow_frames" not in model and usual is not None:  # older runs spread the frames of all
+        model["slow_frames"] = "spread"
+    if model.get("slow_frames") == usual:
+        model["slow_frames"] = None
+    if model.get("head_pool") == ("published" if model.get("weights") in PUBLISHED else "adaptive"):
+        model["head_pool"] = None
 
 
 def _without_folder(weights: Path) -> str:

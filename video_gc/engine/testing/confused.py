@@ -1,6 +1,5 @@
 """Which classes are taken for which: tables, and the confusion matrix as a picture."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from video_gc.atomic import atomic_path
 from video_gc.engine.testing.metrics import average_precisions, confusion
 from video_gc.engine.testing.pictures import EXAMPLES, ConfusedPair, most_confused
 from video_gc.engine.testing.scores import Scores
+from video_gc.outputs import output_path, write_csv
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,13 @@ def write_classes(result: Scores, file: Path) -> Path:
              one.taken_for, one.times)
             for one in class_results(result)
         ]  # fmt: skip
-        return _table(file, ["class", "videos", "right", "top1", "taken_for", "times"], lines)
+        return write_csv(file, ["class", "videos", "right", "top1", "taken_for", "times"], lines)
     labels = result.targets
     each = average_precisions(result.scores[result.rows], labels).tolist()
     counts = labels.sum(0).int().tolist()
     named = zip(result.index.names, counts, each, strict=True)
     precise = [(name, count, f"{figure:.6f}" if count else "") for name, count, figure in named]
-    return _table(file, ["class", "videos", "average_precision"], precise)
+    return write_csv(file, ["class", "videos", "average_precision"], precise)
 
 
 def write_pairs(result: Scores, file: Path) -> Path:
@@ -108,7 +107,7 @@ def write_pairs(result: Scores, file: Path) -> Path:
         for pair in confused_pairs(result)
     ]
     examples = [f"example{number}" for number in range(1, EXAMPLES + 1)]
-    return _table(file, ["true", "predicted", "count", *examples], lines)
+    return write_csv(file, ["true", "predicted", "count", *examples], lines)
 
 
 def write_confusion(result: Scores, file: Path) -> Path:
@@ -116,7 +115,7 @@ def write_confusion(result: Scores, file: Path) -> Path:
     names = result.index.names
     counts = confusion_counts(result).tolist()
     lines = [(name, *row) for name, row in zip(names, counts, strict=True)]
-    return _table(file, ["true", *names], lines)
+    return write_csv(file, ["true", *names], lines)
 
 
 def draw_confusion(result: Scores, file: Path) -> Path:
@@ -139,14 +138,6 @@ def draw_confusion(result: Scores, file: Path) -> Path:
                     colour = "white" if shares[row, column] > 0.5 else "black"
                     text = str(int(counts[row, column]))
                     axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    with atomic_path(file) as part:
+    with output_path(file) as part:
         figure.savefig(part, dpi=120)
-    return file
-
-
-def _table(file: Path, header: Sequence[str], lines: Sequence[Sequence[object]]) -> Path:
-    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header)
-        writer.writerows(lines)
     return file

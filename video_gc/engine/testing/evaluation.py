@@ -40,6 +40,8 @@ from video_gc.engine.testing.journal import (
 from video_gc.engine.testing.results import (
     BESIDE,
     SKIPPED,
+    check_free,
+    new_skipped,
     remove_beside,
     write_results,
     write_skipped,
@@ -121,8 +123,8 @@ def evaluate(
     subset: so many videos, for a quick look.
 
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data,
-    BlockingIOError where another test writes to `out`, FileExistsError where none is given and the
-    run's has the results of another measurement.
+    BlockingIOError where another test writes to `out`, FileExistsError where it has files that no
+    test wrote, or where none is given and the run's has the results of another measurement.
     """
     world = this_world()
     where = _own_device(device, world)
@@ -167,6 +169,7 @@ def evaluate(
             "fingerprint": found,
         }
         first = about | {"weights": next(iter(models))}
+        from_first(world, lambda: check_free(out, *list(models)[1:]))
         from_first(world, lambda: None if asked else check_same(out, first))
         networks = _ready(models.values(), contents.clip, config, where, world)
         kind = f"{networks[0].precision}, {networks[0].backend}"
@@ -225,9 +228,7 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
         views.index, views.clip, clips=views.clips, crops=views.crops, decoding=views.decoding,
         rows=todo[world.rank :: world.size],
     )  # fmt: skip
-    log = TroubleLog(out / SKIPPED)
-    if world.first:
-        log.file.unlink(missing_ok=True)
+    log = TroubleLog(new_skipped(out) if world.first else out / SKIPPED)
     journal = Journal(folder, f"{start:03d}-{world.rank}", test.identity)
     done: list[VideoScore] = []
     try:

@@ -2,14 +2,16 @@
 
 A folder with one file for each process and start, which is only ever appended to: a line a video,
 with a checksum before it, after a first line that says what was tested. A line that was torn when
-the process died is not counted. The folder goes when the results are written.
+the process died is not counted. The files go when the results are written, and the folder where
+nothing else is in it.
 """
 
 import base64
 import json
-import shutil
+import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ from video_gc.engine.testing.scores import VideoScore
 
 FOLDER = "scored"
 """Its name among the results."""
+NAME = re.compile(r"(\d{3,})-\d+\.journal")
+"""The number of the start, and of the process."""
+BEGIN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} \{?")
+"""Ten bytes of one, or what was written of them when the process died."""
 
 
 class Journal:
@@ -58,7 +64,7 @@ def read_journals(
     Where anything differs nothing of theirs counts.
     """
     found: dict[int, VideoScore] = {}
-    for file in sorted(folder.glob("*.journal")):
+    for _, file in _journals(folder):
         lines = _sound_lines(file)
         theirs = next(lines, None)
         if theirs is None:  # it died before its first line
@@ -73,12 +79,27 @@ def read_journals(
 
 def next_start(folder: Path) -> int:
     """The number of the next start: one more than the last that left a file."""
-    return 1 + max((int(file.name.split("-")[0]) for file in folder.glob("*-*.journal")), default=0)
+    return 1 + max((start for start, _ in _journals(folder)), default=0)
 
 
 def remove_journals(folder: Path) -> None:
-    """Remove the folder, where there is one."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the journals, and the folder where nothing else is in it."""
+    for _, file in _journals(folder):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not there, or holds something of somebody else's
+        folder.rmdir()
+
+
+def _journals(folder: Path) -> list[tuple[int, Path]]:
+    """(number of the start, file), sorted; what is no journal has another name or another begin."""
+    found = []
+    for file in sorted(folder.glob("*.journal")):
+        match = NAME.fullmatch(file.name)
+        if match and file.is_file():
+            with file.open("rb") as stream:
+                if BEGIN.fullmatch(stream.read(10)):
+                    found.append((int(match[1]), file))
+    return found
 
 
 def _sound_lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error
 
-from video_gc.atomic import atomic_path
 from video_gc.data.sampling import part_of, segment_frames
 from video_gc.decode.open import open_video
+from video_gc.outputs import output_path
 from video_gc.progress import track
 
 BINS = 15
@@ -242,6 +242,6 @@ def _short(name: str) -> str:
 
 
 def _save(figure: Figure, file: Path) -> Path:
-    with atomic_path(file) as part:
+    with output_path(file) as part:
         figure.savefig(part, dpi=110)
     return file

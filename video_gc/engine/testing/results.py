@@ -1,15 +1,14 @@
 """What a test leaves on disk; every file appears under its name when it is complete."""
 
-import csv
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from video_gc.atomic import atomic_path, write_text
+from video_gc.atomic import remove_stale_parts
 from video_gc.engine.testing.confused import (
     class_results,
     confused_pairs,
@@ -25,6 +24,7 @@ from video_gc.engine.testing.pictures import (
     draw_confused_pairs,
 )
 from video_gc.engine.testing.scores import Scores
+from video_gc.outputs import Outputs, output_path, write_csv, write_output
 
 SKIPPED = "skipped.csv"
 RESULTS = (
@@ -36,6 +36,23 @@ BESIDE = "beside"
 """In accuracy.json of further weights: the first ones of the same test."""
 
 
+def check_free(directory: Path, *beside: str) -> None:
+    """Raise FileExistsError where a result would replace a file that no test wrote.
+
+    beside: folders in it, for the results of further weights.
+    """
+    remove_stale_parts(directory)
+    for folder in (directory, *(directory / name for name in beside)):
+        Outputs(folder).check([*RESULTS, SKIPPED])
+
+
+def new_skipped(directory: Path) -> Path:
+    """The file of what could not be read, removed, and noted as one that is rewritten often."""
+    outputs = Outputs(directory)
+    outputs.remove(SKIPPED)
+    return outputs.claim(SKIPPED)
+
+
 def write_results(result: Scores, directory: Path, *, about: Mapping[str, object]) -> list[Path]:
     """Write the files of one network to `directory`; return their paths.
 
@@ -43,6 +60,8 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
     line of classes.csv); accuracy.json; classes.csv; and where each video has one label,
     confusion.csv, confusion.png, pairs.csv, and the pictures of calibration.png, classes.png and
     (where a video was wrong) pairs.png. Those of an earlier test that are not written go.
+
+    Raises FileExistsError where a file that no test wrote has one of these names.
     """
     directory.mkdir(parents=True, exist_ok=True)
     summary = dict(about) | {
@@ -59,7 +78,7 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
     files = [
         write_predictions(result, directory / "predictions.csv"),
         write_scores(result, directory / "scores.npy"),
-        write_text(directory / "accuracy.json", json.dumps(summary, indent=2)),
+        write_output(directory / "accuracy.json", json.dumps(summary, indent=2)),
         write_classes(result, directory / "classes.csv"),
     ]
     if not result.index.multi_label:
@@ -79,7 +98,9 @@ def remove_beside(directory: Path) -> bool:
     Results that were written there by a test of their own stay.
     """
     summary = directory / "accuracy.json"
-    if not summary.is_file() or BESIDE not in json.loads(summary.read_text()):
+    if not (Outputs(directory).is_ours(summary.name) and summary.is_file()):
+        return False
+    if BESIDE not in json.loads(summary.read_text()):
         return False
     _remove_results(directory)
     if not any(directory.iterdir()):
@@ -88,9 +109,10 @@ def remove_beside(directory: Path) -> bool:
 
 
 def _remove_results(directory: Path, keep: Sequence[Path] = ()) -> None:
+    outputs = Outputs(directory)
     for name in RESULTS:
         if directory / name not in keep:
-            (directory / name).unlink(missing_ok=True)
+            outputs.remove(name)
 
 
 def _pictures(result: Scores, directory: Path) -> list[Path]:
@@ -118,22 +140,22 @@ def write_predictions(result: Scores, file: Path) -> Path:
     count = classes.shape[1]
     header = ["path", "label"]
     header += [f"{what}{rank}" for rank in range(1, count + 1) for what in ("top", "score")]
-    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow([*header, "views"])
+
+    def lines() -> Iterator[list[object]]:
         for row, path in enumerate(result.index.paths):
             if not result.views[row]:
                 continue
             ranked = zip(classes[row].tolist(), scores[row].tolist(), strict=True)
             cells = [cell for number, score in ranked for cell in (names[number], f"{score:.9g}")]
             label = ";".join(result.index.label_names(row))
-            writer.writerow([path, label, *cells, int(result.views[row])])
-    return file
+            yield [path, label, *cells, int(result.views[row])]
+
+    return write_csv(file, [*header, "views"], lines())
 
 
 def write_scores(result: Scores, file: Path) -> Path:
     """float32 (scored videos, classes), for numpy.load."""
-    with atomic_path(file) as part, part.open("wb") as stream:
+    with output_path(file) as part, part.open("wb") as stream:
         np.save(stream, result.scores[result.rows].numpy())
     return file
 
@@ -141,12 +163,9 @@ def write_scores(result: Scores, file: Path) -> Path:
 def write_skipped(result: Scores, file: Path) -> Path | None:
     """What could not be read, or was short: kind, path, times, reason; None where there is none."""
     if not result.troubles:
-        file.unlink(missing_ok=True)
+        Outputs(file.parent).remove(file.name)
         return None
     times = Counter((trouble.kind, trouble.path) for trouble in result.troubles)
     reasons = {(trouble.kind, trouble.path): trouble.reason for trouble in result.troubles}
-    with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["kind", "path", "times", "reason"])
-        writer.writerows((*key, count, reasons[key]) for key, count in times.items())
-    return file
+    lines = [(*key, count, reasons[key]) for key, count in times.items()]
+    return write_csv(file, ["kind", "path", "times", "reason"], lines)

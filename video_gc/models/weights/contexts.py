@@ -5,6 +5,7 @@ network computes without a word.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
@@ -25,11 +26,9 @@ def check_contexts(source: str, state: State, model: nn.Module) -> None:
     if not differing:
         return
     first = next(iter(differing))
-    names = _names(model)
-    found = [names.get(block, (block, "after_add")) for block in differing]
-    where, place = ",".join(name for name, _ in found), found[0][1]
     kind = _kind(theirs[first])
     own = _kind(ours[first]) if first in ours else "no block"
+    where, place = _where(differing if kind == own else theirs, model)
     if kind == own:
         raise ValueError(
             f"weights {source} hold {kind} blocks of other options at {where} "
@@ -40,6 +39,13 @@ def check_contexts(source: str, state: State, model: nn.Module) -> None:
         f"context={kind} model.context.place={place} model.context.after=[{where}], or weights "
         "without context blocks"
     )
+
+
+def _where(blocks: Iterable[str], model: nn.Module) -> tuple[str, str]:
+    """Names of the residual blocks of some context blocks, and the place of the first."""
+    names = _names(model)
+    found = [names.get(block, (block, "after_add")) for block in blocks]
+    return ",".join(name for name, _ in found), found[0][1]
 
 
 def _difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str | None:

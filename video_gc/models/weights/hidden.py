@@ -1,0 +1,136 @@
+"""Options of context blocks that change what they compute and that no shape shows.
+
+Weights fit a network with other ones as well, and then give logits that are 40 to 100 % off. They
+are checked against what the file says, or what is known of the library that its names belong to;
+the others have to be named by whoever loads the weights.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+from video_gc.blocks import BLOCKS, CrissCross, GlobalContext, NonLocal
+from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.models.weights.configuration import Configuration, Said
+
+KINDS = ((NonLocal, "nl"), (CrissCross, "cc"))
+
+
+def hidden_options(block: nn.Module) -> dict[str, Any]:
+    """Option of a context block → its value, of those that no shape shows and that matter to it.
+
+    A block of the user's own has none.
+    """
+    if isinstance(block, NonLocal):
+        pool = list(block.pool) if block.pool and max(block.pool) > 1 else None
+        found: dict[str, Any] = {"pairwise": block.pairwise, "span": block.span, "pool": pool}
+        if pool:
+            found["pool_at"] = block.pool_at
+        if block.pairwise.endswith("gaussian"):
+            found["scale"] = block.scale != 1.0
+        return found
+    if isinstance(block, CrissCross):
+        return {"scale": block.scale != 1.0}
+    if isinstance(block, GlobalContext):
+        found = {} if block.fusion == "both" else {"fusion": block.fusion}
+        if len(block.transform) > 1:
+            found["relu"] = isinstance(block.transform[2], nn.ReLU)
+        return found
+    return {}
+
+
+def named_options(contexts: Iterable[ContextConfig]) -> dict[str, set[str]]:
+    """`named` of `check_hidden`: the options that configs give, or that their kind stands for."""
+    named: dict[str, set[str]] = {}
+    for context in contexts:
+        if context.kind != "none":
+            kind = context.kind if context.kind in ("nl", "cc") else "gc"
+            given = {*context.options, *getattr(BLOCKS[context.kind], "keywords", ())}
+            named[kind] = named.get(kind, given) & given
+    return named
+
+
+def known_of(naming: str, names: Collection[str]) -> list[tuple[str, Said]]:
+    """What the code of a library makes of its blocks, whatever its configuration is.
+
+    naming: of the file; names: of its tensors.
+    """
+    if naming in ("PySlowFast", "Caffe2"):
+        facts: dict[str, Any] = {"pool_at": "before"}
+        if naming == "PySlowFast":
+            facts |= {"scale": True}
+    elif naming == "MMAction2":
+        pooled = any(".non_local_block.g.0." in name for name in names)
+        facts = {"span": "spacetime", "pool_at": "after", "pool": [1, 2, 2] if pooled else None}
+        if any(".non_local_block." in name for name in names):
+            if any(".concat_project." in name for name in names):
+                facts |= {"pairwise": "concatenation"}
+            elif not any(".non_local_block.theta." in name for name in names):
+                facts |= {"pairwise": "gaussian", "scale": False}
+    else:
+        return []
+    return [("", Said(naming, value, option, value)) for option, value in facts.items()]
+
+
+def check_hidden(
+    source: str,
+    model: nn.Module,
+    loaded: Collection[str],
+    said: Configuration,
+    named: Mapping[str, Collection[str]],
+) -> None:
+    """Compare the context blocks that weights were loaded into with what is said of them.
+
+    loaded: parameters that came from the file. named: kind of block → options that were given by
+        name; the others must be said by the file.
+
+    Raises ValueError naming the options that differ, with the file's values, and those that nobody
+    has named.
+    """
+    wrong: dict[str, str] = {}
+    missing: dict[str, None] = {}
+    paths = {module: path for path, module in model.named_modules()}
+    kind = ""
+    for name, block in context_blocks(model).items():
+        if not any(parameter.startswith(f"{paths[block]}.") for parameter in loaded):
+            continue
+        theirs = said.of_block(name)
+        for option, value in hidden_options(block).items():
+            if option in theirs:
+                if value != theirs[option].value:
+                    wrong.setdefault(option, _differing(name, option, value, theirs[option]))
+                    kind = kind_of(block)
+            elif option not in named.get(kind_of(block), ()):
+                missing[option] = None
+                kind = kind_of(block)
+    if wrong:
+        differing = "; ".join(wrong.values())
+        raise ValueError(f"weights {source} are of other context blocks: {differing}")
+    if missing:
+        shown = " ".join(f"model.context.options.{option}=…" for option in missing)
+        raise ValueError(
+            f"weights {source} do not say with which {', '.join(missing)} their {kind} blocks were "
+            f"trained, and no parameter shows it; give each by name: {shown} (docs/weights.md has "
+            f"those of published files), in Python load_weights(named={{{kind!r}: {[*missing]}}})"
+        )
+
+
+def kind_of(block: nn.Module) -> str:
+    """Under which kind `named` has the options of a block: nl, cc, or gc (SNL and SE too)."""
+    return next((kind for cls, kind in KINDS if isinstance(block, cls)), "gc")
+
+
+def _differing(name: str, option: str, own: Any, said: Said) -> str:
+    typed = f"model.context.options.{option}={_yaml(said.value)}"
+    return (
+        f"{option} is {_yaml(own)} at {name}, theirs is {_yaml(said.value)} "
+        f"({said.option}: {said.theirs}); use {repr(typed) if '[' in typed else typed}"
+    )
+
+
+def _yaml(value: Any) -> str:
+    """As it is typed on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).replace(" ", "") if isinstance(value, list) else str(value)

@@ -1,0 +1,75 @@
+"""Which tensor of a file goes where in a network, by name and shape."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from video_gc.backbones.stages import named_parts
+from video_gc.models.weights.contexts import INFIX
+from video_gc.models.weights.inflate import fitted
+from video_gc.models.weights.states import State
+
+
+@dataclass
+class Match:
+    """What becomes of every parameter, by name."""
+
+    loaded: dict[str, Tensor] = field(default_factory=dict)
+    """in the shapes of the network"""
+    resized: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    """left as they are, and rightly so: a head of other classes, a context block"""
+    strange: list[str] = field(default_factory=list)
+    """of the network, without a tensor that fits"""
+    unused: list[str] = field(default_factory=list)
+    """of the file, in no place"""
+    kernels: list[str] = field(default_factory=list)
+    """those of `unused` that were convolutions of another network"""
+    wanted: int = 0
+    """parameters of the network"""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the weights are of this network, but for its head and its context blocks."""
+        return not self.strange and not self.kernels
+
+
+def match(model: nn.Module, state: State, naming: str, inflation: str = "repeat") -> Match:
+    """Fit `state`, by the names of `model`, into it; the model stays as it is."""
+    own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    head = [f"{path}.{key}" for path in _paths(model, "head") for key in ("weight", "bias")]
+    optional = [INFIX]
+    beside = [f"{path}." for path in _paths(model, "fast.", "fuse")]
+    if naming == "torchvision":  # it has no fast pathway
+        optional += beside
+    leading = bool(beside) and naming == "torchvision"
+    found = Match(wanted=len(own))
+    for name, target in own.items():
+        tensor = state.get(name)
+        value = None if tensor is None else fitted(tensor, target, inflation, leading)
+        if tensor is not None and value is not None:
+            found.loaded[name] = value
+            if tensor.numel() != target.numel():
+                found.resized.append(name)
+        elif name in head or (tensor is None and any(o in name for o in optional)):
+            found.new.append(name)
+            if name in head and name.endswith(".weight"):
+                theirs = "none" if tensor is None else str(len(tensor))
+                found.notes.append(f"a new head, for {len(target)} classes in place of {theirs}")
+        elif INFIX not in name:
+            found.strange.append(name)
+    tracked = [name for name in state if name.endswith("num_batches_tracked")]
+    found.unused = [name for name in state if name not in found.loaded and name not in tracked]
+    found.kernels = [
+        name
+        for name in found.unused
+        if state[name].ndim > 3 and name not in head and INFIX not in name
+    ]
+    return found
+
+
+def _paths(model: nn.Module, *parts: str) -> list[str]:
+    """Paths of the parts whose names begin so."""
+    path_of = {module: path for path, module in model.named_modules()}
+    return [path_of[m] for name, m in named_parts(model).items() if name.startswith(parts)]
