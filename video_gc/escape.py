@@ -21,6 +21,12 @@ def readable(text: str) -> str:
     return HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def short_name(name: str, longest: int = 40) -> str:
+    """A readable name for a picture, cut in the middle: names of a data set often begin alike."""
+    name, half = readable(name), longest // 2
+    return name if len(name) <= longest else f"{name[:half]}…{name[1 - half :]}"
+
+
 def csv_cell(value: object) -> object:
     """A value as the cell of a CSV file: no text is a formula, numbers stay as they are."""
     if not isinstance(value, str) or _is_number(value):

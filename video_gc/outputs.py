@@ -9,9 +9,11 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
 
 from video_gc.atomic import atomic_path, fitting_name, read_journal
+from video_gc.escape import csv_cell, csv_text
 
 NOTE = ".video_gc-outputs.jsonl"
 
@@ -117,7 +119,7 @@ def write_output(file: Path, text: str) -> Path:
 def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     """Write a CSV file at once; raises FileExistsError where somebody else's has the name.
 
-    UTF-8; what a name has that is none is escaped, as in caf\\udce9.mp4.
+    UTF-8; see `csv_cell` for what becomes of names. `read_csv` gives them back.
     """
     with output_path(file) as part:
         fill_csv(part, header, rows)
@@ -126,8 +128,17 @@ def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 def fill_csv(part: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """The lines of `write_csv`, into a file that is there."""
-    with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-        csv.writer(stream).writerows([header, *rows])
+    with part.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([csv_cell(cell) for cell in row] for row in [header, *rows])
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    """The rows of a file of `write_csv`, column → text; as `csv.DictReader` where cells lack."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        reader = csv.reader(stream)
+        header = [csv_text(name) for name in next(reader, [])]
+        rows = ([csv_text(cell) for cell in cells] for cells in reader if cells)
+        return [dict(zip_longest(header, cells)) for cells in rows]
 
 
 def _read(note: Path) -> set[str]:
