@@ -7,6 +7,7 @@ from typing import Any
 
 from video_gc.decode.codec import Codec
 from video_gc.decode.losses.loss import DISPLACED
+from video_gc.decode.starts import Starts
 
 HELD = 16
 """Frames that wait for what may be wrong with earlier packets: as many as a codec may reorder."""
@@ -22,6 +23,7 @@ def count_through(
     beat: called after each packet, with whether a frame came.
     """
     codec.restart()
+    kinds = Starts(codec.context)
     keys, hits, came = {0}, dict[int, str](), set[int]()
     held: deque[tuple[int, Any, range]] = deque()
     index = start = 0
@@ -44,6 +46,8 @@ def count_through(
             place = place if packet.pos is None else packet.pos  # several packets may share one
             if moved is None and loss is not None and place >= loss.start:
                 moved = number
+            if kinds.read(packet)[0] is None:
+                hits[number] = "its beginning cannot be read"
         frames, cause = codec.decode(packet)
         if cause:
             hits[number] = cause

@@ -77,7 +77,7 @@ def examine(
     try:
         resolved(path)  # a pipe would wait for a writer
         size, mtime = stamp(path)
-        facts = VideoFacts(bytes=size, mtime=mtime, content=_hash_file(path, beat))
+        facts = VideoFacts(bytes=size, mtime=mtime, content=hash_file(path, beat))
     except FileNotFoundError:
         return VideoFacts(status="missing", cause="no such file")
     except OSError as error:
@@ -163,7 +163,8 @@ def _keyframes(path: Path) -> tuple[list[int], int, int]:
     return keys, shown, promised
 
 
-def _hash_file(path: Path, beat: Callable[[], None]) -> str:
+def hash_file(path: Path, beat: Callable[[], None]) -> str:
+    """blake2b (16 bytes, hex) of a file, or of all files in a folder of frames. Raises OSError."""
     digest = hashlib.blake2b(digest_size=16)
     for file in _files(path) if path.is_dir() else [path]:
         with file.open("rb") as stream:

@@ -35,7 +35,7 @@ def gets_on(_job: int, beat) -> str:  # type: ignore[no-untyped-def]
     return "done"
 
 
-def dies_on_b(job: tuple[Path, float], beat) -> VideoFacts:  # type: ignore[no-untyped-def]
+def dies_on_b(job: tuple[Path, float, None], beat) -> VideoFacts:  # type: ignore[no-untyped-def]
     if job[0].name == "b.mp4":
         os.kill(os.getpid(), signal.SIGSEGV)
     return examine_job(job, beat)

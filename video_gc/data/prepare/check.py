@@ -22,16 +22,17 @@ from video_gc.data.manifest import (
     relative_path,
     write_manifest,
 )
+from video_gc.data.prepare.changes import examine_again
 from video_gc.data.prepare.leaks import Pair, find_duplicates, find_leaks, source_id
 from video_gc.data.prepare.processes import Beat, Lost, patience, run_jobs
-from video_gc.decode.probe import STATUSES, VideoFacts, examine, stamp
+from video_gc.decode.probe import STATUSES, VideoFacts, stamp
 from video_gc.outputs import Outputs, write_csv
 from video_gc.progress import progress_bar, say
 
 LISTS = ("damaged", "missing", "duplicates", "leaks")
 """Of what is wrong, beside the manifest: NAME-damaged.csv and so on."""
-Job = tuple[Path, float]
-"""A file and its time limit in seconds."""
+Job = tuple[Path, float, VideoFacts | None]
+"""A file, its time limit in seconds, and what an earlier check found."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class CheckResult:
 
 def examine_job(job: Job, beat: Beat) -> VideoFacts:
     """What a process does with a file."""
-    path, time_limit = job
-    return examine(path, time_limit=time_limit, beat=beat)
+    path, time_limit, known = job
+    return examine_again(path, known, time_limit=time_limit, beat=beat)
 
 
 def check_videos(
@@ -75,7 +76,8 @@ def check_videos(
     """Examine all videos and write the manifest `out` and lists of what is wrong beside it.
 
     Each result goes into a journal beside `out` as soon as it is there; files whose size and time
-    are those of the journal or of the manifest are not decoded again. Files that an earlier check
+    are those of the journal are not read again, and files that are byte for byte those of the
+    manifest are not decoded again. Files that an earlier check
     wrote into `out`, and that are still there, stay in it, so that lists may be checked one after
     the other: those of a split that is listed now only where they are listed.
     workers: processes. time_limit: seconds that a decoder may take for a frame.
@@ -93,16 +95,18 @@ def check_videos(
     outputs.check(_list_name(out, kind) for kind in LISTS)
     kept_so_far = outputs.claim(fitting_name(f".{out.stem}", ".journal.jsonl"))
     remove_stale_parts(out.parent)
-    earlier, known = _earlier(out, kept_so_far, root, noted=outputs.is_ours(out.name))
+    noted = outputs.is_ours(out.name)
+    earlier, known, done_before = _earlier(out, kept_so_far, root, noted=noted)
     carried = _carried(earlier, listed)
     listed = [*listed, *carried]
     facts: dict[str, VideoFacts] = {}
     jobs: list[Job] = []
+    decoded = 0
     for path in dict.fromkeys(video.path for video in listed):
         name = relative_path(path, root)
-        kept = _unchanged(path, known.get(absolute(path)))
+        kept = _unchanged(path, done_before.get(absolute(path)))
         if kept is None:
-            jobs.append((path, time_limit))
+            jobs.append((path, time_limit, known.get(absolute(path))))
         else:
             facts[name] = kept
     with (
@@ -110,13 +114,14 @@ def check_videos(
         progress_bar() as progress,
     ):
         task = progress.add_task("Checking", total=len(facts) + len(jobs), completed=len(facts))
-        done = run_jobs(work, jobs, workers=workers, patience=lambda job: patience(*job))
-        for (path, _), found in done:
+        done = run_jobs(work, jobs, workers=workers, patience=lambda job: patience(*job[:2]))
+        for (path, _, before), found in done:
             if isinstance(found, Lost):
                 size, mtime = _stamp_or_zero(path)
                 found = VideoFacts(status="damaged", cause=found.cause, bytes=size, mtime=mtime)
             name = relative_path(path, root)
             facts[name] = found
+            decoded += found != before or not found.content
             keep({"path": name} | asdict(found))
             progress.advance(task)
     judged = {name: _judge(found, min_frames) for name, found in facts.items()}
@@ -125,7 +130,7 @@ def check_videos(
         outputs.claim(out.name)
     manifest = write_manifest(rows, root, out)
     outputs.remove(kept_so_far.name)
-    return _result(manifest, judged, len(jobs), len(carried), out)
+    return _result(manifest, judged, decoded, len(carried), out)
 
 
 def _result(
@@ -158,10 +163,11 @@ def _list_name(out: Path, kind: str) -> str:
 
 def _earlier(
     out: Path, kept: Path, root: Path, *, noted: bool
-) -> tuple[list[Listed], dict[str, VideoFacts]]:
+) -> tuple[list[Listed], dict[str, VideoFacts], dict[str, VideoFacts]]:
     """What an earlier check listed; absolute path → facts, of it and of one that was broken off."""
     listed: list[Listed] = []
     facts: dict[str, VideoFacts] = {}
+    broken_off: dict[str, VideoFacts] = {}
     row: Any
     manifest = _read_earlier(out, noted) if out.exists() else None
     if manifest is not None:
@@ -171,8 +177,9 @@ def _earlier(
             facts[path] = VideoFacts(**{name: row[name] for name in FACTS})
     for row in read_journal(kept):
         if isinstance(row, dict) and {"path", *FACTS} <= row.keys():  # else of another version
-            facts[absolute(root / row["path"])] = VideoFacts(**{name: row[name] for name in FACTS})
-    return listed, facts
+            found = VideoFacts(**{name: row[name] for name in FACTS})
+            broken_off[absolute(root / row["path"])] = found
+    return listed, facts, broken_off
 
 
 def _read_earlier(out: Path, noted: bool) -> Manifest | None:
