@@ -4,6 +4,7 @@ For a terminal and in pictures `readable`, in CSV files `csv_cell`, which `csv_t
 escape by themselves (analysis/html.py), Markdown and LaTeX in analysis/table/files.py.
 """
 
+import os
 import re
 
 HIDDEN = re.compile(
@@ -18,7 +19,7 @@ FORMULA = ("=", "+", "-", "@", "'")
 
 def readable(text: str) -> str:
     """One line of plain text: what cannot be seen is written as an escape, such as \\x1b."""
-    return HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return HIDDEN.sub(_escaped, text)
 
 
 def short_name(name: str, longest: int = 40) -> str:
@@ -29,6 +30,8 @@ def short_name(name: str, longest: int = 40) -> str:
 
 def csv_cell(value: object) -> object:
     """A value as the cell of a CSV file: no text is a formula, numbers stay as they are."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if not isinstance(value, str) or _is_number(value):
         return value
     text = readable(value)
@@ -38,6 +41,13 @@ def csv_cell(value: object) -> object:
 def csv_text(cell: str) -> str:
     """What `csv_cell` was given, but for characters that were escaped."""
     return cell[1:] if cell.startswith("'") else cell
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of a name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return found[0].encode("unicode_escape").decode()
 
 
 def _is_number(text: str) -> bool:
