@@ -138,6 +138,14 @@ def test_a_failure_notes_nothing_and_a_torn_note_is_read(tmp_path: Path) -> None
     assert [name for name in "abc" if Outputs(tmp_path).is_ours(name)] == ["b", "c"]
 
 
+def test_what_comes_while_a_result_is_made_is_not_ours(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match="is kept"), Outputs(tmp_path).path("a") as part:
+        part.write_text("ours")
+        (tmp_path / "a").write_text("mine")
+    assert not Outputs(tmp_path).is_ours("a")
+    assert (tmp_path / "a").read_text() == "mine"
+
+
 def test_two_processes_know_of_each_other(tmp_path: Path) -> None:
     one, two = Outputs(tmp_path), Outputs(tmp_path)
     with one.path("a") as part:

@@ -4,7 +4,6 @@ For a terminal and in pictures `readable`, in CSV files `csv_cell`, which `csv_t
 escape by themselves (analysis/html.py), Markdown and LaTeX in analysis/table/files.py.
 """
 
-import os
 import re
 
 HIDDEN = re.compile(
@@ -30,11 +29,9 @@ def short_name(name: str, longest: int = 40) -> str:
 
 def csv_cell(value: object) -> object:
     """A value as the cell of a CSV file: no text is a formula, numbers stay as they are."""
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str) or _is_number(value):
+    if value is None or isinstance(value, int | float) or _is_number(str(value)):
         return value
-    text = readable(value)
+    text = readable(str(value))
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

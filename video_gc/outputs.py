@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import zip_longest
 from pathlib import Path
 
 from video_gc.atomic import atomic_path, fitting_name, read_journal
@@ -50,11 +49,18 @@ class Outputs:
         """`atomic_path` of a result. Raises FileExistsError where somebody else's has its name."""
         self.check([name])
         ours = self.is_ours(name)
-        with atomic_path(self.folder / name, replace=ours) as part:
-            yield part
-            if not ours:
-                self._note("wrote", name)
-                self._ours.add(name)
+        noted = False
+        try:
+            with atomic_path(self.folder / name, replace=ours) as part:
+                yield part
+                noted = not self.is_ours(name)
+                if noted:
+                    self._note("wrote", name)
+        except FileExistsError:  # somebody else's has come meanwhile
+            if noted:
+                self._note("removed", name)
+            raise
+        self._ours.add(name)
 
     def claim(self, name: str) -> Path:
         """The path of a file that is appended to, noted before it is there; raises as `check`."""
@@ -119,7 +125,8 @@ def write_output(file: Path, text: str) -> Path:
 def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     """Write a CSV file at once; raises FileExistsError where somebody else's has the name.
 
-    UTF-8; see `csv_cell` for what becomes of names. `read_csv` gives them back.
+    UTF-8; what a name has that is none is escaped, as in caf\\xe9.mp4, and so are control
+    characters. A text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
     with output_path(file) as part:
         fill_csv(part, header, rows)
@@ -127,18 +134,22 @@ def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def fill_csv(part: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """The lines of `write_csv`, into a file that is there."""
+    """The lines of `write_csv`, into a file that is there; cells are those of `csv_cell`."""
     with part.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([csv_cell(cell) for cell in row] for row in [header, *rows])
+        csv.writer(stream).writerows([csv_cell(cell) for cell in row] for row in (header, *rows))
 
 
-def read_csv(file: Path) -> list[dict[str, str]]:
-    """The rows of a file of `write_csv`, column → text; as `csv.DictReader` where cells lack."""
+def read_csv(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows of what `write_csv` wrote; a name is as it was, but for escapes.
+
+    As in csv.DictReader, a row of too many cells has a key None, one of too few has values None.
+    """
     with file.open(newline="", encoding="utf-8") as stream:
-        reader = csv.reader(stream)
-        header = [csv_text(name) for name in next(reader, [])]
-        rows = ([csv_text(cell) for cell in cells] for cells in reader if cells)
-        return [dict(zip_longest(header, cells)) for cells in rows]
+        header = [csv_text(name) for name in next(csv.reader(stream), [])]
+        rows = list(csv.DictReader(stream, header))
+    for row in rows:
+        row |= {name: csv_text(cell) for name, cell in row.items() if isinstance(cell, str)}
+    return header, rows
 
 
 def _read(note: Path) -> set[str]:

@@ -88,7 +88,7 @@ def write_report(run: Path) -> Path:
     plain = build_model(
         replace(contents.model, weights=None, context=ContextConfig(), more_context=[])
     )
-    rows = read_csv(results / "predictions.csv")
+    rows = read_csv(results / "predictions.csv")[1]
     right, wrong = choose_examples(rows)
     blocks = context_blocks(model)
     mapped = _drawn_block(blocks)

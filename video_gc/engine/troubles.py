@@ -56,7 +56,7 @@ class TroubleLog(pl.Callback):
     def read(self) -> None:
         """Take over what an earlier part of the run wrote to the file."""
         if self.file.is_file():
-            for row in read_csv(self.file):
+            for row in read_csv(self.file)[1]:
                 self.counts[row["kind"], row["path"]] = int(row["times"])
                 self.reasons[row["kind"], row["path"]] = row["reason"]
 

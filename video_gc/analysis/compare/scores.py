@@ -55,4 +55,4 @@ def _class_names(run: TestedRun) -> list[str]:
     file = run.file.with_name("classes.csv")
     if not file.is_file():
         raise DataError(f"{file}: not there, and the names of the classes are in it; test again")
-    return [row["class"] for row in read_csv(file)]
+    return [row["class"] for row in read_csv(file)[1]]

@@ -66,13 +66,13 @@ def read_tested(place: Path) -> TestedRun:
     that is not of tools/test.py, or that holds no video or no numbers.
     """
     file = _predictions(place)
-    rows = read_csv(file)
+    header, rows = read_csv(file)
+    for column in ("path", "label", "top1", "score1"):
+        if column not in header:
+            raise DataError(f"{file}: no column {column!r}; tools/test.py writes such files")
+    tops = [name for name in header if name.startswith("top") and name[3:].isdigit()]
     if not rows:
         raise DataError(f"{file}: no video was scored")
-    for column in ("path", "label", "top1", "score1"):
-        if column not in rows[0]:
-            raise DataError(f"{file}: no column {column!r}; tools/test.py writes such files")
-    tops = [name for name in rows[0] if str(name).startswith("top") and name[3:].isdigit()]
     for line, row in enumerate(rows, 2):
         if None in row.values() or None in row:
             raise DataError(f"{file}, row {line}: not as many cells as columns; test again")

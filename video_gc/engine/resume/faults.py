@@ -24,7 +24,7 @@ def lacking(model: nn.Module) -> str | None:
 def write_not_finite(file: Path, step: int, paths: Iterable[Path]) -> None:
     """List the videos of the batch after which a number was not finite: step, path."""
     with atomic_path(file) as part:
-        fill_csv(part, ["step", "path"], [(step, str(path)) for path in paths])
+        fill_csv(part, ["step", "path"], ((step, path) for path in paths))
 
 
 def not_finite(what: str, step: int, file: Path, stands: str | None) -> FloatingPointError:
