@@ -71,7 +71,7 @@ def test_a_spelling_means_its_split_in_any_case(split: str, data: st.DataObject)
 
 @pytest.mark.parametrize(
     ("train", "val"),
-    [("kinetics_train", "kinetics_val"), ("Ucf101-TRAIN", "Ucf101-test"), ("MineTrain", "MineDev")],
+    [("kinetics_train", "kinetics_val"), ("Ucf101-TRAIN", "Ucf101-test"), ("MineTrain", "MineVal")],
 )
 def test_splits_with_the_name_of_their_set_are_no_classes(
     tmp_path: Path, train: str, val: str
