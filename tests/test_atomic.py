@@ -174,6 +174,6 @@ def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", ["path"], [[odd]])
     write_output(tmp_path / "a.txt", odd)
     write_text(tmp_path / "b.txt", odd)
-    assert (tmp_path / "a.csv").read_text("utf-8") == "path\ncaf\\udce9.mp4\n"
+    assert (tmp_path / "a.csv").read_text("utf-8") == "path\ncaf\\xe9.mp4\n"
     assert (tmp_path / "a.txt").read_text("utf-8") == "caf\\udce9.mp4"
     assert (tmp_path / "b.txt").read_text("utf-8") == "caf\\udce9.mp4"

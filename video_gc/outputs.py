@@ -125,7 +125,7 @@ def write_output(file: Path, text: str) -> Path:
 def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     """Write a CSV file at once; raises FileExistsError where somebody else's has the name.
 
-    UTF-8; what a name has that is none is escaped, as in caf\\udce9.mp4, and so are control
+    UTF-8; what a name has that is none is escaped, as in caf\\xe9.mp4, and so are control
     characters. A text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
     with output_path(file) as part:

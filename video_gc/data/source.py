@@ -26,7 +26,6 @@ from video_gc.data.annotations.choice import (
     annotations_of,
     read_listed,
 )
-from video_gc.data.annotations.scan import printable
 from video_gc.data.annotations.text import read_names
 from video_gc.data.config import DataConfig
 from video_gc.data.manifest import apply_manifest, choose_manifest
@@ -136,9 +135,8 @@ def write_splits(splits: Splits, folder: Path) -> Splits:
         say(f"The {len(splits.missing)} missing videos are listed in {file}")
     if len(splits.passed_over):
         file = folder / "passed_over.csv"
-        rows = ((kind, printable(path)) for kind, path in splits.passed_over.rows())
         with atomic_path(file) as part:
-            fill_csv(part, ["kind", "path"], rows)
+            fill_csv(part, ["kind", "path"], splits.passed_over.rows())
         say(f"What was passed over is listed in {file}")
     return read_splits(folder)
 

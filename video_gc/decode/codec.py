@@ -38,6 +38,7 @@ class Codec:
         self._slices = Slices() if sliced else None
         h264 = context.name == "h264"
         self._numbers = FrameNumbers(context.extradata) if h264 else None
+        self._key: int | None = None
 
     def restart(self) -> None:
         """The next packet is one to begin at."""
@@ -77,6 +78,13 @@ class Codec:
             return cause
         if self._slices and self._slices.are_damaged(bytes(packet)):
             return "the checksum of a slice is wrong"
-        if self._numbers and self._numbers.follows_a_gap(memoryview(packet)):
+        if self._numbers and self._lacks_a_picture(packet, self._numbers):
             return "a picture before it is missing"
         return None
+
+    def _lacks_a_picture(self, packet: Any, numbers: FrameNumbers) -> bool:
+        gap = numbers.follows_a_gap(memoryview(packet))
+        if packet.is_keyframe:
+            self._key = packet.pts
+        early = None not in (packet.pts, self._key) and packet.pts < self._key
+        return gap or (numbers.trimmed and early)

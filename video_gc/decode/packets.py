@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from video_gc.decode.demux import stream_packets
+from video_gc.decode.losses.numbers import Numbers
 from video_gc.decode.mp4 import read_index
 from video_gc.decode.reader import Source
 from video_gc.decode.starts import Starts
@@ -94,6 +95,9 @@ class Packets:
         self._kept: Window | None = None
         self._begun = False
         self._table: Table
+        self.gap: int | None = None
+        """where in the file the packet begins from which on the numbers of pictures say that some
+        are lost; not asked where an index tells what there is"""
         self.first: Any = None
         """the first packet of the file"""
         duration = (container.duration or 0) / 1e6
@@ -144,16 +148,21 @@ class Packets:
     def _read_all(self, keep: bool = False) -> None:
         """Make the table from all packets."""
         rows, kinds, kept = Rows(), Starts(self._context), []
+        numbers = Numbers(self._container.format.name, self._context)
         self._proven = True
         for packet in self._demux():
             if not rows.rows:
                 self.first = packet
             rows.append(packet, *kinds.read(packet))
+            numbers.read(packet)
             if keep:
                 kept.append(packet)
         self._table = table = rows.table()
         self._kept = Window(kept, 0, table) if keep else None
         self.exact = not self._stamped_when_decoded() and table.is_sound(self._depth)
+        gap = numbers.first_gap(table)
+        if gap is not None and table.places is not None:
+            self.gap = int(table.places[: gap + 1].max())
 
     def _take_index(self, source: Source) -> bool:
         """The same from the index of an MP4 file, whose body is not read. False if it is no good.

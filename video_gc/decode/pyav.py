@@ -140,6 +140,8 @@ class Reader(VideoReader):
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
+            if self._packets.gap is not None:
+                losses.move(self._packets.gap)
             first = self._first_frame()
             self._count = len(self._packets) if self._packets.exact else self._count_frames()
         if first is None or not self._count:

@@ -49,6 +49,12 @@ class Losses:
         self.moving = next((loss for loss in self._found if loss.moves), None)
         """the first loss behind which pictures may have moved up"""
 
+    def move(self, place: int) -> None:
+        """Pictures from this byte on may have moved up; nothing else is known to be wrong there."""
+        loss = Loss(place, place, "numbers of pictures are left out before it")
+        if self.moving is None or place < self.moving.start:
+            self.moving = loss
+
     def hit(self, place: int | None) -> str | None:
         """Why the data of a packet that begins at this byte cannot be trusted."""
         if place is None:
