@@ -15,6 +15,7 @@ from video_gc.decode.demux import stream_packets
 from video_gc.decode.losses.numbers import Numbers
 from video_gc.decode.mp4 import read_index
 from video_gc.decode.reader import Source
+from video_gc.decode.source import Held
 from video_gc.decode.starts import Starts
 from video_gc.decode.table import NEVER, Rows, Table, agree
 
@@ -86,7 +87,7 @@ class Packets:
     exact: bool
 
     def __init__(
-        self, container: Any, stream: Any, again: Callable[[], Any], source: Source
+        self, container: Any, stream: Any, again: Callable[[], Any], source: Source | Held
     ) -> None:
         self._container, self._stream, self._again = container, stream, again
         self._opened_again: Any = None
@@ -164,7 +165,7 @@ class Packets:
         if gap is not None and table.places is not None:
             self.gap = int(table.places[: gap + 1].max())
 
-    def _take_index(self, source: Source) -> bool:
+    def _take_index(self, source: Source | Held) -> bool:
         """The same from the index of an MP4 file, whose body is not read. False if it is no good.
 
         What it says of the bytes is checked where they are read.

@@ -8,6 +8,7 @@
 Where the packets do not tell the frames apart, decoding begins at the start of the file and counts.
 """
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from video_gc.decode.reader import (
     check_requests,
     source_name,
 )
+from video_gc.decode.source import Held
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """What PyAV raises for a file."""
@@ -71,8 +73,11 @@ class Reader(VideoReader):
         self._strict, self._time_limit = damage == "raise", time_limit
         self.max_pixels = max_pixels
         self._reads = 0
-        self._source, self._containers = source, list[Any]()
+        self._containers = list[Any]()
+        self._source: Source | Held = source
         try:
+            if isinstance(source, str | os.PathLike):
+                self._source = Held(source)  # whatever is read of it later is the same file
             self._open(threads)
         except BaseException:
             self.close()
@@ -123,9 +128,11 @@ class Reader(VideoReader):
         """See VideoReader.close."""
         for container in self._containers:
             container.close()
+        if isinstance(self._source, Held):
+            self._source.close()
 
     def __del__(self) -> None:  # FFmpeg's memory is not seen by the garbage collector
-        if hasattr(self, "_containers"):
+        if hasattr(self, "_source"):
             self.close()
 
     def _open(self, threads: int) -> None:
