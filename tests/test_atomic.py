@@ -138,6 +138,14 @@ def test_a_failure_notes_nothing_and_a_torn_note_is_read(tmp_path: Path) -> None
     assert [name for name in "abc" if Outputs(tmp_path).is_ours(name)] == ["b", "c"]
 
 
+def test_what_comes_while_a_result_is_made_is_not_ours(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match="is kept"), Outputs(tmp_path).path("a") as part:
+        part.write_text("ours")
+        (tmp_path / "a").write_text("mine")
+    assert not Outputs(tmp_path).is_ours("a")
+    assert (tmp_path / "a").read_text() == "mine"
+
+
 def test_two_processes_know_of_each_other(tmp_path: Path) -> None:
     one, two = Outputs(tmp_path), Outputs(tmp_path)
     with one.path("a") as part:
@@ -166,6 +174,6 @@ def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", ["path"], [[odd]])
     write_output(tmp_path / "a.txt", odd)
     write_text(tmp_path / "b.txt", odd)
-    assert (tmp_path / "a.csv").read_text("utf-8") == "path\ncaf\\udce9.mp4\n"
+    assert (tmp_path / "a.csv").read_text("utf-8") == "path\ncaf\\xe9.mp4\n"
     assert (tmp_path / "a.txt").read_text("utf-8") == "caf\\udce9.mp4"
     assert (tmp_path / "b.txt").read_text("utf-8") == "caf\\udce9.mp4"

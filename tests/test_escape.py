@@ -1,19 +1,24 @@
 """A stranger's name is shown as text: in a terminal, in a table, in a page, in a spreadsheet."""
 
+import csv
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
+import video_gc
 from video_gc.analysis.html import render
 from video_gc.analysis.terminal import fitting
 from video_gc.escape import csv_cell, csv_text, readable
+from video_gc.outputs import read_csv, write_csv
 from video_gc.progress import Screen
 
+PACKAGE = Path(video_gc.__file__).parent
 HOSTILE = "=cmd|' /C calc'!A0 \x1b]0;owned\x07\x1b[31m[red]x[/red]:smile: <b>&$\\frac{a}{b}$\u202e\r\ud880"
 
 
@@ -36,6 +41,20 @@ def test_no_cell_is_a_formula(text: str) -> None:
 
 def test_numbers_stay_numbers() -> None:
     assert [csv_cell(value) for value in (-1.5, 3, "-0.25", None)] == [-1.5, 3, "-0.25", None]
+
+
+def test_every_csv_file_is_of_such_cells(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", [HOSTILE, "b"], [[Path(HOSTILE), -1.5], ["'", "-2"]])
+    assert not set(file.read_bytes()) & set(b"\x1b\x07")
+    with file.open(newline="") as stream:
+        cells = [cell for row in csv.reader(stream) for cell in row]
+    assert [cell for cell in cells if cell.startswith(("=", "-"))] == ["-1.5", "-2"]
+    name = readable(HOSTILE)
+    header, rows = read_csv(file)
+    assert header == [name, "b"]
+    assert rows == [{name: name, "b": "-1.5"}, {name: "'", "b": "-2"}]
+    writers = [f.name for f in PACKAGE.rglob("*.py") if "csv.writer" in f.read_text()]
+    assert writers == ["outputs.py"]
 
 
 def test_a_screen_shows_names_as_they_stand() -> None:

@@ -18,20 +18,33 @@ FORMULA = ("=", "+", "-", "@", "'")
 
 def readable(text: str) -> str:
     """One line of plain text: what cannot be seen is written as an escape, such as \\x1b."""
-    return HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return HIDDEN.sub(_escaped, text)
+
+
+def short_name(name: str, longest: int = 40) -> str:
+    """A readable name for a picture, cut in the middle: names of a data set often begin alike."""
+    name, half = readable(name), longest // 2
+    return name if len(name) <= longest else f"{name[:half]}…{name[1 - half :]}"
 
 
 def csv_cell(value: object) -> object:
     """A value as the cell of a CSV file: no text is a formula, numbers stay as they are."""
-    if not isinstance(value, str) or _is_number(value):
+    if value is None or isinstance(value, int | float) or _is_number(str(value)):
         return value
-    text = readable(value)
+    text = readable(str(value))
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def csv_text(cell: str) -> str:
     """What `csv_cell` was given, but for characters that were escaped."""
     return cell[1:] if cell.startswith("'") else cell
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of a name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return found[0].encode("unicode_escape").decode()
 
 
 def _is_number(text: str) -> bool:

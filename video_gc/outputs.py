@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from video_gc.atomic import atomic_path, fitting_name, read_journal
+from video_gc.escape import csv_cell, csv_text
 
 NOTE = ".video_gc-outputs.jsonl"
 
@@ -48,11 +49,18 @@ class Outputs:
         """`atomic_path` of a result. Raises FileExistsError where somebody else's has its name."""
         self.check([name])
         ours = self.is_ours(name)
-        with atomic_path(self.folder / name, replace=ours) as part:
-            yield part
-            if not ours:
-                self._note("wrote", name)
-                self._ours.add(name)
+        noted = False
+        try:
+            with atomic_path(self.folder / name, replace=ours) as part:
+                yield part
+                noted = not self.is_ours(name)
+                if noted:
+                    self._note("wrote", name)
+        except FileExistsError:  # somebody else's has come meanwhile
+            if noted:
+                self._note("removed", name)
+            raise
+        self._ours.add(name)
 
     def claim(self, name: str) -> Path:
         """The path of a file that is appended to, noted before it is there; raises as `check`."""
@@ -117,7 +125,8 @@ def write_output(file: Path, text: str) -> Path:
 def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     """Write a CSV file at once; raises FileExistsError where somebody else's has the name.
 
-    UTF-8; what a name has that is none is escaped, as in caf\\udce9.mp4.
+    UTF-8; what a name has that is none is escaped, as in caf\\xe9.mp4, and so are control
+    characters. A text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
     with output_path(file) as part:
         fill_csv(part, header, rows)
@@ -125,9 +134,22 @@ def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def fill_csv(part: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """The lines of `write_csv`, into a file that is there."""
-    with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-        csv.writer(stream).writerows([header, *rows])
+    """The lines of `write_csv`, into a file that is there; cells are those of `csv_cell`."""
+    with part.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([csv_cell(cell) for cell in row] for row in (header, *rows))
+
+
+def read_csv(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows of what `write_csv` wrote; a name is as it was, but for escapes.
+
+    As in csv.DictReader, a row of too many cells has a key None, one of too few has values None.
+    """
+    with file.open(newline="", encoding="utf-8") as stream:
+        header = [csv_text(name) for name in next(csv.reader(stream), [])]
+        rows = list(csv.DictReader(stream, header))
+    for row in rows:
+        row |= {name: csv_text(cell) for name, cell in row.items() if isinstance(cell, str)}
+    return header, rows
 
 
 def _read(note: Path) -> set[str]:

@@ -24,12 +24,20 @@ VARIANTS: dict[str, tuple[str, dict]] = {
 }
 """Name → (kind, options); for 8 channels and any number of position axes."""
 
+PAIRWISE = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
+SPANS = {"space": [1, 2, 1], "spacetime": [1, 2, 2], "time": [2, 1, 1]}
+
 CLIP_VARIANTS: dict[str, tuple[str, dict]] = {
     f"nl {pairwise} {span} {at}": (
         "nl", {"pairwise": pairwise, "span": span, "pool": pool, "pool_at": at}
     )
-    for pairwise in ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
-    for span, pool in (("spacetime", [1, 2, 2]), ("space", [1, 2, 1]), ("time", [2, 1, 1]))
-    for at in ("before", "after")
+    for row, pairwise in enumerate(PAIRWISE)
+    for column, (span, pool) in enumerate(SPANS.items())
+    for at in [("before", "after")[(row + column) % 2]]
 }  # fmt: skip
-"""As VARIANTS, but for clips (T, H, W) only."""
+"""As VARIANTS, but for clips (T, H, W) only; every two of their options meet."""
+
+REPRESENTATIVES = (
+    "gc", "gc both", "snl eq. 2", "se", "nl", "nl gaussian", "nl concatenation time after", "cc",
+)  # fmt: skip
+"""Every kind, both fusions, pooled keys and each way of computing attention: for what is slow."""

@@ -70,6 +70,24 @@ def test_a_spelling_means_its_split_in_any_case(split: str, data: st.DataObject)
 
 
 @pytest.mark.parametrize(
+    ("train", "val"),
+    [("kinetics_train", "kinetics_val"), ("Ucf101-TRAIN", "Ucf101-test"), ("MineTrain", "MineVal")],
+)
+def test_splits_with_the_name_of_their_set_are_no_classes(
+    tmp_path: Path, train: str, val: str
+) -> None:
+    tree(tmp_path, train, val)
+    with pytest.raises(DataError, match=f"{train} and {val} are named like splits of one data set"):
+        opened(tmp_path)
+    (tmp_path / "names.txt").write_text(f"{train}\n{val}\n")
+    assert len(opened(tmp_path, names=str(tmp_path / "names.txt")).train.names) == 2
+
+
+def test_signs_that_turn_the_order_of_reading_are_no_part_of_a_name() -> None:
+    assert split_of("\u200ftrain\u200e") == "train"
+
+
+@pytest.mark.parametrize(
     "name",
     [
         *("train_station", "test drive", "constrain", "contest", "valley", "device", "trains"),

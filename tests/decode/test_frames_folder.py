@@ -1,5 +1,6 @@
 """A folder of images is a video: in the order of its numbers, and nothing is passed over."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,10 @@ def test_the_rate_can_stand_beside_the_frames(tmp_path: Path) -> None:
         assert reader.rate == 12.5
         np.testing.assert_allclose(reader.times, np.arange(12) / 12.5)
     (folder / "rate.txt").write_text("fast")
+    with pytest.raises(OpenError, match="rate.txt must hold a number"):
+        open_video(folder)
+    (folder / "rate.txt").unlink()
+    os.mkfifo(folder / "rate.txt")  # nobody writes to it: a read would wait for ever
     with pytest.raises(OpenError, match="rate.txt must hold a number"):
         open_video(folder)
 

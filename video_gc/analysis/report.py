@@ -1,7 +1,6 @@
 """One HTML page on a run: what was trained, how it went, what it costs, what it sees."""
 
 import base64
-import csv
 import io
 import json
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from video_gc.engine.checkpoint import load_network
 from video_gc.engine.run_checkpoint import best_checkpoint
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
-from video_gc.outputs import write_output
+from video_gc.outputs import read_csv, write_output
 from video_gc.progress import track
 
 PICTURES = (
@@ -89,7 +88,7 @@ def write_report(run: Path) -> Path:
     plain = build_model(
         replace(contents.model, weights=None, context=ContextConfig(), more_context=[])
     )
-    rows = list(csv.DictReader((results / "predictions.csv").open()))
+    rows = read_csv(results / "predictions.csv")[1]
     right, wrong = choose_examples(rows)
     blocks = context_blocks(model)
     mapped = _drawn_block(blocks)

@@ -1,6 +1,5 @@
 """Which videos train, choose and test: from a config to three VideoIndex tables."""
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,11 +26,11 @@ from video_gc.data.annotations.choice import (
     annotations_of,
     read_listed,
 )
-from video_gc.data.annotations.scan import printable
 from video_gc.data.annotations.text import read_names
 from video_gc.data.config import DataConfig
 from video_gc.data.manifest import apply_manifest, choose_manifest
 from video_gc.data.motions import MOTIONS, open_motions
+from video_gc.outputs import fill_csv
 from video_gc.progress import say
 
 __all__ = [
@@ -136,9 +135,8 @@ def write_splits(splits: Splits, folder: Path) -> Splits:
         say(f"The {len(splits.missing)} missing videos are listed in {file}")
     if len(splits.passed_over):
         file = folder / "passed_over.csv"
-        with atomic_path(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-            rows = ((kind, printable(path)) for kind, path in splits.passed_over.rows())
-            csv.writer(stream).writerows([("kind", "path"), *rows])
+        with atomic_path(file) as part:
+            fill_csv(part, ["kind", "path"], splits.passed_over.rows())
         say(f"What was passed over is listed in {file}")
     return read_splits(folder)
 

@@ -38,6 +38,11 @@ class Codec:
         self._slices = Slices() if sliced else None
         h264 = context.name == "h264"
         self._numbers = FrameNumbers(context.extradata) if h264 else None
+        self._key: int | None = None
+
+    def anew(self, context: Any) -> "Codec":
+        """The same with a decoder that has seen nothing yet."""
+        return Codec(context, self.context.thread_count, self.losses)
 
     def restart(self) -> None:
         """The next packet is one to begin at."""
@@ -54,7 +59,9 @@ class Codec:
         if not self.context.is_open and packet is not None:
             self.context.options = {**self.context.options, **self._checks(packet)}
         if self._skips and packet is not None:
-            self.context.skip_frame = "DEFAULT" if wanted else "NONREF"
+            # while it may skip, FFmpeg says nothing of an H.264 picture that it cannot decode
+            needed = self._numbers and self._numbers.is_reference(memoryview(packet))
+            self.context.skip_frame = "DEFAULT" if wanted or needed else "NONREF"
         try:
             frames, cause = self.context.decode(packet), None
         except (av.FFmpegError, ValueError) as error:
@@ -77,6 +84,13 @@ class Codec:
             return cause
         if self._slices and self._slices.are_damaged(bytes(packet)):
             return "the checksum of a slice is wrong"
-        if self._numbers and self._numbers.follows_a_gap(memoryview(packet)):
+        if self._numbers and self._lacks_a_picture(packet, self._numbers):
             return "a picture before it is missing"
         return None
+
+    def _lacks_a_picture(self, packet: Any, numbers: FrameNumbers) -> bool:
+        gap = numbers.follows_a_gap(memoryview(packet))
+        if packet.is_keyframe:
+            self._key = packet.pts
+        early = None not in (packet.pts, self._key) and packet.pts < self._key
+        return gap or (numbers.trimmed and early)

@@ -25,6 +25,7 @@ from video_gc.decode.reader import (
     TooLargeError,
     VideoReader,
 )
+from video_gc.decode.source import Held
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 JPEG_END = b"\xff\xd9"
@@ -134,12 +135,12 @@ def _series(folder: Path) -> list[Path]:
 
 
 def _rate(folder: Path) -> float:
-    file = folder / RATE_FILE
-    if not file.exists():
-        return RATE
     try:
-        rate = float(file.read_text().strip())
-    except ValueError:
+        with Held(folder / RATE_FILE) as file:
+            rate = float(os.pread(file.number, 64, 0))
+    except FileNotFoundError:
+        return RATE
+    except (OpenError, ValueError):
         rate = 0.0
     if not 0 < rate < float("inf"):
         raise OpenError(folder, f"{RATE_FILE} must hold a number of frames per second")

@@ -110,20 +110,37 @@ class FrameNumbers:
         self._length_size = unit_length_size(extradata)
         self._parameters = parameters_of(extradata)
         self._last: int | None = None
+        self._begun = False
+        self.trimmed = False
+        """whether the last picture at which decoding can begin came behind a gap: what is shown
+        before it cannot be trusted, and nothing else is wrong"""
 
     def restart(self) -> None:
         """Decoding begins anew, at a key frame."""
-        self._last = None
+        self._last, self._begun, self.trimmed = None, False, False
+
+    def is_reference(self, packet: bytes | memoryview) -> bool:
+        """Whether others may refer to this picture, as far as can be told."""
+        heads = (unit[0] for unit in units(packet, self._length_size))
+        return next((head >> 5 & 3 > 0 for head in heads if head & 31 in (SLICE, IDR)), True)
 
     def follows_a_gap(self, packet: bytes | memoryview) -> bool:
-        """Whether a picture that others refer to is missing between the last packet and this."""
+        """Whether a picture that this one refers to is missing between the last packet and it."""
+        start = False
         for unit in units(packet, self._length_size):
             kind = unit[0] & 31
             if kind == SPS:
                 self._parameters = read_parameters(unit)
+            elif kind == SEI:
+                start = start or _recovers_at_once(unit)
             elif kind in (SLICE, IDR):
                 known = self._parameters
-                return known is not None and not known.gaps and self._check(unit, known)
+                gap = known is not None and not known.gaps and self._check(unit, known)
+                if start or kind == IDR:
+                    self.trimmed = gap
+                # what is stored behind a start and shown before it may have been trimmed off
+                sound, self._begun = start or self._begun, start
+                return gap and not sound
         return False
 
     def _check(self, unit: bytes, known: Parameters) -> bool:

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from video_gc.decode.demux import stream_packets
+from video_gc.decode.losses.numbers import Numbers
 from video_gc.decode.mp4 import read_index
 from video_gc.decode.reader import Source
+from video_gc.decode.source import Held
 from video_gc.decode.starts import Starts
 from video_gc.decode.table import NEVER, Rows, Table, agree
 
@@ -85,14 +87,18 @@ class Packets:
     exact: bool
 
     def __init__(
-        self, container: Any, stream: Any, again: Callable[[], Any], source: Source
+        self, container: Any, stream: Any, again: Callable[[], Any], source: Source | Held
     ) -> None:
         self._container, self._stream, self._again = container, stream, again
+        self._opened_again: Any = None
         self._index, self._context = stream.index, stream.codec_context
         self._depth: int = self._context.reorder_depth
         self._kept: Window | None = None
         self._begun = False
         self._table: Table
+        self.gap: int | None = None
+        """where in the file the packet begins from which on the numbers of pictures say that some
+        are lost; not asked where an index tells what there is"""
         self.first: Any = None
         """the first packet of the file"""
         duration = (container.duration or 0) / 1e6
@@ -104,6 +110,11 @@ class Packets:
     def __len__(self) -> int:
         """Frames that are shown."""
         return len(self._table.order)
+
+    @property
+    def begins_at_start(self) -> bool:
+        """Whether decoding can begin at the first packet, whatever was decoded before."""
+        return self._table.is_start(0)
 
     def times(self) -> np.ndarray:
         """When each frame is shown: float64 seconds from the first."""
@@ -138,18 +149,23 @@ class Packets:
     def _read_all(self, keep: bool = False) -> None:
         """Make the table from all packets."""
         rows, kinds, kept = Rows(), Starts(self._context), []
+        numbers = Numbers(self._container.format.name, self._context)
         self._proven = True
         for packet in self._demux():
             if not rows.rows:
                 self.first = packet
             rows.append(packet, *kinds.read(packet))
+            numbers.read(packet)
             if keep:
                 kept.append(packet)
         self._table = table = rows.table()
         self._kept = Window(kept, 0, table) if keep else None
         self.exact = not self._stamped_when_decoded() and table.is_sound(self._depth)
+        gap = numbers.first_gap(table)
+        if gap is not None and table.places is not None:
+            self.gap = int(table.places[: gap + 1].max())
 
-    def _take_index(self, source: Source) -> bool:
+    def _take_index(self, source: Source | Held) -> bool:
         """The same from the index of an MP4 file, whose body is not read. False if it is no good.
 
         What it says of the bytes is checked where they are read.
@@ -244,7 +260,9 @@ class Packets:
 
     def _demux(self, rewind: bool = True) -> Iterator[Any]:
         if rewind and self._begun:  # not every container can be sought back to its very start
-            self._container = self._again()
+            if self._opened_again is not None:
+                self._opened_again.close()
+            self._container = self._opened_again = self._again()
             self._stream = self._container.streams[self._index]
         self._begun = True
         return stream_packets(self._container, self._stream)

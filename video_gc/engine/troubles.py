@@ -1,6 +1,5 @@
 """What could not be read: reported by name and cause, counted, and listed in a file."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytorch_lightning as pl
 from video_gc.atomic import atomic_path
 from video_gc.data.dataset import Batch, Trouble
 from video_gc.engine.ranks.world import World, gather
-from video_gc.outputs import fill_csv
+from video_gc.outputs import fill_csv, read_csv
 from video_gc.progress import say
 
 
@@ -57,10 +56,9 @@ class TroubleLog(pl.Callback):
     def read(self) -> None:
         """Take over what an earlier part of the run wrote to the file."""
         if self.file.is_file():
-            with self.file.open(newline="", encoding="utf-8") as stream:
-                for row in csv.DictReader(stream):
-                    self.counts[row["kind"], row["path"]] = int(row["times"])
-                    self.reasons[row["kind"], row["path"]] = row["reason"]
+            for row in read_csv(self.file)[1]:
+                self.counts[row["kind"], row["path"]] = int(row["times"])
+                self.reasons[row["kind"], row["path"]] = row["reason"]
 
     def state_dict(self) -> dict[str, Any]:
         """Lightning: before a checkpoint is written, on every process."""

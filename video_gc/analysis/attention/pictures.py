@@ -21,6 +21,7 @@ from video_gc.analysis.attention.clips import View
 from video_gc.analysis.attention.queries import Query
 from video_gc.analysis.overlay import colour_bar, heat
 from video_gc.decode.write import write_video
+from video_gc.escape import readable
 from video_gc.outputs import output_path
 
 WIDTH = 1100
@@ -216,12 +217,12 @@ def _text(
     colour: tuple[int, int, int] = INK,
     anchor: str = "la",
 ) -> None:
-    pen.text(at, text, font=_font(13, bold), fill=colour, anchor=anchor)
+    pen.text(at, readable(text), font=_font(13, bold), fill=colour, anchor=anchor)
 
 
 def _fit(text: str, room: float, *, bold: bool = False) -> str:
     """As much of the text as fits into `room` pixels, with … for the rest."""
-    font = _font(13, bold)
+    text, font = readable(text), _font(13, bold)
     while len(text) > 1 and font.getlength(text) > room:
         text = text[:-2] + "…"
     return text

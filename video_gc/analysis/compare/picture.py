@@ -8,13 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from video_gc.analysis.compare.runs import Changes, Comparison
+from video_gc.escape import readable, short_name
 from video_gc.outputs import output_path
 
 GOOD, BAD, SOFT, DARK = "#15803d", "#c2410c", "#b6c2cd", "#5b6b7b"
 CLASSES = 30
 """Classes that are drawn; of more, the half that lost most and the half that gained most."""
-LONGEST = 36
-"""Letters of a class name."""
 
 Row = tuple[str, int, float]
 """A class: name, videos, points that B gained."""
@@ -55,7 +54,7 @@ def _draw_distribution(axes: Any, found: Comparison) -> None:
     axes.axvline(0, color="black", lw=1, ls=":")
     axes.set(yticks=[], xlabel=f"{name} of B − A, points: {len(found.drawn):,} resamples")
     axes.set_title(
-        f"A: {found.title_a}   B: {found.title_b}\n"
+        f"A: {readable(found.title_a)}   B: {readable(found.title_b)}\n"
         f"{first.difference:+.2f} points, 95 % interval {first.low:+.2f} to {first.high:+.2f}",
         loc="left",
         fontsize=11,
@@ -98,15 +97,9 @@ def _draw_classes(axes: Any, shown: Sequence[Row], hidden: int) -> None:
         axes.text(0, CLASSES // 2, f"… {hidden} classes between …", ha="center", va="center")
     points = [row[2] for row in shown]
     axes.barh(places, points, color=[GOOD if point > 0 else BAD for point in points])
-    names = [f"{_short(name)} ({videos})" for name, videos, _ in shown]
+    names = [f"{short_name(name)} ({videos})" for name, videos, _ in shown]
     axes.set_yticks(places, names, fontsize=8, parse_math=False)
     axes.axvline(0, color="black", lw=1)
     axes.grid(axis="x", alpha=0.3)
     axes.set(xlabel="points that B gained in each class (videos of the class)")
     axes.margins(y=0.01)
-
-
-def _short(name: str) -> str:
-    """Cut in the middle: long names of a data set often begin alike."""
-    half = LONGEST // 2
-    return name if len(name) <= LONGEST else f"{name[:half]}…{name[1 - half :]}"

@@ -1,12 +1,12 @@
 """The whole scores of tests whose videos have several labels, from scores.npy."""
 
-import csv
 from collections.abc import Sequence
 
 import numpy as np
 
 from video_gc.analysis.compare.tested import SharedVideos, TestedRun
 from video_gc.data.index import DataError
+from video_gc.outputs import read_csv
 
 
 def multi_hot(
@@ -55,5 +55,4 @@ def _class_names(run: TestedRun) -> list[str]:
     file = run.file.with_name("classes.csv")
     if not file.is_file():
         raise DataError(f"{file}: not there, and the names of the classes are in it; test again")
-    with file.open(newline="", encoding="utf-8") as stream:
-        return [row["class"] for row in csv.DictReader(stream)]
+    return [row["class"] for row in read_csv(file)[1]]

@@ -1,6 +1,5 @@
 """What tools/test.py wrote about a run, read again, and the videos that several runs share."""
 
-import csv
 import json
 import math
 import os
@@ -14,6 +13,7 @@ import numpy as np
 
 from video_gc.data.index import DataError
 from video_gc.engine.run_checkpoint import checkpoint_in
+from video_gc.outputs import read_csv
 
 PREDICTIONS = "predictions.csv"
 
@@ -66,14 +66,11 @@ def read_tested(place: Path) -> TestedRun:
     that is not of tools/test.py, or that holds no video or no numbers.
     """
     file = _predictions(place)
-    with file.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        header = reader.fieldnames or []
-        for column in ("path", "label", "top1", "score1"):
-            if column not in header:
-                raise DataError(f"{file}: no column {column!r}; tools/test.py writes such files")
-        tops = [name for name in header if name.startswith("top") and name[3:].isdigit()]
-        rows = list(reader)
+    header, rows = read_csv(file)
+    for column in ("path", "label", "top1", "score1"):
+        if column not in header:
+            raise DataError(f"{file}: no column {column!r}; tools/test.py writes such files")
+    tops = [name for name in header if name.startswith("top") and name[3:].isdigit()]
     if not rows:
         raise DataError(f"{file}: no video was scored")
     for line, row in enumerate(rows, 2):

@@ -9,6 +9,7 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from video_gc.analysis.table.columns import columns
 from video_gc.analysis.table.table import Row, Table
+from video_gc.escape import readable
 from video_gc.outputs import Outputs, write_csv, write_output
 
 LATEX_SIGNS = {
@@ -147,4 +148,4 @@ def _latex(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return readable(" ".join(text.split()))

@@ -13,6 +13,7 @@ from video_gc.analysis.table.colours import colour, marker
 from video_gc.analysis.table.labels import place_labels
 from video_gc.analysis.table.pareto import pareto_front
 from video_gc.analysis.table.table import Row, Table
+from video_gc.escape import readable
 
 NAMED = 12
 """Rows whose names stand in a plot; of more, their numbers."""
@@ -98,7 +99,7 @@ def _accuracy(points: Sequence[tuple[int, float, Row]], kind: str, named: bool) 
     axes.margins(x=0.16, y=0.14)
     axes.grid(alpha=0.3)
     figure.draw_without_rendering()
-    texts = [row.name if named else str(place + 1) for place, _, row in points]
+    texts = [readable(row.name) if named else str(place + 1) for place, _, row in points]
     place_labels(axes, places, texts, [colour(place) for place, _, _ in points])
     return figure
 
@@ -128,7 +129,7 @@ def _curves(
             marker=marker(place) if len(epochs) <= 30 else None,
             ms=3.5,
             lw=1.8,
-            label=f"{place + 1} {name}",
+            label=f"{place + 1} {readable(name)}",
         )
     axes.grid(alpha=0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

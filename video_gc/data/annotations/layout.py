@@ -27,6 +27,8 @@ _NAME = re.compile(
     rf"(?:{_BESIDE}[-_. ]*)*({'|'.join(sorted(_WORDS, key=len, reverse=True))})"
     rf"(?:[-_. ]*{_BESIDE})*"
 )
+_PART = re.compile(r"[A-Z]?[^\W_A-Z\d]+|[A-Z]+|\d+")
+"""A part of a name, such as Kinetics, 400 and train."""
 WANTED = "DIR/CLASS/video, or DIR/train/CLASS/video (with val and test beside train)"
 
 
@@ -44,7 +46,8 @@ class Layout:
 
 def split_of(name: str) -> str | None:
     """train, val or test, where a folder's name means one; None for any other name."""
-    match = _NAME.fullmatch(unicodedata.normalize("NFC", name).casefold().strip())
+    seen = "".join(sign for sign in name if unicodedata.category(sign) != "Cf")  # no signs of order
+    match = _NAME.fullmatch(unicodedata.normalize("NFC", seen).casefold().strip())
     return None if match is None else _WORDS[match[1]]
 
 
@@ -76,6 +79,7 @@ def find_layout(
     others = {name: count[name] for name in sorted(count) if name not in named}
     if not deep & set(full):
         _check_classes(root, full, list(filter(None, others)))
+        _check_prefixed(root, tops)
         _check_splits_in_classes(root, videos, tops)
         return Layout(odd_class="".join(full))
     doubles = [top for top in sorted(named) if list(named.values()).count(named[top]) > 1]
@@ -108,6 +112,23 @@ def _check_classes(root: Path, named: list[str], others: list[str]) -> None:
             f"{root}: {_and(named)}: named like splits, but with videos directly in them, as "
             f"classes have. This wants {WANTED}; rename them, if they really are classes"
         )
+
+
+def _check_prefixed(root: Path, tops: list[str]) -> None:
+    """kinetics_train and kinetics_val are splits of one set, and would be taken for two classes."""
+    sets: dict[tuple[str, ...], dict[str, str]] = {}
+    for top in tops:
+        parts = tuple(_PART.findall(top))
+        for at, part in enumerate(parts):
+            if split := split_of(part):
+                sets.setdefault(parts[:at] + parts[at + 1 :], {})[split] = top
+    for found in sets.values():
+        if len(found) > 1:
+            raise DataError(
+                f"{root}: {_and(sorted(found.values()))} are named like splits of one data set; "
+                f"rename them {_and(sorted(found))}, or give class names (data.names), if they "
+                "really are classes"
+            )
 
 
 def _check_splits_in_classes(root: Path, videos: Sequence[str], tops: list[str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from video_gc.escape import readable
 from video_gc.progress import say
 
 _GROUPS = (
@@ -72,7 +73,7 @@ class PassedOver:
 
     def __str__(self) -> str:
         parts = [
-            f"{_count(len(paths), kind)} ({_some([printable(path) for path in sorted(paths)])})"
+            f"{_count(len(paths), kind)} ({_some([readable(path) for path in sorted(paths)])})"
             for kind, paths in sorted(self.paths.items())
         ]
         if self.suffixes:
@@ -153,11 +154,6 @@ def is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def printable(name: str) -> str:
-    """A name as it is shown: bytes that are not UTF-8 as \\xe9."""
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 class _Walk:

@@ -1,8 +1,13 @@
-"""FLV: tags that follow each other, each with its length behind it."""
+"""FLV: tags that follow each other, each with its length behind it.
+
+A tag is believed where its head or the length behind it is as it should be: FFmpeg reads a tag of
+any kind and stream, and not every writer is right about the length.
+"""
 
 from collections.abc import Iterator
 
-from video_gc.decode.losses.loss import Bytes, Loss
+from video_gc.decode.content import Bytes
+from video_gc.decode.losses.loss import Loss
 
 HEAD = b"FLV\x01"
 TAGS = (8, 9, 18)
@@ -15,13 +20,14 @@ def losses(file: Bytes) -> Iterator[Loss]:
     while place + 11 < file.size:
         if file.at(place, 4) == HEAD:
             place += int.from_bytes(file.at(place + 5, 4), "big") + 4
-        elif _is_tag(file, place):
+        elif _is_tag(file, place) or _is_measured(file, place):
             last, place = place, _end(file, place)
         else:
             found = place + 1
             while found < file.size and not _is_followed(file, found):
                 found += 1
-            yield Loss(last, found, BROKEN)
+            if found < file.size or any(any(chunk) for chunk in file.chunks(place, file.size)):
+                yield Loss(last, found, BROKEN)
             place = found
 
 
@@ -30,8 +36,14 @@ def _is_tag(file: Bytes, place: int) -> bool:
     return len(head) == 11 and head[0] & 31 in TAGS and head[8:] == bytes(3)
 
 
+def _is_measured(file: Bytes, place: int) -> bool:
+    """Whether the length behind a tag is that which its head says."""
+    size, behind = file.at(place + 1, 3), file.at(_end(file, place) - 4, 4)
+    return any(size) and int.from_bytes(behind, "big") == 11 + int.from_bytes(size, "big")
+
+
 def _end(file: Bytes, place: int) -> int:
-    """Where the next tag begins; not every writer is right about the length behind this one."""
+    """Where the next tag begins."""
     return place + 15 + int.from_bytes(file.at(place + 1, 3), "big")
 
 

@@ -1,6 +1,5 @@
 """What goes wrong in a training, said so that it can be mended."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from video_gc.atomic import atomic_path
+from video_gc.outputs import fill_csv
 
 NOT_FINITE = "not_finite.csv"
 
@@ -23,10 +23,8 @@ def lacking(model: nn.Module) -> str | None:
 
 def write_not_finite(file: Path, step: int, paths: Iterable[Path]) -> None:
     """List the videos of the batch after which a number was not finite: step, path."""
-    with atomic_path(file) as part, part.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["step", "path"])
-        writer.writerows((step, path) for path in paths)
+    with atomic_path(file) as part:
+        fill_csv(part, ["step", "path"], ((step, path) for path in paths))
 
 
 def not_finite(what: str, step: int, file: Path, stands: str | None) -> FloatingPointError:

@@ -11,6 +11,7 @@ from torch import Tensor
 from video_gc.engine.testing.metrics import average_precisions, confusion
 from video_gc.engine.testing.pictures import EXAMPLES, ConfusedPair, most_confused
 from video_gc.engine.testing.scores import Scores
+from video_gc.escape import readable
 from video_gc.outputs import output_path, write_csv
 
 
@@ -122,7 +123,7 @@ def draw_confusion(result: Scores, file: Path) -> Path:
     """The confusion matrix of the scored videos, each row in shares of its class."""
     counts = confusion_counts(result)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    names = list(result.index.names)
+    names = [readable(name) for name in result.index.names]
     few = len(names) <= 30
     side = max(4.0, 0.55 * len(names)) if few else 12.0
     figure = Figure(figsize=(side + 1.5, side), layout="constrained")

@@ -16,6 +16,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from video_gc.data.sampling import part_of, segment_frames
 from video_gc.decode.open import open_video
+from video_gc.escape import short_name
 from video_gc.outputs import output_path
 from video_gc.progress import track
 
@@ -29,8 +30,6 @@ FRAMES = 4
 """Of one video."""
 HEIGHT, WIDTH = 96, 128
 """Of a frame, pixels; wider ones are cut left and right, narrower ones stay narrow."""
-LONGEST = 40
-"""Letters of a name."""
 SOFT = "#8aa1b8"
 
 
@@ -165,7 +164,7 @@ def draw_class_accuracy(
         axes.text(50, WORST_AND_BEST + 0.5, text, ha="center", va="center")
     mean = 100 * sum(share for share, _, _ in ranked) / len(ranked)
     axes.axvline(mean, color="black", lw=1, ls=":")
-    labels = [f"{_short(name)} ({count})" for _, name, count in shown]
+    labels = [f"{short_name(name)} ({count})" for _, name, count in shown]
     axes.set_yticks(places, labels, fontsize=8, parse_math=False)
     axes.invert_yaxis()
     axes.margins(y=0.01)
@@ -198,7 +197,7 @@ def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
         _draw_example(axes, example)
     for row, pair in zip(grid, pairs, strict=True):
         text = (
-            f"{_short(pair.true)}  taken for  {_short(pair.predicted)}:  "
+            f"{short_name(pair.true)}  taken for  {short_name(pair.predicted)}:  "
             f"{pair.count} of {pair.of} videos"
         )
         row[0].set_title(text, loc="left", fontsize=10, weight="bold", parse_math=False)
@@ -216,7 +215,7 @@ def _draw_example(axes: Any, example: Example) -> None:
     axes.set(xlim=(0, FRAMES * WIDTH), ylim=(HEIGHT, 0))  # one scale for all
     name = "/".join(Path(example.path).parts[-2:])
     axes.text(
-        0, -0.03, _short(name), transform=axes.transAxes, va="top", fontsize=7, parse_math=False
+        0, -0.03, short_name(name), transform=axes.transAxes, va="top", fontsize=7, parse_math=False
     )
 
 
@@ -233,12 +232,6 @@ def _frames(example: Example) -> np.ndarray | None:
         return None
     left = max(0, size[1] - WIDTH) // 2
     return frames[:, :, left : left + WIDTH]
-
-
-def _short(name: str) -> str:
-    """Cut in the middle: long names of a data set often begin alike."""
-    half = LONGEST // 2
-    return name if len(name) <= LONGEST else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _save(figure: Figure, file: Path) -> Path:
