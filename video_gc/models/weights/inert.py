@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-
 HASHED = (1 << 61) - 1
 """Whole numbers below it have hashes of their own; Python takes the others modulo this prime."""
 
