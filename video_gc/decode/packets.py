@@ -90,6 +90,7 @@ class Packets:
         self, container: Any, stream: Any, again: Callable[[], Any], source: Source | Held
     ) -> None:
         self._container, self._stream, self._again = container, stream, again
+        self._opened_again: Any = None
         self._index, self._context = stream.index, stream.codec_context
         self._depth: int = self._context.reorder_depth
         self._kept: Window | None = None
@@ -109,6 +110,11 @@ class Packets:
     def __len__(self) -> int:
         """Frames that are shown."""
         return len(self._table.order)
+
+    @property
+    def begins_at_start(self) -> bool:
+        """Whether decoding can begin at the first packet, whatever was decoded before."""
+        return self._table.is_start(0)
 
     def times(self) -> np.ndarray:
         """When each frame is shown: float64 seconds from the first."""
@@ -254,7 +260,9 @@ class Packets:
 
     def _demux(self, rewind: bool = True) -> Iterator[Any]:
         if rewind and self._begun:  # not every container can be sought back to its very start
-            self._container = self._again()
+            if self._opened_again is not None:
+                self._opened_again.close()
+            self._container = self._opened_again = self._again()
             self._stream = self._container.streams[self._index]
         self._begun = True
         return stream_packets(self._container, self._stream)

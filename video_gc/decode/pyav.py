@@ -21,7 +21,7 @@ import av
 import numpy as np
 
 from video_gc.decode.codec import Codec
-from video_gc.decode.container import error_text, open_container, video_stream
+from video_gc.decode.container import error_text, open_container, opened, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
 from video_gc.decode.graph import FilterGraph, look_of
@@ -143,6 +143,7 @@ class Reader(VideoReader):
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
         self._codec = Codec(stream.codec_context, threads, losses)
+        self._threads, self._limits = threads, limits
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
@@ -262,6 +263,9 @@ class Reader(VideoReader):
                 deadline = time.monotonic() + self._time_limit
             self._check_time(deadline)
 
+        if not self._packets.begins_at_start:  # many decoders keep pictures when they are flushed
+            with opened(self._source, **self._limits) as (_, stream):
+                self._codec = Codec(stream.codec_context, self._threads, self._codec.losses)
         return count_through(self._packets.from_start(), self._codec, beat)
 
     def _convert(
