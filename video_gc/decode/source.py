@@ -51,6 +51,11 @@ def resolved(source: Source) -> Source:
     return source
 
 
+def hold(source: Source) -> "Source | Held":
+    """The source as it stays the same: of a path the file, to be closed. Raises what `Held` does."""
+    return Held(source) if isinstance(source, str | os.PathLike) else source
+
+
 class Held:
     """A regular file that stays open: whoever reads it reads the same one, whatever becomes of its
     name. Links are followed; to be used in a `with` block, or closed.
