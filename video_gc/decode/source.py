@@ -5,6 +5,8 @@ import os
 import re
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Self
 
@@ -52,7 +54,7 @@ def resolved(source: Source) -> Source:
 
 
 def hold(source: Source) -> "Source | Held":
-    """The source as it stays the same: of a path the file, to be closed. Raises what `Held` does."""
+    """The source as it stays the same: a path's file, to be closed. Raises what `Held` raises."""
     return Held(source) if isinstance(source, str | os.PathLike) else source
 
 
@@ -76,6 +78,19 @@ class Held:
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def again(self) -> Iterator[int]:
+        """Another descriptor of the file, at its start, whose place nobody else moves (on Linux)."""
+        try:
+            number = os.open(f"/proc/self/fd/{self.number}", OPENING)
+        except OSError:
+            number = os.dup(self.number)
+            os.lseek(number, 0, os.SEEK_SET)
+        try:
+            yield number
+        finally:
+            os.close(number)
 
     def close(self) -> None:
         """Let go of it."""
