@@ -40,6 +40,10 @@ class Codec:
         self._numbers = FrameNumbers(context.extradata) if h264 else None
         self._key: int | None = None
 
+    def anew(self, context: Any) -> "Codec":
+        """The same with a decoder that has seen nothing yet."""
+        return Codec(context, self.context.thread_count, self.losses)
+
     def restart(self) -> None:
         """The next packet is one to begin at."""
         self.context.flush_buffers()

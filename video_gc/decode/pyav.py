@@ -135,13 +135,12 @@ class Reader(VideoReader):
 
     def _open(self, threads: int) -> None:
         # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
-        limits: dict[str, Any] = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
-        again = partial(open_container, self._source, kept=self._containers, **limits)
+        self._limits: Any = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
+        again = partial(open_container, self._source, kept=self._containers, **self._limits)
         container = again()
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
         self._codec = Codec(stream.codec_context, threads, losses)
-        self._threads, self._limits = threads, limits
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
@@ -263,7 +262,7 @@ class Reader(VideoReader):
 
         if not self._packets.begins_at_start:  # many decoders keep pictures when they are flushed
             with opened(self._source, **self._limits) as (_, stream):
-                self._codec = Codec(stream.codec_context, self._threads, self._codec.losses)
+                self._codec = self._codec.anew(stream.codec_context)
         return count_through(self._packets.from_start(), self._codec, beat)
 
     def _convert(

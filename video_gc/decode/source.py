@@ -81,7 +81,7 @@ class Held:
 
     @contextmanager
     def again(self) -> Iterator[int]:
-        """Another descriptor of the file, at its start, whose place nobody else moves (on Linux)."""
+        """Another descriptor of the file, at its start; on Linux nobody else moves its place."""
         try:
             number = os.open(f"/proc/self/fd/{self.number}", OPENING)
         except OSError:
