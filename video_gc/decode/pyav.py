@@ -70,8 +70,7 @@ class Reader(VideoReader):
     ) -> None:
         self.path, self.damaged = source_name(source), {}
         self._strict, self._time_limit = damage == "raise", time_limit
-        self.max_pixels = max_pixels
-        self._reads = 0
+        self.max_pixels, self._reads = max_pixels, 0
         self._containers = list[Any]()
         self._source: Source | Held = source
         try:
