@@ -115,10 +115,13 @@ def mux(path: Path, stream: Any, samples: list[Sample]) -> Path:
     return path
 
 
-def write_mp4(path: Path, stream: Any, samples: list[Sample]) -> Path:
+def write_mp4(
+    path: Path, stream: Any, samples: list[Sample], claims: dict[bytes, bytes] | None = None
+) -> Path:
     """An MP4 whose tables say exactly this, whatever a muxer would refuse.
 
-    Samples may be empty; stamps of decoding must not fall.
+    Samples may be empty; stamps of decoding must not fall. claims: other tables in place of those
+    of the samples, or `elst`, an edit list.
     """
     real = next(sample for sample in samples if sample.data)
     whole = mux(path, stream, [replace(real, pts=at, dts=at) for at in range(2)]).read_bytes()
@@ -126,18 +129,18 @@ def write_mp4(path: Path, stream: Any, samples: list[Sample]) -> Path:
     steps = np.diff([sample.dts for sample in samples], append=samples[-1].dts + BASE // RATE)
     offsets = [sample.pts - sample.dts for sample in samples]
     keys = [number for number, sample in enumerate(samples, 1) if sample.key]
-    file_type = _box(b"ftyp", boxes[b"ftyp"])
+    file_type = box(b"ftyp", boxes[b"ftyp"])
     tables = {
-        b"stts": _full(0, [len(samples)], *([1, int(step)] for step in steps)),
-        b"ctts": _full(1, [len(samples)], *([1, offset] for offset in offsets)),
-        b"stss": _full(0, [len(keys)], keys) if len(keys) < len(samples) else b"",
-        b"stsz": _full(0, [0, len(samples)], [len(sample.data) for sample in samples]),
-        b"stsc": _full(0, [1], [1, len(samples), 1]),
-        b"stco": _full(0, [1], [len(file_type) + 8]),
-    }
+        b"stts": full(0, [len(samples)], *([1, int(step)] for step in steps)),
+        b"ctts": full(1, [len(samples)], *([1, offset] for offset in offsets)),
+        b"stss": full(0, [len(keys)], keys) if len(keys) < len(samples) else b"",
+        b"stsz": full(0, [0, len(samples)], [len(sample.data) for sample in samples]),
+        b"stsc": full(0, [1], [1, len(samples), 1]),
+        b"stco": full(0, [1], [len(file_type) + 8]),
+    } | (claims or {})
     body = b"".join(sample.data for sample in samples)
     head = _rebuilt(b"moov", boxes[b"moov"], tables)
-    path.write_bytes(file_type + _box(b"mdat", body) + head)
+    path.write_bytes(file_type + box(b"mdat", body) + head)
     return path
 
 
@@ -147,14 +150,16 @@ def with_keys(samples: list[Sample], keys: set[int]) -> list[Sample]:
 
 
 def _rebuilt(kind: bytes, content: bytes, tables: dict[bytes, bytes]) -> bytes:
-    """A box with other tables of samples in it, and without an edit list."""
+    """A box with other tables of samples in it, and no edit list but one of them."""
     if kind == b"stbl":
-        kept = [_box(name, inner) for name, inner in _boxes(content) if name == b"stsd"]
-        made = [_box(name, table) for name, table in tables.items() if table]
-        return _box(kind, b"".join(kept + made))
+        kept = [box(name, inner) for name, inner in _boxes(content) if name == b"stsd"]
+        made = [box(name, table) for name, table in tables.items() if table and name != b"elst"]
+        return box(kind, b"".join(kept + made))
+    if kind == b"edts":
+        return box(kind, box(b"elst", tables[b"elst"])) if b"elst" in tables else b""
     if kind not in (b"moov", b"trak", b"mdia", b"minf"):
-        return b"" if kind == b"edts" else _box(kind, content)
-    return _box(kind, b"".join(_rebuilt(name, inner, tables) for name, inner in _boxes(content)))
+        return box(kind, content)
+    return box(kind, b"".join(_rebuilt(name, inner, tables) for name, inner in _boxes(content)))
 
 
 def _boxes(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -166,10 +171,12 @@ def _boxes(data: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _box(kind: bytes, content: bytes) -> bytes:
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box of an MP4."""
     return (8 + len(content)).to_bytes(4, "big") + kind + content
 
 
-def _full(version: int, *rows: list[int]) -> bytes:
+def full(version: int, *rows: list[int]) -> bytes:
+    """What is in a box with a version: numbers of 32 bits."""
     values = [value for row in rows for value in row]
     return bytes([version, 0, 0, 0]) + np.array(values, ">i4").tobytes()

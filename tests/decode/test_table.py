@@ -1,5 +1,6 @@
 """One table, whichever way it was read: frames are those of a sequential decode, or are counted."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -188,6 +189,32 @@ def test_what_an_index_says_is_verified(tmp_path: Path, long: bool) -> None:
         path = write_mp4(tmp_path / f"{name}.mp4", stream, list(samples))
         exact = check(path, lambda count: list(range(count)), long=long, window=1)
         assert exact is (name != "twin")
+
+
+@pytest.mark.parametrize("name", ["ffv1", "msmpeg4", "h264_b"])
+def test_a_file_that_begins_in_the_middle_is_decoded_afresh_each_time(
+    tmp_path: Path, name: str
+) -> None:
+    """Decoders that keep pictures when they are flushed would show those of an earlier read."""
+    stream, samples = encoded(name)
+    later_ones = [later(replace(s, dts=at), BASE) for at, s in enumerate(samples[3:])]
+    path = mux(tmp_path / "middle.mkv", stream, later_ones)
+    for long in (False, True):
+        assert not check(path, lambda count: [count - 1, 0, 1], long=long, window=1)
+
+
+def test_many_reads_hold_no_more_files_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packets, "LONG", 0.0)
+    stream, samples = encoded("h264_b")
+    twin = [replace(s, pts=samples[3].pts) if at == 4 else s for at, s in enumerate(samples)]
+    with open_video(write_mp4(tmp_path / "twin.mp4", stream, twin), damage="report") as reader:
+        open_files = []
+        for index in (0, 5, 9, 2):
+            reader.read([index])
+            open_files.append(len(os.listdir("/proc/self/fd")))
+    assert len({*open_files}) == 1
 
 
 def test_a_long_file_that_breaks_its_promise_says_so(

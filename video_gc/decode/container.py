@@ -6,13 +6,15 @@ A file is untrusted. FFmpeg gets an open file descriptor, no name and no right t
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import av
 import numpy as np
 from av.stream import Disposition
 
+from video_gc.decode.claims import check_claims
+from video_gc.decode.content import Bytes, content
 from video_gc.decode.demux import stream_packets
 from video_gc.decode.formats import ALLOWED, HEAD, is_certain
 from video_gc.decode.reader import (
@@ -25,13 +27,13 @@ from video_gc.decode.reader import (
     check_picture,
     source_name,
 )
-from video_gc.decode.source import file_descriptor, limited_file
+from video_gc.decode.source import Held, limited_file
 
 NOTHING = "none"  # no protocol has this name
 
 
 def open_container(
-    source: Source,
+    source: Source | Held,
     *,
     time_limit: float = 60.0,
     max_pixels: int = MAX_PIXELS,
@@ -42,18 +44,27 @@ def open_container(
     time_limit: seconds that opening, and later one read of the file, may take.
     max_pixels: what a picture may have at most while FFmpeg looks for the streams.
     kept: where the container is put besides, for whoever closes it.
-    Raises FileNotFoundError and the like, OpenError where it cannot be read, StuckError.
+    Raises FileNotFoundError and the like, OpenError where it cannot be read or claims more than it
+    can hold, StuckError.
     """
+    if isinstance(source, str | os.PathLike):
+        with Held(source) as held:  # FFmpeg makes a copy of the descriptor
+            return open_container(held, time_limit=time_limit, max_pixels=max_pixels, kept=kept)
     name = source_name(source)
     options = {"format_whitelist": ALLOWED, "max_pixels": coded_pixels(max_pixels)}
     try:
-        if isinstance(source, str | os.PathLike):
-            with file_descriptor(source) as number:  # FFmpeg makes a copy of it
-                options |= {"fd": str(number), "protocol_whitelist": "fd"}
-                container = _open("fd:", options, time_limit)
+        file: Any = "fd:"
+        if isinstance(source, Held):
+            with content(source) as held_bytes:
+                check_claims(held_bytes, name, time_limit)
+            os.lseek(source.number, 0, os.SEEK_SET)  # the copy has its place in common
+            options |= {"fd": str(source.number), "protocol_whitelist": "fd"}
         else:
             options["protocol_whitelist"] = NOTHING
-            container = _open(limited_file(source, time_limit), options, time_limit)
+            file = limited_file(source, time_limit)
+            check_claims(Bytes(file), name, time_limit)
+            file.seek(0)
+        container = _open(file, options, time_limit)
     except av.error.ExitError:
         reason = f"could not be opened within {time_limit:g} s (time_limit)"
         raise StuckError(name, reason) from None
@@ -115,13 +126,13 @@ def video_stream(container: Any, name: str, max_pixels: int = MAX_PIXELS) -> Any
 
 @contextmanager
 def opened(
-    source: Source, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
+    source: Source | Held, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
 ) -> Iterator[tuple[Any, Any]]:
     """(container, video stream) for as long as it takes; a file object is left where it was.
 
     Raises: see `open_container` and `video_stream`.
     """
-    place = None if isinstance(source, str | bytes | os.PathLike) else source.tell()
+    place = None if isinstance(source, str | bytes | os.PathLike | Held) else source.tell()
     container = open_container(source, time_limit=time_limit, max_pixels=max_pixels)
     try:
         yield container, video_stream(container, source_name(source), max_pixels)
@@ -161,30 +172,31 @@ def admitted(
     Raises what `opened` raises, with the decoder's name; OpenError for a file that another FFmpeg
     might take for another format.
     """
-    name = source_name(source)
-    try:
-        with opened(source, time_limit=time_limit, max_pixels=max_pixels) as (container, _):
-            found = container.format.name
-    except DecodeError as error:
-        raise type(error)(error.path, error.reason, decoder=decoder) from error
-    if isinstance(source, str | os.PathLike):
-        with file_descriptor(source) as number:
-            _check_head(name, found, os.pread(number, HEAD, 0), decoder)
-            yield f"/dev/fd/{number}"
-        return
-    if isinstance(source, bytes):
-        _check_head(name, found, source[:HEAD], decoder)
-    else:
-        source.seek(0)
-        _check_head(name, found, source.read(HEAD), decoder)
-        source.seek(0)
-    yield source
+    with ExitStack() as stack:
+        held: Source | Held = source
+        try:
+            if isinstance(source, str | os.PathLike):
+                held = stack.enter_context(Held(source))
+            found = _format(held, time_limit, max_pixels)
+        except DecodeError as error:
+            raise type(error)(error.path, error.reason, decoder=decoder) from error
+        with content(held) as file:
+            certain = is_certain(found, file.at(0, HEAD))
+        if not certain:
+            reason = f"{decoder} is not given files of this kind ({found}); use decoder=pyav"
+            raise OpenError(source_name(source), reason, decoder=decoder)
+        if isinstance(held, Held):
+            os.lseek(held.number, 0, os.SEEK_SET)
+            yield f"/dev/fd/{held.number}"
+        else:
+            if not isinstance(source, bytes | str | os.PathLike):
+                source.seek(0)
+            yield source
 
 
-def _check_head(name: str, found: str, head: bytes, decoder: str) -> None:
-    if not is_certain(found, head):
-        reason = f"{decoder} is not given files of this kind ({found}); use decoder=pyav"
-        raise OpenError(name, reason, decoder=decoder)
+def _format(source: Source | Held, time_limit: float, max_pixels: int) -> str:
+    with opened(source, time_limit=time_limit, max_pixels=max_pixels) as (container, _):
+        return str(container.format.name)
 
 
 def error_text(error: BaseException) -> str:

@@ -4,14 +4,14 @@ FFmpeg's index of such a file says when each sample is decoded, not when it is s
 to be looked through. So the tables are read here, and compared with some entries of the index.
 """
 
-import io
-import os
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from video_gc.decode.content import content
 from video_gc.decode.reader import Source
+from video_gc.decode.source import Held
 from video_gc.decode.table import Table
 
 LARGEST = 64 << 20
@@ -20,7 +20,7 @@ COMPARED = 64
 """entries of FFmpeg's index that are compared, from end to end"""
 
 
-def read_index(container: Any, stream: Any, source: Source) -> Table | None:
+def read_index(container: Any, stream: Any, source: Source | Held) -> Table | None:
     """The table from a complete index; None where there is none, or where it is in doubt.
 
     Stamps of being shown may all be off by the same number.
@@ -86,7 +86,7 @@ def _keys(table: memoryview | None, count: int) -> np.ndarray:
     return keys
 
 
-def _tables(source: Source, track: int) -> dict[bytes, memoryview]:
+def _tables(source: Source | Held, track: int) -> dict[bytes, memoryview]:
     """The tables of the samples of a track, by their kind.
 
     None where they are not found, or an edit list shows several parts of the track.
@@ -129,32 +129,18 @@ def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         at += size
 
 
-def _head(source: Source) -> memoryview:
+def _head(source: Source | Held) -> memoryview:
     """The content of the box `moov`; nothing where it is not found."""
-    if isinstance(source, bytes):
-        return _find_head(io.BytesIO(source))
-    if isinstance(source, str | os.PathLike):
-        with open(source, "rb") as file:
-            return _find_head(file)
-    place = source.tell()
-    try:
-        return _find_head(source)
-    finally:
-        source.seek(place)  # FFmpeg goes on where it was
-
-
-def _find_head(file: BinaryIO) -> memoryview:
-    at = 0
-    while True:
-        file.seek(at)
-        header = file.read(16)
-        size, begin = int.from_bytes(header[:4], "big"), at + 8
-        if size == 1:
-            size, begin = int.from_bytes(header[8:], "big"), at + 16
-        length = size - (begin - at)
-        if length < 0 or len(header) < 16:
-            return memoryview(b"")
-        if header[4:8] == b"moov":
-            file.seek(begin)
-            return memoryview(file.read(length) if length <= LARGEST else b"")
-        at += size
+    with content(source) as file:
+        at = 0
+        while True:
+            header = file.at(at, 16)
+            size, begin = int.from_bytes(header[:4], "big"), at + 8
+            if size == 1:
+                size, begin = int.from_bytes(header[8:], "big"), at + 16
+            length = size - (begin - at)
+            if length < 0 or len(header) < 16:
+                return memoryview(b"")
+            if header[4:8] == b"moov":
+                return memoryview(file.at(begin, length) if length <= LARGEST else b"")
+            at += size

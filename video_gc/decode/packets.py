@@ -15,6 +15,7 @@ from video_gc.decode.demux import stream_packets
 from video_gc.decode.losses.numbers import Numbers
 from video_gc.decode.mp4 import read_index
 from video_gc.decode.reader import Source
+from video_gc.decode.source import Held
 from video_gc.decode.starts import Starts
 from video_gc.decode.table import NEVER, Rows, Table, agree
 
@@ -86,9 +87,10 @@ class Packets:
     exact: bool
 
     def __init__(
-        self, container: Any, stream: Any, again: Callable[[], Any], source: Source
+        self, container: Any, stream: Any, again: Callable[[], Any], source: Source | Held
     ) -> None:
         self._container, self._stream, self._again = container, stream, again
+        self._opened_again: Any = None
         self._index, self._context = stream.index, stream.codec_context
         self._depth: int = self._context.reorder_depth
         self._kept: Window | None = None
@@ -108,6 +110,11 @@ class Packets:
     def __len__(self) -> int:
         """Frames that are shown."""
         return len(self._table.order)
+
+    @property
+    def begins_at_start(self) -> bool:
+        """Whether decoding can begin at the first packet, whatever was decoded before."""
+        return self._table.is_start(0)
 
     def times(self) -> np.ndarray:
         """When each frame is shown: float64 seconds from the first."""
@@ -158,7 +165,7 @@ class Packets:
         if gap is not None and table.places is not None:
             self.gap = int(table.places[: gap + 1].max())
 
-    def _take_index(self, source: Source) -> bool:
+    def _take_index(self, source: Source | Held) -> bool:
         """The same from the index of an MP4 file, whose body is not read. False if it is no good.
 
         What it says of the bytes is checked where they are read.
@@ -253,7 +260,9 @@ class Packets:
 
     def _demux(self, rewind: bool = True) -> Iterator[Any]:
         if rewind and self._begun:  # not every container can be sought back to its very start
-            self._container = self._again()
+            if self._opened_again is not None:
+                self._opened_again.close()
+            self._container = self._opened_again = self._again()
             self._stream = self._container.streams[self._index]
         self._begun = True
         return stream_packets(self._container, self._stream)

@@ -8,6 +8,7 @@
 Where the packets do not tell the frames apart, decoding begins at the start of the file and counts.
 """
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import av
 import numpy as np
 
 from video_gc.decode.codec import Codec
-from video_gc.decode.container import error_text, open_container, video_stream
+from video_gc.decode.container import error_text, open_container, opened, video_stream
 from video_gc.decode.counting import count_through
 from video_gc.decode.damage import Release
 from video_gc.decode.graph import FilterGraph, look_of
@@ -39,6 +40,7 @@ from video_gc.decode.reader import (
     check_requests,
     source_name,
 )
+from video_gc.decode.source import Held
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """What PyAV raises for a file."""
@@ -71,8 +73,11 @@ class Reader(VideoReader):
         self._strict, self._time_limit = damage == "raise", time_limit
         self.max_pixels = max_pixels
         self._reads = 0
-        self._source, self._containers = source, list[Any]()
+        self._containers = list[Any]()
+        self._source: Source | Held = source
         try:
+            if isinstance(source, str | os.PathLike):
+                self._source = Held(source)  # whatever is read of it later is the same file
             self._open(threads)
         except BaseException:
             self.close()
@@ -123,9 +128,11 @@ class Reader(VideoReader):
         """See VideoReader.close."""
         for container in self._containers:
             container.close()
+        if isinstance(self._source, Held):
+            self._source.close()
 
     def __del__(self) -> None:  # FFmpeg's memory is not seen by the garbage collector
-        if hasattr(self, "_containers"):
+        if hasattr(self, "_source"):
             self.close()
 
     def _open(self, threads: int) -> None:
@@ -136,6 +143,7 @@ class Reader(VideoReader):
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
         self._codec = Codec(stream.codec_context, threads, losses)
+        self._threads, self._limits = threads, limits
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
@@ -255,6 +263,9 @@ class Reader(VideoReader):
                 deadline = time.monotonic() + self._time_limit
             self._check_time(deadline)
 
+        if not self._packets.begins_at_start:  # many decoders keep pictures when they are flushed
+            with opened(self._source, **self._limits) as (_, stream):
+                self._codec = Codec(stream.codec_context, self._threads, self._codec.losses)
         return count_through(self._packets.from_start(), self._codec, beat)
 
     def _convert(

@@ -261,7 +261,7 @@ def check_picture(path: str, size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def source_name(source: Source) -> str:
+def source_name(source: Any) -> str:
     """What to call it in a message."""
     if isinstance(source, bytes):
         return "<bytes>"

@@ -5,10 +5,8 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from video_gc.decode.reader import OpenError, Source, StuckError, source_name
 
@@ -53,24 +51,38 @@ def resolved(source: Source) -> Source:
     return source
 
 
-@contextmanager
-def file_descriptor(path: str | os.PathLike[str]) -> Iterator[int]:
-    """An open descriptor of a regular file that is not empty; links are followed.
+class Held:
+    """A regular file that stays open: whoever reads it reads the same one, whatever becomes of its
+    name. Links are followed; to be used in a `with` block, or closed.
 
     Raises FileNotFoundError and the like, OpenError for a pipe, a device, a socket or a folder,
     which is not opened, and for an empty file.
     """
-    name = os.fspath(path)
-    _check_mode(name, file_status(name).st_mode)
-    number = os.open(name, OPENING)  # without waiting, were it a pipe by now
-    try:
-        status = os.fstat(number)
-        _check_mode(name, status.st_mode)
-        if not status.st_size:
-            raise OpenError(name, "the file is empty (0 bytes)")
-        yield number
-    finally:
-        os.close(number)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.name = os.fspath(path)
+        _check_mode(self.name, file_status(self.name).st_mode)
+        self.number = os.open(self.name, OPENING)  # without waiting, were it a pipe by now
+        try:
+            status = os.fstat(self.number)
+            _check_mode(self.name, status.st_mode)
+            if not status.st_size:
+                raise OpenError(self.name, "the file is empty (0 bytes)")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of it."""
+        number, self.number = self.number, -1
+        if number >= 0:
+            os.close(number)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def limited_file(source: bytes | BinaryIO, time_limit: float) -> BinaryIO:

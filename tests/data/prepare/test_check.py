@@ -14,7 +14,7 @@ from tests.conftest import counted_frames
 from tests.data.prepare.crashing import has_no_memory_for_b
 from video_gc.atomic import journal
 from video_gc.data.index import DataError
-from video_gc.data.manifest import NAME, Listed
+from video_gc.data.manifest import FACTS, NAME, Listed
 from video_gc.data.prepare import check as check_module
 from video_gc.data.prepare.check import LISTS, CheckResult, check_videos
 from video_gc.data.prepare.listing import list_sources
@@ -95,7 +95,8 @@ def test_a_journal_of_another_version_or_a_torn_one(
     journal = root / f".{Path(NAME).stem}.journal.jsonl"
     old = {"path": "a.mp4", "status": "ok"}
     Outputs(root).claim(journal.name)
-    journal.write_text(f'{json.dumps(old)}\n5\n{{"path": "b.mp4", "sta')
+    odd = dict.fromkeys(FACTS) | {"path": ["a.mp4"]}
+    journal.write_text(f'{json.dumps(old)}\n5\n{json.dumps(odd)}\n{{"path": "b.mp4", "sta')
     seen: list[str] = []
 
     def here(work, jobs, **_options) -> Iterator:  # type: ignore[no-untyped-def]

@@ -51,6 +51,13 @@ def test_the_tree_its_frames_and_its_failures(source: Path, tmp_path: Path) -> N
     assert result.after.clip_ms is not None
 
 
+def test_a_note_of_a_stranger_is_passed_over(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "small"
+    target.mkdir()
+    (target / MADE).write_text('[["run/a.mp4"]]\n[1]\n{"a": 1}\n[]\nnull\n')
+    assert resize_videos(source, target, SMALL).done == 4
+
+
 def test_a_second_run_does_what_is_left(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "small"
     resize_videos(source, target, SMALL)

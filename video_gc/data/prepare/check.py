@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,10 +176,17 @@ def _earlier(
             listed.append(Listed(Path(path), row["label"], row["split"], row["source"]))
             facts[path] = VideoFacts(**{name: row[name] for name in FACTS})
     for row in read_journal(kept):
-        if isinstance(row, dict) and {"path", *FACTS} <= row.keys():  # else of another version
+        if _is_result(row):
             found = VideoFacts(**{name: row[name] for name in FACTS})
             broken_off[absolute(root / row["path"])] = found
     return listed, facts, broken_off
+
+
+def _is_result(row: Any) -> bool:
+    """Whether a line of the journal is one; it may be of another version, or a stranger's."""
+    if not isinstance(row, dict) or not isinstance(row.get("path"), str):
+        return False
+    return all(isinstance(row.get(field.name), field.type) for field in fields(VideoFacts))  # type: ignore[arg-type]
 
 
 def _read_earlier(out: Path, noted: bool) -> Manifest | None:

@@ -52,7 +52,7 @@ def plan_copies(files: Sequence[Path], source: Path, target: Path) -> Plan:
     """
     made: dict[str, tuple[object, ...]] = {}
     for line in read_journal(target / MADE):
-        if isinstance(line, list) and line:
+        if isinstance(line, list) and line and isinstance(line[0], str):
             made[line[0]] = tuple(line[1:])
     plan, foreign = Plan(), []
     for file, copy in zip(files, copy_names(files, source, target), strict=True):

@@ -7,15 +7,16 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from video_gc.decode.losses.loss import Bytes, Loss
+from video_gc.decode.content import Bytes
+from video_gc.decode.losses.loss import Loss
 
 HEADER = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")
 PROPERTIES = bytes.fromhex("A1DCAB8C47A9CF118EE400C00C205365")
 DATA = bytes.fromhex("3626B2758E66CF11A6D900AA0062CE6C")
 SIZES = 92
 """where the properties say the least and the largest size of a packet"""
-LEAST = 64
-"""bytes of the smallest packet that is believed"""
+BELIEVED = range(64, 65_537)
+"""bytes of a packet"""
 BROKEN = "packets of the file are broken before or in it"
 LOST = "pieces of the stream are missing before or in it"
 WIDTHS = (0, 1, 2, 4)
@@ -95,7 +96,7 @@ def _packets(file: Bytes) -> tuple[int, int, int]:
                 part = int.from_bytes(file.at(inside + 16, 8), "little")
                 if file.at(inside, 16) == PROPERTIES:
                     least, most = struct.unpack("<II", file.at(inside + SIZES, 8))
-                    size = least if least == most >= LEAST else 0
+                    size = least if least == most and least in BELIEVED else 0
                 inside += max(part, 24)
         elif kind == DATA:
             end = place + length if length > 50 else file.size

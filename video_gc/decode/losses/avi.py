@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from video_gc.decode.losses.loss import Bytes, Loss
+from video_gc.decode.content import Bytes
+from video_gc.decode.losses.loss import Loss
 
 DATA = re.compile(rb"\d\d(?:dc|db|wb|tx|pc|sb)|ix\d\d|JUNK|idx1|LIST|RIFF")
 """names of chunks inside a list of data"""

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
+from video_gc.decode.content import Bytes, content
 from video_gc.decode.losses import asf, avi, flash, matroska, program, transport
-from video_gc.decode.losses.loss import Bytes, Loss, Losses, content
+from video_gc.decode.losses.loss import Loss, Losses
 from video_gc.decode.reader import Source
+from video_gc.decode.source import Held
 
 
-def find_losses(source: Source, container: Any, stream: Any) -> Losses:
+def find_losses(source: Source | Held, container: Any, stream: Any) -> Losses:
     """What the container's own structure says is lost of a stream.
 
     Reads the whole file, or only heads in it. Containers without such a structure lose nothing.

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from video_gc.decode.losses.loss import Bytes, Loss
+from video_gc.decode.content import Bytes
+from video_gc.decode.losses.loss import Loss
 
 HEADER, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 TRACKS, ENTRY, NUMBER = 0x1654AE6B, 0xAE, 0xD7

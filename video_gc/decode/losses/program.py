@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from video_gc.decode.losses.loss import Bytes, Loss
+from video_gc.decode.content import Bytes
+from video_gc.decode.losses.loss import Loss
 
 PACK, END = 0xBA, 0xB9
 START = re.compile(rb"\x00\x00\x01[\xba-\xff]")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from video_gc.decode.losses.loss import Bytes, Loss
+from video_gc.decode.content import Bytes
+from video_gc.decode.losses.loss import Loss
 
 SYNC, CLOCK = 0x47, 1 << 33
 SHAPES = ((188, 0), (192, 4), (204, 0))
