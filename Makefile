@@ -32,6 +32,9 @@ types: $(READY) ## mypy
 test-slow: $(READY) ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
+fuzz: $(READY) ## mutated videos, weights and indices, some thousands (FUZZ_SEED=1000 for others)
+	$(BIN)/python -m pytest -m slow -k fuzz
+
 format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -51,4 +54,4 @@ clean: ## remove runs, generated videos and caches
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo ablation test lint types test-slow format install clean help
+.PHONY: demo ablation test lint types test-slow fuzz format install clean help

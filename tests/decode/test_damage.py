@@ -1,5 +1,6 @@
 """Damaged files: frames that are right, or an error that names the file; nothing passed off."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -207,3 +208,19 @@ def stream_copy(path: Path, drop: object = None) -> tuple[Path, np.ndarray]:
                 packet.stream = copy
                 sink.mux(packet)
     return path, read_all(whole.read_bytes())[0]
+
+
+@pytest.mark.parametrize("name", ["h264_closed.mp4", "h264_no_b.avi"])
+def test_a_picture_that_is_not_asked_for_and_cannot_be_decoded(
+    kind: Callable[[str], Path], name: str
+) -> None:
+    """FFmpeg gives no error for it while it may leave pictures out; what refers to it is damaged."""
+    content = bytearray(kind(name).read_bytes())
+    at, _ = packets(kind(name))[4]
+    content[at + 8 : at + 48] = bytes(40)
+    for index in (9, 12):
+        with (
+            open_video(bytes(content)) as reader,
+            pytest.raises(CorruptError, match=f"frame {index} "),
+        ):
+            reader.read([index])

@@ -40,6 +40,10 @@ class Codec:
         self._numbers = FrameNumbers(context.extradata) if h264 else None
         self._key: int | None = None
 
+    def anew(self, context: Any) -> "Codec":
+        """The same with a decoder that has seen nothing yet."""
+        return Codec(context, self.context.thread_count, self.losses)
+
     def restart(self) -> None:
         """The next packet is one to begin at."""
         self.context.flush_buffers()
@@ -55,7 +59,9 @@ class Codec:
         if not self.context.is_open and packet is not None:
             self.context.options = {**self.context.options, **self._checks(packet)}
         if self._skips and packet is not None:
-            self.context.skip_frame = "DEFAULT" if wanted else "NONREF"
+            # while it may skip, FFmpeg says nothing of an H.264 picture that it cannot decode
+            needed = self._numbers and self._numbers.is_reference(memoryview(packet))
+            self.context.skip_frame = "DEFAULT" if wanted or needed else "NONREF"
         try:
             frames, cause = self.context.decode(packet), None
         except (av.FFmpegError, ValueError) as error:

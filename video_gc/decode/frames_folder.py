@@ -25,7 +25,7 @@ from video_gc.decode.reader import (
     TooLargeError,
     VideoReader,
 )
-from video_gc.decode.source import file_descriptor
+from video_gc.decode.source import Held
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 JPEG_END = b"\xff\xd9"
@@ -136,8 +136,8 @@ def _series(folder: Path) -> list[Path]:
 
 def _rate(folder: Path) -> float:
     try:
-        with file_descriptor(folder / RATE_FILE) as number:
-            rate = float(os.read(number, 64))
+        with Held(folder / RATE_FILE) as file:
+            rate = float(os.pread(file.number, 64, 0))
     except FileNotFoundError:
         return RATE
     except (OpenError, ValueError):

@@ -119,6 +119,11 @@ class FrameNumbers:
         """Decoding begins anew, at a key frame."""
         self._last, self._begun, self.trimmed = None, False, False
 
+    def is_reference(self, packet: bytes | memoryview) -> bool:
+        """Whether others may refer to this picture, as far as can be told."""
+        heads = (unit[0] for unit in units(packet, self._length_size))
+        return next((head >> 5 & 3 > 0 for head in heads if head & 31 in (SLICE, IDR)), True)
+
     def follows_a_gap(self, packet: bytes | memoryview) -> bool:
         """Whether a picture that this one refers to is missing between the last packet and it."""
         start = False

@@ -8,7 +8,6 @@
 Where the packets do not tell the frames apart, decoding begins at the start of the file and counts.
 """
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +39,7 @@ from video_gc.decode.reader import (
     check_requests,
     source_name,
 )
-from video_gc.decode.source import Held
+from video_gc.decode.source import Held, hold
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """What PyAV raises for a file."""
@@ -71,13 +70,11 @@ class Reader(VideoReader):
     ) -> None:
         self.path, self.damaged = source_name(source), {}
         self._strict, self._time_limit = damage == "raise", time_limit
-        self.max_pixels = max_pixels
-        self._reads = 0
+        self.max_pixels, self._reads = max_pixels, 0
         self._containers = list[Any]()
         self._source: Source | Held = source
         try:
-            if isinstance(source, str | os.PathLike):
-                self._source = Held(source)  # whatever is read of it later is the same file
+            self._source = hold(source)
             self._open(threads)
         except BaseException:
             self.close()
@@ -137,13 +134,12 @@ class Reader(VideoReader):
 
     def _open(self, threads: int) -> None:
         # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
-        limits: dict[str, Any] = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
-        again = partial(open_container, self._source, kept=self._containers, **limits)
+        self._limits: Any = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
+        again = partial(open_container, self._source, kept=self._containers, **self._limits)
         container = again()
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
         self._codec = Codec(stream.codec_context, threads, losses)
-        self._threads, self._limits = threads, limits
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)
@@ -265,7 +261,7 @@ class Reader(VideoReader):
 
         if not self._packets.begins_at_start:  # many decoders keep pictures when they are flushed
             with opened(self._source, **self._limits) as (_, stream):
-                self._codec = Codec(stream.codec_context, self._threads, self._codec.losses)
+                self._codec = self._codec.anew(stream.codec_context)
         return count_through(self._packets.from_start(), self._codec, beat)
 
     def _convert(

@@ -1,10 +1,13 @@
 """What may be opened as a video: a regular file, its bytes, or an open file."""
 
+import errno
 import io
 import os
 import re
 import stat
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Self
 
@@ -51,6 +54,11 @@ def resolved(source: Source) -> Source:
     return source
 
 
+def hold(source: Source) -> "Source | Held":
+    """The source as it stays the same: a path's file, to be closed. Raises what `Held` raises."""
+    return Held(source) if isinstance(source, str | os.PathLike) else source
+
+
 class Held:
     """A regular file that stays open: whoever reads it reads the same one, whatever becomes of its
     name. Links are followed; to be used in a `with` block, or closed.
@@ -72,6 +80,19 @@ class Held:
             self.close()
             raise
 
+    @contextmanager
+    def again(self) -> Iterator[int]:
+        """Another descriptor of the file, at its start; on Linux nobody else moves its place."""
+        try:
+            number = os.open(f"/proc/self/fd/{self.number}", OPENING)
+        except OSError:
+            number = os.dup(self.number)
+            os.lseek(number, 0, os.SEEK_SET)
+        try:
+            yield number
+        finally:
+            os.close(number)
+
     def close(self) -> None:
         """Let go of it."""
         number, self.number = self.number, -1
@@ -88,18 +109,38 @@ class Held:
 def limited_file(source: bytes | BinaryIO, time_limit: float) -> BinaryIO:
     """A file at its start; of a file object, a read that takes longer raises StuckError."""
     if isinstance(source, bytes):
-        return io.BytesIO(source)
+        return _Content(source)
     resolved(source)
     source.seek(0)
     return _LimitedFile(source, time_limit)  # type: ignore[return-value]
 
 
+def _seek(seek: Callable[[int, int], int], offset: int, whence: int) -> int:
+    """Where that leads; an error as a number, so that it becomes one of FFmpeg's: a damaged index
+    may send it before the start."""
+    try:
+        return seek(offset, whence)
+    except (OSError, ValueError) as error:
+        return -(getattr(error, "errno", None) or errno.EINVAL)
+
+
+class _Content(io.BytesIO):
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return _seek(super().seek, offset, whence)
+
+
 class _LimitedFile:
-    """What PyAV needs of a file. Somebody else's `read` may wait for a network."""
+    """What PyAV needs of a file. Somebody else's `read` may wait for a network.
+
+    It has no `name`: from its end FFmpeg would guess a format, as it does not for a path.
+    """
 
     def __init__(self, file: BinaryIO, time_limit: float) -> None:
-        self.name, self.seek, self.tell = source_name(file), file.seek, file.tell
+        self._name, self.tell = source_name(file), file.tell
         self._file, self._limit, self._lost = file, time_limit, False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return _seek(self._file.seek, offset, whence)
 
     def read(self, count: int) -> bytes:
         answers: SimpleQueue[Any] = SimpleQueue()
@@ -111,14 +152,14 @@ class _LimitedFile:
                 answers.put(error)
 
         if self._lost:
-            raise StuckError(self.name, "an earlier read is still stuck")
+            raise StuckError(self._name, "an earlier read is still stuck")
         threading.Thread(target=run, daemon=True).start()
         try:
             answer = answers.get(timeout=self._limit)
         except Empty:
             self._lost = True
             reason = f"reading the file took more than {self._limit:g} s (time_limit)"
-            raise StuckError(self.name, reason) from None
+            raise StuckError(self._name, reason) from None
         if isinstance(answer, BaseException):
             raise answer
         return bytes(answer[:count])  # more would be written beyond FFmpeg's buffer

@@ -3,21 +3,18 @@
 import io
 import pickle
 import random
-import resource
 import struct
 from collections import Counter
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save
 
+from tests.forked import limit_memory
 from video_gc.models.weights.read import read_with_origin
-
-LIMIT = 512 << 20
-"""Bytes of address space beyond what the process has before it reads."""
 
 
 def state() -> dict[str, torch.Tensor]:
@@ -74,7 +71,7 @@ def mutate(content: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
-def attack(path: str, seed: int, rounds: int, results: Connection) -> None:
+def attack(path: str, seed: int, rounds: int, send: Callable[[Any], None]) -> None:
     """Read `rounds` mutants of each kind; send how many were read and refused.
 
     For a process of its own, whose memory it limits.
@@ -84,9 +81,7 @@ def attack(path: str, seed: int, rounds: int, results: Connection) -> None:
         Path(path).write_bytes(original)
         found = read_with_origin(Path(path))
         assert all(torch.equal(found.state[name], value) for name, value in state().items())
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + LIMIT
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    limit_memory()
     draw, read = random.Random(seed), 0
     for _ in range(rounds):
         for original in originals:
@@ -99,4 +94,4 @@ def attack(path: str, seed: int, rounds: int, results: Connection) -> None:
             assert message is None or message.startswith(path), message
             assert "MemoryError" not in (message or ""), Path(path).read_bytes()
             read += message is None
-    results.send((read, rounds * len(originals) - read))
+    send((read, rounds * len(originals) - read))

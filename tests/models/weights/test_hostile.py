@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import multiprocessing
 import pickle
 import struct
 import sys
@@ -15,6 +14,7 @@ import pytest
 import torch
 from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 
+from tests.forked import sent_by
 from tests.models.weights.mutated import MAKERS, attack
 from video_gc.models.weights import unpickle
 from video_gc.models.weights.read import read_file, read_weights
@@ -209,18 +209,10 @@ def test_an_array_whose_bytes_are_others(tmp_path: Path) -> None:
 def attacked(tmp_path: Path, seed: int, rounds: int) -> None:
     """Read mutated files in a child with little memory, whose folder is looked at afterwards."""
     (tmp_path / "work").mkdir()
-    context = multiprocessing.get_context("fork")  # the child need not import torch again
-    receive, send = context.Pipe(duplex=False)
     with contextlib.chdir(tmp_path / "work"):
-        child = context.Process(target=attack, args=(f"{tmp_path}/in.pth", seed, rounds, send))
-        child.start()
-    send.close()
-    child.join(600)
-    child.kill()
-    assert child.exitcode == 0
+        [(read, refused)] = sent_by(attack, f"{tmp_path}/in.pth", seed, rounds)
     assert not list((tmp_path / "work").iterdir())
     assert {file.name for file in tmp_path.iterdir()} == {"in.pth", "work"}
-    read, refused = receive.recv()
     assert read + refused == rounds * len(MAKERS)
     assert min(read, refused) > rounds / 4
 
@@ -230,5 +222,5 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_many_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
+def test_fuzz_of_weights(tmp_path: Path) -> None:
     attacked(tmp_path, seed=1, rounds=2000)
