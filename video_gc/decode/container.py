@@ -48,23 +48,23 @@ def open_container(
     can hold, StuckError.
     """
     if isinstance(source, str | os.PathLike):
-        with Held(source) as held:  # FFmpeg makes a copy of the descriptor
+        with Held(source) as held:
             return open_container(held, time_limit=time_limit, max_pixels=max_pixels, kept=kept)
     name = source_name(source)
     options = {"format_whitelist": ALLOWED, "max_pixels": coded_pixels(max_pixels)}
     try:
-        file: Any = "fd:"
         if isinstance(source, Held):
             with content(source) as held_bytes:
                 check_claims(held_bytes, name, time_limit)
-            os.lseek(source.number, 0, os.SEEK_SET)  # the copy has its place in common
-            options |= {"fd": str(source.number), "protocol_whitelist": "fd"}
+            with source.again() as number:
+                options |= {"fd": str(number), "protocol_whitelist": "fd"}
+                container = _open("fd:", options, time_limit)
         else:
             options["protocol_whitelist"] = NOTHING
             file = limited_file(source, time_limit)
             check_claims(Bytes(file), name, time_limit)
             file.seek(0)
-        container = _open(file, options, time_limit)
+            container = _open(file, options, time_limit)
     except av.error.ExitError:
         reason = f"could not be opened within {time_limit:g} s (time_limit)"
         raise StuckError(name, reason) from None

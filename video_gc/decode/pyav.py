@@ -8,7 +8,6 @@
 Where the packets do not tell the frames apart, decoding begins at the start of the file and counts.
 """
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +39,7 @@ from video_gc.decode.reader import (
     check_requests,
     source_name,
 )
-from video_gc.decode.source import Held
+from video_gc.decode.source import Held, hold
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """What PyAV raises for a file."""
@@ -75,8 +74,7 @@ class Reader(VideoReader):
         self._containers = list[Any]()
         self._source: Source | Held = source
         try:
-            if isinstance(source, str | os.PathLike):
-                self._source = Held(source)  # whatever is read of it later is the same file
+            self._source = hold(source)
             self._open(threads)
         except BaseException:
             self.close()

@@ -6,7 +6,8 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Self
 
@@ -53,6 +54,11 @@ def resolved(source: Source) -> Source:
     return source
 
 
+def hold(source: Source) -> "Source | Held":
+    """The source as it stays the same: a path's file, to be closed. Raises what `Held` raises."""
+    return Held(source) if isinstance(source, str | os.PathLike) else source
+
+
 class Held:
     """A regular file that stays open: whoever reads it reads the same one, whatever becomes of its
     name. Links are followed; to be used in a `with` block, or closed.
@@ -73,6 +79,19 @@ class Held:
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def again(self) -> Iterator[int]:
+        """Another descriptor of the file, at its start; on Linux nobody else moves its place."""
+        try:
+            number = os.open(f"/proc/self/fd/{self.number}", OPENING)
+        except OSError:
+            number = os.dup(self.number)
+            os.lseek(number, 0, os.SEEK_SET)
+        try:
+            yield number
+        finally:
+            os.close(number)
 
     def close(self) -> None:
         """Let go of it."""
