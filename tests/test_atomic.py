@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from video_gc.atomic import atomic_path, fitting_name, part_name, remove_stale_parts, write_text
+from video_gc.atomic import (
+    atomic_path,
+    fitting_name,
+    journal,
+    part_name,
+    remove_stale_parts,
+    write_text,
+)
 from video_gc.outputs import NOTE, Outputs, write_csv, write_output
 
 WAITS = """
@@ -177,3 +184,14 @@ def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
     assert (tmp_path / "a.csv").read_text("utf-8") == "path\ncaf\\xe9.mp4\n"
     assert (tmp_path / "a.txt").read_text("utf-8") == "caf\\udce9.mp4"
     assert (tmp_path / "b.txt").read_text("utf-8") == "caf\\udce9.mp4"
+
+
+def test_a_pipe_or_link_in_place_of_a_note_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / NOTE)
+    with pytest.raises(FileExistsError, match="a pipe or a folder, not our file"):
+        write_output(tmp_path / "a.txt", "a")
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "link").symlink_to("theirs")
+    with pytest.raises(FileExistsError), journal(tmp_path / "link", what="check", way="--out X"):
+        pass
+    assert (tmp_path / "theirs").read_text() == "theirs"

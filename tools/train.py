@@ -1,5 +1,6 @@
 """Train a network with context blocks; `--help` says what every option means."""
 
+import shlex
 import sys
 
 from video_gc.cli import run_tool
@@ -55,7 +56,7 @@ def report(directory: object) -> None:
     if not this_world().first:
         return
     say(f"Trained. Everything lies in {directory}; next:")
-    say(f"  python tools/test.py {directory}/checkpoints/best.ckpt")
+    say(f"  python tools/test.py {shlex.quote(f'{directory}/checkpoints/best.ckpt')}")
 
 
 if __name__ == "__main__":

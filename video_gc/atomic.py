@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,10 +55,11 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
     """Yield what appends a line of JSON to `path`, to the system at once; one process at a time.
 
     what, way: who writes there, and the way out, for the error.
-    Raises BlockingIOError where another process does, OSError for a link.
+    Raises BlockingIOError where another process does, FileExistsError for a link or a pipe.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    need_plain(path)
     while True:
         handle = os.open(path, flags, 0o666)
         try:
@@ -85,7 +87,11 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
 
 
 def read_journal(path: Path) -> Iterator[Any]:
-    """Each sound line of what `journal` wrote; nothing where there is none."""
+    """Each sound line of what `journal` wrote; nothing where there is none.
+
+    Raises FileExistsError where something else than a file has its name.
+    """
+    need_plain(path)
     try:
         lines = path.read_bytes().splitlines()
     except (FileNotFoundError, NotADirectoryError):
@@ -93,6 +99,15 @@ def read_journal(path: Path) -> Iterator[Any]:
     for line in lines:
         with suppress(ValueError):  # the line that was being written when the power went
             yield json.loads(line)
+
+
+def need_plain(path: Path) -> None:
+    """Raise FileExistsError for a link, pipe or folder where a file of ours would be.
+
+    A pipe would be waited for, and a link followed to somebody else's file.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise FileExistsError(f"{path}: is a link, a pipe or a folder, not our file; move it away")
 
 
 def part_name(path: Path) -> Path:

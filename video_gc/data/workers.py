@@ -106,7 +106,7 @@ def explain(error: RuntimeError, workers: int) -> OSError | None:
     killed = KILLED.search(text)
     if NO_ROOM.search(text) and (killed or "DataLoader worker" in text):
         room = (
-            f", {shutil.disk_usage(SHARED_MEMORY).total >> 20} MiB"
+            f", {shutil.disk_usage(SHARED_MEMORY).total / 2**20:.3g} MiB"
             if SHARED_MEMORY.is_dir()
             else ""
         )
