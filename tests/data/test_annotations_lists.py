@@ -238,6 +238,13 @@ def test_a_wrong_line_of_a_big_list_is_named(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_tab_behind_a_video_ends_its_name(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("my a.mp4\thigh jump\nb.mp4\trun\n")
+    index = read_list(tmp_path / "l.txt")
+    assert [path.name for path in index.paths] == ["my a.mp4", "b.mp4"]
+    assert index.names == ["high jump", "run"]
+
+
 SAME = [("sub dir/a x.mp4", 0), ("b.mp4", 1), ("#c.mp4", 1)]
 
 

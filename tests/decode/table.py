@@ -72,11 +72,15 @@ with the same index, and displaced where it is another frame of it. It is report
 
 Silent are (a changed byte mostly decodes to other pictures without a word): **HEVC** (but where the
 encoder wrote picture hashes, x265's `hash=1`), **VP8, VP9, HuffYUV, GIF** and **FFV1 of version 1**.
-Lost packets are still seen where the container has counters, sizes or an index (TS, MKV, AVI). Lost
-packets of **ASF** (WMV), and whole ones cut out of **MPEG-PS** or **FLV**, are lost in silence, and in
-MPEG-TS a changed byte may hit the container's own heads. Matroska files that FFmpeg wrote carry
-checksums, which show nearly everything; WebM has none. For the others `tools/prepare.py check` keeps a hash of each file at first sight, and calls
-a file damaged that later shows other pictures in as many bytes. decord and torchcodec report nothing.
+Lost packets are still seen where the container has counters, sizes or an index (TS, MKV, AVI, ASF), and
+where the codec counts pictures (MPEG-1, MPEG-2 and H.264, in PS, TS, FLV and ASF). Whole tags cut out
+of **FLV** with another codec are lost in silence: stamps that leave a picture out are those of a rate
+that varies. In MPEG-TS a changed byte may hit the container's own heads. **MJPEG** is told by its
+Huffman codes: of 588 pictures of three files that one changed byte made wrong, 436 were reported, and
+149 of the other 152 still fill their scan to the last bit, so that nothing in them is against the rules.
+Matroska files that FFmpeg wrote carry checksums, which show nearly everything; WebM has none. For the
+others `tools/prepare.py check` keeps a hash of each file at first sight, and calls a file damaged that
+later shows other pictures in as many bytes. decord and torchcodec report nothing.
 
 """
 

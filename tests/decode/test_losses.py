@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.decode.damage_table import CODECS, sample
-from tests.decode.mutate import cut, measure, read_all, zero
-from tests.decode.videos import COUNT, encode, remux, x264
+from tests.decode.mutate import cut, measure, read_all, swap, zero
+from tests.decode.videos import COUNT, HEIGHT, RATE, WIDTH, encode, moving_frames, remux, x264
 from video_gc.decode.losses.numbers import TemporalReferences
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import CorruptError
@@ -106,6 +107,7 @@ def test_frames_behind_lost_pictures_are_displaced(folder: Path) -> None:
         ("h264.flv", cut),
         ("h264.mpg", cut),
         ("mpeg2.mpg", cut),
+        ("wmv2.wmv", swap),
     ],
 )
 def test_displaced_frames_are_reported(
@@ -188,6 +190,32 @@ def test_a_lost_picture_of_program_streams_is_told_by_its_number() -> None:
     assert gaps(stored) == []
     lost = {1: [], 4: [3], 6: [3], 8: [6], 12: [14], 14: [12]}  # 1: trimmed or lost, nobody knows
     assert {position: gaps(stored, position) for position in lost} == lost
+
+
+@pytest.mark.parametrize("size", [400, 3200, 20_000])
+def test_asf_with_packets_of_any_size_and_sound_between_them_is_sound(
+    folder: Path, size: int
+) -> None:
+    path = folder / f"sound-{size}.wmv"
+    with av.open(str(path), "w", container_options={"packet_size": str(size)}) as file:
+        video: Any = file.add_stream("wmv2", rate=RATE)
+        video.height, video.width, video.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        sound: Any = file.add_stream("wmav2", rate=44100, layout="mono", options={"b": "64k"})
+        for index, picture in enumerate(moving_frames()):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, RATE)
+            file.mux(video.encode(frame))
+            noise = np.random.default_rng(index).normal(0, 0.1, (1, 44100 // RATE))
+            audio = av.AudioFrame.from_ndarray(noise.astype(np.float32), "fltp", "mono")
+            audio.sample_rate, audio.pts = 44100, index * (44100 // RATE)
+            audio.time_base = Fraction(1, 44100)
+            file.mux(sound.encode(audio))
+        file.mux(video.encode(None))
+        file.mux(sound.encode(None))
+    content = path.read_bytes()
+    assert not read_all(content)[1]
+    middle = len(content) // 2
+    assert read_all(content[:middle] + bytes(3 * size) + content[middle + 3 * size :])[1]
 
 
 def test_a_checksum_of_matroska_tells_what_the_codec_cannot(folder: Path) -> None:

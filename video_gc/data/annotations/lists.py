@@ -27,7 +27,7 @@ LINES_A_CHUNK = 1 << 17
 QUOTED = re.compile(r"""(["'])(?P<path>.+?)\1[\s,;]+(?P<label>.*)""")
 QUOTED_LABEL = re.compile(r"""(?P<path>.+?)[\s,;]+(["'])(?P<label>.+?)\2""")
 _SUFFIX = "|".join(sorted((re.escape(suffix) for suffix in SUFFIXES), key=len, reverse=True))
-COMMA = re.compile(rf"(?i)(?P<path>.+(?:{_SUFFIX}))\s*[,;]\s*(?P<label>.*\S)")
+COMMA = re.compile(rf"(?i)(?P<path>.+(?:{_SUFFIX}))\s*[,;\t]\s*(?P<label>.*\S)")
 VIDEO = re.compile(rf"(?i)(?:{_SUFFIX})(?=[\s,;]|$)")
 """A place where the name of a video ends."""
 Split = Callable[[str], tuple[str, list[str]] | None]
@@ -41,9 +41,9 @@ def read_list(
     *,
     multi_label: bool = False,
 ) -> VideoIndex:
-    """Index a file of `path label` lines, or `path, label`; either may stand in quotes.
+    """Index a file of `path label` lines, or `path, label`, or with a tab between.
 
-    Blank lines are skipped. A line that begins with # is a row where it names a file that is there;
+    Either may stand in quotes. Blank lines are skipped. A line that begins with # is a row where it names a file that is there;
     else it is a comment, and it is said how many there are. Paths of Windows may have backslashes.
     root: folder that relative paths start from; the list's own folder by default.
     names: class names, in order; then a name may hold spaces. Without them labels that are all
@@ -202,11 +202,11 @@ def _rows(lines: _Reading, multi_label: bool) -> pa.Table:
 def _split_plain(
     line: str, *, names: frozenset[str], multi_label: bool
 ) -> tuple[str, list[str]] | None:
-    """The label is what follows a comma behind the name of a video, or stands in quotes, or is the
-    longest known name that ends the line, else its last word.
+    """The label is what follows a comma or a tab behind the name of a video, or stands in quotes,
+    or is the longest known name that ends the line, else its last word.
     """
     quoted = QUOTED_LABEL.fullmatch(line) if line[-1] in "\"'" else None
-    separate = quoted or (COMMA.fullmatch(line) if "," in line or ";" in line else None)
+    separate = quoted or (COMMA.fullmatch(line) if {*",;\t"} & {*line} else None)
     if separate and not VIDEO.search(separate["label"]):
         label = separate["label"]
         return separate["path"], split_labels(label) if multi_label else [label]

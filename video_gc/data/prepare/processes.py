@@ -75,16 +75,12 @@ def run_jobs(
                     continue
                 yield worker.job, answer
                 crew.remove(worker)
-                alive = worker.process.is_alive()
                 following = next(waiting, _NO_MORE)
-                if following is _NO_MORE:
-                    _dismiss(worker)
-                elif alive:
-                    worker.job, worker.heard = following, time.monotonic()
-                    worker.connection.send(following)
+                if following is not _NO_MORE and _goes_on(worker, following):
                     crew.append(worker)
-                else:
-                    _dismiss(worker)
+                    continue
+                _dismiss(worker)
+                if following is not _NO_MORE:
                     crew.append(_hire(work, following))
     finally:
         for worker in crew:
@@ -115,6 +111,18 @@ def _hire(work: Callable[[Job, Beat], Any], job: Job) -> Worker[Job]:
     theirs.close()
     ours.send(job)
     return Worker(process, ours, job)
+
+
+def _goes_on(worker: Worker[Job], job: Job) -> bool:
+    """Give the next job to a process; False where it has died, perhaps just now."""
+    if not worker.process.is_alive():
+        return False
+    worker.job, worker.heard = job, time.monotonic()
+    try:
+        worker.connection.send(job)
+    except OSError:
+        return False
+    return True
 
 
 def _dismiss(worker: Worker[Any]) -> None:

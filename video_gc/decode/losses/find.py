@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from video_gc.decode.content import Bytes, content
-from video_gc.decode.losses import avi, flash, matroska, program, transport
+from video_gc.decode.losses import asf, avi, flash, matroska, program, transport
 from video_gc.decode.losses.loss import Loss, Losses
 from video_gc.decode.reader import Source
 from video_gc.decode.source import Held
@@ -32,6 +32,8 @@ def _walk(file: Bytes, form: str, stream: Any) -> Iterable[Loss] | None:
         return avi.losses(file, stream.index)
     if form == "mpeg":
         return program.losses(file)
+    if form == "asf":
+        return asf.losses(file, stream.id)
     if form == "flv":
         return flash.losses(file)
     return None
