@@ -43,8 +43,9 @@ def read_list(
 ) -> VideoIndex:
     """Index a file of `path label` lines, or `path, label`, or with a tab between.
 
-    Either may stand in quotes. Blank lines are skipped. A line that begins with # is a row where it names a file that is there;
-    else it is a comment, and it is said how many there are. Paths of Windows may have backslashes.
+    Either may stand in quotes. Blank lines are skipped. A line that begins with # is a row where it
+    names a file that is there; else it is a comment, and it is said how many there are. Paths of
+    Windows may have backslashes.
     root: folder that relative paths start from; the list's own folder by default.
     names: class names, in order; then a name may hold spaces. Without them labels that are all
         integers are class numbers (and their own names), and other labels are names, sorted.
