@@ -17,6 +17,7 @@ from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 from tests.forked import sent_by
 from tests.models.weights.mutated import MAKERS, attack
 from video_gc.models.weights import unpickle
+from video_gc.models.weights.inert import Inert
 from video_gc.models.weights.read import read_file, read_weights
 
 
@@ -149,6 +150,17 @@ def test_a_key_whose_hash_would_never_end(tmp_path: Path) -> None:
     doubled = b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(200))
     (tmp_path / "w.pkl").write_bytes(b"\x80\x02}K\x01\x85" + doubled + b"Ns.")
     assert list(read_file(tmp_path / "w.pkl").values()) == [None]
+
+
+def test_keys_of_one_hash(tmp_path: Path) -> None:
+    """Multiples of the modulus of hashes, and tuples of -1 and -2: each new one meets all others."""
+    count, modulus = 20_000, (1 << 61) - 1
+    whole = [b"\x8a\x0a" + (k * modulus).to_bytes(10, "little") for k in range(1, count)]
+    pairs = [b"J" + struct.pack("<i", -1 - bit) for bit in (0, 1)]  # hash(-1) == hash(-2)
+    tuples = [b"(" + b"".join(pairs[k >> i & 1] for i in range(16)) + b"t" for k in range(count)]
+    for keys in (whole, tuples):
+        (tmp_path / "w.pkl").write_bytes(b"\x80\x02}(" + b"".join(k + b"N" for k in keys) + b"u.")
+        assert {type(key) for key in read_file(tmp_path / "w.pkl")} == {Inert}
 
 
 def test_a_state_on_a_function_of_torchs(tmp_path: Path) -> None:

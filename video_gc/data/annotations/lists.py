@@ -41,10 +41,11 @@ def read_list(
     *,
     multi_label: bool = False,
 ) -> VideoIndex:
-    """Index a file of `path label` lines, or `path, label`, or with a tab between; either may stand in quotes.
+    """Index a file of `path label` lines, or `path, label`, or with a tab between.
 
-    Blank lines are skipped. A line that begins with # is a row where it names a file that is there;
-    else it is a comment, and it is said how many there are. Paths of Windows may have backslashes.
+    Either may stand in quotes. Blank lines are skipped. A line that begins with # is a row where it
+    names a file that is there; else it is a comment, and it is said how many there are. Paths of
+    Windows may have backslashes.
     root: folder that relative paths start from; the list's own folder by default.
     names: class names, in order; then a name may hold spaces. Without them labels that are all
         integers are class numbers (and their own names), and other labels are names, sorted.
@@ -202,8 +203,8 @@ def _rows(lines: _Reading, multi_label: bool) -> pa.Table:
 def _split_plain(
     line: str, *, names: frozenset[str], multi_label: bool
 ) -> tuple[str, list[str]] | None:
-    """The label is what follows a comma or a tab behind the name of a video, or stands in quotes, or is the
-    longest known name that ends the line, else its last word.
+    """The label is what follows a comma or a tab behind the name of a video, or stands in quotes,
+    or is the longest known name that ends the line, else its last word.
     """
     quoted = QUOTED_LABEL.fullmatch(line) if line[-1] in "\"'" else None
     separate = quoted or (COMMA.fullmatch(line) if {*",;\t"} & {*line} else None)

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+HASHED = (1 << 61) - 1
+"""Whole numbers below it have hashes of their own; Python takes the others modulo this prime."""
+
 
 class RefusedError(Exception):
     """What a file asks for and does not get: the reason, for people."""
@@ -32,11 +35,10 @@ class Inert:
 def as_key(value: Any) -> Any:
     """The value, where it can be a key at once; else an Inert in its place.
 
-    The hash of nested tuples is computed anew each time, by every way that leads to a leaf: some
-    hundred bytes can keep a computer busy for ever.
+    Only what a file cannot give many equal hashes: those of tuples, complex and large whole numbers
+    can be chosen, and some hundred kilobytes would keep a computer busy for ever.
     """
-    if isinstance(value, tuple):
-        flat = len(value) <= 64 and all(isinstance(item, int | str | None) for item in value)
-        return value if flat else Inert("a tuple")
-    simple = value is None or isinstance(value, str | bytes | int | float | complex | Inert)
+    if isinstance(value, int):
+        return value if abs(value) < HASHED else Inert("int")
+    simple = value is None or isinstance(value, str | bytes | float | Inert)
     return value if simple else Inert(type(value).__name__)

@@ -123,7 +123,7 @@ class ZipStorages(Storages):
         """Where a record's bytes begin in the file, and how many there are."""
         record = self.records[name]
         if record.compress_type != zipfile.ZIP_STORED or record.compress_size != record.file_size:
-            raise RefusedError(f"{name!r:.60} is compressed, as torch.save never does; this")
+            raise RefusedError(f"{name!r:.60} is compressed, as torch.save never does")
         self.file.seek(record.header_offset)
         header = self.file.read(LOCAL_HEADER)
         if len(header) != LOCAL_HEADER or header[:4] != b"PK\x03\x04":
