@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 from video_gc.decode.content import Bytes
@@ -26,8 +26,8 @@ CHECKSUM = "the checksum of its cluster is wrong"
 @dataclass
 class _Cluster:
     start: int
-    time: int = 0
-    stamps: list[int] = field(default_factory=list)
+    inside: int
+    end: int
     wrong: bool = False
 
 
@@ -55,10 +55,9 @@ def losses(file: Bytes, stream: int) -> Iterator[Loss]:
         if kind == SEGMENT:
             place = inside
         elif kind == CLUSTER:
-            cluster = _Cluster(place)
+            cluster = _Cluster(place, inside, end)
             clusters.append(cluster)
-            track = tracks[stream] if stream < len(tracks) else 0
-            place, last, broken = _read_cluster(file, inside, end, size is None, track, cluster)
+            place, last, broken = _read_cluster(file, cluster, endless=size is None)
             if broken:
                 following = file.find(RESTART, place)
                 upto = file.size if following is None else following
@@ -66,7 +65,9 @@ def losses(file: Bytes, stream: int) -> Iterator[Loss]:
                     yield Loss(last, upto, BROKEN)
                 place = upto
             elif cluster.wrong:
-                yield Loss(cluster.start, end, CHECKSUM, moves=not _regular(clusters))
+                track = tracks[stream] if stream < len(tracks) else 0
+                sound = _regular(file, clusters[-2:], track)
+                yield Loss(cluster.start, end, CHECKSUM, moves=not sound)
         else:
             if kind == TRACKS:
                 tracks = _track_numbers(file, inside, end)
@@ -86,49 +87,58 @@ def _track_numbers(file: Bytes, place: int, end: int) -> list[int]:
     return numbers
 
 
-def _read_cluster(
-    file: Bytes, place: int, end: int, endless: bool, track: int, cluster: _Cluster
-) -> tuple[int, int, bool]:
+def _read_cluster(file: Bytes, cluster: _Cluster, *, endless: bool) -> tuple[int, int, bool]:
     """Where the cluster ends or breaks, where its last element begins, and whether it breaks."""
-    last, checksum = cluster.start, None
+    place, last, end = cluster.inside, cluster.start, cluster.end
     while place < min(end, file.size):
         kind, size, length = _head(file, place)
         if endless and kind in TOP - INSIDE:
+            cluster.end = place
             return place, last, False
         if kind not in INSIDE or size is None or place + length + size > end:
+            cluster.end = place
             return place, last, True
         last, inside = place, place + length
         place = inside + size
-        if kind == TIME:
-            cluster.time = int.from_bytes(file.at(inside, size), "big")
-        elif kind == CRC and size == 4:
+        if kind == CRC and size == 4:
             checksum = int.from_bytes(file.at(inside, 4), "little")
             cluster.wrong = checksum != _checksum(file, place, end)
-        elif kind in (SIMPLE, GROUP):
-            _stamp(file, inside, place, kind, track, cluster)
     return place, last, place > file.size
 
 
-def _stamp(file: Bytes, place: int, end: int, kind: int, track: int, cluster: _Cluster) -> None:
-    """Note when a block of the track is shown."""
-    if kind == GROUP:
-        while place < end:
-            kind, size, length = _head(file, place)
-            if size is None or kind == BLOCK:
-                break
-            place += length + size
-        if kind != BLOCK:
+def _stamps(file: Bytes, cluster: _Cluster, track: int) -> Iterator[int]:
+    """When the blocks of the track are shown, in a cluster that does not break."""
+    place, begin = cluster.inside, 0
+    while place < min(cluster.end, file.size):
+        kind, size, length = _head(file, place)
+        if size is None or not length:
             return
-        place += length
-    number, width = _number(file.at(place, 8), keep=False)
-    if number == track:
-        offset = int.from_bytes(file.at(place + width, 2), "big", signed=True)
-        cluster.stamps.append(cluster.time + offset)
+        inside = place + length
+        place = inside + size
+        if kind == TIME:
+            begin = int.from_bytes(file.at(inside, size), "big")
+        elif kind in (SIMPLE, GROUP):
+            found = _block(file, inside, place) if kind == GROUP else inside
+            number, width = _number(file.at(found or 0, 8), keep=False)
+            if found is not None and number == track:
+                yield begin + int.from_bytes(file.at(found + width, 2), "big", signed=True)
 
 
-def _regular(clusters: list[_Cluster]) -> bool:
+def _block(file: Bytes, place: int, end: int) -> int | None:
+    """Where the content of the block of a group begins."""
+    while place < end:
+        kind, size, length = _head(file, place)
+        if size is None:
+            break
+        if kind == BLOCK:
+            return place + length
+        place += length + size
+    return None
+
+
+def _regular(file: Bytes, clusters: list[_Cluster], track: int) -> bool:
     """Whether no picture is missing in the last cluster, as far as even stamps can show it."""
-    stamps = sorted(stamp for cluster in clusters[-2:] for stamp in cluster.stamps)
+    stamps = sorted(stamp for cluster in clusters for stamp in _stamps(file, cluster, track))
     steps = [after - before for before, after in pairwise(stamps)]
     return bool(steps) and min(steps) > 0 and max(steps) <= min(steps) + 1
 
@@ -146,11 +156,16 @@ def _head(file: Bytes, place: int) -> tuple[int, int | None, int]:
     The length is 0 where no element can begin.
     """
     head = file.at(place, 12)
+    if head[:1] == b"\xa3" and len(head) > 2 and head[1] >= 64:  # nearly all of them
+        if head[1] >= 128:
+            return SIMPLE, None if head[1] == 255 else head[1] & 127, 2
+        size = (head[1] & 63) << 8 | head[2]
+        return SIMPLE, None if size == 0x3FFF else size, 3
     kind, first = _number(head[:4], keep=True)
-    size, second = _number(head[first : first + 8], keep=False)
+    value, second = _number(head[first : first + 8], keep=False)
     if not first or not second:
         return 0, None, 0
-    return kind, None if size == (1 << 7 * second) - 1 else size, first + second
+    return kind, None if value == (1 << 7 * second) - 1 else value, first + second
 
 
 def _number(coded: bytes, *, keep: bool) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from video_gc.decode.table import NEVER, Table
 FORMS = frozenset({"mpeg", "mpegts", "flv", "asf"})
 """containers that lose pictures without a trace; an edited MP4 may leave some out on purpose"""
 USUAL = 0.75
-"""share of numbers that must follow each other, else they do not count pictures"""
+"""share of steps of H.264 that must be the same, else they do not count pictures"""
 
 
 class Numbers:
@@ -62,7 +62,7 @@ class TemporalReferences:
         self._before: int | None = None
         self._anchor: int | None = None
         self._position = 0
-        self._between = set[int]()
+        self._between = list[int]()
         self._checks, self._gaps = 0, list[int]()
 
     def read(self, packet: bytes | memoryview, position: int) -> None:
@@ -74,21 +74,27 @@ class TemporalReferences:
             return
         number, kind = data[at + 4] << 2 | data[at + 5] >> 6, data[at + 5] >> 3 & 7
         if kind == 3:
-            self._between.add(number)
+            self._between.append(number)
         elif number != self._anchor:  # else its second field
             self._check()
             self._before = None if kind == 1 else self._anchor
-            self._anchor, self._position, self._between = number, position, set()
+            self._anchor, self._position, self._between = number, position, []
 
     def gaps(self) -> list[int]:
-        """Positions of pictures before which some are missing."""
-        return self._gaps if len(self._gaps) <= (1 - USUAL) * self._checks else []
+        """Positions of pictures before which some are missing, or too many.
+
+        None where most numbers are so: the encoder does not count.
+        """
+        return self._gaps if 2 * len(self._gaps) <= self._checks else []
 
     def _check(self) -> None:
         if self._before is None or self._anchor is None:
             return
         self._checks += 1
-        if len(self._between) != (self._anchor - self._before - 1) % 1024:
+        lie = (self._anchor - self._before - 1) % 1024
+        numbers = {(self._before + 1 + at) % 1024 for at in range(lie)}
+        # a picture may be two fields
+        if set(self._between) != numbers or len(self._between) not in (lie, 2 * lie):
             self._gaps.append(self._position)
 
 
