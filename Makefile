@@ -30,7 +30,7 @@ types: $(READY) ## mypy
 	$(BIN)/mypy
 
 test-slow: $(READY) ## the tests that take minutes each
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2
 
 fuzz: $(READY) ## mutated videos, weights and indices, some thousands (FUZZ_SEED=1000 for others)
 	$(BIN)/python -m pytest -m slow -k fuzz

@@ -151,6 +151,7 @@ def test_the_report_is_one_page_that_needs_no_network(run: Path, tmp_path: Path)
     assert write_report(copy).read_text().count("<img") == page.count("<img") - 1
 
 
+@pytest.mark.slow
 def test_a_report_without_pooling_attention_claims_no_map(
     clips_folder: Path, tmp_path: Path
 ) -> None:

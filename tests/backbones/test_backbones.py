@@ -164,7 +164,9 @@ def test_linear_fusion_has_neither_norm_nor_relu() -> None:
     assert len(missing) == 4 * 5
 
 
-@pytest.mark.parametrize("name", HUB)
+@pytest.mark.parametrize(
+    "name", ["c2d", *(pytest.param(n, marks=pytest.mark.slow) for n in HUB if n != "c2d")]
+)
 def test_the_published_head_gives_the_published_output(name: str) -> None:
     theirs = randomise_scaled(
         HUB[name](head_pool_kernel_sizes=((8, 2, 2), (32, 2, 2)))

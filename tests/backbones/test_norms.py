@@ -51,6 +51,7 @@ def in_one_process(rank: int, sizes: list[int], folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[3, 3], [2, 4]])
 def test_two_processes_normalise_as_one(sizes: list[int], tmp_path: Path) -> None:
     context = torch.multiprocessing.get_context("spawn")

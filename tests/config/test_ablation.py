@@ -63,6 +63,7 @@ def test_every_row_is_a_network_of_its_own_experiment(name: str) -> None:
         assert sizes == GCNET
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_runs_on_motions(name: str) -> None:
     cells = plan(f"ablation={name}", "experiment=motions", "seeds=[0]").cells
@@ -217,6 +218,7 @@ def test_training_refuses_an_ablation() -> None:
         compose_train(["ablation=kinds"])
 
 
+@pytest.mark.slow
 def test_the_record_says_what_a_report_needs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

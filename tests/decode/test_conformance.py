@@ -73,6 +73,7 @@ def test_decord_on_real_files(path: Path) -> None:
     check(path, outcome(path, "decord", tolerance=TOLERANCE))
 
 
+@pytest.mark.slow
 @needs_torchcodec
 def test_torchcodec(tmp_path: Path) -> None:
     paths = [path for name in MAKERS if (path := make(tmp_path, name))]

@@ -87,7 +87,7 @@ class Items(torch.utils.data.Dataset):
             return frames_read(found, [index])[0]
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_inside_a_loader_worker(context: str) -> None:
     with reader() as found:  # this process has a server already
         assert frames_read(found, [3]) == [3]

@@ -102,6 +102,7 @@ def test_what_is_computed_again_backward_is_the_same() -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_training_in_bf16_reaches_the_loss_of_fp32(clips_folder: Path, tmp_path: Path) -> None:
     losses = {}
     for precision in ("fp32", "bf16"):
@@ -116,6 +117,7 @@ def test_training_in_bf16_reaches_the_loss_of_fp32(clips_folder: Path, tmp_path:
     assert losses["bf16"] == pytest.approx(losses["fp32"], abs=0.08)
 
 
+@pytest.mark.slow
 def test_with_checkpointed_activations_it_trains_the_same(
     clips_folder: Path, tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def image_network() -> nn.Module:
     return scaled(model)
 
 
+@pytest.mark.slow
 def test_compiled_with_it_a_step_is_the_same() -> None:
     plain = image_network()
     thrifty = copy.deepcopy(plain)

@@ -10,6 +10,7 @@ MODEL = ModelConfig(backbone="slow", width=0.5, num_classes=10)
 CLIP = ClipConfig(frames=2, crop=32, short_side=[32, 32], test_crop=32, test_short_side=32)
 
 
+@pytest.mark.slow
 def test_a_training_holds_weights_gradients_and_momentum() -> None:
     weights = sum(p.nbytes for p in build_model(MODEL).parameters()) / (1 << 20)
     assert weights > 30

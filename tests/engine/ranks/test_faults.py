@@ -16,6 +16,7 @@ def options(clips_folder: Path, runs: Path, *more: str) -> list[str]:
     return [str(HERE / "faulty.py"), *given]
 
 
+@pytest.mark.slow
 def test_an_error_is_told_and_the_run_resumed(clips_folder: Path, tmp_path: Path) -> None:
     """10 training videos, 2 steps an epoch: the fault comes in the second epoch."""
     command = options(clips_folder, tmp_path, "resume=true")

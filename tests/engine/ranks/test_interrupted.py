@@ -31,6 +31,7 @@ def assert_same_end(run: Path, whole: Path) -> None:
     assert rows(run) == rows(whole)
 
 
+@pytest.mark.slow
 def test_killed_in_an_epoch_they_end_the_same(
     whole: Path, clips_folder: Path, tmp_path: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_signal_stops_all_at_the_same_step(
     assert_same_end(run, whole)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_nan_on_one_process(
     clips_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

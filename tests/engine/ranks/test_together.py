@@ -58,6 +58,7 @@ def way(run: Path) -> float:
     return distance(start, last(run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_train_as_one(both: tuple[Path, Path], name: str) -> None:
     one, two = (last(runs / name) for runs in both)
@@ -67,6 +68,7 @@ def test_two_processes_train_as_one(both: tuple[Path, Path], name: str) -> None:
         assert torch.allclose(one[buffer], two[buffer], rtol=TOLERANCE), buffer
 
 
+@pytest.mark.slow
 def test_parts_of_a_step_train_as_the_whole(both: tuple[Path, Path]) -> None:
     one, parts = last(both[0] / "frozen"), last(both[0] / "parts")
     assert distance(one, parts) < TOLERANCE * way(both[0] / "frozen")
@@ -76,6 +78,7 @@ def rows(run: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((run / "logs/csv/version_0/metrics.csv").open()))
 
 
+@pytest.mark.slow
 def test_they_validate_every_video_once(both: tuple[Path, Path]) -> None:
     one, two = ([row for row in rows(runs / "frozen") if row["val/top1"]] for runs in both)
     assert len(one) == len(two) == 2
@@ -90,6 +93,7 @@ def test_they_validate_every_video_once(both: tuple[Path, Path]) -> None:
         assert statistics == statistics_after_sharing(World())  # the first one's
 
 
+@pytest.mark.slow
 def test_all_processes_tell_what_they_could_not_read(both: tuple[Path, Path]) -> None:
     one, two = (
         sorted(tuple(row.values()) for row in csv.DictReader((runs / "parts/skipped.csv").open()))

@@ -94,6 +94,7 @@ def test_weights_that_are_not_there_are_named(checkpoint: Path) -> None:
         pick_weights({"model.weight": torch.zeros(1)}, "swa")
 
 
+@pytest.mark.slow
 def test_training_goes_on_as_without_them(
     averaged: Path, clips_folder: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_training_goes_on_as_without_them(
     assert {"model.blocks.0.norm.running_mean", "average.blocks.0.norm.running_var"} <= changed
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_bits(
     averaged: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         prepare_network(build(), NormConfig(), weights=None, gpu=False, compile=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nl"])
 def test_a_compiled_step_is_the_same(kind: str) -> None:
     torch.manual_seed(0)

@@ -29,6 +29,7 @@ def state(directory: Path) -> dict[str, Any]:
     return torch.load(directory / "checkpoints/last.ckpt", weights_only=True)
 
 
+@pytest.mark.slow
 def test_head_first_then_all_and_the_same_after_a_restart(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

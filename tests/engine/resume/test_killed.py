@@ -55,13 +55,12 @@ def assert_same_end(run: Path, whole: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (("step", 8), ("step", 5)),  # in the second epoch, then in the third
-        (
-            ("write", 3),
-            ("validation", 2),
-        ),  # half a checkpoint; then in the middle of an epoch's end
-        (("validation", 1), ("written", 6)),
-        (("best", 1), ("step", 1)),
+        # in the second epoch, then in the third
+        pytest.param(("step", 8), ("step", 5), marks=pytest.mark.slow),
+        # half a checkpoint; then in the middle of an epoch's end
+        (("write", 3), ("validation", 2)),
+        pytest.param(("validation", 1), ("written", 6), marks=pytest.mark.slow),
+        pytest.param(("best", 1), ("step", 1), marks=pytest.mark.slow),
     ],
     ids=lambda moment: f"{moment[0]}-{moment[1]}",
 )
@@ -75,6 +74,7 @@ def test_killed_twice_it_ends_the_same(
     assert_same_end(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_the_state_before_a_validation_is_one_to_go_on_from(
     whole: Path, clips_folder: Path, tmp_path: Path
 ) -> None:
