@@ -55,7 +55,12 @@ def test_every_choice_composes_and_builds(choice: str) -> None:
     assert config.model.depth == (101 if deep else 50)
 
 
-@pytest.mark.parametrize("name", KINETICS)
+QUICK = ("i3d_r50_8x8_gc5", "slow_r50_8x8_nl5", "slow_r50_8x8_gc_all", "slowfast_r50_8x8_snl5")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in KINETICS]
+)
 def test_kinetics_experiments_take_a_step(name: str) -> None:
     config = compose_train(
         [f"experiment=kinetics400/{name}", "model.num_classes=400", "model.weights=null"]

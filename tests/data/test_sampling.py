@@ -179,7 +179,7 @@ def test_a_segment_is_never_left(
     random = np.random.default_rng(seed)
     for clip in (config(frames, 2), config(frames, 2, target_fps=20.0), config(frames, 1)):
         both = np.append(training_clip(clip, part, random), fixed_clips(clip, part, 3))
-        inside = [i for i, t in enumerate(times) if start - 1e-3 <= t < segment[1]]
+        inside = [i for i, t in enumerate(times) if start <= t + 1e-3 < segment[1]]
         shown = [max(i for i, t in enumerate(times) if t <= max(start, segment[1] - 1e-3))]
         assert set(both) <= set(inside or shown)
 

@@ -121,7 +121,8 @@ def test_training_goes_on_without_damaged_files(
 def test_nothing_that_can_be_read_is_an_error(
     clips_folder: Path, damaged: dict[str, Path], checkpoint: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "bad.txt").write_text("".join(f"{path} dark\n" for path in damaged.values()))
+    labelled = zip(damaged.values(), ["dark", "bright"] * 2, strict=True)
+    (tmp_path / "bad.txt").write_text("".join(f"{path} {label}\n" for path, label in labelled))
     with pytest.raises(DataError, match="none of 4 videos could be read"):
         evaluate(checkpoint, data=tmp_path / "bad.txt", out=tmp_path)
     sound = "".join(f"{p} {p.parent.name}\n" for p in sorted(clips_folder.rglob("*.mp4")))

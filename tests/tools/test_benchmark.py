@@ -45,6 +45,7 @@ def test_the_peers_compute_what_our_blocks_do(ours: str, theirs: str, names: dic
         torch.testing.assert_close(block(x), peer(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_writes_a_table_with_the_peer_and_the_machine(tmp_path: Path) -> None:
     blocks = ["x.sum() and x + 1", "gc", "nl, pytorchvideo"]
     command = [

@@ -198,6 +198,7 @@ def tool(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_run_writes_table_json_and_plot(made: Callable, tmp_path: Path) -> None:
     done = tool(
         "decode", made(12).path, "--quick", "--samples", "8x8", "views", "--only", "floor",
@@ -219,6 +220,7 @@ def test_a_run_writes_table_json_and_plot(made: Callable, tmp_path: Path) -> Non
     assert "times as fast" not in text  # the peers were left out
 
 
+@pytest.mark.slow
 def test_a_wrong_call_is_one_line(tmp_path: Path) -> None:
     for arguments in (["missing.mp4"], ["a/x.mp4", "b/x.mp4"], ["--rounds", "0"]):
         done = tool("decode", *arguments, "--out", tmp_path)

@@ -19,6 +19,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode(tmp_path_factory.mktemp("videos") / "small.mp4", 96, 64, 12, 64)
 
 
+@pytest.mark.slow
 def test_every_way_delivers_batches(video: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, TOOLS / "benchmark.py", "loader", video, "--workers", "0", "1",

@@ -69,6 +69,7 @@ def test_which_network_a_name_means(checkpoint: Path, tmp_path: Path) -> None:
     assert with_clip(ClipConfig(stride=4), 2, 48).crop == 48
 
 
+@pytest.mark.slow
 def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from video_gc.analysis.complexity import network
 

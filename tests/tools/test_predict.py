@@ -136,6 +136,7 @@ def _after(count: int, plain, then):  # type: ignore[no-untyped-def]
     return call
 
 
+@pytest.mark.slow
 def test_a_polite_kill_leaves_valid_json(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     """SIGTERM while the second of many is at work: what was printed before stands."""
     given = [folder / "a.mp4"] * 5000

@@ -45,7 +45,6 @@ def test_training_help_shows_commands_groups_and_options(tool) -> None:  # type:
             2,
             "clip.frames (1) and clip.crop",
         ),
-        (["model.head_pool=published", "clip.crop=32"], 2, "give more frames or a larger crop"),
         (["model.weights=nowhere.pt"], 2, "neither a file nor one of imagenet"),
         (["model.weights={list}"], 2, "bad.txt: holds no weights"),
         (["model.weights={checkpoint}", "model=slow_small"], 2, "belong to another architecture"),
