@@ -88,8 +88,7 @@ def _check_clips(model: nn.Module, clip: ClipConfig) -> None:
         except ValueError as error:
             raise ValueError(
                 f"clip.frames ({clip.frames}) and clip.{option} ({side}) do not fit "
-                f"model.backbone: {error}; give more frames or a larger crop, or "
-                "model.head_pool=adaptive, which takes any crop"
+                f"model.backbone: {error}; give more frames or a larger crop"
             ) from error
 
 
