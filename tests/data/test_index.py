@@ -1,6 +1,7 @@
 """VideoIndex: columns that survive saving, pickling and other processes; damage is found."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -244,6 +245,8 @@ def large_index(file: Path, rows: int) -> Path:
             labels = (numbers % 400).astype(np.int32)
             columns = [pa.array(text, pa.large_string()), pa.array(labels)]
             writer.write_batch(pa.record_batch(columns, schema=schema))
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())  # pages that are not on the disk yet would count as written by us
     return file
 
 

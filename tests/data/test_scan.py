@@ -162,3 +162,13 @@ def test_names_that_are_not_utf8_are_left_out_named_and_counted(
     assert set(find_videos(tmp_path)) >= {tmp_path / name for name in odd}  # a path can be opened
     with pytest.raises(DataError, match=r"caf\\xe9.mp4: the name is not UTF-8; rename the file"):
         VideoIndex.build(odd, [0, 0], ["run"])
+
+
+def test_files_of_our_own_are_not_worth_a_word(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("manifest.parquet", "manifest-leaks.csv", "motions.json", "a/motions.json"):
+        (tmp_path / name).write_text("")
+    assert list(scan(tmp_path).passed_over.rows()) == [
+        ("folder without videos", "a"),
+        ("file of another kind", "a/motions.json"),
+    ]

@@ -116,9 +116,11 @@ def explain(error: RuntimeError, workers: int) -> OSError | None:
             "(tools/test.py: --workers 0); rerun the command to resume"
         )
     if killed:
-        how = killed[2].strip().rstrip(".")
+        how = killed[2].strip().splitlines()[0].rstrip(". ")
+        if "by signal" in how and not how.endswith("Killed"):
+            return ChildProcessError(f"decoding worker {killed[1]} {how}; rerun to resume")
         return ChildProcessError(
-            f"decoding worker {killed[1]} {how.splitlines()[0]}: most likely the memory ran out "
+            f"decoding worker {killed[1]} {how}: most likely the memory ran out "
             f"and the kernel chose it; set fewer workers than data.workers={workers}, or a smaller "
             "batch_size; rerun the command to resume"
         )

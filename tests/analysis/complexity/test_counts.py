@@ -24,7 +24,7 @@ SHAPE = (4, 6, 8)
 
 
 def network(backbone: str, **context: object) -> nn.Module:
-    depth = 101 if backbone == "slowfast_16x8" else 50
+    depth = 101 if "101" in backbone or backbone == "slowfast_16x8" else 50
     return build_model(
         ModelConfig(
             backbone=backbone, depth=depth, width=0.125, num_classes=10,

@@ -22,7 +22,7 @@ from video_gc.models.context import ContextConfig, context_blocks
 
 
 def network(backbone: str, kind: str = "cc", place: str = "after_add") -> torch.nn.Module:
-    depth = 101 if backbone == "slowfast_16x8" else 50
+    depth = 101 if "101" in backbone or backbone == "slowfast_16x8" else 50
     after = ["*.res3.*"] if backbone.startswith("slowfast") else ["res3.*"]
     context = ContextConfig(kind=kind, after=after, place=place, options={"reduction": 2})
     return build_model(

@@ -121,6 +121,13 @@ def test_what_the_loader_says_is_explained(text: str, kind: type | None) -> None
     assert type(found) is (kind or type(None))
 
 
+def test_a_signal_that_is_no_lack_of_memory_is_not_called_one() -> None:
+    said = str(
+        explain(RuntimeError("DataLoader worker (pid 9) is killed by signal: Alarm clock. "), 4)
+    )
+    assert said == "decoding worker 9 is killed by signal: Alarm clock; rerun to resume"
+
+
 def test_one_training_at_a_time(clips_folder: Path, tmp_path: Path) -> None:
     begun, done = FORK.Event(), FORK.Event()
 

@@ -1,6 +1,7 @@
 """What lies below a folder: its videos, and an account of everything that is passed over."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,9 @@ _SYSTEM = (
 )
 SYSTEM = frozenset(name for group in _SYSTEM for name in group.split("|"))
 """Folders of operating systems and file servers, in small letters: deleted files, thumbnails."""
+
+OURS = re.compile(r"manifest(-\w+\.csv|\.parquet)|(motions|resize)\.json|resize-failed\.csv")
+"""Files that our own tools leave at the top of a folder of videos: nothing to be said of them."""
 
 HIDDEN_FOLDER = "hidden or system folder"
 HIDDEN_FILE = "hidden file"
@@ -206,9 +210,11 @@ class _Walk:
                     self._go_into(name, os.path.join(real, entry.name))
                 elif not is_file:
                     self.passed_over.add(BROKEN if entry.is_symlink() else NO_FILE, name)
-                elif not is_video(name):
+                elif not is_video(name) and not OURS.fullmatch(name):
                     suffix = os.path.splitext(entry.name)[1].lower()
                     self.passed_over.add(OTHER_KIND, name, suffix)
+                elif not is_video(name):
+                    continue
                 elif entry.is_symlink():
                     self.linked_files.append((name, real))
                 else:

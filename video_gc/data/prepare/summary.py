@@ -106,7 +106,9 @@ def _classes(table: pa.Table) -> list[tuple[str, str]]:
         ranked = classes.most_common()
         (most, largest), (least, smallest) = ranked[0], ranked[-1]
         line = f"{videos[split]:,} videos, {len(classes):,} classes"
-        if len(classes) > 1:
+        if len(classes) > 1 and smallest == largest:
+            line += f", {largest:,} of each"
+        elif len(classes) > 1:
             line += f", from {smallest:,} ({least or 'no class'}) to {largest:,} ({most})"
         lines.append((split, line))
     return lines
