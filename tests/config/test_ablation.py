@@ -51,6 +51,7 @@ SLOW = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_every_row_is_a_network_of_its_own_experiment(name: str) -> None:
     cells = plan(f"ablation={name}", "seeds=[0]").cells

@@ -20,6 +20,7 @@ from video_gc.decode.open import open_video
 FEW = {"train": 2, "val": 1, "test": 1}
 
 
+@pytest.mark.slow
 def test_generated_files_are_real_videos_and_the_same_every_time(tmp_path: Path) -> None:
     one = generate_motions(tmp_path / "one", clips_per_class=FEW)
     two = generate_motions(tmp_path / "two", clips_per_class=FEW)

@@ -77,6 +77,7 @@ def test_a_sweep_file_is_no_config_of_a_training(
     assert "sweep.yaml is that of python tools/ablate.py" in err
 
 
+@pytest.mark.slow
 def test_a_failed_cell_does_not_stop_the_others(
     tool, tmp_path: Path, stand_in: tuple[list[str], Plan]
 ) -> None:  # type: ignore[no-untyped-def]
@@ -114,6 +115,7 @@ def test_a_failed_cell_does_not_stop_the_others(
     assert json.loads(status_file.read_text()) == kept
 
 
+@pytest.mark.slow
 def test_cells_of_other_videos_are_refused(
     tool, tmp_path: Path, stand_in: tuple[list[str], Plan]
 ) -> None:  # type: ignore[no-untyped-def]

@@ -74,6 +74,7 @@ def test_the_plot_has_a_slope_for_each_block(tmp_path: Path) -> None:
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_help_and_a_wrong_block() -> None:
     shown = subprocess.run([sys.executable, TOOL, "--help"], capture_output=True, text=True)
     assert "python tools/benchmark.py blocks --sizes res4-8" in shown.stdout

@@ -146,6 +146,7 @@ def test_all_take_turns_with_the_same_samples() -> None:
     assert timed == [name for name, _ in seen]
 
 
+@pytest.mark.slow
 def test_what_fails_or_is_wrong_is_a_line_of_the_results(made: Callable) -> None:
     def breaks(video: Video, sample: Sample) -> Done:
         raise RuntimeError("no such codec\nstack")

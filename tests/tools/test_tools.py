@@ -168,6 +168,7 @@ def test_a_decoder_that_is_not_installed_is_one_line(
     assert err.rstrip().endswith("error: torchcodec is not installed; pip install it")
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_job(tool, clips_folder: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     given = [f"data.root={clips_folder}", f"runs={tmp_path}", "epochs=1", "name=a,b"]
