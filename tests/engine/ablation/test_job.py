@@ -177,7 +177,7 @@ def test_ctrl_c_lets_the_training_save(cells: list[Cell], tmp_path: Path) -> Non
     order(tmp_path, cell, "slow")
     Path(cell.directory).mkdir(parents=True)
     pid = forked(lambda: {run_job(job_of(tmp_path, cell))})
-    for _ in range(200):
+    for _ in range(1200):  # a minute, on a busy machine
         if (tmp_path / "slow").is_file():
             break
         time.sleep(0.05)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -31,11 +31,12 @@ def run_child(
     with log.open("ab") as stream:
         stream.write(f"\n$ {' '.join(command)}\n".encode())
         stream.flush()
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=folder, env=env,
-            start_new_session=True, preexec_fn=_end_with_parent,
-        )  # fmt: skip
-        with _forwarding(process) as got:
+        with _forwarding() as (got, forward_to):  # before it starts: no signal ends this process
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=folder,
+                env=env, start_new_session=True, preexec_fn=_end_with_parent,
+            )  # fmt: skip
+            forward_to(process)
             try:
                 status = process.wait()
             except BaseException:  # a launcher's own handler ends this job: save, and end, too
@@ -52,21 +53,35 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
-    """Pass signals on to the process; yields the list of those that came."""
+def _forwarding() -> Iterator[tuple[list[int], Callable[["subprocess.Popen[bytes]"], None]]]:
+    """Pass signals on to a process; yields those that came, and what names the process.
+
+    A signal that comes before there is a process is passed on when it is named.
+    """
     got: list[int] = []
+    sent: list[int] = []
+    named: list[subprocess.Popen[bytes]] = []
+
+    def send() -> None:
+        while named and len(sent) < len(got):
+            sent.append(got[len(sent)])
+            if named[0].poll() is None:
+                os.kill(named[0].pid, sent[-1])
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         got.append(number)
-        if process.poll() is None:
-            os.kill(process.pid, number)
+        send()
+
+    def forward_to(process: "subprocess.Popen[bytes]") -> None:
+        named.append(process)
+        send()
 
     if threading.current_thread() is not threading.main_thread():
-        yield got
+        yield got, forward_to
         return
     before = {number: signal.signal(number, pass_on) for number in FORWARDED}
     try:
-        yield got
+        yield got, forward_to
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
