@@ -235,10 +235,13 @@ def _outcome(path: Path, how: int) -> str:
         return trouble or ("damaged" if reader.damaged else "equal")
 
 
-def sequential(path: Path, *, hold: bool = False, again: bool = False) -> list[bytes]:
+def sequential(
+    path: Path, *, hold: bool = False, again: bool = False, square: bool = False
+) -> list[bytes]:
     """Digests of all frames of a file, or of the pictures of a folder, decoded in turn.
 
     hold: with every frame in other memory. again: the second time over, in memory of the first.
+    square: whatever the file says of its pixels, as pictures of a folder are shown.
     """
     if path.is_dir():
         return [_picture(file) for file in sorted(path.iterdir())]
@@ -257,7 +260,8 @@ def sequential(path: Path, *, hold: bool = False, again: bool = False) -> list[b
                     continue
                 held += frames if hold else []
                 for frame in frames:
-                    shown = shown or presentation_of(frame, pixel_shape(stream))
+                    shape = () if square else (pixel_shape(stream),)
+                    shown = shown or presentation_of(frame, *shape)
                     graph = FilterGraph(frame, stream.time_base or Fraction(1, 25), shown)
                     found.append(digest(graph.convert(frame)))
     return found
@@ -266,7 +270,7 @@ def sequential(path: Path, *, hold: bool = False, again: bool = False) -> list[b
 def _picture(file: Path) -> bytes:
     """Of a picture's file; nothing where there is none in it."""
     try:
-        return sequential(file)[0]
+        return sequential(file, square=True)[0]
     except (DecodeError, LookupError):
         return b""
 
