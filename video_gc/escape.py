@@ -21,6 +21,11 @@ def readable(text: str) -> str:
     return HIDDEN.sub(_escaped, text)
 
 
+def readable_lines(text: str) -> str:
+    """As `readable`, for a text whose ends of lines are ours."""
+    return "\n".join(map(readable, text.split("\n")))
+
+
 def short_name(name: str, longest: int = 40) -> str:
     """A readable name for a picture, cut in the middle: names of a data set often begin alike."""
     name, half = readable(name), longest // 2

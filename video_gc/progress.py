@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from video_gc.escape import readable
+from video_gc.escape import readable, readable_lines
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Screen(Console):
 
     def render_str(self, text: str, **named: Any) -> Text:
         """Rich: the text of a line, heading or cell."""
-        return super().render_str("\n".join(map(readable, text.split("\n"))), **named)
+        return super().render_str(readable_lines(text), **named)
 
 
 console = Screen(stderr=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from video_gc.escape import readable
+from video_gc.escape import readable_lines
 
 
 def render(template: str, **values: Any) -> str:
@@ -21,4 +21,4 @@ def render(template: str, **values: Any) -> str:
 
 def _shown(value: object) -> object:
     """A text without characters that cannot be seen; pictures are markup, and stay as they are."""
-    return "\n".join(map(readable, value.split("\n"))) if type(value) is str else value
+    return readable_lines(value) if type(value) is str else value

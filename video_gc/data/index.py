@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from video_gc.atomic import atomic_path
 from video_gc.data.index_columns import COLUMNS, check_content
+from video_gc.escape import readable
 
 KEY = b"video_gc"
 VERSION = 1
@@ -71,8 +72,9 @@ class VideoIndex:
         try:
             columns: dict[str, pa.Array] = {"path": pa.array(texts, COLUMNS["path"])}
         except UnicodeEncodeError as error:
-            shown = os.fsencode(error.object).decode(errors="backslashreplace")
-            raise DataError(f"{shown}: the name is not UTF-8; rename the file") from error
+            raise DataError(
+                f"{readable(error.object)}: the name is not UTF-8; rename the file"
+            ) from error
         if multi_label:
             many = [[int(number) for number in numbers] for numbers in labels]
             columns["label"] = pa.array([m[0] if m else -1 for m in many], pa.int32())

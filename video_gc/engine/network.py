@@ -1,5 +1,6 @@
 """The network of a training run, and what its recipe makes of it."""
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -81,10 +82,11 @@ def build_network(
 
 def _check_clips(model: nn.Module, clip: ClipConfig) -> None:
     """Raise ValueError, naming the options, where the network is too deep for a clip."""
+    shadow = deepcopy(model).to("meta")  # once for both sizes
     for option in ("crop", "test_crop"):
         side = getattr(clip, option)
         try:
-            check_clip(model, (clip.frames, side, side))
+            check_clip(shadow, (clip.frames, side, side))
         except ValueError as error:
             raise ValueError(
                 f"clip.frames ({clip.frames}) and clip.{option} ({side}) do not fit "
