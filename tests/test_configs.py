@@ -8,9 +8,9 @@ import torch
 from tests.conftest import SMALL
 from video_gc.config import CONFIGS, compose_train, hydra_arguments
 from video_gc.data.transforms import prepare_clips
-from video_gc.engine.recipe.optim import build_optimizer
 from video_gc.models.build import build_model
 from video_gc.models.context import context_blocks, expand_placement
+from video_gc.train.recipe.optim import build_optimizer
 
 GROUPS = sorted(
     f"{group.name}={file.relative_to(group).with_suffix('')}"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from video_gc.config import compose_train, training_help
-from video_gc.engine.options import TrainConfig
 from video_gc.manual import option_names, options, wrong_argument
+from video_gc.train.options import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 

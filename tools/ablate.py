@@ -4,9 +4,9 @@ import sys
 
 from rich.table import Table
 
+from video_gc.ablate.plan import Cell, Plan, write_plan, write_record
 from video_gc.cli import run_tool
 from video_gc.config.ablation import list_ablations, plan_ablation
-from video_gc.engine.ablation.plan import Cell, Plan, write_plan, write_record
 from video_gc.manual import ABLATE
 from video_gc.progress import console, say
 
@@ -59,9 +59,9 @@ def main() -> int:
         say(f"  {write_record(request.plan)}")
         say(f"  what they cost: python tools/report.py {request.plan.directory} --no-measure")
         return 0
+    from video_gc.ablate.begin import begin
+    from video_gc.ablate.progress_lines import watching
     from video_gc.config.sweep import launch
-    from video_gc.engine.ablation.begin import begin
-    from video_gc.engine.ablation.watch import watching
 
     plan, todo = begin(request.plan)
     jobs = plan.jobs
@@ -89,7 +89,7 @@ def print_ablations() -> None:
 
 def print_cells(plan: Plan) -> None:
     """Every cell, and how far it is."""
-    from video_gc.engine.ablation.status import state_of
+    from video_gc.ablate.status import state_of
 
     rows = [(cell, *state_of(cell)) for cell in plan.jobs]
     print_states(rows)
@@ -98,8 +98,8 @@ def print_cells(plan: Plan) -> None:
 
 def print_outcome(plan: Plan) -> int:
     """Every cell, how to repeat the failed ones, and what comes next; 1 where one failed."""
-    from video_gc.engine.ablation.job import as_typed, to_train
-    from video_gc.engine.ablation.status import LOG, state_of
+    from video_gc.ablate.job import as_typed, to_train
+    from video_gc.ablate.status import LOG, state_of
 
     rows = [(cell, *state_of(cell)) for cell in plan.jobs]
     print_states(rows)

@@ -12,8 +12,8 @@ from video_gc.analysis.animation import check_suffix, write_animation
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.data.annotations import find_videos
 from video_gc.data.annotations.scan import is_video
+from video_gc.data.generated.motions import open_motions
 from video_gc.data.index import VideoIndex
-from video_gc.data.motions import open_motions
 from video_gc.data.sampling import ClipConfig
 from video_gc.outputs import Outputs
 from video_gc.progress import say

@@ -46,15 +46,15 @@ def main() -> None:
         raise ValueError(wrong)
     import torch
 
-    from video_gc.analysis.complexity.network import network_cost
-    from video_gc.analysis.complexity.parts import BLOCK
-    from video_gc.analysis.complexity.printed import cost_table, notes, to_csv
+    from video_gc.analysis.cost.lines import network_cost
+    from video_gc.analysis.cost.parts import BLOCK
+    from video_gc.analysis.cost.printed import cost_table, notes, to_csv
 
     if options.threads:
         torch.set_num_threads(options.threads)
     model, clip = chosen(options.network)
     if options.clip:
-        from video_gc.analysis.complexity.source import with_clip
+        from video_gc.analysis.cost.source import with_clip
 
         clip = with_clip(clip, *options.clip)
     if options.classes:
@@ -118,11 +118,11 @@ def is_config(network: list[str]) -> bool:
 def chosen(network: list[str]) -> "tuple[ModelConfig, ClipConfig]":
     """The network and its clips, as the arguments name them."""
     if not is_config(network):
-        from video_gc.analysis.complexity.source import described_network
+        from video_gc.analysis.cost.source import described_network
 
         return described_network(network[0])
     from video_gc.config import compose_train
-    from video_gc.data.motions import CLASSES
+    from video_gc.data.generated.motions import CLASSES
 
     config = compose_train(network)
     model = config.model

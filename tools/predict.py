@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from video_gc.cli import Parser, in_range, report_error, run_tool
-from video_gc.engine.run_checkpoint import checkpoint_in
-from video_gc.models.fast.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
+from video_gc.deploy.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import say
+from video_gc.train.run_checkpoint import checkpoint_in
 
 
 def main() -> int:
@@ -37,10 +37,10 @@ def main() -> int:
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help=BACKEND_HELP)
     options = parser.parse_args()
-    from video_gc.engine.checkpoint import default_output  # torch, so not for a wrong argument
-    from video_gc.inference.batch import predict_all
-    from video_gc.inference.json_array import json_array
-    from video_gc.inference.timeline import print_prediction
+    from video_gc.predict.batch import predict_all
+    from video_gc.predict.json_array import json_array
+    from video_gc.predict.timeline import print_prediction
+    from video_gc.train.checkpoint import default_output  # torch, so not for a wrong argument
 
     checkpoint = checkpoint_in(options.checkpoint)
     out = options.out or default_output(checkpoint, "predict")

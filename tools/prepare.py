@@ -7,8 +7,8 @@ from pathlib import Path
 from video_gc.cli import Parser, run_tool
 from video_gc.data.annotations.choice import LISTS, OFFICIAL
 from video_gc.data.fingerprint import fingerprint_videos, published_count_note
+from video_gc.data.generated.motions import generate_motions
 from video_gc.data.manifest import NAME, Listed, choose_manifest
-from video_gc.data.motions import generate_motions
 from video_gc.data.prepare.check import check_videos
 from video_gc.data.prepare.listing import list_official, list_sources, usable
 from video_gc.data.prepare.resize import ResizeConfig, resize_videos

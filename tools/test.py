@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from video_gc.cli import Parser, in_range, run_tool
-from video_gc.engine.run_checkpoint import checkpoint_in
-from video_gc.models.fast.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
+from video_gc.deploy.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import console, say
+from video_gc.train.run_checkpoint import checkpoint_in
 
 if TYPE_CHECKING:
-    from video_gc.engine.testing.evaluation import Evaluation
-    from video_gc.engine.testing.scores import Scores
+    from video_gc.evaluate.evaluate import Evaluation
+    from video_gc.evaluate.scores import Scores
 
 SHOWN = 5
 """Classes, and pairs of classes, that are printed."""
@@ -90,8 +90,8 @@ def main() -> None:
     )
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     options = vars(parser.parse_args())
-    from video_gc.engine.ranks.world import this_world  # torch, so not for a wrong argument
-    from video_gc.engine.testing.evaluation import evaluate
+    from video_gc.evaluate.evaluate import evaluate
+    from video_gc.train.ranks.world import this_world  # torch, so not for a wrong argument
 
     done = evaluate(checkpoint_in(options.pop("checkpoint")), **options)
     if this_world().first:
@@ -100,7 +100,7 @@ def main() -> None:
 
 def print_result(done: "Evaluation") -> None:
     """Accuracy, what it is of, what goes wrong most often, and where the files lie."""
-    from video_gc.engine.testing.videos import DAMAGED
+    from video_gc.evaluate.test_videos import DAMAGED
 
     say(done.title, style="bold")
     console.print(accuracy_table(done))
@@ -138,7 +138,7 @@ def accuracy_table(done: "Evaluation") -> Table:
 
 def print_confusions(result: "Scores") -> None:
     """The worst classes and the most confused pairs, a few of each."""
-    from video_gc.engine.testing.confused import class_results, confused_pairs, worst_classes
+    from video_gc.evaluate.confusions import class_results, confused_pairs, worst_classes
 
     worst = worst_classes(class_results(result), SHOWN)
     if worst:

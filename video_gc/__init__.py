@@ -8,7 +8,7 @@ __all__ = ["Recognizer"]
 def __getattr__(name: str) -> Any:
     # late, so that `video_gc.blocks` can be used with torch alone
     if name == "Recognizer":
-        from video_gc.inference.recognizer import Recognizer
+        from video_gc.predict.recognizer import Recognizer
 
         return Recognizer
     raise AttributeError(f"module 'video_gc' has no attribute {name!r}")

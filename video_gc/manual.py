@@ -37,7 +37,7 @@ class Option:
 @cache
 def options() -> tuple[Option, ...]:
     """Every option of tools/train.py, in the order of the dataclasses."""
-    return tuple(_options("video_gc.engine.options", "TrainConfig", ""))
+    return tuple(_options("video_gc.train.options", "TrainConfig", ""))
 
 
 def option_names() -> list[str]:

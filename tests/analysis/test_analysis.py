@@ -10,15 +10,15 @@ from torchvision.models import resnet50
 from tests.blocks.variants import CLIP_VARIANTS, VARIANTS
 from tests.conftest import SMALL, randomise
 from video_gc.analysis.attention.maps import attention_maps, stretch
-from video_gc.analysis.complexity import complexity, multiply_adds
+from video_gc.analysis.cost import complexity, multiply_adds
 from video_gc.analysis.overlay import heat, strip
 from video_gc.analysis.report import choose_examples, read_metrics, write_report
 from video_gc.blocks import build_block
 from video_gc.config import compose_train
-from video_gc.engine.testing.evaluation import evaluate
-from video_gc.engine.training import train
+from video_gc.evaluate.evaluate import evaluate
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.train.training import train
 
 
 def model(kind: str = "none", after: str = "five", width: float = 0.125) -> torch.nn.Module:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from video_gc.ablate.cell import cell_hash, cell_name
+from video_gc.ablate.plan import Cell, Plan, read_job, write_plan, write_record
+from video_gc.ablate.spec import AblationConfig
 from video_gc.config import CONFIGS, compose_train
 from video_gc.config.ablation import list_ablations, plan_ablation
-from video_gc.engine.ablation.cell import cell_hash, cell_name
-from video_gc.engine.ablation.options import AblationConfig
-from video_gc.engine.ablation.plan import Cell, Plan, read_job, write_plan, write_record
 from video_gc.manual import ablations
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.ablation.stub import calls, order, write_stub
+from tests.ablate.stub import calls, order, write_stub
+from video_gc.ablate.plan import Plan, write_plan
+from video_gc.ablate.progress_lines import Watch, watching
+from video_gc.ablate.slots import job_environment
+from video_gc.ablate.status import CellStatus, state_of, write_status
 from video_gc.config.ablation import plan_ablation
 from video_gc.config.launcher import check_launcher
 from video_gc.config.sweep import launch
-from video_gc.engine.ablation.plan import Plan, write_plan
-from video_gc.engine.ablation.slots import job_environment
-from video_gc.engine.ablation.status import CellStatus, state_of, write_status
-from video_gc.engine.ablation.watch import Watch, watching
 
 
 def stand_in_plan(folder: Path, *arguments: str) -> Plan:
@@ -95,7 +95,7 @@ def test_jobs_share_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_file_has_a_line_when_a_cell_begins_and_one_when_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("video_gc.engine.ablation.watch.INTERVAL", 0.001)
+    monkeypatch.setattr("video_gc.ablate.progress_lines.INTERVAL", 0.001)
     plan = plan_ablation(["ablation=kinds", "only=[none]", "seeds=[0]", f"runs={tmp_path}"]).plan
     (cell,) = plan.cells
     directory, said = Path(cell.directory), ""
@@ -119,14 +119,14 @@ def test_the_time_left_is_by_what_was_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cells = plan_ablation(["ablation=kinds", "seeds=[0]", f"runs={tmp_path}"]).plan.cells
-    monkeypatch.setattr("video_gc.engine.ablation.watch.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("video_gc.ablate.progress_lines.time.monotonic", lambda: 100.0)
     watch = Watch(cells)
     assert watch.left() is None
     for cell, ended in zip(cells, ("failed", "failed", "finished"), strict=False):
         status = CellStatus(status=ended, started="", command=[])
         write_status(Path(cell.directory), status)
     watch.look()
-    monkeypatch.setattr("video_gc.engine.ablation.watch.time.monotonic", lambda: 160.0)
+    monkeypatch.setattr("video_gc.ablate.progress_lines.time.monotonic", lambda: 160.0)
     assert watch.left() == 60 * 3
     # a sweep that begins again knows what a cell took before
     write_status(

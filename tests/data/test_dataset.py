@@ -11,10 +11,10 @@ import torch
 from tests.conftest import counted_frames
 from tests.data.conftest import CLIP
 from video_gc.data import reading
+from video_gc.data.batches.loader import view_loader
 from video_gc.data.crops import crop_boxes
 from video_gc.data.dataset import TrainingClips, VideoViews, collate
 from video_gc.data.index import VideoIndex
-from video_gc.data.loader import view_loader
 from video_gc.data.sampling import ClipConfig, Part, fixed_clips
 from video_gc.data.views import crop_frames, stream_views
 from video_gc.decode.memory import FrameReader

@@ -29,8 +29,8 @@ from video_gc.data.prepare.check import check_videos
 from video_gc.data.prepare.listing import list_index, list_sources
 from video_gc.data.source import DataConfig, read_splits
 from video_gc.decode.write import write_video
-from video_gc.engine.checkpoint import load_network
-from video_gc.engine.inputs import fingerprints
+from video_gc.train.checkpoint import load_network
+from video_gc.train.inputs import fingerprints
 
 
 def folder(root: Path, content: str = "x") -> list[Listed]:

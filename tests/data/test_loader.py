@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 
 from tests.data.conftest import CLIP
 from video_gc.data import reading
-from video_gc.data.dataset import Batch, TrainingClips, VideoViews
-from video_gc.data.index import VideoIndex
-from video_gc.data.loader import (
+from video_gc.data.batches.loader import (
     ThreadLoader,
     ThreadViewLoader,
     training_loader,
     view_loader,
 )
-from video_gc.data.order import EpochSampler
+from video_gc.data.batches.order import EpochSampler
+from video_gc.data.batches.threads import in_threads
+from video_gc.data.batches.view_batches import ViewBatches
+from video_gc.data.dataset import Batch, TrainingClips, VideoViews
+from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.threads import in_threads
-from video_gc.data.view_batches import ViewBatches
 from video_gc.decode.open import open_video
 
 

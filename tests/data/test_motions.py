@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from video_gc.data.annotations import read_class_folders
-from video_gc.data.motions import (
+from video_gc.data.generated.motions import (
     CLASSES,
     CLIPS_PER_CLASS,
     MOTIONS,
@@ -14,7 +14,7 @@ from video_gc.data.motions import (
     open_motions,
     render_clip,
 )
-from video_gc.data.painting import NUM_FRAMES, SIZE
+from video_gc.data.generated.painting import NUM_FRAMES, SIZE
 from video_gc.decode.open import open_video
 
 FEW = {"train": 2, "val": 1, "test": 1}
@@ -73,7 +73,7 @@ def test_it_is_said_where_they_are_generated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("video_gc.data.motions.CLIPS_PER_CLASS", {"train": 1})
+    monkeypatch.setattr("video_gc.data.generated.motions.CLIPS_PER_CLASS", {"train": 1})
     (tmp_path / "empty").mkdir()
     for root in (MOTIONS, Path("empty"), Path("new")):  # no folder `data` is needed for the first
         assert open_motions(root) == root

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from video_gc.config import compose_train
 from video_gc.data.annotations import VideoIndex, read_class_folders
-from video_gc.data.motions import CLASSES, PAIRS, generate_motions
+from video_gc.data.generated.motions import CLASSES, PAIRS, generate_motions
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.decode.open import open_video
-from video_gc.engine.testing.evaluation import evaluate
-from video_gc.engine.training import train
+from video_gc.evaluate.evaluate import evaluate
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
+from video_gc.train.training import train
 
 pytestmark = pytest.mark.slow
 

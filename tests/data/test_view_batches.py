@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.conftest import CLIP
+from video_gc.data.batches.loader import view_loader
+from video_gc.data.batches.view_batches import ViewBatches, micro_batch_size
 from video_gc.data.dataset import Batch, VideoViews
 from video_gc.data.index import VideoIndex
-from video_gc.data.loader import view_loader
-from video_gc.data.view_batches import ViewBatches, micro_batch_size
 
 
 @given(st.integers(1, 400), st.integers(1, 64))

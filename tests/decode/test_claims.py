@@ -18,9 +18,9 @@ import pytest
 from tests.decode.rewrite import box, encoded, full, write_mp4
 from tests.decode.test_sizes import CHILD
 from tests.decode.videos import MAKERS, moving_frames
-from video_gc.decode import claims
-from video_gc.decode.claims import check_claims
-from video_gc.decode.content import Bytes
+from video_gc.decode.frame_table import claims
+from video_gc.decode.frame_table.claims import check_claims
+from video_gc.decode.frame_table.content import Bytes
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import OpenError, StuckError
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from video_gc.decode import packets, pyav
-from video_gc.decode.content import content
+from video_gc.decode import pyav
+from video_gc.decode.ffmpeg.source import Held
+from video_gc.decode.frame_table import packets
+from video_gc.decode.frame_table.content import content
 from video_gc.decode.open import open_video
-from video_gc.decode.source import Held
 
 
 @pytest.mark.parametrize("name", ["h264_closed.mp4", "h264_late.mkv", "h264.ts"])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.conftest import counted_frames
 from tests.decode.test_pyav import plain_decode
 from tests.decode.videos import MAKERS
-from video_gc.decode import packets
-from video_gc.decode.h264 import H264Starts
+from video_gc.decode.frame_table import packets
+from video_gc.decode.frame_table.h264 import H264Starts
 from video_gc.decode.open import open_video
 from video_gc.decode.pyav import Reader
 

@@ -15,11 +15,11 @@ from torchvision.transforms.v2.functional import resize
 from tests.decode.videos import displayed, encode, pixels, placed
 from video_gc.data.colour import planes_to_rgb
 from video_gc.data.reading import colour_code
-from video_gc.decode.graph import FilterGraph
+from video_gc.decode.ffmpeg.graph import FilterGraph
+from video_gc.decode.ffmpeg.presentation import presentation_of
 from video_gc.decode.open import open_video
-from video_gc.decode.pictures import TIME_BASE
-from video_gc.decode.presentation import presentation_of
 from video_gc.decode.reader import Box, OpenError, VideoReader
+from video_gc.decode.whole_frames import TIME_BASE
 
 SMALL = (48, 64)
 MATRICES = [m for m in product((-1, 0, 1), repeat=4) if abs(m[0] * m[3] - m[1] * m[2]) == 1

@@ -8,8 +8,8 @@ import pytest
 
 from tests.decode.rewrite import CODED_APART, encoded
 from tests.decode.videos import MAKERS
-from video_gc.decode.demux import stream_packets
-from video_gc.decode.starts import READERS, Starts
+from video_gc.decode.ffmpeg.demux import stream_packets
+from video_gc.decode.frame_table.starts import READERS, Starts
 
 
 @pytest.mark.parametrize("name", sorted(set(MAKERS) - {"h264_intra_refresh.mp4"}))

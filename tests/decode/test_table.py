@@ -23,7 +23,7 @@ from tests.decode.rewrite import (
     with_keys,
     write_mp4,
 )
-from video_gc.decode import packets
+from video_gc.decode.frame_table import packets
 from video_gc.decode.open import open_video
 from video_gc.decode.pyav import Reader
 from video_gc.decode.reader import DecodeError

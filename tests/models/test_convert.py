@@ -8,11 +8,11 @@ from tests.conftest import randomise
 from video_gc.blocks import GlobalContext, NonLocal
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
-from video_gc.engine.checkpoint import CheckpointContents, described, load_network
-from video_gc.engine.resume.weights import write_weights
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.models.convert import convert
+from video_gc.train.checkpoint import CheckpointContents, described, load_network
+from video_gc.train.resume.weights import write_weights
 
 NL = ContextConfig(kind="nl", after=["res3.1", "res4.1"])
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.ablate.stub import calls, order, write_stub
 from tests.conftest import SMALL
-from tests.engine.ablation.stub import calls, order, write_stub
+from video_gc.ablate.plan import Plan
 from video_gc.config.ablation import plan_ablation
-from video_gc.engine.ablation.plan import Plan
 from video_gc.manual import ablations
 
 

@@ -16,12 +16,12 @@ from video_gc.analysis.attention.losses import TOGETHER, measure_losses, swapped
 from video_gc.blocks import NonLocal
 from video_gc.data.dataset import VideoViews
 from video_gc.decode.write import write_video
-from video_gc.engine.checkpoint import load_network
-from video_gc.engine.resume.weights import KEY
-from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.models.convert import convert
+from video_gc.train.checkpoint import load_network
+from video_gc.train.resume.weights import KEY
+from video_gc.train.run_checkpoint import checkpoint_in
 
 QUICK = ("--positions", 16, "--pictures", 1, "--queries", "1x2")
 

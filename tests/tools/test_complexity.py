@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from video_gc.analysis.complexity.network import network_cost
-from video_gc.analysis.complexity.printed import cost_table, notes, short
-from video_gc.analysis.complexity.source import described_network, with_clip
+from video_gc.analysis.cost.lines import network_cost
+from video_gc.analysis.cost.printed import cost_table, notes, short
+from video_gc.analysis.cost.source import described_network, with_clip
 from video_gc.backbones.published import PUBLISHED
 from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig
@@ -71,7 +71,7 @@ def test_which_network_a_name_means(checkpoint: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from video_gc.analysis.complexity import network
+    from video_gc.analysis.cost import lines as network
 
     apart = []
 
@@ -105,7 +105,7 @@ def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.M
 
 
 def test_a_narrow_terminal_cuts_no_figure(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from video_gc.analysis.complexity import network
+    from video_gc.analysis.cost import lines as network
     from video_gc.progress import console
 
     monkeypatch.setattr(console, "width", 80)

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from tests.tools.conftest import TOOLS
 from video_gc.decode.pyav import Reader
-from video_gc.inference import batch
-from video_gc.inference.recognizer import Prediction, Recognizer
+from video_gc.predict import batch
+from video_gc.predict.recognizer import Prediction, Recognizer
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9.mp4")
 LONG = "ü" * 120 + "-.mp4"  # 245 bytes

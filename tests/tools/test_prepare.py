@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import counted_frames
 from video_gc.data.source import DataConfig, open_splits
 from video_gc.decode.write import write_video
-from video_gc.engine.inputs import fingerprints
+from video_gc.train.inputs import fingerprints
 
 
 @pytest.fixture

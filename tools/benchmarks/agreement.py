@@ -7,12 +7,12 @@ import torch
 
 from benchmarks.targets import Target
 from video_gc.data.annotations import read_class_folders
+from video_gc.data.batches.loader import view_loader
 from video_gc.data.dataset import VideoViews
-from video_gc.data.loader import view_loader
 from video_gc.data.transforms import prepare_clips
-from video_gc.engine.checkpoint import CheckpointContents, load_network
-from video_gc.models.fast.network import fast_network
+from video_gc.deploy.inference_network import fast_network
 from video_gc.progress import track
+from video_gc.train.checkpoint import CheckpointContents, load_network
 
 CLIPS = 400
 LIMIT = 0.995

@@ -18,7 +18,7 @@ from benchmarks.formulas import BLOCKS
 from benchmarks.report import finish
 from video_gc.analysis.measure import Cost, machine, measure
 from video_gc.atomic import atomic_path, write_text
-from video_gc.engine.device import pick_device
+from video_gc.deploy.device import pick_device
 from video_gc.progress import console, track
 
 SIZES = {  # channels, T, H, W: the papers' feature maps for clips of 8 and 32 frames at 224²

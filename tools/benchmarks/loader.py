@@ -25,11 +25,11 @@ from benchmarks.samples import Sample
 from benchmarks.targets import Target, loader_target
 from benchmarks.videos import DENSE, SPARSE, Video, look_at, made_videos
 from video_gc.atomic import atomic_path, write_text
+from video_gc.data.batches.loader import ThreadLoader, training_loader
+from video_gc.data.batches.order import EpochSampler
 from video_gc.data.crops import random_resized_crop
 from video_gc.data.dataset import TrainingClips
 from video_gc.data.index import VideoIndex
-from video_gc.data.loader import ThreadLoader, training_loader
-from video_gc.data.order import EpochSampler
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig, Part, training_clip
 from video_gc.progress import progress_bar, say

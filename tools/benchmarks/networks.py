@@ -10,7 +10,7 @@ import torch
 from benchmarks.report import finish
 from video_gc.analysis.measure import machine, wait
 from video_gc.atomic import write_text
-from video_gc.engine.device import pick_device
+from video_gc.deploy.device import pick_device
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 from video_gc.progress import console, track

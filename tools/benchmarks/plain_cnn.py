@@ -17,10 +17,10 @@ from torch import nn
 
 from video_gc.cli import run_tool
 from video_gc.config import compose_train
-from video_gc.engine.testing.evaluation import evaluate
-from video_gc.engine.training import train
+from video_gc.evaluate.evaluate import evaluate
 from video_gc.models.build import ModelConfig
 from video_gc.progress import say
+from video_gc.train.training import train
 
 FIRST = 16
 """Channels of the first convolution."""
@@ -55,8 +55,8 @@ def train_and_test(arguments: Sequence[str]) -> Path:
     """Train with these options of tools/train.py, test the last weights; return the run."""
     config = compose_train(["context=none", *arguments])
     with (
-        patch("video_gc.engine.network.build_with_report", lambda c: (plain_cnn(c), None)),
-        patch("video_gc.engine.checkpoint.build_model", plain_cnn),
+        patch("video_gc.train.network.build_with_report", lambda c: (plain_cnn(c), None)),
+        patch("video_gc.train.checkpoint.build_model", plain_cnn),
     ):
         directory = train(config)
         done = evaluate(directory / "checkpoints" / "last.ckpt")

@@ -37,10 +37,10 @@ from benchmarks.whole import (
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.sampling import Part, window_clips
 from video_gc.data.transforms import Normalisation
-from video_gc.engine.checkpoint import KEY, CheckpointContents
-from video_gc.inference.recognizer import Recognizer
-from video_gc.models.fast.network import choose, fast_network
+from video_gc.deploy.inference_network import choose, fast_network
+from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import say
+from video_gc.train.checkpoint import KEY, CheckpointContents
 
 ABOUT = """\
 Time a trained network: on clips in memory, one and eight in a call, in every way that this machine

@@ -29,14 +29,14 @@ from benchmarks.whole import (
     report,
     setting_of,
 )
+from video_gc.data.batches.view_batches import micro_batch_size
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.sampling import Part, fixed_clips
 from video_gc.data.transforms import Normalisation
-from video_gc.data.view_batches import micro_batch_size
-from video_gc.engine.testing.scoring import score_videos
-from video_gc.models.fast.network import FastNetwork, fast_network
+from video_gc.deploy.inference_network import FastNetwork, fast_network
+from video_gc.evaluate.scoring import score_videos
 
 ABOUT = """\
 Time the test of whole videos, 10 clips × 3 crops each: ours (every video decoded once, in

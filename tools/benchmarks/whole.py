@@ -20,7 +20,7 @@ from benchmarks.decode import add_outputs
 from benchmarks.machine import about_machine
 from benchmarks.report import finish, markdown_table, show_table, show_targets, target_lines
 from benchmarks.targets import Target
-from video_gc.analysis.complexity import complexity
+from video_gc.analysis.cost import complexity
 from video_gc.atomic import write_text
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.data.sampling import ClipConfig

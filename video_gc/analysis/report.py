@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from video_gc.analysis.attention.maps import attention_maps, stretch
-from video_gc.analysis.complexity import Complexity, complexity
+from video_gc.analysis.cost import Complexity, complexity
 from video_gc.analysis.html import render
 from video_gc.analysis.logs import read_metrics
 from video_gc.analysis.overlay import heat, strip
@@ -25,12 +25,12 @@ from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.sampling import ClipConfig, fixed_clips, part_of
 from video_gc.data.transforms import prepare_clips
 from video_gc.decode.open import open_video
-from video_gc.engine.checkpoint import load_network
-from video_gc.engine.run_checkpoint import best_checkpoint
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.outputs import read_csv, write_output
 from video_gc.progress import track
+from video_gc.train.checkpoint import load_network
+from video_gc.train.run_checkpoint import best_checkpoint
 
 PICTURES = (
     ("classes.png", "Accuracy of each class"),

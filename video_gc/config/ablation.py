@@ -13,10 +13,10 @@ from hydra import compose
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from video_gc.ablate.plan import Plan
+from video_gc.ablate.spec import AblationConfig, option_of
 from video_gc.config.composing import composing
 from video_gc.config.launcher import check_launcher
-from video_gc.engine.ablation.options import AblationConfig, option_of
-from video_gc.engine.ablation.plan import Plan
 from video_gc.manual import CONFIGS, SWEEP, ablations, wrong_argument
 
 TOOLS = CONFIGS.parent / "tools"

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from video_gc.ablate.cell import MACHINE, cell_hash, cell_name
+from video_gc.ablate.plan import CELLS, Cell
+from video_gc.ablate.spec import AblationConfig, option_of
 from video_gc.config.train import compose_train
-from video_gc.engine.ablation.cell import MACHINE, cell_hash, cell_name
-from video_gc.engine.ablation.options import AblationConfig, option_of
-from video_gc.engine.ablation.plan import CELLS, Cell
-from video_gc.engine.options import TrainConfig
+from video_gc.train.options import TrainConfig
 
 
 def cells_of(

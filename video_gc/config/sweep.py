@@ -11,10 +11,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from video_gc.ablate.job import run_job
+from video_gc.ablate.plan import read_job
+from video_gc.ablate.slots import job_environment
 from video_gc.config.composing import quoted
-from video_gc.engine.ablation.job import run_job
-from video_gc.engine.ablation.plan import read_job
-from video_gc.engine.ablation.slots import job_environment
 from video_gc.manual import CONFIGS
 
 

@@ -11,10 +11,10 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from video_gc.ablate.cell import PATHS as DATA_PATHS
 from video_gc.config.composing import composing, quoted, written
-from video_gc.engine.ablation.cell import PATHS as DATA_PATHS
-from video_gc.engine.options import TrainConfig
 from video_gc.manual import ABLATE, CONFIGS, config_groups, options
+from video_gc.train.options import TrainConfig
 
 TEXTS = (*(f"data.{name}" for name in DATA_PATHS), "model.weights", "runs", "name")
 """Options whose value is any text: Hydra's grammar would read its commas, letters and digits."""

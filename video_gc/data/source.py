@@ -28,8 +28,8 @@ from video_gc.data.annotations.choice import (
 )
 from video_gc.data.annotations.text import read_names
 from video_gc.data.config import DataConfig
+from video_gc.data.generated.motions import MOTIONS, open_motions
 from video_gc.data.manifest import apply_manifest, choose_manifest
-from video_gc.data.motions import MOTIONS, open_motions
 from video_gc.outputs import fill_csv
 from video_gc.progress import say
 

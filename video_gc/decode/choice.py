@@ -11,11 +11,11 @@ from typing import Any
 
 import av
 
-from video_gc.decode.container import coded_pixels, opened
-from video_gc.decode.demux import stream_packets
-from video_gc.decode.presentation import UPRIGHT, is_wide, orientation_of, pixel_shape
+from video_gc.decode.ffmpeg.container import coded_pixels, opened
+from video_gc.decode.ffmpeg.demux import stream_packets
+from video_gc.decode.ffmpeg.presentation import UPRIGHT, is_wide, orientation_of, pixel_shape
+from video_gc.decode.frame_table.starts import Starts
 from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source
-from video_gc.decode.starts import Starts
 
 PACKETS = 3000  # of a file that are looked at; more would make opening a long one slow
 

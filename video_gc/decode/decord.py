@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from video_gc.decode.choice import kind_of
-from video_gc.decode.container import admitted, packet_times
+from video_gc.decode.ffmpeg.container import admitted, packet_times
 from video_gc.decode.isolated import IsolatedReader
-from video_gc.decode.pictures import PictureReader
 from video_gc.decode.reader import (
     MAX_PIXELS,
     CorruptError,
@@ -23,6 +22,7 @@ from video_gc.decode.reader import (
     VideoReader,
     source_name,
 )
+from video_gc.decode.whole_frames import PictureReader
 
 INSTALL = "decord is not installed; pip install 'video_gc[decord]'"
 

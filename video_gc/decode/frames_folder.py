@@ -13,9 +13,9 @@ from typing import Any
 
 import av
 
-from video_gc.decode.container import error_text, opened
-from video_gc.decode.pictures import PictureReader
-from video_gc.decode.presentation import presentation_of
+from video_gc.decode.ffmpeg.container import error_text, opened
+from video_gc.decode.ffmpeg.presentation import presentation_of
+from video_gc.decode.ffmpeg.source import Held
 from video_gc.decode.reader import (
     MAX_PIXELS,
     CorruptError,
@@ -25,7 +25,7 @@ from video_gc.decode.reader import (
     TooLargeError,
     VideoReader,
 )
-from video_gc.decode.source import Held
+from video_gc.decode.whole_frames import PictureReader
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 JPEG_END = b"\xff\xd9"

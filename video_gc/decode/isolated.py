@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from video_gc.decode import reader as errors
-from video_gc.decode.pictures import batched_rising
 from video_gc.decode.process import ServerDied, ServerProcess, ServerStuck
 from video_gc.decode.reader import (
     DecodeError,
@@ -30,6 +29,7 @@ from video_gc.decode.reader import (
     check_requests,
     source_name,
 )
+from video_gc.decode.whole_frames import batched_rising
 
 PORTION = 32
 """Frames that are fetched at a time."""

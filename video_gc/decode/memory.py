@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from video_gc.decode.pictures import PictureReader
+from video_gc.decode.whole_frames import PictureReader
 
 
 def as_frames(frames: Any) -> np.ndarray:

@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 
 from video_gc.decode.choice import kind_of, known_wrong
+from video_gc.decode.ffmpeg.source import resolved
 from video_gc.decode.reader import MAX_PIXELS, Source, VideoReader, check_picture
-from video_gc.decode.source import resolved
 
 DECODERS = {
     "pyav": "video_gc.decode.pyav",

@@ -9,11 +9,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from video_gc.decode.container import opened
-from video_gc.decode.demux import stream_packets
+from video_gc.decode.ffmpeg.container import opened
+from video_gc.decode.ffmpeg.demux import stream_packets
+from video_gc.decode.ffmpeg.source import resolved
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, NoVideoError, VideoReader
-from video_gc.decode.source import resolved
 
 CHUNK = 1 << 20  # bytes
 THUMB = (32, 32)

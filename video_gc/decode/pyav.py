@@ -1,6 +1,6 @@
 """Decoding with PyAV: fast by decoding little, exact by knowing which packet is which frame.
 
-- The file is demuxed once; its packets are the table frame → picture (decode/packets.py).
+- The file is demuxed once; its packets are the table frame → picture (frame_table/packets.py).
 - From the key frame before a wanted frame only to the wanted frame, then the decoder is drained.
 - Pictures that no other picture refers to are not decoded where they are not wanted.
 - Crop, scale and conversion to RGB run in one filter graph, for the wanted frames only.
@@ -19,14 +19,15 @@ from typing import Any
 import av
 import numpy as np
 
-from video_gc.decode.codec import Codec
-from video_gc.decode.container import error_text, open_container, opened, video_stream
-from video_gc.decode.counting import count_through
-from video_gc.decode.damage import Release
-from video_gc.decode.graph import FilterGraph, look_of
+from video_gc.decode.ffmpeg.codec import Codec
+from video_gc.decode.ffmpeg.container import error_text, open_container, opened, video_stream
+from video_gc.decode.ffmpeg.damage import Release
+from video_gc.decode.ffmpeg.graph import FilterGraph, look_of
+from video_gc.decode.ffmpeg.presentation import pixel_shape, presentation_of
+from video_gc.decode.ffmpeg.source import Held, hold
+from video_gc.decode.frame_table.counting import count_through
+from video_gc.decode.frame_table.packets import Packets, UnsoundError, Window
 from video_gc.decode.losses.find import find_losses
-from video_gc.decode.packets import Packets, UnsoundError, Window
-from video_gc.decode.presentation import pixel_shape, presentation_of
 from video_gc.decode.reader import (
     MAX_PIXELS,
     CorruptError,
@@ -39,7 +40,6 @@ from video_gc.decode.reader import (
     check_requests,
     source_name,
 )
-from video_gc.decode.source import Held, hold
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """What PyAV raises for a file."""

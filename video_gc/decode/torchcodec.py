@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from video_gc.decode.container import admitted, packet_times
+from video_gc.decode.ffmpeg.container import admitted, packet_times
 from video_gc.decode.ffmpeg_env import COMMAND
-from video_gc.decode.pictures import PictureReader, batched_rising
 from video_gc.decode.reader import (
     MAX_PIXELS,
     CorruptError,
@@ -28,6 +27,7 @@ from video_gc.decode.reader import (
     output_size,
     source_name,
 )
+from video_gc.decode.whole_frames import PictureReader, batched_rising
 
 if TYPE_CHECKING:
     import torch

@@ -13,9 +13,9 @@ from typing import Any
 import av
 import numpy as np
 
-from video_gc.decode.container import opened
+from video_gc.decode.ffmpeg.container import opened
+from video_gc.decode.ffmpeg.presentation import is_wide
 from video_gc.decode.open import open_video
-from video_gc.decode.presentation import is_wide
 from video_gc.decode.reader import DecodeError, VideoReader
 
 MATRICES = {"bt709": 1, "bt601": 6, "bt2020": 9, "smpte240m": 7}  # ISO/IEC 23091-2, 8.3

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from video_gc.analysis.compare.bootstrap import differences, t_quantile
-from video_gc.analysis.compare.figures import accuracy_figures, precision_figures
-from video_gc.engine.testing.metrics import accuracy, precision
+from video_gc.analysis.compare.resampled_accuracy import accuracy_figures, precision_figures
+from video_gc.evaluate.metrics import accuracy, precision
 
 
 def draw(videos: int, runs: int, classes: int = 4) -> tuple[np.ndarray, ...]:

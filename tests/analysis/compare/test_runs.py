@@ -10,7 +10,7 @@ from tests.analysis.compare.writing import write_test
 from video_gc.analysis.compare.results import write_comparison
 from video_gc.analysis.compare.runs import compare_runs
 from video_gc.data.index import DataError
-from video_gc.engine.testing.metrics import precision
+from video_gc.evaluate.metrics import precision
 
 
 def rows(file: Path) -> list[dict[str, str]]:

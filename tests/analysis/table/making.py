@@ -13,9 +13,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tests.analysis.compare.writing import write_test
 from video_gc.data.sampling import ClipConfig
-from video_gc.engine.options import TrainConfig
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
+from video_gc.train.options import TrainConfig
 
 CLASSES = ["jump", "other", "run", "wrong"]
 

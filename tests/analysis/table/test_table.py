@@ -14,7 +14,7 @@ import torch
 
 from tests.analysis.compare.writing import write_test
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve
-from video_gc.analysis.complexity.latency import Work
+from video_gc.analysis.cost.latency import Work
 from video_gc.analysis.table import cost
 from video_gc.analysis.table.confusions import confusions
 from video_gc.analysis.table.files import markdown, write_files
@@ -24,9 +24,9 @@ from video_gc.analysis.table.table import Table, make_table
 from video_gc.data.config import DataConfig
 from video_gc.data.index import DataError
 from video_gc.data.sampling import ClipConfig
-from video_gc.engine.options import TrainConfig
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
+from video_gc.train.options import TrainConfig
 
 HOSTILE = "[x] <script>alert('1')</script> | a_b & 50% $x$ #1 \\ {~^}"
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from tests.forked import limit_memory
-from video_gc.models.weights.read import read_with_origin
+from video_gc.models.weights.reading.read import read_with_origin
 
 
 def state() -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from video_gc.models.weights.read import read_file, read_weights, read_with_origin
+from video_gc.models.weights.reading.read import read_file, read_weights, read_with_origin
 
 FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 OTHERS = [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]

@@ -16,9 +16,9 @@ from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 
 from tests.forked import sent_by
 from tests.models.weights.mutated import MAKERS, attack
-from video_gc.models.weights import unpickle
-from video_gc.models.weights.inert import Inert
-from video_gc.models.weights.read import read_file, read_weights
+from video_gc.models.weights.reading import unpickle
+from video_gc.models.weights.reading.inert import Inert
+from video_gc.models.weights.reading.read import read_file, read_weights
 
 
 def text(content: str) -> bytes:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from video_gc.models.weights.plain import DEPTH, plain
-from video_gc.models.weights.read import read_with_origin
+from video_gc.models.weights.reading.plain import DEPTH, plain
+from video_gc.models.weights.reading.read import read_with_origin
 
 
 def test_what_lies_beside_the_weights_is_plain_data(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from video_gc.backbones import build_backbone
 from video_gc.models.weights import load_weights
-from video_gc.models.weights.read import read_weights, read_with_origin
+from video_gc.models.weights.reading.read import read_weights, read_with_origin
 from video_gc.models.weights.states import unwrapped
 
 WRAPPERS = ("_orig_mod.", "module.", "model.", "net.")

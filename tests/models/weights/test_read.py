@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from video_gc.models.weights.read import read_weights
+from video_gc.models.weights.reading.read import read_weights
 
 
 class Hostile:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from torch import nn
 
 from video_gc.analysis.attention.cam import INSTALL, check_captum, has_captum
 from video_gc.analysis.attention.clips import Clips, find_clips, first_of_each_class
-from video_gc.analysis.attention.losses import Losses, measure_losses
+from video_gc.analysis.attention.examination import Examination, Picture
+from video_gc.analysis.attention.losses import measure_losses
 from video_gc.analysis.attention.page import write_page
 from video_gc.analysis.attention.panels import (
     activation_panel,
@@ -26,46 +27,13 @@ from video_gc.analysis.attention.words import answer, footing, reading
 from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.decode.reader import MAX_PIXELS, decode_error
-from video_gc.engine.checkpoint import default_output, load_network
-from video_gc.engine.device import pick_device
-from video_gc.engine.run_checkpoint import checkpoint_in
-from video_gc.engine.testing.videos import kept_videos
+from video_gc.deploy.device import pick_device
 from video_gc.escape import readable
+from video_gc.evaluate.test_videos import kept_videos
 from video_gc.outputs import Outputs, write_output
 from video_gc.progress import say, track
-
-
-@dataclass(frozen=True)
-class Picture:
-    """The files of one drawn video."""
-
-    name: str
-    """CLASS/file"""
-    video: Path
-    animation: Path
-
-
-@dataclass(frozen=True)
-class Examination:
-    """All that was found, and where it lies."""
-
-    checkpoint: str
-    data: str
-    videos: int
-    """that were looked at"""
-    listed: int
-    """there were so many to choose from"""
-    damaged: dict[str, str]
-    """file → why it could not be read"""
-    short: int
-    """videos shorter than a clip; the last frame was repeated or they were looped"""
-    seed: int
-    blocks: list[BlockStudy]
-    losses: Losses | None
-    answer: list[str]
-    reading: list[str]
-    pictures: list[Picture]
-    files: list[Path]
+from video_gc.train.checkpoint import default_output, load_network
+from video_gc.train.run_checkpoint import checkpoint_in
 
 
 def examine(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from video_gc.analysis.attention.clips import Clips
+from video_gc.analysis.attention.hooks import kind_of
 from video_gc.analysis.attention.intervals import mean_intervals
-from video_gc.analysis.attention.watch import kind_of
 from video_gc.analysis.compare.bootstrap import NORMAL
 from video_gc.blocks import NonLocal
 from video_gc.models.context import context_blocks

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.analysis.attention.watch import watching
+from video_gc.analysis.attention.hooks import watching
 from video_gc.blocks import CrissCross, GlobalContext, NonLocal
 from video_gc.blocks.layout import pooled_size
 

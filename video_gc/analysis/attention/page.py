@@ -1,19 +1,14 @@
 """The page on attention: statistics, maps and losses in one HTML file that needs no other."""
 
-from __future__ import annotations
-
 import base64
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from video_gc.analysis.attention.examination import Examination
 from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
 from video_gc.analysis.attention.words import numbers, percent, points
 from video_gc.analysis.html import render
 from video_gc.outputs import write_output
-
-if TYPE_CHECKING:
-    from video_gc.analysis.attention.examine import Examination
 
 EMBEDDED = 2_000_000
 """Bytes of the largest animation that is put into the page; larger ones are linked."""

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from video_gc.analysis.attention.cam import class_activation
+from video_gc.analysis.attention.hooks import kind_of
 from video_gc.analysis.attention.maps import attention_maps, query_maps, reached
 from video_gc.analysis.attention.pictures import Panel
 from video_gc.analysis.attention.queries import Query, grid
-from video_gc.analysis.attention.watch import kind_of
 from video_gc.blocks import CrissCross, NonLocal
 from video_gc.data.index import DataError
 from video_gc.models.context import context_blocks

@@ -15,10 +15,10 @@ from video_gc.analysis.attention.distances import (
     normalised,
     wide,
 )
+from video_gc.analysis.attention.hooks import kind_of
 from video_gc.analysis.attention.intervals import mean_intervals, pair_interval
 from video_gc.analysis.attention.maps import reached
 from video_gc.analysis.attention.sampling import PairMeans, draw, pair_means
-from video_gc.analysis.attention.watch import kind_of
 from video_gc.blocks import CrissCross, GlobalContext, NonLocal
 from video_gc.blocks.layout import pooled_size
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from video_gc.analysis.attention.hooks import watching
 from video_gc.analysis.attention.intervals import number_videos
 from video_gc.analysis.attention.record import Estimate, Pairs, Record
 from video_gc.analysis.attention.sampling import LEAST
-from video_gc.analysis.attention.watch import watching
 from video_gc.models.context import context_blocks
 
 __all__ = ["BlockStudy", "Estimate", "Pairs", "study"]

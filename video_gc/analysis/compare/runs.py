@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from video_gc.analysis.compare.bootstrap import RESAMPLES, Difference, differences
-from video_gc.analysis.compare.figures import NAMES, accuracy_figures, precision_figures
 from video_gc.analysis.compare.mcnemar import McNemar, mcnemar
+from video_gc.analysis.compare.resampled_accuracy import NAMES, accuracy_figures, precision_figures
 from video_gc.analysis.compare.scores import multi_hot
 from video_gc.analysis.compare.tested import SharedVideos, TestedRun, read_tested, shared_videos
 from video_gc.analysis.compare.verdict import verdict, warnings_about, word_for

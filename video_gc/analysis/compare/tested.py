@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from video_gc.data.index import DataError
-from video_gc.engine.run_checkpoint import checkpoint_in
 from video_gc.outputs import read_csv
+from video_gc.train.run_checkpoint import checkpoint_in
 
 PREDICTIONS = "predictions.csv"
 

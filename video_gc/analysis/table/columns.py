@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from video_gc.analysis.table.cost import Measured
-from video_gc.analysis.table.figures import KINDS, Figure
+from video_gc.analysis.table.seeds import KINDS, Figure
 from video_gc.analysis.table.table import Row, Table
 
 NONE = "–"

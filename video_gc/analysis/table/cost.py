@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from video_gc.analysis.complexity.counts import FLOPS, Complexity, complexity
-from video_gc.analysis.complexity.latency import Spread, build_work, in_turns, rounds, spread
-from video_gc.analysis.complexity.memory import peak_memory
+from video_gc.analysis.cost.counts import FLOPS, Complexity, complexity
+from video_gc.analysis.cost.latency import Spread, build_work, in_turns, rounds, spread
+from video_gc.analysis.cost.memory import peak_memory
 from video_gc.analysis.measure import load, machine
 from video_gc.atomic import write_text
 from video_gc.data.sampling import ClipConfig

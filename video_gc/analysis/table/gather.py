@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from video_gc.ablate.cell import cell_hash
+from video_gc.ablate.plan import RECORD
+from video_gc.ablate.spec import Reported
 from video_gc.analysis.table.naming import row_names
 from video_gc.analysis.table.run import Run, is_run, read_run, typed_config
 from video_gc.backbones.published import KINETICS400
 from video_gc.data.fingerprint import same_copy
+from video_gc.data.generated.motions import CLASSES
 from video_gc.data.index import DataError
-from video_gc.data.motions import CLASSES
 from video_gc.data.sampling import ClipConfig
-from video_gc.engine.ablation.cell import cell_hash
-from video_gc.engine.ablation.options import Reported
-from video_gc.engine.ablation.plan import RECORD
-from video_gc.engine.options import TrainConfig
 from video_gc.models.build import ModelConfig
+from video_gc.train.options import TrainConfig
 
 
 @dataclass(frozen=True)

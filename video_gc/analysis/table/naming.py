@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from video_gc.engine.ablation.cell import MACHINE
-from video_gc.engine.options import TrainConfig
+from video_gc.ablate.cell import MACHINE
+from video_gc.train.options import TrainConfig
 
 BARE = {"backbone": "{}", "depth": "R{}", "kind": "{}", "place": "{}", "optimizer": "{}"}
 """Options whose value says by itself which option it is."""

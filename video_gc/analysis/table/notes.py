@@ -7,7 +7,7 @@ from video_gc.analysis.compare.tested import read_tested
 from video_gc.analysis.compare.verdict import SETTINGS, how_tested, twins
 from video_gc.analysis.table.gather import Group
 from video_gc.data.fingerprint import same_copy
-from video_gc.engine.testing.videos import CHOSE
+from video_gc.evaluate.test_videos import CHOSE
 
 
 def views_and_precision(groups: Sequence[Group]) -> dict[str, str]:

@@ -9,15 +9,15 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from video_gc.ablate.status import STATUS
 from video_gc.analysis.compare.tested import read_tested
 from video_gc.analysis.logs import read_metrics
 from video_gc.data.index import DataError
 from video_gc.data.sampling import ClipConfig
-from video_gc.engine.ablation.status import STATUS
-from video_gc.engine.options import TrainConfig
-from video_gc.engine.resume.run_directory import CONFIG, is_finished
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
+from video_gc.train.options import TrainConfig
+from video_gc.train.resume.run_directory import CONFIG, is_finished
 
 HERE = {
     "": {"accelerator": "auto"},

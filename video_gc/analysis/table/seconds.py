@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_file_loader import (  # type: ig
     EventFileLoader,
 )
 
-from video_gc.engine.ablation.status import STATUS
+from video_gc.ablate.status import STATUS
 
 
 def seconds_trained(home: Path) -> tuple[float, str] | None:

@@ -9,15 +9,15 @@ from statistics import fmean
 
 import torch
 
+from video_gc.ablate.spec import Reported
 from video_gc.analysis.measure import machine
 from video_gc.analysis.table.against import Against, against_baseline
 from video_gc.analysis.table.cost import CACHE, COUNTED, MEASURED, Costs, Measured, network_costs
-from video_gc.analysis.table.figures import Figure, figures
 from video_gc.analysis.table.gather import Collection, Group
 from video_gc.analysis.table.notes import views_and_precision, warnings_on
 from video_gc.analysis.table.seconds import seconds_trained
+from video_gc.analysis.table.seeds import Figure, figures
 from video_gc.data.index import DataError
-from video_gc.engine.ablation.options import Reported
 from video_gc.models.build import sketch
 from video_gc.models.describe import positions_seen
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from video_gc.decode.content import Bytes
+from video_gc.decode.frame_table.content import Bytes
 from video_gc.decode.losses.loss import Loss
 
 DATA = re.compile(rb"\d\d(?:dc|db|wb|tx|pc|sb)|ix\d\d|JUNK|idx1|LIST|RIFF")

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from video_gc.decode.content import Bytes, content
+from video_gc.decode.ffmpeg.source import Held
+from video_gc.decode.frame_table.content import Bytes, content
 from video_gc.decode.losses import asf, avi, flash, matroska, program, transport
 from video_gc.decode.losses.loss import Loss, Losses
 from video_gc.decode.reader import Source
-from video_gc.decode.source import Held
 
 
 def find_losses(source: Source | Held, container: Any, stream: Any) -> Losses:

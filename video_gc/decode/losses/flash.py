@@ -6,7 +6,7 @@ any kind and stream, and not every writer is right about the length.
 
 from collections.abc import Iterator
 
-from video_gc.decode.content import Bytes
+from video_gc.decode.frame_table.content import Bytes
 from video_gc.decode.losses.loss import Loss
 
 HEAD = b"FLV\x01"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from video_gc.decode.content import Bytes
+from video_gc.decode.frame_table.content import Bytes
 from video_gc.decode.losses.loss import Loss
 
 HEADER, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from video_gc.decode.h264 import FrameNumbers
-from video_gc.decode.table import NEVER, Table
+from video_gc.decode.frame_table.h264 import FrameNumbers
+from video_gc.decode.frame_table.table import NEVER, Table
 
 FORMS = frozenset({"mpeg", "mpegts", "flv", "asf"})
 """containers that lose pictures without a trace; an edited MP4 may leave some out on purpose"""

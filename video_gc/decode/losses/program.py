@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from video_gc.decode.content import Bytes
+from video_gc.decode.frame_table.content import Bytes
 from video_gc.decode.losses.loss import Loss
 
 PACK, END = 0xBA, 0xB9

@@ -10,19 +10,19 @@ from torchvision.models import ResNet50_Weights, ResNet101_Weights
 
 from video_gc.backbones.published import PUBLISHED
 from video_gc.backbones.stages import depth_of, residual_blocks
-from video_gc.backbones.unseen import POOLING, unseen
+from video_gc.backbones.unstored_options import POOLING, unseen
 from video_gc.models.weights.configuration import Configuration, configuration
 from video_gc.models.weights.contexts import check_contexts
 from video_gc.models.weights.download import download
 from video_gc.models.weights.finite import check_finite
 from video_gc.models.weights.fitting import check_network, networks_of, typed
-from video_gc.models.weights.hidden import check_hidden, known_of
 from video_gc.models.weights.inflate import INFLATIONS
 from video_gc.models.weights.matching import Match, match
 from video_gc.models.weights.names import detect_format, rename
 from video_gc.models.weights.own import own_configuration
-from video_gc.models.weights.read import OWN, WeightFile, read_with_origin
+from video_gc.models.weights.reading.read import OWN, WeightFile, read_with_origin
 from video_gc.models.weights.states import KINDS, State
+from video_gc.models.weights.unstored_options import check_hidden, known_of
 from video_gc.models.weights.wrappers import inner_network
 from video_gc.progress import say
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from video_gc.backbones import unseen as facts
+from video_gc.backbones import unstored_options as facts
 
 LONGEST = 300_000
 """Characters of a configuration that is read."""

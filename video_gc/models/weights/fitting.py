@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from video_gc.backbones import build_backbone
-from video_gc.backbones.unseen import unseen
+from video_gc.backbones.unstored_options import unseen
 from video_gc.models.weights.configuration import Configuration
 from video_gc.models.weights.matching import match
 from video_gc.models.weights.names import rename

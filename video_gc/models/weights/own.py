@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from video_gc.backbones.unseen import SLOW_FRAMES
+from video_gc.backbones.unstored_options import SLOW_FRAMES
 from video_gc.blocks import build_block
 from video_gc.models.context import context_blocks, matching_blocks
 from video_gc.models.weights.configuration import Configuration, Said
 from video_gc.models.weights.fitting import unseen_of
-from video_gc.models.weights.hidden import hidden_options
+from video_gc.models.weights.unstored_options import hidden_options
 
 
 def own_configuration(description: Any, model: nn.Module) -> Configuration:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from video_gc.models.weights.allowed import Array
-from video_gc.models.weights.inert import Inert
+from video_gc.models.weights.reading.allowed import Array
+from video_gc.models.weights.reading.inert import Inert
 
 State = dict[str, Tensor]
 

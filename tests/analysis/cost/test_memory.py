@@ -1,0 +1,43 @@
+"""Peak memory, in a process of its own."""
+
+import pytest
+
+from video_gc.analysis.cost import memory, peak_memory
+from video_gc.data.sampling import ClipConfig
+from video_gc.models.build import ModelConfig, build_model
+
+MODEL = ModelConfig(backbone="slow", width=0.5, num_classes=10)
+CLIP = ClipConfig(frames=2, crop=32, short_side=[32, 32], test_crop=32, test_short_side=32)
+
+
+@pytest.mark.slow
+def test_a_training_holds_weights_gradients_and_momentum() -> None:
+    weights = sum(p.nbytes for p in build_model(MODEL).parameters()) / (1 << 20)
+    assert weights > 30
+    assert 3 * weights < peak_memory(MODEL, CLIP, train=True) < 4.5 * weights
+
+
+def test_a_process_that_dies_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "CHILD", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(ChildProcessError, match=r"slow R50, test, 3 × 2×32² on cpu: .* no memory"):
+        peak_memory(MODEL, CLIP, batch=3, train=False)
+    monkeypatch.setattr(memory, "CHILD", "import os; os.abort()")
+    with pytest.raises(ChildProcessError, match="ended with SIGABRT"):
+        peak_memory(MODEL, CLIP, train=False)
+    monkeypatch.setattr(memory, "CHILD", "raise SystemError('of all things')")
+    with pytest.raises(ChildProcessError, match="status 1: SystemError: of all things"):
+        peak_memory(MODEL, CLIP, train=False)
+
+
+@pytest.mark.slow
+def test_a_test_holds_weights_and_little_more() -> None:
+    weights = sum(p.nbytes for p in build_model(MODEL).parameters()) / (1 << 20)
+    assert weights < peak_memory(MODEL, CLIP, train=False) < 1.5 * weights
+
+
+@pytest.mark.slow
+def test_more_memory_than_there_is_and_clips_that_do_not_fit() -> None:
+    with pytest.raises(ChildProcessError, match="allocate .* smaller batch or clip"):
+        peak_memory(MODEL, CLIP, batch=10**9, train=False)
+    with pytest.raises(ValueError, match="this machine has"):
+        peak_memory(MODEL, CLIP, device="cuda:64", train=False)

@@ -1,0 +1,86 @@
+"""Which videos a test takes: kept splits, lists, and what a manifest or the disk takes away."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from video_gc.data.index import DataError
+from video_gc.data.manifest import NAME, Listed, write_manifest
+from video_gc.data.source import read_splits
+from video_gc.decode.probe import VideoFacts
+from video_gc.evaluate import test_videos as videos
+from video_gc.evaluate.evaluate import evaluate
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr("video_gc.data.source.say", lambda text, style=None: lines.append(text))
+    return lines
+
+
+def damaged(file: Path, *paths: Path) -> Path:
+    """A manifest that calls these videos damaged."""
+    facts = VideoFacts(status="damaged", cause="cut off")
+    write_manifest([(Listed(path), facts) for path in paths], file.parent, file)
+    return file
+
+
+def left_out(folder: Path) -> int:
+    return int(json.loads((folder / "accuracy.json").read_text())["left_out"])
+
+
+def test_kept_videos_that_a_manifest_calls_damaged_are_left_out(
+    run: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    kept = list(read_splits(copy / "splits").test.paths)
+    assert evaluate(copy / "checkpoints/best.ckpt", workers=0).result.video_level.count == len(kept)
+    assert left_out(copy / "test") == 0
+    file = damaged(tmp_path / NAME, kept[0])
+    monkeypatch.setattr(videos, "data_manifest", lambda _: file)
+    done = evaluate(copy / "checkpoints/best.ckpt", workers=0)
+    assert list(done.result.index.paths) == kept[1:]
+    assert left_out(copy / "test") == 1
+    assert said == [
+        f"1 of {len(kept)} videos are left out after {file}, such as {kept[0]} (damaged: cut off)"
+    ]
+    moved = tmp_path / "elsewhere" / "best.ckpt"  # alone, it falls back on the config's data
+    moved.parent.mkdir()
+    shutil.copy(copy / "checkpoints/best.ckpt", moved)
+    monkeypatch.setattr("video_gc.data.source.data_manifest", lambda _: file)
+    evaluate(moved, out=tmp_path, workers=0)
+    assert said[1].startswith("1 of 12 videos are left out after")
+
+
+@pytest.mark.parametrize("with_root", [False, True])
+def test_lists_lose_missing_videos_and_those_of_a_manifest(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path, said: list[str], with_root: bool
+) -> None:
+    root = shutil.copytree(clips_folder, tmp_path / "set")
+    lines = [
+        f"{label}/{number}.mp4 {label}\n" for number in range(3) for label in ("bright", "dark")
+    ]
+    (root / "list.txt").write_text("".join([*lines, "dark/gone.mp4 dark\n"]))
+    damaged(root / NAME, root / "dark/2.mp4")
+    data = root / "list.txt"
+    if with_root:  # the manifest lies there, not beside the list
+        data = (tmp_path / "lists" / "list.txt").resolve()
+        data.parent.mkdir()
+        (root / "list.txt").rename(data)
+    done = evaluate(
+        checkpoint, data=data, root=root if with_root else None, out=tmp_path / "out", workers=0
+    )
+    assert done.result.video_level.count == 5
+    assert done.result.not_scored == 0
+    assert left_out(tmp_path / "out") == 2
+    assert said[0].startswith("1 of 7 videos are left out after")
+    assert said[1:] == [f"1 of 7 listed videos are missing: {root}/dark/gone.mp4"]
+
+
+def test_a_list_of_nothing_that_is_there(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("gone.mp4 dark\n")
+    with pytest.raises(DataError, match="there are no test videos left"):
+        evaluate(checkpoint, data=tmp_path / "list.txt", out=tmp_path, workers=0)

@@ -1,0 +1,171 @@
+"""A run directory is new, goes on or starts over; it is never mixed, and nothing is lost in it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from tests.conftest import SMALL
+from tests.train.test_training import options
+from video_gc.config import compose_train
+from video_gc.train.options import TrainConfig
+from video_gc.train.task import RecognitionTask
+from video_gc.train.training import train
+
+
+def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:
+    given = options(clips_folder, run.parent, "name=small")
+    with pytest.raises(FileExistsError, match="this run exists; leave out resume=false .* name="):
+        train(compose_train([*given, "resume=false"]))
+    with pytest.raises(ValueError, match=r"other options \(optim.lr: 0.002 → 0.5; seed: 0 → 5\)"):
+        train(compose_train([*given, "seed=5", "optim.lr=0.5"]))
+    (run.parent / "taken").mkdir()
+    (run.parent / "taken" / "thesis.txt").write_text("x")
+    with pytest.raises(FileExistsError, match="holds something that is no run"):
+        train(compose_train([*given, "name=taken"]))
+
+
+def test_options_that_are_newer_than_a_run_do_not_stop_it(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "small"
+    shutil.copytree(run, copy)
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    del config["label_smoothing"], config["data"]["flip"]
+    config["runs"] = str(tmp_path)
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    given = [*SMALL, f"data.root={config['data']['root']}", f"runs={tmp_path}", "name=small"]
+    assert train(compose_train(given)) == copy
+
+
+def interrupt(_self: RecognitionTask) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_ends_cleanly_and_a_corrected_command_starts_over(
+    clips_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    given = options(clips_folder, tmp_path, "name=stopped", "epochs=1")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RecognitionTask, "on_train_epoch_start", interrupt)
+        train(compose_train(given))
+    directory = tmp_path / "stopped"
+    old = list((directory / "logs").rglob("events.*"))
+    assert old
+    (directory / "skipped.csv").write_text("kind,path,times,reason\ndamaged,x.mp4,1,x\n")
+    (directory / "splits" / "missing.txt").write_text("x.mp4\n")
+    assert "starts over" not in capfd.readouterr().err
+    assert train(compose_train([*given, "seed=4"])) == directory
+    said = capfd.readouterr().err
+    assert "an earlier attempt has no checkpoint; this run starts over in it" in " ".join(
+        said.split()
+    )
+    assert yaml.safe_load((directory / "config.yaml").read_text())["seed"] == 4
+    assert (directory / "checkpoints" / "last.ckpt").is_file()
+    assert not any(file.exists() for file in old)
+    assert [path.name for path in (directory / "logs" / "csv").iterdir()] == ["version_0"]
+    assert not (directory / "skipped.csv").exists()
+    assert not (directory / "splits" / "missing.txt").exists()
+
+
+def test_a_resumed_run_without_checkpoint_starts_over_with_other_options(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = options(clips_folder, tmp_path, "name=stopped", "epochs=1")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RecognitionTask, "on_train_epoch_start", interrupt)
+        train(compose_train(given))
+    directory = train(compose_train([*given, "optim.lr=0.01"]))
+    assert (directory / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_what_is_more_than_an_aborted_attempt_is_kept(
+    run: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "small"
+    shutil.copytree(run, copy)
+    given = options(clips_folder, tmp_path, "name=small")
+    (copy / "checkpoints" / "last.ckpt").rename(copy / "checkpoints" / "mine.ckpt")
+    for file in [*copy.glob("checkpoints/step-*"), copy / "checkpoints" / "best.ckpt"]:
+        file.unlink()
+    config = yaml.safe_load((copy / "config.yaml").read_text()) | {"runs": str(tmp_path)}
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(FileExistsError, match="has no checkpoint to go on from; give name=OTHER"):
+        train(compose_train(given))
+    (copy / "checkpoints" / "mine.ckpt").unlink()
+    (copy / "finished.yaml").unlink()
+    with pytest.raises(FileExistsError, match="was trained, but its checkpoints are gone"):
+        train(compose_train(given))
+    shutil.rmtree(copy / "logs")
+    (copy / "thesis.txt").write_text("x")
+    with pytest.raises(FileExistsError, match="has no checkpoint, but holds thesis.txt; give name"):
+        train(compose_train(given))
+    assert (copy / "splits" / "train.arrow").is_file()
+
+
+def test_the_best_checkpoint_stands_in_for_a_last_one_that_was_not_written(
+    run: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "small"
+    shutil.copytree(run, copy)
+    for file in [*copy.glob("checkpoints/step-*"), copy / "checkpoints" / "last.ckpt"]:
+        file.unlink()
+    (copy / "finished.yaml").unlink()
+    config = yaml.safe_load((copy / "config.yaml").read_text()) | {"runs": str(tmp_path)}
+    (copy / "config.yaml").write_text("# as it was\n" + yaml.safe_dump(config))
+    train(compose_train(options(clips_folder, tmp_path, "name=small")))
+    assert (copy / "config.yaml").read_text().startswith("# as it was")  # not begun anew
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["clip.repeats=3"], r"batch_size \(4\) must be a multiple of clip.repeats \(3\)"),
+        (
+            ["data.transfer=yuv", "clip.crop=31"],
+            r"clip.crop \(31\) must be even with data.transfer",
+        ),
+        (["data.transfer=yuv", "clip.test_crop=31"], r"clip.test_crop \(31\) must be even"),
+    ],
+)
+def test_options_are_checked_without_data(given: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose_train([*SMALL, "data.root=nowhere", *given])
+    assert TrainConfig().batch_size % TrainConfig().clip.repeats == 0
+
+
+def test_a_decoder_that_is_not_there_leaves_no_run_behind(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from video_gc.decode import torchcodec
+
+    def missing() -> None:
+        raise ImportError("torchcodec is not installed")
+
+    monkeypatch.setattr(torchcodec, "check_installed", missing)
+    for workers in (0, 2):
+        given = ["data.decoder=torchcodec", f"data.workers={workers}"]
+        with pytest.raises(ImportError, match="^torchcodec is not installed$"):
+            train(compose_train(options(clips_folder, tmp_path, "name=go", *given)))
+    assert not (tmp_path / "go").exists()
+
+
+def test_runs_of_other_versions_are_not_gone_on_with(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "small"
+    shutil.copytree(run, copy, symlinks=True)
+    (copy / "finished.yaml").unlink()
+    config = yaml.safe_load((copy / "config.yaml").read_text()) | {"runs": str(tmp_path)}
+    given = [*SMALL, f"data.root={config['data']['root']}", f"runs={tmp_path}", "name=small"]
+    (copy / "config.yaml").write_text(yaml.safe_dump(config | {"magic": 3}))
+    with pytest.raises(ValueError, match=r"options that this one lacks: magic \(3\); go on with"):
+        train(compose_train(given))
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    file = (copy / "checkpoints/last.ckpt").resolve()
+    kept = torch.load(file, weights_only=True)
+    del kept["video_gc"]["format"]
+    torch.save(kept, file)
+    with pytest.raises(ValueError, match="older version of video_gc, .* model.weights=CHECKPOINT"):
+        train(compose_train(given))

@@ -1,6 +1,0 @@
-"""What a network costs: parameters, multiply-adds, activations, time and memory."""
-
-from video_gc.analysis.complexity.counts import Complexity, complexity, multiply_adds
-from video_gc.analysis.complexity.memory import peak_memory
-
-__all__ = ["Complexity", "complexity", "multiply_adds", "peak_memory"]

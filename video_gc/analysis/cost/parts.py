@@ -1,0 +1,113 @@
+"""The parts of a network that people name, and what is counted of each in a line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from video_gc.analysis.cost.counts import count_modules, inside
+from video_gc.backbones.stages import residual_blocks, whole_stages
+from video_gc.models.context import context_blocks
+
+STAGE, BLOCK, CONTEXT = "stage", "block", "context"
+"""Kinds of parts."""
+NETWORK, WITHOUT, CONTEXTS, REST = "network", "without", "contexts", "rest"
+"""Kinds of lines beside those: the whole, the whole without context blocks, the sum of
+these, and what is in no part."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module with a name that people use."""
+
+    name: str
+    """stem, res3, res3.1, slow.res3.1, fuse2, head; of a context block that of its residual block,
+    and its place behind it unless after_add"""
+    kind: str
+    """stage (also stem, head, lateral), block (residual), or context"""
+    module: nn.Module
+    path: str
+    """its name in the network"""
+
+
+def network_parts(model: nn.Module) -> list[Part]:
+    """In the network's order, each stage before its blocks, context blocks at the end.
+
+    Stages do not overlap; a residual block is part of its stage, a context block of its residual
+    block.
+    """
+    paths = {id(module): path for path, module in model.named_modules()}
+    blocks = residual_blocks(model)
+    parts = []
+    for name, module in whole_stages(model).items():
+        parts.append(Part(name, STAGE, module, paths[id(module)]))
+        parts += [
+            Part(inner, BLOCK, block, paths[id(block)])
+            for inner, block in blocks.items()
+            if inner.rpartition(".")[0] == name
+        ]
+    for name, context in context_blocks(model).items():
+        parts.append(Part(name, CONTEXT, context, paths[id(context)]))
+    return parts
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line; None: not measured, or nothing that it has."""
+
+    name: str
+    kind: str
+    """stage (also stem, head, lateral), block, context, rest, network, without or contexts"""
+    parameters: int
+    flops: int
+    """multiply-adds of one clip"""
+    activations: int
+    """elements of the outputs of convolutions and matrix products, of one clip"""
+    test_seconds: float | None = None
+    """of a batch, forward"""
+    train_seconds: float | None = None
+    """of a training step; of a part, its forward and backward"""
+    kept_mib: float | None = None
+    """feature maps of a batch that are kept for backward"""
+    test_peak_mib: float | None = None
+    train_peak_mib: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Among all lines."""
+        return f"{self.kind} {self.name}"
+
+
+def counted_lines(
+    network: nn.Module, parts: Sequence[Part], clip: tuple[int, int, int]
+) -> list[Line]:
+    """A line for each part, then the context blocks' sum, the rest and the network.
+
+    clip: (T, H, W). The stages and the rest add up to the network exactly.
+    """
+    counts = count_modules(network, torch.empty(1, 3, *clip, device="meta"))
+
+    def line(name: str, kind: str, module: nn.Module, path: str) -> Line:
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        return Line(
+            name, kind, parameters, inside(counts.flops, path), inside(counts.activations, path)
+        )
+
+    lines = [line(part.name, part.kind, part.module, part.path) for part in parts]
+    whole = line("network", NETWORK, network, "")
+    context = [one for one in lines if one.kind == CONTEXT]
+    if context:
+        lines.append(Line("context blocks", CONTEXTS, *_sums(context)))
+    stages = _sums([one for one in lines if one.kind == STAGE])
+    totals = (whole.parameters, whole.flops, whole.activations)
+    rest = (total - stage for total, stage in zip(totals, stages, strict=True))
+    return [*lines, Line("rest", REST, *rest), whole]
+
+
+def _sums(lines: Sequence[Line]) -> tuple[int, int, int]:
+    return (
+        sum(line.parameters for line in lines),
+        sum(line.flops for line in lines),
+        sum(line.activations for line in lines),
+    )

@@ -1,0 +1,1 @@
+"""Samples → batches, decoded by worker processes or by threads."""

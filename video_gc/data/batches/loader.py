@@ -1,0 +1,213 @@
+"""Data sets → batches of uint8 clips, decoded by worker processes or by threads.
+
+Worker processes are for decoding on the CPU. Where frames are decoded on the GPU, threads of the
+training process do it: a CUDA tensor does not leave its process cheaply, and the decoder lets go
+of the interpreter's lock. Both give the same batches in the same order.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+
+from video_gc.data.batches.order import EpochSampler
+from video_gc.data.batches.threads import in_threads
+from video_gc.data.batches.view_batches import ViewBatches
+from video_gc.data.batches.workers import WorkerLoader
+from video_gc.data.dataset import Batch, Sample, TrainingClips, VideoViews, collate
+
+AHEAD = 2
+"""Jobs that are begun ahead of the one that is waited for, per thread."""
+HELD = 2
+"""Micro-batches of views that a thread may make ahead."""
+
+
+def training_loader(
+    dataset: TrainingClips,
+    *,
+    batch_size: int,
+    workers: int,
+    pin_memory: bool = False,
+    rank: int = 0,
+    ranks: int = 1,
+    accumulate: int = 1,
+    device: torch.device | None = None,
+) -> "ClipLoader | ThreadLoader":
+    """Shuffled batches; the last, smaller step of an epoch is left out where there is another.
+
+    batch_size: clips in one step of the optimiser, over all `ranks` processes; they are given in
+    `accumulate` batches, of which this is what process `rank` sees. device: the GPU that decodes.
+
+    Raises ValueError where they do not divide evenly, or there are fewer videos than in a step of
+    several processes or parts.
+    """
+    length, parts = len(dataset), ranks * accumulate
+    videos = videos_of(batch_size, dataset.clip.repeats, ranks, accumulate)
+    if length < videos and parts > 1:
+        raise ValueError(
+            f"batch_size ({batch_size}): {length} training videos are fewer than one step of "
+            f"{videos} takes; give fewer clips, or one process and accumulate=1"
+        )
+    step = min(videos, length)
+    sampler = EpochSampler(
+        length, dataset.seed, batch=step, rank=rank, ranks=ranks, parts=accumulate
+    )
+    if dataset.decoding.device == "cuda":
+        return ThreadLoader(
+            dataset, sampler, batch_size=step // parts, threads=workers, device=device
+        )
+    return ClipLoader(
+        dataset,
+        batch_size=step // parts,
+        sampler=sampler,
+        collate_fn=collate,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+    )
+
+
+def videos_of(batch_size: int, repeats: int, ranks: int = 1, accumulate: int = 1) -> int:
+    """Videos in a step of so many clips.
+
+    Raises ValueError naming the nearest that fit, where processes, parts and repeated clips do not
+    divide it evenly.
+    """
+    unit = repeats * ranks * accumulate
+    if batch_size % unit:
+        named = {
+            f"clip.repeats ({repeats})": repeats,
+            f"the number of processes ({ranks})": ranks,
+            f"accumulate ({accumulate})": accumulate,
+        }
+        product = " × ".join(name for name, factor in named.items() if factor > 1)
+        below = batch_size // unit * unit
+        nearest = f"{below} or {below + unit}" if below else str(unit)
+        raise ValueError(f"batch_size ({batch_size}) must be a multiple of {product}: {nearest}")
+    return batch_size // repeats
+
+
+class Resumable:
+    """Counts the batches that were taken of an epoch, so that a run goes on after the last of them.
+
+    Batches that workers hold ready do not count. Those that a resumed run has had are not decoded.
+    """
+
+    sampler: EpochSampler
+    taken = 0
+    """batches of this epoch"""
+    left: tuple[int, int] | None = None
+    """an epoch, and its batches that were taken before"""
+
+    def state_dict(self) -> dict[str, int]:
+        """Lightning: before a checkpoint is written."""
+        return {"epoch": self.sampler.epoch, "taken": self.taken}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on there; before the first batch, though the iteration may have begun."""
+        self.left = state_dict["epoch"], state_dict["taken"]
+
+    def _go_on(self, begin: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
+        """What `begin` gives, from a sampler that starts where the epoch was left.
+
+        A generator: Lightning asks for it before it sets the epoch, and for the first batch after.
+        """
+        epoch, taken = self.left or (-1, 0)
+        self.taken = taken if self.sampler.epoch == epoch else 0
+        self.sampler.start = self.taken
+        for batch in begin():
+            self.taken += 1
+            yield batch
+
+
+class ClipLoader(Resumable, WorkerLoader):  # type: ignore[misc]
+    """Batches from worker processes."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        return self._go_on(super().__iter__)
+
+
+class ThreadLoader(Resumable):
+    """What `training_loader` gives, decoded by threads of this process.
+
+    An exception comes out where its sample would have; leaving the loop early ends the threads.
+    """
+
+    def __init__(
+        self,
+        dataset: TrainingClips,
+        sampler: EpochSampler,
+        *,
+        batch_size: int,
+        threads: int,
+        device: torch.device | None = None,
+    ) -> None:
+        self.dataset, self.sampler, self.device = dataset, sampler, device
+        self.batch_size, self.threads = batch_size, max(threads, 1)
+
+    def __len__(self) -> int:
+        return len(self.sampler) // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._go_on(self._decoded)
+
+    def _decoded(self) -> Iterator[Batch]:
+        def job(key: tuple[int, int]) -> Iterator[list[Sample]]:
+            yield self.dataset[key]
+
+        keys = islice(self.sampler, (len(self) - self.taken) * self.batch_size)
+        # a batch ahead at least: its first sample must not wait for the last one of this batch
+        ahead = max(AHEAD * self.threads, self.batch_size)
+        jobs = (partial(job, key) for key in keys)
+        samples = in_threads(jobs, self.threads, ahead=ahead, device=self.device)
+        yield from _batches(samples, self.batch_size)
+
+
+class ThreadViewLoader:
+    """What `view_loader` gives without workers, decoded by threads of this process."""
+
+    def __init__(self, dataset: ViewBatches, *, threads: int) -> None:
+        self.dataset, self.threads = dataset, max(threads, 1)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[Batch]:
+        jobs = (partial(self.dataset.batches, group) for group in self.dataset.groups)
+        return in_threads(jobs, self.threads, ahead=AHEAD * self.threads, held=HELD)
+
+
+def view_loader(
+    views: VideoViews,
+    *,
+    micro_batch: int,
+    workers: int,
+    group: int = 1,
+    pin_memory: bool = False,
+) -> "WorkerLoader | ThreadViewLoader":
+    """Views in micro-batches that never mix groups of so many videos; see `ViewBatches`.
+
+    The next videos are decoded while a batch is used, where there are workers or threads.
+    """
+    dataset = ViewBatches(views, micro_batch=micro_batch, group=group)
+    workers = min(workers, len(dataset.groups))
+    if views.decoding.device == "cuda":
+        return ThreadViewLoader(dataset, threads=workers)
+    return WorkerLoader(
+        dataset,
+        batch_size=None,  # they come out of a worker as they are
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+    )
+
+
+def _batches(samples: Iterator[Any], size: int) -> Iterator[Batch]:
+    try:
+        while group := list(islice(samples, size)):
+            yield collate(group)
+    finally:
+        samples.close()  # type: ignore[attr-defined]

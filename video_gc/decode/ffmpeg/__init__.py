@@ -1,0 +1,1 @@
+"""FFmpeg through PyAV: opening a file, its packets, its decoder, its filter graphs."""

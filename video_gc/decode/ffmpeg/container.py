@@ -1,0 +1,204 @@
+"""Opening a file with FFmpeg, and finding the video in it: one way for every decoder.
+
+A file is untrusted. FFmpeg gets an open file descriptor, no name and no right to open anything else
+(protocol_whitelist), and takes it for nothing but the formats of formats.py.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+from video_gc.decode.ffmpeg.demux import stream_packets
+from video_gc.decode.ffmpeg.formats import ALLOWED, HEAD, is_certain
+from video_gc.decode.ffmpeg.source import Held, limited_file
+from video_gc.decode.frame_table.claims import check_claims
+from video_gc.decode.frame_table.content import Bytes, content
+from video_gc.decode.reader import (
+    MAX_PIXELS,
+    DecodeError,
+    NoVideoError,
+    OpenError,
+    Source,
+    StuckError,
+    check_picture,
+    source_name,
+)
+
+NOTHING = "none"  # no protocol has this name
+
+
+def open_container(
+    source: Source | Held,
+    *,
+    time_limit: float = 60.0,
+    max_pixels: int = MAX_PIXELS,
+    kept: list[Any] | None = None,
+) -> Any:
+    """FFmpeg's container, to be closed; a file object is read from its start.
+
+    time_limit: seconds that opening, and later one read of the file, may take.
+    max_pixels: what a picture may have at most while FFmpeg looks for the streams.
+    kept: where the container is put besides, for whoever closes it.
+    Raises FileNotFoundError and the like, OpenError where it cannot be read or claims more than it
+    can hold, StuckError.
+    """
+    if isinstance(source, str | os.PathLike):
+        with Held(source) as held:
+            return open_container(held, time_limit=time_limit, max_pixels=max_pixels, kept=kept)
+    name = source_name(source)
+    options = {"format_whitelist": ALLOWED, "max_pixels": coded_pixels(max_pixels)}
+    try:
+        if isinstance(source, Held):
+            with content(source) as held_bytes:
+                check_claims(held_bytes, name, time_limit)
+            with source.again() as number:
+                options |= {"fd": str(number), "protocol_whitelist": "fd"}
+                container = _open("fd:", options, time_limit)
+        else:
+            options["protocol_whitelist"] = NOTHING
+            file = limited_file(source, time_limit)
+            check_claims(Bytes(file), name, time_limit)
+            file.seek(0)
+            container = _open(file, options, time_limit)
+    except av.error.ExitError:
+        reason = f"could not be opened within {time_limit:g} s (time_limit)"
+        raise StuckError(name, reason) from None
+    except (av.FFmpegError, ValueError) as error:
+        raise OpenError(name, f"cannot be read as a video ({_why(error)})") from error
+    if kept is not None:
+        kept.append(container)
+    return container
+
+
+def _open(file: Any, options: dict[str, str], time_limit: float) -> Any:
+    return av.open(file, "r", options=options, timeout=time_limit, metadata_errors="replace")
+
+
+def coded_pixels(max_pixels: int) -> str:
+    """For FFmpeg's own bound, which also holds where the size changes later on. Codecs round sizes
+    up, so it is a wider one."""
+    return str(min(max_pixels + max_pixels // 16 + (1 << 16), 2**31 - 1))
+
+
+def _why(error: Exception) -> str:
+    """FFmpeg's words, and what it does not say."""
+    if isinstance(error, av.InvalidDataError):  # no more is said of an MP4 without its index
+        return f"{error_text(error)}; perhaps it was cut off, or is no video"
+    if isinstance(error, av.ArgumentError):
+        return (
+            "it is in no format that holds a video itself; playlists, addresses of streams and "
+            "lists of other files are not opened"
+        )
+    return error_text(error)
+
+
+def video_stream(container: Any, name: str, max_pixels: int = MAX_PIXELS) -> Any:
+    """The stream that a player shows; the cover picture of a sound file is none.
+
+    Raises NoVideoError where there is none, OpenError where its codec is not known, TooLargeError
+    for pictures of more than `max_pixels`.
+    """
+    videos = [
+        stream
+        for stream in container.streams.video
+        if not Disposition(stream.disposition) & Disposition.attached_pic
+    ]
+    if not videos:
+        raise NoVideoError(name, "there is no video in the file, only other streams")
+    try:
+        best = container.streams.best("video")
+    except IndexError:  # seen in damaged MPEG-TS
+        best = None
+    if best not in videos:
+        best = videos[0]
+    context = best.codec_context
+    if context is None:
+        raise OpenError(name, "its codec is not known")
+    check_picture(name, (context.height, context.width), max_pixels)
+    context.options = {"max_pixels": coded_pixels(max_pixels)}
+    return best
+
+
+@contextmanager
+def opened(
+    source: Source | Held, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
+) -> Iterator[tuple[Any, Any]]:
+    """(container, video stream) for as long as it takes; a file object is left where it was.
+
+    Raises: see `open_container` and `video_stream`.
+    """
+    place = None if isinstance(source, str | bytes | os.PathLike | Held) else source.tell()
+    container = open_container(source, time_limit=time_limit, max_pixels=max_pixels)
+    try:
+        yield container, video_stream(container, source_name(source), max_pixels)
+    finally:
+        container.close()
+        if place is not None:
+            source.seek(place)  # type: ignore[union-attr]
+
+
+def packet_times(
+    source: Source, count: int, rate: float, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """When each of `count` frames is shown: float64, seconds from the first.
+
+    From the time stamps of the packets; from the rate where those are missing or others in number.
+    """
+    try:
+        with opened(source, max_pixels=max_pixels) as (container, stream):
+            stamps = [p.pts for p in stream_packets(container, stream) if not p.is_discard]
+            if len(stamps) == count and None not in stamps:
+                seconds = np.sort(np.array(stamps, np.float64)) * float(stream.time_base)
+                return seconds - seconds[0]
+    except (DecodeError, av.FFmpegError, ValueError):
+        pass
+    return np.arange(count) / rate
+
+
+@contextmanager
+def admitted(
+    source: Source, decoder: str, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
+) -> Iterator[Any]:
+    """What a decoder with an FFmpeg of its own may open, for as long as that takes.
+
+    A path becomes /dev/fd/NUMBER: the very file that was looked at, under a name that means nothing
+    to FFmpeg. A file object comes at its start.
+
+    Raises what `opened` raises, with the decoder's name; OpenError for a file that another FFmpeg
+    might take for another format.
+    """
+    with ExitStack() as stack:
+        held: Source | Held = source
+        try:
+            if isinstance(source, str | os.PathLike):
+                held = stack.enter_context(Held(source))
+            found = _format(held, time_limit, max_pixels)
+        except DecodeError as error:
+            raise type(error)(error.path, error.reason, decoder=decoder) from error
+        with content(held) as file:
+            certain = is_certain(found, file.at(0, HEAD))
+        if not certain:
+            reason = f"{decoder} is not given files of this kind ({found}); use decoder=pyav"
+            raise OpenError(source_name(source), reason, decoder=decoder)
+        if isinstance(held, Held):
+            os.lseek(held.number, 0, os.SEEK_SET)
+            yield f"/dev/fd/{held.number}"
+        else:
+            if not isinstance(source, bytes | str | os.PathLike):
+                source.seek(0)
+            yield source
+
+
+def _format(source: Source | Held, time_limit: float, max_pixels: int) -> str:
+    with opened(source, time_limit=time_limit, max_pixels=max_pixels) as (container, _):
+        return str(container.format.name)
+
+
+def error_text(error: BaseException) -> str:
+    """FFmpeg's words for an error, without its number and file."""
+    return getattr(error, "strerror", None) or str(error)

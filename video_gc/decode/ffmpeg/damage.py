@@ -1,0 +1,121 @@
+"""What damage does to frames, and the order in which frames may leave.
+
+A decoder hides damage: it paints over what it cannot read and goes on. It flags the picture that
+was hit, but not those that refer to it. So everything from a flagged picture to the end of its
+group of pictures counts as concealed. Where bytes are lost, pictures may be too, and every frame
+after them has another index than it had: it counts as displaced.
+
+A frame leaves only when every picture before it in the file has been decoded, because a flagged one
+may be shown after it. docs/decoders.md says what share of wrong frames is found, codec by codec.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from video_gc.decode.frame_table.packets import Window
+from video_gc.decode.losses.loss import DISPLACED, Losses
+
+Shown = tuple[int, list[np.ndarray], str | None]
+"""frame index, its pictures, and what is wrong with it"""
+
+
+@dataclass
+class _Waiting:
+    index: int
+    position: int
+    pictures: list[np.ndarray]
+
+
+class Release:
+    """Collects decoded frames and lets them go in order, each with what is wrong with it.
+
+    wanted: frame indices, rising. convert: (frame, index) → the pictures that are wanted of it.
+    losses: of the file.
+    A wanted frame that does not come is replaced by the nearest one that did.
+    """
+
+    def __init__(
+        self,
+        wanted: list[int],
+        convert: Callable[[Any, int], list[np.ndarray]],
+        losses: Losses,
+    ) -> None:
+        self._wanted, self._convert, self._losses = wanted, convert, losses
+        self._done, self._seen = 0, set[int]()
+        self._waiting: list[_Waiting] = []
+        self._nearest: Any = None
+
+    def begin(self, window: Window) -> None:
+        """A stretch of the window's packets is decoded next."""
+        self._window, self._hits = window, dict[int, str]()
+        self._displaced = self._first_displaced()
+
+    def damage(self, position: int, cause: str) -> None:
+        """The picture at this position was hit."""
+        self._hits.setdefault(position, cause)
+
+    def shown(self, position: int, frame: Any, index: int | None) -> Iterator[Shown]:
+        """The decoder gave a frame, `index` where it is a wanted one; yields those that may go."""
+        if index is not None and index not in self._seen:  # damage can make a frame come twice
+            self._seen.add(index)
+            self._waiting.append(_Waiting(index, position, self._convert(frame, index)))
+            self._waiting.sort(key=lambda waiting: waiting.index)
+        while self._waiting and self._window.latest[self._waiting[0].position] <= frame.pts:
+            yield from self._go(self._waiting.pop(0), frame)
+        self._nearest = frame
+
+    def end(self) -> Iterator[Shown]:
+        """The stretch is decoded: everything that waits goes."""
+        for waiting in self._waiting:
+            yield from self._go(waiting, None)
+        self._waiting = []
+
+    def counted(self, index: int, frame: Any, trouble: str | None) -> Generator[Shown, None, bool]:
+        """A frame of a sequential decode. Returns whether it was the last one."""
+        if self._done < len(self._wanted) and index == self._wanted[self._done]:
+            yield index, self._convert(frame, index), trouble
+            self._done += 1
+        self._nearest = frame
+        return self._done == len(self._wanted)
+
+    def rest(self) -> Iterator[Shown]:
+        """Nothing is left to decode: what is still owed is missing."""
+        for index in self._wanted[self._done :]:
+            yield self._missing(index, None)
+        self._done = len(self._wanted)
+
+    def _go(self, waiting: _Waiting, later: Any) -> Iterator[Shown]:
+        if self._done == len(self._wanted) or waiting.index < self._wanted[self._done]:
+            return  # came after it was given up
+        while self._wanted[self._done] < waiting.index:
+            yield self._missing(self._wanted[self._done], later)
+            self._done += 1
+        self._done += 1
+        yield waiting.index, waiting.pictures, self._trouble(waiting.index, waiting.position)
+
+    def _missing(self, index: int, later: Any) -> Shown:
+        nearest = later if self._nearest is None else self._nearest
+        pictures = [] if nearest is None else self._convert(nearest, index)
+        return index, pictures, "missing (the decoder does not give it)"
+
+    def _trouble(self, index: int, position: int) -> str | None:
+        start = self._window.start_of(position) or 0
+        cause = next((why for hit, why in self._hits.items() if start <= hit <= position), None)
+        if cause:
+            return f"concealed ({cause})"
+        return DISPLACED if self._displaced is not None and index >= self._displaced else None
+
+    def _first_displaced(self) -> int | None:
+        """Index of the first frame before which others may be lost.
+
+        A picture that is stored before a lost one may be shown after it.
+        """
+        table, loss = self._window.table, self._losses.moving
+        if loss is None or table.places is None:
+            return None
+        places = np.maximum.accumulate(table.places)  # several packets may share one
+        before = int(table.shown[: np.searchsorted(places, loss.start)].sum())
+        return before - self._losses.depth

@@ -1,0 +1,1 @@
+"""Which packet of a file is which frame, and from where to decode it."""

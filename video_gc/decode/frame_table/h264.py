@@ -1,0 +1,236 @@
+"""What the decoder does not tell about an H.264 stream, read from the first bytes of its units.
+
+Containers mark key frames at which decoding cannot begin: a recording with intra-refresh marks
+pictures from which the picture is whole only some frames later. And a decoder fills the gap where a
+picture is missing without a word. Sections are those of recommendation ITU-T H.264.
+"""
+
+from dataclasses import dataclass
+
+from video_gc.decode.frame_table.nal import Bits, ParameterSets, PictureOrder, is_whole, units
+
+SLICE, IDR, SEI, SPS, PPS, RECOVERY_POINT = 1, 5, 6, 7, 8, 6
+NO_PICTURE = range(SEI, 13)
+"""units beside the picture: parameters, notes, marks, filler"""
+HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
+"""profile_idc whose parameter sets hold the chroma format (7.3.2.1.1)"""
+
+
+def unit_length_size(extradata: bytes | None) -> int:
+    """How many bytes hold a unit's length (avcC, ISO 14496-15), 0 for start codes."""
+    if extradata and len(extradata) > 4 and extradata[0] == 1:
+        return (extradata[4] & 3) + 1
+    return 0
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a sequence parameter set says of the head of a slice."""
+
+    number_bits: int
+    """of frame_num"""
+    planes: bool
+    """colour planes are coded apart"""
+    gaps: bool
+    """frame numbers may be left out"""
+    frames_only: bool
+    """no picture is one field"""
+    order: int
+    """pic_order_cnt_type"""
+    order_bits: int
+    """of pic_order_cnt_lsb"""
+
+
+class H264Starts:
+    """Where decoding can begin, and what a packet shows; see starts.py.
+
+    reorders: whether pictures may be shown in another order than that of the file.
+    """
+
+    def __init__(self, extradata: bytes | None, reorders: bool = True) -> None:
+        self._length_size = unit_length_size(extradata)
+        self._sets, self._parameters = ParameterSets(), parameters_of(extradata)
+        self._reorders, self._order = reorders, PictureOrder()
+
+    def read(self, packet: bytes | memoryview) -> tuple[bool | None, int | None, int | None]:
+        """At an IDR picture, or a recovery point of 0 frames that is exact (D.2.8)."""
+        start = replaced = False
+        beside, kind = True, 0
+        for unit in units(packet, self._length_size):
+            kind = unit[0] & 31
+            if SLICE <= kind <= IDR:
+                field, turn = self._read_head(unit, kind)
+                return start or kind == IDR, None if replaced or field else 1, turn
+            if kind == SEI:
+                start = start or _recovers_at_once(unit)
+            elif kind in (SPS, PPS):
+                replaced = self._replaces(kind, unit) or replaced
+            beside = beside and kind in NO_PICTURE
+        if not kind or not beside or not is_whole(packet, self._length_size):
+            self._order.lose()
+            return None, 1, None
+        return False, None if replaced else 0, None
+
+    def _read_head(self, unit: bytes, kind: int) -> tuple[bool, int | None]:
+        """Whether a slice is of one field (two packets are one frame then), and its turn."""
+        known = self._parameters
+        if known is None or (known.frames_only and not self._reorders):
+            return False, None
+        try:
+            reader = _after_number(unit, known)[1]
+            if not known.frames_only and reader.take(1):  # field_pic_flag
+                return True, None
+            if kind == IDR:
+                reader.pass_exponential(1)  # idr_pic_id
+            if known.order == 1:
+                return False, None
+            low = reader.take(known.order_bits)
+        except IndexError:
+            return False, None
+        return False, self._order.turn(low, known.order_bits, kind == IDR, bool(unit[0] & 96))
+
+    def _replaces(self, kind: int, unit: bytes) -> bool:
+        if kind == SPS:
+            self._parameters = read_parameters(unit)
+        try:
+            number = Bits(unit[4 if kind == SPS else 1 :][:8]).exponential()
+        except IndexError:
+            return False
+        return self._sets.replaces(kind, number, unit)
+
+
+class FrameNumbers:
+    """Notices where a picture is missing that others refer to (frame_num, 7.4.3).
+
+    extradata: of the stream; its parameter sets say how frame numbers are coded. Where they cannot
+    be understood, or allow gaps, nothing is noticed.
+    """
+
+    def __init__(self, extradata: bytes | None) -> None:
+        self._length_size = unit_length_size(extradata)
+        self._parameters = parameters_of(extradata)
+        self._last: int | None = None
+        self._begun = False
+        self.trimmed = False
+        """whether the last picture at which decoding can begin came behind a gap: what is shown
+        before it cannot be trusted, and nothing else is wrong"""
+
+    def restart(self) -> None:
+        """Decoding begins anew, at a key frame."""
+        self._last, self._begun, self.trimmed = None, False, False
+
+    def is_reference(self, packet: bytes | memoryview) -> bool:
+        """Whether others may refer to this picture, as far as can be told."""
+        heads = (unit[0] for unit in units(packet, self._length_size))
+        return next((head >> 5 & 3 > 0 for head in heads if head & 31 in (SLICE, IDR)), True)
+
+    def follows_a_gap(self, packet: bytes | memoryview) -> bool:
+        """Whether a picture that this one refers to is missing between the last packet and it."""
+        start = False
+        for unit in units(packet, self._length_size):
+            kind = unit[0] & 31
+            if kind == SPS:
+                self._parameters = read_parameters(unit)
+            elif kind == SEI:
+                start = start or _recovers_at_once(unit)
+            elif kind in (SLICE, IDR):
+                known = self._parameters
+                gap = known is not None and not known.gaps and self._check(unit, known)
+                if start or kind == IDR:
+                    self.trimmed = gap
+                # what is stored behind a start and shown before it may have been trimmed off
+                sound, self._begun = start or self._begun, start
+                return gap and not sound
+        return False
+
+    def _check(self, unit: bytes, known: Parameters) -> bool:
+        try:
+            number, _ = _after_number(unit, known)
+        except IndexError:
+            return False
+        last, size = self._last, 1 << known.number_bits
+        if unit[0] >> 5 & 3 or last is None:  # nal_ref_idc: later ones may refer to it
+            self._last = number
+        # 0 and 1 also follow a picture that resets the count (memory management operation 5)
+        return last is not None and number not in (last, (last + 1) % size, 0, 1)
+
+
+def parameters_of(extradata: bytes | None) -> Parameters | None:
+    """Of the first parameter set in a stream's extradata, in either form."""
+    if not extradata:
+        return None
+    if unit_length_size(extradata):
+        return read_parameters(extradata[8:])  # the first set of an avcC record
+    sets = [unit for unit in units(extradata, 0) if unit[0] & 31 == SPS]
+    return read_parameters(sets[-1]) if sets else None
+
+
+def read_parameters(unit: bytes) -> Parameters | None:
+    """7.3.2.1.1; None for what cannot be understood."""
+    try:
+        reader = Bits(unit[1:])
+        profile = reader.take(8)
+        reader.take(16)
+        reader.exponential()
+        planes = False
+        if profile in HIGH_PROFILES:
+            chroma = reader.exponential()
+            planes = chroma == 3 and bool(reader.take(1))
+            reader.exponential(), reader.exponential(), reader.take(1)
+            if reader.take(1):
+                _pass_scaling_lists(reader, 12 if chroma == 3 else 8)
+        bits, order_bits = reader.exponential() + 4, 0
+        order = reader.exponential()
+        if order == 0:
+            order_bits = reader.exponential() + 4
+        elif order == 1:
+            reader.take(1), reader.signed(), reader.signed()
+            for _ in range(reader.exponential()):
+                reader.signed()
+        reader.exponential()
+        gaps = bool(reader.take(1))
+        reader.exponential(), reader.exponential()
+        if bits > 16 or order_bits > 16:
+            return None
+        return Parameters(bits, planes, gaps, bool(reader.take(1)), order, order_bits)
+    except IndexError:
+        return None
+
+
+def _pass_scaling_lists(reader: Bits, count: int) -> None:
+    """7.3.2.1.1.1."""
+    for number in range(count):
+        if reader.take(1):
+            last = following = 8
+            for _ in range(16 if number < 6 else 64):
+                if following:
+                    following = (last + reader.signed()) % 256
+                last = following or last
+
+
+def _after_number(unit: bytes, known: Parameters) -> tuple[int, Bits]:
+    """frame_num of a slice, and its bits from there on (7.3.3)."""
+    reader = Bits(unit[1:24])
+    reader.pass_exponential(3)  # first_mb_in_slice, slice_type, pic_parameter_set_id
+    if known.planes:
+        reader.take(2)
+    return reader.take(known.number_bits), reader
+
+
+def _recovers_at_once(unit: bytes) -> bool:
+    """Whether a SEI unit holds an exact recovery point with recovery_frame_cnt 0: bits 1, 1."""
+    at = 1
+    while at + 2 < len(unit):
+        kind = size = 0
+        while at < len(unit) and unit[at] == 255:
+            kind, at = kind + 255, at + 1
+        kind, at = kind + unit[at], at + 1
+        while at < len(unit) and unit[at] == 255:
+            size, at = size + 255, at + 1
+        if at >= len(unit):
+            return False
+        size, at = size + unit[at], at + 1
+        if kind == RECOVERY_POINT:
+            return at < len(unit) and unit[at] & 192 == 192
+        at += size
+    return False

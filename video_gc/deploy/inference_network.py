@@ -1,0 +1,198 @@
+"""How a network is run when nothing is learnt: which precision, which backend, norms folded.
+
+docs/benchmarks.md has what each choice brings.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor, nn
+
+from video_gc.deploy.choices import BACKENDS, INSTALL, PRECISIONS
+from video_gc.deploy.fold import fold_norms
+
+SMALL = 64
+"""Pixels: side of the clip that folded and unfolded network are compared on."""
+
+
+@dataclass(frozen=True)
+class FastNetwork:
+    """Clips (n, 3, T, H, W) in fp32 → logits (n, classes) in fp32, on `device`, for any n."""
+
+    run: Callable[[Tensor], Tensor]
+    device: torch.device
+    precision: str
+    """fp32 or bf16: of the products; they are summed in fp32"""
+    backend: str
+    """eager, compile or openvino"""
+    folded: int
+    """batch norms that became part of the convolution before them"""
+    model: nn.Module
+    """the folded network in torch, to find where a number got lost"""
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """The logits; without gradients.
+
+        Raises FloatingPointError, naming the layer, where they are NaN or infinite.
+        """
+        logits = self.run(clips)
+        if not logits.isfinite().all():
+            layer = first_not_finite(self.model, clips) or "the output"
+            raise FloatingPointError(
+                f"the network's scores are NaN or infinite, first in {layer} ({self.about})"
+                + ("; try --precision fp32" if self.precision != "fp32" else "")
+            )
+        return logits
+
+    @property
+    def about(self) -> str:
+        """What was chosen, for a title or a table."""
+        folded = f", {self.folded} norms folded" if self.folded else ""
+        return f"{self.precision}, {self.backend}{folded}, {self.device}"
+
+
+def fast_network(
+    model: nn.Module,
+    clip_shape: tuple[int, int, int],
+    *,
+    device: torch.device,
+    precision: str = "auto",
+    backend: str = "auto",
+    micro_batch: int = 8,
+) -> FastNetwork:
+    """Make `model` ready to score clips; it is copied, and stays as it is.
+
+    clip_shape: (T, H, W). micro_batch: clips in one call; `compile` and `openvino` make a network
+    for this number and one for a single clip, and fill up what lies between with zeros.
+
+    Raises ValueError for an unknown choice, ImportError with the line that installs it where
+    OpenVINO is missing.
+    """
+    precision, backend = choose(device, precision, backend)
+    # where the model is: a GPU's TF32 may well differ by more than folding is allowed to
+    where = next(model.parameters()).device
+    folded, count = fold_norms(model, _example(model, clip_shape).to(where))
+    folded = folded.to(device)
+    if backend == "openvino":
+        from video_gc.deploy.openvino import compile_openvino
+
+        compile_for = partial(compile_openvino, folded, clip_shape, precision=precision)
+        run: Callable[[Tensor], Tensor] = FixedSizes(compile_for, micro_batch)
+    else:
+        folded = _ready(folded, precision)
+        run = partial(_eager, folded, precision)
+        if backend == "compile":
+            run = FixedSizes(partial(_compiled, folded, precision), micro_batch)
+    return FastNetwork(run, device, precision, backend, count, folded)
+
+
+def first_not_finite(model: nn.Module, clips: Tensor) -> str | None:
+    """The first layer whose output is NaN or infinite for these clips, None where none is."""
+    found: list[str] = []
+
+    def look(name: str, output: object) -> None:
+        if isinstance(output, Tensor) and not output.isfinite().all():
+            found.append(name)
+
+    handles = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: look(name, output))
+        for name, module in model.named_modules()
+    ]
+    weight = next(model.parameters())
+    try:
+        _eager(model, "bf16" if weight.dtype == torch.bfloat16 else "fp32", clips)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
+
+
+def choose(device: torch.device, precision: str, backend: str) -> tuple[str, str]:
+    """What `auto` means on this machine, and whether the rest is possible.
+
+    Raises ValueError for an unknown choice, ImportError where OpenVINO is missing.
+    """
+    for name, value, choices in (
+        ("precision", precision, PRECISIONS),
+        ("backend", backend, BACKENDS),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} ({value!r}) must be one of {', '.join(choices)}")
+    if precision == "auto":
+        precision = "bf16" if has_bf16(device) else "fp32"
+    if backend == "auto":
+        backend = "eager"
+    if backend == "openvino" and device.type != "cpu":
+        raise ValueError(f"backend (openvino) runs on the CPU, not on {device}; use eager")
+    if backend == "openvino" and find_spec("openvino") is None:
+        raise ImportError(f"backend (openvino): OpenVINO is not installed; {INSTALL}")
+    return precision, backend
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 itself; elsewhere it is slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+
+
+class FixedSizes:
+    """Calls networks that take a fixed number of clips, made when they are first needed."""
+
+    def __init__(self, make: Callable[[int], Callable[[Tensor], Tensor]], size: int) -> None:
+        """make: number of clips → network; it may be slow. size: clips in a full call."""
+        self.make, self.size = make, size
+        self.networks: dict[int, Callable[[Tensor], Tensor]] = {}
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """(n, 3, T, H, W) → (n, classes)."""
+        return torch.cat([self._some(part) for part in clips.split(self.size)])
+
+    def _some(self, clips: Tensor) -> Tensor:
+        count = len(clips)
+        size = 1 if count == 1 else self.size
+        if size not in self.networks:
+            self.networks[size] = self.make(size)
+        if count < size:
+            clips = torch.cat([clips, clips.new_zeros(size - count, *clips.shape[1:])])
+        return self.networks[size](clips)[:count]
+
+
+def _example(model: nn.Module, clip_shape: tuple[int, int, int]) -> Tensor:
+    """One clip to watch the network with: small, where its head takes any size."""
+    frames, height, width = clip_shape
+    if not any(isinstance(module, nn.AvgPool3d) for module in model.modules()):
+        height, width = min(height, SMALL), min(width, SMALL)
+    random = torch.Generator().manual_seed(0)
+    return torch.randn((1, 3, frames, height, width), generator=random)
+
+
+def _ready(model: nn.Module, precision: str) -> nn.Module:
+    """Weights laid out and rounded; the classifier stays in fp32, so that its ties are broken."""
+    model = model.to(memory_format=torch.channels_last_3d)
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if precision == "bf16":
+        model = model.bfloat16()
+        if linear:
+            linear[-1].float().register_forward_pre_hook(_as_fp32)
+    return model
+
+
+def _as_fp32(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor.float() for tensor in inputs)
+
+
+def _eager(model: nn.Module, precision: str, clips: Tensor) -> Tensor:
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    with torch.inference_mode():
+        clips = clips.to(dtype, memory_format=torch.channels_last_3d)
+        logits: Tensor = model(clips)
+        return logits.float()
+
+
+def _compiled(model: nn.Module, precision: str, _size: int) -> Callable[[Tensor], Tensor]:
+    compiled = torch.compile(model, dynamic=False)
+    return partial(_eager, compiled, precision)  # type: ignore[arg-type]

@@ -1,0 +1,171 @@
+"""What a test leaves on disk; every file appears under its name when it is complete."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from video_gc.atomic import remove_stale_parts
+from video_gc.evaluate.confusions import (
+    class_results,
+    confused_pairs,
+    draw_confusion,
+    write_classes,
+    write_confusion,
+    write_pairs,
+)
+from video_gc.evaluate.metrics import CALIBRATION_BINS, ranking
+from video_gc.evaluate.plots import (
+    draw_calibration,
+    draw_class_accuracy,
+    draw_confused_pairs,
+)
+from video_gc.evaluate.scores import Scores
+from video_gc.outputs import Outputs, output_path, write_csv, write_output
+
+SKIPPED = "skipped.csv"
+RESULTS = (
+    *("predictions.csv", "scores.npy", "accuracy.json", "classes.csv", "confusion.csv"),
+    *("confusion.png", "pairs.csv", "pairs.png", "calibration.png", "classes.png"),
+)
+DRAWN_PAIRS = 8
+BESIDE = "beside"
+"""In accuracy.json of further weights: the first ones of the same test."""
+
+
+def check_free(directory: Path, *beside: str) -> None:
+    """Raise FileExistsError where a result would replace a file that no test wrote.
+
+    beside: folders in it, for the results of further weights.
+    """
+    remove_stale_parts(directory)
+    for folder in (directory, *(directory / name for name in beside)):
+        Outputs(folder).check([*RESULTS, SKIPPED])
+
+
+def new_skipped(directory: Path) -> Path:
+    """The file of what could not be read, removed, and noted as one that is rewritten often."""
+    outputs = Outputs(directory)
+    outputs.remove(SKIPPED)
+    return outputs.claim(SKIPPED)
+
+
+def write_results(result: Scores, directory: Path, *, about: Mapping[str, object]) -> list[Path]:
+    """Write the files of one network to `directory`; return their paths.
+
+    predictions.csv; scores.npy (float32, a row for each line of predictions.csv, a column for each
+    line of classes.csv); accuracy.json; classes.csv; and where each video has one label,
+    confusion.csv, confusion.png, pairs.csv, and the pictures of calibration.png, classes.png and
+    (where a video was wrong) pairs.png. Those of an earlier test that are not written go.
+
+    Raises FileExistsError where a file that no test wrote has one of these names.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    summary = dict(about) | {
+        "videos": len(result.index),
+        "not_scored": result.not_scored,
+        "video_level": asdict(result.video_level),
+        "clip_level": asdict(result.clip_level),
+    }
+    if result.calibration is not None:
+        summary["calibration_error"] = {
+            "value": result.calibration,
+            "of": f"expected, video level, {CALIBRATION_BINS} bins, l1",
+        }
+    files = [
+        write_predictions(result, directory / "predictions.csv"),
+        write_scores(result, directory / "scores.npy"),
+        write_output(directory / "accuracy.json", json.dumps(summary, indent=2)),
+        write_classes(result, directory / "classes.csv"),
+    ]
+    if not result.index.multi_label:
+        files += [
+            write_confusion(result, directory / "confusion.csv"),
+            draw_confusion(result, directory / "confusion.png"),
+            write_pairs(result, directory / "pairs.csv"),
+            *_pictures(result, directory),
+        ]
+    _remove_results(directory, keep=files)
+    return files
+
+
+def remove_beside(directory: Path) -> bool:
+    """Remove what a test of several weights wrote to a folder beside its first; whether it did.
+
+    Results that were written there by a test of their own stay.
+    """
+    summary = directory / "accuracy.json"
+    if not (Outputs(directory).is_ours(summary.name) and summary.is_file()):
+        return False
+    if BESIDE not in json.loads(summary.read_text()):
+        return False
+    _remove_results(directory)
+    if not any(directory.iterdir()):
+        directory.rmdir()
+    return True
+
+
+def _remove_results(directory: Path, keep: Sequence[Path] = ()) -> None:
+    outputs = Outputs(directory)
+    for name in RESULTS:
+        if directory / name not in keep:
+            outputs.remove(name)
+
+
+def _pictures(result: Scores, directory: Path) -> list[Path]:
+    sure, said = result.scores[result.rows].max(1)
+    classes = class_results(result)
+    files = [
+        draw_calibration(sure, said == result.targets, directory / "calibration.png"),
+        draw_class_accuracy(
+            [one.name for one in classes],
+            [one.top1 for one in classes],
+            [one.videos for one in classes],
+            directory / "classes.png",
+        ),
+    ]
+    drawn, pairs = directory / "pairs.png", confused_pairs(result, DRAWN_PAIRS)
+    return [*files, draw_confused_pairs(pairs, drawn)] if pairs else files
+
+
+def write_predictions(result: Scores, file: Path) -> Path:
+    """One line a scored video, in the order of the list: path, label (several: a;b), top-5 names
+    and scores, views. A score has all digits of a float32.
+    """
+    names = result.index.names
+    scores, classes = ranking(result.scores, 5)
+    count = classes.shape[1]
+    header = ["path", "label"]
+    header += [f"{what}{rank}" for rank in range(1, count + 1) for what in ("top", "score")]
+
+    def lines() -> Iterator[list[object]]:
+        for row, path in enumerate(result.index.paths):
+            if not result.views[row]:
+                continue
+            ranked = zip(classes[row].tolist(), scores[row].tolist(), strict=True)
+            cells = [cell for number, score in ranked for cell in (names[number], f"{score:.9g}")]
+            label = ";".join(result.index.label_names(row))
+            yield [path, label, *cells, int(result.views[row])]
+
+    return write_csv(file, [*header, "views"], lines())
+
+
+def write_scores(result: Scores, file: Path) -> Path:
+    """float32 (scored videos, classes), for numpy.load."""
+    with output_path(file) as part, part.open("wb") as stream:
+        np.save(stream, result.scores[result.rows].numpy())
+    return file
+
+
+def write_skipped(result: Scores, file: Path) -> Path | None:
+    """What could not be read, or was short: kind, path, times, reason; None where there is none."""
+    if not result.troubles:
+        Outputs(file.parent).remove(file.name)
+        return None
+    times = Counter((trouble.kind, trouble.path) for trouble in result.troubles)
+    reasons = {(trouble.kind, trouble.path): trouble.reason for trouble in result.troubles}
+    lines = [(*key, count, reasons[key]) for key, count in times.items()]
+    return write_csv(file, ["kind", "path", "times", "reason"], lines)

@@ -1,0 +1,176 @@
+"""Which videos a test takes, which of the listed ones it does not, and why."""
+
+import filecmp
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from video_gc.data.annotations import VideoIndex, leave_out_missing, read_class_folders
+from video_gc.data.annotations.choice import LISTS, kind_of_list, read_listed
+from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
+from video_gc.data.manifest import choose_manifest
+from video_gc.data.source import (
+    DataConfig,
+    data_manifest,
+    need_labels,
+    open_splits,
+    read_splits,
+    say_missing,
+    without_damaged,
+)
+from video_gc.progress import say
+from video_gc.train.checkpoint import CheckpointContents, default_output
+
+DAMAGED = "damaged_when_read"
+"""The cause that skipped.csv has more of."""
+
+
+@dataclass(frozen=True)
+class TestVideos:
+    """What is tested, and how many of the listed videos are not."""
+
+    __test__ = False  # pytest: this is no class of tests
+
+    index: VideoIndex
+    manifest: Path | None
+    missing: int = 0
+    """listed, but not there"""
+    damaged: int = 0
+    """damaged, or missing, as a manifest says"""
+    unexplained: int = 0
+    """missing or damaged; a run of an older version kept their number only"""
+    outside_subset: int = 0
+    """left out by `subset_of`"""
+
+    def coverage(self, not_scored: int) -> dict[str, int]:
+        """listed = scored + the numbers that follow, by cause. not_scored: damaged when read."""
+        causes = {
+            "missing": self.missing,
+            "left_out_by_manifest": self.damaged,
+            DAMAGED: not_scored,
+            "missing_or_damaged_before_training": self.unexplained,
+            "outside_subset": self.outside_subset,
+        }
+        listed = len(self.index) + sum(causes.values()) - not_scored
+        return {"listed": listed, "scored": len(self.index) - not_scored} | causes
+
+
+def subset_of(videos: TestVideos, count: int) -> TestVideos:
+    """`count` of the videos, the same at every call, spread evenly over their classes.
+
+    A larger subset holds a smaller one. The order stays. Several labels: the first counts.
+    """
+    index = videos.index
+    if count >= len(index):
+        return videos
+    order = np.random.default_rng(0).permutation(len(index))
+    labels = index.labels[order]
+    by_label = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[by_label], labels[by_label])
+    turn = np.empty(len(index), np.int64)
+    turn[by_label] = np.arange(len(index)) - starts  # how many of its class come before it
+    rows = np.sort(order[np.argsort(turn, kind="stable")[:count]])
+    return replace(videos, index=index.take(rows), outside_subset=len(index) - count)
+
+
+def videos_to_test(
+    checkpoint: Path,
+    contents: CheckpointContents,
+    trained: DataConfig,
+    data: Path | None,
+    root: Path | None,
+) -> TestVideos:
+    """The videos of a folder or list, else the very ones that the training set aside.
+
+    Raises FileNotFoundError, ValueError for what does not fit the checkpoint, DataError.
+    """
+    if data is None:
+        return _trained_for(checkpoint, contents, trained)
+    if data.is_file():
+        index = _listed(data, trained, contents, root)
+    elif data.is_dir() and trained.multi_label:
+        raise ValueError(
+            f"{data}: class folders have one label a video, this checkpoint was trained with "
+            "several; give --data a table or list"
+        )
+    elif data.is_dir():
+        index, root = read_class_folders(data, contents.names), data
+    else:
+        raise FileNotFoundError(f"{data}: no such list or folder (--data)")
+    listed = len(index)
+    missing: list[str] = []
+    manifest = choose_manifest(None, root, [data])
+    if manifest is not None:
+        index = without_damaged(index, manifest)
+    if data.is_file():
+        index, missing = leave_out_missing(index)
+        say_missing(missing, listed)
+    need_labels(index, "test")
+    damaged = listed - len(index) - len(missing)
+    return TestVideos(index, manifest, missing=len(missing), damaged=damaged)
+
+
+def _trained_for(checkpoint: Path, contents: CheckpointContents, trained: DataConfig) -> TestVideos:
+    """The very videos that were set aside when the training started, else the config's."""
+    manifest = data_manifest(trained)
+    folder = default_output(checkpoint, "splits")
+    kept = folder.is_dir()
+    splits = read_splits(folder, manifest, only=("test",)) if kept else open_splits(trained)
+    names = splits.test.names
+    if names != contents.names:
+        raise ValueError(
+            f"the checkpoint knows {len(contents.names)} classes, the data {len(names)}; "
+            "give --data with the classes it was trained on"
+        )
+    left_out, absent = splits.left_out.get("test", 0), splits.absent.get("test")
+    if absent is None:
+        return TestVideos(splits.test, manifest, unexplained=left_out)
+    return TestVideos(splits.test, manifest, missing=absent, damaged=left_out - absent)
+
+
+def _listed(
+    data: Path, config: DataConfig, contents: CheckpointContents, root: Path | None
+) -> VideoIndex:
+    """A list or table, read as the training read its own where that was of the same kind."""
+    kind = config.kind if config.kind in LISTS else kind_of_list(data)
+    return read_listed(
+        data,
+        kind=kind,
+        root=root,
+        names=contents.names,
+        multi_label=config.multi_label,
+        columns=config.table_columns,
+    )
+
+
+def fingerprint_of(
+    videos: TestVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
+) -> str:
+    """Which copy is tested; says where it is another one than the training's, or the published."""
+    found = fingerprint(videos.index, videos.manifest)
+    if videos.outside_subset:
+        return found
+    name = str(data or f"{trained.kind} {trained.root}")
+    for line in (
+        fingerprint_warning(contents.fingerprint, found),
+        published_count_note(name, len(videos.index), len(contents.names)),
+    ):
+        if line:
+            say(line, style="yellow")
+    return found
+
+
+CHOSE = "which chose this checkpoint: an optimistic score"
+"""What is said of videos that `best` was chosen by."""
+
+
+def kept_videos(checkpoint: Path) -> str:
+    """What the run's test videos are, said plainly."""
+    splits = default_output(checkpoint, "splits")
+    for ending in ("arrow", "txt"):
+        val, test = splits / f"val.{ending}", splits / f"test.{ending}"
+        if val.is_file() and test.is_file() and filecmp.cmp(val, test, shallow=False):
+            which = f", {CHOSE}" if checkpoint.name.startswith("best") else ""
+            return f"the validation videos{which} (the run has no other test videos)"
+    return "the run's test videos"

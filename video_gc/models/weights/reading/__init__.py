@@ -1,0 +1,1 @@
+"""A file of weights → names and tensors; nothing in the file can run."""

@@ -1,0 +1,184 @@
+"""A checkpoint and a video in, classes with scores out."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from video_gc.data.crops import crop_boxes, scaled_size
+from video_gc.data.sampling import part_of, window_clips
+from video_gc.data.transforms import prepare_clips
+from video_gc.data.views import stream_views
+from video_gc.decode.memory import FrameReader
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source, VideoReader
+from video_gc.deploy.device import pick_device
+from video_gc.deploy.inference_network import choose, fast_network
+from video_gc.evaluate import probabilities
+from video_gc.evaluate.metrics import ranking
+from video_gc.train.checkpoint import load_network
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the network saw at once: seconds of the video, and the scores (classes,)."""
+
+    start: float
+    end: float
+    scores: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Scores of a video: the mean over its windows, and each window."""
+
+    video: str
+    names: list[str]
+    scores: Tensor
+    """(classes,), probabilities that sum to 1; with several labels a video each has its own"""
+    windows: list[Window]
+    precision: str
+    """that the network computed in: fp32 or bf16"""
+    backend: str
+    """that ran it: eager, compile or openvino"""
+    damaged: int = 0
+    """frames looked at that are not what was recorded, but what the decoder made of them"""
+
+    def top(self, count: int = 5, window: Window | None = None) -> list[tuple[str, float]]:
+        """The best `count` classes of the video, or of one window, with their scores.
+
+        Raises ValueError for a count below 1.
+        """
+        if count < 1:
+            raise ValueError(f"the number of classes to show ({count}) must be at least 1")
+        scores = self.scores if window is None else window.scores
+        values, classes = ranking(scores, count)
+        return [(self.names[c], float(v)) for c, v in zip(classes, values, strict=True)]
+
+    def to_dict(self, count: int = 5) -> dict[str, Any]:
+        """For JSON: the best classes of the video and of each window; times in seconds."""
+        return {
+            "video": self.video,
+            "precision": self.precision,
+            "backend": self.backend,
+            "top": _rows(self.top(count)),
+            "damaged_frames": self.damaged,
+            "timeline": [
+                {
+                    "start": round(window.start, 3),
+                    "end": round(window.end, 3),
+                    "top": _rows(self.top(count, window)),
+                }
+                for window in self.windows
+            ],
+        }
+
+
+class Recognizer:
+    """Recognise actions with a checkpoint of tools/train.py; nothing else is needed.
+
+        recognizer = Recognizer("runs/demo/checkpoints/best.ckpt")
+        print(recognizer.predict("video.mp4").top(3))
+
+    A name of published weights does too: `Recognizer("slow_r50")` knows Kinetics' 400 classes.
+
+    precision, backend: see `fast_network`; `auto` is bf16 where the machine multiplies it, in torch
+    itself. What was chosen stands in `recognizer.network.about`.
+
+    Raises FileNotFoundError, ValueError for a file that is no such checkpoint or an unknown choice,
+    ImportError for a backend that is not installed.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        micro_batch: int = 8,
+        precision: str = "auto",
+        backend: str = "auto",
+    ) -> None:
+        self.device = pick_device(device)
+        choose(self.device, precision, backend)  # what is wrong is said before anything is loaded
+        self.model, self.contents = load_network(checkpoint)
+        self.micro_batch = micro_batch
+        self.multi_label = bool(self.contents.config.get("data", {}).get("multi_label"))
+        clip = self.contents.clip
+        self.network = fast_network(
+            self.model,
+            (clip.frames, clip.test_crop, clip.test_crop),
+            device=self.device,
+            precision=precision,
+            backend=backend,
+            micro_batch=micro_batch,
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Class names, in the order of the scores."""
+        return self.contents.names
+
+    def predict(
+        self,
+        video: Source | np.ndarray | Tensor | list[Any] | tuple[Any, ...],
+        *,
+        fps: float = 25.0,
+    ) -> Prediction:
+        """Score a whole video in windows that follow each other, centre crop.
+
+        video: a path, the bytes of a file or an open file; or frames with their rate `fps` in Hz:
+            an array or tensor uint8 (T, H, W, 3), or a list of frames (H, W, 3), each an array, a
+            tensor or a PIL image (see `as_frames`), in RGB. A video shorter than a window has its
+            last frame repeated. Frames that are damaged are counted.
+
+        Raises FileNotFoundError, DecodeError for a file that cannot be read, ValueError for frames
+        of another shape or type.
+        """
+        reader: VideoReader
+        if isinstance(video, np.ndarray | Tensor | list | tuple):
+            reader = FrameReader(video, fps)
+        else:
+            limit = self.contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
+            reader = open_video(video, damage="report", max_pixels=limit)
+        clip = self.contents.clip
+        with reader:
+            times = reader.times
+            try:
+                spans = window_clips(clip, part_of(times, reader.rate))
+            except ValueError as error:
+                raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
+            scores = torch.cat(list(self._scores(reader, spans)))
+        borders = np.append(times, times[-1] + 1 / reader.rate).round(6)
+        windows = [
+            Window(float(borders[span.min()]), float(borders[span.max() + 1]), score)
+            for span, score in zip(spans, scores, strict=True)
+        ]
+        return Prediction(
+            reader.path,
+            self.names,
+            scores.mean(0),
+            windows,
+            self.network.precision,
+            self.network.backend,
+            damaged=len(reader.damaged),
+        )
+
+    def _scores(self, reader: VideoReader, spans: np.ndarray) -> Iterator[Tensor]:
+        """(n, classes) for micro-batch after micro-batch of windows, in order."""
+        clip = self.contents.clip
+        size = scaled_size(reader.size, clip.test_short_side)
+        views = stream_views(reader, spans, crop_boxes(size, clip.test_crop, 1), size)
+        with torch.inference_mode():
+            while group := list(islice(views, self.micro_batch)):
+                clips = torch.from_numpy(np.stack([view for _, view in group])).to(self.device)
+                logits = self.network(prepare_clips(clips, self.contents.normalisation))
+                yield probabilities(logits, multi_label=self.multi_label).cpu()
+
+
+def _rows(ranked: list[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"label": name, "score": round(score, 6)} for name, score in ranked]

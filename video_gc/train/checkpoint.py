@@ -1,0 +1,186 @@
+"""What a checkpoint carries beside weights: all that testing and prediction need."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+
+from video_gc.backbones.published import KINETICS400, PUBLISHED
+from video_gc.data.sampling import ClipConfig
+from video_gc.data.transforms import Normalisation
+from video_gc.models.build import ModelConfig, build_model, settled
+from video_gc.models.context import ContextConfig
+from video_gc.models.weights.finite import check_finite
+from video_gc.models.weights.reading.read import read_file
+from video_gc.train.recipe.averaging import pick_weights
+from video_gc.train.resume.weights import KEY, SUFFIX, read_weights
+
+FORMAT = 2
+"""Of what a checkpoint carries; 2: the position inside an epoch. Older ones have no number."""
+
+
+@dataclass(frozen=True)
+class CheckpointContents:
+    """The network's description."""
+
+    model: ModelConfig
+    clip: ClipConfig
+    normalisation: Normalisation
+    names: list[str]
+    """class names, in order"""
+    config: dict[str, Any]
+    """the whole resolved training config"""
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    """split (train, val, test) → fingerprint of its videos; empty in checkpoints without one"""
+
+
+class DescribeCheckpoint(pl.Callback):
+    """Lightning callback: write the description into each checkpoint."""
+
+    def __init__(self, contents: CheckpointContents) -> None:
+        self.contents = contents
+
+    def on_save_checkpoint(
+        self, _trainer: pl.Trainer, _module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Lightning: called before a checkpoint is written."""
+        checkpoint[KEY] = described(self.contents)
+
+
+def described(contents: CheckpointContents) -> dict[str, Any]:
+    """The description as it is written, in numbers, strings, lists and dictionaries."""
+    return asdict(contents) | {"format": FORMAT}
+
+
+def check_format(path: str | os.PathLike[str], kept: dict[str, Any]) -> None:
+    """Raise ValueError where a checkpoint's description `kept` is of a newer version of ours."""
+    if kept.get("format", 1) > FORMAT:
+        raise ValueError(
+            f"{os.fspath(path)}: written by a newer version of video_gc (format {kept['format']}, "
+            f"this one reads up to {FORMAT}); update video_gc"
+        )
+
+
+def is_published(checkpoint: str | os.PathLike[str]) -> bool:
+    """Whether it is the name of published weights; a file of that name comes first."""
+    return os.fspath(checkpoint) in PUBLISHED and not Path(checkpoint).is_file()
+
+
+def default_output(checkpoint: Path, name: str) -> Path:
+    """RUN/name for a checkpoint in a run directory, ./name for one that lies elsewhere.
+
+    Published weights such as slow_r50 have runs/slow_r50/name.
+    """
+    if is_published(checkpoint):
+        return Path("runs") / checkpoint / name
+    run = checkpoint.resolve().parent.parent
+    if not (run / "config.yaml").is_file():
+        return Path(name)
+    return checkpoint.parent.parent / name
+
+
+def load_network(
+    path: str | os.PathLike[str], weights: str | None = None
+) -> tuple[nn.Module, CheckpointContents]:
+    """The network of a checkpoint, in eval mode on the CPU, and its description.
+
+    path: a checkpoint of ours, its weights alone (.safetensors), or the name of published weights
+        such as slow_r50, which come with the class names of Kinetics-400 and the size of their
+        published test.
+    weights: raw (as trained) or ema (averaged); by default the averaged ones where there are any,
+        for they chose the best checkpoint.
+
+    Raises FileNotFoundError, or ValueError for a file that is no such checkpoint, whose weights do
+    not fit its own description, or that has no averaged ones.
+    """
+    if is_published(path):
+        return _published(os.fspath(path))
+    contents, state = read_checkpoint(path)
+    return network_of(path, contents, state, weights), contents
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str],
+) -> tuple[CheckpointContents, dict[str, Tensor]]:
+    """A checkpoint's description, and all its weights by the names that they have there.
+
+    Raises as `load_network`, which knows published weights too.
+    """
+    name = os.fspath(path)
+    if not Path(path).is_file():
+        if Path(path).is_dir():
+            raise FileNotFoundError(
+                f"{name}: is a folder; name the checkpoint in it, RUN/checkpoints/best.ckpt"
+            )
+        known = ", ".join(PUBLISHED)
+        raise FileNotFoundError(f"{name}: no such checkpoint, nor published weights ({known})")
+    try:
+        checkpoint = (read_weights if Path(path).suffix == SUFFIX else read_file)(path)
+        kept = checkpoint[KEY]
+    except Exception as error:  # whatever a foreign file lacks
+        raise ValueError(
+            f"{name}: not a checkpoint of tools/train.py, or a damaged one; "
+            "a run has its own in RUN/checkpoints/best.ckpt"
+        ) from error
+    check_format(path, kept)
+    model_config = dict(kept["model"])
+    if model_config["backbone"].startswith("slowfast"):  # older ones spread the frames of all
+        model_config.setdefault("slow_frames", "spread")
+    model_config["context"] = ContextConfig(**model_config["context"])
+    model_config["more_context"] = [ContextConfig(**c) for c in model_config["more_context"]]
+    contents = CheckpointContents(
+        model=ModelConfig(**model_config),
+        clip=ClipConfig(**kept["clip"]),
+        normalisation=Normalisation(**kept["normalisation"]),
+        names=kept["names"],
+        config=kept["config"],
+        fingerprint=kept.get("fingerprint", {}),
+    )
+    return contents, checkpoint["state_dict"]
+
+
+def network_of(
+    path: str | os.PathLike[str],
+    contents: CheckpointContents,
+    state: Mapping[str, Tensor],
+    weights: str | None = None,
+) -> nn.Module:
+    """The network in eval mode, of what `read_checkpoint` gave. weights, errors: `load_network`."""
+    model = build_model(replace(contents.model, weights=None))
+    try:
+        picked = pick_weights(state, weights)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
+    check_finite(os.fspath(path), picked, model)
+    try:
+        model.load_state_dict(picked)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()[:200]
+        raise ValueError(
+            f"{os.fspath(path)}: its weights are of another architecture or class count ({reason})"
+        ) from error
+    return model.eval()
+
+
+def _published(name: str) -> tuple[nn.Module, CheckpointContents]:
+    network = PUBLISHED[name]
+    model_config = settled(
+        ModelConfig(
+            backbone=network.backbone,
+            depth=network.depth,
+            num_classes=len(KINETICS400),
+            weights=name,
+        )
+    )
+    clip = ClipConfig(
+        frames=network.frames,
+        stride=network.stride,
+        test_crop=network.side,
+        test_short_side=network.side,
+    )
+    contents = CheckpointContents(model_config, clip, Normalisation(), list(KINETICS400), {})
+    return build_model(model_config).eval(), contents

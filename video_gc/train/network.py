@@ -1,0 +1,108 @@
+"""The network of a training run, and what its recipe makes of it."""
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from video_gc.data.sampling import ClipConfig
+from video_gc.data.source import Splits
+from video_gc.models.build import ModelConfig, build_with_report, settled
+from video_gc.models.context import context_blocks
+from video_gc.models.describe import check_clip
+from video_gc.train.options import TrainConfig
+from video_gc.train.recipe.before_training import prepare_network
+from video_gc.train.recipe.groups import freeze_stages
+from video_gc.train.recipe.optim import OptimConfig, describe_optim, effective_lr
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """What is trained, and how."""
+
+    model: nn.Module
+    config: ModelConfig
+    """with the number of classes"""
+    optim: OptimConfig
+    """with the rate for this batch size"""
+    fresh_context: bool
+    """whether the context blocks start from scratch; a resumed run's optimiser knows it itself"""
+    about: list[str]
+    """lines to print"""
+
+
+def build_network(
+    config: TrainConfig, splits: Splits, *, resumed: bool, gpu: bool
+) -> TrainedNetwork:
+    """Build, freeze and convert it; a resumed run takes its weights from its checkpoint.
+
+    Raises ValueError for options that do not fit the network or the data.
+    """
+    classes = len(splits.train.names)
+    if config.model.num_classes not in (None, classes):
+        raise ValueError(
+            f"model.num_classes ({config.model.num_classes}) differs from the data's {classes}"
+        )
+    described = settled(replace(config.model, num_classes=classes))
+    model, report = build_with_report(replace(described, weights=None) if resumed else described)
+    _check_clips(model, config.clip)
+    cpu_bf16 = not gpu and config.precision == "bf16"
+    if cpu_bf16 and config.compile and config.activation_checkpointing:
+        # the compiler leaves out SoundBf16 inside checkpointed blocks
+        raise ValueError(
+            "compile, activation_checkpointing and precision=bf16 together give wrong gradients on "
+            "the CPU; leave out one of them"
+        )
+    freeze_stages(model, config.optim.freeze)
+    rate, about_rate = effective_lr(config.optim, config.batch_size)
+    optim = replace(config.optim, lr=rate, lr_batch=None)
+    fresh = report is None or not any(".context." in name for name in report.loaded)
+    about = [_announcement(config, splits, model), about_rate]
+    if optim.schedule == "steps" and optim.milestones_in == "epochs" and config.steps is None:
+        late = [milestone for milestone in optim.milestones if milestone >= config.epochs]
+        if late:
+            about.append(
+                f"optim.milestones {late} lie beyond the {config.epochs} epochs of this run"
+            )
+    if config.compile:
+        about.append("torch.compile: the first step takes minutes")
+    if not resumed:
+        pretrained = config.model.weights is not None
+        about += describe_optim(model, optim, fresh=fresh, pretrained=pretrained)
+    prepare_network(
+        model,
+        config.norm,
+        weights=config.model.weights,
+        gpu=gpu,
+        activation_checkpointing=config.activation_checkpointing,
+        compile=config.compile,
+    )
+    return TrainedNetwork(model, described, optim, fresh, about)
+
+
+def _check_clips(model: nn.Module, clip: ClipConfig) -> None:
+    """Raise ValueError, naming the options, where the network is too deep for a clip."""
+    shadow = deepcopy(model).to("meta")  # once for both sizes
+    for option in ("crop", "test_crop"):
+        side = getattr(clip, option)
+        try:
+            check_clip(shadow, (clip.frames, side, side))
+        except ValueError as error:
+            raise ValueError(
+                f"clip.frames ({clip.frames}) and clip.{option} ({side}) do not fit "
+                f"model.backbone: {error}; give more frames or a larger crop"
+            ) from error
+
+
+def _announcement(config: TrainConfig, splits: Splits, model: nn.Module) -> str:
+    context = config.model.context
+    blocks = len(context_blocks(model))
+    kinds = [context.kind, *(more.kind for more in config.model.more_context)]
+    kind = f"{blocks} context blocks ({', '.join(kinds)})" if blocks else "no context blocks"
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return (
+        f"{config.name}: {config.model.backbone} R{config.model.depth} "
+        f"(width {config.model.width:g}), {kind}, {parameters:,} parameters; "
+        f"{len(splits.train)} training and {len(splits.val)} validation videos, "
+        f"{len(splits.train.names)} classes"
+    )

@@ -1,0 +1,98 @@
+"""The options of a training run."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from video_gc.data.augment import AugmentConfig
+from video_gc.data.config import DataConfig
+from video_gc.data.sampling import ClipConfig
+from video_gc.data.transforms import Normalisation
+from video_gc.deploy.choices import PRECISIONS
+from video_gc.models.build import ModelConfig
+from video_gc.train.inputs import check_inputs
+from video_gc.train.recipe.norms import NormConfig
+from video_gc.train.recipe.optim import OptimConfig
+from video_gc.train.resume.options import CheckpointConfig
+from video_gc.train.test_options import ViewConfig
+
+ACCELERATORS = ("auto", "cpu", "gpu")
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """Everything that one training run depends on."""
+
+    name: str = "demo"
+    """the run's name; its directory is RUNS/NAME"""
+    runs: str = "runs"
+    """folder of all runs"""
+    seed: int = 0
+    """of the weights, the order of the videos, the clips and the crops"""
+    resume: bool = True
+    """go on from the last checkpoint where the run has one; false: refuse a run that exists"""
+    epochs: int = 10
+    """passes over the training videos"""
+    steps: int | None = None
+    """end after so many steps of the optimiser, whatever `epochs` says"""
+    batch_size: int = 8
+    """clips in one step of the optimiser, over all processes"""
+    accumulate: int = 1
+    """parts in which a step's clips are computed, one after another: less memory"""
+    label_smoothing: float = 0.0
+    """in [0, 1)"""
+    precision: str = "auto"
+    """fp32, bf16 (mixed), or auto: bf16 on a GPU that computes in it, else fp32"""
+    accelerator: str = "auto"
+    """auto, cpu or gpu"""
+    compile: bool = False
+    """torch.compile the network: minutes at the start, faster steps"""
+    activation_checkpointing: bool = False
+    """compute each residual block's inside a second time backward: less memory, slower"""
+    ema: float | None = None
+    """decay per step of averaged weights, such as 0.999; tested beside the raw ones"""
+    steps_per_epoch: int | None = None
+    """end each epoch after so many steps, for a quick look; all videos by default"""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    test: ViewConfig = field(default_factory=ViewConfig)
+    norm: NormConfig = field(default_factory=NormConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision ({self.precision!r}) must be one of {', '.join(PRECISIONS)}"
+            )
+        for name in ("epochs", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps ({self.steps}) must be at least 1, or null")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema ({self.ema}) must be between 0 and 1, or null")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing ({self.label_smoothing}) must be in [0, 1)")
+        if self.accelerator not in ACCELERATORS:
+            raise ValueError(
+                f"accelerator ({self.accelerator!r}) must be one of {', '.join(ACCELERATORS)}"
+            )
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise ValueError("accelerator (gpu): there is no CUDA device here; use cpu or auto")
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise ValueError(f"steps_per_epoch ({self.steps_per_epoch}) must be at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed ({self.seed}) must not be negative")
+        if self.name in ("", ".", "..") or set(self.name) & set("/\\"):
+            raise ValueError(f"name ({self.name!r}) must be the name of one folder")
+        check_inputs(self.data, self.clip, self.batch_size, self.accumulate)
+
+    @property
+    def directory(self) -> Path:
+        """Where the run writes."""
+        return Path(self.runs) / self.name

@@ -1,0 +1,182 @@
+"""Which of how many processes this one is, as torchrun or SLURM started it, and exchange."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from video_gc.progress import console, say
+from video_gc.train.ranks.cores import share_cores
+from video_gc.train.ranks.meet import meet
+from video_gc.train.ranks.slurm import slurm_variables
+from video_gc.train.ranks.watch import Watch, words_of
+
+T = TypeVar("T")
+COME = timedelta(minutes=5)
+"""For all processes to start."""
+SLOW = timedelta(days=2)
+"""A process may be done with its part hours before another; dead ones are found by their silence,
+see watch.py."""
+
+
+@dataclass(frozen=True)
+class World:
+    """One process among `size`; alone, rank 0 of 1."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    """number on its own machine: its GPU"""
+    local_size: int = 1
+    """processes on its own machine"""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that prints and writes."""
+        return self.rank == 0
+
+
+def this_world() -> World:
+    """From the variables that torchrun sets, or srun with one task per process.
+
+    What srun tells is put into the environment as torchrun would do it.
+    """
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    if not all(name in os.environ for name in names):
+        for name, value in slurm_variables(os.environ).items():
+            os.environ.setdefault(name, value)
+    if all(name in os.environ for name in names):
+        return World(*(int(os.environ[name]) for name in names))
+    return World()
+
+
+@contextmanager
+def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
+    """Let the processes work together while the block runs; nothing when alone.
+
+    They exchange objects and the CPU's tensors by gloo, the GPU's by NCCL (gpu: whether there are
+    any; by default where there is a GPU, and then each process has its own). Only the first one
+    prints. An error in one ends the others, who say whose it was; so does silence.
+
+    Raises TimeoutError where some do not come, ValueError where there are too few GPUs.
+    """
+    if world.size == 1 or dist.is_initialized():
+        yield
+        return
+    gpu = torch.cuda.is_available() if gpu is None else gpu
+    device = pick_gpu(world) if gpu else None
+    if device is not None:
+        torch.cuda.set_device(device)
+    store, word, hosts = _meet(world)
+    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    watch = Watch(dist.PrefixStore(f"{word}/watch", store), world.rank, hosts)
+    group = dist.PrefixStore(f"{word}/group", store)
+    console.quiet = not world.first
+    try:
+        dist.init_process_group(
+            backend, store=group, rank=world.rank, world_size=world.size, timeout=SLOW
+        )
+        share_cores(world.local_size)
+        yield
+        dist.barrier()
+        watch.close()
+    except BaseException as error:  # the watch goes on: it ends a process that cannot end
+        failure = watch.fail(error)
+        console.quiet = False
+        if failure.rank != world.rank or failure.lost:
+            if failure.text != words_of(error):  # else all found the same, and one has said it
+                say(f"process {world.rank} ends: {watch.describe(failure)}", style="red")
+            raise SystemExit(1) from None
+        say(f"process {world.rank} of {world.size} ({hosts[world.rank]}) failed:", style="red")
+        raise
+    finally:
+        console.quiet = False
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def gather(part: T, world: World) -> list[T] | None:
+    """Every process's `part` in the order of ranks, on the first; None on the others."""
+    if world.size == 1:
+        return [part]
+    parts: list[T] | None = [part] * world.size if world.first else None
+    dist.gather_object(part, parts)
+    return parts
+
+
+def from_first(world: World, function: Callable[[], T]) -> T:
+    """What `function` gives on the first process, on all of them; the others wait for it.
+
+    An error on the first ends the others, inside `joined`.
+    """
+    if world.size == 1:
+        return function()
+    found: list[T | None] = [function() if world.first else None]
+    dist.broadcast_object_list(found)
+    return found[0]  # type: ignore[return-value]
+
+
+def to_all(part: T, world: World) -> list[T]:
+    """Every process's `part` in the order of ranks, on all of them."""
+    if world.size == 1:
+        return [part]
+    parts: list[T] = [part] * world.size
+    dist.all_gather_object(parts, part)
+    return parts
+
+
+def wait_for_all(world: World) -> None:
+    """Go on when every process is here."""
+    if world.size > 1:
+        dist.barrier()
+
+
+def need_shared(path: Path) -> None:
+    """Raise FileNotFoundError where this machine does not see what the first process has there."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path.absolute()}: not on {socket.gethostname()}; all machines need the folder of "
+            "the runs and the videos under the same path, such as one on a network file system"
+        )
+
+
+def pick_gpu(world: World) -> torch.device | None:
+    """This process's own GPU; None where there is none.
+
+    Where SLURM shows each task its own GPU alone, that is number 0.
+
+    Raises ValueError where the machine has fewer GPUs than processes.
+    """
+    if not torch.cuda.is_available():
+        return None
+    count = torch.cuda.device_count()
+    number = 0 if count == 1 and _bound_by_slurm() else world.local_rank
+    if number >= count:
+        raise ValueError(
+            f"{world.local_size} processes on this machine, but {count} GPUs: start as many, or "
+            "train on the CPU (accelerator=cpu)"
+        )
+    return torch.device("cuda", number)
+
+
+def _bound_by_slurm() -> bool:
+    return "SLURM_STEP_NUM_TASKS" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ
+
+
+def _meet(world: World) -> tuple[dist.Store, str, list[str]]:
+    where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    try:
+        store, *_ = next(dist.rendezvous("env://", world.rank, world.size, timeout=COME))
+        return store, *meet(store, world.rank, world.size, timeout=COME)
+    except (TimeoutError, dist.DistError) as error:
+        raise TimeoutError(
+            f"process {world.rank} of {world.size} waited {COME} at {where} ({error}); see what "
+            "the others say, and whether MASTER_ADDR is an address of the first machine"
+        ) from error

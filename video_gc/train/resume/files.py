@@ -1,0 +1,179 @@
+"""Checkpoint files: written at once or not at all, the newest sound one found, old ones removed.
+
+`step-00000120.ckpt` after 120 steps of the optimiser; `last.ckpt` is a link to the newest, and
+`best.ckpt` holds one too.
+"""
+
+import errno
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from video_gc.atomic import atomic_path, part_name, remove_stale_parts
+from video_gc.models.weights.reading.read import read_file
+from video_gc.progress import say
+from video_gc.train.checkpoint import KEY, check_format
+from video_gc.train.run_checkpoint import BEST, LAST
+
+STEPS = "step-*.ckpt"
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Lightning plugin: a checkpoint is complete under its name, or the previous one stands.
+
+    A write that fails is said, and the run goes on where an older checkpoint stands; `failed` is
+    the error then, else None. Without one the run ends: it could compute to its end and keep
+    nothing.
+    """
+
+    def __init__(self) -> None:
+        self.failed: OSError | None = None
+        self.said = ""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Lightning: called on the first process. Raises OSError where nothing can be kept."""
+        file = Path(path)
+        self.failed = None
+        try:
+            write_checkpoint(checkpoint, file)
+        except OSError as error:
+            self.failed = error
+            why = FULL.get(error.errno or 0, error.strerror or str(error))
+            older = next(iter(candidates(file.parent)), None)
+            if older is None:
+                raise OSError(
+                    f"{file}: the first checkpoint could not be written ({why}), and nothing would "
+                    "be kept; free some space, or give another directory with runs=DIR",
+                ) from error
+            self.said = f"{file.name} could not be written ({why}); {older.name} stands"
+            say(f"{file.parent}: {self.said}", style="yellow")
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], *_places: Any, **_named: Any
+    ) -> dict[str, Any]:
+        """Lightning: called on every process; tensors come on the CPU."""
+        found: dict[str, Any] = read_file(path)
+        return found
+
+
+def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
+    """Write to a temporary name, to the disk itself, and rename. Raises OSError."""
+    content = io.BytesIO()  # torch.save to a file turns a full disk into a RuntimeError
+    torch.save(checkpoint, content)
+    with atomic_path(file) as part, part.open("wb") as stream:
+        stream.write(content.getbuffer())
+        stream.flush()
+        os.fsync(stream.fileno())
+    _sync_folder(file.parent)
+
+
+def step_file(folder: Path, step: int) -> Path:
+    """The checkpoint after so many steps of the optimiser."""
+    return folder / f"step-{step:08d}.ckpt"
+
+
+def point_last(file: Path) -> None:
+    """Let last.ckpt be `file`: a link, or a copy where the file system has no links."""
+    last = file.with_name(LAST)
+    part = part_name(last)
+    try:
+        part.symlink_to(file.name)
+    except OSError:
+        shutil.copyfile(file, part)
+    os.replace(part, last)
+
+
+def keep_best(file: Path) -> None:
+    """Let best.ckpt be `file`, which may be removed afterwards."""
+    best = file.with_name(BEST)
+    part = part_name(best)
+    try:
+        os.link(file, part)
+    except OSError:
+        shutil.copyfile(file, part)
+    os.replace(part, best)
+    part.unlink(missing_ok=True)  # renaming a link over another of the same file leaves both
+
+
+def remove_old(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints; the best has a name of its own."""
+    for file in sorted(folder.glob(STEPS), reverse=True)[keep:]:
+        file.unlink(missing_ok=True)
+
+
+def candidates(folder: Path) -> Iterator[Path]:
+    """Checkpoints of a run, newest first; the best one last, for it may be old."""
+    steps = sorted(folder.glob(STEPS), reverse=True)
+    yield from steps
+    known = {file.name for file in steps}
+    for name in (LAST, BEST):
+        file = folder / name
+        if file.is_file() and file.resolve().name not in known:
+            yield file
+
+
+def newest_valid(folder: Path) -> Path | None:
+    """The newest checkpoint that can be read; damaged ones are named, and set aside.
+
+    None where there is none at all. Raises ValueError for one of a newer version of video_gc, or
+    where all are damaged.
+    """
+    damaged = []
+    for file in candidates(folder):
+        reason = damage(file)
+        if reason is None:
+            return file
+        say(f"{file}: damaged ({reason}); the checkpoint before it is used", style="yellow")
+        damaged.append(file)
+    if damaged:
+        raise ValueError(
+            f"{folder}: all {len(damaged)} checkpoints are damaged; give name=OTHER to start anew"
+        )
+    return None
+
+
+def damage(file: Path) -> str | None:
+    """What is wrong with a checkpoint, every byte of it read; None for a sound one.
+
+    Raises ValueError for one of a newer version of video_gc, which is not damaged.
+    """
+    try:
+        with zipfile.ZipFile(file) as records:  # read_file leaves the check sums alone
+            broken = records.testzip()
+        if broken is not None:
+            return f"{broken} has other bytes than were written"
+        kept = read_file(file, mapped=True)[KEY]
+    except Exception as error:  # whatever a damaged file makes of the readers
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    check_format(file, kept)
+    return None
+
+
+def set_aside(folder: Path, used: Path) -> None:
+    """Give checkpoints newer than the `used` one another name, and remove unfinished files."""
+    if used.match(STEPS):
+        for file in sorted(folder.glob(STEPS)):
+            if file.name > used.name:
+                file.rename(file.with_suffix(".damaged"))
+    remove_stale_parts(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name last through a power cut, too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems cannot
+    finally:
+        os.close(handle)

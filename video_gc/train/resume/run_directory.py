@@ -1,0 +1,159 @@
+"""A run directory: whether it is new, goes on or starts over, and what describes the run in it."""
+
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from video_gc.atomic import write_text
+from video_gc.progress import say
+from video_gc.train.resume.faults import NOT_FINITE
+from video_gc.train.resume.files import newest_valid
+from video_gc.train.run_checkpoint import CHECKPOINTS
+
+CONFIG, VERSIONS = "config.yaml", "versions.yaml"
+LOGS, SPLITS, SKIPPED, FINISHED = "logs", "splits", "skipped.csv", "finished.yaml"
+OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED, NOT_FINITE}
+"""What a training writes before its first checkpoint, and that folder."""
+AROUND = {"cell.json", "cell.log"}
+"""What tools/ablate.py writes around a training, before it begins and after."""
+MAY_CHANGE = {
+    *("resume", "runs", "name", "data.workers", "data.decoder", "data.decode_device"),
+    *("data.transfer", "checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep"),
+}
+"""Options that do not change what is trained; nor do those of test."""
+BLOCK_OPTIONS = "model.context.options."
+LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
+
+
+def last_checkpoint(
+    directory: Path, options: dict[str, Any], defaults: dict[str, Any], *, resume: bool
+) -> Path | None:
+    """The newest sound checkpoint; None for a new run, or one that never got to a checkpoint.
+
+    options: of this run; defaults: of options that are newer than the run. Writes nothing.
+
+    Raises FileExistsError where the run exists and `resume` is off or the directory holds something
+    else, ValueError where the run was started with other options, or no checkpoint is usable.
+    """
+    if not (directory / CONFIG).is_file():
+        if directory.exists() and not _is_empty(directory):
+            raise FileExistsError(f"{directory}: holds something that is no run; give name=OTHER")
+        return None
+    folder = directory / CHECKPOINTS
+    # a hidden one is half of the first, whose writing was killed
+    if all(file.name.startswith(".") for file in folder.glob("*.ckpt")):
+        _check_aborted(directory)
+        return None
+    if not resume:
+        raise FileExistsError(
+            f"{directory}: this run exists; leave out resume=false to go on with it, or give "
+            "name=OTHER"
+        )
+    started = _with_defaults(defaults, yaml.safe_load((directory / CONFIG).read_text()))
+    differing = [
+        d
+        for d in _differences(started, options)
+        if d[0] not in MAY_CHANGE and not d[0].startswith("test.")
+    ]
+    foreign = [f"{n} ({old})" for n, old, _ in differing if _lacks(options, n) and old is not None]
+    if foreign:
+        raise ValueError(
+            f"{directory}: was started by a version of video_gc with options that this one lacks: "
+            f"{', '.join(foreign)}; go on with that version, or give name=OTHER"
+        )
+    changed = [f"{name}: {old} → {new}" for name, old, new in differing]
+    if changed:
+        raise ValueError(
+            f"{directory}: was started with other options ({'; '.join(changed)}); give the old "
+            "values, or name=OTHER (and model.weights=CHECKPOINT to start from its weights)"
+        )
+    found = newest_valid(folder)
+    if found is None:
+        raise FileExistsError(f"{directory}: has no checkpoint to go on from; give name=OTHER")
+    return found
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether the run came to its end."""
+    return (directory / FINISHED).is_file()
+
+
+def finish_run(directory: Path, *, epochs: int, steps: int) -> None:
+    """Note that the run came to its end."""
+    write_text(directory / FINISHED, yaml.safe_dump({"epochs": epochs, "steps": steps}))
+
+
+def begin_run(directory: Path, options: dict[str, Any]) -> None:
+    """Describe the run in its directory; what an aborted attempt left there is removed."""
+    if (directory / CONFIG).is_file():
+        say(f"{directory}: an earlier attempt has no checkpoint; this run starts over in it")
+        for name in (LOGS, SPLITS):
+            shutil.rmtree(directory / name, ignore_errors=True)
+        for name in (SKIPPED, NOT_FINITE):
+            (directory / name).unlink(missing_ok=True)
+    write_text(directory / CONFIG, yaml.safe_dump(options, sort_keys=False))
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    versions |= {name: version(name) for name in LIBRARIES}
+    if torch.cuda.is_available():
+        versions["gpu"] = torch.cuda.get_device_name()
+    write_text(directory / VERSIONS, yaml.safe_dump(versions, sort_keys=False))
+
+
+def _is_empty(directory: Path) -> bool:
+    """Whether nobody wrote anything there but locks, and what stands around a training."""
+    return all(path.name[0] == "." or path.name in AROUND for path in directory.iterdir())
+
+
+def _check_aborted(directory: Path) -> None:
+    """Raise FileExistsError for more than an aborted attempt, which nothing is lost of."""
+    names = sorted(path.name for path in directory.iterdir())
+    others = [name for name in names if name not in OURS | AROUND and name[0] != "."]
+    if others:
+        raise FileExistsError(
+            f"{directory}: has no checkpoint, but holds {others[0]}; give name=OTHER"
+        )
+    for file in (directory / LOGS).rglob("metrics.csv"):
+        with file.open() as stream:
+            if "val/" in stream.readline():  # after that comes a checkpoint
+                raise FileExistsError(
+                    f"{directory}: was trained, but its checkpoints are gone; delete it, or give "
+                    "name=OTHER"
+                )
+
+
+def _with_defaults(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """`given`, and the defaults for options that are newer than it."""
+    return defaults | {
+        name: _with_defaults(defaults[name], value)
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+        else value
+        for name, value in given.items()
+    }
+
+
+def _lacks(options: dict[str, Any], name: str) -> bool:
+    """Whether there is no option of this name; a block's own are free."""
+    if name.startswith(BLOCK_OPTIONS):
+        return False
+    found: Any = options
+    for part in name.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return True
+        found = found[part]
+    return False
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """(option, old value, new value) of all that differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            found
+            for key in sorted(old.keys() | new.keys())
+            for found in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    return [] if old == new else [(name, old, new)]

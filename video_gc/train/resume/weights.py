@@ -1,0 +1,55 @@
+"""Weights alone as safetensors, with the description that loads them (huggingface/safetensors)."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from video_gc.atomic import atomic_path
+from video_gc.models.weights.reading.read import OWN
+
+KEY = OWN
+"""Under which a checkpoint, or the metadata of such a file, has the description."""
+SUFFIX = ".safetensors"
+
+
+def write_weights(state: Mapping[str, Tensor], described: Mapping[str, Any], file: Path) -> Path:
+    """Write weights by name, and in the metadata what `load_network` needs, as JSON.
+
+    Raises OSError, such as for a full disk.
+    """
+    plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    with atomic_path(file) as part:
+        part.touch()
+        mode = part.stat().st_mode  # safetensors makes files that nobody else may read
+        try:
+            save_file(plain, part, {"format": "pt", KEY: json.dumps(described)})
+            part.chmod(mode)
+        except SafetensorError as error:
+            raise OSError(f"{file} could not be written ({error})") from error
+    return file
+
+
+def read_weights(file: str | os.PathLike[str]) -> dict[str, Any]:
+    """As a checkpoint: {"state_dict": …, "video_gc": description}.
+
+    Raises ValueError for a file that is no such one.
+    """
+    try:
+        with safe_open(file, "pt") as opened:
+            kept = json.loads((opened.metadata() or {})[KEY])
+            state: dict[str, torch.Tensor] = {
+                f"model.{name}": opened.get_tensor(name)
+                for name in opened.keys()  # noqa: SIM118
+            }
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"{os.fspath(file)}: not weights of tools/train.py ({type(error).__name__})"
+        ) from error
+    return {"state_dict": state, KEY: kept}

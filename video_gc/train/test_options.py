@@ -1,0 +1,44 @@
+"""The options of a test: its views, and how their scores become a video's."""
+
+from dataclasses import dataclass
+
+from video_gc.deploy.choices import BACKENDS, PRECISIONS
+
+FUSIONS = ("mean", "max")
+
+
+@dataclass(kw_only=True)
+class ViewConfig:
+    """The views that a video is tested with."""
+
+    clips: int = 10
+    """clips spread over the video"""
+    crops: int = 3
+    """1 (centre), 3 along the longer side, or 10: corners and centre, each also mirrored"""
+    micro_batch: int = 8
+    """most views in one forward pass; the views of a video are split evenly"""
+    fuse: str = "mean"
+    """a video's score of a class: the mean over its views, or the max, as PySlowFast tests Charades
+    (an action that lasts a moment is in few of the views)"""
+    precision: str = "auto"
+    """fp32, bf16, or auto: bf16 where the machine multiplies it"""
+    backend: str = "auto"
+    """eager, compile, openvino (on a CPU, an extra), or auto: eager"""
+
+    def __post_init__(self) -> None:
+        for name in ("clips", "micro_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"test.{name} ({getattr(self, name)}) must be at least 1")
+        if self.crops not in (1, 3, 10):
+            raise ValueError(
+                f"test.crops ({self.crops}) must be 1 or 3, or 10 (with mirrored ones)"
+            )
+        for name, choices in (
+            ("fuse", FUSIONS),
+            ("precision", PRECISIONS),
+            ("backend", BACKENDS),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"test.{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}"
+                )
