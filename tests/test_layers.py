@@ -28,11 +28,18 @@ BEFORE = {
     "escape": set(),
     "progress": {"escape"},
     "atomic": set(),
+    "lock": set(),
     "outputs": {"atomic", "escape"},
 }  # the rooms that stand directly before each; what those may import, it may import too
-LEAVES = {"escape", "progress", "atomic", "outputs"}  # every room but blocks and backbones may
+LEAVES = {
+    "escape",
+    "progress",
+    "atomic",
+    "lock",
+    "outputs",
+}  # every room but blocks and backbones may
 ONE_ROOM = {
-    "pytorch_lightning": {"train"},
+    "lightning_fabric": {"train"},
     "pytorchvideo": {"backbones"},
     "av": {"decode"},
     "decord": {"decode"},
@@ -42,6 +49,7 @@ ONE_ROOM = {
     "openvino": {"deploy"},
     "fvcore": {"train", "analysis"},
 }
+LONGER = {"train/loop.py": 400}  # one file that reads from top to bottom
 ALONE = {
     "blocks": {"torch"},
     "decode": {"av", "numpy", "decord", "torch", "torchcodec"},
@@ -94,7 +102,8 @@ def test_every_room_has_its_rule() -> None:
 
 
 def test_files_stay_small() -> None:
-    long = {f.name: n for f in FILES if (n := len(f.read_text().splitlines())) > 300}
+    lines = {str(f.relative_to(PACKAGE)): len(f.read_text().splitlines()) for f in FILES}
+    long = {name: n for name, n in lines.items() if n > LONGER.get(name, 300)}
     assert not long
 
 

@@ -18,7 +18,7 @@ from video_gc.config import compose_train
 from video_gc.evaluate.evaluate import evaluate
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 
 def model(kind: str = "none", after: str = "five", width: float = 0.125) -> torch.nn.Module:

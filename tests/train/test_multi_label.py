@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from video_gc.train.task import RecognitionTask
 
 from tests.conftest import SMALL
 from video_gc.config import compose_train
@@ -20,10 +21,9 @@ from video_gc.evaluate import ViewConfig, probabilities, score_views
 from video_gc.evaluate.evaluate import evaluate
 from video_gc.evaluate.metrics import Precision, precision
 from video_gc.train.checkpoint import load_network
+from video_gc.train.loop import train
 from video_gc.train.recipe.optim import OptimConfig
 from video_gc.train.skipped_videos import TroubleLog
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
 
 NAMES = ["bright", "dark", "even number"]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from video_gc.train.task import RecognitionTask
 
 from tests.conftest import SMALL
 from tests.train.test_training import options
 from video_gc.config import compose_train
+from video_gc.train.loop import train
 from video_gc.train.options import TrainConfig
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
 
 
 def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:

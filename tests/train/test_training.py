@@ -14,7 +14,7 @@ from video_gc.analysis.report import read_metrics
 from video_gc.config import compose_train
 from video_gc.data.annotations import DataError
 from video_gc.evaluate.evaluate import evaluate
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 
 def options(clips_folder: Path, runs: Path, *more: str) -> list[str]:

@@ -52,9 +52,10 @@ from video_gc.evaluate.test_videos import (
     videos_to_test,
 )
 from video_gc.evaluate.tested_weights import WEIGHTS, load_networks
+from video_gc.lock import locked
 from video_gc.progress import say
 from video_gc.train.checkpoint import default_output, is_published
-from video_gc.train.ranks.world import (
+from video_gc.train.distributed.world import (
     World,
     from_first,
     joined,
@@ -62,7 +63,6 @@ from video_gc.train.ranks.world import (
     this_world,
     to_all,
 )
-from video_gc.train.resume.lock import locked
 from video_gc.train.skipped_videos import TroubleLog
 from video_gc.train.test_options import ViewConfig
 

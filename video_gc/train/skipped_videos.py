@@ -10,7 +10,7 @@ from video_gc.atomic import atomic_path
 from video_gc.data.dataset import Batch, Trouble
 from video_gc.outputs import fill_csv, read_csv
 from video_gc.progress import say
-from video_gc.train.ranks.world import World, gather
+from video_gc.train.distributed.world import World, gather
 
 
 class TroubleLog(pl.Callback):

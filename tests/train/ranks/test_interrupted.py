@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from video_gc.train.task import RecognitionTask
 
 from tests.train.ranks.many import kill_all, options, send_all, train_forked
 from tests.train.resume.killing import Call, at_call, end_state, rows, same
-from video_gc.train.task import RecognitionTask
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.train.ranks.launch import srun
 from tests.train.ranks.together import RUNS, score_all, statistics_after_sharing, train_all
 from video_gc.models.build import build_model
 from video_gc.train.checkpoint import load_network
-from video_gc.train.ranks.world import World
+from video_gc.train.distributed.world import World
 
 TOLERANCE = 1e-9
 """Of the length of the way that the parameters went. The same sums of float64 in another order

@@ -14,13 +14,13 @@ from torch.distributed import HashStore, PrefixStore
 
 from tests.train.ranks.launch import step_of_srun
 from video_gc.data.dataset import Trouble
-from video_gc.train.ranks import cores
-from video_gc.train.ranks.meet import meet
-from video_gc.train.ranks.shards import shard
-from video_gc.train.ranks.slurm import slurm_variables
-from video_gc.train.ranks.trainer import SameNetwork, trainer_arguments
-from video_gc.train.ranks.world import World, pick_gpu, this_world
+from video_gc.train.distributed import cores
+from video_gc.train.distributed.meet import meet
+from video_gc.train.distributed.slurm import slurm_variables
+from video_gc.train.distributed.strategy import SameNetwork, trainer_arguments
+from video_gc.train.distributed.world import World, pick_gpu, this_world
 from video_gc.train.skipped_videos import TroubleLog
+from video_gc.train.validation import shard
 
 SIX = {
     "SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "2", "SLURM_PROCID": "5", "SLURM_LOCALID": "1",

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from video_gc.train.task import metrics
 
 from video_gc.config import compose_train
 from video_gc.train import network, training
-from video_gc.train.ranks.shards import ValidationFigures, shard
-from video_gc.train.ranks.trainer import share_buffers
-from video_gc.train.ranks.world import World, joined, this_world
-from video_gc.train.task import metrics
+from video_gc.train.distributed.strategy import share_buffers
+from video_gc.train.distributed.world import World, joined, this_world
+from video_gc.train.validation import ValidationFigures, shard
 
 FROZEN = ["norm.kind=frozen", "norm.zero_init=false", "epochs=2"]
 RUNS = {

@@ -4,13 +4,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
+from video_gc.train.task import RecognitionTask
 
 from video_gc.data.dataset import Batch
 from video_gc.data.transforms import Normalisation
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.train.recipe.norms import NormConfig, prepare_norms
 from video_gc.train.recipe.optim import OptimConfig
-from video_gc.train.task import RecognitionTask
 
 
 def batches(size: int) -> list[Batch]:

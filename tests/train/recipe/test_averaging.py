@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from video_gc.train.recipe.precise import KEY, fixed_batches
+from video_gc.train.task import RecognitionTask
+from video_gc.train.training_bar import TrainingBar
 
 from tests.conftest import SMALL
 from video_gc.analysis.report import read_metrics
@@ -18,11 +21,8 @@ from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.models.weights import load_weights
 from video_gc.models.weights.reading.read import read_weights
 from video_gc.train.checkpoint import load_network
+from video_gc.train.loop import train
 from video_gc.train.recipe.averaging import averaged_copy, decay_at, pick_weights, update_average
-from video_gc.train.recipe.precise import KEY, fixed_batches
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
-from video_gc.train.training_bar import TrainingBar
 
 OPTIONS = ["ema=0.5", "norm.precise=2", "augment=light"]
 

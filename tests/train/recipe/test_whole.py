@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from video_gc.train.recipe.length import about_the_head, epochs_of
+from video_gc.train.task import RecognitionTask
 
 from tests.conftest import SMALL
 from video_gc.config import compose_train
 from video_gc.models.build import build_model
-from video_gc.train.recipe.length import about_the_head, epochs_of
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 HEAD_FIRST = [
     *("epochs=3", "steps_per_epoch=3", "optim.optimizer=sgd", "optim.lr=0.05"),

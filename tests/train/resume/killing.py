@@ -12,7 +12,7 @@ import torch
 
 from tests.conftest import SMALL
 from video_gc.config import compose_train
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 FORK = multiprocessing.get_context("fork")
 RANDOM = [

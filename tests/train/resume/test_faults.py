@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.data import get_worker_info
+from video_gc.train.task import RecognitionTask
 
 from tests.train.resume.killing import FORK, options
 from tests.train.test_training import options as plain
@@ -17,10 +18,9 @@ from video_gc.config import compose_train
 from video_gc.data.batches import loader
 from video_gc.data.batches.workers import explain
 from video_gc.data.dataset import Batch, TrainingClips
-from video_gc.train.resume.files import damage
-from video_gc.train.resume.lock import locked
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
+from video_gc.lock import locked
+from video_gc.train.loop import train
+from video_gc.train.resume.checkpoint_files import damage
 
 
 def listed(run: Path) -> list[dict[str, str]]:

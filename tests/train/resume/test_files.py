@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from video_gc.train.task import RecognitionTask
 
 from tests.train.resume.killing import at_call, options
 from video_gc.atomic import part_name
 from video_gc.config import compose_train
 from video_gc.train.checkpoint import load_network
+from video_gc.train.loop import train
 from video_gc.train.resume import files
-from video_gc.train.resume.files import (
+from video_gc.train.resume.checkpoint_files import (
     candidates,
     damage,
     keep_best,
@@ -24,9 +26,7 @@ from video_gc.train.resume.files import (
     step_file,
     write_checkpoint,
 )
-from video_gc.train.resume.weights import write_weights
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
+from video_gc.train.resume.weights_file import write_weights
 
 CONTENT = {"video_gc": {"format": 2}, "state_dict": {"weight": torch.arange(1000.0)}}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from video_gc.train.task import RecognitionTask
 
 from tests.train.resume.killing import (
     at_call,
@@ -17,9 +18,8 @@ from tests.train.resume.killing import (
     same,
 )
 from video_gc.config import compose_train
+from video_gc.train.loop import train
 from video_gc.train.resume import checkpoints, files
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
 
 MOMENTS = {
     "step": (RecognitionTask, "training_step"),

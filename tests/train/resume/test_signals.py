@@ -5,10 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from video_gc.train.task import RecognitionTask
 
 from tests.train.resume.killing import at_call, options, run_forked, send
 from video_gc.train.resume.signals import requeue
-from video_gc.train.task import RecognitionTask
 
 STEPS = "checkpoint.every_steps=null"
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from torch.utils.data import get_worker_info
+from video_gc.train.task import RecognitionTask
 
 from tests.train.resume.killing import FORK, at_call, options, run_forked, send
 from video_gc.config import compose_train
 from video_gc.data.batches import workers
 from video_gc.data.dataset import Sample, TrainingClips, VideoViews
 from video_gc.evaluate.evaluate import evaluate
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 NEW_MOUNTS, PRIVATE = 0x20000, 0x44000  # CLONE_NEWNS; MS_REC | MS_PRIVATE
 

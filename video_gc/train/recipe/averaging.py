@@ -1,7 +1,6 @@
 """Averaged weights (EMA): a second network that follows the trained one, tested beside it.
 
-Polyak and Juditsky, 1992; the slower start as TensorFlow's ExponentialMovingAverage has it. Not
-by Lightning's EMAWeightAveraging: it validates the average alone, where both are wanted.
+Polyak and Juditsky, 1992; the slower start as TensorFlow's ExponentialMovingAverage has it.
 """
 
 from collections.abc import Mapping
