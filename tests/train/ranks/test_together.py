@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-import pytorch_lightning as pl
 import torch
+from lightning_fabric import seed_everything
 
 from tests.conftest import SMALL
 from tests.train.ranks.launch import srun
@@ -52,7 +52,7 @@ def distance(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> floa
 
 def way(run: Path) -> float:
     """How far a training has gone."""
-    pl.seed_everything(0, verbose=False)
+    seed_everything(0, verbose=False)
     config = load_network(run / "checkpoints" / "last.ckpt")[1].model
     start = {f"model.{name}": value for name, value in build_model(config).state_dict().items()}
     return distance(start, last(run))

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from torch.utils.data import get_worker_info
-from video_gc.train.task import RecognitionTask
 
 from tests.train.resume.killing import FORK, at_call, options, run_forked, send
 from video_gc.config import compose_train
 from video_gc.data.batches import workers
 from video_gc.data.dataset import Sample, TrainingClips, VideoViews
 from video_gc.evaluate.evaluate import evaluate
+from video_gc.train import loop
 from video_gc.train.loop import train
 
 NEW_MOUNTS, PRIVATE = 0x20000, 0x44000  # CLONE_NEWNS; MS_REC | MS_PRIVATE
@@ -95,7 +95,7 @@ def test_a_signal_in_a_validation_does_not_wait_for_workers(
         return views
 
     val = (
-        RecognitionTask,
+        loop,
         "validation_step",
         lambda plain: at_call(1, send(signal.SIGTERM), plain),
     )
