@@ -75,7 +75,7 @@ class Scores:
     def best(self) -> tuple[Tensor, Tensor]:
         """Score and number of the best class of each scored video: (S,) and (S,)."""
         scores, classes = ranking(self.scores[self.rows], 1)
-        return scores.flatten(), classes.flatten()
+        return scores[:, 0].contiguous(), classes[:, 0].contiguous()
 
 
 def put_together(index: VideoIndex, videos: Sequence[VideoScore]) -> list[Scores]:
