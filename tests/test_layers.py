@@ -29,12 +29,14 @@ BEFORE = {
     "subprocess_call": set(),
     "progress": {"escape"},
     "atomic": set(),
+    "locks": set(),
     "outputs": {"atomic", "escape"},
 }  # the rooms that stand directly before each; what those may import, it may import too
 LEAVES = {
     "escape",
     "progress",
     "atomic",
+    "locks",
     "outputs",
     "subprocess_call",
 }  # every room but blocks and backbones may
