@@ -23,14 +23,8 @@ from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Generic, TypeVar
 
 CHILD = "import sys; from video_gc.subprocess_call import serve; serve(int(sys.argv[1]))"
-READY, ALIVE, ITEM, ENDED, RETURNED, RAISED = (
-    "ready",
-    "alive",
-    "item",
-    "ended",
-    "returned",
-    "raised",
-)
+READY, ALIVE, ITEM, ENDED, RETURNED, RAISED = range(6)
+"""Kinds of answers."""
 SPARE = 5.0
 """Seconds that a parent has to kill a process that is late, before that process ends itself."""
 Job = TypeVar("Job")
@@ -40,9 +34,8 @@ Result = TypeVar("Result")
 class ProcessDied(RuntimeError):  # noqa: N818
     """The process ended before it answered. The text says how: SIGKILL, exit code 7."""
 
-    def __init__(self, reason: str, *, started: bool = True) -> None:
-        super().__init__(reason)
-        self.started = started
+    started = True
+    """whether it could be asked at all"""
 
 
 class ProcessStuck(RuntimeError):  # noqa: N818
@@ -96,7 +89,7 @@ class ChildProcess:
         except OSError:
             raise self._death() from None
 
-    def answer(self, limit: float | None) -> tuple[str, Any]:
+    def answer(self, limit: float | None) -> tuple[int, Any]:
         """The next message: its kind and a value. Raises ProcessStuck, ProcessDied."""
         if not self.connection.poll(limit):
             self.end()
@@ -131,14 +124,13 @@ class ChildProcess:
         how = f"exit code {code}" if code >= 0 else f"signal {-code}"
         with suppress(ValueError):
             how = signal.Signals(-code).name
-        return ProcessDied(how, started=self._started)
+        error = ProcessDied(how)
+        error.started = self._started
+        return error
 
 
 def call_in_new_process(
-    function: Callable[..., Result],
-    *arguments: Any,
-    limit: float | None = None,
-    linger: float = 0,
+    function: Callable[..., Result], *arguments: Any, limit: float | None = None, linger: float = 0
 ) -> Result:
     """`function(*arguments)` in a new process, whose memory nothing else has used.
 
@@ -148,12 +140,12 @@ def call_in_new_process(
     with tempfile.TemporaryFile() as output:
         child = ChildProcess(output)
         try:
-            result: Result = child.call(limit, function, *arguments)
-            return result
+            return child.call(limit, function, *arguments)
         except ProcessDied as error:
             output.seek(0)
             lines = output.read().decode(errors="replace").strip().splitlines()
-            raise ProcessDied(": ".join([str(error), *lines[-1:]]), started=error.started) from None
+            error.args = (": ".join([str(error), *lines[-1:]]),)
+            raise
         finally:
             child.end(linger)
 
@@ -211,58 +203,53 @@ class _Worker(Generic[Job]):
 
     def begin(self, function: Callable[[Job], Any], patience: Callable[[Job], float]) -> None:
         self.limit, self.heard = patience(self.job), time.monotonic()
-        if self.child.alive:
-            with suppress(ProcessDied):
-                return self.child.begin(self.limit, function, self.job)
-        self.child = ChildProcess()
-        self.child.begin(self.limit, function, self.job)
+        try:
+            self.child.begin(self.limit, function, self.job)
+        except ProcessDied:  # of the last job, perhaps
+            self.child = ChildProcess()
+            self.child.begin(self.limit, function, self.job)
 
     def listen(self, ready: bool) -> tuple[Any] | None:
         """The result, or what stands for it; None while there is neither."""
+        if not ready and time.monotonic() - self.heard <= self.limit:
+            return None
         try:
-            silence = time.monotonic() - self.heard
-            if ready or silence > self.limit:
-                kind, value = self.child.answer(0)
-                self.heard = time.monotonic()
-                return (value,) if kind in (RETURNED, RAISED) else None
+            kind, value = self.child.answer(0)
         except ProcessStuck:
             return (ProcessStuck(f"nothing for {self.limit:.0f} s"),)
         except ProcessDied as error:
             if not error.started:
                 raise
             return (error,)
-        return None
+        self.heard = time.monotonic()
+        return (value,) if kind in (RETURNED, RAISED) else None
 
 
 def heartbeat() -> None:
     """Say that the function which this process was asked for still gets on; call it often.
 
-    It does nothing in a process that nobody waits for.
+    In a process that nobody waits for, it does nothing.
     """
-    if _caller is not None:
-        _caller.heartbeat()
+    if _caller is not None and time.monotonic() - _caller.said > 1:
+        _caller.send(ALIVE)
 
 
 class _Caller:
     """The process that asks, as the one that answers sees it."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection, self._limit, self._said = connection, None, 0.0
+        self.connection, self.said = connection, 0.0
+        self._limit: float | None = None
 
-    def asked(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        self._limit, function, arguments = self._connection.recv()
-        self._said = time.monotonic()
-        self._end_late(self._limit)
-        return function, arguments
+    def begun(self, limit: float | None) -> None:
+        """It asks now, and waits that long for each answer."""
+        self._limit, self.said = limit, time.monotonic()
+        self._end_late(limit)
 
-    def send(self, kind: str, value: object = None) -> None:
-        self._connection.send((kind, value))
-        self._said = time.monotonic()
+    def send(self, kind: int, value: object = None) -> None:
+        self.connection.send((kind, value))
+        self.said = time.monotonic()
         self._end_late(self._limit if kind in (ALIVE, ITEM) else None)
-
-    def heartbeat(self) -> None:
-        if time.monotonic() - self._said > 1:
-            self.send(ALIVE)
 
     def _end_late(self, limit: float | None) -> None:
         """Die then, whatever Python is doing: no parent that is dead could end this process."""
@@ -282,13 +269,14 @@ def serve(pipe: int) -> None:
         caller.send(READY)
         while True:
             try:
-                function, arguments = caller.asked()
+                limit, function, arguments = caller.connection.recv()
             except (EOFError, OSError):
                 return
             except Exception as error:  # it cannot be imported
                 caller.send(RAISED, _portable(error))
-            else:
-                _answer(caller, function, arguments)
+                continue
+            caller.begun(limit)
+            _answer(caller, function, arguments)
 
 
 def _answer(caller: _Caller, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
