@@ -51,7 +51,10 @@ def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
         (["ablation=kinds", "--epochs", "3"], "options are written without dashes"),
         (["ablation=kinds", "optim.lrr=3"], "did you mean 'optim.lr'?"),
         (["ablation=kinds", "hydra/launcher=slrm"], "no such launcher; valid: joblib"),
-        (["ablation=kinds", "only=[none]", "experiment=folder", "data.root=nowhere"], "nowhere: no"),
+        (
+            ["ablation=kinds", "only=[none]", "experiment=folder", "data.root=nowhere"],
+            "nowhere: no",
+        ),
     ],
 )
 def test_errors(tool, tmp_path: Path, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
