@@ -26,17 +26,19 @@ BEFORE = {
     "cli": {"data"},
     "__init__": {"predict"},
     "escape": set(),
+    "subprocess_call": set(),
     "progress": {"escape"},
     "atomic": set(),
-    "lock": set(),
+    "locks": set(),
     "outputs": {"atomic", "escape"},
 }  # the rooms that stand directly before each; what those may import, it may import too
 LEAVES = {
     "escape",
     "progress",
     "atomic",
-    "lock",
+    "locks",
     "outputs",
+    "subprocess_call",
 }  # every room but blocks and backbones may
 ONE_ROOM = {
     "lightning_fabric": {"train"},

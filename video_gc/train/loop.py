@@ -20,7 +20,7 @@ from torch import Tensor
 from video_gc.data.batches.workers import end_workers, guarded_workers
 from video_gc.data.dataset import Batch
 from video_gc.data.source import Splits, data_manifest, open_splits, read_splits, write_splits
-from video_gc.lock import locked
+from video_gc.locks import locked
 from video_gc.models.weights.reading.read import read_file
 from video_gc.progress import say
 from video_gc.train.checkpoint import KEY
@@ -182,7 +182,7 @@ def fit(training: Training) -> None:
             state.begin_next_epoch()
         train_epoch(training)
         validate(training)
-    training.skipped.on_fit_end()
+    training.skipped.finish()
     if training.not_saved:
         raise OSError(f"{training.folder}: {training.not_saved}; free some space and start again")
 

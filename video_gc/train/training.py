@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from video_gc.data.batches.loader import ClipLoader, ThreadLoader
 from video_gc.data.dataset import TrainingClips
+from video_gc.data.skipped_videos import SKIPPED
 from video_gc.data.source import Splits
 from video_gc.progress import say
 from video_gc.train.checkpoint import KEY, CheckpointContents, described
@@ -35,11 +36,11 @@ from video_gc.train.recipe.optim import build_optimizer
 from video_gc.train.recipe.precise_norms import KEY as STATISTICS
 from video_gc.train.recipe.precise_norms import PreciseNorms, precise_norms
 from video_gc.train.recipe.schedule import about_the_head, build_schedule, head_steps
-from video_gc.train.resume.run_directory import LOGS, SKIPPED
+from video_gc.train.resume.run_directory import LOGS
 from video_gc.train.resume.signals import StopSignals
 from video_gc.train.resume.state import LoopState, set_generators
 from video_gc.train.run_checkpoint import CHECKPOINTS
-from video_gc.train.skipped_videos import TroubleLog
+from video_gc.train.skipped_videos import SkippedByRanks
 from video_gc.train.step import Objective
 
 PREFIXES = {"model": "val", "average": "val_ema"}
@@ -67,7 +68,7 @@ class Training:
     precise: PreciseNorms | None
     contents: CheckpointContents
     splits: Splits
-    skipped: TroubleLog
+    skipped: SkippedByRanks
     state: LoopState
     signals: StopSignals = field(default_factory=StopSignals)
     display: Display = field(default_factory=Display)
@@ -173,7 +174,7 @@ def build_training(
             fingerprint=fingerprints(splits, config.data, known) if world.first else {},
         ),
         splits=splits,
-        skipped=TroubleLog(config.directory / SKIPPED, world),
+        skipped=SkippedByRanks(config.directory / SKIPPED, world),
         state=state,
         saved_step=state.step,
     )
@@ -185,7 +186,8 @@ def saved(training: Training, trained: dict[str, Tensor]) -> dict[str, Any]:
     trained: statistics of norms that training goes on with, where others are validated.
     """
     state = training.state
-    state.skipped = training.skipped.state_dict()["found"]
+    training.skipped.exchange()
+    state.skipped = [list(row) for row in training.skipped.rows()]
     state.rows = sum(log.rows for log in training.fabric.loggers if isinstance(log, RowLogger))
     optimizer = optimizer_state(training.model, training.optimizer)
     weights = {
@@ -216,7 +218,8 @@ def restore(training: Training, kept: dict[str, Any]) -> None:
     [optimizer], [schedule] = kept["optimizer_states"], kept["lr_schedulers"]
     load_optimizer_state(training.model, training.optimizer, optimizer)
     training.schedule.load_state_dict(schedule)
-    training.skipped.load_state_dict({"found": training.state.skipped})
+    training.skipped.restore(tuple(row) for row in training.state.skipped)
+    training.skipped.write()
     set_generators(training.state.generators)
 
 

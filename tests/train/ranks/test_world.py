@@ -19,7 +19,7 @@ from video_gc.train.distributed.meet import meet
 from video_gc.train.distributed.slurm import slurm_variables
 from video_gc.train.distributed.strategy import fabric_arguments, seed_this_process
 from video_gc.train.distributed.world import World, pick_gpu, this_world
-from video_gc.train.skipped_videos import TroubleLog
+from video_gc.train.skipped_videos import SkippedByRanks
 from video_gc.train.validation import shard
 
 SIX = {
@@ -144,8 +144,8 @@ def test_each_process_draws_its_own_noise() -> None:
 
 
 def test_only_the_first_process_writes_what_could_not_be_read(tmp_path: Path) -> None:
-    log = TroubleLog(tmp_path / "skipped.csv", World(1, 2))
+    log = SkippedByRanks(tmp_path / "skipped.csv", World(1, 2))
     log.add([Trouble("a.mp4", "damaged", "a.mp4: empty", 0)])
-    log.on_fit_end()
+    log.finish()
     assert not log.file.exists()
     assert len(log.unsent) == 1

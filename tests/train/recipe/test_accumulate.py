@@ -19,7 +19,7 @@ from video_gc.train.recipe.norms import NormConfig, prepare_norms
 from video_gc.train.recipe.optim import OptimConfig, build_optimizer
 from video_gc.train.recipe.schedule import build_schedule
 from video_gc.train.resume.state import LoopState
-from video_gc.train.skipped_videos import TroubleLog
+from video_gc.train.skipped_videos import SkippedByRanks
 from video_gc.train.step import Objective
 from video_gc.train.training import Training
 
@@ -51,7 +51,7 @@ def trained(size: int, accumulate: int, ema: float | None = None) -> dict[str, T
         objective=Objective(num_classes=3, normalisation=Normalisation()),
         network=fabric.setup_module(model), optimizer=optimizer,
         schedule=build_schedule(optimizer, OptimConfig(lr=0.01), steps=3, steps_per_epoch=3),
-        skipped=TroubleLog(Path("skipped.csv")), state=LoopState(),
+        skipped=SkippedByRanks(Path("skipped.csv"), World()), state=LoopState(),
         loader=unused, views=unused, precise=unused, contents=unused, splits=unused,
     )  # fmt: skip
     training.train_mode()

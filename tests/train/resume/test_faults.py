@@ -18,7 +18,7 @@ from video_gc.config import compose_train
 from video_gc.data.batches import loader
 from video_gc.data.batches.workers import explain
 from video_gc.data.dataset import Batch, TrainingClips
-from video_gc.lock import locked
+from video_gc.locks import locked
 from video_gc.train import loop
 from video_gc.train.loop import optimiser_step, train
 from video_gc.train.resume.checkpoint_files import damage
