@@ -38,7 +38,7 @@ def test_options_that_are_newer_than_a_run_do_not_stop_it(run: Path, tmp_path: P
     assert train(compose_train(given)) == copy
 
 
-def interrupt(_training: object) -> None:
+def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -50,7 +50,7 @@ def test_ctrl_c_ends_cleanly_and_a_corrected_command_starts_over(
 ) -> None:
     given = options(clips_folder, tmp_path, "name=stopped", "epochs=1")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "train_epoch", interrupt)
+        patch.setattr(loop, "optimiser_step", interrupt)
         train(compose_train(given))
     directory = tmp_path / "stopped"
     old = list((directory / "logs").rglob("events.*"))
@@ -76,7 +76,7 @@ def test_a_resumed_run_without_checkpoint_starts_over_with_other_options(
 ) -> None:
     given = options(clips_folder, tmp_path, "name=stopped", "epochs=1")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "train_epoch", interrupt)
+        patch.setattr(loop, "optimiser_step", interrupt)
         train(compose_train(given))
     directory = train(compose_train([*given, "optim.lr=0.01"]))
     assert (directory / "checkpoints" / "last.ckpt").is_file()

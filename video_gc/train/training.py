@@ -18,6 +18,7 @@ from video_gc.train.checkpoint import KEY, CheckpointContents, described
 from video_gc.train.display import Display
 from video_gc.train.distributed.strategy import (
     build_fabric,
+    is_parallel,
     load_network_state,
     load_optimizer_state,
     network_state,
@@ -133,7 +134,8 @@ def build_training(
     fabric = build_fabric(world, config, gpu=gpu, loggers=loggers)
     seed_this_process(world, config.seed)
     model = network.model.to(fabric.device)
-    model = model.to(memory_format=torch.channels_last_3d)
+    if not is_parallel(fabric):  # FSDP2 cuts contiguous parameters alone
+        model = model.to(memory_format=torch.channels_last_3d)
     networks = {"model": model}
     if config.ema is not None:
         networks["average"] = averaged_copy(model)

@@ -20,6 +20,7 @@ RUNS = {
     "frozen": FROZEN,
     "sync": ["norm.kind=sync", "epochs=1"],
     "parts": [*FROZEN, "accumulate=2"],
+    "fsdp": [*FROZEN, "strategy=fsdp", "ema=0.9", "optim.clip_grad=1"],
 }
 """Name → options of its own."""
 SIZES = (7, 3, 2)

@@ -96,6 +96,7 @@ def fabric_arguments(world: World, *, strategy: str, gpu: bool) -> dict[str, Any
     # a 1×1×1 convolution's weight is the same in both memory layouts: nothing is lost there
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
     warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+    warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view tensor")
     device = pick_gpu(world) if gpu and not alone else None
     chosen: str | Strategy = "auto"
     if not alone and strategy == "fsdp":
@@ -135,6 +136,11 @@ def shard_network(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
         fully_shard(block, mesh=mesh["data_parallel"])
     fully_shard(network, mesh=mesh["data_parallel"])
     return network
+
+
+def is_parallel(fabric: Fabric) -> bool:
+    """Whether each process keeps a part of the network (FSDP2)."""
+    return isinstance(fabric.strategy, ModelParallelStrategy)
 
 
 def shard_copy(network: nn.Module, fabric: Fabric) -> None:

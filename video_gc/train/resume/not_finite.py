@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from video_gc.atomic import atomic_path
 from video_gc.outputs import fill_csv
+from video_gc.train.recipe.averaging import local
 
 NOT_FINITE = "not_finite.csv"
 
@@ -16,12 +16,12 @@ NOT_FINITE = "not_finite.csv"
 def lacking(networks: Mapping[str, nn.Module]) -> str | None:
     """The first weight or buffer with a NaN or infinite number in it, of the parts held here."""
     found = {
-        f"{prefix}.{name}": value.to_local() if isinstance(value, DTensor) else value
+        f"{prefix}.{name}": local(value)
         for prefix, network in networks.items()
         for name, value in [*network.named_parameters(), *network.named_buffers()]
         if value.is_floating_point()
     }
-    sound = torch.stack([value.detach().isfinite().all() for value in found.values()]).tolist()
+    sound = torch.stack([value.isfinite().all() for value in found.values()]).tolist()
     return next((name for name, fine in zip(found, sound, strict=True) if not fine), None)
 
 
