@@ -2,8 +2,8 @@
 
 One reader for torch's files of every age, for pickles (Caffe2) and for safetensors, checkpoints of
 ours included. torch.load(weights_only=True) has no part in it: it runs no code, but believes sizes
-and hashes keys that a file chooses (docs/weights.md, Safety), and for files from before torch 1.6 it
-writes patches to where a file says.
+and hashes keys that a file chooses (docs/weights.md, Safety), and for files from before torch 1.6
+it writes patches to where a file says.
 """
 
 import io
