@@ -7,7 +7,7 @@ from pathlib import Path
 from video_gc.ablate.plan import Plan, write_record
 from video_gc.ablate.status import has_results, mark_finished, other_videos
 from video_gc.data.config import DataConfig
-from video_gc.data.source import open_splits
+from video_gc.data.splits import open_splits
 from video_gc.train.inputs import fingerprints
 
 

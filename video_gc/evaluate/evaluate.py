@@ -12,10 +12,10 @@ from torch import nn
 from video_gc.data.annotations import DataError
 from video_gc.data.batches.view_batches import micro_batch_size
 from video_gc.data.batches.workers import guarded_workers
+from video_gc.data.config import DataConfig
 from video_gc.data.dataset import VideoViews
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.source import DataConfig
 from video_gc.data.transforms import Normalisation
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.inference_network import FastNetwork, choose, fast_network
