@@ -28,9 +28,16 @@ BEFORE = {
     "escape": set(),
     "progress": {"escape"},
     "atomic": set(),
+    "locks": set(),
     "outputs": {"atomic", "escape"},
 }  # the rooms that stand directly before each; what those may import, it may import too
-LEAVES = {"escape", "progress", "atomic", "outputs"}  # every room but blocks and backbones may
+LEAVES = {
+    "escape",
+    "progress",
+    "atomic",
+    "locks",
+    "outputs",
+}  # every room but blocks and backbones may
 ONE_ROOM = {
     "pytorch_lightning": {"train"},
     "pytorchvideo": {"backbones"},

@@ -10,6 +10,7 @@ from video_gc.data.annotations import (
     VideoIndex,
     find_videos,
     leave_out_missing,
+    listed_files,
     read_class_folders,
     read_list,
     read_table,

@@ -14,9 +14,9 @@ from video_gc.ablate.cell import options_hash
 from video_gc.ablate.plan import Cell
 from video_gc.atomic import write_text
 from video_gc.data.fingerprint import same_copy
+from video_gc.locks import locked
 from video_gc.models.weights.reading.read import read_file
 from video_gc.train.checkpoint import KEY
-from video_gc.train.resume.lock import locked
 from video_gc.train.resume.run_directory import CONFIG, is_finished
 from video_gc.train.run_checkpoint import BEST, best_checkpoint
 

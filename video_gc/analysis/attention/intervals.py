@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
-from video_gc.analysis.compare.bootstrap import NORMAL, T_QUANTILES, t_quantile
+from video_gc.analysis.compare.bootstrap import NORMAL, t_quantile
 
 RESAMPLES = 2000
 CELLS_AT_ONCE = 2_000_000
@@ -75,6 +75,6 @@ def _draws(videos: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
 
 
 def _ends(drawn: np.ndarray, mean: np.ndarray, videos: int) -> tuple[np.ndarray, np.ndarray]:
-    factor = min(t_quantile(videos - 1), T_QUANTILES[1]) / NORMAL
+    factor = t_quantile(videos - 1) / NORMAL
     low, high = mean + factor * (np.percentile(drawn, [2.5, 97.5], axis=0) - mean)
     return low, high
