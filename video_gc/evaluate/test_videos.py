@@ -43,6 +43,13 @@ class TestVideos:
     outside_subset: int = 0
     """left out by `subset_of`"""
 
+    @property
+    def part(self) -> str:
+        """That it is a subset, in words; empty where it is none."""
+        number = len(self.index)
+        whole = number + self.outside_subset
+        return f"a subset of {number} of {whole} videos" if self.outside_subset else ""
+
     def coverage(self, not_scored: int) -> dict[str, int]:
         """listed = scored + the numbers that follow, by cause. not_scored: damaged when read."""
         causes = {
