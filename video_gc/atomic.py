@@ -4,7 +4,6 @@ Until then a file has a hidden name that nobody can guess: two programs never wr
 a link that lies in wait is not followed.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import lock_descriptor
 
 LONGEST = 255
 """Bytes of a file's name, on most file systems."""
@@ -32,7 +33,7 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         with suppress(OSError):  # a file system without locks: what a kill leaves there stays
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_descriptor(handle, blocking=False)
         yield part
         if replace:
             os.replace(part, path)
@@ -63,14 +64,14 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
     while True:
         handle = os.open(path, flags, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            free = lock_descriptor(handle, blocking=False)
+        except OSError:  # a file system without locks
+            free = True
+        if not free:
             os.close(handle)
             raise BlockingIOError(
                 f"{path.parent}: another {what} is writing to it; wait for it, or give {way}"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
+            )
         if os.fstat(handle).st_nlink:  # else its last writer has just removed it
             break
         os.close(handle)
@@ -119,13 +120,14 @@ def part_name(path: Path) -> Path:
 def remove_stale_parts(folder: Path) -> None:
     """Remove what killed processes left unfinished in `folder`; what is being written now stays."""
     for part in folder.glob(".video_gc-*.part*"):
-        with suppress(OSError):  # its writer lives and holds the lock, or it is gone
+        with suppress(OSError):  # it is gone, or the file system has no locks
             if not PART.fullmatch(part.name):
                 continue
             if not part.is_symlink():
                 handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if not lock_descriptor(handle, blocking=False):
+                        continue  # its writer lives
                 finally:
                     os.close(handle)
             part.unlink()

@@ -250,7 +250,7 @@ def test_one_test_at_a_time_in_a_folder(
 ) -> None:
     out = tmp_path / "test"
     script = (
-        "import sys; from pathlib import Path; from video_gc.train.resume.lock import locked\n"
+        "import sys; from pathlib import Path; from video_gc.locks import locked\n"
         "with locked(Path(sys.argv[1]), what='test', way=''): print('held', flush=True); input()"
     )
     held = subprocess.Popen(

@@ -21,6 +21,7 @@ from video_gc.data.annotations import (
 )
 from video_gc.data.dataset import VideoViews
 from video_gc.data.sampling import ClipConfig
+from video_gc.data.skipped_videos import SkippedVideos
 from video_gc.data.source import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.decode.write import write_video
@@ -31,7 +32,6 @@ from video_gc.evaluate.metrics import accuracy
 from video_gc.evaluate.results import write_predictions
 from video_gc.evaluate.scores import Scores
 from video_gc.train.checkpoint import default_output, load_network
-from video_gc.train.skipped_videos import TroubleLog
 
 
 def test_a_checkpoint_carries_all_that_prediction_needs(checkpoint: Path) -> None:
@@ -54,7 +54,7 @@ def test_multi_view_scores_equal_a_plain_loop(
     views = VideoViews(index, contents.clip, clips=3, crops=3)
     result = score_views(
         model, views, contents.normalisation, micro_batch=5, workers=workers,
-        device=torch.device("cpu"), log=TroubleLog(tmp_path / "skipped.csv"),
+        device=torch.device("cpu"), log=SkippedVideos(tmp_path / "skipped.csv"),
     )  # fmt: skip
     right = []
     for video in range(len(index)):
@@ -161,7 +161,7 @@ def score(checkpoint: Path, index: VideoIndex, tmp_path: Path, crops: int = 1) -
     views = VideoViews(index, contents.clip, clips=1, crops=crops)
     return score_views(
         model, views, contents.normalisation, micro_batch=5, workers=0,
-        device=torch.device("cpu"), log=TroubleLog(tmp_path / "skipped.csv"),
+        device=torch.device("cpu"), log=SkippedVideos(tmp_path / "skipped.csv"),
     )  # fmt: skip
 
 

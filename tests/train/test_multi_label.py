@@ -14,6 +14,7 @@ from tests.conftest import SMALL
 from video_gc.config import compose_train
 from video_gc.data.annotations import VideoIndex
 from video_gc.data.dataset import Batch, VideoViews
+from video_gc.data.skipped_videos import SkippedVideos
 from video_gc.data.source import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.evaluate import ViewConfig, probabilities, score_views
@@ -21,7 +22,6 @@ from video_gc.evaluate.evaluate import evaluate
 from video_gc.evaluate.metrics import Precision, precision
 from video_gc.train.checkpoint import load_network
 from video_gc.train.recipe.optim import OptimConfig
-from video_gc.train.skipped_videos import TroubleLog
 from video_gc.train.task import RecognitionTask
 from video_gc.train.training import train
 
@@ -171,7 +171,7 @@ def test_scores_of_a_video_are_fused_as_asked(several: Path, tmp_path: Path, fus
     views = VideoViews(index, contents.clip, clips=3, crops=1)
     result = score_views(
         model, views, contents.normalisation, micro_batch=4, workers=0, fuse=fuse,
-        device=torch.device("cpu"), log=TroubleLog(tmp_path / "skipped.csv"),
+        device=torch.device("cpu"), log=SkippedVideos(tmp_path / "skipped.csv"),
     )  # fmt: skip
     labels = torch.stack([torch.from_numpy(index.target(row)) for row in range(len(index))])
     for video in range(len(index)):

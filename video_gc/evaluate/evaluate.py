@@ -15,6 +15,7 @@ from video_gc.data.batches.workers import guarded_workers
 from video_gc.data.dataset import VideoViews
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
+from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
 from video_gc.data.source import DataConfig
 from video_gc.data.transforms import Normalisation
 from video_gc.deploy.device import pick_device
@@ -30,7 +31,6 @@ from video_gc.evaluate.journal import (
 )
 from video_gc.evaluate.results import (
     BESIDE,
-    SKIPPED,
     check_free,
     new_skipped,
     remove_beside,
@@ -52,6 +52,7 @@ from video_gc.evaluate.test_videos import (
     videos_to_test,
 )
 from video_gc.evaluate.tested_weights import WEIGHTS, load_networks
+from video_gc.locks import locked
 from video_gc.progress import say
 from video_gc.train.checkpoint import default_output, is_published
 from video_gc.train.ranks.world import (
@@ -62,8 +63,6 @@ from video_gc.train.ranks.world import (
     this_world,
     to_all,
 )
-from video_gc.train.resume.lock import locked
-from video_gc.train.skipped_videos import TroubleLog
 from video_gc.train.test_options import ViewConfig
 
 
@@ -228,7 +227,7 @@ def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
         views.index, views.clip, clips=views.clips, crops=views.crops, decoding=views.decoding,
         rows=todo[world.rank :: world.size],
     )  # fmt: skip
-    log = TroubleLog(new_skipped(out) if world.first else out / SKIPPED)
+    log = SkippedVideos(new_skipped(out) if world.first else out / SKIPPED)
     journal = Journal(folder, f"{start:03d}-{world.rank}", test.identity)
     done: list[VideoScore] = []
     try:

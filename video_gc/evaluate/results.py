@@ -1,7 +1,6 @@
 """What a test leaves on disk; every file appears under its name when it is complete."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from video_gc.atomic import remove_stale_parts
+from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
 from video_gc.evaluate.confusions import (
     class_results,
     confused_pairs,
@@ -26,7 +26,6 @@ from video_gc.evaluate.plots import (
 from video_gc.evaluate.scores import Scores
 from video_gc.outputs import Outputs, output_path, write_csv, write_output
 
-SKIPPED = "skipped.csv"
 RESULTS = (
     *("predictions.csv", "scores.npy", "accuracy.json", "classes.csv", "confusion.csv"),
     *("confusion.png", "pairs.csv", "pairs.png", "calibration.png", "classes.png"),
@@ -161,11 +160,10 @@ def write_scores(result: Scores, file: Path) -> Path:
 
 
 def write_skipped(result: Scores, file: Path) -> Path | None:
-    """What could not be read, or was short: kind, path, times, reason; None where there is none."""
+    """What could not be read, or was short, in the order of the index; None where there is none."""
+    outputs = Outputs(file.parent)
     if not result.troubles:
-        Outputs(file.parent).remove(file.name)
+        outputs.remove(file.name)
         return None
-    times = Counter((trouble.kind, trouble.path) for trouble in result.troubles)
-    reasons = {(trouble.kind, trouble.path): trouble.reason for trouble in result.troubles}
-    lines = [(*key, count, reasons[key]) for key, count in times.items()]
-    return write_csv(file, ["kind", "path", "times", "reason"], lines)
+    SkippedVideos(outputs.claim(file.name)).replace(result.troubles)
+    return file

@@ -14,13 +14,13 @@ from video_gc.data.augment import sided_labels, some_names
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.batches.view_batches import micro_batch_size
 from video_gc.data.dataset import Batch, Trouble, VideoViews
+from video_gc.data.skipped_videos import SkippedVideos
 from video_gc.data.source import need_each_label
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.deploy.inference_network import fast_network
 from video_gc.evaluate.metrics import ranking
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
 from video_gc.progress import progress_bar, say
-from video_gc.train.skipped_videos import TroubleLog
 
 Network: TypeAlias = Callable[[Tensor], Tensor]
 """Clips (N, C, T, H, W) → logits (N, classes)."""
@@ -97,7 +97,7 @@ def score_views(
     micro_batch: int,
     workers: int,
     device: torch.device,
-    log: TroubleLog,
+    log: SkippedVideos,
     fuse: str = "mean",
     precision: str = "fp32",
     backend: str = "auto",

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.analysis.compare.writing import write_test
-from video_gc.analysis.compare.tested import read_tested, shared_videos
-from video_gc.analysis.compare.verdict import warnings_about
+from video_gc.analysis.compare.comparison import compare_runs
+from video_gc.analysis.compare.predictions import read_tested, shared_videos
 from video_gc.data.index import DataError
 
 
@@ -70,8 +70,8 @@ def test_a_test_beside_another_is_named_with_its_run(tmp_path: Path) -> None:
     places = (run, run / "test" / "raw", run / "test_subset")
     runs = [read_tested(place) for place in places]
     assert [one.name for one in runs] == ["gc", "gc/test/raw", "gc/test_subset"]
-    warnings = warnings_about(runs[:1], runs[1:2], shared_videos(runs[:2]))
-    assert "not tested alike, weights: ema in gc, raw in gc/test/raw" in warnings
+    warnings = compare_runs(places[:1], places[1:2]).warnings
+    assert "not tested alike, weights: ema in gc; raw in gc/test/raw" in warnings
 
 
 def test_videos_are_paired_by_path_in_any_order(tmp_path: Path) -> None:

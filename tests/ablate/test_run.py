@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.ablate.stub import calls, job_of, order, write_stub
-from video_gc.ablate.job import CellStopped, failure, run_job
 from video_gc.ablate.plan import Cell
+from video_gc.ablate.run import failure, run_job
 from video_gc.ablate.status import cell_lock, has_results, read_status, state_of
-from video_gc.train.resume.lock import locked
+from video_gc.locks import locked
 
 TORCHRUN = """\
 W1122 05:50:01.770000 7858 torch/distributed/elastic/multiprocessing/api.py:1028] Sending process 2
@@ -135,7 +135,7 @@ def test_a_cell_that_somebody_has_is_left_alone(cells: list[Cell], tmp_path: Pat
 def test_a_training_by_hand_is_left_alone(cells: list[Cell], tmp_path: Path) -> None:
     directory = Path(cells[0].directory)
     program = (
-        "import sys, time; from video_gc.train.resume.lock import locked; from pathlib import Path\n"
+        "import sys, time; from video_gc.locks import locked; from pathlib import Path\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
@@ -166,7 +166,7 @@ def forked(work: Callable[[], set[str]]) -> int:
         return pid
     try:
         os._exit(0 if work() <= {"finished", "running elsewhere"} else 1)
-    except CellStopped:
+    except KeyboardInterrupt:
         os._exit(42)
     finally:
         os._exit(3)
