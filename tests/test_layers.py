@@ -47,7 +47,7 @@ ONE_ROOM = {
     "hydra": {"config"},
     "omegaconf": {"config"},
     "openvino": {"deploy"},
-    "fvcore": {"train", "analysis"},
+    "fvcore": {"train"},
 }
 ALONE = {
     "blocks": {"torch"},
