@@ -26,6 +26,7 @@ BEFORE = {
     "cli": {"data"},
     "__init__": {"predict"},
     "escape": set(),
+    "subprocess_call": set(),
     "progress": {"escape"},
     "atomic": set(),
     "locks": set(),
@@ -37,6 +38,7 @@ LEAVES = {
     "atomic",
     "locks",
     "outputs",
+    "subprocess_call",
 }  # every room but blocks and backbones may
 ONE_ROOM = {
     "pytorch_lightning": {"train"},

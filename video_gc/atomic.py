@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import lock_descriptor
+from filelock import FileLock, Timeout, lock_descriptor
 
 LONGEST = 255
 """Bytes of a file's name, on most file systems."""
@@ -59,22 +59,17 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
     Raises BlockingIOError where another process does, FileExistsError for a link or a pipe.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     need_plain(path)
-    while True:
-        handle = os.open(path, flags, 0o666)
-        try:
-            free = lock_descriptor(handle, blocking=False)
-        except OSError:  # a file system without locks
-            free = True
-        if not free:
-            os.close(handle)
-            raise BlockingIOError(
-                f"{path.parent}: another {what} is writing to it; wait for it, or give {way}"
-            )
-        if os.fstat(handle).st_nlink:  # else its last writer has just removed it
-            break
-        os.close(handle)
+    lock = FileLock(path, timeout=0.5, fallback_to_soft=False)  # its last writer may remove it now
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(
+            f"{path.parent}: another {what} is writing to it; wait for it, or give {way}"
+        ) from None
+    except OSError:
+        pass  # a file system without locks; what else is wrong is said when it is opened
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
     def add(line: object) -> None:
         os.write(handle, f"{json.dumps(line)}\n".encode())
@@ -85,6 +80,7 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
         yield add
     finally:
         os.close(handle)
+        lock.release()
 
 
 def read_journal(path: Path) -> Iterator[Any]:

@@ -23,7 +23,7 @@ def locked(directory: Path, *, what: str = "training", way: str = "name=OTHER") 
     new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / LOCK
-    lock = FileLock(file, timeout=0)
+    lock = FileLock(file, timeout=0, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:

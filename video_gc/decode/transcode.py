@@ -5,7 +5,6 @@ default) cost a training clip of 8×8 about twice the pictures that it needs.
 """
 
 import os
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from video_gc.decode.ffmpeg.container import opened
 from video_gc.decode.ffmpeg.presentation import is_wide
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, VideoReader
+from video_gc.subprocess_call import heartbeat
 
 MATRICES = {"bt709": 1, "bt601": 6, "bt2020": 9, "smpte240m": 7}  # ISO/IEC 23091-2, 8.3
 BT709, UNSPECIFIED = 1, 2  # primaries and transfer functions, 8.1 and 8.2
@@ -34,7 +34,6 @@ def transcode(
     preset: str = "fast",
     enlarge: bool = False,
     time_limit: float = 60.0,
-    beat: Callable[[], None] = lambda: None,
 ) -> int:
     """Write the video of `source` to the MP4 file `target`; return the number of frames.
 
@@ -42,7 +41,6 @@ def transcode(
         A smaller video keeps its size unless `enlarge`; None keeps every size.
     keyframe_interval: the largest distance of key frames, frames; scene cuts add others.
     crf, preset: x264's quality (lower is better and larger) and effort.
-    beat: called after each frame.
 
     Every frame is kept, at its own time (variable rates stay variable), the first at 0 s. The copy
     has the pictures that the reader shows: upright, with square pixels and standard range; it keeps
@@ -83,7 +81,7 @@ def transcode(
                 frame.colorspace = stream.codec_context.colorspace
                 frame.color_range = stream.codec_context.color_range
                 container.mux(stream.encode(frame))
-                beat()
+                heartbeat()
             container.mux(stream.encode(None))
     _verify(source, target, count)
     return count

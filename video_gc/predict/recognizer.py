@@ -19,8 +19,7 @@ from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source, VideoReader
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.inference_network import choose, fast_network
-from video_gc.evaluate import probabilities
-from video_gc.evaluate.metrics import ranking
+from video_gc.evaluate.metrics import probabilities, ranking
 from video_gc.train.checkpoint import load_network
 
 

@@ -1,8 +1,7 @@
 """Hydra on our files, and what a beginner is told about a typo; torch is not imported for it."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +9,7 @@ from typing import Any, get_args
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from video_gc.manual import wrong_argument
@@ -25,22 +24,33 @@ KINDS = {
 """What a value must be; by the type of omegaconf's node, in a list by that of its items."""
 
 
-@contextmanager
-def composing(
-    configs: Path, arguments: Sequence[str] = (), primary: str = "train"
-) -> Iterator[None]:
-    """While the block runs, `hydra.compose` reads `configs`.
+def compose_config(
+    primary: str, arguments: Sequence[str], configs: Path, *, hydra: bool = False
+) -> DictConfig:
+    """What Hydra composes of the file `primary`.yaml in `configs` and of `arguments`.
 
-    arguments: as they were typed. primary: the file whose values serve as examples.
+    hydra: with Hydra's own options.
 
     Raises ValueError, in one line, for what Hydra refuses.
     """
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
         try:
-            yield
+            return compose(primary, list(arguments), return_hydra_config=hydra)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(_explain(error, arguments, configs, primary)) from error
+            wrong = wrong_argument(arguments, configs) if primary == "train" else None
+            raise ValueError(wrong or _explain(error, primary)) from error
+
+
+def to_dataclass(config: DictConfig) -> Any:
+    """A composed config as plain dataclasses.
+
+    Raises ValueError, in one line, for what they refuse.
+    """
+    try:
+        return OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise ValueError(str(error).splitlines()[0]) from error
 
 
 def quoted(text: str) -> str:
@@ -63,11 +73,8 @@ def written(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _explain(error: Exception, arguments: Sequence[str], configs: Path, primary: str) -> str:
+def _explain(error: Exception, primary: str) -> str:
     """What Hydra says of wrong arguments, in one line."""
-    wrong = wrong_argument(arguments, configs)
-    if wrong:
-        return wrong
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.ablate.stub import calls, job_of, order, write_stub
-from video_gc.ablate.job import CellStopped, failure, run_job
 from video_gc.ablate.plan import Cell
+from video_gc.ablate.run import failure, run_job
 from video_gc.ablate.status import cell_lock, has_results, read_status, state_of
 from video_gc.locks import locked
 
@@ -166,7 +166,7 @@ def forked(work: Callable[[], set[str]]) -> int:
         return pid
     try:
         os._exit(0 if work() <= {"finished", "running elsewhere"} else 1)
-    except CellStopped:
+    except KeyboardInterrupt:
         os._exit(42)
     finally:
         os._exit(3)
