@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.decode.videos import encode
-from video_gc.data.colour import planes_to_rgb
 from video_gc.data.reading import colour_code
+from video_gc.data.transforms import planes_to_rgb
 from video_gc.decode.choice import kind_of, known_wrong
 from video_gc.decode.ffmpeg.standard_range import standard_range
 from video_gc.decode.open import open_video

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.samples import Sample, cut
 from benchmarks.videos import Video
-from video_gc.data.views import stream_views
+from video_gc.data.reading import stream_views
 from video_gc.decode.ffmpeg.codec import Codec
 from video_gc.decode.open import open_video
 

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 
 from video_gc.data.annotations import DataError, find_videos
-from video_gc.data.annotations.scan import is_video
+from video_gc.data.annotations.folder_scan import is_video
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.batches.workers import guarded_workers
+from video_gc.data.config import DataConfig
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.dataset import Trouble, VideoViews
 from video_gc.data.index import VideoIndex
-from video_gc.data.reading import Decoding
+from video_gc.data.reading import Decoding, crop_frames
 from video_gc.data.sampling import ClipConfig, fixed_clips, part_of
-from video_gc.data.source import DataConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.data.views import crop_frames
 from video_gc.decode.reader import DecodeError
 from video_gc.evaluate.test_videos import TestVideos, subset_of, videos_to_test
 from video_gc.progress import progress_bar

@@ -1,6 +1,7 @@
-"""Which of our networks a file of weights belongs to, by its names and shapes."""
+"""Which of our networks a file of weights belongs to: by names, shapes, or what the file says."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -8,8 +9,11 @@ import torch
 from torch import nn
 
 from video_gc.backbones import build_backbone
-from video_gc.backbones.unstored_options import unseen
-from video_gc.models.weights.configuration import Configuration
+from video_gc.backbones.unstored_options import SLOW_FRAMES, unstored_options
+from video_gc.blocks import build_block
+from video_gc.models.context import context_blocks, matching_blocks
+from video_gc.models.weights.configuration import Configuration, Statement
+from video_gc.models.weights.context_checks import unstored_block_options
 from video_gc.models.weights.matching import match
 from video_gc.models.weights.names import rename
 from video_gc.models.weights.states import State
@@ -54,24 +58,27 @@ def networks_of(state: State, naming: str, said: Configuration) -> list[Network]
     shadow = {name: tensor.to("meta") for name, tensor in state.items()}
     found = []
     for backbone in PUBLISHERS[naming]:
-        model = _shadow(backbone, 101 if deep else 50, width)
+        model = _without_numbers(backbone, 101 if deep else 50, width)
         if model is None or backbone.startswith("slowfast") != two:
             continue
         renamed = rename(shadow, naming, model)
-        if said.denied_by(unseen(model)) is None and match(model, renamed, naming).fits:
+        if (
+            said.contradicted_by(unstored_options(model)) is None
+            and match(model, renamed, naming).fits
+        ):
             found.append((backbone, 101 if deep else 50))
     return found
 
 
-def unseen_of(network: Network) -> dict[str, Any]:
-    """What `unseen` says of a network of ours."""
-    model = _shadow(*network, 1.0)
-    return {} if model is None else unseen(model)
+def unstored_options_of(network: Network) -> dict[str, Any]:
+    """What `unstored_options` says of a network of ours."""
+    model = _without_numbers(*network, 1.0)
+    return {} if model is None else unstored_options(model)
 
 
-def typed(networks: list[Network]) -> str:
+def as_command(networks: list[Network]) -> str:
     """What to type for one of them, and by what they differ that no shape shows."""
-    facts = [unseen_of(network) for network in networks]
+    facts = [unstored_options_of(network) for network in networks]
     shown = []
     for (backbone, depth), own in zip(networks, facts, strict=True):
         differing = [f"{k} {v}" for k, v in own.items() if any(o.get(k) != v for o in facts)]
@@ -93,16 +100,16 @@ def check_network(
 
     networks: what the weights are of, where that is known; else those that they fit are looked for.
     """
-    own = unseen(model)
-    denied = said.denied_by(own)
+    own = unstored_options(model)
+    denied = said.contradicted_by(own)
     if denied is None and not networks and (naming not in PUBLISHERS or not own):
         return
     if networks is None:
         networks = networks_of(state, naming, said)
-    if denied is None and any(unseen_of(network) == own for network in networks):
+    if denied is None and any(unstored_options_of(network) == own for network in networks):
         return
     if denied is None:
-        facts = [unseen_of(network) for network in networks]
+        facts = [unstored_options_of(network) for network in networks]
         fact = next((key for key in own if all(f.get(key) != own[key] for f in facts)), "")
         why = f"{fact or 'what no shape shows'} ({own.get(fact)}) is another here"
     else:
@@ -110,7 +117,7 @@ def check_network(
             f"{denied.option}: {denied.theirs} in the file means {denied.fact} {denied.value}, "
             f"and here it is {own[denied.fact]}"
         )
-    use = said.typed or typed(networks)
+    use = said.as_command or as_command(networks)
     raise ValueError(
         f"weights {source} are of another network: {why}; "
         + (f"use {use}" if use else "no backbone here is like that")
@@ -118,10 +125,53 @@ def check_network(
 
 
 @cache
-def _shadow(backbone: str, depth: int, width: float) -> nn.Module | None:
+def _without_numbers(backbone: str, depth: int, width: float) -> nn.Module | None:
     """A backbone without numbers; None where there is none of that depth and width."""
     try:
         with torch.device("meta"):
             return build_backbone(backbone, depth=depth, width=width)
     except ValueError:
         return None
+
+
+def own_configuration(description: Any, model: nn.Module) -> Configuration:
+    """Of the `model` part of a description; empty where it is none that can be understood.
+
+    model: the network that the weights are for; its names are used for those of the file.
+    """
+    config = description.get("model") if isinstance(description, Mapping) else None
+    if not isinstance(config, Mapping) or "backbone" not in config:
+        return Configuration()
+    backbone, depth = str(config["backbone"]), config.get("depth", 50)
+    facts = unstored_options_of((backbone, depth))
+    command = f"model.backbone={backbone}" + (f" model.depth={depth}" if depth != 50 else "")
+    if SLOW_FRAMES in facts:  # checkpoints without it spread the frames of every network
+        facts[SLOW_FRAMES] = config.get("slow_frames") or "spread"
+        command += f" model.slow_frames={facts[SLOW_FRAMES]}"
+    network = [Statement("model.backbone", backbone, fact, value) for fact, value in facts.items()]
+    contexts = [config.get("context"), *(config.get("more_context") or [])]
+    said = [s for context in contexts if isinstance(context, Mapping) for s in _of(context, model)]
+    return Configuration(network, said, command)
+
+
+def _of(context: Mapping[str, Any], model: nn.Module) -> list[tuple[str, Statement]]:
+    """What one kind of context block is said to be, wherever the network has its place too."""
+    kind, place, options = (context.get(key) for key in ("kind", "place", "options"))
+    blocks = context_blocks(model)
+    try:
+        names = matching_blocks(model, context.get("after") or [])
+    except ValueError:  # a placement that this network lacks; the blocks will not fit either
+        return []
+    said = []
+    for name in names:
+        where = name if place == "after_add" else f"{name} {place}"
+        channels = getattr(blocks.get(where), "channels", None)
+        if channels is None or kind == "none":
+            continue
+        try:
+            with torch.device("meta"):
+                theirs = unstored_block_options(build_block(str(kind), channels, **(options or {})))
+        except (ValueError, TypeError):
+            continue
+        said += [(where, Statement(f"its {kind}", v, option, v)) for option, v in theirs.items()]
+    return said

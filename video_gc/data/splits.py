@@ -9,46 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from video_gc.atomic import atomic_path, write_text
-from video_gc.data.annotations import (
-    DataError,
-    PassedOver,
-    VideoIndex,
-    hold_out,
-    leave_out_missing,
-    open_class_folders,
-    read_list,
-)
-from video_gc.data.annotations.choice import (
-    LISTS,
+from video_gc.data.annotations.class_folders import open_class_folders
+from video_gc.data.annotations.folder_scan import PassedOver
+from video_gc.data.annotations.listed_files import leave_out_missing
+from video_gc.data.annotations.lists import read_listed
+from video_gc.data.annotations.official import (
     OFFICIAL,
+    AnnotatedSplits,
     OfficialFiles,
-    Parts,
     annotations_of,
-    read_listed,
 )
-from video_gc.data.annotations.text import read_names
-from video_gc.data.config import DataConfig
+from video_gc.data.annotations.text_files import read_names
+from video_gc.data.config import LISTS, DataConfig
 from video_gc.data.generated.motions import MOTIONS, open_motions
+from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.manifest import apply_manifest, choose_manifest
 from video_gc.outputs import fill_csv
 from video_gc.progress import say
 
-__all__ = [
-    "DataConfig",
-    "Splits",
-    "data_manifest",
-    "need_classes",
-    "need_each_label",
-    "need_labels",
-    "open_splits",
-    "read_names",
-    "read_splits",
-    "say_missing",
-    "without_damaged",
-    "write_splits",
-]
-
-PARTS = {"train": "training", "val": "validation", "test": "test"}
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 """Name of a split → what its videos are called."""
 
 
@@ -63,7 +42,7 @@ class Splits:
     """listed videos that are not there"""
     left_out: dict[str, int] = field(default_factory=dict)
     """train, val or test → listed videos that are missing, or damaged as a manifest says; those of
-    a part that was held out are counted where it was taken from"""
+    a split that was held out are counted where it was taken from"""
     absent: dict[str, int] = field(default_factory=dict)
     """how many of `left_out` are missing; has no entry where only their sum is known"""
     passed_over: PassedOver = field(default_factory=PassedOver)
@@ -78,36 +57,42 @@ def open_splits(config: DataConfig) -> Splits:
 
     Raises FileNotFoundError or DataError with the way out.
     """
-    parts = _read(config, read_names(config.names) if config.names else None)
+    listed = _annotated(config)
     manifest = data_manifest(config)
-    missing = [name for names in parts.missing.values() for name in names]
-    left_out = Counter({split: len(names) for split, names in parts.missing.items()})
+    missing = [name for names in listed.missing.values() for name in names]
+    left_out = Counter({split: len(names) for split, names in listed.missing.items()})
     gone = Counter(left_out)
     kept: dict[str, VideoIndex] = {}
-    for split in PARTS:
-        index: VideoIndex | None = getattr(parts, split)
+    for split in SPLITS:
+        index: VideoIndex | None = getattr(listed, split)
         if index is None:
             continue
-        listed = len(index)
+        count = len(index)
         if manifest is not None:
             index = without_damaged(index, manifest)
         if config.kind in LISTS:
             index, absent = leave_out_missing(index)
             missing += absent
             gone[split] += len(absent)
-        left_out[split] += listed - len(index)
+        left_out[split] += count - len(index)
         kept[split] = index
     say_missing(missing, sum(map(len, kept.values())) + len(missing))
     for split, index in kept.items():
-        need_labels(index, PARTS[split])
+        need_labels(index, SPLITS[split])
     need_classes(kept["train"])
     if "val" not in kept:
-        kept["train"], kept["val"] = _held_out(kept["train"])
+        whole = kept["train"]
+        kept["train"], kept["val"] = hold_out(whole)
+        say(
+            f"No validation videos given: every fifth of each class is held out "
+            f"({len(kept['val'])} of {len(whole)}). If neighbouring files show the same scene, "
+            "give lists instead."
+        )
     if "test" not in kept:
         kept["test"], left_out["test"], gone["test"] = kept["val"], left_out["val"], gone["val"]
-    counts, absences = ({split: of[split] for split in PARTS} for of in (left_out, gone))
+    counts, absences = ({split: of[split] for split in SPLITS} for of in (left_out, gone))
     return Splits(
-        kept["train"], kept["val"], kept["test"], missing, counts, absences, parts.passed_over
+        kept["train"], kept["val"], kept["test"], missing, counts, absences, listed.passed_over
     )
 
 
@@ -124,7 +109,7 @@ def write_splits(splits: Splits, folder: Path) -> Splits:
     Writes train.arrow, val.arrow, test.arrow and, where there are such, missing.txt (listed, but
     not there) and passed_over.csv (no video, hidden, …). Returns the same splits, memory-mapped.
     """
-    for split in PARTS:
+    for split in SPLITS:
         index: VideoIndex = getattr(splits, split)
         about = {"left_out": splits.left_out.get(split, 0)}
         if split in splits.absent:
@@ -142,19 +127,15 @@ def write_splits(splits: Splits, folder: Path) -> Splits:
 
 
 def read_splits(
-    folder: Path, manifest: Path | None = None, only: Sequence[str] = tuple(PARTS)
+    folder: Path, manifest: Path | None = None, only: Sequence[str] = tuple(SPLITS)
 ) -> Splits:
     """What `write_splits` kept, without what a manifest calls damaged (perhaps only since then).
 
-    only: the parts that a manifest is applied to.
+    only: the splits that a manifest is applied to.
 
     Raises DataError for a file that is no manifest, or where no video is left.
     """
-    if (folder / "train.arrow").is_file():
-        kept = {split: VideoIndex.open(folder / f"{split}.arrow") for split in PARTS}
-    else:  # runs of version 0.1 kept lists
-        names = read_names(folder / "names.txt")
-        kept = {split: read_list(folder / f"{split}.txt", names=names) for split in PARTS}
+    kept = {split: VideoIndex.open(folder / f"{split}.arrow") for split in SPLITS}
     left_out = {split: int(index.about.get("left_out", 0)) for split, index in kept.items()}
     absent = {
         split: int(index.about["missing"])
@@ -184,7 +165,9 @@ def without_damaged(index: VideoIndex, manifest: Path) -> VideoIndex:
     return index
 
 
-def _read(config: DataConfig, names: list[str] | None) -> Parts:
+def _annotated(config: DataConfig) -> AnnotatedSplits:
+    """What the config's annotations say, before anything is left out."""
+    names = read_names(config.names) if config.names else None
     root = Path(config.root) if config.root else None
     if config.kind in LISTS:
         files = [Path(file) if file else None for file in (config.train, config.val, config.test)]
@@ -208,9 +191,9 @@ def _read(config: DataConfig, names: list[str] | None) -> Parts:
         given = {"train": config.train, "val": config.val, "test": config.test}
         return OFFICIAL[config.kind](OfficialFiles(root, annotations, given, names, config.split))
     found = open_class_folders(root, names)
-    train, val, test = (found.splits.get(split) for split in PARTS)
+    train, val, test = (found.splits.get(split) for split in SPLITS)
     assert train is not None
-    return Parts(train, val, test, passed_over=found.passed_over)
+    return AnnotatedSplits(train, val, test, passed_over=found.passed_over)
 
 
 def _listed(
@@ -218,10 +201,10 @@ def _listed(
     train: Path,
     others: Sequence[Path | None],
     names: list[str] | None,
-) -> Parts:
+) -> AnnotatedSplits:
     first = read(train, names=names)
     val, test = (read(file, names=first.names) if file else None for file in others)
-    return Parts(first, val, test)
+    return AnnotatedSplits(first, val, test)
 
 
 def need_labels(index: VideoIndex, what: str) -> None:
@@ -276,10 +259,33 @@ def say_missing(missing: Sequence[str], listed: int) -> None:
         say(f"{len(missing)} of {listed} listed videos are missing: {shown}", style="yellow")
 
 
-def _held_out(index: VideoIndex) -> tuple[VideoIndex, VideoIndex]:
-    train, val = hold_out(index)
-    say(
-        f"No validation videos given: every fifth of each class is held out ({len(val)} of "
-        f"{len(index)}). If neighbouring files show the same scene, give lists instead."
-    )
-    return train, val
+def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]:
+    """Split by class: each `every`-th video (by name) is held out, the others train.
+
+    Videos with several labels are split by the first of them.
+
+    Raises DataError for a class with a single video.
+    """
+    held = np.zeros(len(index), bool)
+    alone = []
+    order = np.argsort(index.labels, kind="stable")
+    ordered = index.labels[order]
+    for rows in np.split(order, np.flatnonzero(np.diff(ordered)) + 1):
+        if not len(rows) or index.labels[rows[0]] < 0:  # no video, or without label
+            continue
+        name = index.names[index.labels[rows[0]]]
+        if len(rows) < 2:
+            if index.multi_label:  # it may be in other videos, as their second label
+                continue
+            alone.append((index.path(int(rows[0])), name))
+            continue
+        held[rows[every - 1 :: every] if len(rows) >= every else rows[-1:]] = True
+    if alone:
+        path, name = alone[0]
+        others = ", ".join(repr(other) for _, other in alone[1:])
+        also = f" (and so it is with {others})" if others else ""
+        raise DataError(
+            f"{path}: the only video of class {name!r}{also}; add another, or give validation "
+            "videos (DIR/train and DIR/val, or data.val=FILE)"
+        )
+    return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))

@@ -7,15 +7,16 @@ import pytest
 
 from tests.data.test_annotations import touch
 from tests.data.test_annotations_official import charades, kinetics, ucf101
-from video_gc.data import source
+from video_gc.data import splits as module
 from video_gc.data.annotations import DataError, VideoIndex
+from video_gc.data.annotations.official import OFFICIAL
+from video_gc.data.annotations.text_files import read_names
+from video_gc.data.config import OFFICIAL_KINDS, DataConfig
 from video_gc.data.manifest import NAME, Listed, write_manifest
-from video_gc.data.source import (
-    DataConfig,
+from video_gc.data.splits import (
     Splits,
     data_manifest,
     open_splits,
-    read_names,
     read_splits,
     write_splits,
 )
@@ -25,7 +26,7 @@ from video_gc.decode.probe import VideoFacts
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr(source, "say", lambda text, style=None: lines.append(text))
+    monkeypatch.setattr(module, "say", lambda text, style=None: lines.append(text))
     return lines
 
 
@@ -132,7 +133,7 @@ def test_a_manifest_leaves_out_what_is_damaged(
         asked.append(file)
         return index.take(range(1, len(index))), [(index.path(0), "moov atom not found")]
 
-    monkeypatch.setattr(source, "apply_manifest", apply)
+    monkeypatch.setattr(module, "apply_manifest", apply)
     config = DataConfig(kind="list", train=train, val=train, root=str(tmp_path))
     assert len(open_splits(config).train) == 6
     (tmp_path / "manifest.parquet").write_bytes(b"x")
@@ -211,13 +212,8 @@ def test_splits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert splits.test.paths == [Path("/b.mp4")]
 
 
-def test_splits_of_older_runs_are_read(tmp_path: Path) -> None:
-    for name in ("train", "val", "test"):
-        (tmp_path / f"{name}.txt").write_text(f"{tmp_path}/a [b].mp4 y z\n")
-    (tmp_path / "names.txt").write_text("x\ny z\n")
-    splits = read_splits(tmp_path)
-    assert splits.val.paths == [tmp_path / "a [b].mp4"]
-    assert splits.val.label_names(0) == ["y z"]
+def test_each_official_kind_has_a_reader() -> None:
+    assert tuple(OFFICIAL) == OFFICIAL_KINDS
 
 
 @pytest.mark.parametrize(

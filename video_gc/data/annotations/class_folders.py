@@ -1,9 +1,9 @@
-"""Is it a folder of classes, or of splits that hold the classes? And how splits are spelled.
+"""A folder of class folders, or of splits (train, val, test) that hold class folders.
 
-The spellings are those of Ultralytics (train, val, test), Roboflow (train, valid, test), Hugging
-Face (train, training; validation, valid, val, dev; test, testing, eval, evaluation) and of the
-crawlers of Kinetics (validate), in any case, with what often stands beside them: train_256,
-val2017, TestSet, training videos.
+Splits are told from classes by name and by depth. Their spellings are those of Ultralytics (train,
+val, test), Roboflow (train, valid, test), Hugging Face (train, training; validation, valid, val,
+dev; test, testing, eval, evaluation) and of the crawlers of Kinetics (validate), in any case, with
+what often stands beside them: train_256, val2017, TestSet, training videos.
 """
 
 import re
@@ -13,7 +13,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from video_gc.data.index import DataError
+from video_gc.data.annotations.folder_scan import (
+    NOT_UNDERSTOOD,
+    PassedOver,
+    Scan,
+    no_videos,
+    scan,
+)
+from video_gc.data.annotations.labels import nearest, nfc
+from video_gc.data.index import DataError, VideoIndex
+from video_gc.progress import say
 
 SPELLINGS = {
     "train": ("train", "training"),
@@ -33,6 +42,15 @@ WANTED = "DIR/CLASS/video, or DIR/train/CLASS/video (with val and test beside tr
 
 
 @dataclass(frozen=True)
+class ClassFolders:
+    """A folder of class folders, or of splits that hold them, as indices."""
+
+    splits: dict[str, VideoIndex]
+    """train, and val and test where there are such"""
+    passed_over: PassedOver
+
+
+@dataclass(frozen=True)
 class Layout:
     """What the folders in a folder are."""
 
@@ -42,6 +60,101 @@ class Layout:
     """folders beside splits that are none → their videos; "" for videos in no folder"""
     odd_class: str = ""
     """a class among others whose name is that of a split"""
+
+
+def open_class_folders(root: Path, names: Sequence[str] | None = None) -> ClassFolders:
+    """Index root/CLASS/…/file, or root/train/CLASS/…/file with val and test beside it.
+
+    names: class names, in order; else the sorted folder names, in NFC, of the training videos.
+    Says what is passed over and what is not understood.
+
+    Raises FileNotFoundError, or DataError for a folder without videos, of an unknown class, or
+    whose layout can be understood in two ways.
+    """
+    found, layout = _look_into(root, names)
+    if not layout.splits:
+        return ClassFolders({"train": class_index(root, found.videos, names)}, found.passed_over)
+    splits: dict[str, VideoIndex] = {}
+    for split, top in sorted(layout.splits.items(), key=lambda item: item[0] != "train"):
+        below = [name[len(top) + 1 :] for name in found.videos if name.startswith(f"{top}/")]
+        if not below:
+            raise no_videos(root / top, found)
+        if find_layout(root / top, below, classes=_known(names)).splits:
+            raise DataError(f"{root / top}: holds splits itself; move what is in it up")
+        given = names if split == "train" else splits["train"].names
+        splits[split] = class_index(root / top, below, given)
+    return ClassFolders(splits, found.passed_over)
+
+
+def read_class_folders(root: Path, names: Sequence[str] | None = None) -> VideoIndex:
+    """Index root/CLASS/…/file; the classes are the sorted folder names unless `names` are given.
+
+    Says what is passed over.
+
+    Raises FileNotFoundError, or DataError for a folder without videos, of an unknown class, or
+    that holds splits.
+    """
+    found, layout = _look_into(root, names)
+    if layout.splits:
+        some = layout.splits.get("val", next(iter(layout.splits.values())))
+        raise DataError(f"{root}: holds splits; give one of them, such as --data {root / some}")
+    return class_index(root, found.videos, names)
+
+
+def class_index(
+    root: Path, videos: Sequence[str], names: Sequence[str] | None = None
+) -> VideoIndex:
+    """Index CLASS/…/file, relative to `root`; see `open_class_folders`.
+
+    Raises DataError for a video in no class folder or of an unknown class.
+    """
+    loose = [name for name in videos if "/" not in name]
+    if loose:
+        also = f", like {len(loose) - 1:,} others" if len(loose) > 1 else ""
+        raise DataError(
+            f"{root / loose[0]}: lies in no class folder{also}; move it to {root}/CLASS/"
+        )
+    classes = [name.partition("/")[0] for name in videos]
+    forms = {name: nfc(name) for name in sorted(set(classes))}
+    names = sorted(set(forms.values())) if names is None else names
+    number = {nfc(name): index for index, name in enumerate(names)}
+    for name, form in forms.items():
+        if form not in number:
+            raise DataError(f"{root / name}: no such class in training{nearest(form, names)}")
+    alike: dict[str, str] = {}
+    for form in dict.fromkeys(forms.values()):
+        twin = alike.setdefault(" ".join(form.casefold().split()), form)
+        if twin != form:
+            say(
+                f"{root}: the classes {twin!r} and {form!r} differ in capitals or spaces only; if "
+                "they are one, move their videos together",
+                style="yellow",
+            )
+    labels = [number[forms[name]] for name in classes]
+    return VideoIndex.build(videos, labels, names, root=root)
+
+
+def _look_into(root: Path, names: Sequence[str] | None) -> tuple[Scan, Layout]:
+    """What lies in a folder and how it is laid out; says what is left out."""
+    found = scan(root)
+    if not found.videos:
+        raise no_videos(root, found)
+    layout = find_layout(root, found.videos, found.folders, _known(names))
+    for name, count in layout.others.items():
+        shown = f"{name or '.'} ({count:,} video{'s' * (count != 1)})"
+        found.passed_over.add(NOT_UNDERSTOOD, shown)
+    found.passed_over.say(root)
+    if layout.odd_class:
+        say(
+            f"{root / layout.odd_class}: is taken for a class like its neighbours, though it is "
+            "named like a split",
+            style="yellow",
+        )
+    return found, layout
+
+
+def _known(names: Sequence[str] | None) -> set[str] | None:
+    return None if names is None else {nfc(name) for name in names}
 
 
 def split_of(name: str) -> str | None:

@@ -1,8 +1,8 @@
 """What the names in a file of weights stand for: tensors, arrays of numbers, plain data.
 
 No name is imported. torch's and numpy's own constructors are never called with what a file says:
-numpy's would build arrays over any bytes as pointers. Other packages' objects become Inerts; names
-of Python's library that are no data serve attacks only, and are refused.
+numpy's would build arrays over any bytes as pointers. Other packages' objects become Placeholders;
+names of Python's library that are no data serve attacks only, and are refused.
 """
 
 import math
@@ -17,12 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.models.weights.reading.inert import Inert, Maker, RefusedError, as_key
+from video_gc.models.weights.reading.placeholders import (
+    Constructor,
+    Placeholder,
+    RefusedError,
+    as_key,
+)
 from video_gc.models.weights.reading.storages import Storages, StorageType
 
 DATA_MODULES = {"argparse", "collections", "copyreg", "datetime", "decimal", "enum", "fractions",
                 "logging", "pathlib", "random", "types", "uuid", "zoneinfo"}  # fmt: skip
-"""Modules of Python's library whose objects are let in as Inerts."""
+"""Modules of Python's library whose objects are let in as Placeholders."""
 DATA_TYPES = {"bool", "bytes", "dict", "float", "int", "list", "object", "range", "slice", "str",
               "tuple"}  # fmt: skip
 """As these modules; of builtins."""
@@ -36,7 +41,7 @@ STORAGES = {
 """`torch.FloatStorage`, `torch.cuda.FloatStorage`, … without the last word → dtype."""
 
 
-class Numbers(Inert):
+class SavedDtype(Placeholder):
     """What a file says of a dtype: the code and byte order of a number.
 
     Raises RefusedError for objects.
@@ -60,7 +65,7 @@ class Numbers(Inert):
         return np.dtype((">" if swapped else "<") + self.code)
 
 
-class Array(Inert):
+class SavedArray(Placeholder):
     """What a file says of an array; `tensor` makes it."""
 
     __slots__ = ("made",)
@@ -87,7 +92,7 @@ class Array(Inert):
         return self.made
 
 
-class Names:
+class AllowedNames:
     """`find` of an Unpickler, for one file.
 
     size: of its pickle in bytes; each is copied twice at most, from text to bytes to a storage.
@@ -113,12 +118,12 @@ class Names:
             ("collections", "defaultdict"): lambda _factory=None, items=(): dict(
                 self.ordered(items)
             ),
-            ("numpy", "ndarray"): Array,
-            ("numpy", "dtype"): Numbers,
+            ("numpy", "ndarray"): SavedArray,
+            ("numpy", "dtype"): SavedDtype,
             ("_codecs", "encode"): self.encoded,
             ("builtins", "bytearray"): self.encoded,
             ("builtins", "bytes"): self.encoded,
-            ("builtins", "complex"): lambda real, imaginary=0.0: complex(real, imaginary),
+            ("builtins", "complex"): complex,
             ("builtins", "getattr"): _attribute,
             ("builtins", "set"): _list,
             ("builtins", "frozenset"): _list,
@@ -126,7 +131,7 @@ class Names:
             ("copyreg", "__newobj__"): _made,
         }
         for core in ("numpy.core", "numpy._core"):
-            self.allowed[f"{core}.multiarray", "_reconstruct"] = Array
+            self.allowed[f"{core}.multiarray", "_reconstruct"] = SavedArray
             self.allowed[f"{core}.multiarray", "scalar"] = _scalar
             self.allowed[f"{core}.numeric", "_frombuffer"] = _from_buffer
 
@@ -135,17 +140,17 @@ class Names:
         module = IMPORT_MAPPING.get(module, module)
         full = f"{module}.{name}"[:100]
         if (module, name) in self.allowed:
-            return Maker(full, self.allowed[module, name])
+            return Constructor(full, self.allowed[module, name])
         if module == "torch" and name in DTYPES:
             return DTYPES[name]
         own, kind = module.split(".")[0], name.removesuffix("Storage")
         if own == "torch" and kind != name and kind in STORAGES:
             return StorageType(STORAGES[kind])
         if own == "builtins" and name in DATA_TYPES:
-            return Inert(full)
+            return Placeholder(full)
         if own in sys.stdlib_module_names and own not in DATA_MODULES:
             raise RefusedError(f"{full} is not allowed in a file of weights")
-        return Inert(full)
+        return Placeholder(full)
 
     def spend(self, size: int) -> None:
         """Account for a copy."""
@@ -198,9 +203,9 @@ class Names:
 
     def subclass(self, function: Any, _type: Any, arguments: Any, _state: Any) -> Any:
         """A tensor of another class, as a plain one."""
-        if isinstance(function, Maker) and isinstance(arguments, tuple):
+        if isinstance(function, Constructor) and isinstance(arguments, tuple):
             return function.make(*arguments)
-        return Inert("torch._tensor._rebuild_from_type_v2")
+        return Placeholder("torch._tensor._rebuild_from_type_v2")
 
 
 def _first(data: Any = None, *_flags: Any) -> Any:
@@ -213,30 +218,32 @@ def _list(items: Any = ()) -> Any:
 
 def _made(kind: Any, *arguments: Any) -> Any:
     """An object of the class `kind`, as the protocols before 2 write it."""
-    if isinstance(kind, Maker):
+    if isinstance(kind, Constructor):
         return kind.make(*arguments)
-    return Inert(kind.name if isinstance(kind, Inert) else type(kind).__name__, arguments)
+    return Placeholder(
+        kind.name if isinstance(kind, Placeholder) else type(kind).__name__, arguments
+    )
 
 
 def _reconstructed(kind: Any, _base: Any, content: Any) -> Any:
     """As `_made`, of a class that extends `_base`, such as a dictionary."""
     made = _made(kind)
-    if isinstance(made, Inert) and isinstance(content, dict):
+    if isinstance(made, Placeholder) and isinstance(content, dict):
         made.entries = content
     return made
 
 
-def _attribute(owner: Any, _name: Any) -> Inert:
+def _attribute(owner: Any, _name: Any) -> Placeholder:
     """`getattr`, by which pickle names a method of a class."""
-    if isinstance(owner, Inert):
-        return Inert(owner.name)
-    name = owner.name if isinstance(owner, Maker) else type(owner).__name__
+    if isinstance(owner, Placeholder):
+        return Placeholder(owner.name)
+    name = owner.name if isinstance(owner, Constructor) else type(owner).__name__
     raise RefusedError(f"getattr of {name} is not allowed")
 
 
 def _scalar(numbers: Any, content: Any = b"") -> Any:
     """One number of numpy's, as Python's; None for text and dates."""
-    if not isinstance(numbers, Numbers) or not isinstance(content, str | bytes):
+    if not isinstance(numbers, SavedDtype) or not isinstance(content, str | bytes):
         return None
     try:
         dtype = numbers.dtype
@@ -246,8 +253,8 @@ def _scalar(numbers: Any, content: Any = b"") -> Any:
     return np.frombuffer(raw[: dtype.itemsize], dtype)[0].item()
 
 
-def _from_buffer(content: Any, numbers: Any, shape: Any, order: Any) -> Array:
+def _from_buffer(content: Any, numbers: Any, shape: Any, order: Any) -> SavedArray:
     """numpy's form of an array since pickle protocol 5."""
-    array = Array()
+    array = SavedArray()
     array.state = (1, shape, numbers, order == "F", content)
     return array

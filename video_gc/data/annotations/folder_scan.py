@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from video_gc.data.index import DataError
 from video_gc.escape import readable
 from video_gc.progress import say
 
@@ -137,6 +138,33 @@ def scan(folder: Path) -> Scan:
             found.passed_over.add(NO_VIDEOS, name)
     top = sorted(name for name in found.folders if name and "/" not in name)
     return Scan(videos, unnamed, top, found.passed_over)
+
+
+def find_videos(folder: Path, *, utf8: bool = False) -> list[Path]:
+    """Every video file below `folder`, sorted; says what is passed over.
+
+    utf8: leave out names that are not UTF-8, which no index holds.
+
+    Raises FileNotFoundError for a missing folder, DataError for one without videos.
+    """
+    found = scan(folder)
+    names = found.videos if utf8 else [*found.videos, *found.unnamed]
+    if not utf8:
+        found.passed_over.paths.pop(NOT_UTF8, None)
+    found.passed_over.say(folder)
+    if not names:
+        raise no_videos(folder, found)
+    return sorted(folder / name for name in names)
+
+
+def no_videos(folder: Path, found: Scan) -> DataError:
+    """The error for a folder without videos, with what is passed over in it."""
+    what = f"passed over: {found.passed_over}; " if len(found.passed_over) else ""
+    return DataError(
+        f"{folder}: no videos in this folder (training wants CLASS/video in it); {what}videos end "
+        f"in .mp4, .mkv, .avi, .mov, .webm or one of {len(SUFFIXES) - 5} other suffixes "
+        "(docs/data.md)"
+    )
 
 
 def is_video(name: str) -> bool:

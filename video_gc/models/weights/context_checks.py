@@ -1,23 +1,106 @@
-"""Options of context blocks that change what they compute and that no shape shows.
+"""Whether the context blocks in a file of weights are those of the network.
 
-Weights fit a network with other ones as well, and then give logits that are 40 to 100 % off. They
-are checked against what the file says, or what is known of the library that its names belong to;
-the others have to be named by whoever loads the weights.
+A block that is dropped, a tensor that lands in a block of another kind, or an option that no shape
+shows (`pairwise`, `scale`, …) would change what the network computes without a word: logits are 40
+to 100 % off. Such options are compared with what the file says, or with what is known of the
+library that its names belong to; the others have to be named by whoever loads the weights.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from video_gc.backbones.stages import places, residual_blocks
 from video_gc.blocks import BLOCKS, CrissCross, GlobalContext, NonLocal
 from video_gc.models.context import ContextConfig, context_blocks
-from video_gc.models.weights.configuration import Configuration, Said
+from video_gc.models.weights.configuration import Configuration, Statement
+from video_gc.models.weights.states import State
 
+INFIX = ".context."
 KINDS = ((NonLocal, "nl"), (CrissCross, "cc"))
 
 
-def hidden_options(block: nn.Module) -> dict[str, Any]:
+def check_blocks(source: str, state: State, model: nn.Module) -> None:
+    """Raise ValueError unless `state` has no context block or those of `model`, of equal shapes."""
+    theirs, ours = _by_block(state), _by_block(model.state_dict())
+    differing = {
+        block: name
+        for block in theirs
+        if (name := _difference(theirs[block], ours.get(block, {}))) is not None
+    }
+    if not differing:
+        return
+    first = next(iter(differing))
+    kind = _kind(theirs[first])
+    own = _kind(ours[first]) if first in ours else "no block"
+    where, place = _where(differing if kind == own else theirs, model)
+    if kind == own:
+        raise ValueError(
+            f"weights {source} hold {kind} blocks of other options at {where} "
+            f"({differing[first]} differs); give the network theirs in model.context.options"
+        )
+    raise ValueError(
+        f"weights {source} hold {kind} blocks {place} of {where}, where the network has {own}; use "
+        f"context={kind} model.context.place={place} model.context.after=[{where}], or weights "
+        "without context blocks"
+    )
+
+
+def _where(blocks: Iterable[str], model: nn.Module) -> tuple[str, str]:
+    """Names of the residual blocks of some context blocks, and the place of the first."""
+    names = _names(model)
+    found = [names.get(block, (block, "after_add")) for block in blocks]
+    return ",".join(name for name, _ in found), found[0][1]
+
+
+def _difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str | None:
+    """The first name that only one of two blocks has, or has in another shape."""
+    for name in [*theirs, *ours]:
+        if name not in theirs or name not in ours:
+            return name
+        if _squeezed(theirs[name]) != _squeezed(ours[name]):
+            return name
+    return None
+
+
+def _by_block(state: State) -> dict[str, dict[str, Tensor]]:
+    """Path of the residual block → name inside its context block → tensor."""
+    blocks: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in state.items():
+        if INFIX in name and not name.endswith("num_batches_tracked"):
+            path, _, inner = name.partition(INFIX)
+            blocks[path][inner] = tensor
+    return dict(blocks)
+
+
+def _names(model: nn.Module) -> dict[str, tuple[str, str]]:
+    """Path of the module that a context block belongs to → residual block and place."""
+    path_of = {module: path for path, module in model.named_modules()}
+    return {
+        path_of[there.module]: (name, place)
+        for name, block in residual_blocks(model).items()
+        for place, there in places(block).items()
+    }
+
+
+def _squeezed(tensor: Tensor) -> list[int]:
+    return [length for length in tensor.shape if length != 1]
+
+
+def _kind(block: dict[str, Tensor]) -> str:
+    """The kind of a context block, by the names of its parameters."""
+    if any(name.startswith("norms.") for name in block):
+        return "cc"
+    if "value.weight" in block:
+        return "nl"
+    if "key.weight" not in block and "transform.1.weight" not in block:
+        return "se"
+    return "gc" if "transform.3.weight" in block else "snl"
+
+
+def unstored_block_options(block: nn.Module) -> dict[str, Any]:
     """Option of a context block → its value, of those that no shape shows and that matter to it.
 
     A block of the user's own has none.
@@ -41,7 +124,7 @@ def hidden_options(block: nn.Module) -> dict[str, Any]:
 
 
 def named_options(contexts: Iterable[ContextConfig]) -> dict[str, set[str]]:
-    """`named` of `check_hidden`: the options that configs give, or that their kind stands for."""
+    """Kind of block → the options that configs give by name, or that their kind stands for."""
     named: dict[str, set[str]] = {}
     for context in contexts:
         if context.kind != "none":
@@ -51,7 +134,7 @@ def named_options(contexts: Iterable[ContextConfig]) -> dict[str, set[str]]:
     return named
 
 
-def known_of(naming: str, names: Collection[str]) -> list[tuple[str, Said]]:
+def library_options(naming: str, names: Collection[str]) -> list[tuple[str, Statement]]:
     """What the code of a library makes of its blocks, whatever its configuration is.
 
     naming: of the file; names: of its tensors.
@@ -70,10 +153,10 @@ def known_of(naming: str, names: Collection[str]) -> list[tuple[str, Said]]:
                 facts |= {"pairwise": "gaussian", "scale": False}
     else:
         return []
-    return [("", Said(naming, value, option, value)) for option, value in facts.items()]
+    return [("", Statement(naming, value, option, value)) for option, value in facts.items()]
 
 
-def check_hidden(
+def check_block_options(
     source: str,
     model: nn.Module,
     loaded: Collection[str],
@@ -96,7 +179,7 @@ def check_hidden(
         if not any(parameter.startswith(f"{paths[block]}.") for parameter in loaded):
             continue
         theirs = said.of_block(name)
-        for option, value in hidden_options(block).items():
+        for option, value in unstored_block_options(block).items():
             if option in theirs:
                 if value != theirs[option].value:
                     wrong.setdefault(option, _differing(name, option, value, theirs[option]))
@@ -121,7 +204,7 @@ def kind_of(block: nn.Module) -> str:
     return next((kind for cls, kind in KINDS if isinstance(block, cls)), "gc")
 
 
-def _differing(name: str, option: str, own: Any, said: Said) -> str:
+def _differing(name: str, option: str, own: Any, said: Statement) -> str:
     typed = f"model.context.options.{option}={_yaml(said.value)}"
     return (
         f"{option} is {_yaml(own)} at {name}, theirs is {_yaml(said.value)} "

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.progress import download_bar
@@ -48,15 +48,16 @@ def converted(
 
 
 @contextmanager
-def reading(file: Path) -> Iterator[Callable[[int], None]]:
-    """A progress bar over the bytes of a big file; yields what to call with the bytes read."""
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """The file, to be read in bytes; a big one under a progress bar."""
     size = file.stat().st_size
-    if size < SMALL:
-        yield lambda _: None
-        return
-    with download_bar() as progress:
-        bar = progress.add_task(f"Converting {file.name}", total=size)
-        yield lambda count: progress.advance(bar, count)
+    with file.open("rb") as stream:
+        if size < SMALL:
+            yield stream
+            return
+        with download_bar() as progress:
+            title = f"Converting {file.name}"
+            yield progress.wrap_file(stream, size, description=title)
 
 
 def _place(file: Path, options: dict[str, Any]) -> Path:
