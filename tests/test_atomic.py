@@ -1,6 +1,7 @@
 """Files that are complete or not there, whatever lies beside them, and who wrote them."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from video_gc.atomic import (
     remove_stale_parts,
     write_text,
 )
+from video_gc.locks import locked
 from video_gc.outputs import NOTE, Outputs, write_csv, write_output
 
 WAITS = """
@@ -195,3 +197,25 @@ def test_a_pipe_or_link_in_place_of_a_note_is_not_waited_for(tmp_path: Path) -> 
     with pytest.raises(FileExistsError), journal(tmp_path / "link", what="check", way="--out X"):
         pass
     assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+def test_a_lock_ends_with_its_process_though_a_child_lives_on(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, time; from pathlib import Path; from video_gc.locks import locked\n"
+        "with locked(Path(sys.argv[1])):\n"
+        "    if os.fork() == 0: print(os.getpid(), flush=True); time.sleep(60)\n"
+        "    sys.stdin.readline(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        child = int(holder.stdout.readline())
+        with pytest.raises(BlockingIOError, match=f"process {holder.pid} on "), locked(tmp_path):
+            pass
+        holder.stdin.close()
+        holder.wait()
+        with locked(tmp_path):
+            os.kill(child, signal.SIGKILL)

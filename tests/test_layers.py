@@ -26,11 +26,20 @@ BEFORE = {
     "cli": {"data"},
     "__init__": {"predict"},
     "escape": set(),
+    "subprocess_call": set(),
     "progress": {"escape"},
     "atomic": set(),
+    "locks": set(),
     "outputs": {"atomic", "escape"},
 }  # the rooms that stand directly before each; what those may import, it may import too
-LEAVES = {"escape", "progress", "atomic", "outputs"}  # every room but blocks and backbones may
+LEAVES = {
+    "escape",
+    "progress",
+    "atomic",
+    "locks",
+    "outputs",
+    "subprocess_call",
+}  # every room but blocks and backbones may
 ONE_ROOM = {
     "pytorch_lightning": {"train"},
     "pytorchvideo": {"backbones"},
@@ -40,7 +49,7 @@ ONE_ROOM = {
     "hydra": {"config"},
     "omegaconf": {"config"},
     "openvino": {"deploy"},
-    "fvcore": {"train", "analysis"},
+    "fvcore": {"train"},
 }
 ALONE = {
     "blocks": {"torch"},

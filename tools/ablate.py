@@ -1,10 +1,11 @@
 """Train and test every cell of an ablation; the same command goes on and retries what failed."""
 
 import sys
+from pathlib import Path
 
 from rich.table import Table
 
-from video_gc.ablate.plan import Cell, Plan, write_plan, write_record
+from video_gc.ablate.plan import Plan
 from video_gc.cli import run_tool
 from video_gc.config.ablation import list_ablations, plan_ablation
 from video_gc.manual import ABLATE
@@ -41,37 +42,43 @@ How the cells are started is Hydra's launcher: one after another, or
   hydra/launcher=submitit_slurm hydra.launcher.gpus_per_node=1 hydra.launcher.timeout_min=1440
   hydra/launcher=ray, submitit_local
 """
-DRY = ("--dry-run", "--list")
 
 
 def main() -> int:
-    """Check everything, train what is missing, and say how it went."""
-    arguments = ["dry=true" if argument in DRY else argument for argument in sys.argv[1:]]
+    """Check everything, train what is missing, and say how it went; 1 where a cell failed."""
+    arguments = sys.argv[1:]
     if {"--help", "-h"} & set(arguments):
         print(HELP, end="")
         return 0
     if not arguments:
         print_ablations()
         return 0
-    request = plan_ablation(arguments)
-    if request.dry:
-        print_cells(request.plan)
-        say(f"  {write_record(request.plan)}")
-        say(f"  what they cost: python tools/report.py {request.plan.directory} --no-measure")
-        return 0
-    from video_gc.ablate.begin import begin
-    from video_gc.ablate.progress_lines import watching
-    from video_gc.config.sweep import launch
+    plan = plan_ablation(arguments)
+    # late, for these import torch, which takes seconds
+    from video_gc.ablate.cell_progress import show_progress
+    from video_gc.ablate.plan import write_jobs, write_record
+    from video_gc.ablate.run import begin
+    from video_gc.config.launch import launch
 
-    plan, todo = begin(request.plan)
-    jobs = plan.jobs
-    say(f"{plan.ablation.title}: {len(jobs)} cells, {len(jobs) - len(todo)} finished before")
-    if todo:
-        file = write_plan(plan)
-        finished = [cell for number, cell in enumerate(jobs) if number not in todo]
-        with watching([jobs[number] for number in todo], finished):
-            launch(file, todo, request.hydra)
-    return print_outcome(plan)
+    if plan.dry:
+        print_states(plan)
+        say(f"{len(plan.cells)} cells; they lie in {plan.runs}/cells")
+        say(f"  {write_record(plan)}")
+        say(f"  what they cost: python tools/report.py {plan.directory} --no-measure")
+        return 0
+    jobs = begin(plan)
+    todo = {job.cell.name for job in jobs}
+    finished = [cell for cell in plan.cells if cell.name not in todo]
+    say(f"{plan.ablation.title}: {len(plan.cells)} cells, {len(finished)} finished before")
+    if jobs:
+        with show_progress([cell for cell in plan.cells if cell.name in todo], finished):
+            launch(write_jobs(plan, jobs), len(jobs), plan.launcher)
+    states = print_states(plan)
+    if elsewhere := states.count("running"):
+        say(f"trained by another process: {elsewhere}; the same command looks again")
+    say(f"The ablation lies in {plan.directory}/ablation.json; next:")
+    say(f"  python tools/report.py {plan.directory}")
+    return int("failed" in states)
 
 
 def print_ablations() -> None:
@@ -87,48 +94,24 @@ def print_ablations() -> None:
     say(f"Start one, or see its cells with dry=true: {ABLATE} ablation=kinds; more: --help")
 
 
-def print_cells(plan: Plan) -> None:
-    """Every cell, and how far it is."""
-    from video_gc.ablate.status import state_of
+def print_states(plan: Plan) -> list[str]:
+    """A line for each cell, and how to repeat those that failed; returns how far each is."""
+    from video_gc.ablate.status import LOG, read_status, state_of
 
-    rows = [(cell, *state_of(cell)) for cell in plan.jobs]
-    print_states(rows)
-    say(f"{len(rows)} cells; they lie in {plan.runs}/cells")
-
-
-def print_outcome(plan: Plan) -> int:
-    """Every cell, how to repeat the failed ones, and what comes next; 1 where one failed."""
-    from video_gc.ablate.job import as_typed, to_train
-    from video_gc.ablate.status import LOG, state_of
-
-    rows = [(cell, *state_of(cell)) for cell in plan.jobs]
-    print_states(rows)
-    failed = [(cell, reason) for cell, state, reason in rows if state == "failed"]
-    for cell, reason in failed:
-        say(f"{cell.title} failed: {reason}", style="red")
-        alone = to_train(cell, plan.tools, plan.processes)
-        say(f"  its output: {cell.directory}/{LOG}; alone: {as_typed(alone)}")
-    elsewhere = sum(state == "running" for _, state, _ in rows)
-    if elsewhere:
-        say(f"trained by another process: {elsewhere}; the same command looks again")
-    say(f"The ablation lies in {plan.directory}/ablation.json; next:")
-    say(f"  python tools/report.py {plan.directory}")
-    return int(bool(failed))
-
-
-def print_states(rows: list[tuple[Cell, str, str | None]]) -> None:
-    """A line for each cell."""
-    table = Table()
-    for heading in ("row", "seed", "cell", "state"):
-        table.add_column(
-            heading,
-            justify="right" if heading == "seed" else "left",
-            no_wrap=heading == "cell",  # for it is copied
-        )
+    table = Table("row", "seed", "cell", "state")
+    table.columns[1].justify = "right"
+    table.columns[2].no_wrap = True  # for it is copied
     styles = {"failed": "red", "finished": "green", "running": "cyan"}
-    for cell, state, _ in rows:
+    found = [(cell, *state_of(cell)) for cell in plan.cells]
+    for cell, state, _ in found:
         table.add_row(cell.row, str(cell.seed), cell.name, state, style=styles.get(state))
     console.print(table)
+    for cell, state, reason in found:
+        status = read_status(Path(cell.directory))
+        if state == "failed" and status:
+            say(f"{cell.title} failed: {reason}", style="red")
+            say(f"  its output: {cell.directory}/{LOG}; alone: {status.typed}")
+    return [state for _, state, _ in found]
 
 
 if __name__ == "__main__":

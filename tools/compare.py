@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from video_gc.analysis.compare.comparison import Comparison, compare_runs
 from video_gc.analysis.compare.results import write_comparison
-from video_gc.analysis.compare.runs import Comparison, compare_runs
-from video_gc.analysis.compare.verdict import name_of_test
 from video_gc.analysis.terminal import fitting
 from video_gc.cli import Parser, run_tool
 from video_gc.progress import console, say
@@ -50,7 +49,10 @@ def main() -> None:
 
 def print_comparison(found: Comparison) -> None:
     """The figures, the videos that changed, the warnings, and the verdict last."""
-    say(f"A: {found.title_a}, B: {found.title_b}: {len(found.videos.paths)} videos", style="bold")
+    say(
+        f"A: {found.titles[0]}, B: {found.titles[1]}: {len(found.videos.paths)} videos",
+        style="bold",
+    )
     rows = []
     for name, each in found.figures.items():
         sides = (" ".join(f"{figure:.2f}" for figure in side) for side in (each.a, each.b))
@@ -64,7 +66,7 @@ def print_comparison(found: Comparison) -> None:
         say(
             f"B is right {'more often than A' if several else 'where A is wrong'}: "
             f"{found.changes.wins} videos; the other way round: {found.changes.losses}; "
-            f"{name_of_test(found.trainings)}: p = {test.mid_p:.3g} (mid-p), "
+            f"{found.name_of_test}: p = {test.mid_p:.3g} (mid-p), "
             f"{test.exact:.3g} (exact)"
         )
     for line in found.warnings:

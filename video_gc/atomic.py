@@ -4,7 +4,6 @@ Until then a file has a hidden name that nobody can guess: two programs never wr
 a link that lies in wait is not followed.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout, lock_descriptor
 
 LONGEST = 255
 """Bytes of a file's name, on most file systems."""
@@ -32,7 +33,7 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         with suppress(OSError):  # a file system without locks: what a kill leaves there stays
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_descriptor(handle, blocking=False)
         yield part
         if replace:
             os.replace(part, path)
@@ -58,22 +59,17 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
     Raises BlockingIOError where another process does, FileExistsError for a link or a pipe.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     need_plain(path)
-    while True:
-        handle = os.open(path, flags, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise BlockingIOError(
-                f"{path.parent}: another {what} is writing to it; wait for it, or give {way}"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        if os.fstat(handle).st_nlink:  # else its last writer has just removed it
-            break
-        os.close(handle)
+    lock = FileLock(path, timeout=0.5, fallback_to_soft=False)  # its last writer may remove it now
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(
+            f"{path.parent}: another {what} is writing to it; wait for it, or give {way}"
+        ) from None
+    except OSError:
+        pass  # a file system without locks; what else is wrong is said when it is opened
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
     def add(line: object) -> None:
         os.write(handle, f"{json.dumps(line)}\n".encode())
@@ -84,6 +80,7 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
         yield add
     finally:
         os.close(handle)
+        lock.release()
 
 
 def read_journal(path: Path) -> Iterator[Any]:
@@ -119,13 +116,14 @@ def part_name(path: Path) -> Path:
 def remove_stale_parts(folder: Path) -> None:
     """Remove what killed processes left unfinished in `folder`; what is being written now stays."""
     for part in folder.glob(".video_gc-*.part*"):
-        with suppress(OSError):  # its writer lives and holds the lock, or it is gone
+        with suppress(OSError):  # it is gone, or the file system has no locks
             if not PART.fullmatch(part.name):
                 continue
             if not part.is_symlink():
                 handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if not lock_descriptor(handle, blocking=False):
+                        continue  # its writer lives
                 finally:
                     os.close(handle)
             part.unlink()

@@ -7,7 +7,6 @@ from.
 """
 
 import argparse
-import difflib
 import io
 import logging
 import math
@@ -20,6 +19,7 @@ from typing import Any, NoReturn
 
 from video_gc.data.annotations import DataError
 from video_gc.decode.reader import DecodeError
+from video_gc.escape import nearest_name
 from video_gc.progress import say
 
 TRACEBACK = "VIDEO_GC_TRACEBACK"
@@ -55,9 +55,9 @@ class Parser(argparse.ArgumentParser):
         for typed in re.findall(r"(?<!\S)--?([a-zA-Z][\w-]*)", unknown):
             word = f"--{typed}"
             close = [option for option in known if option.startswith(word)]
-            close = close or difflib.get_close_matches(word, known, 1, cutoff=0.7)
-            if close:
-                return f" (did you mean {' or '.join(close)}?)"
+            near = " or ".join(close) or nearest_name(word, known, cutoff=0.7)
+            if near:
+                return f" (did you mean {near}?)"
         return ""
 
 

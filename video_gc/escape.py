@@ -1,10 +1,12 @@
-"""Names of files, classes and runs come from strangers: how they are shown as text and no more.
+"""Names of files, classes and options: shown as text and no more, and the nearest valid one.
 
-For a terminal and in pictures `readable`, in CSV files `csv_cell`, which `csv_text` undoes. Pages
-escape by themselves (analysis/html.py), Markdown and LaTeX in analysis/table/files.py.
+Names come from strangers. `readable` is for a terminal and for pictures, `csv_cell` for CSV files;
+`csv_text` undoes it. HTML, Markdown and LaTeX are escaped where they are written, in analysis/.
 """
 
+import difflib
 import re
+from collections.abc import Sequence
 
 HIDDEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f"  # control characters: they move the cursor, ring, or begin an escape
@@ -30,6 +32,14 @@ def short_name(name: str, longest: int = 40) -> str:
     """A readable name for a picture, cut in the middle: names of a data set often begin alike."""
     name, half = readable(name), longest // 2
     return name if len(name) <= longest else f"{name[:half]}…{name[1 - half :]}"
+
+
+def nearest_name(wrong: str, names: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """The valid name that is most like a wrong one; None where none is.
+
+    cutoff: how like it must be, in 0…1, as difflib measures it.
+    """
+    return next(iter(difflib.get_close_matches(wrong, names, 1, cutoff)), None)
 
 
 def csv_cell(value: object) -> object:

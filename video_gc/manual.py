@@ -5,12 +5,13 @@ which torch is loaded.
 """
 
 import ast
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from video_gc.escape import nearest_name
 
 PACKAGE = Path(__file__).parent
 CONFIGS = PACKAGE.parent / "configs"
@@ -138,9 +139,6 @@ def _fields(owner: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
 
 
 def _nearest(wrong: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(wrong, names, 1) or [
-        name for name in names if name.rsplit(".")[-1] == wrong.rsplit(".")[-1]
-    ]
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"valid: {', '.join(names)}"
+    same_end = (name for name in names if name.rsplit(".")[-1] == wrong.rsplit(".")[-1])
+    close = nearest_name(wrong, names) or next(same_end, None)
+    return f"did you mean {close!r}?" if close else f"valid: {', '.join(names)}"

@@ -30,6 +30,10 @@ class Outputs:
             self._ours |= _read(self.folder / NOTE)  # perhaps another process, since
         return name in self._ours
 
+    def names(self) -> list[str]:
+        """All that the note says this program wrote, in their order."""
+        return sorted(self._ours)
+
     def check(self, names: Iterable[str]) -> None:
         """Raise FileExistsError, which names them, for files that somebody else wrote."""
         found = [

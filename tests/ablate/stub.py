@@ -6,9 +6,12 @@ DIR/videos has the fingerprint that a test is to write.
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-from video_gc.ablate.plan import Cell, Job
+from video_gc.ablate.plan import CELLS, Cell, Job, Plan
+from video_gc.config.ablation import plan_ablation
 
 TRAIN = """\
 import json, os, pathlib, signal, sys, time
@@ -47,6 +50,25 @@ if (here / "videos").is_file():
 """
 
 
+@cache
+def _plan() -> Plan:
+    """Two rows, two seeds; composed once, for that takes longest."""
+    return plan_ablation(["ablation=kinds", "only=[none,GC]", "seeds=[0,1]", "runs=RUNS"])
+
+
+def stand_in_plan(folder: Path, runs: Path, count: int = 4) -> Plan:
+    """Its first `count` cells in `runs`; their tools are stand-ins, which lie in `folder`."""
+    cells = [
+        replace(
+            cell,
+            directory=str(runs / CELLS / cell.name),
+            arguments=[*cell.arguments[:-1], f"runs={runs / CELLS}"],
+        )
+        for cell in _plan().cells[:count]
+    ]
+    return replace(_plan(), runs=str(runs), cells=cells, tools=write_stub(folder, cells))
+
+
 def write_stub(folder: Path, cells: Sequence[Cell]) -> str:
     """The stand-ins and what they need for `cells`; returns their folder."""
     for name in ("options", "orders", "tools"):
@@ -71,4 +93,4 @@ def calls(folder: Path) -> list[str]:
 
 def job_of(folder: Path, cell: Cell) -> Job:
     """The job of one cell with the stand-ins."""
-    return Job(cell, str(folder), str(folder / "tools"), {}, 1)
+    return Job(cell=cell, folder=str(folder), tools=str(folder / "tools"))

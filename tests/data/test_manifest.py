@@ -160,11 +160,11 @@ def test_an_interruption_loses_nothing_that_was_finished(
 ) -> None:
     def interrupted(work, jobs, **_options) -> Iterator:  # type: ignore[no-untyped-def,type-arg]
         for job in jobs[:2]:
-            yield job, work(job, lambda: None)
+            yield job, work(job)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(check_module, "run_jobs", interrupted)
+        patch.setattr(check_module, "call_each", interrupted)
         with pytest.raises(KeyboardInterrupt):
             check(root)
     assert not (root / NAME).exists()

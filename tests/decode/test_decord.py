@@ -35,7 +35,7 @@ def test_it_runs_in_another_process(video: Path) -> None:
     with open_video(video, "decord") as reader:
         assert isinstance(reader, isolated.IsolatedReader)
         reader.read([3])
-    assert isolated._servers[ours.__name__].alive
+    assert isolated._servers[ours.__name__].child.alive
 
 
 def test_damage_is_an_error(kind: Callable[[str], Path], tmp_path: Path) -> None:

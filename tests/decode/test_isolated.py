@@ -23,7 +23,7 @@ import os, signal, sys
 from video_gc.decode import isolated
 reader = isolated.IsolatedReader("tests.decode.misbehaving", "test", {source!r}, time_limit=30)
 assert reader.read([3])[0, 0, 0, 0] == 3
-print(isolated._servers["tests.decode.misbehaving"]._process.pid, flush=True)
+print(isolated._servers["tests.decode.misbehaving"].child.pid, flush=True)
 reader._limit = 1
 {then}
 """
@@ -147,7 +147,7 @@ def test_closing_lets_go_of_the_file_in_the_server() -> None:
         with reader() as found:
             frames_read(found, [0])
     server = isolated._servers[MODULE]
-    assert server._forgotten == [found._number]  # the others were told with the next request
+    assert server.forgotten == [found._number]  # the others were told with the next request
 
 
 def _runs(pid: int) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from video_gc.data.dataset import Trouble
-from video_gc.evaluate.journal import Journal, next_start, read_journals, remove_journals
+from video_gc.evaluate.journal import claim_journals, open_journal, read_journals, remove_journals
 from video_gc.evaluate.scores import VideoScore
 
 IDENTITY = {"weights": "raw:0123", "views": "2 × 3, mean"}
@@ -32,62 +32,67 @@ def same(one: VideoScore, other: VideoScore) -> bool:
     )
 
 
-def write(folder: Path, name: str, some: list[VideoScore]) -> Path:
-    journal = Journal(folder, name, IDENTITY)
-    for video in some:
-        journal.add(video)
-    journal.close()
-    return folder / f"{name}.journal"
+def write(folder: Path, rank: int, some: list[VideoScore]) -> Path:
+    claim_journals(folder, rank + 1)
+    with open_journal(folder, rank, IDENTITY) as journal:
+        for video in some:
+            journal.add(video)
+    return folder / f"{rank}.jsonl"
 
 
 def test_scores_come_back_bit_for_bit_from_all_processes_and_starts(tmp_path: Path) -> None:
     some = videos(5)
-    assert next_start(tmp_path) == 1
-    write(tmp_path, "001-0", some[:2])
-    write(tmp_path, "001-1", some[2:3])
-    write(tmp_path, "002-0", some[3:])
+    write(tmp_path, 1, some[2:3])
+    write(tmp_path, 0, some[:2])
+    write(tmp_path, 0, some[3:])
     found, differs = read_journals(tmp_path, IDENTITY)
     assert not differs
     assert sorted(found) == [0, 1, 2, 3, 4]
     assert all(same(found[video.row], video) for video in some)
-    assert next_start(tmp_path) == 3
-    with pytest.raises(FileExistsError, match="another test is writing here"):
-        Journal(tmp_path, "002-0", IDENTITY)
+    with (
+        open_journal(tmp_path, 1, IDENTITY),
+        pytest.raises(BlockingIOError, match="another test is writing"),
+        open_journal(tmp_path, 1, IDENTITY),
+    ):
+        pass
     remove_journals(tmp_path)
     remove_journals(tmp_path)
     assert read_journals(tmp_path, IDENTITY) == ({}, [])
+    assert not tmp_path.exists()
 
 
 def test_a_file_may_be_torn_anywhere(tmp_path: Path) -> None:
-    file = write(tmp_path, "001-0", videos(4))
+    file = write(tmp_path, 0, videos(4))
     content = file.read_bytes()
     ends = [number + 1 for number, byte in enumerate(content) if byte == ord("\n")]
-    for length in [*range(0, len(content), 37), *ends, *(end - 1 for end in ends)]:
+    for length in [*range(0, len(content), 37), *ends, *(end - 2 for end in ends)]:
         file.write_bytes(content[:length])
         whole = sum(end <= length for end in ends)
         found, differs = read_journals(tmp_path, IDENTITY)
         assert sorted(found) == list(range(max(whole - 1, 0)))
         assert not differs
-    hurt = bytearray(content)
-    hurt[ends[1] + 40] ^= 1  # a bit of the second video
-    file.write_bytes(hurt)
-    assert sorted(read_journals(tmp_path, IDENTITY)[0]) == [0]
+    write(tmp_path, 0, videos(4)[2:])  # a start after the last of them
+    assert sorted(read_journals(tmp_path, IDENTITY)[0]) == [0, 1, 2, 3]
+    for place, left in ((ends[1] + 90, [0, 2, 3]), (40, [])):  # a bit of a video, of the identity
+        hurt = bytearray(content)
+        hurt[place] ^= 1
+        file.write_bytes(hurt)
+        assert sorted(read_journals(tmp_path, IDENTITY)[0]) == left
 
 
 def test_another_identity_does_not_count(tmp_path: Path) -> None:
-    write(tmp_path, "001-0", videos(3))
+    write(tmp_path, 0, videos(3))
     found, differs = read_journals(tmp_path, IDENTITY | {"views": "10 × 3, mean", "new": "x"})
     assert (found, differs) == ({}, ["views", "new"])
 
 
 def test_files_of_somebody_elses_stay(tmp_path: Path) -> None:
-    mine = {"x": "mine", "a-b.journal": "mine", "001-0.journal": "my diary", "journal": ""}
+    mine = {"x": "mine", "a-b.journal": "mine", "1.jsonl": "my diary", "journal": ""}
     for name, content in mine.items():
         (tmp_path / name).write_text(content)
-    assert next_start(tmp_path) == 1
-    write(tmp_path, "002-0", videos(3))
-    (tmp_path / "003-0.journal").write_text("0123")  # torn at once
-    assert next_start(tmp_path) == 4
+    write(tmp_path, 0, videos(3))
+    with pytest.raises(FileExistsError, match="1.jsonl: exists, .* so it is kept"):
+        claim_journals(tmp_path, 2)
     assert len(read_journals(tmp_path, IDENTITY)[0]) == 3
     remove_journals(tmp_path)
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == mine

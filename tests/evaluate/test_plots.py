@@ -7,16 +7,12 @@ from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from tests.conftest import counted_frames
+from video_gc.data.index import VideoIndex
 from video_gc.decode.write import write_video
 from video_gc.evaluate import plots as pictures
-from video_gc.evaluate.plots import (
-    ConfusedPair,
-    Example,
-    draw_calibration,
-    draw_class_accuracy,
-    draw_confused_pairs,
-    most_confused,
-)
+from video_gc.evaluate.confusions import ConfusedPair, Example, confused_pairs
+from video_gc.evaluate.plots import draw_calibration, draw_class_accuracy, draw_confused_pairs
+from video_gc.evaluate.scores import Scores, VideoScore, put_together
 
 
 def picture(file: Path) -> np.ndarray:
@@ -41,25 +37,28 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_most_confused_counts_each_direction() -> None:
+def test_confused_pairs_count_each_direction() -> None:
     #         video   0  1  2  3  4  5  6  7  8
     labels = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
     said = np.array([1, 0, 1, 0, 1, 0, 0, 1, 2])
     sure = [0.5, 0.9, 0.7, 0.9, 0.9, 0.6, 0.8, 0.9, 0.9]
-    paths = [f"{number}.mp4" for number in range(9)]
-    segments = [None] * 6 + [(1.0, 2.0)] * 3
-    pairs = most_confused(
-        labels, said, ["a", "b", "c"], 3, confidence=sure, paths=paths, segments=segments
-    )
+    names, times = ["a", "b", "c"], {"start": [None] * 6 + [1.0] * 3, "end": [None] * 6 + [2.0] * 3}
+    index = VideoIndex.build([f"{number}.mp4" for number in range(9)], labels, names, **times)
+
+    def result(said: np.ndarray) -> Scores:
+        scores = np.zeros((9, 1, 3), np.float32)
+        scores[range(9), 0, said] = sure
+        hits = np.zeros((1, 2), np.int64)
+        return put_together(index, [VideoScore(n, 1, scores[n], hits) for n in range(9)])[0]
+
+    pairs = confused_pairs(result(said), 3)
     assert [(pair.true, pair.predicted, pair.count, pair.of) for pair in pairs] == [
         ("a", "b", 2, 3), ("c", "a", 2, 4), ("b", "a", 1, 2),
     ]  # fmt: skip
     assert [pair.rows for pair in pairs] == [[2, 0], [6, 5], [3]]  # the surest first
     assert pairs[1].examples == [Example("6.mp4", (1.0, 2.0)), Example("5.mp4")]
-    assert most_confused(torch.tensor(labels), torch.tensor(labels), ["a", "b", "c"], 3) == []
-    assert len(most_confused(labels, said, ["a", "b", "c"], 1)) == 1
-    with pytest.raises(ValueError, match="9 labels, but 8 predictions or paths"):
-        most_confused(labels, said[:8], ["a", "b", "c"], 3)
+    assert confused_pairs(result(labels), 3) == []
+    assert len(confused_pairs(result(said), 1)) == 1
 
 
 def test_the_calibration_error_is_that_of_torchmetrics(tmp_path: Path, texts: list[str]) -> None:
@@ -108,7 +107,7 @@ def test_confused_pairs_show_frames_of_the_part_that_is_meant(
     wide, tall = str(tmp_path / "wide.mp4"), str(tmp_path / "tall.mp4")
 
     def colours(*examples: Example) -> tuple[int, int]:
-        pair = ConfusedPair("run", "jump", 3, 7, [0, 1, 2], list(examples))
+        pair = ConfusedPair("run", "jump", 7, [0, 1, 2], list(examples))
         drawn = picture(draw_confused_pairs([pair], tmp_path / "pairs.png")).astype(int)
         red = (drawn[..., 0] > 150) & (drawn[..., 2] < 90)
         blue = (drawn[..., 2] > 150) & (drawn[..., 0] < 90)
@@ -132,7 +131,7 @@ def test_confused_pairs_show_frames_of_the_part_that_is_meant(
 def test_long_names_keep_both_ends(tmp_path: Path, texts: list[str]) -> None:
     write_video(tmp_path / "v.mp4", counted_frames(4))
     name = "pretending to put something that is somewhere else next to something"
-    pair = ConfusedPair(name, "b", 1, 1, [0], [Example(str(tmp_path / "v.mp4"))])
+    pair = ConfusedPair(name, "b", 1, [0], [Example(str(tmp_path / "v.mp4"))])
     draw_confused_pairs([pair, pair], tmp_path / "pairs.png")
     title = next(text for text in texts if "taken for" in text)
     assert title.startswith("pretending to put so")

@@ -18,7 +18,8 @@ from video_gc.data import reading
 from video_gc.decode.open import open_video
 from video_gc.deploy.device import pick_device
 from video_gc.evaluate import evaluate as evaluation
-from video_gc.evaluate.evaluate import evaluate
+from video_gc.evaluate import networks
+from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.journal import FOLDER, Journal
 from video_gc.train.ranks.world import World
 
@@ -46,7 +47,7 @@ def alone(
 ) -> dict[str, bytes]:
     """The files of a test on one process, without a break."""
     out = tmp_path_factory.mktemp("alone")
-    done = evaluate(checkpoint, data=listed, out=out, workers=0)
+    done = evaluate(checkpoint, TestOptions(data=listed, out=out, workers=0))
     assert (done.coverage["scored"], done.coverage["damaged_when_read"]) == (5, 2)
     return contents(out)
 
@@ -70,8 +71,8 @@ def start(size: int, checkpoint: Path, listed: Path, out: Path, *, workers: int 
             "LOCAL_WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         }  # fmt: skip
         if die_after is not None:
-            kill_oneself(die_after)
-        evaluate(checkpoint, data=listed, out=out, workers=workers)
+            kill_oneself(die_after, out / FOLDER / f"{rank}.jsonl")
+        evaluate(checkpoint, TestOptions(data=listed, out=out, workers=workers))
 
     fork = multiprocessing.get_context("fork")
     started = [fork.Process(target=work, args=(rank,)) for rank in range(size)]
@@ -82,13 +83,13 @@ def start(size: int, checkpoint: Path, listed: Path, out: Path, *, workers: int 
     return [process.exitcode for process in started]
 
 
-def kill_oneself(after: int) -> None:
+def kill_oneself(after: int, file: Path) -> None:
     add, count = Journal.add, iter(range(1000))
 
     def dying(journal: Journal, video: object) -> None:
         if next(count) == after:
-            journal._stream.write('0123abcd {"row": 3, "vie')
-            journal._stream.flush()
+            with file.open("a") as stream:
+                stream.write('[123, "{\\"row\\": 3, \\"vie')
             os.kill(os.getpid(), signal.SIGKILL)
         add(journal, video)  # type: ignore[arg-type]
 
@@ -118,7 +119,7 @@ def test_a_killed_test_goes_on_without_repeating_a_video(
 
     monkeypatch.setattr(reading, "open_video", counting)
     monkeypatch.setattr(evaluation, "check_videos", lambda _: None)  # it opens the first one
-    done = evaluate(checkpoint, data=listed, out=tmp_path, workers=0)
+    done = evaluate(checkpoint, TestOptions(data=listed, out=tmp_path, workers=0))
     assert len(opened) == sum(opened.values()) == 7 - 2 * size
     assert f"{2 * size} of 7 videos were scored before" in capfd.readouterr().err
     assert contents(tmp_path) == alone
@@ -129,7 +130,9 @@ def test_another_test_starts_over(
     checkpoint: Path, listed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     start(1, checkpoint, listed, tmp_path, die_after=4)
-    done = evaluate(checkpoint, data=listed, out=tmp_path, workers=0, clips=1, precision="fp32")
+    done = evaluate(
+        checkpoint, TestOptions(data=listed, out=tmp_path, workers=0, clips=1, precision="fp32")
+    )
     assert done.result.views.unique().tolist() == [0, 3]
     said = capfd.readouterr().err
     assert "another test was begun here (other views, micro-batches" in said
@@ -174,15 +177,15 @@ def test_what_the_first_process_raises_is_raised_on_all(
 
 
 def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "pick_device", lambda name: pick_device("cpu").__class__(name))
+    monkeypatch.setattr(networks, "pick_device", lambda name: pick_device("cpu").__class__(name))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     world = World(rank=3, size=4, local_rank=1, local_size=2)
-    assert str(evaluation._own_device("cuda", world)) == "cuda:1"
-    assert str(evaluation._own_device("cuda:0", world)) == "cuda:0"
-    assert str(evaluation._own_device("cpu", world)) == "cpu"
+    assert str(networks.own_device("cuda", world)) == "cuda:1"
+    assert str(networks.own_device("cuda:0", world)) == "cuda:0"
+    assert str(networks.own_device("cpu", world)) == "cpu"
     with pytest.raises(ValueError, match="4 processes on this machine, but 2 GPUs"):
-        evaluation._own_device("cuda", World(3, 4, 3, 4))
+        networks.own_device("cuda", World(3, 4, 3, 4))
 
 
 @pytest.mark.slow

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
-from video_gc.data.source import open_splits, read_splits, write_splits
-from video_gc.evaluate import tested_weights as weights
+from video_gc.data.splits import open_splits, read_splits, write_splits
+from video_gc.evaluate import networks as weights
 from video_gc.evaluate.confusions import class_results, confused_pairs, worst_classes
-from video_gc.evaluate.evaluate import evaluate
+from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.metrics import accuracy, calibration_error
 from video_gc.evaluate.results import RESULTS, write_results
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
@@ -161,7 +161,7 @@ def test_a_quick_look_says_so_and_lies_apart(checkpoint: Path, tool) -> None:  #
     run = checkpoint.parent.parent
     status, _, err = tool("test", checkpoint, "--data", run.parents[1] / "none", "--subset", 0)
     assert (status, "argument --subset: must be at least 1" in err) == (2, True)
-    done = evaluate(checkpoint, workers=0, subset=1)
+    done = evaluate(checkpoint, TestOptions(workers=0, subset=1))
     folder = run / "test_subset"
     assert {file.parent for file in done.files} == {folder}
     assert "a subset of 1 of 2 videos" in done.title
@@ -202,8 +202,8 @@ def test_averaged_weights_beside_the_raw_ones(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool,  # type: ignore[no-untyped-def]
 ) -> None:  # fmt: skip
     with pytest.raises(ValueError, match="best.ckpt: has no EMA weights .train with ema=0.999."):
-        evaluate(checkpoint, weights="ema", workers=0)
-    raw = evaluate(checkpoint, workers=0, out=tmp_path / "raw").result
+        evaluate(checkpoint, TestOptions(weights="ema", workers=0))
+    raw = evaluate(checkpoint, TestOptions(workers=0, out=tmp_path / "raw")).result
     opened = []
     read, network_of, views = weights.read_checkpoint, weights.network_of, VideoViews.views
     files = []
@@ -237,9 +237,9 @@ def test_averaged_weights_beside_the_raw_ones(
     assert not np.array_equal(np.load(out / "scores.npy"), raw.scores.numpy())
     for folder, name in ((out, "ema"), (out / "raw", "raw")):
         assert json.loads((folder / "accuracy.json").read_text())["weights"] == name
-    apart = evaluate(checkpoint, weights="raw", workers=0, out=out / "ema")
+    apart = evaluate(checkpoint, TestOptions(weights="raw", workers=0, out=out / "ema"))
     (out / "raw/notes.txt").write_text("mine")
-    one = evaluate(checkpoint, weights="raw", workers=0, out=out)
+    one = evaluate(checkpoint, TestOptions(weights="raw", workers=0, out=out))
     assert list(one.results) == ["raw"]
     assert [file.name for file in (out / "raw").iterdir()] == ["notes.txt"]  # none of another test
     assert all(file.is_file() for file in [*one.files, *apart.files])
@@ -250,7 +250,7 @@ def test_one_test_at_a_time_in_a_folder(
 ) -> None:
     out = tmp_path / "test"
     script = (
-        "import sys; from pathlib import Path; from video_gc.train.resume.lock import locked\n"
+        "import sys; from pathlib import Path; from video_gc.locks import locked\n"
         "with locked(Path(sys.argv[1]), what='test', way=''): print('held', flush=True); input()"
     )
     held = subprocess.Popen(
@@ -259,9 +259,11 @@ def test_one_test_at_a_time_in_a_folder(
     assert held.stdout is not None
     held.stdout.readline()
     with pytest.raises(BlockingIOError, match=f"another test is writing to it .process {held.pid}"):
-        evaluate(checkpoint, data=clips_folder, out=out, clips=1, crops=1, workers=0)
+        evaluate(checkpoint, TestOptions(data=clips_folder, out=out, clips=1, crops=1, workers=0))
     held.communicate(b"\n")
-    assert evaluate(checkpoint, data=clips_folder, out=out, clips=1, crops=1, workers=0).files
+    assert evaluate(
+        checkpoint, TestOptions(data=clips_folder, out=out, clips=1, crops=1, workers=0)
+    ).files
 
 
 def test_files_of_somebody_elses_are_kept_and_named(
@@ -269,7 +271,7 @@ def test_files_of_somebody_elses_are_kept_and_named(
 ) -> None:
     def test() -> list[Path]:
         return evaluate(
-            checkpoint, data=clips_folder, out=tmp_path, clips=1, crops=1, workers=0
+            checkpoint, TestOptions(data=clips_folder, out=tmp_path, clips=1, crops=1, workers=0)
         ).files
 
     for name in ("predictions.csv", "skipped.csv", "pairs.png"):

@@ -11,6 +11,7 @@ import torch
 from pytorchvideo.models.hub.x3d import x3d_m
 
 from tests.conftest import counted_frames
+from tests.evaluate.scoring import score_views
 from video_gc.backbones.published import PUBLISHED
 from video_gc.data import reading
 from video_gc.data.annotations import (
@@ -21,17 +22,15 @@ from video_gc.data.annotations import (
 )
 from video_gc.data.dataset import VideoViews
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.source import read_splits
+from video_gc.data.splits import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.decode.write import write_video
 from video_gc.deploy.device import pick_device
-from video_gc.evaluate import score_views
-from video_gc.evaluate.evaluate import evaluate
+from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.metrics import accuracy
 from video_gc.evaluate.results import write_predictions
 from video_gc.evaluate.scores import Scores
 from video_gc.train.checkpoint import default_output, load_network
-from video_gc.train.skipped_videos import TroubleLog
 
 
 def test_a_checkpoint_carries_all_that_prediction_needs(checkpoint: Path) -> None:
@@ -54,7 +53,6 @@ def test_multi_view_scores_equal_a_plain_loop(
     views = VideoViews(index, contents.clip, clips=3, crops=3)
     result = score_views(
         model, views, contents.normalisation, micro_batch=5, workers=workers,
-        device=torch.device("cpu"), log=TroubleLog(tmp_path / "skipped.csv"),
     )  # fmt: skip
     right = []
     for video in range(len(index)):
@@ -71,7 +69,9 @@ def test_multi_view_scores_equal_a_plain_loop(
 
 
 def test_results_on_disk(checkpoint: Path, clips_folder: Path, tmp_path: Path) -> None:
-    done = evaluate(checkpoint, data=clips_folder, clips=2, crops=1, out=tmp_path, workers=0)
+    done = evaluate(
+        checkpoint, TestOptions(data=clips_folder, clips=2, crops=1, out=tmp_path, workers=0)
+    )
     assert [file.name for file in done.files] == [
         "predictions.csv",
         "scores.npy",
@@ -103,7 +103,7 @@ def test_damaged_test_videos_are_counted_not_scored(
     lines = [f"{path} {path.parent.name}" for path in sorted(clips_folder.rglob("*.mp4"))[:4]]
     lines += [f"{path} dark" for path in damaged.values()]
     (tmp_path / "test.txt").write_text("\n".join(lines))
-    done = evaluate(checkpoint, data=tmp_path / "test.txt", out=tmp_path, workers=0)
+    done = evaluate(checkpoint, TestOptions(data=tmp_path / "test.txt", out=tmp_path, workers=0))
     assert done.result.not_scored == 4
     assert done.result.video_level.count == 4
     assert len(list(csv.DictReader((tmp_path / "predictions.csv").open()))) == 4
@@ -124,7 +124,9 @@ def test_a_video_that_fails_half_way_is_not_scored(
     index = read_list(tmp_path / "test.txt", names=contents.names)
     views = VideoViews(index, contents.clip, clips=8, crops=1)
     assert sum(bool(view.clip.size) for view in views.views(0)) > 1  # some views came first
-    done = evaluate(checkpoint, data=tmp_path / "test.txt", clips=8, out=tmp_path, workers=0)
+    done = evaluate(
+        checkpoint, TestOptions(data=tmp_path / "test.txt", clips=8, out=tmp_path, workers=0)
+    )
     assert done.result.views.tolist() == [0, 24]
     assert done.result.clip_level.count == 24
     assert done.result.scores[0].tolist() == [0, 0]
@@ -138,22 +140,14 @@ def test_the_test_videos_are_those_that_were_held_out(
     splits = read_splits(copy / "splits")
     kept = splits.test
     assert not set(kept.paths) & set(splits.train.paths)
-    result = evaluate(copy / "checkpoints/best.ckpt", workers=0).result
-    assert list(result.index.paths) == list(kept.paths)
-    for name in ("train", "val", "test"):  # a run of version 0.1 kept text lists
-        (copy / "splits" / f"{name}.arrow").unlink()
-        index = getattr(splits, name)
-        lines = (f"{p} {index.label_names(row)[0]}\n" for row, p in enumerate(index.paths))
-        (copy / "splits" / f"{name}.txt").write_text("".join(lines))
-    (copy / "splits" / "names.txt").write_text("bright\ndark\n")
-    old = evaluate(copy / "checkpoints/best.ckpt", workers=0)
-    assert list(old.result.index.paths) == list(kept.paths)
-    assert "an optimistic score" in old.title
+    done = evaluate(copy / "checkpoints/best.ckpt", TestOptions(workers=0))
+    assert list(done.result.index.paths) == list(kept.paths)
+    assert "an optimistic score" in done.title
     moved = tmp_path / "elsewhere" / "best.ckpt"  # alone, it falls back on the config's data
     moved.parent.mkdir()
     shutil.copy(copy / "checkpoints/best.ckpt", moved)
     assert default_output(moved, "test") == Path("test")
-    assert len(evaluate(moved, out=tmp_path, workers=0).result.index) == len(kept)
+    assert len(evaluate(moved, TestOptions(out=tmp_path, workers=0)).result.index) == len(kept)
 
 
 def score(checkpoint: Path, index: VideoIndex, tmp_path: Path, crops: int = 1) -> Scores:
@@ -161,7 +155,6 @@ def score(checkpoint: Path, index: VideoIndex, tmp_path: Path, crops: int = 1) -
     views = VideoViews(index, contents.clip, clips=1, crops=crops)
     return score_views(
         model, views, contents.normalisation, micro_batch=5, workers=0,
-        device=torch.device("cpu"), log=TroubleLog(tmp_path / "skipped.csv"),
     )  # fmt: skip
 
 
@@ -247,6 +240,6 @@ def test_published_weights_are_tested_on_given_videos(
     folder = tmp_path / "videos" / "abseiling"
     folder.mkdir(parents=True)
     shutil.copy(clips_folder / "dark" / "0.mp4", folder)
-    done = evaluate(Path("x3d_xs"), data=folder.parent, clips=1, crops=1, workers=0)
+    done = evaluate(Path("x3d_xs"), TestOptions(data=folder.parent, clips=1, crops=1, workers=0))
     assert done.result.video_level.count == 1
     assert (tmp_path / "runs" / "x3d_xs" / "test" / "predictions.csv").is_file()

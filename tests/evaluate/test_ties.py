@@ -8,16 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from tests.evaluate.scoring import score_views
 from video_gc.data.annotations import read_class_folders
 from video_gc.data.dataset import VideoViews
 from video_gc.evaluate.confusions import class_results, confusion_counts
 from video_gc.evaluate.metrics import accuracy, ranking
 from video_gc.evaluate.results import write_predictions
 from video_gc.evaluate.scores import VideoScore, put_together
-from video_gc.evaluate.scoring import score_views
 from video_gc.predict.recognizer import Prediction
 from video_gc.train.checkpoint import load_network
-from video_gc.train.skipped_videos import TroubleLog
 
 
 def test_of_equal_scores_the_smaller_class_comes_first(clips_folder: Path, tmp_path: Path) -> None:
@@ -64,5 +63,4 @@ def test_scores_that_are_no_numbers_name_video_and_layer(
     with pytest.raises(FloatingPointError, match=rf"bright/0.mp4: .* first in {linear} \(fp32"):
         score_views(
             model, views, contents.normalisation, micro_batch=1, workers=0,
-            device=torch.device("cpu"), log=TroubleLog(tmp_path / "skipped.csv"),
         )  # fmt: skip

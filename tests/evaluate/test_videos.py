@@ -8,16 +8,16 @@ import pytest
 
 from video_gc.data.index import DataError
 from video_gc.data.manifest import NAME, Listed, write_manifest
-from video_gc.data.source import read_splits
+from video_gc.data.splits import read_splits
 from video_gc.decode.probe import VideoFacts
 from video_gc.evaluate import test_videos as videos
-from video_gc.evaluate.evaluate import evaluate
+from video_gc.evaluate.evaluate import TestOptions, evaluate
 
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr("video_gc.data.source.say", lambda text, style=None: lines.append(text))
+    monkeypatch.setattr("video_gc.data.splits.say", lambda text, style=None: lines.append(text))
     return lines
 
 
@@ -37,11 +37,13 @@ def test_kept_videos_that_a_manifest_calls_damaged_are_left_out(
 ) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     kept = list(read_splits(copy / "splits").test.paths)
-    assert evaluate(copy / "checkpoints/best.ckpt", workers=0).result.video_level.count == len(kept)
+    assert evaluate(
+        copy / "checkpoints/best.ckpt", TestOptions(workers=0)
+    ).result.video_level.count == len(kept)
     assert left_out(copy / "test") == 0
     file = damaged(tmp_path / NAME, kept[0])
     monkeypatch.setattr(videos, "data_manifest", lambda _: file)
-    done = evaluate(copy / "checkpoints/best.ckpt", workers=0)
+    done = evaluate(copy / "checkpoints/best.ckpt", TestOptions(workers=0))
     assert list(done.result.index.paths) == kept[1:]
     assert left_out(copy / "test") == 1
     assert said == [
@@ -50,8 +52,8 @@ def test_kept_videos_that_a_manifest_calls_damaged_are_left_out(
     moved = tmp_path / "elsewhere" / "best.ckpt"  # alone, it falls back on the config's data
     moved.parent.mkdir()
     shutil.copy(copy / "checkpoints/best.ckpt", moved)
-    monkeypatch.setattr("video_gc.data.source.data_manifest", lambda _: file)
-    evaluate(moved, out=tmp_path, workers=0)
+    monkeypatch.setattr("video_gc.data.splits.data_manifest", lambda _: file)
+    evaluate(moved, TestOptions(out=tmp_path, workers=0))
     assert said[1].startswith("1 of 12 videos are left out after")
 
 
@@ -71,7 +73,8 @@ def test_lists_lose_missing_videos_and_those_of_a_manifest(
         data.parent.mkdir()
         (root / "list.txt").rename(data)
     done = evaluate(
-        checkpoint, data=data, root=root if with_root else None, out=tmp_path / "out", workers=0
+        checkpoint,
+        TestOptions(data=data, root=root if with_root else None, out=tmp_path / "out", workers=0),
     )
     assert done.result.video_level.count == 5
     assert done.result.not_scored == 0
@@ -83,4 +86,4 @@ def test_lists_lose_missing_videos_and_those_of_a_manifest(
 def test_a_list_of_nothing_that_is_there(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("gone.mp4 dark\n")
     with pytest.raises(DataError, match="there are no test videos left"):
-        evaluate(checkpoint, data=tmp_path / "list.txt", out=tmp_path, workers=0)
+        evaluate(checkpoint, TestOptions(data=tmp_path / "list.txt", out=tmp_path, workers=0))

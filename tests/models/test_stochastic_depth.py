@@ -60,6 +60,7 @@ def test_eval_and_names_do_not_change(name: str) -> None:
         assert not torch.equal(twin(clip), first)
 
 
+@pytest.mark.slow
 def test_it_can_be_exported() -> None:
     model, clip = build().eval(), torch.randn(1, 3, 4, 32, 32)
     exported = torch.export.export(model, (clip,)).module()

@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import SMALL
+from tests.evaluate.scoring import score_views
 from video_gc.config import compose_train
 from video_gc.data.annotations import VideoIndex
 from video_gc.data.dataset import Batch, VideoViews
-from video_gc.data.source import read_splits
+from video_gc.data.splits import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.evaluate import ViewConfig, probabilities, score_views
-from video_gc.evaluate.evaluate import evaluate
-from video_gc.evaluate.metrics import Precision, precision
+from video_gc.evaluate.evaluate import TestOptions, evaluate
+from video_gc.evaluate.metrics import Precision, precision, probabilities
 from video_gc.train.checkpoint import load_network
 from video_gc.train.recipe.optim import OptimConfig
-from video_gc.train.skipped_videos import TroubleLog
 from video_gc.train.task import RecognitionTask
+from video_gc.train.test_options import ViewConfig
 from video_gc.train.training import train
 
 NAMES = ["bright", "dark", "even number"]
@@ -171,7 +171,6 @@ def test_scores_of_a_video_are_fused_as_asked(several: Path, tmp_path: Path, fus
     views = VideoViews(index, contents.clip, clips=3, crops=1)
     result = score_views(
         model, views, contents.normalisation, micro_batch=4, workers=0, fuse=fuse,
-        device=torch.device("cpu"), log=TroubleLog(tmp_path / "skipped.csv"),
     )  # fmt: skip
     labels = torch.stack([torch.from_numpy(index.target(row)) for row in range(len(index))])
     for video in range(len(index)):
@@ -188,7 +187,9 @@ def test_scores_of_a_video_are_fused_as_asked(several: Path, tmp_path: Path, fus
 def test_results_of_several_labels_on_disk(
     several: Path, lists: dict[str, Path], tmp_path: Path
 ) -> None:
-    done = evaluate(several / "checkpoints/best.ckpt", data=lists["train"], out=tmp_path, workers=0)
+    done = evaluate(
+        several / "checkpoints/best.ckpt", TestOptions(data=lists["train"], out=tmp_path, workers=0)
+    )
     names = ["predictions.csv", "scores.npy", "accuracy.json", "classes.csv"]
     assert [file.name for file in done.files] == names
     summary = json.loads((tmp_path / "accuracy.json").read_text())
@@ -202,7 +203,9 @@ def test_results_of_several_labels_on_disk(
     ]
     assert rows[8]["label"] == ""
     with pytest.raises(ValueError, match="class folders have one label a video, this checkpoint"):
-        evaluate(several / "checkpoints/best.ckpt", data=tmp_path, out=tmp_path, workers=0)
+        evaluate(
+            several / "checkpoints/best.ckpt", TestOptions(data=tmp_path, out=tmp_path, workers=0)
+        )
     classes = list(csv.DictReader((tmp_path / "classes.csv").open()))
     assert [(row["class"], row["videos"]) for row in classes] == [
         ("bright", "4"), ("dark", "4"), ("even number", "4"),

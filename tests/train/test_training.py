@@ -13,7 +13,7 @@ from tests.conftest import SMALL
 from video_gc.analysis.report import read_metrics
 from video_gc.config import compose_train
 from video_gc.data.annotations import DataError
-from video_gc.evaluate.evaluate import evaluate
+from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.train.training import train
 
 
@@ -47,7 +47,9 @@ def test_training_is_reproducible_and_learns(run: Path, clips_folder: Path, tmp_
     longer = train(compose_train(options(clips_folder, tmp_path, "name=long", "epochs=12")))
     losses = [value for _, value in read_metrics(longer / "logs")["train/loss"]]
     assert losses[-1] < 0.3 * losses[0]
-    result = evaluate(longer / "checkpoints/last.ckpt", data=clips_folder, workers=0).result
+    result = evaluate(
+        longer / "checkpoints/last.ckpt", TestOptions(data=clips_folder, workers=0)
+    ).result
     assert result.video_level.top1 == 1  # bright and dark
 
 
@@ -124,7 +126,7 @@ def test_nothing_that_can_be_read_is_an_error(
     labelled = zip(damaged.values(), ["dark", "bright"] * 2, strict=True)
     (tmp_path / "bad.txt").write_text("".join(f"{path} {label}\n" for path, label in labelled))
     with pytest.raises(DataError, match="none of 4 videos could be read"):
-        evaluate(checkpoint, data=tmp_path / "bad.txt", out=tmp_path)
+        evaluate(checkpoint, TestOptions(data=tmp_path / "bad.txt", out=tmp_path))
     sound = "".join(f"{p} {p.parent.name}\n" for p in sorted(clips_folder.rglob("*.mp4")))
     (tmp_path / "good.txt").write_text(sound)
     (tmp_path / "names.txt").write_text("bright\ndark\n")
@@ -142,5 +144,5 @@ def test_nothing_that_can_be_read_is_an_error(
 def test_training_and_testing_on_a_gpu(clips_folder: Path, tmp_path: Path) -> None:
     given = options(clips_folder, tmp_path, "name=gpu", "accelerator=gpu", "precision=bf16")
     directory = train(compose_train(given))
-    result = evaluate(directory / "checkpoints/best.ckpt", data=clips_folder).result
+    result = evaluate(directory / "checkpoints/best.ckpt", TestOptions(data=clips_folder)).result
     assert result.video_level.count == 12

@@ -36,7 +36,7 @@ from video_gc.data.index import VideoIndex
 from video_gc.data.sampling import Part, fixed_clips
 from video_gc.data.transforms import Normalisation
 from video_gc.deploy.inference_network import FastNetwork, fast_network
-from video_gc.evaluate.scoring import score_videos
+from video_gc.evaluate.views import score_videos
 
 ABOUT = """\
 Time the test of whole videos, 10 clips × 3 crops each: ours (every video decoded once, in

@@ -3,9 +3,7 @@
 import argparse
 import json
 import os
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +19,7 @@ from benchmarks.machine import about_machine
 from benchmarks.report import finish, markdown_table, show_table, show_targets, target_lines
 from benchmarks.targets import Target
 from video_gc.analysis.cost import complexity
+from video_gc.analysis.measure import MIB, peak_bytes
 from video_gc.atomic import write_text
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.data.sampling import ClipConfig
@@ -212,8 +211,7 @@ def add_peaks(
 
 def peak() -> dict[str, Any]:
     """The most that this process has held, in MiB."""
-    unit = 1 if sys.platform == "darwin" else 1 << 10
-    return {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 20)}
+    return {"peak_mib": peak_bytes(torch.device("cpu")) / MIB}
 
 
 def product_rates() -> dict[str, float]:

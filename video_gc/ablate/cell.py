@@ -1,6 +1,6 @@
-"""One cell of an ablation, known by what is trained and tested in it.
+"""What makes a cell of an ablation: a hash of what is trained and tested in it.
 
-So that no cell is trained twice, whichever ablation asks for it and wherever its data lie.
+So no cell is trained twice, whichever ablation asks for it and wherever its data lie.
 """
 
 import hashlib
@@ -28,7 +28,17 @@ MACHINE = {
 }
 """Options that change where and how fast a cell is computed, not what; and the seed, which the
 name of the directory has."""
-DIGITS = 8
+DIGEST_BYTES = 4
+
+
+def cell_name(config: TrainConfig) -> str:
+    """Name of the cell's run directory, such as i3d_gc_five_3f2a9c1b_s0."""
+    context = config.model.context
+    parts = [config.model.backbone, context.kind]
+    if context.kind != "none":
+        parts.append("-".join(context.after))
+    words = "_".join("".join(c if c.isalnum() else "-" for c in part).strip("-") for part in parts)
+    return f"{words[:60]}_{cell_hash(config)}_s{config.seed}"
 
 
 def cell_hash(config: TrainConfig) -> str:
@@ -42,57 +52,45 @@ def cell_hash(config: TrainConfig) -> str:
 
 def options_hash(options: Mapping[str, Any]) -> str:
     """As `cell_hash`, of the config as a run keeps it in its config.yaml."""
-    counted: dict[str, Any] = deepcopy(dict(options))
+    counted = deepcopy(dict(options))
     for group, names in MACHINE.items():
         for name in names:
             (counted.get(group, {}) if group else counted).pop(name, None)
-    model = counted.get("model", {})
+    _drop_without_effect(counted.get("model", {}))
+    chosen = _differing(counted, asdict(TrainConfig()))
+    text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def _drop_without_effect(model: dict[str, Any]) -> None:
+    """Take out of a network's options what changes no network, such as a default written out."""
     for context in (model.get("context", {}), *model.get("more_context", ())):
-        _without_effect(context)
+        kind = context.get("kind", "none")
+        if kind == "none":
+            context.clear()
+        elif kind in BLOCKS and "options" in context:
+            usual = {name: p.default for name, p in signature(BLOCKS[kind]).parameters.items()}
+            context["options"] = _differing(context["options"], usual)
     if "more_context" in model:  # what a later version adds to an entry must not count here either
         entry = asdict(ContextConfig())
         model["more_context"] = [_differing(one, entry) for one in model["more_context"] if one]
+    usual_frames = slow_frames_of(model.get("backbone", ModelConfig.backbone))
+    if usual_frames is not None:  # older runs, which have no such option, spread the frames of all
+        model.setdefault("slow_frames", "spread")
+    if model.get("slow_frames") == usual_frames:
+        model["slow_frames"] = None
     weights = model.get("weights")
-    _as_by_default(model)
+    if model.get("head_pool") == ("published" if weights in PUBLISHED else "adaptive"):
+        model["head_pool"] = None
     if weights and "/" in weights and "://" not in weights:
         model["weights"] = _without_folder(Path(weights))
-    chosen = _differing(counted, asdict(TrainConfig()))
-    text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=DIGITS // 2).hexdigest()
-
-
-def _as_by_default(model: dict[str, Any]) -> None:
-    """Write null for a head and for frames that are those of the default, and older ones' own."""
-    backbone = model.get("backbone", ModelConfig.backbone)
-    usual = slow_frames_of(backbone)
-    if "slow_frames" not in model and usual is not None:  # older runs spread the frames of all
-        model["slow_frames"] = "spread"
-    if model.get("slow_frames") == usual:
-        model["slow_frames"] = None
-    if model.get("head_pool") == ("published" if model.get("weights") in PUBLISHED else "adaptive"):
-        model["head_pool"] = None
 
 
 def _without_folder(weights: Path) -> str:
-    """The name of a file of weights; of a run's checkpoint, which is called as any other run's is,
-    with that of the run."""
+    """The name of a file of weights; of a checkpoint, whose name every run has, the run's too."""
     if weights.parent.name == "checkpoints":
         return f"{weights.parent.parent.name}/{weights.name}"
     return weights.name
-
-
-def _without_effect(context: dict[str, Any]) -> None:
-    """Take out what changes no network: options at their defaults, all of no block."""
-    kind = context.get("kind", "none")
-    if kind == "none":
-        context.clear()
-    elif kind in BLOCKS and "options" in context:
-        defaults = signature(BLOCKS[kind]).parameters
-        context["options"] = {
-            name: value
-            for name, value in context["options"].items()
-            if name not in defaults or value != defaults[name].default
-        }
 
 
 def _differing(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,13 +103,3 @@ def _differing(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
         if value != default:
             found[name] = value
     return found
-
-
-def cell_name(config: TrainConfig) -> str:
-    """Name of the cell's run directory, such as i3d_gc_five_3f2a9c1b_s0."""
-    context = config.model.context
-    parts: list[Any] = [config.model.backbone, context.kind]
-    if context.kind != "none":
-        parts.append("-".join(context.after))
-    words = "_".join("".join(c if c.isalnum() else "-" for c in str(p)).strip("-") for p in parts)
-    return f"{words[:60]}_{cell_hash(config)}_s{config.seed}"

@@ -7,6 +7,7 @@ of them belong to one.
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,71 +45,61 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All cells of an ablation, and what its jobs need to know."""
+    """A command of tools/ablate.py: all cells of an ablation, and how they are started."""
 
     name: str
     runs: str
     ablation: AblationConfig
     """of the rows that are asked for"""
+    whole: AblationConfig
+    """with the rows that `only` leaves out, too"""
     cells: list[Cell]
     """seed by seed, so that the table has all rows early"""
+    base: list[str]
+    """the arguments that all rows share, of those that change what is trained"""
     tools: str
     """folder of train.py and test.py"""
-    fingerprints: dict[str, dict[str, str]] = field(default_factory=dict)
-    """cell → split → fingerprint of its videos as they are now"""
     processes: int = 1
     """of each training, by torchrun"""
-    whole: AblationConfig | None = None
-    """with the rows that `only` leaves out, too; None where it leaves out none"""
-    base: list[str] = field(default_factory=list)
-    """the arguments that all rows share, of those that change what is trained"""
+    launcher: list[str] = field(default_factory=list)
+    """arguments of Hydra itself, such as hydra/launcher=joblib"""
+    dry: bool = False
+    """whether the cells are only to be shown"""
 
     @property
     def directory(self) -> Path:
         """RUNS/ablations/NAME."""
         return Path(self.runs) / ABLATIONS / self.name
 
-    @property
-    def jobs(self) -> list[Cell]:
-        """Each cell once, though several rows may have it."""
-        return list({cell.name: cell for cell in self.cells}.values())
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one process of the sweep reads of a plan."""
+    """What one process of Hydra's sweep needs to know: a cell, and how it is started."""
 
     cell: Cell
+    """its directory is absolute"""
     folder: str
-    """where the ablation was started; relative paths of its arguments begin there"""
+    """where the ablation was started; relative paths of the cell's arguments begin there"""
     tools: str
-    fingerprints: dict[str, str]
-    processes: int
+    processes: int = 1
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    """split → fingerprint of its videos as they are now"""
 
 
-def write_plan(plan: Plan) -> Path:
-    """Write the jobs of `plan` under a name that is made from them, and return the file.
+def write_jobs(plan: Plan, jobs: Sequence[Job]) -> Path:
+    """Write the jobs under a name that is made from them, and return the absolute path.
 
     So two sweeps of one ablation at once, with different seeds, never read each other's.
     """
-    content = {
-        "folder": os.getcwd(),
-        "tools": plan.tools,
-        "processes": plan.processes,
-        "cells": [asdict(cell) for cell in plan.jobs],
-        "fingerprints": plan.fingerprints,
-    }
-    text = json.dumps(content, indent=1)
+    text = json.dumps([asdict(job) for job in jobs], indent=1)
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
     return write_text((plan.directory / "sweep" / f"plan-{digest}.json").absolute(), text)
 
 
 def read_job(file: Path, number: int) -> Job:
-    """Job `number` of a plan file."""
-    content = json.loads(file.read_text("utf-8"))
-    cell = Cell(**content["cells"][number])
-    known = content["fingerprints"].get(cell.name, {})
-    return Job(cell, content["folder"], content["tools"], known, content["processes"])
+    """Job `number` of a file of jobs."""
+    content = json.loads(file.read_text("utf-8"))[number]
+    return Job(**content | {"cell": Cell(**content["cell"])})
 
 
 def write_record(plan: Plan) -> Path:
@@ -123,31 +114,24 @@ def write_record(plan: Plan) -> Path:
     file = plan.directory / RECORD
     before = json.loads(file.read_text("utf-8")) if file.is_file() else {"rows": []}
     earlier = {row["name"]: row for row in before["rows"]}
-    alike = before.get("arguments") == plan.base
-    ablation = plan.whole if plan.whole and alike else plan.ablation
+    ablation = plan.whole if before.get("arguments") == plan.base else plan.ablation
     rows = []
     for name, settings in ablation.all_rows.items():
         own = [cell for cell in plan.cells if cell.row == name]
         if not own:
             rows += [earlier[name]] if name in earlier else []
             continue
-        paths = [_relative(plan, cell) for cell in own]
-        kept = earlier[name]["cells"] if name in earlier else []
-        kinds = {_without_seed(path) for path in (*paths, *kept)}
-        if len(kinds) > 1:
-            raise FileExistsError(
-                f"{file}: has other cells in row {name!r} ({_without_seed(kept[0])}, now "
-                f"{_without_seed(paths[0])}); give name=OTHER, or delete that file (trained cells "
-                "stay where they are)"
-            )
         reported = ablation.reported.get(name)
+        paths = [os.path.relpath(cell.directory, plan.directory) for cell in own]
+        kept = earlier[name]["cells"] if name in earlier else []
+        _check_same_cells(file, name, kept, paths)
         rows.append(
             {
                 "name": name,
                 "settings": settings,
                 "reported": asdict(reported) if reported else None,
                 "options": own[0].options,
-                "cells": sorted({*paths, *kept}, key=_seed),
+                "cells": sorted({*paths, *kept}, key=lambda path: int(path.rpartition("_s")[2])),
             }
         )
     content = {
@@ -163,13 +147,11 @@ def write_record(plan: Plan) -> Path:
     return write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def _relative(plan: Plan, cell: Cell) -> str:
-    return os.path.relpath(cell.directory, plan.directory)
-
-
-def _without_seed(path: str) -> str:
-    return Path(path).name.rpartition("_s")[0]
-
-
-def _seed(path: str) -> int:
-    return int(path.rpartition("_s")[2])
+def _check_same_cells(file: Path, row: str, before: Sequence[str], now: Sequence[str]) -> None:
+    """Raise FileExistsError where the cells of a row differ in more than their seeds."""
+    first, *others = dict.fromkeys(Path(path).name.rpartition("_s")[0] for path in (*before, *now))
+    if others:
+        raise FileExistsError(
+            f"{file}: has other cells in row {row!r} ({first}, now {others[0]}); give name=OTHER, "
+            "or delete that file (trained cells stay where they are)"
+        )

@@ -1,7 +1,8 @@
 """What an ablation asks: its rows, what they share, and how often each is trained."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 SEPARATOR = " · "
@@ -54,25 +55,21 @@ class AblationConfig:
             raise ValueError("title is missing: say in one line what is compared")
         if not self.rows and not self.axes:
             raise ValueError("rows and axes are empty: give at least one row")
-        empty = [axis for axis, values in self.axes.items() if not values]
-        if empty:
+        if empty := [axis for axis, values in self.axes.items() if not values]:
             raise ValueError(f"axes.{empty[0]} has no values")
         if not self.seeds or min(self.seeds) < 0:
             raise ValueError(f"seeds ({self.seeds}) must be whole numbers from 0, at least one")
-        twice = [seed for seed, count in Counter(self.seeds).items() if count > 1]
-        if twice:
-            raise ValueError(f"seeds ({self.seeds}) has {twice[0]} more than once")
-        names = [*self.rows, *self._combinations()]
-        twice_named = [name for name, count in Counter(names).items() if count > 1]
-        if twice_named:
-            raise ValueError(f"row {twice_named[0]!r} stands in rows and comes from axes, too")
-        for what, known in (("baseline", self.baseline), *(("reported", r) for r in self.reported)):
-            if known is not None and known not in names:
-                raise ValueError(f"{what}: {known!r} is no row; the rows are {', '.join(names)}")
-        for name, arguments in {"settings": self.settings, **self.all_rows}.items():
+        if repeated := [seed for seed, count in Counter(self.seeds).items() if count > 1]:
+            raise ValueError(f"seeds ({self.seeds}) has {repeated[0]} more than once")
+        if doubled := self.rows.keys() & self._combinations().keys():
+            raise ValueError(f"row {min(doubled)!r} stands in rows and comes from axes, too")
+        names = self.all_rows
+        for what, row in (("baseline", self.baseline), *(("reported", r) for r in self.reported)):
+            if row is not None and row not in names:
+                raise ValueError(f"{what}: {row!r} is no row; the rows are {', '.join(names)}")
+        for name, arguments in {"settings": self.settings, **names}.items():
             for argument in arguments:
-                key = option_of(argument)
-                if key in NOT_IN_ROWS:
+                if option_of(argument) in NOT_IN_ROWS:
                     raise ValueError(
                         f"{name}: {argument!r} has no place in a row; `experiment` and `seeds` "
                         "stand for themselves, and name and folder of a cell are made from its "
@@ -85,16 +82,32 @@ class AblationConfig:
         return self.rows | self._combinations()
 
     def _combinations(self) -> dict[str, list[str]]:
-        if not self.axes:
-            return {}
-        return {
-            SEPARATOR.join(names): [
-                argument
-                for values, name in zip(self.axes.values(), names, strict=True)
-                for argument in values[name]
-            ]
-            for names in product(*self.axes.values())
-        }
+        found: dict[str, list[str]] = {}
+        for values in product(*(axis.items() for axis in self.axes.values())) if self.axes else ():
+            name = SEPARATOR.join(value for value, _ in values)
+            found[name] = [argument for _, arguments in values for argument in arguments]
+        return found
+
+    def only(self, rows: Sequence[str]) -> "AblationConfig":
+        """The ablation with these rows alone; all of them where none is named.
+
+        Raises ValueError for a name that is no row.
+        """
+        known = self.all_rows
+        for row in rows:
+            if row not in known:
+                raise ValueError(f"only: {row!r} is no row; the rows are {', '.join(known)}")
+        if not rows:
+            return self
+        chosen = {name: arguments for name, arguments in known.items() if name in rows}
+        return replace(
+            self,
+            rows=chosen,
+            axes={},
+            title=f"{self.title.partition(':')[0]}: {', '.join(chosen)}",
+            baseline=self.baseline if self.baseline in chosen else None,
+            reported={row: said for row, said in self.reported.items() if row in chosen},
+        )
 
 
 def option_of(argument: str) -> str:

@@ -1,6 +1,8 @@
 """How far a cell is: what its directory says, and whether somebody is at it."""
 
 import json
+import shlex
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -14,9 +16,9 @@ from video_gc.ablate.cell import options_hash
 from video_gc.ablate.plan import Cell
 from video_gc.atomic import write_text
 from video_gc.data.fingerprint import same_copy
+from video_gc.locks import locked
 from video_gc.models.weights.reading.read import read_file
 from video_gc.train.checkpoint import KEY
-from video_gc.train.resume.lock import locked
 from video_gc.train.resume.run_directory import CONFIG, is_finished
 from video_gc.train.run_checkpoint import BEST, best_checkpoint
 
@@ -46,6 +48,11 @@ class CellStatus:
     def stopped(self) -> bool:
         """Whether it failed because somebody stopped it."""
         return (self.reason or "").startswith(STOPPED)
+
+    @property
+    def typed(self) -> str:
+        """`command` as it is typed."""
+        return shlex.join(["python" if part == sys.executable else part for part in self.command])
 
 
 def read_status(directory: Path) -> CellStatus | None:
@@ -92,28 +99,23 @@ def is_trained(cell: Cell) -> bool:
 
 
 def has_results(cell: Cell) -> bool:
-    """Whether it is trained to the end, and tested as its options ask."""
-    found = read_results(Path(cell.directory))
-    return bool(found) and _as_asked(found, cell.options) and is_trained(cell)
-
-
-def _as_asked(found: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
-    """Whether a test was made as the options of its cell ask.
+    """Whether it is trained to the end, and tested as its options ask.
 
     What the results do not say, because an older version wrote them, is no difference; nor is the
-    precision where they ask for `auto`, which is what the machine of the test has.
+    precision where the options ask for `auto`, which is what the machine of the test has.
     """
-    asked = options["test"]
-    wanted = {name: asked[name] for name in ("clips", "crops", "fuse")}
-    wanted |= {"subset": None, "weights": "raw" if options["ema"] is None else "ema"}
-    if asked["precision"] != "auto":
-        wanted["precision"] = asked["precision"]
-    if Path(found.get("checkpoint", BEST)).name != BEST:
+    found = _read_results(Path(cell.directory))
+    if not found or Path(found.get("checkpoint", BEST)).name != BEST:
         return False
-    return all(found.get(key, value) == value for key, value in wanted.items())
+    asked = cell.options["test"]
+    wanted = {name: asked[name] for name in ("clips", "crops", "fuse", "precision")}
+    wanted |= {"subset": None, "weights": "raw" if cell.options["ema"] is None else "ema"}
+    if asked["precision"] == "auto":
+        del wanted["precision"]
+    return all(found.get(key, value) == value for key, value in wanted.items()) and is_trained(cell)
 
 
-def read_results(directory: Path) -> dict[str, Any]:
+def _read_results(directory: Path) -> dict[str, Any]:
     """accuracy.json of a run's test; empty where there is none."""
     with suppress(OSError, ValueError):
         return dict(json.loads((directory / "test" / "accuracy.json").read_text("utf-8")))
@@ -125,16 +127,14 @@ def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
 
     now: split → fingerprint; nothing is compared where it has none.
     """
-    then = {}
+    then: dict[str, str] = {}
     best = best_checkpoint(directory)
     if best.is_file():
-        then = read_file(best, mapped=True)[KEY].get("fingerprint", {})
-    tested = read_results(directory).get("fingerprint")
-    if tested:
-        then = dict(then) | {"test": tested}
-    for split in ("train", "val", "test"):
+        then |= read_file(best, mapped=True)[KEY].get("fingerprint", {})
+    if tested := _read_results(directory).get("fingerprint"):
+        then["test"] = tested
+    for split, what in (("train", "training"), ("val", "validation"), ("test", "test")):
         if same_copy(then.get(split, ""), now.get(split, "")) is False:
-            what = {"train": "training", "val": "validation"}.get(split, split)
             return (
                 f"{directory}: was made with other {what} videos (fingerprint {then[split]}, now "
                 f"{now[split]}); give runs=OTHER for these, or the old data"
@@ -152,13 +152,7 @@ def state_of(cell: Cell) -> tuple[str, str | None]:
         return "finished", None
     if not directory.is_dir():
         return "to do", None
-    try:
-        if (directory / LOCK).is_file():
-            with cell_lock(directory, timeout=0):
-                pass
-        if is_training(directory):
-            return "running", None
-    except Timeout:
+    if is_training(directory) or _has_job(directory):
         return "running", None
     status = read_status(directory)
     if status is not None and status.status == "failed" and not status.stopped:
@@ -166,11 +160,19 @@ def state_of(cell: Cell) -> tuple[str, str | None]:
     return "stopped", None
 
 
+def _has_job(directory: Path) -> bool:
+    try:
+        if (directory / LOCK).is_file():
+            with cell_lock(directory, timeout=0):
+                pass
+    except Timeout:
+        return True
+    return False
+
+
 def is_training(directory: Path) -> bool:
     """Whether tools/train.py or tools/test.py is at work in a run directory."""
-    for folder in (directory, directory / "test"):
-        if not folder.is_dir():
-            continue
+    for folder in filter(Path.is_dir, (directory, directory / "test")):
         try:
             with locked(folder):
                 pass

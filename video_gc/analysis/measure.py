@@ -71,7 +71,7 @@ def peak_mib(call: Callable[[], object], device: torch.device, calls: int = 1) -
     for _ in range(calls):
         call()
         wait(device)
-    return (_peak(device) - before) / MIB
+    return (peak_bytes(device) - before) / MIB
 
 
 def load() -> float:
@@ -119,8 +119,11 @@ def _forget_peak(device: torch.device) -> None:
             Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak(device: torch.device) -> int:
-    """Most bytes in use since `_forget_peak`."""
+def peak_bytes(device: torch.device) -> int:
+    """Most bytes in use since `_forget_peak`, or since the process began.
+
+    Not what getrusage says: that begins with the peak of the process that started this one.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return _status("VmHWM") or _most_resident()

@@ -3,16 +3,15 @@
 import re
 import textwrap
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from video_gc.ablate.cell import PATHS as DATA_PATHS
-from video_gc.config.composing import composing, quoted, written
+from video_gc.config.compose import compose_config, quoted, to_dataclass, written
 from video_gc.manual import ABLATE, CONFIGS, config_groups, options
 from video_gc.train.options import TrainConfig
 
@@ -48,12 +47,7 @@ def train_config(config: Any) -> TrainConfig:
     """
     if OmegaConf.get_type(config) is not TrainConfig:
         raise ValueError(f"this is no config of one training; sweep.yaml is that of {ABLATE}")
-    try:
-        plain = OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:
-        raise ValueError(str(error).splitlines()[0]) from error
-    assert isinstance(plain, TrainConfig)
-    return plain
+    return to_dataclass(config)
 
 
 def hydra_arguments(arguments: Sequence[str]) -> list[str]:
@@ -82,33 +76,26 @@ def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainCon
     """
     if not (configs / "train.yaml").is_file():
         raise FileNotFoundError(f"{configs}: no configs here; training needs a clone of video_gc")
-    with composing(configs, arguments):
-        return train_config(compose("train", hydra_arguments(arguments)))
+    return to_dataclass(compose_config("train", hydra_arguments(arguments), configs))
 
 
 def training_help(arguments: Sequence[str] = (), configs: Path = CONFIGS) -> str:
     """The text of `tools/train.py ARGUMENTS --help`: groups, options, their meanings."""
     composed = compose_train(arguments, configs)
     groups = [f"  {name}: {', '.join(files)}" for name, files in config_groups(configs).items()]
+    wrapped = [textwrap.fill(group, WIDTH, subsequent_indent="    ") for group in groups]
     lines = []
     for option in options():
         if option.group:
-            lines += ["", *textwrap.wrap(f"{option.name}: {option.meaning}", WIDTH)]
+            lines += ["", textwrap.fill(f"{option.name}: {option.meaning}", WIDTH)]
             continue
-        value: Any = composed
-        for part in option.name.split("."):
-            value = getattr(value, part)
-        line = f"  {option.name}={written(value)}"
+        line = f"  {option.name}={written(attrgetter(option.name)(composed))}"
         if len(line) >= COLUMN or not option.meaning:
             lines.append(line)
             line = ""
         if option.meaning:
-            indent = " " * COLUMN
-            first = line.ljust(COLUMN)
-            lines += textwrap.wrap(
-                option.meaning, WIDTH, initial_indent=first, subsequent_indent=indent
+            first, others = line.ljust(COLUMN), " " * COLUMN
+            lines.append(
+                textwrap.fill(option.meaning, WIDTH, initial_indent=first, subsequent_indent=others)
             )
-    wrapped = [
-        line for group in groups for line in textwrap.wrap(group, WIDTH, subsequent_indent="    ")
-    ]
     return HELP.format(groups="\n".join(wrapped), options="\n".join(lines))

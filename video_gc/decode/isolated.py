@@ -1,27 +1,21 @@
 """A decoder in a process of its own, which can be killed when it hangs.
 
-A library that spins with the interpreter's lock held stops every thread of its process, and with
-them any watchdog. So it runs behind two pipes: decode/server.py is the other end. Loader workers
-are daemonic and cannot have multiprocessing's children, hence subprocess.
-
-There is one server per process and decoder, started when it is needed. It ends when its pipe closes
-(so also when this process is killed), and a forked process starts its own.
+There is one process per decoder and process that reads, started when it is needed; a forked process
+starts its own.
 """
 
 import atexit
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from video_gc.decode import reader as errors
-from video_gc.decode.process import ServerDied, ServerProcess, ServerStuck
 from video_gc.decode.reader import (
     DecodeError,
-    OpenError,
     Request,
     Source,
     StuckError,
@@ -30,23 +24,10 @@ from video_gc.decode.reader import (
     source_name,
 )
 from video_gc.decode.whole_frames import batched_rising
+from video_gc.subprocess_call import ChildProcess, ProcessDied, ProcessStuck
 
 PORTION = 32
 """Frames that are fetched at a time."""
-KINDS = {
-    kind.__name__: kind
-    for kind in (
-        DecodeError,
-        OpenError,
-        errors.NoVideoError,
-        errors.CorruptError,
-        errors.TooLargeError,
-    )
-}
-
-_servers: dict[str, ServerProcess] = {}
-_lock = threading.Lock()
-_numbers = itertools.count()
 
 
 class IsolatedReader(VideoReader):
@@ -71,7 +52,7 @@ class IsolatedReader(VideoReader):
         self._source = _portable(source)
         self._options = dict(options or {})
         self.max_pixels = self._options.get("max_pixels", self.max_pixels)
-        self._server: ServerProcess | None = None
+        self._server: _Server | None = None
         self._opened()
 
     def __len__(self) -> int:
@@ -80,8 +61,7 @@ class IsolatedReader(VideoReader):
     @property
     def times(self) -> np.ndarray:
         """See VideoReader.times."""
-        _, times = self._ask(self._opened(), "times", (self._number,))
-        return np.asarray(times)
+        return np.asarray(self._ask(self._opened(), _times, self._number))
 
     def stream(
         self, requests: Sequence[Request], form: str = "rgb"
@@ -96,60 +76,101 @@ class IsolatedReader(VideoReader):
                 )
                 for request in requests
             ]
-            frames, damaged = self._ask(self._opened(), "read", (self._number, part, form))
+            *frames, damaged = self._ask(self._opened(), _frames, self._number, part, form)
             self.damaged.update(damaged)
             yield from frames
 
     def close(self) -> None:
         """See VideoReader.close; a later read opens the file again."""
         server, self._server = self._server, None
-        if server is not None and server.alive:
-            server.forget(self._number)
+        if server is not None:
+            server.forgotten.append(self._number)
 
     def __del__(self) -> None:
         if getattr(self, "_server", None) is not None:
             self.close()
 
-    def _opened(self) -> ServerProcess:
-        """A server that has the file open."""
+    def _opened(self) -> "_Server":
+        """A process that has the file open."""
         server = _server(self._module)
         if server is not self._server:
             self._server = None
-            opening = (self._number, self._source, self._options)
-            _, about = self._ask(server, "open", opening)
+            about = self._ask(
+                server, _open, self._number, self._module, self._source, self._options
+            )
             self._length, self.rate, self.size, self.codec, self.colour = about
             self._server = server
         return server
 
-    def _ask(self, server: ServerProcess, verb: str, arguments: tuple) -> tuple[list[Any], Any]:
-        """The frames and the value that answer a request."""
+    def _ask(self, server: "_Server", function: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            frames, (kind, *rest) = server.ask(verb, arguments, self._limit)
-        except ServerStuck:
-            raise StuckError(
-                self.path, f"no frame within {self._limit:g} s", decoder=self.decoder
+            return server.ask(self._limit, function, *arguments)
+        except ProcessStuck:
+            reason = f"no frame within {self._limit:g} s"
+            raise StuckError(self.path, reason, decoder=self.decoder) from None
+        except ProcessDied as error:
+            reason = f"the decoder's process died ({error})"
+            raise DecodeError(self.path, reason, decoder=self.decoder) from None
+        except DecodeError as error:  # its path is that of the other process
+            raise type(error)(
+                self.path, error.reason, decoder=self.decoder, frame=error.frame
             ) from None
-        except ServerDied as error:
-            raise DecodeError(
-                self.path, f"the decoder's process died ({error})", decoder=self.decoder
-            ) from None
-        if kind == "done":
-            return frames, rest[0]
-        name, reason, frame = rest
-        if name in ("ImportError", "ModuleNotFoundError"):
-            raise ImportError(reason)
-        if name in ("ValueError", "IndexError"):
-            raise {"ValueError": ValueError, "IndexError": IndexError}[name](reason)
-        raise KINDS.get(name, DecodeError)(self.path, reason, decoder=self.decoder, frame=frame)
+        except (ValueError, IndexError, ImportError):
+            raise
+        except Exception as error:
+            raise DecodeError(self.path, str(error), decoder=self.decoder) from None
 
 
-def _server(module: str) -> ServerProcess:
-    """The running server of this process for the module."""
+class _Server:
+    """A process that holds readers open, for one request at a time."""
+
+    def __init__(self) -> None:
+        self.child = ChildProcess()
+        self.forgotten: list[int] = []
+        """readers to be closed before the next request"""
+        self._lock = threading.Lock()
+
+    def ask(self, limit: float, function: Callable[..., Any], *arguments: Any) -> Any:
+        """See ChildProcess.call."""
+        with self._lock:
+            if not self.child.alive:
+                raise ProcessDied("it was killed for another video")
+            while self.forgotten:
+                self.child.call(limit, _close, self.forgotten.pop())
+            return self.child.call(limit, function, *arguments)
+
+
+_servers: dict[str, _Server] = {}
+_lock = threading.Lock()
+_numbers = itertools.count()
+
+
+def _server(module: str) -> _Server:
+    """The running process for the module."""
     with _lock:
         server = _servers.get(module)
-        if server is None or not server.alive:
-            server = _servers[module] = ServerProcess(module)
+        if server is None or not server.child.alive:
+            server = _servers[module] = _Server()
         return server
+
+
+def _end_all() -> None:
+    for server in _servers.values():
+        server.child.end()
+
+
+def _after_fork() -> None:
+    """A forked process shares pipes with its parent: let go of them, and start anew."""
+    global _lock
+    for server in _servers.values():
+        server.child.disown()
+    _servers.clear()
+    _lock = threading.Lock()
+
+
+atexit.register(_end_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _portable(source: Source) -> str | bytes:
@@ -161,20 +182,27 @@ def _portable(source: Source) -> str | bytes:
     return source.read()
 
 
-def _end_all() -> None:
-    for server in _servers.values():
-        server.end()
+# in the other process
+
+_readers: dict[int, VideoReader] = {}
 
 
-def _after_fork() -> None:
-    """A forked process shares pipes with its parent: let go of them, and start anew."""
-    global _lock
-    for server in _servers.values():
-        server.disown()
-    _servers.clear()
-    _lock = threading.Lock()
+def _open(number: int, module: str, source: str | bytes, options: Mapping[str, Any]) -> tuple:
+    reader = _readers[number] = import_module(module).open_here(source, **options)
+    return len(reader), reader.rate, reader.size, reader.codec, reader.colour
 
 
-atexit.register(_end_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+def _frames(
+    number: int, requests: Sequence[Request], form: str
+) -> Iterator[tuple[int, int, np.ndarray] | dict[int, str]]:
+    """The frames, and at last which of them are damaged."""
+    yield from _readers[number].stream(requests, form)
+    yield _readers[number].damaged
+
+
+def _times(number: int) -> np.ndarray:
+    return _readers[number].times
+
+
+def _close(number: int) -> None:
+    _readers.pop(number).close()

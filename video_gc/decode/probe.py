@@ -2,18 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 import numpy as np
 
-from video_gc.decode.ffmpeg.container import opened
-from video_gc.decode.ffmpeg.demux import stream_packets
+from video_gc.decode.ffmpeg.container import opened, stream_packets
 from video_gc.decode.ffmpeg.source import resolved
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, NoVideoError, VideoReader
+from video_gc.subprocess_call import heartbeat
 
 CHUNK = 1 << 20  # bytes
 THUMB = (32, 32)
@@ -65,19 +64,17 @@ def examine(
     path: str | os.PathLike[str],
     *,
     time_limit: float = 60.0,
-    beat: Callable[[], None] = lambda: None,
 ) -> VideoFacts:
     """Read and decode the whole file: its facts, hashes, and what is wrong with it.
 
     time_limit: seconds without a new frame after which it counts as damaged.
-    beat: called again and again while it gets on.
     Never raises for a file that cannot be read: `status` and `cause` say it.
     """
     path = Path(path)
     try:
         resolved(path)  # a pipe would wait for a writer
         size, mtime = stamp(path)
-        facts = VideoFacts(bytes=size, mtime=mtime, content=hash_file(path, beat))
+        facts = VideoFacts(bytes=size, mtime=mtime, content=hash_file(path))
     except FileNotFoundError:
         return VideoFacts(status="missing", cause="no such file")
     except OSError as error:
@@ -86,10 +83,10 @@ def examine(
         return VideoFacts(status="damaged", cause=error.reason)
     try:
         with open_video(path, damage="report", time_limit=time_limit) as reader:
-            beat()
+            heartbeat()
             found = _facts(reader, path)
             facts = replace(found, bytes=size, mtime=mtime, content=facts.content)
-            return _decode_all(reader, facts, beat)
+            return _decode_all(reader, facts)
     except NoVideoError as error:
         return replace(facts, status="no-video", cause=error.reason)
     except DecodeError as error:
@@ -127,11 +124,11 @@ def _facts(reader: VideoReader, path: Path) -> VideoFacts:
     return facts
 
 
-def _decode_all(reader: VideoReader, facts: VideoFacts, beat: Callable[[], None]) -> VideoFacts:
+def _decode_all(reader: VideoReader, facts: VideoFacts) -> VideoFacts:
     digest = hashlib.blake2b(str(facts.frames).encode(), digest_size=16)
     for _, frame in reader.frames(range(facts.frames), size=THUMB):
         digest.update(frame.tobytes())
-        beat()
+        heartbeat()
     facts = replace(facts, pictures=digest.hexdigest())
     if facts.status != "ok" or not reader.damaged:  # the packets have said it already
         return facts
@@ -163,14 +160,14 @@ def _keyframes(path: Path) -> tuple[list[int], int, int]:
     return keys, shown, promised
 
 
-def hash_file(path: Path, beat: Callable[[], None]) -> str:
+def hash_file(path: Path) -> str:
     """blake2b (16 bytes, hex) of a file, or of all files in a folder of frames. Raises OSError."""
     digest = hashlib.blake2b(digest_size=16)
     for file in _files(path) if path.is_dir() else [path]:
         with file.open("rb") as stream:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
-                beat()
+                heartbeat()
     return digest.hexdigest()
 
 

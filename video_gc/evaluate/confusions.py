@@ -1,18 +1,16 @@
-"""Which classes are taken for which: tables, and the confusion matrix as a picture."""
+"""Which classes are right how often, and which are taken for which."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from video_gc.escape import readable
-from video_gc.evaluate.metrics import average_precisions, confusion
-from video_gc.evaluate.plots import EXAMPLES, ConfusedPair, most_confused
+from video_gc.evaluate.metrics import confusion
 from video_gc.evaluate.scores import Scores
-from video_gc.outputs import output_path, write_csv
+
+EXAMPLES = 3
+"""Videos of a confused pair that are named."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,39 @@ class ClassResult:
     def top1(self) -> float:
         """Share of its videos that are right; NaN where it has none."""
         return self.right / self.videos if self.videos else float("nan")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A video, or a part of one."""
+
+    path: str
+    segment: tuple[float, float] | None = None
+    """start and end, seconds; None for the whole file"""
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Videos of one class that were taken for another."""
+
+    true: str
+    predicted: str
+    of: int
+    """videos of the true class"""
+    rows: list[int]
+    """of the index: which videos these are, the surest mistakes first"""
+    examples: list[Example] = field(default_factory=list)
+    """the first few of them"""
+
+    @property
+    def count(self) -> int:
+        """How many videos."""
+        return len(self.rows)
+
+
+def confusion_counts(result: Scores) -> Tensor:
+    """int64 (true class, predicted class) of the scored videos."""
+    return confusion(result.scores[result.rows], result.targets)
 
 
 def class_results(result: Scores) -> list[ClassResult]:
@@ -57,88 +88,26 @@ def worst_classes(classes: Sequence[ClassResult], count: int) -> list[ClassResul
 
 
 def confused_pairs(result: Scores, limit: int | None = None) -> list[ConfusedPair]:
-    """Pairs of classes that are confused, the most frequent first, the surest mistakes named."""
-    index, rows, names = result.index, result.rows, result.index.names
-    sure, said = result.scores[rows].max(1)
-    segments = index.segments()
-    return most_confused(
-        result.targets,
-        said,
-        names,
-        len(names) ** 2 if limit is None else limit,
-        confidence=sure,
-        paths=[index.path(int(row)) for row in rows],
-        segments=None if segments is None else [segments[int(row)] for row in rows],
-    )
+    """The pairs (true, predicted) with most videos, at most `limit`; ties in the order of classes.
 
-
-def confusion_counts(result: Scores) -> Tensor:
-    """int64 (true class, predicted class) of the scored videos."""
-    return confusion(result.scores[result.rows], result.targets)
-
-
-def write_classes(result: Scores, file: Path) -> Path:
-    """One line a class, in the order of the columns of scores.npy; see `class_results`.
-
-    Of several labels: name, videos that have it, average precision (empty where none has it).
+    One label a video.
     """
-    if not result.index.multi_label:
-        lines = [
-            (one.name, one.videos, one.right, f"{one.top1:.6f}" if one.videos else "",
-             one.taken_for, one.times)
-            for one in class_results(result)
-        ]  # fmt: skip
-        return write_csv(file, ["class", "videos", "right", "top1", "taken_for", "times"], lines)
-    labels = result.targets
-    each = average_precisions(result.scores[result.rows], labels).tolist()
-    counts = labels.sum(0).int().tolist()
-    named = zip(result.index.names, counts, each, strict=True)
-    precise = [(name, count, f"{figure:.6f}" if count else "") for name, count, figure in named]
-    return write_csv(file, ["class", "videos", "average_precision"], precise)
-
-
-def write_pairs(result: Scores, file: Path) -> Path:
-    """`confused_pairs`: true, predicted, count, example1, example2, example3 (paths or empty)."""
-
-    def named(pair: ConfusedPair) -> list[str]:
-        return [example.path for example in pair.examples]
-
-    lines = [
-        (pair.true, pair.predicted, pair.count, *named(pair), *[""] * EXAMPLES)[: 3 + EXAMPLES]
-        for pair in confused_pairs(result)
+    index, rows, true = result.index, result.rows, result.targets
+    sure, said = result.best
+    found: dict[tuple[int, int], list[int]] = {}
+    for place in sure.argsort(descending=True, stable=True).tolist():
+        if true[place] != said[place]:
+            pair = int(true[place]), int(said[place])
+            found.setdefault(pair, []).append(int(rows[place]))
+    ranked = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))[:limit]
+    videos = true.bincount(minlength=len(index.names)).tolist()
+    return [
+        ConfusedPair(
+            index.names[one],
+            index.names[other],
+            videos[one],
+            mistaken,
+            [Example(str(index.path(row)), index.segment(row)) for row in mistaken[:EXAMPLES]],
+        )
+        for (one, other), mistaken in ranked
     ]
-    examples = [f"example{number}" for number in range(1, EXAMPLES + 1)]
-    return write_csv(file, ["true", "predicted", "count", *examples], lines)
-
-
-def write_confusion(result: Scores, file: Path) -> Path:
-    """Counts: one line for each true class, one column for each predicted class."""
-    names = result.index.names
-    counts = confusion_counts(result).tolist()
-    lines = [(name, *row) for name, row in zip(names, counts, strict=True)]
-    return write_csv(file, ["true", *names], lines)
-
-
-def draw_confusion(result: Scores, file: Path) -> Path:
-    """The confusion matrix of the scored videos, each row in shares of its class."""
-    counts = confusion_counts(result)
-    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    names = [readable(name) for name in result.index.names]
-    few = len(names) <= 30
-    side = max(4.0, 0.55 * len(names)) if few else 12.0
-    figure = Figure(figsize=(side + 1.5, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="true")
-    if few:
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", parse_math=False)
-        axes.set_yticks(range(len(names)), names, parse_math=False)
-        for row in range(len(names)):
-            for column in range(len(names)):
-                if counts[row, column]:
-                    colour = "white" if shares[row, column] > 0.5 else "black"
-                    text = str(int(counts[row, column]))
-                    axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    with output_path(file) as part:
-        figure.savefig(part, dpi=120)
-    return file

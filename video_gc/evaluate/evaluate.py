@@ -1,49 +1,41 @@
 """From a checkpoint to test results on disk, on one process or many, in one go or in several."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from video_gc.data.annotations import DataError
-from video_gc.data.batches.view_batches import micro_batch_size
 from video_gc.data.batches.workers import guarded_workers
+from video_gc.data.config import DataConfig
 from video_gc.data.dataset import VideoViews
 from video_gc.data.reading import Decoding
-from video_gc.data.sampling import ClipConfig
-from video_gc.data.source import DataConfig
+from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
 from video_gc.data.transforms import Normalisation
-from video_gc.deploy.device import pick_device
-from video_gc.deploy.inference_network import FastNetwork, choose, fast_network
-from video_gc.evaluate.earlier_results import check_same
-from video_gc.evaluate.identity import identity_of
+from video_gc.deploy.inference_network import FastNetwork
 from video_gc.evaluate.journal import (
     FOLDER,
-    Journal,
-    next_start,
+    claim_journals,
+    identity_of,
+    open_journal,
     read_journals,
     remove_journals,
 )
+from video_gc.evaluate.networks import WEIGHTS, load_networks, own_device, ready_networks
 from video_gc.evaluate.results import (
     BESIDE,
-    SKIPPED,
     check_free,
+    check_same,
     new_skipped,
     remove_beside,
     write_results,
     write_skipped,
 )
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
-from video_gc.evaluate.scoring import (
-    Network,
-    check_videos,
-    score_videos,
-    view_bar,
-)
 from video_gc.evaluate.test_videos import (
     TestVideos,
     fingerprint_of,
@@ -51,20 +43,46 @@ from video_gc.evaluate.test_videos import (
     subset_of,
     videos_to_test,
 )
-from video_gc.evaluate.tested_weights import WEIGHTS, load_networks
-from video_gc.progress import say
+from video_gc.evaluate.views import check_videos, score_videos
+from video_gc.locks import locked
+from video_gc.progress import progress_bar, say
 from video_gc.train.checkpoint import default_output, is_published
-from video_gc.train.ranks.world import (
-    World,
-    from_first,
-    joined,
-    pick_gpu,
-    this_world,
-    to_all,
-)
-from video_gc.train.resume.lock import locked
-from video_gc.train.skipped_videos import TroubleLog
+from video_gc.train.ranks.world import World, from_first, joined, this_world, to_all
 from video_gc.train.test_options import ViewConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOptions:
+    """What is asked of a test; None: as in the config that the checkpoint carries."""
+
+    __test__ = False  # pytest: this is no class of tests
+
+    data: Path | None = None
+    """folder of class folders, or list; None: the videos that the training set aside"""
+    root: Path | None = None
+    """folder that relative paths of a list start from"""
+    subset: int | None = None
+    """so many videos, for a quick look"""
+    weights: str | None = None
+    """raw, ema or both; None: all that the checkpoint has"""
+    clips: int | None = None
+    crops: int | None = None
+    micro_batch: int | None = None
+    precision: str | None = None
+    backend: str | None = None
+    """these five: see `ViewConfig`"""
+    workers: int | None = None
+    """decoding processes"""
+    device: str | None = None
+    """cpu or cuda; None: cuda where there is one"""
+    out: Path | None = None
+    """folder for the results, which all processes must see; None: a folder of the run"""
+
+    def views(self, trained: dict[str, Any]) -> ViewConfig:
+        """The views: what is given here, the rest as in the training's config."""
+        given = {field.name: getattr(self, field.name, None) for field in fields(ViewConfig)}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return ViewConfig(**trained | chosen)
 
 
 @dataclass(frozen=True)
@@ -86,10 +104,10 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Test:
+class _Work:
     """What every process scores its part of."""
 
-    networks: Sequence[Network]
+    networks: list[FastNetwork]
     views: VideoViews
     normalisation: Normalisation
     config: ViewConfig
@@ -98,60 +116,35 @@ class _Test:
     identity: dict[str, str]
 
 
-def evaluate(
-    checkpoint: Path,
-    *,
-    data: Path | None = None,
-    root: Path | None = None,
-    clips: int | None = None,
-    crops: int | None = None,
-    out: Path | None = None,
-    workers: int | None = None,
-    device: str | None = None,
-    micro_batch: int | None = None,
-    precision: str | None = None,
-    backend: str | None = None,
-    weights: str | None = None,
-    subset: int | None = None,
-) -> Evaluation:
-    """Test a checkpoint; what is not given is taken from the config that it carries.
+def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation:
+    """Test a checkpoint.
 
     Started as several processes (torchrun, srun), each scores a part, and the first alone prints
-    and writes; the numbers and files are those of one process. A test that was stopped goes on
-    where it was when it is started again, by any number of processes; `out` must be a folder that
-    all of them see. weights: raw, ema or both; both by default where the checkpoint has both.
-    subset: so many videos, for a quick look.
+    and writes; the numbers and files are those of one process. Rerun a test that was stopped to
+    resume it, on any number of processes.
 
     Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data,
     BlockingIOError where another test writes to `out`, FileExistsError where it has files that no
     test wrote, or where none is given and the run's has the results of another measurement.
     """
     world = this_world()
-    where = _own_device(device, world)
-    with joined(world, gpu=where.type == "cuda"):
-        if data is None and is_published(checkpoint):
+    device = own_device(asked.device, world)
+    with joined(world, gpu=device.type == "cuda"):
+        if asked.data is None and is_published(checkpoint):
             raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
-        models, contents = load_networks(checkpoint, weights)
-        chosen: dict[str, Any] = {
-            "clips": clips, "crops": crops, "micro_batch": micro_batch, "precision": precision,
-            "backend": backend,
-        }  # fmt: skip
-        given = {name: value for name, value in chosen.items() if value is not None}
-        config = ViewConfig(**contents.config.get("test", {}) | given)
+        models, contents = load_networks(checkpoint, asked.weights)
+        config = asked.views(contents.config.get("test", {}))
         trained = DataConfig(**contents.config.get("data", {}))
         videos = from_first(
-            world, lambda: videos_to_test(checkpoint, contents, trained, data, root)
+            world, lambda: videos_to_test(checkpoint, contents, trained, asked.data, asked.root)
         )
-        whole = len(videos.index)
-        videos = videos if subset is None else subset_of(videos, subset)
-        part = f"a subset of {len(videos.index)} of {whole} videos" if videos.outside_subset else ""
-        found = from_first(world, lambda: fingerprint_of(videos, contents, trained, data))
-        asked = out is not None or bool(part)
-        out = out or default_output(checkpoint, "test_subset" if part else "test")
+        videos = videos if asked.subset is None else subset_of(videos, asked.subset)
+        found = from_first(world, lambda: fingerprint_of(videos, contents, trained, asked.data))
+        out = asked.out or default_output(checkpoint, "test_subset" if videos.part else "test")
         decoding = Decoding(
             trained.decoder,
             # a network that was trained on a GPU may well be tested without one
-            trained.decode_device if where.type == "cuda" else "cpu",
+            trained.decode_device if device.type == "cuda" else "cpu",
             trained.transfer,
             trained.max_pixels,
         )
@@ -160,104 +153,77 @@ def evaluate(
         )
         about = {
             "checkpoint": str(checkpoint),
-            "data": str(data) if data else kept_videos(checkpoint),
-            "subset": part or None,
+            "data": str(asked.data) if asked.data else kept_videos(checkpoint),
+            "subset": videos.part or None,
             "clips": views.clips,
             "crops": views.crops,
             "fuse": config.fuse,
             "seed": contents.config.get("seed"),
             "fingerprint": found,
         }
-        first = about | {"weights": next(iter(models))}
         from_first(world, lambda: check_free(out, *list(models)[1:]))
-        from_first(world, lambda: None if asked else check_same(out, first))
-        networks = _ready(models.values(), contents.clip, config, where, world)
-        kind = f"{networks[0].precision}, {networks[0].backend}"
-        identity = identity_of(models, contents, views, config, kind, where, found)
-        test = _Test(
-            networks, views, contents.normalisation, config,
-            trained.workers if workers is None else workers, where, identity,
-        )  # fmt: skip
-        about |= {"precision": networks[0].precision, "backend": networks[0].backend}
+        if asked.out is None and not videos.part:
+            from_first(world, lambda: check_same(out, about | {"weights": next(iter(models))}))
+        networks = ready_networks(models.values(), contents.clip, config, device, world)
+        config = replace(config, precision=networks[0].precision, backend=networks[0].backend)
+        about |= {"precision": config.precision, "backend": config.backend}
+        identity = identity_of(models, contents, views, config, device=device.type, files=found)
+        workers = trained.workers if asked.workers is None else asked.workers
+        work = _Work(networks, views, contents.normalisation, config, workers, device, identity)
         lock = locked(out, what="test", way="--out OTHER") if world.first else nullcontext()
         with lock:
-            scored = put_together(views.index, _score(test, out, world))
+            scored = put_together(views.index, _score(work, out, world))
             results = dict(zip(models, scored, strict=True))
             return from_first(world, lambda: _write(results, videos, out, about))
 
 
-def _ready(
-    models: Iterable[nn.Module],
-    clip: ClipConfig,
-    config: ViewConfig,
-    where: torch.device,
-    world: World,
-) -> list[FastNetwork]:
-    """The networks as they score, in the same precision on all machines."""
-    precision, backend = from_first(world, lambda: choose(where, config.precision, config.backend))
-    size = micro_batch_size(config.clips * config.crops, config.micro_batch)
-    shape = (clip.frames, clip.test_crop, clip.test_crop)
-    return [
-        fast_network(
-            model, shape, device=where, precision=precision, backend=backend, micro_batch=size
-        )
-        for model in models
-    ]
-
-
-def _own_device(name: str | None, world: World) -> torch.device:
-    """`pick_device`; one of several processes takes the GPU of its own number."""
-    device = pick_device(name)
-    alone = world.size == 1 or device.type != "cuda" or device.index is not None
-    return device if alone else pick_gpu(world) or device
-
-
-def _score(test: _Test, out: Path, world: World) -> list[VideoScore]:
+def _score(work: _Work, out: Path, world: World) -> list[VideoScore]:
     """The scores of every video, of earlier starts too; the same on all processes.
 
     Raises as `check_videos` and `guarded_workers`, and KeyboardInterrupt that says how to go on.
     """
-    views, folder = test.views, out / FOLDER
+    views, folder = work.views, out / FOLDER
     check_videos(views)
-    kept: dict[int, VideoScore] = {}
-    if world.first:
-        kept = _earlier(folder, test.identity, len(views.index))
-    start, scored = from_first(world, lambda: (next_start(folder), set(kept)))
+    kept = _earlier(folder, work, world) if world.first else {}
+    scored = from_first(world, lambda: set(kept))
     todo = [row for row in range(len(views.index)) if row not in scored]
     mine = VideoViews(
         views.index, views.clip, clips=views.clips, crops=views.crops, decoding=views.decoding,
         rows=todo[world.rank :: world.size],
     )  # fmt: skip
-    log = TroubleLog(new_skipped(out) if world.first else out / SKIPPED)
-    journal = Journal(folder, f"{start:03d}-{world.rank}", test.identity)
+    skipped = SkippedVideos(new_skipped(out) if world.first else out / SKIPPED)
     done: list[VideoScore] = []
+    every = len(kept) + len(mine.rows)
     try:
         with (
-            guarded_workers(test.workers),
-            view_bar(len(mine.rows), views.clips * views.crops, len(kept)) as (advance, count),
+            guarded_workers(work.workers),
+            open_journal(folder, world.rank, work.identity) as journal,
+            progress_bar() as progress,
         ):
+            bar = progress.add_task("Testing videos", total=every, completed=len(kept))
+            count = len(mine.rows) * views.clips * views.crops
+            view_bar = progress.add_task("Testing views", total=count)
             for video in score_videos(
-                test.networks, mine, test.normalisation, micro_batch=test.config.micro_batch,
-                workers=test.workers, device=test.device, fuse=test.config.fuse, advance=advance,
+                work.networks, mine, work.normalisation, micro_batch=work.config.micro_batch,
+                workers=work.workers, device=work.device, fuse=work.config.fuse,
+                advance=partial(progress.advance, view_bar),
             ):  # fmt: skip
                 journal.add(video)
                 if world.first:
-                    log.add(video.troubles)
+                    skipped.add(video.troubles)
                 done.append(video)
-                count()
+                progress.advance(bar)
     except KeyboardInterrupt:
-        far = f"{len(kept) + len(done)} of {len(kept) + len(mine.rows)} videos"
+        far = f"{len(kept) + len(done)} of {every} videos"
         far += "" if world.size == 1 else " of this process"
         line = f"Interrupted; {far} are scored: the same command goes on from there"
         raise KeyboardInterrupt(line) from None
-    finally:
-        journal.close()
     return [video for part in to_all([*kept.values(), *done], world) for video in part]
 
 
-def _earlier(folder: Path, identity: dict[str, str], count: int) -> dict[int, VideoScore]:
-    """What earlier starts of this very test scored; says so."""
-    kept, differs = read_journals(folder, identity)
+def _earlier(folder: Path, work: _Work, world: World) -> dict[int, VideoScore]:
+    """What earlier starts of this very test scored; says so, and makes room for this start."""
+    kept, differs = read_journals(folder, work.identity)
     if differs:
         remove_journals(folder)
         say(
@@ -265,7 +231,8 @@ def _earlier(folder: Path, identity: dict[str, str], count: int) -> dict[int, Vi
             style="yellow",
         )
     if kept:
-        say(f"{len(kept)} of {count} videos were scored before")
+        say(f"{len(kept)} of {len(work.views.index)} videos were scored before")
+    claim_journals(folder, world.size)
     return kept
 
 

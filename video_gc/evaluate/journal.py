@@ -1,59 +1,106 @@
 """Which videos are scored already: what a test that was stopped need not do again.
 
-A folder with one file for each process and start, which is only ever appended to: a line a video,
-with a checksum before it, after a first line that says what was tested. A line that was torn when
-the process died is not counted. The files go when the results are written, and the folder where
-nothing else is in it.
+A folder with one file for each process: first what is tested, then a line a video, each with its
+checksum. A line that was torn when the process died does not count. The files go when the results
+are written, and the folder where nothing else is in it.
 """
 
 import base64
+import hashlib
 import json
-import re
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from video_gc.data.dataset import Trouble
+from video_gc.atomic import journal, read_journal
+from video_gc.data.batches.view_batches import micro_batch_size
+from video_gc.data.dataset import Trouble, VideoViews
 from video_gc.evaluate.scores import VideoScore
+from video_gc.outputs import Outputs
+from video_gc.train.checkpoint import CheckpointContents
+from video_gc.train.test_options import ViewConfig
 
 FOLDER = "scored"
 """Its name among the results."""
-NAME = re.compile(r"(\d{3,})-\d+\.journal")
-"""The number of the start, and of the process."""
-BEGIN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} \{?")
-"""Ten bytes of one, or what was written of them when the process died."""
+
+
+def identity_of(
+    models: Mapping[str, nn.Module],
+    contents: CheckpointContents,
+    views: VideoViews,
+    config: ViewConfig,
+    **more: str,
+) -> dict[str, str]:
+    """All that the scores of a video depend on: what → a text that differs where it does.
+
+    config: with the precision and the backend that are used. more: what else there is.
+    """
+    index, every = views.index, views.clips * views.crops
+    columns = [index.table["path"], index.joined_names()]
+    listed = [column.to_pylist() for column in columns] + [index.names, index.segments()]
+    return {
+        "weights": " ".join(f"{name}:{weights_hash(model)}" for name, model in models.items()),
+        "network": json.dumps(asdict(contents.model)),
+        "clip": json.dumps([asdict(contents.clip), asdict(contents.normalisation)]),
+        "views": f"{views.clips} × {views.crops}, {config.fuse}",
+        "micro-batches": str(micro_batch_size(every, config.micro_batch)),
+        "precision": f"{config.precision}, {config.backend}",
+        "decoder": json.dumps(asdict(views.decoding)),
+        "list of videos": _hash(repr(listed).encode()),  # a row number means the same video
+        **more,
+    }
+
+
+def weights_hash(network: nn.Module) -> str:
+    """16 hexadecimal digits that change with any weight or buffer."""
+    parts = []
+    for name, value in network.state_dict().items():
+        parts.append(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        parts.append(content.numpy().data)
+    return _hash(*parts)
 
 
 class Journal:
-    """What one process adds to. Raises FileExistsError where it is there: another test."""
+    """What one process adds to; see `open_journal`."""
 
-    def __init__(self, folder: Path, name: str, identity: Mapping[str, str]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._stream = (folder / f"{name}.journal").open("x", encoding="ascii")
-        except FileExistsError as error:
-            raise FileExistsError(
-                f"{folder}: another test is writing here; wait for it, or give another --out"
-            ) from error
-        self._write(dict(identity))
+    def __init__(self, write: Callable[[object], None]) -> None:
+        self._write = write
 
     def add(self, video: VideoScore) -> None:
         """Keep a video's scores; they survive the end of the process, however it comes."""
-        self._write(_packed(video))
+        self.keep(_packed(video))
 
-    def close(self) -> None:
-        """No more videos."""
-        self._stream.close()
-
-    def _write(self, content: dict[str, Any]) -> None:
+    def keep(self, content: Mapping[str, Any]) -> None:
+        """A line with its checksum."""
         text = json.dumps(content)
-        self._stream.write(f"{zlib.crc32(text.encode()):08x} {text}\n")
-        self._stream.flush()
+        self._write([zlib.crc32(text.encode()), text])
+
+
+def claim_journals(folder: Path, processes: int) -> None:
+    """Note the files of so many processes as ours, before any of them writes.
+
+    Raises FileExistsError where somebody else's has such a name.
+    """
+    outputs = Outputs(folder)
+    for rank in range(processes):
+        outputs.claim(f"{rank}.jsonl")
+
+
+@contextmanager
+def open_journal(folder: Path, rank: int, identity: Mapping[str, str]) -> Iterator[Journal]:
+    """Yield the journal of one process, after what is tested was written to it."""
+    with journal(folder / f"{rank}.jsonl", what="test", way="another --out") as write:
+        kept = Journal(write)
+        kept.keep(identity)
+        yield kept
 
 
 def read_journals(
@@ -64,51 +111,40 @@ def read_journals(
     Where anything differs nothing of theirs counts.
     """
     found: dict[int, VideoScore] = {}
-    for _, file in _journals(folder):
-        lines = _sound_lines(file)
-        theirs = next(lines, None)
-        if theirs is None:  # it died before its first line
-            continue
-        differs = [name for name, value in identity.items() if theirs.get(name) != value]
-        if differs:
-            return {}, differs
-        for line in lines:
-            found[line["row"]] = _unpacked(line)
+    for name in Outputs(folder).names():
+        known = False  # its first line may be damaged
+        for line in _sound_lines(folder / name):
+            if "row" not in line:
+                differs = [name for name, value in identity.items() if line.get(name) != value]
+                if differs:
+                    return {}, differs
+                known = True
+            elif known:
+                found[line["row"]] = _unpacked(line)
     return found, []
-
-
-def next_start(folder: Path) -> int:
-    """The number of the next start: one more than the last that left a file."""
-    return 1 + max((start for start, _ in _journals(folder)), default=0)
 
 
 def remove_journals(folder: Path) -> None:
     """Remove the journals, and the folder where nothing else is in it."""
-    for _, file in _journals(folder):
-        file.unlink(missing_ok=True)
+    outputs = Outputs(folder)
+    for name in outputs.names():
+        outputs.remove(name)
     with suppress(OSError):  # it is not there, or holds something of somebody else's
         folder.rmdir()
 
 
-def _journals(folder: Path) -> list[tuple[int, Path]]:
-    """(number of the start, file), sorted; what is no journal has another name or another begin."""
-    found = []
-    for file in sorted(folder.glob("*.journal")):
-        match = NAME.fullmatch(file.name)
-        if match and file.is_file():
-            with file.open("rb") as stream:
-                if BEGIN.fullmatch(stream.read(10)):
-                    found.append((int(match[1]), file))
-    return found
-
-
 def _sound_lines(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open("rb") as stream:
-        for line in stream:
-            checksum, _, text = line.rstrip(b"\n").partition(b" ")
-            if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
-                return
-            yield json.loads(text)
+    for line in read_journal(file):
+        match line:
+            case [int(checksum), str(text)] if checksum == zlib.crc32(text.encode()):
+                yield json.loads(text)
+
+
+def _hash(*parts: bytes | memoryview) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _packed(video: VideoScore) -> dict[str, Any]:

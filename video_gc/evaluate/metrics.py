@@ -46,6 +46,11 @@ class Precision:
         return {"mAP": self.mAP}
 
 
+def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
+    """(N, classes) in fp32: softmax; sigmoid where a video has several labels."""
+    return logits.float().sigmoid() if multi_label else logits.float().softmax(1)
+
+
 def ranking(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` highest scores (…, classes) and their classes, fewer where there are fewer.
 

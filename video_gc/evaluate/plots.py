@@ -4,7 +4,6 @@ Plain data in, a file out: the functions know neither checkpoints nor indices.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,86 +15,22 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from video_gc.data.sampling import part_of, segment_frames
 from video_gc.decode.open import open_video
-from video_gc.escape import short_name
+from video_gc.escape import readable, short_name
+from video_gc.evaluate.confusions import ConfusedPair, Example
 from video_gc.outputs import output_path
 from video_gc.progress import track
 
 BINS = 15
 """Of the confidence, as Guo et al., On calibration of modern neural networks, ICML 2017."""
+FEW = 30
+"""Classes up to which a confusion matrix has names and numbers."""
 WORST_AND_BEST = 30
 """Classes that are drawn at either end."""
-EXAMPLES = 3
-"""Videos of a confused pair."""
 FRAMES = 4
 """Of one video."""
 HEIGHT, WIDTH = 96, 128
 """Of a frame, pixels; wider ones are cut left and right, narrower ones stay narrow."""
 SOFT = "#8aa1b8"
-
-
-@dataclass(frozen=True)
-class Example:
-    """A video, or a part of one."""
-
-    path: str
-    segment: tuple[float, float] | None = None
-    """start and end, seconds; None for the whole file"""
-
-
-@dataclass(frozen=True)
-class ConfusedPair:
-    """Videos of one class that were taken for another."""
-
-    true: str
-    predicted: str
-    count: int
-    of: int
-    """videos of the true class"""
-    rows: list[int]
-    """which videos these are, the surest mistakes first where that is known"""
-    examples: list[Example] = field(default_factory=list)
-    """the first few of them, to be drawn"""
-
-
-def most_confused(
-    labels: Sequence[int] | np.ndarray | Tensor,
-    predictions: Sequence[int] | np.ndarray | Tensor,
-    names: Sequence[str],
-    limit: int,
-    *,
-    confidence: Sequence[float] | np.ndarray | Tensor | None = None,
-    paths: Sequence[str | Path] | None = None,
-    segments: Sequence[tuple[float, float] | None] | None = None,
-) -> list[ConfusedPair]:
-    """The pairs (true, predicted) with most videos, at most `limit`; ties in the order of classes.
-
-    labels, predictions: (V,) class numbers; confidence: (V,) of the predictions, by which `rows`
-    are sorted; paths, segments: (V,) of the videos, for `examples`. Raises ValueError where there
-    are not as many of each.
-    """
-    true, said = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
-    sure = np.zeros(len(true)) if confidence is None else np.asarray(confidence, np.float64)
-    for what in (said, sure, paths, segments):
-        if what is not None and len(what) != len(true):
-            raise ValueError(f"{len(true)} labels, but {len(what)} predictions or paths")
-    videos = np.bincount(true, minlength=len(names))
-    wrong = np.flatnonzero(true != said)
-    wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
-    codes = true[wrong] * len(names) + said[wrong]
-    kinds, counts = np.unique(codes, return_counts=True)
-    pairs = []
-    for place in np.argsort(-counts, kind="stable")[:limit]:
-        one, other = divmod(int(kinds[place]), len(names))
-        rows = wrong[codes == kinds[place]].tolist()
-        examples = [
-            Example(str(paths[row]), None if segments is None else segments[row])
-            for row in rows[:EXAMPLES]
-            if paths is not None
-        ]
-        pairs.append(
-            ConfusedPair(names[one], names[other], len(rows), int(videos[one]), rows, examples)
-        )
-    return pairs
 
 
 def draw_calibration(confidence: Tensor, correct: Tensor, file: Path) -> Path:
@@ -172,6 +107,26 @@ def draw_class_accuracy(
         xlim=(0, 108),
         xlabel=f"top-1 accuracy, per cent (videos of the class); mean class: {mean:.1f}",
     )
+    return _save(figure, file)
+
+
+def draw_confusion(names: Sequence[str], counts: Tensor, file: Path) -> Path:
+    """The confusion matrix, each row in shares of its class. counts: (true, predicted)."""
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    few = len(names) <= FEW
+    side = max(4.0, 0.55 * len(names)) if few else 12.0
+    figure = Figure(figsize=(side + 1.5, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true")
+    if few:
+        shown, places = [readable(name) for name in names], range(len(names))
+        axes.set_xticks(places, shown, rotation=45, ha="right", parse_math=False)
+        axes.set_yticks(places, shown, parse_math=False)
+        for row, column in counts.nonzero().tolist():
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = str(int(counts[row, column]))
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     return _save(figure, file)
 
 

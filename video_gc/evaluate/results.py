@@ -1,32 +1,32 @@
 """What a test leaves on disk; every file appears under its name when it is complete."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from video_gc.atomic import remove_stale_parts
+from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
 from video_gc.evaluate.confusions import (
+    EXAMPLES,
+    ConfusedPair,
     class_results,
     confused_pairs,
-    draw_confusion,
-    write_classes,
-    write_confusion,
-    write_pairs,
+    confusion_counts,
 )
-from video_gc.evaluate.metrics import CALIBRATION_BINS, ranking
+from video_gc.evaluate.metrics import CALIBRATION_BINS, average_precisions, ranking
 from video_gc.evaluate.plots import (
     draw_calibration,
     draw_class_accuracy,
     draw_confused_pairs,
+    draw_confusion,
 )
 from video_gc.evaluate.scores import Scores
 from video_gc.outputs import Outputs, output_path, write_csv, write_output
 
-SKIPPED = "skipped.csv"
 RESULTS = (
     *("predictions.csv", "scores.npy", "accuracy.json", "classes.csv", "confusion.csv"),
     *("confusion.png", "pairs.csv", "pairs.png", "calibration.png", "classes.png"),
@@ -44,6 +44,39 @@ def check_free(directory: Path, *beside: str) -> None:
     remove_stale_parts(directory)
     for folder in (directory, *(directory / name for name in beside)):
         Outputs(folder).check([*RESULTS, SKIPPED])
+
+
+def check_same(folder: Path, about: Mapping[str, Any]) -> None:
+    """Raise FileExistsError where `folder` has the results of another measurement.
+
+    about: what accuracy.json is to say of this one. Another precision, and the same checkpoint
+    trained further, is the same measurement; videos are the same by name or by fingerprint.
+    """
+    file = folder / "accuracy.json"
+    if not file.is_file():
+        return
+    there = {"weights": about["weights"]} | json.loads(file.read_text())  # older ones lack it
+    old, new = _measured(there), _measured(about)
+    if there.get("fingerprint") == about["fingerprint"]:
+        new["data"] = old["data"]
+    differs = [what for what in old if old[what] != new[what]]
+    if differs:
+        has, wants = (", ".join(one[what] for what in differs) for one in (old, new))
+        raise FileExistsError(
+            f"{folder}: has results of another test ({has}; this one: {wants}); give --out OTHER "
+            f"to keep them, or --out {folder} to replace them"
+        )
+
+
+def _measured(about: Mapping[str, Any]) -> dict[str, str]:
+    """What a figure depends on, in words."""
+    fused = f", {about['fuse']} over them" if about.get("fuse") not in (None, "mean") else ""
+    return {
+        "checkpoint": Path(about["checkpoint"]).name,
+        "weights": f"{about['weights']} weights",
+        "data": about["data"],
+        "views": f"{about['clips']} × {about['crops']} views{fused}",
+    }
 
 
 def new_skipped(directory: Path) -> Path:
@@ -82,12 +115,7 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
         write_classes(result, directory / "classes.csv"),
     ]
     if not result.index.multi_label:
-        files += [
-            write_confusion(result, directory / "confusion.csv"),
-            draw_confusion(result, directory / "confusion.png"),
-            write_pairs(result, directory / "pairs.csv"),
-            *_pictures(result, directory),
-        ]
+        files += _confusions(result, directory)
     _remove_results(directory, keep=files)
     return files
 
@@ -115,20 +143,56 @@ def _remove_results(directory: Path, keep: Sequence[Path] = ()) -> None:
             outputs.remove(name)
 
 
-def _pictures(result: Scores, directory: Path) -> list[Path]:
-    sure, said = result.scores[result.rows].max(1)
-    classes = class_results(result)
+def _confusions(result: Scores, directory: Path) -> list[Path]:
+    """The files of a set with one label a video."""
+    names, counts = result.index.names, confusion_counts(result)
+    rows = [(name, *row) for name, row in zip(names, counts.tolist(), strict=True)]
+    pairs, (sure, said) = confused_pairs(result), result.best
     files = [
+        write_csv(directory / "confusion.csv", ["true", *names], rows),
+        draw_confusion(names, counts, directory / "confusion.png"),
+        write_pairs(pairs, directory / "pairs.csv"),
         draw_calibration(sure, said == result.targets, directory / "calibration.png"),
         draw_class_accuracy(
-            [one.name for one in classes],
-            [one.top1 for one in classes],
-            [one.videos for one in classes],
+            names,
+            [one.top1 for one in class_results(result)],
+            counts.sum(1).tolist(),
             directory / "classes.png",
         ),
     ]
-    drawn, pairs = directory / "pairs.png", confused_pairs(result, DRAWN_PAIRS)
-    return [*files, draw_confused_pairs(pairs, drawn)] if pairs else files
+    drawn = directory / "pairs.png"
+    return [*files, draw_confused_pairs(pairs[:DRAWN_PAIRS], drawn)] if pairs else files
+
+
+def write_classes(result: Scores, file: Path) -> Path:
+    """One line a class, in the order of the columns of scores.npy; see `class_results`.
+
+    Of several labels: name, videos that have it, average precision (empty where none has it).
+    """
+    if not result.index.multi_label:
+        lines = [
+            (one.name, one.videos, one.right, f"{one.top1:.6f}" if one.videos else "",
+             one.taken_for, one.times)
+            for one in class_results(result)
+        ]  # fmt: skip
+        return write_csv(file, ["class", "videos", "right", "top1", "taken_for", "times"], lines)
+    labels = result.targets
+    each = average_precisions(result.scores[result.rows], labels).tolist()
+    counts = labels.sum(0).int().tolist()
+    named = zip(result.index.names, counts, each, strict=True)
+    precise = [(name, count, f"{share:.6f}" if count else "") for name, count, share in named]
+    return write_csv(file, ["class", "videos", "average_precision"], precise)
+
+
+def write_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
+    """A line a pair: true, predicted, count, example1, example2, example3 (paths or empty)."""
+    lines = []
+    for pair in pairs:
+        paths = [example.path for example in pair.examples]
+        missing = [""] * (EXAMPLES - len(paths))
+        lines.append((pair.true, pair.predicted, pair.count, *paths, *missing))
+    examples = [f"example{number}" for number in range(1, EXAMPLES + 1)]
+    return write_csv(file, ["true", "predicted", "count", *examples], lines)
 
 
 def write_predictions(result: Scores, file: Path) -> Path:
@@ -161,11 +225,10 @@ def write_scores(result: Scores, file: Path) -> Path:
 
 
 def write_skipped(result: Scores, file: Path) -> Path | None:
-    """What could not be read, or was short: kind, path, times, reason; None where there is none."""
+    """What could not be read, or was short, in the order of the index; None where there is none."""
+    outputs = Outputs(file.parent)
     if not result.troubles:
-        Outputs(file.parent).remove(file.name)
+        outputs.remove(file.name)
         return None
-    times = Counter((trouble.kind, trouble.path) for trouble in result.troubles)
-    reasons = {(trouble.kind, trouble.path): trouble.reason for trouble in result.troubles}
-    lines = [(*key, count, reasons[key]) for key, count in times.items()]
-    return write_csv(file, ["kind", "path", "times", "reason"], lines)
+    SkippedVideos(outputs.claim(file.name)).replace(result.troubles)
+    return file

@@ -16,6 +16,7 @@ from video_gc.evaluate.metrics import (
     accuracy,
     calibration_error,
     precision,
+    ranking,
 )
 
 
@@ -51,8 +52,7 @@ class Scores:
     video_level: Accuracy | Precision
     """over each video's views together"""
     calibration: float | None = None
-    """expected calibration error of `scores`, see `calibration_error`; None where labels are
-    several"""
+    """of `scores`, see `calibration_error`; None where a video has several labels"""
     troubles: list[Trouble] = field(default_factory=list)
     """of every video, in the order of the index"""
 
@@ -70,6 +70,12 @@ class Scores:
     def targets(self) -> Tensor:
         """The labels of the scored videos: (S,), or multi-hot (S, classes)."""
         return _targets(self.index, self.rows)
+
+    @property
+    def best(self) -> tuple[Tensor, Tensor]:
+        """Score and number of the best class of each scored video: (S,) and (S,)."""
+        scores, classes = ranking(self.scores[self.rows], 1)
+        return scores[:, 0].contiguous(), classes[:, 0].contiguous()
 
 
 def put_together(index: VideoIndex, videos: Sequence[VideoScore]) -> list[Scores]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from video_gc.data.annotations import VideoIndex, leave_out_missing, read_class_folders
-from video_gc.data.annotations.choice import LISTS, kind_of_list, read_listed
+from video_gc.data.annotations.lists import kind_of_list, read_listed
+from video_gc.data.config import LISTS, DataConfig
 from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
 from video_gc.data.manifest import choose_manifest
-from video_gc.data.source import (
-    DataConfig,
+from video_gc.data.splits import (
     data_manifest,
     need_labels,
     open_splits,
@@ -42,6 +42,13 @@ class TestVideos:
     """missing or damaged; a run of an older version kept their number only"""
     outside_subset: int = 0
     """left out by `subset_of`"""
+
+    @property
+    def part(self) -> str:
+        """That it is a subset, in words; empty where it is none."""
+        number = len(self.index)
+        whole = number + self.outside_subset
+        return f"a subset of {number} of {whole} videos" if self.outside_subset else ""
 
     def coverage(self, not_scored: int) -> dict[str, int]:
         """listed = scored + the numbers that follow, by cause. not_scored: damaged when read."""

@@ -14,8 +14,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from video_gc.data.batches.loader import videos_of
 from video_gc.data.batches.workers import guarded_workers
 from video_gc.data.dataset import Batch, TrainingClips
-from video_gc.data.source import Splits, data_manifest, open_splits, read_splits, write_splits
+from video_gc.data.splits import Splits, data_manifest, open_splits, read_splits, write_splits
 from video_gc.deploy.inference_network import has_bf16
+from video_gc.locks import locked
 from video_gc.progress import say
 from video_gc.train.checkpoint import CheckpointContents, DescribeCheckpoint
 from video_gc.train.inputs import build_loaders, check_inputs, decoding_of, fingerprints
@@ -38,7 +39,6 @@ from video_gc.train.resume.faults import NOT_FINITE
 from video_gc.train.resume.figures import EpochFigures
 from video_gc.train.resume.files import CheckpointFiles, set_aside
 from video_gc.train.resume.generators import Generators
-from video_gc.train.resume.lock import locked
 from video_gc.train.resume.log import KeepLog, RunLog
 from video_gc.train.resume.position import Position, check_same_videos, read_position
 from video_gc.train.resume.run_directory import (
@@ -53,7 +53,7 @@ from video_gc.train.resume.run_directory import (
 from video_gc.train.resume.signals import Stopped, requeue
 from video_gc.train.resume.workers import shield_workers
 from video_gc.train.run_checkpoint import CHECKPOINTS
-from video_gc.train.skipped_videos import TroubleLog
+from video_gc.train.skipped_videos import SkippedByRanks
 from video_gc.train.task import RecognitionTask
 from video_gc.train.training_bar import TrainingBar
 
@@ -207,7 +207,7 @@ def _trainer(
 ) -> pl.Trainer:
     directory, gpu = config.directory, on_gpu(config.accelerator)
     rows, writer = RunLog(directory / LOGS), CheckpointFiles()
-    troubles = TroubleLog(directory / SKIPPED, world)
+    troubles = SkippedByRanks(directory / SKIPPED, world)
     troubles.read()  # what was found before a resume
     # by the averaged weights where there are any: they are what such a run is for
     best = "val/" if config.ema is None else "val_ema/"

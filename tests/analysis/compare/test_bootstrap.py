@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from video_gc.analysis.compare.bootstrap import differences, t_quantile
-from video_gc.analysis.compare.resampled_accuracy import accuracy_figures, precision_figures
+from video_gc.analysis.compare.bootstrap import (
+    accuracy_figures,
+    differences,
+    precision_figures,
+    t_quantile,
+)
 from video_gc.evaluate.metrics import accuracy, precision
 
 

@@ -87,7 +87,7 @@ def test_every_file_names_the_missing_and_says_what_the_figures_are(
         assert "1 of 2" in text
         for word in ("multiply-adds", "fingerprint", "fp32", "10 × 3 a video"):
             assert word in text
-    rows = list(csv.DictReader(files[1].open()))
+    rows = list(csv.DictReader(files[1].read_text().splitlines()))
     assert [float(row["top1_video_percent"]) for row in rows] == pytest.approx([42, 73, 41])
     assert (rows[2]["seeds"], rows[2]["planned"]) == ("1", "2")
     assert float(rows[2]["top1_video_se"]) == pytest.approx(4.918, abs=1e-3)
@@ -173,7 +173,10 @@ def test_rows_on_other_videos_are_warned_of_and_not_compared(tmp_path: Path) -> 
     (other / "new" / "test").rename(other / "test")
     table = made([tmp_path], tmp_path)
     text = "\n".join(table.warnings)
-    assert "not all rows are tested on the same videos: a (sizes:aaaabbbbcccc), but b" in text
+    assert (
+        "not tested on the same copy of the videos: none (sizes:aaaabbbbcccc), but gc one (sizes"
+        in text
+    )
     assert "gc one is not compared with the baseline: a and b were tested on different" in text
     assert "not tested alike, precision: fp32 in none; bf16 in gc one" in text
     assert "not tested alike, checkpoint: best in none; last in gc one" in text
@@ -225,12 +228,12 @@ def test_memory_is_measured_once_and_time_of_all_rows_in_the_same_rounds(
         peaks.append(train)
         return 7.0
 
-    def in_turns(make: dict[str, partial[Work]], *_: object) -> dict[str, list[float]]:
+    def interleave(make: dict[str, partial[Work]], *_: object) -> dict[str, list[float]]:
         turns.append((next(iter(make.values())).keywords["train"], len(make)))
         return {key: [0.5, 0.25, 1.0] for key in make}
 
     monkeypatch.setattr(cost, "peak_memory", peak)
-    monkeypatch.setattr(cost, "in_turns", in_turns)
+    monkeypatch.setattr(cost, "interleave", interleave)
     make_run(tmp_path / "a", shares(5))
     network = collect([tmp_path]).groups[0].runs[0].network
     assert network is not None
@@ -259,7 +262,7 @@ def test_a_busy_machine_is_said_with_the_file_to_delete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cost, "peak_memory", lambda *_, **__: 100.0)
-    monkeypatch.setattr(cost, "in_turns", lambda make, *_: {key: [0.5] for key in make})
+    monkeypatch.setattr(cost, "interleave", lambda make, *_: {key: [0.5] for key in make})
     make_run(tmp_path / "a", shares(5))
     said = "other work ran while latency was measured"
     for beside, busy in ((4, True), (0, False)):

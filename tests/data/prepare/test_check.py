@@ -101,10 +101,10 @@ def test_a_journal_of_another_version_or_a_torn_one(
 
     def here(work, jobs, **_options) -> Iterator:  # type: ignore[no-untyped-def]
         for job in jobs:
-            yield job, work(job, lambda: None)
+            yield job, work(job)
             seen.extend(journal.read_text().splitlines())
 
-    monkeypatch.setattr(check_module, "run_jobs", here)
+    monkeypatch.setattr(check_module, "call_each", here)
     assert check(root, "train.txt").decoded == 2
     # the first line of this run does not stand behind the torn one
     assert any(line.startswith('{"path": "a.mp4"') and "frames" in line for line in seen)

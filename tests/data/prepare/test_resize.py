@@ -42,7 +42,7 @@ def test_the_tree_its_frames_and_its_failures(source: Path, tmp_path: Path) -> N
         facts = probe(file)
         assert (facts.frames, facts.height, facts.width) == (20, 32, 42)
         assert facts.keyframe_max <= 8
-    [failure] = csv.DictReader((target / "resize-failed.csv").open())
+    [failure] = csv.DictReader((target / "resize-failed.csv").read_text().splitlines())
     assert Path(failure["path"]) == source / "jump" / "d.mp4"
     assert "cannot be read as a video" in failure["cause"]
     sizes = sum(path.stat().st_size for path in find_videos(target))

@@ -237,6 +237,7 @@ def test_a_checkpoint_of_ours_keeps_the_frames_of_its_slow_pathway(tmp_path: Pat
     build_model(given)
 
 
+@pytest.mark.slow
 def test_the_hint_for_other_blocks_names_all_of_the_files(tmp_path: Path) -> None:
     """PySlowFast's I3D_NLN_8x8_R101 has blocks where `five` has them at depth 50."""
     where = ["res3.1", "res3.3", "res4.1", "res4.3", "res4.5"]

@@ -43,7 +43,7 @@ def test_the_class_names_of_the_published_weights_are_in_their_order() -> None:
     assert (KINETICS400[0], KINETICS400[399]) == ("abseiling", "zumba")
 
 
-@pytest.mark.parametrize("name", ["slow", "slowfast"])
+@pytest.mark.parametrize("name", ["slow", pytest.param("slowfast", marks=pytest.mark.slow)])
 def test_published_weights_give_pytorchvideos_output(
     name: str, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,8 +210,14 @@ def test_centred_inflation_puts_the_image_kernel_at_one_instant(imagenet: nn.Mod
         load_weights(model, "imagenet", inflation="mean")
 
 
-@pytest.mark.parametrize("inflation", ["repeat", "centre"])
-@pytest.mark.parametrize("name", ["i3d", "slow"])
+@pytest.mark.parametrize(
+    ("name", "inflation"),
+    [
+        ("i3d", "repeat"), ("slow", "centre"),
+        pytest.param("i3d", "centre", marks=pytest.mark.slow),
+        pytest.param("slow", "repeat", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_an_inflated_network_sees_a_still_clip_as_the_image(
     imagenet: nn.Module, name: str, inflation: str
 ) -> None:

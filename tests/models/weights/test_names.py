@@ -67,8 +67,17 @@ PYSLOWFAST = [
 ]
 
 
-@pytest.mark.parametrize(("backbone", "context"), PYSLOWFAST)
-@pytest.mark.parametrize("naming", ["PySlowFast", "Caffe2"])
+NAMINGS = ("PySlowFast", "Caffe2")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "context", "naming"),
+    [
+        pytest.param(*row, NAMINGS[(number + turn) % 2], marks=[pytest.mark.slow] * turn)
+        for number, row in enumerate(PYSLOWFAST)
+        for turn in range(2)
+    ],
+)
 def test_pyslowfast(backbone: str, context: dict, naming: str, tmp_path: Path) -> None:
     given = config(backbone, **context)
     original = random_network(given)

@@ -5,7 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
-import textwrap
+import types
 from pathlib import Path
 
 import numpy as np
@@ -73,44 +73,44 @@ def test_arrays_of_every_form(protocol: int, dtype: str, order: str, tmp_path: P
     assert read_weights(tmp_path / "a.pkl")["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_an_object_of_mmengine_becomes_an_inert_placeholder(tmp_path: Path) -> None:
+def test_an_object_of_mmengine_becomes_a_placeholder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A checkpoint written with a stand-in mmengine, read where there is none."""
-    package = tmp_path / "library" / "mmengine" / "logging"
-    package.mkdir(parents=True)
-    (package.parent / "__init__.py").write_text("")
-    (package / "__init__.py").write_text("")
-    (package / "history_buffer.py").write_text(
-        textwrap.dedent("""
-        import collections
-        import numpy as np
-
-        class HistoryBuffer:
-            def __init__(self):
-                self._log_history = np.arange(3.0)
-                self._statistics_methods = collections.OrderedDict(mean=HistoryBuffer.mean)
-
-            def mean(self):
-                return self._log_history.mean()
-
-        class Messages(dict):
-            pass
-        """)
-    )
+    name = "mmengine.logging.history_buffer"
+    module = types.ModuleType(name)
+    exec(MMENGINE, vars(module))
+    weights = {"backbone.conv1.conv.weight": torch.arange(6.0).reshape(2, 3)}
     path = tmp_path / "mm.pth"
-    script = f"""
-import torch
-from mmengine.logging.history_buffer import HistoryBuffer, Messages
-torch.save({{
-    "state_dict": {{"backbone.conv1.conv.weight": torch.arange(6.0).reshape(2, 3)}},
-    "message_hub": {{"loss": HistoryBuffer(), "all": Messages(a=1), "epochs": {{1, 2}}}},
-}}, {str(path)!r})
-"""
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "library")}
-    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
-    weights = read_weights(path)
-    assert list(weights) == ["backbone.conv1.conv.weight"]
-    assert weights["backbone.conv1.conv.weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    with monkeypatch.context() as installed:
+        for depth in range(1, 4):
+            part = ".".join(name.split(".")[:depth])
+            installed.setitem(sys.modules, part, module if depth == 3 else types.ModuleType(part))
+        hub = {
+            "loss": module.HistoryBuffer(), "all": module.Messages(a=1), "epochs": {1, 2},
+        }  # fmt: skip
+        torch.save({"state_dict": weights, "message_hub": hub}, path)
+    found = read_weights(path)
+    assert list(found) == ["backbone.conv1.conv.weight"]
+    assert found["backbone.conv1.conv.weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert "mmengine" not in sys.modules
+
+
+MMENGINE = """
+import collections
+import numpy as np
+
+class HistoryBuffer:
+    def __init__(self):
+        self._log_history = np.arange(3.0)
+        self._statistics_methods = collections.OrderedDict(mean=HistoryBuffer.mean)
+
+    def mean(self):
+        return self._log_history.mean()
+
+class Messages(dict):
+    pass
+"""
 
 
 def test_arrays_of_python_2(tmp_path: Path) -> None:

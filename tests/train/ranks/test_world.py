@@ -20,7 +20,7 @@ from video_gc.train.ranks.shards import shard
 from video_gc.train.ranks.slurm import slurm_variables
 from video_gc.train.ranks.trainer import SameNetwork, trainer_arguments
 from video_gc.train.ranks.world import World, pick_gpu, this_world
-from video_gc.train.skipped_videos import TroubleLog
+from video_gc.train.skipped_videos import SkippedByRanks
 
 SIX = {
     "SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "2", "SLURM_PROCID": "5", "SLURM_LOCALID": "1",
@@ -144,7 +144,7 @@ def test_each_process_draws_its_own_noise() -> None:
 
 
 def test_only_the_first_process_writes_what_could_not_be_read(tmp_path: Path) -> None:
-    log = TroubleLog(tmp_path / "skipped.csv", World(1, 2))
+    log = SkippedByRanks(tmp_path / "skipped.csv", World(1, 2))
     log.add([Trouble("a.mp4", "damaged", "a.mp4: empty", 0)])
     log.on_fit_end()
     assert not log.file.exists()

@@ -17,8 +17,8 @@ from video_gc.config import compose_train
 from video_gc.data.batches import loader
 from video_gc.data.batches.workers import explain
 from video_gc.data.dataset import Batch, TrainingClips
+from video_gc.locks import locked
 from video_gc.train.resume.files import damage
-from video_gc.train.resume.lock import locked
 from video_gc.train.task import RecognitionTask
 from video_gc.train.training import train
 

@@ -15,7 +15,7 @@ from tests.train.resume.killing import FORK, at_call, options, run_forked, send
 from video_gc.config import compose_train
 from video_gc.data.batches import workers
 from video_gc.data.dataset import Sample, TrainingClips, VideoViews
-from video_gc.evaluate.evaluate import evaluate
+from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.train.task import RecognitionTask
 from video_gc.train.training import train
 
@@ -61,7 +61,7 @@ def test_shared_memory_that_is_full(clips_folder: Path, checkpoint: Path, tmp_pa
     given = options(clips_folder, tmp_path, *large)
     assert outcome(lambda: train(compose_train(given))).startswith("OSError: no room for a batch")
     views = {"clips": 10, "crops": 3, "micro_batch": 30, "workers": 2, "out": tmp_path / "out"}
-    said = outcome(lambda: evaluate(checkpoint, data=clips_folder, **views))
+    said = outcome(lambda: evaluate(checkpoint, TestOptions(data=clips_folder, **views)))
     assert said.startswith("OSError: no room for a batch")
 
 

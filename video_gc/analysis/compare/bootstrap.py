@@ -17,25 +17,20 @@ their own spread. BCa was not taken: where there is little data it covers too se
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from video_gc.progress import track
 
 RESAMPLES = 10_000
-NORMAL = 1.959964
-"""97.5 % quantile of the normal distribution."""
-POWER = 0.841621
-"""80 % quantile of the normal distribution."""
+NORMAL, POWER = (float(stats.norm.ppf(share)) for share in (0.975, 0.8))
 CELLS_AT_ONCE = 2_000_000
 """Numbers in one array of resampled counts."""
-T_QUANTILES = {
-    1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 5: 2.5706, 6: 2.4469, 7: 2.3646, 8: 2.3060,
-    10: 2.2281, 12: 2.1788, 15: 2.1314, 20: 2.0860, 30: 2.0423, 60: 2.0003, 120: 1.9799,
-}  # fmt: skip
-"""Degrees of freedom → 97.5 % quantile of Student's t."""
+NAMES = ("top-1", "top-5", "mean class")
+POSITIVES_AT_ONCE = 512
 
 Figures = Callable[[np.ndarray], np.ndarray]
 """How often each kind of video was drawn, (R, kinds) → each figure of each run, (figures, runs, R);
@@ -81,48 +76,46 @@ def differences(
     sizes: videos of each kind (videos that count alike are interchangeable, so that kinds are
         drawn and not videos); runs: how many of A, how many of B.
     """
+    random = np.random.default_rng(seed)
+    means = np.repeat([-1 / runs[0], 1 / runs[1]], runs)[:, None]
+    crossed, fixed = [], []  # videos and runs drawn, and videos alone
+    for counts in draw_videos(random, sizes, resamples):
+        weights = [_run_weights(random, number, len(counts)) for number in runs]
+        each = figures(counts)
+        crossed.append((each * np.concatenate([-weights[0], weights[1]])).sum(1))
+        fixed.append((each * means).sum(1))
+    drawn, by_videos = (100 * np.concatenate(parts, axis=1) for parts in (crossed, fixed))
     seen = 100 * figures(sizes[None])[..., 0]
-    drawn, fixed = _resample(figures, sizes, runs, resamples, np.random.default_rng(seed))
     videos = int(sizes.sum())
     found = [
-        _difference(each, 100 * crossed, 100 * own, runs[0], videos)
-        for each, crossed, own in zip(seen, drawn, fixed, strict=True)
+        _difference(each[: runs[0]], each[runs[0] :], both, own, videos)
+        for each, both, own in zip(seen, drawn, by_videos, strict=True)
     ]
-    return found, 100 * drawn
+    return found, drawn
+
+
+def draw_videos(
+    random: np.random.Generator, sizes: np.ndarray, resamples: int
+) -> Iterator[np.ndarray]:
+    """How often each kind of video was drawn, (R, kinds) of some resamples at a time.
+
+    sizes (kinds,): videos of each kind.
+    """
+    step = max(1, CELLS_AT_ONCE // len(sizes))
+    videos, starts = int(sizes.sum()), range(0, resamples, step)
+    for start in track(starts, "Resampling", len(starts)) if len(starts) > 1 else starts:
+        yield random.multinomial(videos, sizes / videos, size=min(step, resamples - start))
+
+
+def percentile_interval(drawn: np.ndarray, seen: np.ndarray | float, videos: int) -> np.ndarray:
+    """Both ends of the 95 % interval, widened about what was `seen`: (R, …) → (2, …)."""
+    factor = t_quantile(videos - 1) / NORMAL
+    return np.asarray(seen + factor * (np.percentile(drawn, [2.5, 97.5], axis=0) - seen))
 
 
 def t_quantile(freedom: float) -> float:
-    """97.5 % quantile of Student's t; between the table's rows linear in 1/ν, a little wide."""
-    if freedom < 1:
-        return math.inf
-    inverse = [0.0, *(1 / key for key in reversed(T_QUANTILES))]
-    return float(np.interp(1 / freedom, inverse, [NORMAL, *reversed(T_QUANTILES.values())]))
-
-
-def _resample(
-    figures: Figures,
-    sizes: np.ndarray,
-    runs: tuple[int, int],
-    resamples: int,
-    random: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(figures, resamples) of B - A: videos and runs drawn, and videos alone."""
-    videos = int(sizes.sum())
-    step = max(1, CELLS_AT_ONCE // len(sizes))
-    starts: Iterable[int] = range(0, resamples, step)
-    if resamples > step:
-        starts = track(starts, "Resampling", len(range(0, resamples, step)))
-    means = np.repeat([-1 / runs[0], 1 / runs[1]], runs)[:, None]
-    crossed, fixed = [], []
-    for start in starts:
-        count = min(step, resamples - start)
-        counts = random.multinomial(videos, sizes / videos, size=count)
-        weights = [_run_weights(random, number, count) for number in runs]
-        weights[0] = -weights[0]
-        each = figures(counts)
-        crossed.append((each * np.concatenate(weights)).sum(1))
-        fixed.append((each * means).sum(1))
-    return np.concatenate(crossed, axis=1), np.concatenate(fixed, axis=1)
+    """97.5 % quantile of Student's t; of less than one degree of freedom that of one."""
+    return float(stats.t.ppf(0.975, max(freedom, 1)))
 
 
 def _run_weights(random: np.random.Generator, runs: int, count: int) -> np.ndarray:
@@ -133,9 +126,8 @@ def _run_weights(random: np.random.Generator, runs: int, count: int) -> np.ndarr
 
 
 def _difference(
-    each: np.ndarray, crossed: np.ndarray, fixed: np.ndarray, runs_a: int, videos: int
+    a: np.ndarray, b: np.ndarray, crossed: np.ndarray, fixed: np.ndarray, videos: int
 ) -> Difference:
-    a, b = each[:runs_a], each[runs_a:]
     seen = float(b.mean() - a.mean())
     spreads = [(side.var(ddof=1) / len(side), len(side) - 1) for side in (a, b) if len(side) > 1]
     trainings = sum(spread for spread, _ in spreads)
@@ -143,23 +135,86 @@ def _difference(
     if spreads:
         both = by_videos + trainings
         total = max(2 * both - float(crossed.var()), by_videos, trainings)
-    parts = [(total - trainings, videos - 1), *spreads]
-    below = sum(spread**2 / freedom for spread, freedom in parts if spread)
+    parts = [(total - trainings, max(videos - 1, 1)), *spreads]
+    below = sum(spread**2 / freedom for spread, freedom in parts)
     t = t_quantile(total**2 / below if below else videos - 1)
     error = math.sqrt(total)
-    low, high = (np.percentile(fixed, [2.5, 97.5]) - seen) * min(t, T_QUANTILES[1]) / NORMAL
-    if spreads:
-        low, high = -t * error, t * error
     if error < 1e-9:
         # of V videos that are all alike nothing can be drawn; up to 3 / V of all may differ
         # (the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983)
-        high = 100 * min(1, 3 / videos)
-        low, error = -high, high / 3
+        half = 100 * min(1, 3 / videos)
+        low, high, error = seen - half, seen + half, half / 3
+    elif spreads:
+        low, high = seen - t * error, seen + t * error
+    else:
+        low, high = percentile_interval(fixed, seen, videos)
     return Difference(
         a=a.tolist(),
         b=b.tolist(),
-        low=max(seen + float(low), -100.0),
-        high=min(seen + float(high), 100.0),
+        low=max(float(low), -100.0),
+        high=min(float(high), 100.0),
         error=error,
         detectable=min((t + POWER) * error, 100.0),
     )
+
+
+def accuracy_figures(
+    classes: np.ndarray, right1: np.ndarray, right5: np.ndarray
+) -> tuple[Figures, np.ndarray]:
+    """The three `NAMES` of each run, and how many videos there are of each kind.
+
+    classes (V,): class numbers; right1, right5 (runs, V): whether the label was first, or among the
+    first five. Videos of one class that are right in the same runs are of one kind. Mean class
+    accuracy is over the classes that were drawn.
+    """
+    runs = len(right1)
+    rows = np.column_stack([classes, right1.T, right5.T]).astype(np.int64)
+    kinds, sizes = np.unique(rows, axis=0, return_counts=True)
+    firsts, fives = kinds[:, 1 : 1 + runs].T, kinds[:, 1 + runs :].T
+    starts = np.unique(kinds[:, 0], return_index=True)[1]  # kinds are sorted by class
+
+    def figures(counts: np.ndarray) -> np.ndarray:
+        videos = counts.sum(1)
+        in_class = np.add.reduceat(counts, starts, axis=1)
+        drawn = in_class > 0
+        found = np.empty((len(NAMES), runs, len(counts)))
+        for run, (first, five) in enumerate(zip(firsts, fives, strict=True)):
+            right = np.add.reduceat(counts * first, starts, axis=1)
+            found[0, run] = right.sum(1) / videos
+            found[1, run] = counts @ five / videos
+            found[2, run] = (right / np.maximum(in_class, 1)).sum(1) / drawn.sum(1)
+        return found
+
+    return figures, sizes
+
+
+def precision_figures(hot: np.ndarray, scores: list[np.ndarray]) -> tuple[Figures, np.ndarray]:
+    """The mAP of each run, over the classes that were drawn; each video is a kind of its own.
+
+    hot (V, classes): 0 or 1; scores: (V, classes) of each run. The average precision of a class is
+    the mean over its videos of the precision among all that score at least as high, which is the
+    area under the steps of the precision-recall curve.
+    """
+
+    def figures(counts: np.ndarray) -> np.ndarray:
+        weights = counts.astype(np.float32)
+        found = [
+            [_average_precision(weights, score[:, c], hot[:, c] > 0) for c in range(hot.shape[1])]
+            for score in scores
+        ]
+        return np.nanmean(np.array(found), axis=1)[None]
+
+    return figures, np.ones(len(hot), np.int64)
+
+
+def _average_precision(weights: np.ndarray, scores: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """(R,): of one class, each video counted `weights` (R, V) times; NaN where none has it."""
+    rows = has.nonzero()[0]
+    total = np.zeros(len(weights))
+    for start in range(0, len(rows), POSITIVES_AT_ONCE):
+        some = rows[start : start + POSITIVES_AT_ONCE]
+        above = (scores[:, None] >= scores[some]).astype(np.float32)
+        right = weights[:, rows] @ above[rows]
+        total += (weights[:, some] * right / np.maximum(weights @ above, 1)).sum(1)
+    count = weights[:, rows].sum(1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

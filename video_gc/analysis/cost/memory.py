@@ -1,17 +1,9 @@
 """Peak memory of a network, tested or trained, in a process of its own.
 
-Peak memory is a process's, so each figure has a fresh one. It is a plain child and not one of
-multiprocessing, which would run the caller's script again.
+Peak memory is a process's, so each figure has a fresh one.
 """
 
-import json
-import os
-import pickle
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,9 +14,8 @@ from video_gc.analysis.measure import MIB, peak_mib
 from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.device import pick_device
 from video_gc.models.build import ModelConfig
+from video_gc.subprocess_call import ProcessDied, call_in_new_process
 
-CHILD = "from video_gc.analysis.cost.memory import answer; answer()"
-PACKAGES = Path(__file__).parents[3]
 STEPS = 2
 """Over which the peak of a training is taken: from the second on, the optimiser has its state."""
 
@@ -47,66 +38,36 @@ def peak_memory(
         f"{clip.frames}×{side}² on {device}"
     )
     case = {"model": replace(model, weights=None), "clip": clip, "batch": batch,
-            "device": device, "train": train, "threads": torch.get_num_threads()}  # fmt: skip
-    return _apart(case, what)
-
-
-def answer() -> None:
-    """In the process of its own: read the case from stdin, write its peak to stdout."""
-    case = pickle.load(sys.stdin.buffer)
-    torch.set_num_threads(case.pop("threads"))
+            "device": device, "train": train}  # fmt: skip
     try:
-        reply: dict[str, Any] = {"peak": _peak(**case)}
+        return call_in_new_process(_peak, case, torch.get_num_threads())
     except ValueError as error:
-        reply = {"refused": str(error)}
-    except (RuntimeError, MemoryError) as error:
-        reply = {"failed": (str(error) or "out of memory").splitlines()[0]}
-    json.dump(reply, sys.stdout)
+        raise ValueError(f"{what}: {error}") from None
+    except Exception as error:
+        raise ChildProcessError(f"{what}: {_reason(error)}") from None
 
 
-def _peak(
-    model: ModelConfig, clip: ClipConfig, batch: int, device: str | torch.device, train: bool
-) -> float:
+def _peak(case: dict[str, Any], threads: int) -> float:
     """As `peak_memory`, in this process, which should have done nothing before."""
-    device = torch.device(device)
-    work = build_work(model, clip, batch=batch, device=device, train=train)
+    torch.set_num_threads(threads)
+    device = torch.device(case["device"])
+    work = build_work(**case | {"device": device})
     _wake_libraries(device)
     held = [*work.network.parameters(), *work.network.buffers(), work.clips]
     before = sum(tensor.nbytes for tensor in held) / MIB
-    return before + peak_mib(work.call, device, STEPS if train else 1)
+    return before + peak_mib(work.call, device, STEPS if case["train"] else 1)
 
 
-def _apart(case: dict[str, Any], what: str) -> float:
-    """The reply of a fresh process to `case`. what: the case in words, for errors."""
-    paths = [str(PACKAGES), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD],
-        input=pickle.dumps(case),
-        capture_output=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        check=False,
-    )
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ChildProcessError(f"{what}: {_end(done.returncode, lines)}")
-    reply: dict[str, Any] = json.loads(done.stdout)
-    if "refused" in reply:
-        raise ValueError(f"{what}: {reply['refused']}")
-    if "failed" in reply:
-        raise ChildProcessError(
-            f"{what}: {reply['failed']}; where memory is short, take a smaller batch or clip"
-        )
-    return float(reply["peak"])
-
-
-def _end(status: int, lines: list[str]) -> str:
-    if status == -signal.SIGKILL:
-        return (
-            "the process that measured it was killed, most likely because the machine has no "
-            "memory left; take a smaller batch or clip"
-        )
-    name = signal.Signals(-status).name if status < 0 else f"status {status}"
-    return ": ".join([f"the process that measured it ended with {name}", *lines[-1:]])
+def _reason(error: Exception) -> str:
+    if isinstance(error, ProcessDied):
+        if not str(error).startswith("SIGKILL"):
+            return f"the process that measured it ended with {error}"
+        reason = "the process that measured it was killed, most likely because the machine has no "
+        return reason + "memory left; take a smaller batch or clip"
+    if isinstance(error, RuntimeError | MemoryError):
+        reason = (str(error) or "out of memory").splitlines()[0]
+        return f"{reason}; where memory is short, take a smaller batch or clip"
+    return f"{type(error).__name__}: {error}"
 
 
 def _wake_libraries(device: torch.device) -> None:

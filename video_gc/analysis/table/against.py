@@ -7,8 +7,7 @@ Holm, A simple sequentially rejective multiple test procedure, Scandinavian Jour
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from video_gc.analysis.compare.runs import LEVEL, Comparison, compare_runs
-from video_gc.analysis.compare.verdict import name_of_test
+from video_gc.analysis.compare.comparison import LEVEL, Comparison, compare_runs
 from video_gc.analysis.table.gather import Group
 from video_gc.data.index import DataError
 
@@ -87,7 +86,7 @@ def _against(compared: Comparison, base: str, row: str) -> Against:
 def _tested_by(compared: Comparison) -> str:
     if compared.changes is None:
         return ""
-    name = name_of_test(compared.trainings)
+    name = compared.name_of_test
     return f"{name[0].upper()}{name[1:]}: p = {compared.changes.test.mid_p:.3g}."
 
 

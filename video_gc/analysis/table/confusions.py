@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from video_gc.analysis.compare.tested import TestedRun, read_tested
+from video_gc.analysis.compare.predictions import TestedRun, read_tested
 from video_gc.analysis.table.gather import Group
 
 

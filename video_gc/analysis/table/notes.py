@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from video_gc.analysis.compare.tested import read_tested
-from video_gc.analysis.compare.verdict import SETTINGS, how_tested, twins
+from video_gc.analysis.compare.predictions import (
+    SETTINGS,
+    identical_predictions,
+    read_tested,
+    unlike_tests,
+)
 from video_gc.analysis.table.gather import Group
-from video_gc.data.fingerprint import same_copy
 from video_gc.evaluate.test_videos import CHOSE
 
 
@@ -58,13 +61,12 @@ def warnings_on(
         found.append("no baseline, so no differences: give --baseline ROW")
     found += [f"{name} is not compared with the baseline: {why}" for name, why in refused.items()]
     found += _optimistic(groups)
-    found += _unlike_settings(groups)
-    found += _copies(groups)
+    found += unlike_tests([(group.name, run.about) for group in groups for run in group.tested])
     for group in groups:
         seeds = [run.seed for run in group.tested if run.seed is not None]
         if len(set(seeds)) < len(seeds):
             found.append(f"{group.name}: seeds {', '.join(map(str, seeds))}: one is there twice")
-        found += twins([read_tested(run.home) for run in group.tested])
+        found += identical_predictions([read_tested(run.home) for run in group.tested])
     return found
 
 
@@ -79,40 +81,6 @@ def _optimistic(groups: Sequence[Group]) -> list[str]:
     return [
         f"tested on the validation videos, {CHOSE}: {', '.join(names)}; hold out a test split "
         "(DIR/test, or data.test)"
-    ]
-
-
-def _unlike_settings(groups: Sequence[Group]) -> list[str]:
-    found = []
-    for meaning in how_tested({}):
-        rows: dict[Any, dict[str, None]] = {}
-        for group in groups:
-            for run in group.tested:
-                rows.setdefault(str(how_tested(run.about)[meaning]), {})[group.name] = None
-        if len(rows) > 1:
-            each = "; ".join(f"{value} in {', '.join(names)}" for value, names in rows.items())
-            found.append(f"not tested alike, {meaning}: {each}")
-    return found
-
-
-def _copies(groups: Sequence[Group]) -> list[str]:
-    """Whether all were tested on the same copy of the videos."""
-    known = [
-        (group.name, run.name, str(run.about["fingerprint"]))
-        for group in groups
-        for run in group.tested
-        if run.about.get("fingerprint")
-    ]
-    if not known:
-        return []
-    first = known[0]
-    others = [each for each in known[1:] if same_copy(first[2], each[2]) is False]
-    if not others:
-        return []
-    each = ", ".join(f"{run} ({printed})" for _, run, printed in others)
-    return [
-        f"not all rows are tested on the same videos: {first[1]} ({first[2]}), but {each}; their "
-        "figures cannot be compared"
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import yaml
 
 from video_gc.ablate.status import STATUS
-from video_gc.analysis.compare.tested import read_tested
+from video_gc.analysis.compare.predictions import read_tested
 from video_gc.analysis.logs import read_metrics
 from video_gc.data.index import DataError
 from video_gc.data.sampling import ClipConfig

@@ -1,6 +1,5 @@
 """Labels as they are written → class numbers, and what is said about one that is unknown."""
 
-import difflib
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from video_gc.data.index import DataError, VideoIndex
+from video_gc.escape import nearest_name
 
 NONE = ("", "-1")
 """How lists write that a video has no label."""
@@ -71,8 +71,8 @@ def number_labels(
 
 def nearest(wrong: str, names: Sequence[str]) -> str:
     """The end of a message about an unknown name: the nearest valid one, and some others."""
-    close = difflib.get_close_matches(wrong, names, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    close = nearest_name(wrong, names)
+    hint = f"; did you mean {close!r}?" if close else ";"
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return f"{hint} known: {shown}"
 

@@ -22,17 +22,15 @@ from video_gc.data.manifest import (
     relative_path,
     write_manifest,
 )
-from video_gc.data.prepare.changes import examine_again
+from video_gc.data.prepare.jobs import CheckJob, cause_of, check_file, patience
 from video_gc.data.prepare.leaks import Pair, find_duplicates, find_leaks, source_id
-from video_gc.data.prepare.processes import Beat, Lost, patience, run_jobs
 from video_gc.decode.probe import STATUSES, VideoFacts, stamp
 from video_gc.outputs import Outputs, write_csv
 from video_gc.progress import progress_bar, say
+from video_gc.subprocess_call import call_each
 
 LISTS = ("damaged", "missing", "duplicates", "leaks")
 """Of what is wrong, beside the manifest: NAME-damaged.csv and so on."""
-Job = tuple[Path, float, VideoFacts | None]
-"""A file, its time limit in seconds, and what an earlier check found."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,6 @@ class CheckResult:
         return not self.leaks and sum(self.statuses.values()) == self.statuses["ok"]
 
 
-def examine_job(job: Job, beat: Beat) -> VideoFacts:
-    """What a process does with a file."""
-    path, time_limit, known = job
-    return examine_again(path, known, time_limit=time_limit, beat=beat)
-
-
 def check_videos(
     listed: Sequence[Listed],
     root: Path,
@@ -71,7 +63,7 @@ def check_videos(
     workers: int = 1,
     time_limit: float = 60.0,
     min_frames: int = 2,
-    work: Callable[[Job, Beat], VideoFacts] = examine_job,
+    work: Callable[[CheckJob], VideoFacts] = check_file,
 ) -> CheckResult:
     """Examine all videos and write the manifest `out` and lists of what is wrong beside it.
 
@@ -100,13 +92,13 @@ def check_videos(
     carried = _carried(earlier, listed)
     listed = [*listed, *carried]
     facts: dict[str, VideoFacts] = {}
-    jobs: list[Job] = []
+    jobs: list[CheckJob] = []
     decoded = 0
     for path in dict.fromkeys(video.path for video in listed):
         name = relative_path(path, root)
         kept = _unchanged(path, done_before.get(absolute(path)))
         if kept is None:
-            jobs.append((path, time_limit, known.get(absolute(path))))
+            jobs.append(CheckJob(path, time_limit, known.get(absolute(path))))
         else:
             facts[name] = kept
     with (
@@ -114,14 +106,17 @@ def check_videos(
         progress_bar() as progress,
     ):
         task = progress.add_task("Checking", total=len(facts) + len(jobs), completed=len(facts))
-        done = run_jobs(work, jobs, workers=workers, patience=lambda job: patience(*job[:2]))
-        for (path, _, before), found in done:
-            if isinstance(found, Lost):
-                size, mtime = _stamp_or_zero(path)
-                found = VideoFacts(status="damaged", cause=found.cause, bytes=size, mtime=mtime)
-            name = relative_path(path, root)
+        done = call_each(
+            work, jobs, workers=workers, patience=lambda job: patience(job.path, time_limit)
+        )
+        for job, found in done:
+            if isinstance(found, Exception):
+                size, mtime = _stamp_or_zero(job.path)
+                cause = cause_of(found)
+                found = VideoFacts(status="damaged", cause=cause, bytes=size, mtime=mtime)
+            name = relative_path(job.path, root)
             facts[name] = found
-            decoded += found != before or not found.content
+            decoded += found != job.known or not found.content
             keep({"path": name} | asdict(found))
             progress.advance(task)
     judged = {name: _judge(found, min_frames) for name, found in facts.items()}

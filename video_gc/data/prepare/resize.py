@@ -13,12 +13,12 @@ import numpy as np
 from video_gc.atomic import atomic_path
 from video_gc.data.annotations import find_videos
 from video_gc.data.prepare.copies import Copy, check_apart, noted, plan_copies
-from video_gc.data.prepare.processes import Beat, Lost, patience, run_jobs
+from video_gc.data.prepare.jobs import ResizeConfig, ResizeJob, cause_of, patience, resize_file
 from video_gc.decode.open import open_video
-from video_gc.decode.reader import Box, DecodeError
-from video_gc.decode.transcode import transcode
+from video_gc.decode.reader import Box
 from video_gc.outputs import Outputs, write_csv
 from video_gc.progress import progress_bar
+from video_gc.subprocess_call import call_each
 
 SETTINGS = "resize.json"
 """What the copy was made with, in its folder."""
@@ -26,38 +26,6 @@ FAILED = "resize-failed.csv"
 """What could not be read, in its folder."""
 SAMPLE = 8
 """Files that the speed before and after is measured on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResizeConfig:
-    """What the videos become; see `transcode`."""
-
-    short_side: int = 256
-    """pixels; smaller videos keep their size"""
-    keyframe_interval: int = 32
-    """frames; a clip of 8×8 spans 57, and decoding begins 16 earlier on average. On three clips the
-    files were 7 to 34 % larger than at x264's 250, where it begins much earlier; at 12, 6 earlier,
-    they were 15 to 72 % larger"""
-    crf: int = 20
-    """quality, 0 (best) … 51"""
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("short_side", 2, 1 << 14),
-            ("keyframe_interval", 1, 1 << 14),
-            ("crf", 0, 51),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be in {low}…{high}")
-
-
-@dataclass(frozen=True)
-class Job:
-    """A file, its copy and how to make it."""
-
-    copy: Copy
-    config: ResizeConfig
-    time_limit: float
 
 
 @dataclass(frozen=True)
@@ -86,18 +54,6 @@ class ResizeResult:
     after: Speed
 
 
-def resize_job(job: Job, beat: Beat) -> str:
-    """What a process does with a file; the cause where it cannot be read, else an empty text."""
-    try:
-        with atomic_path(job.copy.target, replace=job.copy.replaces) as part:
-            transcode(
-                job.copy.source, part, **asdict(job.config), time_limit=job.time_limit, beat=beat
-            )
-    except DecodeError as error:
-        return error.reason
-    return ""
-
-
 def resize_videos(
     source: Path,
     target: Path,
@@ -105,7 +61,7 @@ def resize_videos(
     *,
     workers: int = 1,
     time_limit: float = 60.0,
-    work: Callable[[Job, Beat], str] = resize_job,
+    work: Callable[[ResizeJob], str] = resize_file,
 ) -> ResizeResult:
     """Transcode every video below `source` to the same place below `target`, as .mp4.
 
@@ -129,15 +85,14 @@ def resize_videos(
         task = progress.add_task(
             "Resizing", total=plan.total, completed=plan.total - len(plan.todo)
         )
-        done = run_jobs(
+        done = call_each(
             work,
-            (Job(copy, config, time_limit) for copy in todo),
+            (ResizeJob(copy, config, time_limit) for copy in todo),
             workers=workers,
-            patience=lambda job: patience(job.copy.source, job.time_limit),
+            patience=lambda job: patience(job.copy.source, time_limit),
         )
-        for job, cause in done:
-            if isinstance(cause, Lost):
-                cause = cause.cause
+        for job, found in done:
+            cause = cause_of(found) if isinstance(found, Exception) else found
             if not cause:
                 try:
                     note(job.copy)

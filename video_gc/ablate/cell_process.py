@@ -1,0 +1,101 @@
+"""The process of a tool that trains or tests a cell: its share of the machine, its log.
+
+A crash, a kill or Ctrl-C there ends that tool and nothing else. The process has a session of its
+own, so that the terminal's Ctrl-C reaches it once, through here.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+SHARED_MACHINE = ("joblib", "submitit_local")
+"""Launchers that run several jobs on this machine; others give each what it may use."""
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def run_logged(command: Sequence[str], log: Path, *, folder: str, env: Mapping[str, str]) -> int:
+    """Run `command` with its output appended to `log`; returns its exit status, minus the number of
+    a signal that killed it.
+
+    Ctrl-C is passed on, and what it raised is raised again when the command has ended; where this
+    process is killed the command gets SIGTERM (Linux).
+    """
+    with log.open("ab") as stream:
+        stream.write(f"\n$ {' '.join(command)}\n".encode())
+        stream.flush()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=folder,
+            env=env, start_new_session=True, preexec_fn=_end_with_parent,
+        )  # fmt: skip
+    try:
+        return process.wait()
+    except BaseException as stop:  # not Ctrl-C: a launcher's own handler ends this job
+        number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
+        while process.poll() is None:
+            process.send_signal(number)
+            with suppress(KeyboardInterrupt):  # a second Ctrl-C is passed on, too
+                process.wait()
+        raise
+
+
+def _end_with_parent() -> None:
+    """In the new process: SIGTERM (save and end) when this one is killed, where Linux can."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
+@contextmanager
+def job_environment(
+    folder: Path, launcher: str, jobs: int, at_once: int, processes: int
+) -> Iterator[dict[str, str]]:
+    """The variables for the processes of one job, while the block runs.
+
+    jobs: how many there are. at_once: how many of them this machine runs at once at most, -1 for
+    one each core. processes: of each job. A job takes the first free slot of `folder`, and the GPU
+    with that number, round and round.
+    """
+    if launcher not in SHARED_MACHINE:
+        yield {}
+        return
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    together = min(at_once if at_once > 0 else cores, jobs)
+    env = {"OMP_NUM_THREADS": str(max(cores // (together * processes), 1))}
+    with _free_slot(folder / "slots") as slot:
+        gpus = _gpus()
+        if len(gpus) > 1 and processes == 1:
+            env["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        yield env
+
+
+@contextmanager
+def _free_slot(folder: Path) -> Iterator[int]:
+    """The first number that no other job has, while the block runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for slot in count():
+        lock = FileLock(folder / f"{slot}.lock", timeout=0)
+        with suppress(Timeout):
+            lock.acquire()
+            break
+    try:
+        yield slot
+    finally:
+        lock.release()
+
+
+def _gpus() -> list[str]:
+    """The GPUs of this machine that may be used, as CUDA_VISIBLE_DEVICES names them."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name for name in given.split(",") if name]
+    return [str(number) for number in range(torch.cuda.device_count())]

@@ -1,0 +1,238 @@
+"""From two tested runs, or two groups of them, to a verdict."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from video_gc.analysis.compare.bootstrap import (
+    NAMES,
+    RESAMPLES,
+    Difference,
+    accuracy_figures,
+    differences,
+    precision_figures,
+)
+from video_gc.analysis.compare.predictions import (
+    SharedVideos,
+    TestedRun,
+    identical_predictions,
+    multi_hot,
+    read_tested,
+    shared_videos,
+    unlike_tests,
+)
+
+LEVEL = 0.05
+GAINS = (0.2, 1.3)
+"""Points of top-1 that papers on context blocks usually report as their gain."""
+SEVERAL = "give several with --a RUN… --b RUN…"
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Both p-values, two-sided."""
+
+    mid_p: float
+    exact: float
+
+
+def mcnemar(wins: int, losses: int) -> McNemar:
+    """McNemar's test: do two networks that were tested on the same videos differ?
+
+    wins: videos that only B gets right; losses: videos that only A gets right. If neither is
+    better, each of them is a coin toss. The mid-p value is the one to use: the exact one errs far
+    less often than it promises, the mid-p one kept its promise in all 9595 cases of Fagerland,
+    Lydersen and Laake, BMC Medical Research Methodology 13:91, 2013.
+    """
+    trials = wins + losses
+    if not trials:
+        return McNemar(1.0, 1.0)
+    exact = float(stats.binomtest(wins, trials).pvalue)
+    equal = float(stats.binom.pmf(wins, trials, 0.5)) * (1 + (wins != losses))
+    return McNemar(exact - equal / 2, exact)  # of results as probable as this one, half count
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Which videos A and B get right, and what they take them for."""
+
+    right_a: np.ndarray
+    """(V,): share of A's runs that get the video right; 0 or 1 of one run"""
+    right_b: np.ndarray
+    said_a: list[str]
+    """the class that most of A's runs say"""
+    said_b: list[str]
+
+    @property
+    def wins(self) -> int:
+        """Videos that B gets right more often than A."""
+        return int((self.right_b > self.right_a).sum())
+
+    @property
+    def losses(self) -> int:
+        """Videos that A gets right more often than B."""
+        return int((self.right_b < self.right_a).sum())
+
+    @property
+    def test(self) -> McNemar:
+        """Of several runs, the sign test over the videos' shares; McNemar's with one each."""
+        return mcnemar(self.wins, self.losses)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides over the same videos."""
+
+    a: list[TestedRun]
+    b: list[TestedRun]
+    videos: SharedVideos
+    figures: dict[str, Difference]
+    """top-1, top-5 and mean class; mAP of a multi-label set. The first one decides"""
+    drawn: np.ndarray
+    """(resamples,): the resampled difference of the first figure, points"""
+    changes: Changes | None
+    """None for a multi-label set"""
+
+    @property
+    def trainings(self) -> tuple[int, int]:
+        """Runs of A and of B."""
+        return len(self.a), len(self.b)
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """What A and B are called."""
+        a, b = (
+            side[0].name + (f" and {len(side) - 1} more" if len(side) > 1 else "")
+            for side in (self.a, self.b)
+        )
+        return a, b
+
+    @property
+    def first(self) -> tuple[str, Difference]:
+        """The figure that decides, and its name."""
+        return next(iter(self.figures.items()))
+
+    @property
+    def seen_by_test(self) -> bool | None:
+        """Whether the test of `changes` sees a difference; None where there is no such test."""
+        return None if self.changes is None else self.changes.test.mid_p < LEVEL
+
+    @property
+    def word(self) -> str:
+        """What B is: better, worse, or noise.
+
+        Only bootstrap and test together are believed: the bootstrap alone says too much of a
+        handful of videos.
+        """
+        if not self.first[1].sure or self.seen_by_test is False:
+            return "noise"
+        return "better" if self.first[1].difference > 0 else "worse"
+
+    @property
+    def name_of_test(self) -> str:
+        """What the test of `changes` is called: of several runs it is of the videos' shares."""
+        return "McNemar's test" if self.trainings == (1, 1) else "the sign test over the videos"
+
+    @property
+    def verdict(self) -> str:
+        """The first figure in a sentence."""
+        return self.verdict_on(f"A ({self.titles[0]})", f"B ({self.titles[1]})")
+
+    def verdict_on(self, a: str, b: str) -> str:
+        """The same with other names for the sides."""
+        name, found = self.first
+        single, videos = self.trainings == (1, 1), len(self.videos.paths)
+        text = (
+            f"{b} − {a}: {found.difference:+.2f} points of {name} "
+            f"(95 % interval {found.low:+.2f} to {found.high:+.2f}), {self.word}"
+        )
+        if self.word != "noise":
+            about = "; with one training each this is about two networks, not about two methods"
+            return f"{text}{about if single else ''}."
+        if found.sure:
+            text += f": {self.name_of_test} sees no difference"
+        elif self.seen_by_test:
+            more = "videos" if single else "trainings"
+            text += f", though {self.name_of_test} sees a difference: more {more} would tell"
+        seen_by = "1 video" if videos == 1 else f"{videos} videos"
+        if not single:
+            seen_by += " and {} + {} trainings".format(*self.trainings)
+        shows = "shows" if seen_by == "1 video" else "show"
+        text += f"; {seen_by} {shows} a difference of {found.detectable:.1f} points or more"
+        gains = ", and gains in this field are {} to {}".format(*GAINS)
+        return f"{text} (4 times in 5){gains if found.detectable > GAINS[1] else ''}."
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the comparison does not cover, and where the two sides were not tested alike."""
+        runs = [*self.a, *self.b]
+        found = []
+        if self.trainings == (1, 1):
+            found.append(
+                "one training each: the interval is about these two networks; how far another seed "
+                f"would have come is not in it ({SEVERAL})"
+            )
+        elif 1 in self.trainings:
+            side = "AB"[self.trainings.index(1)]
+            found.append(f"{side} is one training: its spread is not in the interval ({SEVERAL})")
+        if unknown := ", ".join(run.name for run in runs if not run.about):
+            found.append(f"no accuracy.json, so nobody knows how it was tested: {unknown}")
+        found += unlike_tests([(run.name, run.about) for run in runs])
+        found += identical_predictions(self.a) + identical_predictions(self.b)
+        for run, left_out in zip(runs, self.videos.left_out, strict=True):
+            if left_out:
+                found.append(f"{run.name}: {left_out} videos that another run lacks are left out")
+        if self.videos.moved:
+            found.append(
+                f"the videos lie elsewhere in {runs[0].name} than in another run: they are matched "
+                "by their paths below the common folder"
+            )
+        return found
+
+
+def compare_runs(
+    a: Sequence[Path], b: Sequence[Path], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Comparison:
+    """Compare tested runs: run directories, folders of test results, or predictions.csv files.
+
+    a, b: one run each, or several trainings (seeds) of the same network.
+
+    Raises FileNotFoundError for a run that was not tested, ValueError for one that is given twice,
+    DataError where the runs share no video or disagree on a label.
+    """
+    side_a, side_b = [read_tested(place) for place in a], [read_tested(place) for place in b]
+    runs = [*side_a, *side_b]
+    file, times = Counter(run.file.resolve() for run in runs).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"{file}: is given twice; name two different tests")
+    videos = shared_videos(runs)
+    if any(run.multi_label for run in runs):
+        names: tuple[str, ...] = ("mAP",)
+        kinds, sizes = precision_figures(*multi_hot(runs, videos))
+        changes = None
+    else:
+        names = NAMES
+        said = [[run.top[row] for row in rows] for run, rows in zip(runs, videos.rows, strict=True)]
+        right1, right5 = (
+            np.array([[label in top[:first] for label, top in zip(videos.labels, own, strict=True)]
+                      for own in said])
+            for first in (1, 5)
+        )  # fmt: skip
+        classes = np.unique(videos.labels, return_inverse=True)[1]
+        kinds, sizes = accuracy_figures(classes, right1, right5)
+        sides = slice(None, len(a)), slice(len(a), None)
+        shares = [right1[side].mean(0) for side in sides]
+        changes = Changes(*shares, *(_most_said(said[side]) for side in sides))
+    found, drawn = differences(kinds, sizes, (len(a), len(b)), resamples=resamples, seed=seed)
+    figures = dict(zip(names, found, strict=True))
+    return Comparison(side_a, side_b, videos, figures, drawn[0], changes)
+
+
+def _most_said(runs: Sequence[Sequence[Sequence[str]]]) -> list[str]:
+    """The class that most runs say of each video. runs: of each, its first classes of each video"""
+    tops = zip(*([top[0] for top in run] for run in runs), strict=True)
+    return [Counter(names).most_common(1)[0][0] for names in tops]

@@ -1,0 +1,285 @@
+"""What tools/test.py wrote about runs, read again, the videos that they share, and where they were
+not tested alike."""
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from video_gc.data.fingerprint import same_copy
+from video_gc.data.index import DataError
+from video_gc.outputs import read_csv
+from video_gc.train.run_checkpoint import checkpoint_in
+
+PREDICTIONS = "predictions.csv"
+SETTINGS = {
+    "clips": ("clips a video", None),
+    "crops": ("crops", None),
+    "fuse": ("fusion of the views", "mean"),
+    "precision": ("precision", "fp32"),
+    "weights": ("weights", "raw"),
+    "subset": ("subset", None),
+}
+"""Entry of accuracy.json → what it is, and what was meant before the entry existed."""
+
+
+@dataclass(frozen=True)
+class TestedRun:
+    """One network's predictions, a row for each video that was scored."""
+
+    name: str
+    home: Path
+    """the run directory, or the folder of the test where it lies elsewhere"""
+    file: Path
+    """predictions.csv"""
+    about: dict[str, Any]
+    """accuracy.json; empty where there is none beside the predictions"""
+    paths: list[str]
+    labels: list[str]
+    """class name; several are joined by ;"""
+    top: list[list[str]]
+    """the first five class names, or as many as there are"""
+    first_scores: list[float]
+    """of the first name"""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a video has several labels."""
+        if self.about:
+            return "mAP" in self.about.get("video_level", {})
+        return any(";" in label for label in self.labels)
+
+
+@dataclass(frozen=True)
+class SharedVideos:
+    """The videos that all of several runs have scored."""
+
+    paths: list[str]
+    labels: list[str]
+    rows: list[np.ndarray]
+    """of each run: its row of each video"""
+    left_out: list[int]
+    """of each run: videos that another one lacks"""
+    moved: bool
+    """paths agree only below the folder that all videos of a run lie in"""
+
+
+def read_tested(place: Path) -> TestedRun:
+    """Read a run directory, a folder of test results or a predictions.csv.
+
+    Raises FileNotFoundError naming the command that makes what is missing, DataError for a file
+    that is not of tools/test.py, or that holds no video or no numbers.
+    """
+    file = _predictions(place)
+    header, rows = read_csv(file)
+    for column in ("path", "label", "top1", "score1"):
+        if column not in header:
+            raise DataError(f"{file}: no column {column!r}; tools/test.py writes such files")
+    tops = [name for name in header if name.startswith("top") and name[3:].isdigit()]
+    if not rows:
+        raise DataError(f"{file}: no video was scored")
+    for line, row in enumerate(rows, 2):
+        if None in row.values() or None in row:
+            raise DataError(f"{file}, row {line}: not as many cells as columns; test again")
+    numberless = sum(not _is_finite(row["score1"]) for row in rows)
+    if numberless:
+        raise DataError(
+            f"{file}: {numberless} of {len(rows)} videos have no finite score: the network gives "
+            "no numbers (did its training diverge?)"
+        )
+    accuracy = file.with_name("accuracy.json")
+    name, home = _name_and_home(file)
+    return TestedRun(
+        name=name,
+        home=home,
+        file=file,
+        about=json.loads(accuracy.read_text()) if accuracy.is_file() else {},
+        paths=[row["path"] for row in rows],
+        labels=[row["label"] for row in rows],
+        top=[[row[column] for column in tops] for row in rows],
+        first_scores=[float(row["score1"]) for row in rows],
+    )
+
+
+def shared_videos(runs: Sequence[TestedRun]) -> SharedVideos:
+    """The videos of all runs, by path, in the order of the first run.
+
+    A path that a run has several times (parts of one file) counts where all runs have it as often.
+
+    Raises DataError where no video is shared, or labels differ.
+    """
+    named = [run.paths for run in runs]
+    moved = not _shared(named)
+    if moved:
+        named = [_below(paths) for paths in named]
+    shared = _shared(named)
+    if not shared:
+        first = runs[0]
+        apart = (run for run in runs[1:] if not set(first.paths) & set(run.paths))
+        other = next(apart, runs[-1])
+        raise DataError(
+            f"{first.name} and {other.name} were tested on different videos: {first.paths[0]} … "
+            f"and {other.paths[0]} …; test both on the same: tools/test.py CHECKPOINT --data DIR"
+        )
+    rows = [_rows_of(shared, paths) for paths in named]
+    first = runs[0]
+    paths, labels = ([names[row] for row in rows[0]] for names in (first.paths, first.labels))
+    for run, own in zip(runs[1:], rows[1:], strict=True):
+        for row, label, path in zip(own, labels, paths, strict=True):
+            if run.labels[row] != label:
+                raise DataError(
+                    f"{path}: {label!r} in {first.name}, {run.labels[row]!r} in {run.name}; test "
+                    "both on the same list"
+                )
+    left_out = [len(run.paths) - len(own) for run, own in zip(runs, rows, strict=True)]
+    return SharedVideos(paths, labels, rows, left_out, moved)
+
+
+def multi_hot(
+    runs: Sequence[TestedRun], videos: SharedVideos
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Labels (V, classes) of 0 and 1, and the scores (V, classes) of each run.
+
+    Raises DataError where the scores are not there, or do not fit.
+    """
+    names = _class_names(runs[0])
+    for run in runs[1:]:
+        if _class_names(run) != names:
+            raise DataError(f"{runs[0].name} and {run.name} do not have the same classes")
+    numbers = {name: number for number, name in enumerate(names)}
+    hot = np.zeros((len(videos.labels), len(names)), np.int8)
+    for row, label in enumerate(videos.labels):
+        for name in filter(None, label.split(";")):
+            if name not in numbers:
+                raise DataError(f"{videos.paths[row]}: the classes of the test have no {name!r}")
+            hot[row, numbers[name]] = 1
+    if not hot.any():
+        raise DataError("none of the videos that were tested in all runs has a label")
+    return hot, [
+        _scores(run, len(names))[rows] for run, rows in zip(runs, videos.rows, strict=True)
+    ]
+
+
+def unlike_tests(tests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """In what the tests differ, a line for each. tests: whose it is, and its accuracy.json."""
+    found = []
+    known = [(name, how_tested(about)) for name, about in tests if about]
+    for meaning in how_tested({}):
+        names: dict[str, dict[str, None]] = {}
+        for name, settings in known:
+            names.setdefault(str(settings[meaning]), {})[name] = None
+        if len(names) > 1:
+            each = "; ".join(f"{value} in {', '.join(own)}" for value, own in names.items())
+            found.append(f"not tested alike, {meaning}: {each}")
+    prints = [
+        (name, str(about["fingerprint"])) for name, about in tests if about.get("fingerprint")
+    ]
+    others = [f"{name} ({own})" for name, own in prints if same_copy(prints[0][1], own) is False]
+    if others:
+        found.append(
+            f"not tested on the same copy of the videos: {prints[0][0]} ({prints[0][1]}), but "
+            f"{', '.join(dict.fromkeys(others))}; their figures cannot be compared"
+        )
+    return found
+
+
+def how_tested(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a setting is → its value, for all in which tests may differ. about: accuracy.json."""
+    found = {meaning: about.get(key, before) for key, (meaning, before) in SETTINGS.items()}
+    stem = Path(about.get("checkpoint", "best")).stem
+    # published weights have a name of their own, and are neither
+    found["checkpoint"] = stem if stem == "last" or stem.startswith("step-") else "best"
+    return found
+
+
+def identical_predictions(side: Sequence[TestedRun]) -> list[str]:
+    """A line for each pair of runs that predict exactly the same: they may be one training."""
+    return [
+        f"{one.name} and {other.name} predict exactly the same: are they two trainings?"
+        for one, other in combinations(side, 2)
+        if (one.paths, one.top, one.first_scores) == (other.paths, other.top, other.first_scores)
+    ]
+
+
+def _predictions(place: Path) -> Path:
+    if place.is_file():
+        return place
+    for file in (place / PREDICTIONS, place / "test" / PREDICTIONS):
+        if file.is_file():
+            return file
+    if not place.is_dir():
+        others = sorted(path.parts[-3] for path in place.parent.glob(f"*/test/{PREDICTIONS}"))
+        known = f"tested are {', '.join(others)}" if others else "tools/train.py makes one"
+        raise FileNotFoundError(f"{place}: no such run; {known}")
+    raise FileNotFoundError(
+        f"{place}: not tested yet; run: python tools/test.py {checkpoint_in(place)}"
+    )
+
+
+def _name_and_home(file: Path) -> tuple[str, Path]:
+    folder = file.resolve().parent
+    if folder.name == "test":
+        return folder.parent.name, file.parent.parent if file.parent.parts else folder.parent
+    for run in (folder.parent, folder.parent.parent):  # RUN/test_2, RUN/test/raw
+        if (run / "checkpoints").is_dir():
+            return folder.relative_to(run.parent).as_posix(), file.parent
+    return folder.name, file.parent
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _shared(named: Sequence[Sequence[str]]) -> list[str]:
+    first, *others = (Counter(paths) for paths in named)
+    return [path for path, times in first.items() if all(o[path] == times for o in others)]
+
+
+def _below(paths: Sequence[str]) -> list[str]:
+    """Paths below the folder that all of them lie in: data sets are copied from place to place."""
+    try:
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    except ValueError:  # relative and absolute ones
+        return list(paths)
+    return [os.path.relpath(path, folder) if folder else path for path in paths]
+
+
+def _rows_of(shared: Sequence[str], paths: Sequence[str]) -> np.ndarray:
+    rows: dict[str, list[int]] = {}
+    for row, path in enumerate(paths):
+        rows.setdefault(path, []).append(row)
+    return np.array([row for path in shared for row in rows[path]], np.int64)
+
+
+def _scores(run: TestedRun, classes: int) -> np.ndarray:
+    file = run.file.with_name("scores.npy")
+    if not file.is_file():
+        raise DataError(
+            f"{run.file.parent}: videos with several labels are compared by mAP, which needs all "
+            "scores (scores.npy); test again with this version of tools/test.py"
+        )
+    scores = np.load(file)
+    expected = (len(run.paths), classes)
+    if scores.shape != expected:
+        raise DataError(f"{file}: scores of shape {scores.shape}, expected {expected}; test again")
+    if not np.isfinite(scores).all():
+        raise DataError(f"{file}: holds scores that are no numbers (did the training diverge?)")
+    return scores
+
+
+def _class_names(run: TestedRun) -> list[str]:
+    """The classes in the order of the scores, from the table that lies beside them."""
+    file = run.file.with_name("classes.csv")
+    if not file.is_file():
+        raise DataError(f"{file}: not there, and the names of the classes are in it; test again")
+    return [row["class"] for row in read_csv(file)[1]]

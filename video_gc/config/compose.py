@@ -1,0 +1,109 @@
+"""Hydra on our files, and what a beginner is told about a typo; torch is not imported for it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+
+from video_gc.manual import wrong_argument
+
+KINDS = {
+    "BooleanNode": "true or false", "bool": "true or false",
+    "IntegerNode": "a whole number", "int": "a whole number",
+    "FloatNode": "a number", "float": "a number",
+    "StringNode": "a text", "str": "a text",
+    "ListConfig": "a list", "DictConfig": "a mapping",
+}  # fmt: skip
+"""What a value must be; by the type of omegaconf's node, in a list by that of its items."""
+
+
+def compose_config(
+    primary: str, arguments: Sequence[str], configs: Path, *, hydra: bool = False
+) -> DictConfig:
+    """What Hydra composes of the file `primary`.yaml in `configs` and of `arguments`.
+
+    hydra: with Hydra's own options.
+
+    Raises ValueError, in one line, for what Hydra refuses.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
+        try:
+            return compose(primary, list(arguments), return_hydra_config=hydra)
+        except (HydraException, OmegaConfBaseException) as error:
+            wrong = wrong_argument(arguments, configs) if primary == "train" else None
+            raise ValueError(wrong or _explain(error, primary)) from error
+
+
+def to_dataclass(config: DictConfig) -> Any:
+    """A composed config as plain dataclasses.
+
+    Raises ValueError, in one line, for what they refuse.
+    """
+    try:
+        return OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+
+
+def quoted(text: str) -> str:
+    """Any text as one value of Hydra's grammar, nothing in it read as a quote or `${NAME}`."""
+    inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
+    inside = re.sub(r"(\\*)\$\{", lambda m: 2 * m[1] + "\\${", inside)
+    return f"'{inside}'"
+
+
+def written(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, list):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{written(item)}' for key, item in value.items())}}}"
+    if is_dataclass(value):
+        return "…"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _explain(error: Exception, primary: str) -> str:
+    """What Hydra says of wrong arguments, in one line."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    file = re.match("In '(.*)': ", lines[0]) if lines else None
+    if file:  # Hydra's own words for a wrong value in a file of ours; the reason is below it
+        cause, lines = cause.__context__ or cause, lines[1:]
+    if isinstance(cause, ValidationError) and (said := _wanted(cause, primary)):
+        return f"{file[1]}.yaml: {said}" if file and primary == "train" else said
+    place = next((line for line in lines if line.startswith("full_key: ")), None)
+    return f"{place.removeprefix('full_key: ')}: {lines[0]}" if place else "; ".join(lines[:2])
+
+
+def _wanted(error: ValidationError, primary: str) -> str | None:
+    """Which kind of value an option takes, with the one that it has where nothing is said."""
+    name, item, _ = (error.full_key or "").partition("[")
+    kind: str | None = type(error.child_node).__name__
+    if item:
+        kind = next((one.__name__ for one in get_args(error.ref_type)), None)
+    if not name or kind not in KINDS:
+        return None
+    try:
+        usual = OmegaConf.select(compose(primary), name)
+    except (HydraException, OmegaConfBaseException, AttributeError):
+        # the file itself is wrong, or what the option is part of has no usual value
+        usual = None
+    if OmegaConf.is_config(usual):
+        usual = OmegaConf.to_container(usual) if OmegaConf.is_list(usual) else None
+    if usual == [] and not item:
+        usual = [error.value]
+    example = "" if usual in (None, [], "") else f", such as {name}={written(usual)}"
+    return f"{error.full_key} ({written(error.value)}) must be {KINDS[kind]}{example}"

@@ -1,0 +1,78 @@
+"""Hydra's sweep over the cells of an ablation: one after another, or as its launcher says."""
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from video_gc.ablate.plan import read_job
+from video_gc.config.compose import compose_config, quoted
+from video_gc.manual import CONFIGS
+
+LAUNCHERS = {
+    "joblib": ("hydra_joblib_launcher", "joblib"),
+    "submitit_local": ("hydra_submitit_launcher", "submitit"),
+    "submitit_slurm": ("hydra_submitit_launcher", "submitit"),
+    "ray": ("hydra_ray_launcher", "ray"),
+    "basic": (None, ""),
+}
+"""hydra/launcher → its module in hydra_plugins, and the extra of ours that installs it."""
+
+
+def check_launcher(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
+    """Raise ImportError where the launcher is not installed, ValueError for a wrong option of it.
+
+    arguments: of Hydra itself, such as hydra/launcher=joblib hydra.launcher.n_jobs=2.
+    """
+    for argument in arguments:
+        key, _, name = argument.partition("=")
+        if key != "hydra/launcher":
+            continue
+        if name not in LAUNCHERS:
+            raise ValueError(f"{argument}: no such launcher; valid: {', '.join(LAUNCHERS)}")
+        module, extra = LAUNCHERS[name]
+        if module and find_spec(f"hydra_plugins.{module}") is None:
+            raise ImportError(f"{argument} is not installed: pip install -e '.[{extra}]'")
+    compose_config("sweep", arguments, configs, hydra=True)
+
+
+def launch(jobs: Path, count: int, arguments: Sequence[str], configs: Path = CONFIGS) -> None:
+    """Run the `count` jobs of a file, each as one of Hydra's sweep; arguments: of Hydra itself.
+
+    Raises KeyboardInterrupt or SystemExit where a signal stopped it, RuntimeError where a launcher
+    lost its jobs.
+    """
+    given = [
+        f"plan={quoted(str(jobs))}",
+        f"cell={','.join(map(str, range(count)))}",
+        f"jobs={count}",
+        f"hydra.sweep.dir={quoted(str(jobs.parent))}",
+    ]
+    before, sys.argv = sys.argv, [sys.argv[0], *given, *arguments]
+    GlobalHydra.instance().clear()
+    try:
+        hydra.main(str(configs.resolve()), "sweep", version_base="1.3")(run_cell)()
+    finally:
+        sys.argv = before
+
+
+def run_cell(config: DictConfig) -> str:
+    """Hydra: a job of the sweep. Its process may be one of another machine."""
+    # late, for a launcher is checked without torch
+    from video_gc.ablate.cell_process import job_environment
+    from video_gc.ablate.run import run_job
+
+    file = Path(config.plan)
+    job = read_job(file, config.cell)
+    name = HydraConfig.get().runtime.choices["hydra/launcher"]
+    launcher: Any = HydraConfig.get().launcher
+    # submitit_local starts all of them at once
+    at_once = int(launcher.get("n_jobs") or config.jobs)
+    with job_environment(file.parent, name, config.jobs, at_once, job.processes) as env:
+        return run_job(job, env)

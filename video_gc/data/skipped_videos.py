@@ -1,0 +1,77 @@
+"""Videos that could not be read, or not as asked: said by name and cause, counted, and listed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from video_gc.atomic import atomic_path
+from video_gc.data.dataset import Trouble
+from video_gc.outputs import fill_csv, read_csv
+from video_gc.progress import say
+
+SKIPPED = "skipped.csv"
+"""The name of the list, in a run and among the results of a test."""
+
+
+class SkippedVideos:
+    """What was found so far, and its list: kind, path, times, reason.
+
+    Each damaged file is said once and listed with the number of its failures. Short files, and
+    those that fell back to the CPU, are listed too, but only the first of a kind is said.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.times: dict[tuple[str, str], int] = {}
+        """(kind, path) → how often it was met"""
+        self.reasons: dict[tuple[str, str], str] = {}
+
+    def add(self, troubles: Iterable[Trouble]) -> None:
+        """Count, say what is new, and rewrite the list where there is any."""
+        before = len(self.times)
+        for trouble in troubles:
+            if (trouble.kind, trouble.path) not in self.times:
+                if trouble.kind == "damaged":
+                    say(f"Skipped {trouble.reason}", style="yellow")
+                elif not self.count(trouble.kind):
+                    say(f"Note {trouble.reason}. All such files: {self.file}")
+            self._count(trouble)
+        if len(self.times) > before:
+            self.write()
+
+    def replace(self, troubles: Iterable[Trouble]) -> None:
+        """Count these alone, in their order, and rewrite the list. Nothing is said."""
+        self.times, self.reasons = {}, {}
+        for trouble in troubles:
+            self._count(trouble)
+        self.write()
+
+    def count(self, kind: str = "damaged") -> int:
+        """Files of this kind."""
+        return sum(found == kind for found, _ in self.times)
+
+    def rows(self) -> list[tuple[str, str, int, str]]:
+        """The lines of the list: kind, path, times, reason."""
+        return [(*key, times, self.reasons[key]) for key, times in self.times.items()]
+
+    def restore(self, rows: Iterable[tuple[str, str, int, str]]) -> None:
+        """Go on from `rows` of an earlier process."""
+        self.times, self.reasons = {}, {}
+        for kind, path, times, reason in rows:
+            self.times[kind, path], self.reasons[kind, path] = int(times), reason
+
+    def read(self) -> None:
+        """Go on from the list, where there is one."""
+        if self.file.is_file():
+            lines = read_csv(self.file)[1]
+            self.restore((e["kind"], e["path"], int(e["times"]), e["reason"]) for e in lines)
+
+    def write(self) -> None:
+        """Write the list where there is anything to list."""
+        if self.times:
+            with atomic_path(self.file) as part:
+                fill_csv(part, ["kind", "path", "times", "reason"], self.rows())
+
+    def _count(self, trouble: Trouble) -> None:
+        key = trouble.kind, trouble.path
+        self.times[key] = self.times.get(key, 0) + 1
+        self.reasons.setdefault(key, trouble.reason)

@@ -1,0 +1,79 @@
+"""The networks of a checkpoint, ready to score: raw weights, their moving average, or both."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from video_gc.data.batches.view_batches import micro_batch_size
+from video_gc.data.sampling import ClipConfig
+from video_gc.deploy.device import pick_device
+from video_gc.deploy.inference_network import FastNetwork, choose, fast_network
+from video_gc.train.checkpoint import (
+    CheckpointContents,
+    is_published,
+    load_network,
+    network_of,
+    read_checkpoint,
+)
+from video_gc.train.ranks.world import World, from_first, pick_gpu
+from video_gc.train.recipe.averaging import kept_weights
+from video_gc.train.test_options import ViewConfig
+
+WEIGHTS = ("ema", "raw")
+"""The results of the first that a checkpoint has lie in the folder itself, the other's beside."""
+
+
+def load_networks(
+    checkpoint: Path, weights: str | None = None
+) -> tuple[dict[str, nn.Module], CheckpointContents]:
+    """Name (ema, raw) → network, and the description of the checkpoint, which is read once.
+
+    weights: raw, ema, or both; without it, all that the checkpoint has. Raises as `load_network`,
+    and ValueError for EMA weights that are not there.
+    """
+    if is_published(checkpoint):
+        if weights in ("ema", "both"):
+            raise _no_average(checkpoint)
+        model, contents = load_network(checkpoint)
+        return {"raw": model}, contents
+    contents, state = read_checkpoint(checkpoint)
+    kept = kept_weights(state) or ["raw"]  # `network_of` says what is wrong with none
+    if weights is None:
+        names = [name for name in WEIGHTS if name in kept]
+    else:
+        names = list(WEIGHTS) if weights == "both" else [weights]
+    if "ema" in names and "ema" not in kept:
+        raise _no_average(checkpoint)
+    return {name: network_of(checkpoint, contents, state, name) for name in names}, contents
+
+
+def ready_networks(
+    models: Iterable[nn.Module],
+    clip: ClipConfig,
+    config: ViewConfig,
+    device: torch.device,
+    world: World,
+) -> list[FastNetwork]:
+    """The networks as they are run; all processes in the precision that the first one's CPU has."""
+    size = micro_batch_size(config.clips * config.crops, config.micro_batch)
+    precision, backend = from_first(world, lambda: choose(device, config.precision, config.backend))
+    shape = clip.frames, clip.test_crop, clip.test_crop
+    return [
+        fast_network(
+            model, shape, device=device, precision=precision, backend=backend, micro_batch=size
+        )
+        for model in models
+    ]
+
+
+def own_device(name: str | None, world: World) -> torch.device:
+    """`pick_device`; one of several processes takes the GPU of its own number."""
+    device = pick_device(name)
+    alone = world.size == 1 or device.type != "cuda" or device.index is not None
+    return device if alone else pick_gpu(world) or device
+
+
+def _no_average(checkpoint: Path) -> ValueError:
+    return ValueError(f"{checkpoint}: has no EMA weights (train with ema=0.999); test raw")

@@ -1,0 +1,131 @@
+"""The score of every view of a video, in micro-batches of one fixed size."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from video_gc.data.augment import sided_labels, some_names
+from video_gc.data.batches.loader import view_loader
+from video_gc.data.batches.view_batches import micro_batch_size
+from video_gc.data.dataset import Batch, Trouble, VideoViews
+from video_gc.data.splits import need_each_label
+from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.evaluate.metrics import probabilities, ranking
+from video_gc.evaluate.scores import VideoScore
+from video_gc.progress import say
+
+Network: TypeAlias = Callable[[Tensor], Tensor]
+"""Clips (N, C, T, H, W) → logits (N, classes)."""
+
+
+@dataclass
+class _Seen:
+    """What is known of a video so far."""
+
+    parts: list[np.ndarray] = field(default_factory=list)
+    """float32 (networks, n, classes) of each micro-batch"""
+    count: int = 0
+    """views"""
+    troubles: list[Trouble] = field(default_factory=list)
+
+
+def check_videos(views: VideoViews) -> None:
+    """Find what would otherwise be found after the first views, or after the last.
+
+    Raises DataError for a video without label, ImportError or ValueError where this machine cannot
+    decode as `views` asks.
+    """
+    index = views.index
+    need_each_label(index)
+    if len(index):
+        views.decoding.check_decoder(index.path(0))
+    sided = sided_labels(index.names) if views.crops == 10 else []
+    if sided:
+        mirrored = some_names(index.names, sided)
+        say(
+            f"10 crops mirror classes whose names have a side, too: {mirrored}; 3 crops do not",
+            style="yellow",
+        )
+
+
+def score_videos(
+    networks: Sequence[Network],
+    views: VideoViews,
+    normalisation: Normalisation,
+    *,
+    micro_batch: int,
+    workers: int,
+    device: torch.device,
+    fuse: str = "mean",
+    advance: Callable[[int], None] = lambda views: None,
+) -> Iterator[VideoScore]:
+    """Score the videos of `views.rows`, each decoded once for all networks; in no certain order.
+
+    Every forward pass sees the same number of views, all of one video: what is missing in its last
+    micro-batch is filled with copies whose scores are thrown away. So a video's scores are the same
+    bit for bit, whoever scores it. A video that fails half-way is not scored at all.
+
+    fuse: mean or max over the views. advance: called with the number of views that were just done.
+
+    Raises FloatingPointError, naming video and layer, for scores that are NaN or infinite.
+    """
+    every, index = views.clips * views.crops, views.index
+    size, seen = micro_batch_size(every, micro_batch), dict[int, _Seen]()
+    cuda = device.type == "cuda"
+    loader = view_loader(views, micro_batch=micro_batch, workers=workers, pin_memory=cuda)
+    for batch in loader:
+        damaged = next((t.video for t in batch.troubles if t.kind == "damaged"), None)
+        row = int(batch.videos[0]) if damaged is None else damaged
+        video = seen.setdefault(row, _Seen())
+        video.troubles += batch.troubles
+        if damaged is not None:
+            nothing = np.zeros((len(networks), len(index.names)), np.float32)
+            yield VideoScore(row, 0, nothing, troubles=seen.pop(row).troubles)
+            advance(every - video.count)
+            continue
+        try:
+            part = _scores(networks, batch.to(device), size, normalisation, index.multi_label)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{index.path(row)}: {error}") from error
+        video.parts.append(part)
+        video.count += len(batch.videos)
+        advance(len(batch.videos))
+        if video.count == every:
+            yield _fused(row, views, seen.pop(row), fuse)
+
+
+@torch.inference_mode()
+def _scores(
+    networks: Sequence[Network],
+    batch: Batch,
+    size: int,
+    normalisation: Normalisation,
+    multi_label: bool,
+) -> np.ndarray:
+    """float32 (networks, n, classes) of a batch with n ≤ `size` clips; its last one fills it up."""
+    assert batch.clips is not None
+    count = len(batch.clips)
+    filled = torch.arange(size).clamp(max=count - 1)
+    clips = prepare_clips(
+        batch.clips[filled] if count < size else batch.clips,
+        normalisation,
+        batch.flips[filled],
+        colours=batch.colours[filled],
+    )
+    each = [probabilities(network(clips)[:count], multi_label=multi_label) for network in networks]
+    return torch.stack(each).cpu().numpy()
+
+
+def _fused(row: int, views: VideoViews, video: _Seen, fuse: str) -> VideoScore:
+    each = np.concatenate(video.parts, axis=1)
+    fused = each.max(1) if fuse == "max" else each.mean(1, dtype=np.float64).astype(np.float32)
+    if views.index.multi_label:
+        return VideoScore(row, video.count, fused, each=each, troubles=video.troubles)
+    best = ranking(torch.from_numpy(each), 5)[1]
+    right = (best == int(views.index.labels[row])).long()
+    hits = torch.stack([right[..., 0].sum(1), right.sum((1, 2))], 1)
+    return VideoScore(row, video.count, fused, hits=hits.numpy(), troubles=video.troubles)

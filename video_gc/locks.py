@@ -1,0 +1,42 @@
+"""One process at a time in a directory. The lock ends with its process, however that dies.
+
+filelock does not let forked workers inherit it: they may outlive their parent for seconds.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(directory: Path, *, what: str = "training", way: str = "name=OTHER") -> Iterator[None]:
+    """Hold the directory while the block runs. what, way: who holds it, the way out, for the error.
+
+    Raises BlockingIOError where another process holds it.
+    """
+    new = not directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / LOCK
+    lock = FileLock(file, timeout=0, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = file.read_text(errors="replace")[:200].strip()
+        raise BlockingIOError(
+            f"{directory}: another {what} is writing to it ({holder or 'unknown process'}); "
+            f"wait for it, or give {way}"
+        ) from None
+    try:
+        file.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        if new and [path.name for path in directory.iterdir()] == [LOCK]:  # nothing was begun
+            file.unlink()
+            directory.rmdir()
+        lock.release()
