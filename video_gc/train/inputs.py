@@ -11,7 +11,7 @@ from video_gc.data.batches.loader import ClipLoader, ThreadLoader, training_load
 from video_gc.data.config import DataConfig
 from video_gc.data.dataset import Batch, TrainingClips, VideoViews
 from video_gc.data.fingerprint import fingerprint_splits, same_copy
-from video_gc.data.source import Splits, data_manifest
+from video_gc.data.splits import Splits, data_manifest
 from video_gc.progress import say
 from video_gc.train.distributed.world import World, pick_gpu
 from video_gc.train.options import TrainConfig, decoding_of

@@ -6,9 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from video_gc.data.annotations import DataError
-from video_gc.data.augment import AugmentConfig
+from video_gc.data.augment import AugmentConfig, mix_clips
 from video_gc.data.dataset import Batch
-from video_gc.data.mixing import mix_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from video_gc.data.batches.loader import ClipLoader, ThreadLoader
 from video_gc.data.dataset import TrainingClips
 from video_gc.data.skipped_videos import SKIPPED
-from video_gc.data.source import Splits
+from video_gc.data.splits import Splits
 from video_gc.progress import say
 from video_gc.train.checkpoint import KEY, CheckpointContents, described
 from video_gc.train.display import Display
