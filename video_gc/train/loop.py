@@ -330,6 +330,7 @@ def save(training: Training, trained: dict[str, Tensor] | None = None) -> Path:
         if training.world.first:
             files.point_last(file)
             files.remove_old(training.folder, training.config.checkpoint.keep)
+    wait_for_all(training.world)  # nobody goes on before it stands
     training.saved_at = time.monotonic()
     return file
 

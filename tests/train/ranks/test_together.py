@@ -55,7 +55,8 @@ def way(run: Path) -> float:
     seed_everything(0, verbose=False)
     config = load_network(run / "checkpoints" / "last.ckpt")[1].model
     start = {f"model.{name}": value for name, value in build_model(config).state_dict().items()}
-    return distance(start, last(run))
+    end = {name: value for name, value in last(run).items() if name.startswith("model.")}
+    return distance(start, end)
 
 
 @pytest.mark.slow
