@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from video_gc.cli import Parser, run_tool
-from video_gc.data.annotations.choice import LISTS, OFFICIAL
+from video_gc.data.annotations.text_files import read_names
+from video_gc.data.config import LISTS, OFFICIAL_KINDS
 from video_gc.data.fingerprint import fingerprint_videos, published_count_note
 from video_gc.data.generated.motions import generate_motions
 from video_gc.data.manifest import NAME, Listed, choose_manifest
@@ -13,7 +14,6 @@ from video_gc.data.prepare.check import check_videos
 from video_gc.data.prepare.listing import list_official, list_sources, usable
 from video_gc.data.prepare.resize import ResizeConfig, resize_videos
 from video_gc.data.prepare.summary import show_resize, show_summary
-from video_gc.data.source import read_names
 from video_gc.progress import say
 
 CHECK = """\
@@ -168,7 +168,7 @@ def add_sources(job: argparse.ArgumentParser) -> None:
         metavar="FOLDER_OR_LIST",
         help="CLASS/video or train|val|test/CLASS/video, or lists of videos",
     )
-    kinds = ", ".join(OFFICIAL)
+    kinds = ", ".join(OFFICIAL_KINDS)
     job.add_argument("--data", metavar="KIND", help=f"instead: official lists, one of {kinds}")
     job.add_argument("--root", type=Path, help="where its files, or relative paths of lists, lie")
     job.add_argument("--annotations", type=Path, help="folder of the official lists (ROOT)")

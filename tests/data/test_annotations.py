@@ -9,14 +9,14 @@ from video_gc.data.annotations import (
     DataError,
     VideoIndex,
     find_videos,
-    folders,
-    hold_out,
     leave_out_missing,
+    listed_files,
     read_class_folders,
     read_list,
     read_table,
     videos_by_name,
 )
+from video_gc.data.splits import hold_out
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -178,7 +178,7 @@ def test_each_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read[folder] += 1
         return listdir(folder)
 
-    monkeypatch.setattr(folders.os, "listdir", counted)
+    monkeypatch.setattr(listed_files.os, "listdir", counted)
     index, missing = leave_out_missing(
         VideoIndex.build([*names, "gone/a.mp4", "000/"], [0] * 902, ["a"], root=tmp_path)
     )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from video_gc.data.annotations import (
     DataError,
     VideoIndex,
-    cache,
+    index_cache,
     leave_out_missing,
     read_list,
     read_mmaction2,
@@ -163,13 +163,13 @@ def big_list(file: Path, rows: int = 60_000) -> Path:
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Files that were converted rather than taken from the copy."""
     files: list[Path] = []
-    reading = cache.reading
+    opened = index_cache.opened
 
     def noted(file: Path) -> object:
         files.append(file)
-        return reading(file)
+        return opened(file)
 
-    monkeypatch.setattr("video_gc.data.annotations.lists.reading", noted)
+    monkeypatch.setattr("video_gc.data.annotations.lists.opened", noted)
     return files
 
 

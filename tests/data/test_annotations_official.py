@@ -7,8 +7,8 @@ import pytest
 
 from tests.data.test_annotations import touch
 from video_gc.data.annotations import DataError, VideoIndex
-from video_gc.data.annotations.choice import OFFICIAL, OfficialFiles
 from video_gc.data.annotations.kinetics import kinetics_videos, read_kinetics
+from video_gc.data.annotations.official import OFFICIAL, OfficialFiles
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 IDS = ("0123456789a", "-_-456789-b", "A_000010_0c")

@@ -7,8 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import counted_frames
-from video_gc.data.augment import AugmentConfig, augment_clips, drawing_from, sided_labels
-from video_gc.data.mixing import mix_clips
+from video_gc.data.augment import (
+    AugmentConfig,
+    augment_clips,
+    drawing_from,
+    mix_clips,
+    sided_labels,
+)
 
 KINDS = {
     "jitter": AugmentConfig(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2),

@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import counted_frames
-from video_gc.data.colour import planes_to_rgb, upsample
 from video_gc.data.dataset import TrainingClips, VideoViews, collate
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import MATRICES, Decoding, colour_code
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.data.transforms import Normalisation, planes_to_rgb, prepare_clips, upsample
 from video_gc.decode.reader import Colour
 from video_gc.decode.write import write_video
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.conftest import counted_frames
 from video_gc.data import fingerprint as module
 from video_gc.data.annotations import read_class_folders
+from video_gc.data.config import DataConfig
 from video_gc.data.fingerprint import (
     fingerprint,
     fingerprint_splits,
@@ -27,7 +28,7 @@ from video_gc.data.index import VideoIndex
 from video_gc.data.manifest import NAME, Listed
 from video_gc.data.prepare.check import check_videos
 from video_gc.data.prepare.listing import list_index, list_sources
-from video_gc.data.source import DataConfig, read_splits
+from video_gc.data.splits import read_splits
 from video_gc.decode.write import write_video
 from video_gc.train.checkpoint import load_network
 from video_gc.train.inputs import fingerprints

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.data.test_annotations import touch
 from video_gc.data.annotations import DataError, read_class_folders
-from video_gc.data.annotations.layout import SPELLINGS, split_of
+from video_gc.data.annotations.class_folders import SPELLINGS, split_of
+from video_gc.data.config import DataConfig
 from video_gc.data.prepare.listing import list_sources
-from video_gc.data.source import DataConfig, Splits, open_splits, read_splits, write_splits
+from video_gc.data.splits import Splits, open_splits, read_splits, write_splits
 
 CLASSES = [f"{name}/{number}.mp4" for name in ("pull", "push") for number in range(2)]
 

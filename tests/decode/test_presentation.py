@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 from torchvision.transforms.v2.functional import resize
 
 from tests.decode.videos import displayed, encode, pixels, placed
-from video_gc.data.colour import planes_to_rgb
 from video_gc.data.reading import colour_code
+from video_gc.data.transforms import planes_to_rgb
 from video_gc.decode.ffmpeg.graph import FilterGraph
 from video_gc.decode.ffmpeg.presentation import presentation_of
 from video_gc.decode.open import open_video

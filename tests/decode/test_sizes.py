@@ -18,8 +18,8 @@ from PIL import Image
 
 from tests.decode.videos import encode, moving_frames, remux
 from video_gc.data.crops import crop_boxes, scaled_size
+from video_gc.data.reading import stream_views
 from video_gc.data.sampling import ClipConfig, part_of, window_clips
-from video_gc.data.views import stream_views
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import (
     MAX_PIXELS,

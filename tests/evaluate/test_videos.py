@@ -8,7 +8,7 @@ import pytest
 
 from video_gc.data.index import DataError
 from video_gc.data.manifest import NAME, Listed, write_manifest
-from video_gc.data.source import read_splits
+from video_gc.data.splits import read_splits
 from video_gc.decode.probe import VideoFacts
 from video_gc.evaluate import test_videos as videos
 from video_gc.evaluate.evaluate import TestOptions, evaluate
@@ -17,7 +17,7 @@ from video_gc.evaluate.evaluate import TestOptions, evaluate
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr("video_gc.data.source.say", lambda text, style=None: lines.append(text))
+    monkeypatch.setattr("video_gc.data.splits.say", lambda text, style=None: lines.append(text))
     return lines
 
 
@@ -52,7 +52,7 @@ def test_kept_videos_that_a_manifest_calls_damaged_are_left_out(
     moved = tmp_path / "elsewhere" / "best.ckpt"  # alone, it falls back on the config's data
     moved.parent.mkdir()
     shutil.copy(copy / "checkpoints/best.ckpt", moved)
-    monkeypatch.setattr("video_gc.data.source.data_manifest", lambda _: file)
+    monkeypatch.setattr("video_gc.data.splits.data_manifest", lambda _: file)
     evaluate(moved, TestOptions(out=tmp_path, workers=0))
     assert said[1].startswith("1 of 12 videos are left out after")
 

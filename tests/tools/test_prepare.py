@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import counted_frames
-from video_gc.data.source import DataConfig, open_splits
+from video_gc.data.config import DataConfig
+from video_gc.data.splits import open_splits
 from video_gc.decode.write import write_video
 from video_gc.train.inputs import fingerprints
 

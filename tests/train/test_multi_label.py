@@ -15,7 +15,7 @@ from tests.evaluate.scoring import score_views
 from video_gc.config import compose_train
 from video_gc.data.annotations import VideoIndex
 from video_gc.data.dataset import Batch, VideoViews
-from video_gc.data.source import read_splits
+from video_gc.data.splits import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.metrics import Precision, precision, probabilities

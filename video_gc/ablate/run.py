@@ -33,7 +33,7 @@ from video_gc.ablate.status import (
     write_status,
 )
 from video_gc.data.config import DataConfig
-from video_gc.data.source import open_splits
+from video_gc.data.splits import open_splits
 from video_gc.train.inputs import fingerprints
 from video_gc.train.run_checkpoint import best_checkpoint
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from video_gc.data.augment import AugmentConfig, sided_labels
+from video_gc.data.augment import AugmentConfig, mix_clips, sided_labels
 from video_gc.data.dataset import Batch, TrainingClips, Trouble, VideoViews, collate
 from video_gc.data.index import DataError, VideoIndex
-from video_gc.data.mixing import mix_clips
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.progress import say

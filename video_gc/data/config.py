@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-from video_gc.data.annotations.choice import LISTS, OFFICIAL
 from video_gc.decode.open import DECODERS, DEVICES
 from video_gc.decode.reader import MAX_PIXELS
 
-KINDS = ("motions", "folder", *LISTS, *OFFICIAL)
+LISTS = ("list", "table", "pyslowfast", "mmaction2")
+"""Kinds that read the files data.train, data.val and data.test."""
+OFFICIAL_KINDS = ("kinetics", "ucf101", "hmdb51", "something_something", "charades")
+"""Kinds with official files."""
+KINDS = ("motions", "folder", *LISTS, *OFFICIAL_KINDS)
 FORMS = ("rgb", "yuv")
 
 
@@ -71,7 +74,7 @@ class DataConfig:
                 raise ValueError(
                     f"data.{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}"
                 )
-        if self.kind in ("folder", *OFFICIAL) and self.root is None:
+        if self.kind in ("folder", *OFFICIAL_KINDS) and self.root is None:
             raise ValueError("data.root is missing: give the folder, data.root=DIR")
         if self.kind in LISTS and self.train is None and self.test is None:
             raise ValueError(self.without_list)

@@ -16,12 +16,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from video_gc.atomic import atomic_path
-from video_gc.data.index_columns import COLUMNS, check_content
 from video_gc.escape import readable
 
 KEY = b"video_gc"
 VERSION = 1
 ROWS_A_BATCH = 1 << 20
+COLUMNS = {
+    "path": pa.large_string(),
+    "label": pa.int32(),
+    "labels": pa.list_(pa.int32()),
+    "start": pa.float64(),
+    "end": pa.float64(),
+    "source_id": pa.large_string(),
+}
+"""Column → type; path and label are always there and hold no nulls."""
 
 
 class DataError(Exception):
@@ -103,7 +111,7 @@ class VideoIndex:
             kept = json.loads(table.schema.metadata[KEY])
             version = kept["version"]
             if version == VERSION:
-                check_content(table, kept)
+                _check_content(table, kept)
         except (pa.ArrowException, OSError, TypeError, KeyError, ValueError) as error:
             raise DataError(f"{os.fspath(file)}: damaged, or no index of video_gc") from error
         if version != VERSION:
@@ -122,15 +130,16 @@ class VideoIndex:
 
     def save(self, file: Path, about: dict[str, Any] | None = None) -> Path:
         """Write Arrow IPC, atomically, for `open`; `about` is kept with it (JSON)."""
-        schema = self.table.schema.with_metadata(
-            index_metadata(
-                self.names, root=self.root, multi_label=self.multi_label, about=about or self.about
-            )
-        )
-        with atomic_path(file) as part, pa.ipc.new_file(part, schema) as writer:
-            writer.write_table(
-                self.table.replace_schema_metadata(schema.metadata), max_chunksize=ROWS_A_BATCH
-            )
+        kept = {
+            "version": VERSION,
+            "names": self.names,
+            "root": self.root,
+            "multi_label": self.multi_label,
+            "about": about or self.about,
+        }
+        table = self.table.replace_schema_metadata({KEY: json.dumps(kept).encode()})
+        with atomic_path(file) as part, pa.ipc.new_file(part, table.schema) as writer:
+            writer.write_table(table, max_chunksize=ROWS_A_BATCH)
         return file
 
     def with_root(self, root: str | os.PathLike[str]) -> "VideoIndex":
@@ -194,32 +203,30 @@ class VideoIndex:
 
     def segment(self, row: int) -> tuple[float, float] | None:
         """Start and end in seconds of the part of the file that is meant; None for the whole."""
-        start, end = (
-            self.table[name][row].as_py() if name in self.table.column_names else None
-            for name in ("start", "end")
-        )
-        return _segment(start, end)
+        return _segment(self._cell("start", row), self._cell("end", row))
 
     def segments(self) -> list[tuple[float, float] | None] | None:
         """`segment` of every video; None where the set has no such columns."""
-        columns = [
-            self.table[name].to_pylist() if name in self.table.column_names else [None] * len(self)
-            for name in ("start", "end")
-        ]
         if not {"start", "end"} & set(self.table.column_names):
             return None
-        return [_segment(start, end) for start, end in zip(*columns, strict=True)]
+        starts, ends = (
+            self.table[name].to_pylist() if name in self.table.column_names else [None] * len(self)
+            for name in ("start", "end")
+        )
+        return list(map(_segment, starts, ends))
 
     def source_id(self, row: int) -> str | None:
         """What the video was cut from, such as a YouTube id, where the set says so."""
-        if "source_id" not in self.table.column_names:
-            return None
-        return self.table["source_id"][row].as_py()
+        return self._cell("source_id", row)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "VideoIndex":
         """Some of the videos, in the order of `rows`, with the same classes."""
         chosen = self.table.take(pa.array(np.asarray(rows, np.int64)))
         return VideoIndex(chosen, self.names, root=self.root, multi_label=self.multi_label)
+
+    def _cell(self, column: str, row: int) -> Any:
+        """None where the set has no such column."""
+        return self.table[column][row].as_py() if column in self.table.column_names else None
 
 
 class Paths(Sequence[Path]):
@@ -253,22 +260,28 @@ class Paths(Sequence[Path]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def index_metadata(
-    names: Sequence[str],
-    *,
-    root: str = "",
-    multi_label: bool = False,
-    about: dict[str, Any] | None = None,
-) -> dict[bytes, bytes]:
-    """What stands in the schema of an index file, for those that write one in batches."""
-    kept = {
-        "version": VERSION,
-        "names": list(names),
-        "root": root,
-        "multi_label": multi_label,
-        "about": about or {},
-    }
-    return {KEY: json.dumps(kept).encode()}
+def _check_content(table: pa.Table, kept: dict[str, Any]) -> None:
+    """Raise ValueError, TypeError or KeyError for what no index holds."""
+    names, texts = kept["names"], [kept["root"], *kept["names"]]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(names, list):
+        raise TypeError("names and root must be text")
+    if not isinstance(kept["multi_label"], bool) or not isinstance(kept["about"], dict):
+        raise TypeError("multi_label or about is of another type")
+    if kept["multi_label"] and "labels" not in table.column_names:
+        raise KeyError("labels")
+    for column in table.column_names:
+        if table[column].type != COLUMNS[column]:
+            raise TypeError(f"{column} is {table[column].type}")
+    if table["path"].null_count or table["label"].null_count:
+        raise ValueError("a path or label is null")
+    numbers = [(table["label"], -1)]
+    if "labels" in table.column_names:
+        numbers.append((pc.list_flatten(table["labels"]), 0))
+    for column, least in numbers:
+        span = pc.min_max(column).as_py()
+        known = not len(column) or least <= span["min"] <= span["max"] < len(names)
+        if column.null_count or not known:
+            raise ValueError("a class number has no name")
 
 
 def _segment(start: float | None, end: float | None) -> tuple[float, float] | None:

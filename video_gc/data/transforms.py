@@ -1,12 +1,21 @@
-"""From uint8 clips to what the network sees, batched, on the training device."""
+"""From uint8 clips to what the network sees, batched, on the training device.
+
+A frame of 4:2:0 planes is uint8 (3 H / 2, W): H rows of luma, then U and V, each H/2 × W/2 and read
+row by row. Chroma lies beside the left one of two lumas and between two rows (MPEG-2, H.264's
+default siting) and is interpolated linearly. Coefficients: ITU-R BT.601, BT.709, BT.2020, SMPTE
+240M.
+"""
 
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from video_gc.data.augment import AugmentConfig, augment_clips
-from video_gc.data.colour import planes_to_rgb
+
+KR_KB = ((0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593), (0.212, 0.087))
+"""Shares of red and blue in luma, in the order of `reading.MATRICES`."""
 
 
 @dataclass(kw_only=True)
@@ -65,3 +74,41 @@ def prepare_clips(
     else:
         mean = clips.new_tensor(normalisation.mean) * 255
     return ((clips - mean) / std).permute(0, 4, 1, 2, 3)
+
+
+def planes_to_rgb(planes: Tensor, colours: Tensor, *, rounded: bool = False) -> Tensor:
+    """uint8 planes (N, T, 3 H / 2, W) → RGB (N, T, H, W, 3) in 0…255.
+
+    colours: (N,) numbers of `reading.colour_code`. The result is float32, or with `rounded` uint8.
+    """
+    number, frames, rows, width = planes.shape
+    height = rows * 2 // 3
+    luma = planes[:, :, :height].float()
+    chroma = planes[:, :, height:].reshape(number * frames, 2, height // 2, width // 2).float()
+    chroma = upsample(chroma).reshape(number, frames, 2, height, width)
+    u, v = chroma[:, :, 0], chroma[:, :, 1]
+    table = torch.tensor([_coefficients(code) for code in range(2 * len(KR_KB))])
+    chosen = table[colours.cpu()].to(planes.device, non_blocking=True).view(number, -1, 1, 1, 1)
+    black, scale, r_v, g_u, g_v, b_u = chosen.unbind(1)
+    light = (luma - black) * scale
+    u, v = u - 128, v - 128
+    rgb = torch.stack([light + r_v * v, light + g_u * u + g_v * v, light + b_u * u], dim=-1)
+    rgb = rgb.clamp_(0, 255)
+    return rgb.round_().to(torch.uint8) if rounded else rgb
+
+
+def upsample(chroma: Tensor) -> Tensor:
+    """(N, 2, H/2, W/2) → (N, 2, H, W): rows between rows, columns from the left one of two."""
+    tall = F.interpolate(chroma, scale_factor=(2.0, 1.0), mode="bilinear", align_corners=False)
+    right = torch.cat([tall[..., 1:], tall[..., -1:]], dim=-1)
+    return torch.stack([tall, (tall + right) / 2], dim=-1).flatten(-2)
+
+
+def _coefficients(code: int) -> list[float]:
+    """Black, scale of luma, and what V and U add: red of V, green of U and V, blue of U."""
+    kr, kb = KR_KB[code // 2]
+    kg = 1 - kr - kb
+    full = code % 2
+    scale, swing = (1.0, 1.0) if full else (255 / 219, 255 / 224)
+    red, blue = 2 * (1 - kr) * swing, 2 * (1 - kb) * swing
+    return [0.0 if full else 16.0, scale, red, -blue * kb / kg, -red * kr / kg, blue]

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from video_gc.data.annotations import VideoIndex, leave_out_missing, read_class_folders
-from video_gc.data.annotations.choice import LISTS, kind_of_list, read_listed
-from video_gc.data.config import DataConfig
+from video_gc.data.annotations.lists import kind_of_list, read_listed
+from video_gc.data.config import LISTS, DataConfig
 from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
 from video_gc.data.manifest import choose_manifest
-from video_gc.data.source import (
+from video_gc.data.splits import (
     data_manifest,
     need_labels,
     open_splits,

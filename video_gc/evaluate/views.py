@@ -12,7 +12,7 @@ from video_gc.data.augment import sided_labels, some_names
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.batches.view_batches import micro_batch_size
 from video_gc.data.dataset import Batch, Trouble, VideoViews
-from video_gc.data.source import need_each_label
+from video_gc.data.splits import need_each_label
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.evaluate.metrics import probabilities, ranking
 from video_gc.evaluate.scores import VideoScore

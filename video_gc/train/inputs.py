@@ -13,7 +13,7 @@ from video_gc.data.dataset import Batch, TrainingClips, VideoViews, collate
 from video_gc.data.fingerprint import fingerprint_splits
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.source import Splits, data_manifest
+from video_gc.data.splits import Splits, data_manifest
 from video_gc.models.weights.reading.read import read_file
 from video_gc.progress import say
 from video_gc.train.checkpoint import KEY

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.source import Splits
+from video_gc.data.splits import Splits
 from video_gc.models.build import ModelConfig, build_with_report, settled
 from video_gc.models.context import context_blocks
 from video_gc.models.describe import check_clip

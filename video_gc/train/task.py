@@ -11,9 +11,8 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePrecision
 
 from video_gc.data.annotations import DataError
-from video_gc.data.augment import AugmentConfig
+from video_gc.data.augment import AugmentConfig, mix_clips
 from video_gc.data.dataset import Batch
-from video_gc.data.mixing import mix_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.train.ranks.shards import ValidationFigures, metrics_in
 from video_gc.train.recipe.averaging import averaged_copy, decay_at, update_average

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from video_gc.data.batches.loader import videos_of
 from video_gc.data.batches.workers import guarded_workers
 from video_gc.data.dataset import Batch, TrainingClips
-from video_gc.data.source import Splits, data_manifest, open_splits, read_splits, write_splits
+from video_gc.data.splits import Splits, data_manifest, open_splits, read_splits, write_splits
 from video_gc.deploy.inference_network import has_bf16
 from video_gc.locks import locked
 from video_gc.progress import say

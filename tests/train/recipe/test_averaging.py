@@ -13,7 +13,7 @@ from video_gc.analysis.report import read_metrics
 from video_gc.config import compose_train
 from video_gc.data.dataset import TrainingClips, collate
 from video_gc.data.reading import Decoding
-from video_gc.data.source import read_splits
+from video_gc.data.splits import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.models.weights import load_weights
 from video_gc.models.weights.reading.read import read_weights

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from video_gc.data.annotations.folder_scan import scan
 from video_gc.data.annotations.labels import number_labels
-from video_gc.data.annotations.scan import scan
 from video_gc.data.annotations.tables import columns_of, line_of, read_columns
 from video_gc.data.index import DataError, VideoIndex
 

@@ -7,7 +7,7 @@ frames label…` for extracted frames).
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, takewhile
@@ -16,10 +16,11 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from video_gc.data.annotations.cache import converted, reading
+from video_gc.data.annotations.folder_scan import SUFFIXES, is_video
+from video_gc.data.annotations.index_cache import converted, opened
 from video_gc.data.annotations.labels import SEVERAL, is_number, number_labels
-from video_gc.data.annotations.scan import SUFFIXES, is_video
-from video_gc.data.annotations.text import numbered_lines
+from video_gc.data.annotations.tables import read_table
+from video_gc.data.annotations.text_files import numbered_lines
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.progress import say
 
@@ -32,6 +33,35 @@ VIDEO = re.compile(rf"(?i)(?:{_SUFFIX})(?=[\s,;]|$)")
 """A place where the name of a video ends."""
 Split = Callable[[str], tuple[str, list[str]] | None]
 """A line → path and labels; None where it is no such line."""
+
+
+def kind_of_list(file: Path) -> str:
+    """What a list is likely to be, after its name."""
+    return "table" if file.suffix.lower() in (".csv", ".tsv", ".parquet") else "list"
+
+
+def read_listed(
+    file: Path,
+    *,
+    kind: str,
+    root: Path | None = None,
+    names: Sequence[str] | None = None,
+    multi_label: bool = False,
+    columns: Mapping[str, str] | None = None,
+) -> VideoIndex:
+    """Index a file of one of the kinds list, table, pyslowfast and mmaction2.
+
+    columns: the options of `read_table` that only a table has.
+
+    Raises FileNotFoundError, or DataError naming the line.
+    """
+    if kind == "list":
+        return read_list(file, root, names, multi_label=multi_label)
+    if kind == "pyslowfast":
+        return read_pyslowfast(file, root, names)
+    if kind == "mmaction2":
+        return read_mmaction2(file, root, names, multi_label=multi_label)
+    return read_table(file, root, names, multi_label=multi_label, **(columns or {}))
 
 
 def read_list(
@@ -185,16 +215,13 @@ def _rows(lines: _Reading, multi_label: bool) -> pa.Table:
     kind = pa.list_(pa.large_string()) if multi_label else pa.large_string()
     schema = pa.schema({"path": pa.large_string(), "label": kind, "line": pa.int64()})
     chunks = []
-    with reading(lines.file) as advance, lines.file.open("rb") as stream:
+    with opened(lines.file) as stream:
         parsed = lines.rows(stream)
-        position = 0
         while chunk := list(islice(parsed, LINES_A_CHUNK)):
             paths, labels, numbers = zip(*chunk, strict=True)
             given = labels if multi_label else [label[0] for label in labels]
             columns = [pa.array(paths, schema.types[0]), pa.array(given, kind), pa.array(numbers)]
             chunks.append(pa.record_batch(columns, schema=schema))
-            advance(stream.tell() - position)
-            position = stream.tell()
     if not chunks:
         raise DataError(f"{lines.file}: the list is empty; it should hold lines `{lines.expected}`")
     return pa.Table.from_batches(chunks, schema)

@@ -4,16 +4,15 @@ import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from video_gc.data.annotations.cache import converted, reading
+from video_gc.data.annotations.index_cache import converted, opened
 from video_gc.data.annotations.labels import SEVERAL, number_labels
-from video_gc.data.annotations.text import encoding_of, read_lines
+from video_gc.data.annotations.text_files import encoding_of, read_lines
 from video_gc.data.index import DataError, VideoIndex
 
 SEPARATORS = ("\t", ",", ";", " ")
@@ -142,9 +141,9 @@ def _separator(file: Path) -> str:
 
 def _read_text(file: Path, names: list[str], there: list[str]) -> pa.Table:
     header = not all(name.isdigit() for name in names)
-    with reading(file) as advance, file.open("rb") as stream:
+    with opened(file) as stream:
         reader = pa.csv.open_csv(
-            _Counted(stream, advance),
+            stream,
             read_options=pa.csv.ReadOptions(
                 column_names=there, skip_rows=int(header), encoding=encoding_of(file)
             ),
@@ -156,25 +155,6 @@ def _read_text(file: Path, names: list[str], there: list[str]) -> pa.Table:
             ),
         )
         return reader.read_all()
-
-
-class _Counted:
-    """A file that tells how much of it was read."""
-
-    def __init__(self, stream: Any, advance: Any) -> None:
-        self.stream, self.advance = stream, advance
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        content: bytes = self.stream.read(size)
-        self.advance(len(content))
-        return content
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def _slashes(paths: pa.ChunkedArray, root: str) -> tuple[pa.ChunkedArray, bool]:

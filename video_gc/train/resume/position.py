@@ -6,7 +6,7 @@ from typing import Any
 
 from video_gc.data.config import DataConfig
 from video_gc.data.fingerprint import fingerprint_splits, same_copy
-from video_gc.data.source import Splits, data_manifest
+from video_gc.data.splits import Splits, data_manifest
 from video_gc.models.weights.reading.read import read_file
 from video_gc.train.checkpoint import FORMAT, KEY
 from video_gc.train.resume.loops import logged_step

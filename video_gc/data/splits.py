@@ -1,0 +1,291 @@
+"""Which videos train, choose and test: from a config to three VideoIndex tables."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from video_gc.atomic import atomic_path, write_text
+from video_gc.data.annotations.class_folders import open_class_folders
+from video_gc.data.annotations.folder_scan import PassedOver
+from video_gc.data.annotations.listed_files import leave_out_missing
+from video_gc.data.annotations.lists import read_listed
+from video_gc.data.annotations.official import (
+    OFFICIAL,
+    AnnotatedSplits,
+    OfficialFiles,
+    annotations_of,
+)
+from video_gc.data.annotations.text_files import read_names
+from video_gc.data.config import LISTS, DataConfig
+from video_gc.data.generated.motions import MOTIONS, open_motions
+from video_gc.data.index import DataError, VideoIndex
+from video_gc.data.manifest import apply_manifest, choose_manifest
+from video_gc.outputs import fill_csv
+from video_gc.progress import say
+
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+"""Name of a split → what its videos are called."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Disjoint videos for training, for choosing, and for the score."""
+
+    train: VideoIndex
+    val: VideoIndex
+    test: VideoIndex
+    missing: list[str] = field(default_factory=list)
+    """listed videos that are not there"""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """train, val or test → listed videos that are missing, or damaged as a manifest says; those of
+    a split that was held out are counted where it was taken from"""
+    absent: dict[str, int] = field(default_factory=dict)
+    """how many of `left_out` are missing; has no entry where only their sum is known"""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """what lies in a folder of classes and is no video of them"""
+
+
+def open_splits(config: DataConfig) -> Splits:
+    """Index the data set; `motions` is generated where it is missing.
+
+    Listed videos that are not there are left out, counted and named; so are those that a manifest
+    calls damaged.
+
+    Raises FileNotFoundError or DataError with the way out.
+    """
+    listed = _annotated(config)
+    manifest = data_manifest(config)
+    missing = [name for names in listed.missing.values() for name in names]
+    left_out = Counter({split: len(names) for split, names in listed.missing.items()})
+    gone = Counter(left_out)
+    kept: dict[str, VideoIndex] = {}
+    for split in SPLITS:
+        index: VideoIndex | None = getattr(listed, split)
+        if index is None:
+            continue
+        count = len(index)
+        if manifest is not None:
+            index = without_damaged(index, manifest)
+        if config.kind in LISTS:
+            index, absent = leave_out_missing(index)
+            missing += absent
+            gone[split] += len(absent)
+        left_out[split] += count - len(index)
+        kept[split] = index
+    say_missing(missing, sum(map(len, kept.values())) + len(missing))
+    for split, index in kept.items():
+        need_labels(index, SPLITS[split])
+    need_classes(kept["train"])
+    if "val" not in kept:
+        whole = kept["train"]
+        kept["train"], kept["val"] = hold_out(whole)
+        say(
+            f"No validation videos given: every fifth of each class is held out "
+            f"({len(kept['val'])} of {len(whole)}). If neighbouring files show the same scene, "
+            "give lists instead."
+        )
+    if "test" not in kept:
+        kept["test"], left_out["test"], gone["test"] = kept["val"], left_out["val"], gone["val"]
+    counts, absences = ({split: of[split] for split in SPLITS} for of in (left_out, gone))
+    return Splits(
+        kept["train"], kept["val"], kept["test"], missing, counts, absences, listed.passed_over
+    )
+
+
+def data_manifest(config: DataConfig) -> Path | None:
+    """The manifest of a data set: the one that is given, or lies where `check` writes it."""
+    root = config.root or (str(MOTIONS) if config.kind == "motions" else None)
+    files = (config.train, config.val, config.test) if config.kind in LISTS else ()
+    return choose_manifest(config.manifest, root, [file for file in files if file])
+
+
+def write_splits(splits: Splits, folder: Path) -> Splits:
+    """Keep which videos train, choose and test, so that new files in a folder change nothing.
+
+    Writes train.arrow, val.arrow, test.arrow and, where there are such, missing.txt (listed, but
+    not there) and passed_over.csv (no video, hidden, …). Returns the same splits, memory-mapped.
+    """
+    for split in SPLITS:
+        index: VideoIndex = getattr(splits, split)
+        about = {"left_out": splits.left_out.get(split, 0)}
+        if split in splits.absent:
+            about["missing"] = splits.absent[split]
+        index.with_root(Path(index.root).absolute()).save(folder / f"{split}.arrow", about)
+    if splits.missing:
+        file = write_text(folder / "missing.txt", "".join(f"{name}\n" for name in splits.missing))
+        say(f"The {len(splits.missing)} missing videos are listed in {file}")
+    if len(splits.passed_over):
+        file = folder / "passed_over.csv"
+        with atomic_path(file) as part:
+            fill_csv(part, ["kind", "path"], splits.passed_over.rows())
+        say(f"What was passed over is listed in {file}")
+    return read_splits(folder)
+
+
+def read_splits(
+    folder: Path, manifest: Path | None = None, only: Sequence[str] = tuple(SPLITS)
+) -> Splits:
+    """What `write_splits` kept, without what a manifest calls damaged (perhaps only since then).
+
+    only: the splits that a manifest is applied to.
+
+    Raises DataError for a file that is no manifest, or where no video is left.
+    """
+    kept = {split: VideoIndex.open(folder / f"{split}.arrow") for split in SPLITS}
+    left_out = {split: int(index.about.get("left_out", 0)) for split, index in kept.items()}
+    absent = {
+        split: int(index.about["missing"])
+        for split, index in kept.items()
+        if "missing" in index.about
+    }
+    if manifest is not None:
+        for split in only:
+            sound = without_damaged(kept[split], manifest)
+            left_out[split] += len(kept[split]) - len(sound)
+            kept[split] = sound
+    return Splits(kept["train"], kept["val"], kept["test"], left_out=left_out, absent=absent)
+
+
+def without_damaged(index: VideoIndex, manifest: Path) -> VideoIndex:
+    """The videos that a manifest calls sound; says how many others there are.
+
+    Raises DataError for a file that is no manifest, or where no video is left.
+    """
+    index, left_out = apply_manifest(index, manifest)
+    if left_out:
+        say(
+            f"{len(left_out)} of {len(index) + len(left_out)} videos are left out after {manifest}"
+            f", such as {left_out[0][0]} ({left_out[0][1]})",
+            style="yellow",
+        )
+    return index
+
+
+def _annotated(config: DataConfig) -> AnnotatedSplits:
+    """What the config's annotations say, before anything is left out."""
+    names = read_names(config.names) if config.names else None
+    root = Path(config.root) if config.root else None
+    if config.kind in LISTS:
+        files = [Path(file) if file else None for file in (config.train, config.val, config.test)]
+        read = partial(
+            read_listed,
+            kind=config.kind,
+            root=root,
+            multi_label=config.multi_label,
+            columns=config.table_columns,
+        )
+        if files[0] is None:
+            raise DataError(config.without_list)
+        return _listed(read, files[0], files[1:], names)
+    if config.kind == "motions":
+        root = open_motions(root or MOTIONS)
+    assert root is not None
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder (data.root)")
+    if config.kind in OFFICIAL:
+        annotations = Path(config.annotations) if config.annotations else annotations_of(root)
+        given = {"train": config.train, "val": config.val, "test": config.test}
+        return OFFICIAL[config.kind](OfficialFiles(root, annotations, given, names, config.split))
+    found = open_class_folders(root, names)
+    train, val, test = (found.splits.get(split) for split in SPLITS)
+    assert train is not None
+    return AnnotatedSplits(train, val, test, passed_over=found.passed_over)
+
+
+def _listed(
+    read: Callable[..., VideoIndex],
+    train: Path,
+    others: Sequence[Path | None],
+    names: list[str] | None,
+) -> AnnotatedSplits:
+    first = read(train, names=names)
+    val, test = (read(file, names=first.names) if file else None for file in others)
+    return AnnotatedSplits(first, val, test)
+
+
+def need_labels(index: VideoIndex, what: str) -> None:
+    """Raise DataError where there are no videos, or one that cannot be scored.
+
+    what: what they are called in the message, such as test.
+    """
+    if not len(index):
+        raise DataError(f"there are no {what} videos left; see what is missing above")
+    if index.multi_label:
+        if (index.labels < 0).all():
+            raise DataError(f"none of the {len(index)} {what} videos has a label")
+        return
+    need_each_label(index, f"{what} videos")
+
+
+def need_classes(train: VideoIndex) -> None:
+    """Say which classes have no training video. Raise DataError where there is one class only."""
+    if train.multi_label:
+        return
+    counts = np.bincount(train.labels, minlength=len(train.names))
+    (full,) = counts.nonzero()
+    if len(full) == 1:
+        raise DataError(
+            f"{train.path(0)}: like it, all {len(train)} training videos are of class "
+            f"{train.names[full[0]]!r}; there is nothing to tell apart, give videos of two classes"
+        )
+    (empty,) = np.nonzero(counts == 0)
+    if len(empty):
+        shown = ", ".join(train.names[number] for number in empty[:3])
+        say(
+            f"{len(empty):,} of {len(counts):,} classes have no training video, such as {shown}; "
+            "the network gets an output for each of them",
+            style="yellow",
+        )
+
+
+def need_each_label(index: VideoIndex, what: str = "videos") -> None:
+    """Raise DataError naming the first video without a label, where each has one of them."""
+    without = (index.labels < 0).nonzero()[0]
+    if len(without) and not index.multi_label:
+        raise DataError(
+            f"{index.path(int(without[0]))}: has no label, like {len(without)} of {len(index)} "
+            f"{what}; they cannot be scored (tools/predict.py needs no labels)"
+        )
+
+
+def say_missing(missing: Sequence[str], listed: int) -> None:
+    """A line with their number and the first of them, where there are any."""
+    if missing:
+        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        say(f"{len(missing)} of {listed} listed videos are missing: {shown}", style="yellow")
+
+
+def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]:
+    """Split by class: each `every`-th video (by name) is held out, the others train.
+
+    Videos with several labels are split by the first of them.
+
+    Raises DataError for a class with a single video.
+    """
+    held = np.zeros(len(index), bool)
+    alone = []
+    order = np.argsort(index.labels, kind="stable")
+    ordered = index.labels[order]
+    for rows in np.split(order, np.flatnonzero(np.diff(ordered)) + 1):
+        if not len(rows) or index.labels[rows[0]] < 0:  # no video, or without label
+            continue
+        name = index.names[index.labels[rows[0]]]
+        if len(rows) < 2:
+            if index.multi_label:  # it may be in other videos, as their second label
+                continue
+            alone.append((index.path(int(rows[0])), name))
+            continue
+        held[rows[every - 1 :: every] if len(rows) >= every else rows[-1:]] = True
+    if alone:
+        path, name = alone[0]
+        others = ", ".join(repr(other) for _, other in alone[1:])
+        also = f" (and so it is with {others})" if others else ""
+        raise DataError(
+            f"{path}: the only video of class {name!r}{also}; add another, or give validation "
+            "videos (DIR/train and DIR/val, or data.val=FILE)"
+        )
+    return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))
