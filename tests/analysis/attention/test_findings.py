@@ -1,18 +1,10 @@
+"""The answer in sentences, and numbers with their intervals."""
+
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from video_gc.analysis.attention.losses import (
-    Interval,
-    Loss,
-    Losses,
-    change_interval,
-    moved_interval,
-    share_interval,
-)
-from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
-from video_gc.analysis.attention.words import (
+from video_gc.analysis.attention.findings import (
     answer,
     degree,
     footing,
@@ -21,6 +13,9 @@ from video_gc.analysis.attention.words import (
     points,
     reading,
 )
+from video_gc.analysis.attention.replacements import Replacement, Replacements
+from video_gc.analysis.attention.statistics import Interval
+from video_gc.analysis.attention.study import BlockStudy, Estimate, Pairs
 
 
 def estimate(value: float, half: float = 0.005) -> Estimate:
@@ -62,7 +57,7 @@ def test_a_block_that_adds_nothing_is_called_untrained() -> None:
     fresh = replace(block(0.0, 0.0, 0.0), change=Estimate(0.0, 0.0, 0.0, 0.0))
     head, *lines = answer([fresh, replace(fresh, change=estimate(0.004))])
     assert head.startswith("The network looks untrained")
-    assert lines[0].startswith("res4.3 (nl) adds nothing yet: its last weights are still those of")
+    assert lines[0] == "res4.3 (nl) adds nothing yet (0 % of its input's size): train longer"
     assert "adds almost nothing yet (0.4 % of its input's size)" in lines[1]
     head, *lines = answer([fresh, trained])
     assert "Of 1 blocks that add something, attention hardly depends" in head
@@ -71,16 +66,16 @@ def test_a_block_that_adds_nothing_is_called_untrained() -> None:
 
 
 def test_the_reading_compares_only_what_does_not_overlap() -> None:
-    apart = " ".join(reading([block(0.1, 0.15, 0.05)], None, subset=False))
+    apart = " ".join(reading([block(0.1, 0.15, 0.05)]))
     assert "differ more between frames (0.150) than within a frame (0.050)" in apart
-    alike = " ".join(reading([block(0.1, 0.101, 0.1)], None, subset=False))
+    alike = " ".join(reading([block(0.1, 0.101, 0.1)]))
     assert "differ more" not in alike
 
 
 def test_the_number_of_videos_is_said_with_their_intervals() -> None:
     some = Interval(0.1, 0.05, 0.2)
-    loss = Loss("res4.3", "snl", 48, some, some, 0, None, None, None, None, None)
-    losses = Losses([loss], 4, 16, True, {})
+    loss = Replacement("res4.3", "snl", 48, some, some, 0, None, None, None, None, None)
+    losses = Replacements([loss], 4, 16, True, {})
     assert footing(64, losses) == (
         "95 % intervals are over 64 videos, those of the replacements over 48."
     )
@@ -97,25 +92,3 @@ def test_numbers_have_their_interval() -> None:
     assert numbers(Interval(0.25, None, None)) == "0.250"
     assert percent(Interval(0.5, 0.25, 0.75)) == "50.0 % (25.0 to 75.0)"
     assert points(Interval(-0.04, -0.1, 0.0)) == "-4.0 points (-10.0 to +0.0)"
-
-
-def test_intervals_have_a_width_where_nothing_differs() -> None:
-    same = share_interval(np.ones(24))
-    assert same.value == 1
-    assert same.low == pytest.approx(24 / (24 + 1.959964**2))
-    nothing = change_interval(np.zeros(24))
-    assert nothing.low is not None
-    assert nothing.low == pytest.approx(-1.959964 / 26)
-    assert share_interval(np.ones(1)).low is None
-    all_worse = change_interval(-np.ones(3))
-    assert all_worse.low == -1  # and no less
-    assert all_worse.low <= all_worse.value
-
-
-def test_few_videos_have_a_wide_interval_of_how_far_logits_move() -> None:
-    two = moved_interval(np.array([0.1, 0.3]), seed=0)
-    assert two.low == 0
-    assert two.high is not None
-    assert two.high > 0.5  # Student's t with one degree of freedom; the percentiles end at 0.3
-    many = moved_interval(np.tile([0.1, 0.3], 200), seed=0)
-    assert many.high == pytest.approx(0.2 + 1.96 * 0.1 / 20, abs=0.002)

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from video_gc.analysis.attention.clips import View
-from video_gc.analysis.attention.pictures import CROSS, Drawing, Panel, draw, save
+from video_gc.analysis.attention.drawing import CROSS, Drawing, draw, save
+from video_gc.analysis.attention.panels import Panel
 from video_gc.decode.open import open_video
 
 
@@ -16,12 +17,9 @@ def drawing(side: int, rows: int = 2) -> Drawing:
     frames = np.full((4, side, side, 3), 90, np.uint8)
     one = torch.zeros(2, 4, 4)
     one[1, 0, 3] = 8.0  # the second half of the clip, top right
-    maps = dict.fromkeys(range(rows), one)
-    queries = {1: (0.9, 0.75, 0.25)} if rows > 1 else {}
-    return Drawing(
-        "a <b> name.mp4", View(frames, np.arange(4) * 0.2), ["mean", "query 1"][:rows], queries,
-        [Panel("res4.3", "nl", maps)], [8.0],
-    )  # fmt: skip
+    queries = [(0.9, 0.75, 0.25)] if rows > 1 else []
+    view = View(frames, np.arange(4) * 0.2)
+    return Drawing("a <b> name.mp4", view, queries, [Panel("res4.3", "nl", [one] * rows)], [8.0])
 
 
 @pytest.mark.parametrize("side", [63, 224])
@@ -57,3 +55,8 @@ def test_the_clock_moves_and_files_read_back(tmp_path: Path) -> None:
     with Image.open(animation) as read:
         assert read.n_frames == 4
         assert read.info["duration"] == 200 if "duration" in read.info else True
+
+
+def test_rows_are_named_by_the_times_of_their_queries() -> None:
+    assert drawing(64).row_names == ["mean\nover queries", "query 1\n0.60 s"]
+    assert drawing(64, rows=1).row_names == [""]

@@ -1,15 +1,14 @@
 """The table of costs as it is printed, and as CSV."""
 
-import csv
-import io
-from dataclasses import asdict, fields
+from dataclasses import astuple, fields
+from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.table import Table
 
 from video_gc.analysis.cost.counts import COUNTED
 from video_gc.analysis.cost.latency import Spread
-from video_gc.analysis.cost.lines import NetworkCost
+from video_gc.analysis.cost.network_cost import NetworkCost
 from video_gc.analysis.cost.parts import (
     BLOCK,
     CONTEXT,
@@ -20,9 +19,10 @@ from video_gc.analysis.cost.parts import (
     WITHOUT,
     Line,
 )
+from video_gc.outputs import write_csv
 
-HEADS = ("", "parameters", "FLOPs", "activations", "test", "training", "test", "training")
-UNITS = ("", "", "", "", "ms", "ms", "MiB", "MiB")
+COUNTS = ("", "parameters", "FLOPs", "activations")
+MEASURES = ("test\nms", "training\nms", "test\nMiB", "training\nMiB")
 SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 MEASURED = (
     "Times are medians of a batch; training is forward, loss, backward and a step of SGD; fp32, "
@@ -35,25 +35,26 @@ MEASURED = (
 
 def cost_table(cost: NetworkCost, *, blocks: bool) -> Table:
     """For rich's print, at most 100 columns wide. blocks: whether residual blocks have lines."""
-    measured = cost.of(NETWORK)[0].test_seconds is not None
+    measured = _measured(cost)
     table = Table(title=title(cost), title_justify="left", box=SIMPLE)
-    for head, unit in list(zip(HEADS, UNITS, strict=True))[: 8 if measured else 4]:
-        table.add_column(f"{head}\n{unit}" if measured else head,
-                         justify="right" if head else "left", no_wrap=True)  # fmt: skip
-    for line in cost.lines:
-        if line.kind == STAGE or (line.kind == BLOCK and blocks) or line.kind == REST:
-            style = None if line.kind == BLOCK or not blocks else "bold"
-            indent = "  " if line.kind == BLOCK else ""
-            table.add_row(*_cells(line, indent, measured), style=style)
-    contexts = cost.of(CONTEXT)
-    if contexts:
-        table.add_section()
-        table.add_row(*_cells(cost.of(CONTEXTS)[0], "", measured), style="bold")
-        for line in contexts:
-            table.add_row(*_cells(line, "  ", measured))
+    for head in (*(f"{name}\n" for name in COUNTS), *MEASURES) if measured else COUNTS:
+        table.add_column(head, justify="right" if head.strip() else "left", no_wrap=True)
+
+    def add(kinds: tuple[str, ...], indented: str = "", bold: bool = True) -> None:
+        for line in cost.lines:
+            if line.kind in kinds:
+                cells = _cells(line)[: 8 if measured else 4]
+                own = line.kind == indented
+                cells[0] = f"{'  ' * own}{line.name}"
+                table.add_row(*cells, style="bold" if bold and not own else None)
+
+    add((STAGE, BLOCK, REST) if blocks else (STAGE, REST), BLOCK, bold=blocks)
     table.add_section()
-    for line in cost.of(WITHOUT) + cost.of(NETWORK):
-        table.add_row(*_cells(line, "", measured), style="bold")
+    add((CONTEXTS,))
+    add((CONTEXT,), CONTEXT)
+    table.add_section()
+    add((WITHOUT,))
+    add((NETWORK,))
     return table
 
 
@@ -61,7 +62,7 @@ def notes(cost: NetworkCost) -> list[str]:
     """What stands below the table."""
     lines = added(cost)
     lines.append(COUNTED)
-    if cost.of(NETWORK)[0].test_seconds is not None:
+    if _measured(cost):
         lines.append(MEASURED)
         lines.append(" · ".join(f"{name} {value}" for name, value in cost.machine.items()))
     return lines
@@ -88,12 +89,8 @@ def added(cost: NetworkCost) -> list[str]:
         return []
     without, whole = cost.of(WITHOUT)[0], cost.of(NETWORK)[0]
     figures = [
-        f"{(b - a):+,} {name} ({_share(a, b)})"
-        for name, a, b in (
-            ("parameters", without.parameters, whole.parameters),
-            ("FLOPs", without.flops, whole.flops),
-            ("activations", without.activations, whole.activations),
-        )
+        f"{b - a:+,} {name} ({f'{b / a - 1:+.2%}' if a else '–'})"
+        for name, a, b in zip(COUNTS[1:], without.counted, whole.counted, strict=True)
     ]
     lines = [f"The context blocks add {', '.join(figures)}."]
     if cost.added_test and cost.added_train:
@@ -103,13 +100,9 @@ def added(cost: NetworkCost) -> list[str]:
     return lines
 
 
-def to_csv(cost: NetworkCost) -> str:
+def write_cost_csv(cost: NetworkCost, file: Path) -> Path:
     """All lines, residual blocks too, with units in the heads' names."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, [field.name for field in fields(Line)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(line) for line in cost.lines)
-    return stream.getvalue()
+    return write_csv(file, [field.name for field in fields(Line)], map(astuple, cost.lines))
 
 
 def short(number: int) -> str:
@@ -120,24 +113,20 @@ def short(number: int) -> str:
     return str(number)
 
 
-def _cells(line: Line, prefix: str, measured: bool) -> list[str]:
-    cells = [f"{prefix}{line.name}", f"{line.parameters:,}", short(line.flops),
-             short(line.activations)]  # fmt: skip
-    if not measured:
-        return cells
-    times = (line.test_seconds, line.train_seconds)
-    cells += ["" if value is None else _digits(1e3 * value) for value in times]
+def _measured(cost: NetworkCost) -> bool:
+    return cost.of(NETWORK)[0].test_seconds is not None
+
+
+def _cells(line: Line) -> list[str]:
     kept = line.kept_mib if line.train_peak_mib is None else line.train_peak_mib
-    cells += ["" if value is None else _digits(value) for value in (line.test_peak_mib, kept)]
-    return cells
+    times = [None if t is None else 1e3 * t for t in (line.test_seconds, line.train_seconds)]
+    figures = [*times, line.test_peak_mib, kept]
+    counts = [f"{line.parameters:,}", short(line.flops), short(line.activations)]
+    return ["", *counts, *("" if figure is None else _digits(figure) for figure in figures)]
 
 
 def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _share(before: int, after: int) -> str:
-    return f"{after / before - 1:+.2%}" if before else "–"
 
 
 def _in_words(added: Spread, without: float | None) -> str:
