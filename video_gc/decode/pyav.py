@@ -19,20 +19,19 @@ from typing import Any
 import av
 import numpy as np
 
-from video_gc.decode.ffmpeg.codec import Codec
 from video_gc.decode.ffmpeg.container import error_text, open_container, opened, video_stream
-from video_gc.decode.ffmpeg.damage import Release
+from video_gc.decode.ffmpeg.damage import Release, count_through
 from video_gc.decode.ffmpeg.graph import FilterGraph, look_of
+from video_gc.decode.ffmpeg.packet_decoder import PacketDecoder
 from video_gc.decode.ffmpeg.presentation import pixel_shape, presentation_of
 from video_gc.decode.ffmpeg.source import Held, hold
-from video_gc.decode.frame_table.counting import count_through
 from video_gc.decode.frame_table.packets import Packets, UnsoundError, Window
 from video_gc.decode.losses.find import find_losses
 from video_gc.decode.reader import (
-    MAX_PIXELS,
     CorruptError,
     DecodeError,
     OpenError,
+    OpenOptions,
     Request,
     Source,
     StuckError,
@@ -47,11 +46,11 @@ OPENING_ERRORS = (*PYAV_ERRORS, ValueError)
 """later on, ValueError is that of a request which cannot be met"""
 
 
-def open_reader(source: Source, *, device: str, **options: Any) -> "Reader":
+def open_reader(source: Source, options: OpenOptions) -> "Reader":
     """See `open_video`. Raises OpenError, NoVideoError, TooLargeError."""
-    if device != "cpu":
-        raise ValueError(f"decoder pyav decodes on the CPU, not on device={device}")
-    return Reader(source, **options)
+    if options.device != "cpu":
+        raise ValueError(f"decoder pyav decodes on the CPU, not on device={options.device}")
+    return Reader(source, options)
 
 
 class Reader(VideoReader):
@@ -59,23 +58,15 @@ class Reader(VideoReader):
 
     decoder = "pyav"
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        threads: int = 1,
-        damage: str = "raise",
-        time_limit: float = 60.0,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        self.path, self.damaged = source_name(source), {}
-        self._strict, self._time_limit = damage == "raise", time_limit
-        self.max_pixels, self._reads = max_pixels, 0
+    def __init__(self, source: Source, options: OpenOptions) -> None:
+        self.path, self.damaged, self._reads = source_name(source), {}, 0
+        self._strict, self._time_limit = options.damage == "raise", options.time_limit
+        self.max_pixels = options.max_pixels
         self._containers = list[Any]()
         self._source: Source | Held = source
         try:
             self._source = hold(source)
-            self._open(threads)
+            self._open(options.threads)
         except BaseException:
             self.close()
             raise
@@ -139,7 +130,7 @@ class Reader(VideoReader):
         container = again()
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
-        self._codec = Codec(stream.codec_context, threads, losses)
+        self._codec = PacketDecoder(stream.codec_context, threads, losses)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)

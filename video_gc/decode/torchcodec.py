@@ -5,8 +5,6 @@ the interpreter's lock while it works, so a watchdog thread is enough for the ti
 It needs FFmpeg's shared libraries: see decode/ffmpeg_env.py.
 """
 
-import queue
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -14,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from video_gc.decode.ffmpeg.container import admitted, packet_times
+from video_gc.decode.ffmpeg.source import TimeLimit
 from video_gc.decode.ffmpeg_env import COMMAND
 from video_gc.decode.reader import (
-    MAX_PIXELS,
     CorruptError,
     OpenError,
+    OpenOptions,
     Request,
     Source,
-    StuckError,
     VideoReader,
     check_requests,
     output_size,
@@ -35,21 +33,12 @@ if TYPE_CHECKING:
 BATCH = 64 << 20  # bytes of pictures that are decoded at a time
 
 
-def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float, max_pixels: int
-) -> VideoReader:
+def open_reader(source: Source, options: OpenOptions) -> VideoReader:
     """See open_video. Raises ImportError with the command to type, ValueError without CUDA."""
     check_installed()
-    if device == "cuda":
+    if options.device == "cuda":
         check_cuda()
-    return TorchcodecReader(
-        source,
-        device,
-        threads=threads,
-        damage=damage,
-        time_limit=time_limit,
-        max_pixels=max_pixels,
-    )
+    return TorchcodecReader(source, options)
 
 
 def check_installed() -> None:
@@ -78,21 +67,12 @@ class TorchcodecReader(PictureReader):
 
     decoder = "torchcodec"
 
-    def __init__(
-        self,
-        source: Source,
-        device: str = "cpu",
-        *,
-        threads: int = 1,
-        damage: str = "raise",
-        time_limit: float = 60.0,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        self.path, self.damage, self.damaged = source_name(source), damage, {}
-        self._limit, self._source, self._device = time_limit, source, device
-        self.max_pixels = max_pixels
+    def __init__(self, source: Source, options: OpenOptions) -> None:
+        self.path, self.damage, self.damaged = source_name(source), options.damage, {}
+        self._source, self._device, self.max_pixels = source, options.device, options.max_pixels
+        self._limit = TimeLimit(options.time_limit, self.path, "no frame within {}", self.decoder)
         try:
-            self._decoder: Any = self._within(lambda: self._open(threads))
+            self._decoder: Any = self._within(lambda: self._open(options))
         except (RuntimeError, ValueError, IndexError) as error:
             if "load libtorchcodec" in str(error):  # new versions do without FFmpeg until now
                 raise ImportError(_no_libraries(error)) from error
@@ -104,7 +84,7 @@ class TorchcodecReader(PictureReader):
         self.portion = max(1, BATCH // (3 * about.height * about.width))
         if "444" in (about.pixel_format or ""):
             self._batch([0])  # FFmpeg works around old x264's 4:4:4 once it has seen who encoded it
-        self.fell_back = device == "cuda" and bool(self._decoder.cpu_fallback)
+        self.fell_back = self._device == "cuda" and bool(self._decoder.cpu_fallback)
 
     def __len__(self) -> int:
         return self._length
@@ -156,16 +136,19 @@ class TorchcodecReader(PictureReader):
         """See VideoReader.close."""
         self._decoder = None
 
-    def _open(self, threads: int) -> Any:
+    def _open(self, options: OpenOptions) -> Any:
         from torchcodec.decoders import VideoDecoder
 
         with admitted(
-            self._source, self.decoder, time_limit=self._limit, max_pixels=self.max_pixels
+            self._source,
+            self.decoder,
+            time_limit=options.time_limit,
+            max_pixels=self.max_pixels,
         ) as file:
             return VideoDecoder(
                 file,
                 dimension_order="NHWC",
-                num_ffmpeg_threads=threads,
+                num_ffmpeg_threads=options.threads,
                 device=self._device,
                 seek_mode="exact",
             )
@@ -188,29 +171,8 @@ class TorchcodecReader(PictureReader):
             ) from error
 
     def _within(self, call: Callable[[], Any]) -> Any:
-        """The call's result. Raises StuckError after the time limit; its thread is left behind."""
-        if getattr(self, "_lost", False):
-            raise StuckError(self.path, "an earlier read is still stuck", decoder=self.decoder)
-        answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-        call = _on_this_stream(call) if self._device == "cuda" else call
-
-        def run() -> None:
-            try:
-                answers.put((call(), None))
-            except BaseException as error:  # goes to the thread that waits
-                answers.put((None, error))
-
-        threading.Thread(target=run, daemon=True).start()
-        try:
-            result, error = answers.get(timeout=self._limit)
-        except queue.Empty:
-            self._lost = True  # its thread still uses the decoder
-            raise StuckError(
-                self.path, f"no frame within {self._limit:g} s", decoder=self.decoder
-            ) from None
-        if error is not None:
-            raise error
-        return result
+        """The call's result. Raises StuckError after the time limit."""
+        return self._limit.run(_on_this_stream(call) if self._device == "cuda" else call)
 
 
 def _on_this_stream(call: Callable[[], Any]) -> Callable[[], Any]:

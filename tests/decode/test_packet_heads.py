@@ -8,15 +8,15 @@ import pytest
 
 from tests.decode.rewrite import CODED_APART, encoded
 from tests.decode.videos import MAKERS
-from video_gc.decode.ffmpeg.demux import stream_packets
-from video_gc.decode.frame_table.starts import READERS, Starts
+from video_gc.decode.ffmpeg.container import stream_packets
+from video_gc.decode.frame_table.packet_heads import READERS, PacketHeads
 
 
 @pytest.mark.parametrize("name", sorted(set(MAKERS) - {"h264_intra_refresh.mp4"}))
 def test_starts_and_turns_are_those_of_the_encoder(kind: Callable[[str], Path], name: str) -> None:
     with av.open(str(kind(name))) as container:
         stream = container.streams.video[0]
-        starts = Starts(stream.codec_context)
+        starts = PacketHeads(stream.codec_context)
         packets = list(stream_packets(container, stream))
         found = [starts.read(packet) for packet in packets]
     assert starts.known
@@ -36,7 +36,7 @@ def test_starts_and_turns_are_those_of_the_encoder(kind: Callable[[str], Path], 
 def test_intra_refresh_can_begin_at_its_first_picture_only(kind: Callable[[str], Path]) -> None:
     with av.open(str(kind("h264_intra_refresh.mp4"))) as container:
         stream = container.streams.video[0]
-        starts = Starts(stream.codec_context)
+        starts = PacketHeads(stream.codec_context)
         packets = list(stream_packets(container, stream))
         assert [starts.read(packet)[0] for packet in packets] == [True] + 65 * [False]
         assert sum(packet.is_keyframe for packet in packets) > 3
@@ -45,7 +45,7 @@ def test_intra_refresh_can_begin_at_its_first_picture_only(kind: Callable[[str],
 @pytest.mark.parametrize("name", CODED_APART)
 def test_other_codecs_too(name: str) -> None:
     stream, samples = encoded(name)
-    starts = Starts(stream.codec_context)
+    starts = PacketHeads(stream.codec_context)
     for sample in samples:
         start, shows, _ = starts.read(av.Packet(sample.data))
         assert (start, shows) == (sample.key, 1)

@@ -1,12 +1,12 @@
 """FFmpeg's decoder of one stream, packet by packet, and what goes wrong on the way."""
 
 import re
+import zlib
 from typing import Any
 
 import av
 
 from video_gc.decode.ffmpeg.container import error_text
-from video_gc.decode.frame_table.ffv1 import Slices
 from video_gc.decode.frame_table.h264 import FrameNumbers
 from video_gc.decode.losses.loss import Losses
 
@@ -20,7 +20,7 @@ HASHES = re.compile(rb"\x50\x01\x84[\x11\x31]\x00")
 """the beginning of a unit of HEVC with an MD5 of the picture (ITU-T H.265, D.2.19)"""
 
 
-class Codec:
+class PacketDecoder:
     """Packets in, frames out.
 
     threads: frames that are decoded at a time. losses: of the file that the packets come from.
@@ -40,9 +40,9 @@ class Codec:
         self._numbers = FrameNumbers(context.extradata) if h264 else None
         self._key: int | None = None
 
-    def anew(self, context: Any) -> "Codec":
+    def anew(self, context: Any) -> "PacketDecoder":
         """The same with a decoder that has seen nothing yet."""
-        return Codec(context, self.context.thread_count, self.losses)
+        return PacketDecoder(context, self.context.thread_count, self.losses)
 
     def restart(self) -> None:
         """The next packet is one to begin at."""
@@ -94,3 +94,45 @@ class Codec:
             self._key = packet.pts
         early = None not in (packet.pts, self._key) and packet.pts < self._key
         return gap or (numbers.trimmed and early)
+
+
+SIZE, BEHIND = 3, 8
+"""bytes behind a slice: its size, and with it status and CRC"""
+MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""zlib counts bits from the right, FFV1 from the left"""
+CLEAN = 0xFFFFFFFF
+"""what zlib makes of a remainder of 0, begun with 0"""
+
+
+class Slices:
+    """Notices damaged pictures of one stream of FFV1 by the checksums of its slices, which FFmpeg's
+    decoder compares and says nothing of (RFC 9043, 4.9).
+
+    A picture ends with its last slice, each slice with its size, and in version 3 usually with a
+    byte of status and a CRC over all of it, which leaves 0.
+
+    Nothing is damaged before one slice was right: a stream need not have checksums, and those of
+    version 4 are others.
+    """
+
+    def __init__(self) -> None:
+        self._checked = False
+
+    def are_damaged(self, picture: bytes) -> bool:
+        """Whether the picture cannot be what was written."""
+        right = [zlib.crc32(part.translate(MIRRORED), CLEAN) == CLEAN for part in _parts(picture)]
+        self._checked |= any(right)
+        return self._checked and not (right and all(right))
+
+
+def _parts(picture: bytes) -> list[bytes]:
+    """Its slices, each with what is behind it; none where they do not fill it."""
+    found, end = list[bytes](), len(picture)
+    while end > 0:
+        place = end - BEHIND
+        start = place - int.from_bytes(picture[max(place, 0) : place + SIZE], "big")
+        if not 0 <= start < place:
+            return []
+        found.append(picture[start:end])
+        end = start
+    return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from video_gc.decode.frame_table.content import WINDOW, Bytes
+from video_gc.decode.ffmpeg.source import WINDOW, Bytes
 from video_gc.decode.reader import OpenError, StuckError
 
 FREE = 1 << 20

@@ -8,8 +8,8 @@ whose pictures may refer to each other, is decoded from the start of the file an
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from video_gc.decode.frame_table.h264 import H264Starts
-from video_gc.decode.frame_table.hevc import HevcStarts
+from video_gc.decode.frame_table.h264 import H264Heads
+from video_gc.decode.frame_table.hevc import HevcHeads
 
 Found = tuple[bool | None, int | None, int | None]
 """What is read in a packet.
@@ -23,7 +23,7 @@ Found = tuple[bool | None, int | None, int | None]
 """
 
 
-class Starts:
+class PacketHeads:
     """Reads the packets of one stream, in their order. context: of PyAV's stream.
 
     known: whether this codec can be read at all.
@@ -48,19 +48,19 @@ class Starts:
 def _reader(context: Any) -> Callable[[memoryview], Found] | None:
     extradata, name = context.extradata, context.codec.canonical_name
     if name == "h264":
-        return H264Starts(extradata, context.reorder_depth > 0).read
+        return H264Heads(extradata, context.reorder_depth > 0).read
     if name == "hevc":
-        return HevcStarts(extradata).read
+        return HevcHeads(extradata).read
     if name == "mpeg4":
-        return Mpeg4Starts(extradata).read
+        return Mpeg4Heads(extradata).read
     if name in ("mpeg1video", "mpeg2video"):
-        return MpegStarts().read
+        return MpegHeads().read
     if name in READERS:
         return READERS[name]
     return _every if context.codec.intra_only else None
 
 
-class Mpeg4Starts:
+class Mpeg4Heads:
     """MPEG-4 part 2 (ISO 14496-2, 6.2.3 and 6.2.5)."""
 
     def __init__(self, extradata: bytes | None) -> None:
@@ -107,7 +107,7 @@ class Mpeg4Starts:
         self._bits = max((resolution - 1).bit_length(), 1)
 
 
-class MpegStarts:
+class MpegHeads:
     """MPEG-1 and -2 (ISO 13818-2, 6.2)."""
 
     def __init__(self) -> None:

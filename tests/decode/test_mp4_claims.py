@@ -18,9 +18,9 @@ import pytest
 from tests.decode.rewrite import box, encoded, full, write_mp4
 from tests.decode.test_sizes import CHILD
 from tests.decode.videos import MAKERS, moving_frames
-from video_gc.decode.frame_table import claims
-from video_gc.decode.frame_table.claims import check_claims
-from video_gc.decode.frame_table.content import Bytes
+from video_gc.decode.ffmpeg.source import Bytes
+from video_gc.decode.frame_table import mp4_claims
+from video_gc.decode.frame_table.mp4_claims import check_claims
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import OpenError, StuckError
 
@@ -125,9 +125,9 @@ def test_what_is_claimed_takes_no_memory(liars: dict[str, Path], video: Path) ->
 def test_usual_files_claim_nothing_that_they_do_not_list(
     kind: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(claims, "FREE", 0)
+    monkeypatch.setattr(mp4_claims, "FREE", 0)
     content = kind(name).read_bytes()
-    check = claims._Claims(name, 0, 60.0)
+    check = mp4_claims._Claims(name, 0, 60.0)
     check.walk(Bytes(io.BytesIO(content)), 0, len(content))  # raises for a single sample
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import av
 
-from video_gc.decode.ffmpeg.container import coded_pixels, opened
-from video_gc.decode.ffmpeg.demux import stream_packets
+from video_gc.decode.ffmpeg.container import coded_pixels, opened, stream_packets
 from video_gc.decode.ffmpeg.presentation import UPRIGHT, is_wide, orientation_of, pixel_shape
-from video_gc.decode.frame_table.starts import Starts
+from video_gc.decode.frame_table.packet_heads import PacketHeads
 from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source
 
 PACKETS = 3000  # of a file that are looked at; more would make opening a long one slow
@@ -99,7 +98,7 @@ WRONG: dict[str, dict[str, Callable[[Kind], bool]]] = {
 def _kind(container: Any, stream: Any) -> Kind:
     context = stream.codec_context
     context.thread_count = 1
-    starts = Starts(context)
+    starts = PacketHeads(context)
     codec = context.codec.canonical_name  # av1, whichever library decodes it
     reorders, leading, gradual, hidden = bool(context.has_b_frames), False, False, False
     latest = key = frame = None

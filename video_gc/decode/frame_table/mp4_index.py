@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from video_gc.decode.ffmpeg.source import Held
-from video_gc.decode.frame_table.content import content
+from video_gc.decode.ffmpeg.source import Held, content
 from video_gc.decode.frame_table.table import Table
 from video_gc.decode.reader import Source
 
