@@ -1,7 +1,7 @@
-"""The process of a tool that trains or tests a cell: its share of the machine, its log.
+"""The process that trains or tests a cell: its log, and its share of the machine.
 
-A crash, a kill or Ctrl-C there ends that tool and nothing else. The process has a session of its
-own, so that the terminal's Ctrl-C reaches it once, through here.
+A crash or a kill ends that process and nothing else. It has its own session, so that the terminal's
+Ctrl-C reaches it once, through this process.
 """
 
 import ctypes
@@ -18,17 +18,16 @@ import torch
 from filelock import FileLock, Timeout
 
 SHARED_MACHINE = ("joblib", "submitit_local")
-"""Launchers that run several jobs on this machine; others give each what it may use."""
+"""Launchers that run several jobs on this machine; the others assign cores and GPUs themselves."""
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def run_logged(command: Sequence[str], log: Path, *, folder: str, env: Mapping[str, str]) -> int:
-    """Run `command` with its output appended to `log`; returns its exit status, minus the number of
-    a signal that killed it.
+    """Run `command`, append its output to `log`, and return its exit status (-N after signal N).
 
-    Ctrl-C is passed on, and what it raised is raised again when the command has ended; where this
-    process is killed the command gets SIGTERM (Linux).
+    Ctrl-C is passed on; KeyboardInterrupt is raised when the command has ended. If this process is
+    killed, the command gets SIGTERM (on Linux).
     """
     with log.open("ab") as stream:
         stream.write(f"\n$ {' '.join(command)}\n".encode())
@@ -39,7 +38,7 @@ def run_logged(command: Sequence[str], log: Path, *, folder: str, env: Mapping[s
         )  # fmt: skip
     try:
         return process.wait()
-    except BaseException as stop:  # not Ctrl-C: a launcher's own handler ends this job
+    except BaseException as stop:  # Ctrl-C, or a launcher's signal handler that ends this job
         number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
         while process.poll() is None:
             process.send_signal(number)
@@ -49,7 +48,7 @@ def run_logged(command: Sequence[str], log: Path, *, folder: str, env: Mapping[s
 
 
 def _end_with_parent() -> None:
-    """In the new process: SIGTERM (save and end) when this one is killed, where Linux can."""
+    """In the new process: ask Linux for SIGTERM (save and end) when the parent dies."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
@@ -60,9 +59,9 @@ def job_environment(
 ) -> Iterator[dict[str, str]]:
     """The variables for the processes of one job, while the block runs.
 
-    jobs: how many there are. at_once: how many of them this machine runs at once at most, -1 for
-    one each core. processes: of each job. A job takes the first free slot of `folder`, and the GPU
-    with that number, round and round.
+    jobs: their number. at_once: how many of them this machine runs at the same time, -1 for one a
+    core. processes: of each job. A job takes the first free slot of `folder`, and the GPU with that
+    number modulo the number of GPUs.
     """
     if launcher not in SHARED_MACHINE:
         yield {}
@@ -80,7 +79,7 @@ def job_environment(
 
 @contextmanager
 def _free_slot(folder: Path) -> Iterator[int]:
-    """The first number that no other job has, while the block runs."""
+    """The first free number, held while the block runs."""
     folder.mkdir(parents=True, exist_ok=True)
     for slot in count():
         lock = FileLock(folder / f"{slot}.lock", timeout=0)
