@@ -168,26 +168,51 @@ def forked(work: Callable[[], set[str]]) -> int:
         os._exit(0 if work() <= {"finished", "running elsewhere"} else 1)
     except KeyboardInterrupt:
         os._exit(42)
+    except SystemExit as stop:
+        os._exit(int(stop.code or 0))
     finally:
         os._exit(3)
 
 
+def started(cell: Cell, folder: Path) -> int:
+    """The process of a job whose training has begun and takes its time."""
+    order(folder, cell, "slow")
+    Path(cell.directory).mkdir(parents=True)
+    pid = forked(lambda: {run_job(job_of(folder, cell))})
+    wait_for(folder / "slow")
+    return pid
+
+
+def wait_for(file: Path) -> None:
+    for _ in range(1200):  # a minute, on a busy machine
+        if file.is_file():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{file} did not come")
+
+
 def test_ctrl_c_lets_the_training_save(cells: list[Cell], tmp_path: Path) -> None:
     cell = cells[0]
-    order(tmp_path, cell, "slow")
-    Path(cell.directory).mkdir(parents=True)
-    pid = forked(lambda: {run_job(job_of(tmp_path, cell))})
-    for _ in range(1200):  # a minute, on a busy machine
-        if (tmp_path / "slow").is_file():
-            break
-        time.sleep(0.05)
+    pid = started(cell, tmp_path)
     os.kill(pid, signal.SIGINT)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
     assert Path(cell.directory, "saved").is_file()
     status = read_status(Path(cell.directory))
     assert status is not None
-    assert status.reason == "stopped by SIGINT; the same command goes on from there"
+    assert status.reason == "stopped by SIGINT; rerun the command to resume"
     assert state_of(cell) == ("stopped", None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process of its parent")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_job_that_is_killed_lets_the_training_save(
+    cells: list[Cell], tmp_path: Path, number: int, status: int
+) -> None:
+    pid = started(cells[0], tmp_path)
+    os.kill(pid, number)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
+    wait_for(Path(cells[0].directory, "saved"))
+    assert state_of(cells[0]) == ("stopped", None)
 
 
 def test_other_videos_are_not_taken_for_these(cells: list[Cell], tmp_path: Path) -> None:
