@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.analysis.table.making import make_run, shares
 from video_gc.analysis.table.files import LATEX_SIGNS, latex
 from video_gc.analysis.table.gather import collect
-from video_gc.analysis.table.table import Table, make_table
+from video_gc.analysis.table.make_table import make_table
+from video_gc.analysis.table.table import Table
 
 SPECIAL = r"\{}&%$#_~^<>|[]*-±†–−×·Δ²³→≤≥µ°…" + " ab1'\"`"
 PRINTED = {

@@ -15,12 +15,12 @@ import torch
 from tests.analysis.compare.writing import write_test
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve
 from video_gc.analysis.cost.latency import Work
-from video_gc.analysis.table import cost
-from video_gc.analysis.table.confusions import confusions
+from video_gc.analysis.table import costs
 from video_gc.analysis.table.files import markdown, write_files
 from video_gc.analysis.table.gather import collect
-from video_gc.analysis.table.page import write_page
-from video_gc.analysis.table.table import Table, make_table
+from video_gc.analysis.table.make_table import make_table
+from video_gc.analysis.table.page import confusions, write_page
+from video_gc.analysis.table.table import Table
 from video_gc.data.config import DataConfig
 from video_gc.data.index import DataError
 from video_gc.data.sampling import ClipConfig
@@ -232,41 +232,41 @@ def test_memory_is_measured_once_and_time_of_all_rows_in_the_same_rounds(
         turns.append((next(iter(make.values())).keywords["train"], len(make)))
         return {key: [0.5, 0.25, 1.0] for key in make}
 
-    monkeypatch.setattr(cost, "peak_memory", peak)
-    monkeypatch.setattr(cost, "interleave", interleave)
+    monkeypatch.setattr(costs, "peak_memory", peak)
+    monkeypatch.setattr(costs, "interleave", interleave)
     make_run(tmp_path / "a", shares(5))
     network = collect([tmp_path]).groups[0].runs[0].network
     assert network is not None
     other, huge = ((replace(network[0], dropout=each), network[1]) for each in (0.1, 0.2))
     cache = tmp_path / "costs.json"
-    first = cost.network_costs([network, network], cache, device="cpu")
+    first = costs.network_costs([network, network], cache, device="cpu")
     assert (peaks, turns) == ([False, True], [(False, 1), (True, 1)])
     assert first[0] == first[1]
     assert first[0].test is not None
     assert (first[0].test.seconds, first[0].test.time.upper) == (0.5, 0.75)
-    assert cost.network_costs([network], cache, device="cpu") == first[:1]
+    assert costs.network_costs([network], cache, device="cpu") == first[:1]
     assert len(turns) == 2
-    both = cost.network_costs([network, other, huge], cache, device="cpu")
+    both = costs.network_costs([network, other, huge], cache, device="cpu")
     assert len(peaks) == 4
     assert turns[2:] == [(False, 2), (True, 2)]  # the first one again, beside the new one
     assert (both[2].test, both[2].train) == (None, None)
     assert both[2].counted == both[1].counted
-    cost.network_costs([other], cache, device="cpu")
+    costs.network_costs([other], cache, device="cpu")
     assert len(turns) == 4
-    monkeypatch.setattr(cost, "machine", lambda _: {"processor": "another"})
-    cost.network_costs([network], cache, device="cpu")
+    monkeypatch.setattr(costs, "machine", lambda _: {"processor": "another"})
+    costs.network_costs([network], cache, device="cpu")
     assert (len(peaks), len(turns)) == (6, 6)
 
 
 def test_a_busy_machine_is_said_with_the_file_to_delete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cost, "peak_memory", lambda *_, **__: 100.0)
-    monkeypatch.setattr(cost, "interleave", lambda make, *_: {key: [0.5] for key in make})
+    monkeypatch.setattr(costs, "peak_memory", lambda *_, **__: 100.0)
+    monkeypatch.setattr(costs, "interleave", lambda make, *_: {key: [0.5] for key in make})
     make_run(tmp_path / "a", shares(5))
     said = "other work ran while latency was measured"
     for beside, busy in ((4, True), (0, False)):
-        monkeypatch.setattr(cost, "load", lambda beside=beside: torch.get_num_threads() + beside)
+        monkeypatch.setattr(costs, "load", lambda beside=beside: torch.get_num_threads() + beside)
         out = tmp_path / str(beside)
         table = make_table(collect([tmp_path]), out, resamples=100)
         assert (said in table.notes["latency and memory"]) == busy
