@@ -6,7 +6,7 @@ from rich.console import Console
 from tests.analysis.table.making import make_run, shares
 from video_gc.analysis.table.files import cells
 from video_gc.analysis.table.gather import collect
-from video_gc.analysis.table.table import make_table
+from video_gc.analysis.table.make_table import make_table
 from video_gc.analysis.terminal import fitting
 
 LONG = "gc res3.1+res3.3+res4.1+res4.3+res4.5 after_1x1 reduction=16"

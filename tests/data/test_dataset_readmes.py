@@ -137,7 +137,7 @@ def assert_parses(monkeypatch: pytest.MonkeyPatch, tool: object, options: list[s
     given = {}
     monkeypatch.setattr(sys, "argv", ["test.py", *options])
     evaluate = "video_gc.evaluate.evaluate.evaluate"
-    monkeypatch.setattr(evaluate, lambda path, **rest: given.update(rest, path=path))
+    monkeypatch.setattr(evaluate, lambda path, asked: given.update(asked=asked, path=path))
     monkeypatch.setattr(tool, "print_result", lambda _: None)
     tool.main()  # type: ignore[attr-defined]
     assert given["path"].name.endswith(".ckpt")
