@@ -1,23 +1,29 @@
 """Every YAML composes and builds; every Kinetics experiment takes a training step at 64²."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from tests.conftest import SMALL
-from video_gc.config import CONFIGS, compose_train, hydra_arguments
+from video_gc.ablate.cell import PATHS
+from video_gc.config import CONFIGS, compose_train, hydra_arguments, train_config
 from video_gc.data.transforms import prepare_clips
-from video_gc.models.build import build_model
+from video_gc.models.build import build_model, sketch
 from video_gc.models.context import context_blocks, expand_placement
+from video_gc.train.options import TrainConfig
 from video_gc.train.recipe.optim import build_optimizer
 
-GROUPS = sorted(
-    f"{group.name}={file.relative_to(group).with_suffix('')}"
-    for group in CONFIGS.iterdir()
-    if group.is_dir() and group.name not in ("experiment", "ablation")
-    for file in group.rglob("*.yaml")
-)
+
+def files(group: str) -> list[str]:
+    return sorted(f"{group}={file.stem}" for file in (CONFIGS / group).glob("*.yaml"))
+
+
 KINETICS = sorted(file.stem for file in (CONFIGS / "experiment" / "kinetics400").glob("*.yaml"))
 RECIPES = sorted(file.stem for file in (CONFIGS / "recipe").glob("*.yaml"))
 NEEDS = {
@@ -44,33 +50,53 @@ def test_all_yaml_is_listed() -> None:
     assert {f.name for f in CONFIGS.glob("*.yaml")} == {"train.yaml", "sweep.yaml"}
 
 
-@pytest.mark.parametrize("choice", GROUPS)
-def test_every_choice_composes_and_builds(choice: str) -> None:
-    deep = "r101" in choice
-    config = compose_train([choice, *NEEDS.get(choice, []), "model.num_classes=4"])
-    with torch.device("meta"):
-        model = build_model(config.model)
+@cache
+def composed(*arguments: str) -> TrainConfig:
+    """Hydra takes 0.1 s for each."""
+    return compose_train(arguments)
+
+
+@pytest.mark.parametrize("choice", [*files("model"), *files("context"), *files("placement")])
+def test_every_network_composes_and_builds(choice: str) -> None:
+    config = compose_train([choice, *NEEDS.get(choice, [])])
+    model = sketch(replace(config.model, num_classes=4))
     expected = expand_placement(config.model.context.after, config.model.depth)
     assert bool(context_blocks(model)) == (config.model.context.kind != "none" and bool(expected))
-    assert config.model.depth == (101 if deep else 50)
+    assert config.model.depth == (101 if "r101" in choice else 50)
 
 
-QUICK = ("i3d_r50_8x8_gc5", "slow_r50_8x8_nl5", "slow_r50_8x8_gc_all", "slowfast_r50_8x8_snl5")
+@pytest.mark.parametrize(
+    "choices",
+    list(zip(files("data"), cycle(files("augment")), cycle(files("recipe")), strict=False)),
+)
+def test_every_choice_beside_the_network_composes(choices: Sequence[str]) -> None:
+    config = compose_train([*choices, *(need for each in choices for need in NEEDS.get(each, []))])
+    assert config.model == composed(choices[2], *NEEDS.get(choices[2], [])).model
+
+
+def test_every_group_is_composed() -> None:
+    groups = {group.name for group in CONFIGS.iterdir() if group.is_dir()}
+    tried = {"model", "context", "placement", "data", "augment", "recipe"}
+    assert groups == tried | {"experiment", "ablation"}
+    assert len(files("data")) >= max(len(files("recipe")), len(files("augment")))
+    for group in tried:
+        assert len(files(group)) == len(list((CONFIGS / group).rglob("*.yaml")))
+
+
+QUICK = ("slowfast_r50_8x8_snl5",)
 
 
 @pytest.mark.parametrize(
     "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in KINETICS]
 )
 def test_kinetics_experiments_take_a_step(name: str) -> None:
-    config = compose_train(
-        [f"experiment=kinetics400/{name}", "model.num_classes=400", "model.weights=null"]
-    )
+    config = composed(f"experiment=kinetics400/{name}")
     assert config.name == f"kinetics400_{name}"
     kind = {"nl5": "nl", "snl5": "snl", "gc5": "gc", "all": "gc"}.get(
         name.rsplit("_", 1)[-1], "none"
     )
     assert config.model.context.kind == kind
-    model = build_model(config.model)
+    model = build_model(replace(config.model, num_classes=400, weights=None))
     placement = "all" if name.endswith("all") else "five"
     number = {"none": 0, "five": 5, "all": 13}["none" if kind == "none" else placement]
     assert len(context_blocks(model)) == number
@@ -89,40 +115,42 @@ def test_kinetics_experiments_take_a_step(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINETICS)
 def test_kinetics_experiments_at_full_size(name: str) -> None:
-    config = compose_train(
-        [f"experiment=kinetics400/{name}", "model.num_classes=400", "model.weights=null"]
-    )
-    model = build_model(config.model)
+    config = composed(f"experiment=kinetics400/{name}")
+    model = build_model(replace(config.model, num_classes=400, weights=None))
     side = config.clip.crop
     clips = torch.randint(0, 256, (1, config.clip.frames, side, side, 3), dtype=torch.uint8)
     model.train()(prepare_clips(clips.repeat(2, 1, 1, 1, 1), config.normalisation)).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_recipes_compose_with_experiments_and_augmentation(recipe: str) -> None:
-    plain = compose_train([f"recipe={recipe}"])
-    for backbone in ("slow", "i3d", "slowfast"):
-        experiment = f"experiment=kinetics400/{backbone}_r50_8x8_gc5"
-        config = compose_train([experiment, f"recipe={recipe}"])
-        assert (config.optim, config.epochs) == (plain.optim, plain.epochs)
-        assert config.model.weights == plain.model.weights
-        assert config.clip.stride == (2 if backbone == "slowfast" else 8)
-    for name in ("none", "light", "strong"):
-        alone = compose_train([f"augment={name}"]).augment
-        assert compose_train([f"augment={name}", f"recipe={recipe}"]).augment == alone
+@pytest.mark.parametrize(
+    ("recipe", "backbone", "augment"),
+    list(
+        zip(RECIPES, cycle(["slow", "i3d", "slowfast"]), cycle(["strong", "none", "light", "none"]))
+    ),
+)
+def test_recipes_compose_with_experiments_and_augmentation(
+    recipe: str, backbone: str, augment: str
+) -> None:
+    plain = composed(f"recipe={recipe}")
+    experiment = f"experiment=kinetics400/{backbone}_r50_8x8_gc5"
+    config = compose_train([experiment, f"recipe={recipe}", f"augment={augment}"])
+    assert (config.optim, config.epochs) == (plain.optim, plain.epochs)
+    assert config.model.weights == plain.model.weights
+    assert config.clip.stride == (2 if backbone == "slowfast" else 8)
+    assert config.augment == composed(f"augment={augment}").augment
 
 
 def test_recipes_that_choose_an_augmentation() -> None:
-    augment = {name: compose_train([f"recipe={name}"]).augment for name in RECIPES}
-    assert augment["finetune"] == compose_train(["augment=light"]).augment
-    assert augment["modern"] == compose_train(["augment=strong"]).augment
-    plain = compose_train(["augment=none"]).augment
+    augment = {name: composed(f"recipe={name}").augment for name in RECIPES}
+    assert augment["finetune"] == composed("augment=light").augment
+    assert augment["modern"] == composed("augment=strong").augment
+    plain = composed("augment=none").augment
     assert all(found == plain for n, found in augment.items() if n not in ("finetune", "modern"))
 
 
 def test_numbers_of_the_recipes() -> None:
-    found = {name: compose_train([f"recipe={name}"]) for name in RECIPES}
+    found = {name: composed(f"recipe={name}") for name in RECIPES}
     kinetics = [found[name] for name in ("kinetics_scratch", "gcnet_kinetics")]
     inflated = [found[name] for name in ("kinetics_imagenet", "nonlocal")]
     for config in (*kinetics, *inflated):
@@ -161,7 +189,7 @@ def test_every_recipe_says_where_it_is_from() -> None:
 
 def test_experiments_have_the_recipe_of_their_source() -> None:
     for name in KINETICS:
-        config = compose_train([f"experiment=kinetics400/{name}"])
+        config = composed(f"experiment=kinetics400/{name}")
         backbone = name.split("_")[0]
         expected = {"slow": (196, 0.01, "imagenet"), "i3d": (118, 0.01, "imagenet")}.get(
             backbone, (196, 0.1, None)
@@ -170,7 +198,7 @@ def test_experiments_have_the_recipe_of_their_source() -> None:
 
 
 def test_experiments_need_imagenet_weights_by_default() -> None:
-    config = compose_train(["experiment=kinetics400/slow_r50_8x8_gc5"])
+    config = composed("experiment=kinetics400/slow_r50_8x8_gc5")
     assert config.model.weights == "imagenet"
     assert config.data.names == "datasets/kinetics400/labels.txt"
     labels = Path(CONFIGS.parent, config.data.names).read_text().splitlines()
@@ -192,31 +220,43 @@ def test_small_options_compose() -> None:
         (["epochs=many"], r"epochs \(many\) must be a whole number, such as epochs=15"),
         (["epochs"], "'epochs' is no option; write NAME=VALUE"),
         (["epochs=0"], r"epochs \(0\) must be at least 1"),
-        (["model.context.kind=gx"], "unknown block 'gx'.*Valid: gc, snl, se, nl, cc"),
-        (["model.context.place=after_ad"], "unknown place.*did you mean 'after_add'"),
         (
             ["model.context.options.redction=8"],
             "takes no option 'redction'; did you mean 'reduction'",
         ),
         (["data=folder"], "data.root is missing"),
-        (["model.backbone=i4d"], "must be one of c2d, c2d_nopool"),
-        (["model.depth=34"], r"model.depth \(34\) must be one of"),
-        (["model.width=0.3"], r"width \(0.3\) must leave a whole number"),
-        (["test.crops=2"], r"test.crops \(2\) must be 1 or 3"),
-        (["test.clips=0"], r"test.clips \(0\) must be at least 1"),
-        (["label_smoothing=2"], r"label_smoothing \(2.0\) must be in \[0, 1\)"),
-        (["accelerator=tpuu"], "must be one of auto, cpu, gpu"),
-        (["steps_per_epoch=0"], r"steps_per_epoch \(0\) must be at least 1"),
-        (["seed=-1"], r"seed \(-1\) must not be negative"),
-        (["normalisation.std=[0,0,0]"], "3 means and 3 deviations above 0"),
-        (["name=.."], "must be the name of one folder"),
-        (["optim.clip_grad=-1"], r"optim.clip_grad \(-1.0\) must be above 0"),
-        (["optim.warmup_start=3"], r"optim.warmup_start \(3.0\)"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(arguments: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         compose_train(arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("model.context.kind=gx", "unknown block 'gx'.*Valid: gc, snl, se, nl, cc"),
+        ("model.context.place=after_ad", "unknown place.*did you mean 'after_add'"),
+        ("model.backbone=i4d", "must be one of c2d, c2d_nopool"),
+        ("model.depth=34", r"model.depth \(34\) must be one of"),
+        ("model.width=0.3", r"width \(0.3\) must leave a whole number"),
+        ("test.crops=2", r"test.crops \(2\) must be 1 or 3"),
+        ("test.clips=0", r"test.clips \(0\) must be at least 1"),
+        ("label_smoothing=2", r"label_smoothing \(2.0\) must be in \[0, 1\)"),
+        ("accelerator=tpuu", "must be one of auto, cpu, gpu"),
+        ("steps_per_epoch=0", r"steps_per_epoch \(0\) must be at least 1"),
+        ("seed=-1", r"seed \(-1\) must not be negative"),
+        ("normalisation.std=[0,0,0]", "3 means and 3 deviations above 0"),
+        ("name=..", "must be the name of one folder"),
+        ("optim.clip_grad=-1", r"optim.clip_grad \(-1.0\) must be above 0"),
+        ("optim.warmup_start=3", r"optim.warmup_start \(3.0\)"),
+    ],
+)
+def test_a_wrong_value_is_one_clear_line(argument: str, message: str) -> None:
+    given = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.from_dotlist([argument]))
+    with pytest.raises(ValueError, match=message) as caught:
+        train_config(given)
     assert "\n" not in str(caught.value)
 
 
@@ -226,13 +266,17 @@ TYPED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", TYPED)
-def test_texts_are_taken_as_they_stand(text: str) -> None:
-    found = compose_train(
-        ["data=folder", f"data.root={text}", f"runs={text}", "model.weights=null"]
-    )
-    assert (found.data.root, found.runs, found.model.weights) == (text, text, None)
-    if "/" not in text and "\\" not in text:
+def test_texts_are_taken_as_they_stand() -> None:
+    for first in range(0, len(TYPED), len(PATHS)):  # several at once: Hydra takes most of the time
+        given = dict(zip(PATHS, TYPED[first:], strict=False))
+        runs = next(iter(given.values()))
+        texts = [f"data.{name}={text}" for name, text in given.items()]
+        found = compose_train(
+            ["data=folder", "data.root=x", *texts, f"runs={runs}", "model.weights=null"]
+        )
+        assert {name: getattr(found.data, name) for name in given} == given
+        assert (found.runs, found.model.weights) == (runs, None)
+    for text in ("it's", "a,b=c", "${oc.env:HOME}", "007", "caf\udce9"):
         assert compose_train([f"name={text}"]).name == text
 
 

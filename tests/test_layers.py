@@ -49,7 +49,7 @@ ONE_ROOM = {
     "hydra": {"config"},
     "omegaconf": {"config"},
     "openvino": {"deploy"},
-    "fvcore": {"train", "analysis"},
+    "fvcore": {"train"},
 }
 ALONE = {
     "blocks": {"torch"},

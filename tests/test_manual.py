@@ -1,8 +1,10 @@
 """The options as the source tells them: all of them, with a meaning, and without torch."""
 
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +18,33 @@ from video_gc.train.options import TrainConfig
 ROOT = Path(__file__).parents[1]
 
 
-def watched(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A tool in a process of its own; the last line of stdout says whether it imported torch."""
-    program = (
-        "import runpy, sys\n"
-        "sys.argv[:] = sys.argv[1:]\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "finally: print('torch' in sys.modules)"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", program, str(ROOT / "tools" / f"{tool}.py"), *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+PROGRAM = """
+import io, json, runpy, sys
+from contextlib import redirect_stderr, redirect_stdout
+done = []
+for tool, *arguments in json.loads(sys.argv[1]):
+    sys.argv[:] = [tool, *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            runpy.run_path(tool, run_name="__main__")
+    except SystemExit as stopped:
+        status = stopped.code
+    done.append([status, out.getvalue(), err.getvalue(), "torch" in sys.modules])
+print(json.dumps(done))
+"""
+
+
+def run_without_torch(commands: Sequence[Sequence[str]]) -> list[tuple[int, str, str]]:
+    """Status, stdout and stderr of tools that run in one process, none of which imports torch."""
+    given = [[str(ROOT / "tools" / f"{tool}.py"), *arguments] for tool, *arguments in commands]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(given)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert [command for command, one in zip(commands, found, strict=True) if one[3]] == []
+    return [(status, out, err) for status, out, err, _ in found]
 
 
 def names(owner: Any, prefix: str = "") -> list[str]:
@@ -65,51 +82,47 @@ def test_help_has_each_value_and_meaning() -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "said"),
-    [
-        ("train", ["optim.lrr=3"], "unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
-        ("ablate", [], "kinds"),
-        ("ablate", ["ablation=kidns"], "did you mean 'kinds'?"),
-        ("ablate", ["ablation=kinds", "only=[XX]"], "only: 'XX' is no row"),
-        ("ablate", ["ablation=kinds", "seeds=[a]"], "must be a list of whole numbers"),
-        ("ablate", ["ablation=kinds", "context=gc"], "is what the rows differ in"),
-        ("ablate", ["ablation=kinds", "hydra/launcher=jolib"], "no such launcher"),
-        ("ablate", ["ablation=kinds", "hydra.launcher.n_jobs=2"], "Key 'n_jobs' not in"),
-        ("test", ["runs/demo", "--clip", "2"], "did you mean --clips?"),
-        ("test", ["runs/demo", "--precision", "half"], "choose from 'auto', 'fp32', 'bf16'"),
-        ("predict", ["runs/demo"], "arguments are required: VIDEO;"),
-        ("attention", [], "arguments are required: checkpoint;"),
-        ("attention", ["runs/demo", "--queries", "9x9"], "a picture shows 1 to"),
-        ("augment", ["--row", "2"], "did you mean --rows?"),
-        ("augment", ["--out", "x.txt"], "x.txt: an animated picture is written as .webp"),
-        ("benchmark", ["predcit"], "invalid choice: 'predcit'"),
-        (
-            "prepare",
-            ["check", "x", "--worker", "2"],
-            "did you mean --workers?); see prepare.py check",
-        ),
-        ("report", ["x", "--base", "none"], "did you mean --baseline?"),
-    ],
-)
-def test_what_needs_no_network_is_said_without_torch(
-    tool: str, arguments: list[str], said: str
-) -> None:
-    done = watched(tool, *arguments)
-    assert said in done.stderr
-    assert done.returncode == (0 if [tool, *arguments] == ["ablate"] else 2)
-    assert done.stdout == "False\n"
+SAID = [
+    ("train", ["optim.lrr=3"], "unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
+    ("ablate", [], "kinds"),
+    ("ablate", ["ablation=kidns"], "did you mean 'kinds'?"),
+    ("ablate", ["ablation=kinds", "only=[XX]"], "only: 'XX' is no row"),
+    ("ablate", ["ablation=kinds", "seeds=[a]"], "must be a list of whole numbers"),
+    ("ablate", ["ablation=kinds", "context=gc"], "is what the rows differ in"),
+    ("ablate", ["ablation=kinds", "hydra/launcher=jolib"], "no such launcher"),
+    ("ablate", ["ablation=kinds", "hydra.launcher.n_jobs=2"], "Key 'n_jobs' not in"),
+    ("test", ["runs/demo", "--clip", "2"], "did you mean --clips?"),
+    ("test", ["runs/demo", "--precision", "half"], "choose from 'auto', 'fp32', 'bf16'"),
+    ("predict", ["runs/demo"], "arguments are required: VIDEO;"),
+    ("attention", [], "arguments are required: checkpoint;"),
+    ("attention", ["runs/demo", "--queries", "9x9"], "a picture shows 1 to"),
+    ("augment", ["--row", "2"], "did you mean --rows?"),
+    ("augment", ["--out", "x.txt"], "x.txt: an animated picture is written as .webp"),
+    ("benchmark", ["predcit"], "invalid choice: 'predcit'"),
+    (
+        "prepare",
+        ["check", "x", "--worker", "2"],
+        "did you mean --workers?); see prepare.py check",
+    ),
+    ("report", ["x", "--base", "none"], "did you mean --baseline?"),
+]
+"""Tool, arguments, what it says to them."""
+TOOLS = ("test", "predict", "attention", "benchmark", "augment", "report", "complexity", "prepare")
 
 
-@pytest.mark.parametrize(
-    "tool",
-    ["test", "predict", "attention", "benchmark", "augment", "report", "complexity", "prepare"],
-)
-def test_help_is_printed_without_torch(tool: str) -> None:
-    done = watched(tool, "--help")
-    assert done.returncode == 0
-    assert done.stdout.startswith(f"usage: {tool}.py")
-    assert done.stdout.endswith("\nFalse\n")
+def test_what_needs_no_network_is_said_without_torch() -> None:
+    commands = [[tool, *arguments] for tool, arguments, _ in SAID]
+    found = run_without_torch(commands)
+    for command, (_, _, said), (status, out, err) in zip(commands, SAID, found, strict=True):
+        assert said in err
+        assert (status, out) == (0 if command == ["ablate"] else 2, ""), command
+
+
+def test_help_is_printed_without_torch() -> None:
+    found = run_without_torch([[tool, "--help"] for tool in TOOLS])
+    for tool, (status, out, _) in zip(TOOLS, found, strict=True):
+        assert status == 0
+        assert out.startswith(f"usage: {tool}.py")
 
 
 @pytest.mark.parametrize(

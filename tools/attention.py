@@ -6,20 +6,17 @@ the maps themselves over some videos. Writes attention.html, attention.json, MP4
 """
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from video_gc.analysis.attention.queries import FORMS, SCALES, parse_queries
+from video_gc.analysis.attention.queries import FORMS, parse_queries
 from video_gc.analysis.terminal import fitting
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.progress import console, say
 
 if TYPE_CHECKING:
-    from video_gc.analysis.attention.examine import Examination
-    from video_gc.analysis.attention.losses import Losses
+    from video_gc.analysis.attention.findings import Findings
 
 
 def main() -> None:
@@ -27,103 +24,75 @@ def main() -> None:
     options = vars(_parse())
     options["count"] = None if options.pop("all") else options.pop("count")
     options["queries"] = parse_queries(options["queries"])
-    from video_gc.analysis.attention.examine import examine  # torch, so not for a wrong argument
+    checkpoint, videos, out, device = map(options.pop, ("checkpoint", "videos", "out", "device"))
+    # torch, so not for a wrong argument
+    from video_gc.analysis.attention.examine import ExamineOptions, examine
 
-    print_examination(examine(options.pop("checkpoint"), options.pop("videos"), **options))
-
-
-def show(tables: Iterable[Table]) -> None:
-    """One below the other."""
-    for table in tables:
-        console.print(table)
+    print_findings(examine(checkpoint, videos, ExamineOptions(**options), out=out, device=device))
 
 
-def print_examination(done: "Examination") -> None:
+def print_findings(found: "Findings") -> None:
     """Tables, the answer in sentences, and where the files lie."""
-    from video_gc.analysis.attention.words import CONVENTION
+    from video_gc.analysis.attention.findings import CONVENTION
 
-    say(f"{done.checkpoint}: {done.videos} of {done.listed} videos of {done.data}", style="bold")
-    asked = [block for block in done.blocks if block.input or block.attention]
-    if asked:
-        show(_distances(done))
-    if any(block.entropy_share is not None for block in done.blocks):
-        show(_entropies(done))
-    if done.losses:
-        show(_losses(done.losses))
-    for line in done.answer:
+    say(
+        f"{found.checkpoint}: {found.videos} of {found.listed} videos of {found.data}", style="bold"
+    )
+    print_tables(found)
+    for line in found.answer:
         say(line)
-    if any(block.attention for block in done.blocks):
+    if CONVENTION in found.reading:
         say(CONVENTION)
-    for reason in done.damaged.values():
+    for reason in found.damaged.values():
         say(f"Could not be read: {reason}", style="yellow")
-    if done.damaged:
-        say(f"Videos that could not be read: {len(done.damaged)}")
-    if done.short:
-        say(f"Videos shorter than a clip: {done.short}")
-    for file in done.files + [f for p in done.pictures for f in (p.video, p.animation)]:
+    if found.damaged:
+        say(f"Videos that could not be read: {len(found.damaged)}")
+    if found.short:
+        say(f"Videos shorter than a clip: {found.short}")
+    for file in found.files + [f for p in found.pictures for f in (p.video, p.animation)]:
         say(f"  {file}")
 
 
-def _distances(done: "Examination") -> Iterator[Table]:
-    from video_gc.analysis.attention.words import numbers
+def print_tables(found: "Findings") -> None:
+    """Distances, entropies and replacements: those of them that the network has."""
+    from video_gc.analysis.attention.findings import PAIRED, SHARED, numbers, percent, points
 
-    rows, sections = [], []
-    for block in done.blocks:
-        compared = {
-            "input": block.input,
-            "output": block.output,
-            "attention": block.attention,
-            "JSD (nats)": block.divergence,
-        }
-        name = f"{block.name} {block.kind}"
-        for what, pairs in compared.items():
-            parts = (pairs.overall, pairs.between, pairs.within) if pairs else (None, None, None)
-            if block.input or block.attention:  # dashes where the weights are no distribution
-                rows.append([f"{name}, {what}", *map(numbers, parts)])
-        sections.append(len(rows))
-    return fitting(
-        ("", "overall", "between frames", "within a frame"),
-        rows,
-        console.width,
-        title=f"Distances between positions of a clip{_over(done.videos)}",
-        sections=sections,
-    )
-
-
-def _entropies(done: "Examination") -> Iterator[Table]:
-    from video_gc.analysis.attention.words import numbers
-
-    rows = []
-    for block in done.blocks:
-        if block.entropy is not None:
-            shown = (block.entropy, block.entropy_share, block.time_entropy_share)
-            cells = map(numbers, (*shown, block.time_centre, block.time_spread))
-            rows.append([f"{block.name} {block.kind}", *cells])
-    return fitting(
-        ("block", "entropy (nats)", "share of uniform", "over frames", "mean time", "its spread"),
-        rows,
-        console.width,
-        title=f"How concentrated the maps are{_over(done.videos)}",
-    )
+    compared = [block for block in found.blocks if block.input or block.attention]
+    distances = [
+        [f"{block.name} {block.kind}, {title}"]
+        + [numbers(getattr(pairs, part, None)) for part in ("overall", "between", "within")]
+        for block in compared
+        for name, title in PAIRED.items()
+        for pairs in [getattr(block, name)]
+    ]
+    entropies = [
+        [f"{block.name} {block.kind}", *(numbers(getattr(block, name)) for name in SHARED)]
+        for block in found.blocks
+        if block.entropy
+    ]
+    replaced = [
+        [name, percent(one.relative), percent(one.agreement), points(one.change)]
+        for one in (found.losses.rows if found.losses else [])
+        for name in [f"{one.block} → {one.to.upper()}"]
+    ]
+    ends = [len(PAIRED) * number for number in range(1, len(compared) + 1)]
+    measured = found.losses.rows[0].clips if found.losses else 0
+    columns = ["", "overall", "between frames", "within a frame"]
+    _show("Distances between positions of a clip", columns, distances, found.videos, ends)
+    columns = ["block", *SHARED.values()]
+    _show("How concentrated the maps are", columns, entropies, found.videos)
+    columns = ["block", "logits move", "same first class", "accuracy changes by"]
+    _show("NL blocks replaced, not trained again", columns, replaced, measured)
 
 
-def _losses(losses: "Losses") -> Iterator[Table]:
-    from video_gc.analysis.attention.words import percent, points
-
-    rows = []
-    for one in losses.rows:
-        cells = percent(one.relative), percent(one.agreement), points(one.change)
-        rows.append([f"{one.block} → {one.to.upper()}", *cells])
-    return fitting(
-        ("block", "logits move", "same first class", "accuracy changes by"),
-        rows,
-        console.width,
-        title=f"NL blocks replaced, not trained again{_over(losses.rows[0].clips)}",
-    )
-
-
-def _over(videos: int) -> str:
-    return f": 95 % intervals over {videos} videos" if videos > 1 else ": one video"
+def _show(
+    title: str, columns: list[str], rows: list[list[str]], videos: int, ends: Sequence[int] = ()
+) -> None:
+    """A table, where it has rows; `ends`: rows after which a line is drawn."""
+    over = f"95 % intervals over {videos} videos" if videos > 1 else "one video"
+    shown = fitting(columns, rows, console.width, title=f"{title}: {over}", sections=ends)
+    for table in shown if rows else ():
+        console.print(table)
 
 
 def _parse() -> argparse.Namespace:
@@ -168,7 +137,7 @@ def _parse() -> argparse.Namespace:
     add("--pictures", type=in_range(int, 0), default=2, help="videos to draw (%(default)s)")
     add(
         "--scale",
-        choices=SCALES,
+        choices=("video", "common"),
         default="video",
         help="colours end at the largest weight of each video, or of all drawn (%(default)s)",
     )

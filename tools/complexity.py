@@ -46,16 +46,14 @@ def main() -> None:
         raise ValueError(wrong)
     import torch
 
-    from video_gc.analysis.cost.lines import network_cost
+    from video_gc.analysis.cost.cost_table import cost_table, notes, write_cost_csv
+    from video_gc.analysis.cost.network_cost import network_cost, with_clip
     from video_gc.analysis.cost.parts import BLOCK
-    from video_gc.analysis.cost.printed import cost_table, notes, to_csv
 
     if options.threads:
         torch.set_num_threads(options.threads)
     model, clip = chosen(options.network)
     if options.clip:
-        from video_gc.analysis.cost.source import with_clip
-
         clip = with_clip(clip, *options.clip)
     if options.classes:
         model = replace(model, num_classes=options.classes)
@@ -75,7 +73,7 @@ def main() -> None:
         content = json.dumps(cost.to_dict(), indent=1, ensure_ascii=False)
         say(f"  {write_output(options.json, content)}")
     if options.csv:
-        say(f"  {write_output(options.csv, to_csv(cost))}")
+        say(f"  {write_cost_csv(cost, options.csv)}")
 
 
 def parser() -> Parser:
@@ -118,7 +116,7 @@ def is_config(network: list[str]) -> bool:
 def chosen(network: list[str]) -> "tuple[ModelConfig, ClipConfig]":
     """The network and its clips, as the arguments name them."""
     if not is_config(network):
-        from video_gc.analysis.cost.source import described_network
+        from video_gc.analysis.cost.network_cost import described_network
 
         return described_network(network[0])
     from video_gc.config import compose_train

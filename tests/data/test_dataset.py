@@ -17,9 +17,9 @@ from video_gc.data.dataset import TrainingClips, VideoViews, collate
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import crop_frames, stream_views
 from video_gc.data.sampling import ClipConfig, Part, fixed_clips
-from video_gc.decode.memory import FrameReader
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box, DecodeError
+from video_gc.decode.whole_frames import FrameReader
 
 
 @pytest.fixture

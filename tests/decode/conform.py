@@ -23,8 +23,8 @@ from torchvision.transforms.v2.functional import resize
 
 from tests.conftest import SHARED
 from tests.decode.videos import placed
-from video_gc.decode.choice import kind_of, known_wrong
 from video_gc.decode.ffmpeg_env import library_path
+from video_gc.decode.known_faults import kind_of, known_wrong
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, VideoReader
 

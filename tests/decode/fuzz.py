@@ -17,8 +17,7 @@ import numpy as np
 from tests.decode.hostile import HLS, OTHERS, Opened, forbid_sockets
 from tests.decode.mutate import PACKET
 from tests.forked import limit_memory
-from video_gc.decode.ffmpeg.container import opened
-from video_gc.decode.ffmpeg.demux import stream_packets
+from video_gc.decode.ffmpeg.container import opened, stream_packets
 from video_gc.decode.ffmpeg.graph import FilterGraph
 from video_gc.decode.ffmpeg.presentation import pixel_shape, presentation_of
 from video_gc.decode.frame_table import packets

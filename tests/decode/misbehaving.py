@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from video_gc.decode.memory import FrameReader
 from video_gc.decode.reader import CorruptError, OpenError
-from video_gc.decode.whole_frames import PictureReader
+from video_gc.decode.whole_frames import FrameReader, PictureReader
 
 
 class Misbehaving(FrameReader):

@@ -13,7 +13,7 @@ from tests.decode.conform import FILES, Outcome, outcomes
 from tests.decode.test_conformance import TOLERANCE
 from tests.decode.videos import MAKERS, make
 from video_gc.atomic import write_text
-from video_gc.decode.choice import WRONG
+from video_gc.decode.known_faults import WRONG
 
 PAGE = Path(__file__).parents[2] / "docs" / "decoders.md"
 DECODERS = {"pyav": "av", "decord": "decord", "torchcodec": "torchcodec"}
@@ -33,10 +33,10 @@ at most {tolerance} grey levels (pyav: 0; 2 where pixels are not square, as the 
 - **right**: the right frames, with a small difference from the conversion to RGB.
 - **wrong n/m**: n of m frames are other ones, garbage or missing; *error* where the decoder says so
   for some of them, *length* where it counts other frames.
-- ⚠: known in `video_gc/decode/choice.py`.
+- ⚠: known in `video_gc/decode/known_faults.py`.
 
 Every file passes one gate first: FFmpeg may take it for a format that holds its pictures itself
-(`video_gc/decode/ffmpeg/formats.py`) and opens nothing else, `max_pixels` bounds what it claims. decord and
+(`video_gc/decode/ffmpeg/container.py`) and opens nothing else, `max_pixels` bounds what it claims. decord and
 torchcodec have an FFmpeg of their own, and get only files whose beginning leaves no doubt.
 
 PyAV's wheel brings x264 and x265 (GPL), decord's an FFmpeg 4.1 that calls itself nonfree and
@@ -57,7 +57,7 @@ Frames and sizes are those of a player, by every decoder that is not marked ⚠ 
 - **Range**: grey pictures, RGB and JPEG's are full range, others what their tag says, limited without
   one; as RGB, as planes and in copies of `prepare.py resize` alike.
 - **HDR** (PQ, HLG) and **BT.2020** are brought to BT.709: 203 cd/m² becomes white, what is brighter or
-  more saturated is cut off (BT.2408, BT.2100, BT.2087; `video_gc/decode/ffmpeg/standard_range.py`). Dolby
+  more saturated is cut off (BT.2408, BT.2100, BT.2087; `video_gc/decode/ffmpeg/graph.py`). Dolby
   Vision's own layer and dynamic metadata are not read.
 - YCgCo, ICtCp and other planes that FFmpeg cannot convert are an error.
 """

@@ -13,7 +13,7 @@ import pytest
 
 from tests.decode.conform import FILES, STRETCHED, Outcome, outcome, outcomes
 from tests.decode.videos import MAKERS, make
-from video_gc.decode.choice import WRONG
+from video_gc.decode.known_faults import WRONG
 
 TOLERANCE = 1.0
 """Grey levels, mean of a frame: decoders convert 10-bit and interlaced colours in their own way."""

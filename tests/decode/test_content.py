@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from video_gc.decode import pyav
-from video_gc.decode.ffmpeg.source import Held
+from video_gc.decode.ffmpeg.source import Held, content
 from video_gc.decode.frame_table import packets
-from video_gc.decode.frame_table.content import content
 from video_gc.decode.open import open_video
 
 

@@ -7,7 +7,7 @@ import pytest
 from av.format import ContainerFormat
 
 from tests.decode.videos import encode
-from video_gc.decode.ffmpeg.formats import ALLOWED, is_certain
+from video_gc.decode.ffmpeg.container import ALLOWED, is_certain
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import OpenError
 

@@ -11,7 +11,7 @@ import pytest
 
 from video_gc.decode import decord, torchcodec
 from video_gc.decode import open as door
-from video_gc.decode.choice import WRONG, Kind, kind_of, known_wrong
+from video_gc.decode.known_faults import WRONG, Kind, kind_of, known_wrong
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, NoVideoError, OpenError
 

@@ -13,7 +13,7 @@ from tests.conftest import counted_frames
 from tests.decode.test_pyav import plain_decode
 from tests.decode.videos import MAKERS
 from video_gc.decode.frame_table import packets
-from video_gc.decode.frame_table.h264 import H264Starts
+from video_gc.decode.frame_table.h264 import H264Heads
 from video_gc.decode.open import open_video
 from video_gc.decode.pyav import Reader
 
@@ -102,7 +102,7 @@ def test_a_recovery_point_counts_only_where_the_picture_is_whole_at_once() -> No
         return bytes([6, 6, 1, payload, 0x80])
 
     picture = bytes([0x41, 1, 2, 3])  # a slice that is no IDR
-    with_lengths, with_codes = H264Starts(b"\1\x42\0\x0a\xff\xe0"), H264Starts(None)
+    with_lengths, with_codes = H264Heads(b"\1\x42\0\x0a\xff\xe0"), H264Heads(None)
     for payload, expected in ((0b1100_0000, True), (0b0010_0000, False), (0b1000_0000, False)):
         units = [sei(payload), picture]
         coded = b"".join(len(u).to_bytes(4, "big") + u for u in units)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import counted_frames
-from video_gc.decode.memory import FrameReader
 from video_gc.decode.open import open_video
 from video_gc.decode.pyav import Reader
 from video_gc.decode.reader import Box, DecodeError, Request
+from video_gc.decode.whole_frames import FrameReader
 from video_gc.decode.write import write_video
 
 
@@ -147,17 +147,14 @@ def test_several_clips_come_from_one_decode(video: Path) -> None:
 
 def test_frames_stream_in_rising_order_from_any_source(video: Path) -> None:
     expected = plain_decode(video)
-    for source in (
-        str(video),
-        video.read_bytes(),
-        io.BytesIO(video.read_bytes()),
-        video.open("rb"),
-    ):
+    sources = (str(video), video.read_bytes(), io.BytesIO(video.read_bytes()), video.open("rb"))
+    for source in sources:
         with open_video(source) as reader:
             found = list(reader.frames([30, 2, 9, 2]))
         assert [index for index, _ in found] == [2, 9, 30]
         for index, frame in found:
             np.testing.assert_array_equal(frame, expected[index])
+    sources[-1].close()
 
 
 def test_times_are_those_of_the_frames(tmp_path: Path) -> None:

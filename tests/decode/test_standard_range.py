@@ -11,11 +11,11 @@ import torch
 from tests.decode.videos import encode
 from video_gc.data.reading import colour_code
 from video_gc.data.transforms import planes_to_rgb
-from video_gc.decode.choice import kind_of, known_wrong
-from video_gc.decode.ffmpeg.standard_range import standard_range
+from video_gc.decode.ffmpeg.graph import standard_range
+from video_gc.decode.known_faults import kind_of, known_wrong
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box, Colour
-from video_gc.decode.transcode import transcode
+from video_gc.decode.write import transcode
 
 PQ, HLG = 16, 18
 WHITE = 203  # cd/m², ITU-R BT.2408

@@ -80,6 +80,7 @@ def test_crop_and_scale_equal_those_of_pyav(kind: Callable[[str], Path]) -> None
     )
 
 
+@pytest.mark.slow
 @needs_torchcodec
 def test_errors_are_ours(
     kind: Callable[[str], Path], damaged: dict[str, Path], tmp_path: Path
@@ -180,6 +181,7 @@ def test_without_torchcodec_the_error_says_how_to_get_it(
         open_video(video, "torchcodec")
 
 
+@pytest.mark.slow
 @needs_torchcodec
 def test_without_ffmpeg_the_error_names_the_command(video: Path) -> None:
     program = (

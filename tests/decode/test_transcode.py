@@ -17,8 +17,7 @@ from tests.decode.videos import displayed, encode, moving_frames, pixels, placed
 from video_gc.decode.open import open_video
 from video_gc.decode.probe import probe
 from video_gc.decode.reader import DecodeError
-from video_gc.decode.transcode import target_size, transcode
-from video_gc.decode.write import write_video
+from video_gc.decode.write import target_size, transcode, write_video
 
 
 def stamps(path: Path) -> tuple[list[Fraction], list[int]]:

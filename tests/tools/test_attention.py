@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.conftest import counted_frames, randomise
-from video_gc.analysis.attention import cam
+from video_gc.analysis.attention import maps
 from video_gc.analysis.attention.clips import Clips, find_clips
-from video_gc.analysis.attention.losses import TOGETHER, measure_losses, swapped
+from video_gc.analysis.attention.replacements import TOGETHER, measure_replacements, swap_blocks
 from video_gc.blocks import NonLocal
 from video_gc.data.dataset import VideoViews
 from video_gc.decode.write import write_video
@@ -73,7 +73,7 @@ def test_the_drawn_clip_is_the_tested_one(nl: Path, clips_folder: Path) -> None:
 
 def test_nothing_is_lost_where_no_query_matters(nl: Path, clips_folder: Path) -> None:
     model, clips = clips_of(nl, clips_folder)
-    losses = measure_losses(model, clips)
+    losses = measure_replacements(model, clips)
     assert losses is not None
     assert losses.apart
     assert losses.calibration == 3
@@ -108,7 +108,7 @@ def test_swapped_blocks_come_back(nl: Path) -> None:
     clip = torch.randn(1, 3, 4, 32, 32)
     with torch.inference_mode():
         before = model(clip)
-        with swapped(model, {"res3.1": torch.nn.Identity()}):
+        with swap_blocks(model, {"res3.1": torch.nn.Identity()}):
             assert not torch.equal(model(clip), before)
         assert torch.equal(model(clip), before)
     assert all(context_blocks(model)[name] is block for name, block in own.items())
@@ -171,7 +171,7 @@ def test_errors_in_one_line(  # type: ignore[no-untyped-def]
     ):
         found, _, err = tool("attention", *arguments, "--out", tmp_path / "out")
         assert (found, said in err) == (status, True), err
-    monkeypatch.setattr(cam, "find_spec", lambda _name: None)
+    monkeypatch.setattr(maps, "find_spec", lambda _name: None)
     found, _, err = tool("attention", nl, clips_folder, "--cam")
     assert found == 2
     assert "pip install 'video_gc[cam]'" in err

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from video_gc.analysis.cost.lines import network_cost
-from video_gc.analysis.cost.printed import cost_table, notes, short
-from video_gc.analysis.cost.source import described_network, with_clip
+from video_gc.analysis.cost.cost_table import cost_table, notes, short
+from video_gc.analysis.cost.network_cost import described_network, network_cost, with_clip
 from video_gc.backbones.published import PUBLISHED
 from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig
@@ -32,7 +31,7 @@ def test_an_experiment_is_counted_without_its_data(tool: Any, tmp_path: Path) ->
     assert lines["network", "network"]["parameters"] == pytest.approx(34.30e6, abs=5e3)
     assert lines["without", "without context blocks"]["parameters"] == 32_454_096
     assert lines["network", "network"]["test_seconds"] is None
-    rows = list(csv.DictReader((tmp_path / "new" / "cost.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "new" / "cost.csv").read_text().splitlines()))
     assert [int(row["flops"]) for row in rows] == [line["flops"] for line in cost["lines"]]
 
 
@@ -71,7 +70,7 @@ def test_which_network_a_name_means(checkpoint: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from video_gc.analysis.cost import lines as network
+    from video_gc.analysis.cost import network_cost as network
 
     apart = []
 
@@ -105,12 +104,12 @@ def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.M
 
 
 def test_a_narrow_terminal_cuts_no_figure(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from video_gc.analysis.cost import lines as network
+    from video_gc.analysis.cost import network_cost as network
     from video_gc.progress import console
 
     monkeypatch.setattr(console, "width", 80)
     monkeypatch.setattr(network, "peak_memory", lambda *_, **__: 1234.0)
-    monkeypatch.setattr(network, "in_turns", lambda make, *_: {kind: [0.1] for kind in make})
+    monkeypatch.setattr(network, "interleave", lambda make, *_: {kind: [0.1] for kind in make})
     monkeypatch.setattr(
         network, "time_parts", lambda _, parts, *__: dict.fromkeys(["", *parts], 0.1)
     )

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.videos import Sample, Video, cut
 from video_gc.data.reading import stream_views
-from video_gc.decode.ffmpeg.codec import Codec
+from video_gc.decode.ffmpeg.packet_decoder import PacketDecoder
 from video_gc.decode.open import open_video
 
 MEASURED_VIEWS = 2
@@ -91,15 +91,15 @@ def ours(decoder: str, form: str) -> Run:
 
 def count_ours(run: Run, video: Video, sample: Sample) -> tuple[int, int]:
     """(packets, pictures) that one of our readers on PyAV decodes, the first frame included."""
-    decode, counts = Codec.decode, [0, 0]
+    decode, counts = PacketDecoder.decode, [0, 0]
 
-    def counted(self: Codec, packet: Any, *, wanted: bool = True) -> Any:
+    def counted(self: PacketDecoder, packet: Any, *, wanted: bool = True) -> Any:
         frames, cause = decode(self, packet, wanted=wanted)
         counts[0] += packet is not None
         counts[1] += len(frames)
         return frames, cause
 
-    with patch.object(Codec, "decode", counted):
+    with patch.object(PacketDecoder, "decode", counted):
         run(video, sample)
     return counts[0], counts[1]
 

@@ -23,7 +23,7 @@ DILATIONS = "dilations of its stages"
 STRIDE_AT = "convolution with the stride"
 
 
-def unseen(model: nn.Module) -> dict[str, Any]:
+def unstored_options(model: nn.Module) -> dict[str, Any]:
     """Property, in words → its value, of pytorchvideo's ResNets; nothing of other networks."""
     parts = named_parts(model)
     stem = parts.get("stem", parts.get("slow.stem"))

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from video_gc.decode.choice import kind_of
 from video_gc.decode.ffmpeg.container import admitted, packet_times
 from video_gc.decode.isolated import IsolatedReader
+from video_gc.decode.known_faults import kind_of
 from video_gc.decode.reader import (
     MAX_PIXELS,
     CorruptError,

@@ -5,8 +5,8 @@ import warnings
 from importlib import import_module
 from pathlib import Path
 
-from video_gc.decode.choice import kind_of, known_wrong
 from video_gc.decode.ffmpeg.source import resolved
+from video_gc.decode.known_faults import kind_of, known_wrong
 from video_gc.decode.reader import MAX_PIXELS, Source, VideoReader, check_picture
 
 DECODERS = {

@@ -8,8 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from video_gc.decode.ffmpeg.container import opened
-from video_gc.decode.ffmpeg.demux import stream_packets
+from video_gc.decode.ffmpeg.container import opened, stream_packets
 from video_gc.decode.ffmpeg.source import resolved
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, NoVideoError, VideoReader

@@ -19,13 +19,12 @@ from typing import Any
 import av
 import numpy as np
 
-from video_gc.decode.ffmpeg.codec import Codec
 from video_gc.decode.ffmpeg.container import error_text, open_container, opened, video_stream
-from video_gc.decode.ffmpeg.damage import Release
+from video_gc.decode.ffmpeg.damage import Release, count_through
 from video_gc.decode.ffmpeg.graph import FilterGraph, look_of
+from video_gc.decode.ffmpeg.packet_decoder import PacketDecoder
 from video_gc.decode.ffmpeg.presentation import pixel_shape, presentation_of
 from video_gc.decode.ffmpeg.source import Held, hold
-from video_gc.decode.frame_table.counting import count_through
 from video_gc.decode.frame_table.packets import Packets, UnsoundError, Window
 from video_gc.decode.losses.find import find_losses
 from video_gc.decode.reader import (
@@ -139,7 +138,7 @@ class Reader(VideoReader):
         container = again()
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
-        self._codec = Codec(stream.codec_context, threads, losses)
+        self._codec = PacketDecoder(stream.codec_context, threads, losses)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, again, self._source)

@@ -5,8 +5,6 @@ the interpreter's lock while it works, so a watchdog thread is enough for the ti
 It needs FFmpeg's shared libraries: see decode/ffmpeg_env.py.
 """
 
-import queue
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from video_gc.decode.ffmpeg.container import admitted, packet_times
+from video_gc.decode.ffmpeg.source import TimeLimit
 from video_gc.decode.ffmpeg_env import COMMAND
 from video_gc.decode.reader import (
     MAX_PIXELS,
@@ -21,7 +20,6 @@ from video_gc.decode.reader import (
     OpenError,
     Request,
     Source,
-    StuckError,
     VideoReader,
     check_requests,
     output_size,
@@ -89,10 +87,11 @@ class TorchcodecReader(PictureReader):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.path, self.damage, self.damaged = source_name(source), damage, {}
-        self._limit, self._source, self._device = time_limit, source, device
+        self._source, self._device = source, device
+        self._limit = TimeLimit(time_limit, self.path, "no frame within {}", self.decoder)
         self.max_pixels = max_pixels
         try:
-            self._decoder: Any = self._within(lambda: self._open(threads))
+            self._decoder: Any = self._within(lambda: self._open(threads, time_limit))
         except (RuntimeError, ValueError, IndexError) as error:
             if "load libtorchcodec" in str(error):  # new versions do without FFmpeg until now
                 raise ImportError(_no_libraries(error)) from error
@@ -156,11 +155,11 @@ class TorchcodecReader(PictureReader):
         """See VideoReader.close."""
         self._decoder = None
 
-    def _open(self, threads: int) -> Any:
+    def _open(self, threads: int, time_limit: float) -> Any:
         from torchcodec.decoders import VideoDecoder
 
         with admitted(
-            self._source, self.decoder, time_limit=self._limit, max_pixels=self.max_pixels
+            self._source, self.decoder, time_limit=time_limit, max_pixels=self.max_pixels
         ) as file:
             return VideoDecoder(
                 file,
@@ -188,29 +187,8 @@ class TorchcodecReader(PictureReader):
             ) from error
 
     def _within(self, call: Callable[[], Any]) -> Any:
-        """The call's result. Raises StuckError after the time limit; its thread is left behind."""
-        if getattr(self, "_lost", False):
-            raise StuckError(self.path, "an earlier read is still stuck", decoder=self.decoder)
-        answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-        call = _on_this_stream(call) if self._device == "cuda" else call
-
-        def run() -> None:
-            try:
-                answers.put((call(), None))
-            except BaseException as error:  # goes to the thread that waits
-                answers.put((None, error))
-
-        threading.Thread(target=run, daemon=True).start()
-        try:
-            result, error = answers.get(timeout=self._limit)
-        except queue.Empty:
-            self._lost = True  # its thread still uses the decoder
-            raise StuckError(
-                self.path, f"no frame within {self._limit:g} s", decoder=self.decoder
-            ) from None
-        if error is not None:
-            raise error
-        return result
+        """The call's result. Raises StuckError after the time limit."""
+        return self._limit.run(_on_this_stream(call) if self._device == "cuda" else call)
 
 
 def _on_this_stream(call: Callable[[], Any]) -> Callable[[], Any]:

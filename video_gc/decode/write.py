@@ -1,13 +1,24 @@
-"""Write frames to an H.264 file with PyAV, for the generated data set, overlays and tests."""
+"""Write H.264 files with PyAV: frames in memory, or another video again.
+
+`transcode` makes a video smaller, with key frames closer together and the same frames and times. A
+random clip is decoded from the key frame before it, so that key frames 250 frames apart (x264's
+default) cost a training clip of 8×8 about twice the pictures that it needs.
+"""
 
 import os
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
 from video_gc.atomic import atomic_path
+from video_gc.decode.ffmpeg.container import opened
+from video_gc.decode.ffmpeg.presentation import is_wide
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import DecodeError, VideoReader
+from video_gc.subprocess_call import heartbeat
 
 
 def write_video(
@@ -50,3 +61,112 @@ def _muxer(path: Path) -> str:
     if path.suffix not in muxers:
         raise ValueError(f"{path.name}: a video is written as one of {', '.join(muxers)}")
     return muxers[path.suffix]
+
+
+MATRICES = {"bt709": 1, "bt601": 6, "bt2020": 9, "smpte240m": 7}  # ISO/IEC 23091-2, 8.3
+BT709, UNSPECIFIED = 1, 2  # primaries and transfer functions, 8.1 and 8.2
+FINEST = 90_000  # Hz, of time stamps where the source has none of its own, as in MPEG
+MOST = 10**9  # Hz; MP4 stores the rate of time stamps in 32 bits
+
+
+def transcode(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    short_side: int | None = 256,
+    keyframe_interval: int = 32,
+    crf: int = 20,
+    preset: str = "fast",
+    enlarge: bool = False,
+    time_limit: float = 60.0,
+) -> int:
+    """Write the video of `source` to the MP4 file `target`; return the number of frames.
+
+    short_side: pixels, of the smaller of height and width; the other in proportion, both even.
+        A smaller video keeps its size unless `enlarge`; None keeps every size.
+    keyframe_interval: the largest distance of key frames, frames; scene cuts add others.
+    crf, preset: x264's quality (lower is better and larger) and effort.
+
+    Every frame is kept, at its own time (variable rates stay variable), the first at 0 s. The copy
+    has the pictures that the reader shows: upright, with square pixels and standard range; it keeps
+    the matrix, the range and the primaries of their colours. Sound is dropped.
+
+    Raises DecodeError where the source is damaged or where the result lacks frames, ValueError for
+    an unusable option.
+    """
+    if short_side is not None and short_side < 2:
+        raise ValueError(f"short_side ({short_side}) must be at least 2")
+    if keyframe_interval < 1:
+        raise ValueError(f"keyframe_interval ({keyframe_interval}) must be at least 1")
+    if not 0 <= crf <= 51:
+        raise ValueError(f"crf ({crf}) must be in 0…51")
+    with open_video(source, time_limit=time_limit) as reader:
+        count = len(reader)
+        height, width = target_size(reader.size, short_side, enlarge=enlarge)
+        unit, primaries, transfer = _source_tags(source)
+        stamps = _stamps(reader, unit)
+        layout = "yuvj420p" if reader.colour.full_range else "yuv420p"
+        with av.open(os.fspath(target), "w", format="mp4") as container:
+            stream: Any = container.add_stream(
+                "libx264", rate=Fraction(reader.rate).limit_denominator(1001)
+            )
+            stream.width, stream.height, stream.pix_fmt = width, height, layout
+            stream.options = {"crf": str(crf), "preset": preset, "g": str(keyframe_interval)}
+            stream.codec_context.thread_count = 1
+            stream.codec_context.time_base = stream.time_base = unit
+            stream.codec_context.colorspace = MATRICES[reader.colour.matrix]
+            stream.codec_context.color_range = 2 if reader.colour.full_range else 1
+            stream.codec_context.color_primaries = primaries
+            stream.codec_context.color_trc = transfer
+            frames = reader.frames(range(count), size=(height, width), form="yuv")
+            for index, planes in frames:
+                frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(planes), format=layout)
+                frame.pts, frame.time_base = int(stamps[index]), unit
+                frame.duration = int(stamps[index + 1] - stamps[index])
+                frame.colorspace = stream.codec_context.colorspace
+                frame.color_range = stream.codec_context.color_range
+                container.mux(stream.encode(frame))
+                heartbeat()
+            container.mux(stream.encode(None))
+    _verify(source, target, count)
+    return count
+
+
+def target_size(
+    size: tuple[int, int], short_side: int | None, *, enlarge: bool = False
+) -> tuple[int, int]:
+    """(height, width) with that short side, in proportion, both even."""
+    factor = 1.0 if short_side is None else short_side / min(size)
+    factor = factor if enlarge else min(factor, 1.0)
+    height, width = (max(2 * round(side * factor / 2), 2) for side in size)
+    return height, width
+
+
+def _source_tags(source: str | os.PathLike[str]) -> tuple[Fraction, int, int]:
+    """A unit of time in which every stamp of the source is a whole number, and the numbers of the
+    primaries and of the transfer function that the copy has."""
+    if Path(source).is_dir():
+        return Fraction(1, FINEST), UNSPECIFIED, UNSPECIFIED
+    with opened(source) as (_, stream):
+        base, context = stream.time_base, stream.codec_context
+        tags = int(context.color_primaries), int(context.color_trc)
+        if is_wide(context):
+            tags = BT709, BT709  # frames come so
+    if base is None or base.denominator > MOST:
+        return Fraction(1, FINEST), *tags
+    return Fraction(1, base.denominator), *tags
+
+
+def _stamps(reader: VideoReader, unit: Fraction) -> np.ndarray:
+    """When each frame begins, and when the last one ends: int64 (frames + 1,), rising."""
+    times = reader.times
+    last = times[-1] - times[-2] if len(times) > 1 else 1 / reader.rate
+    stamps = np.rint(np.append(times, times[-1] + last) / float(unit)).astype(np.int64)
+    order = np.arange(len(stamps))  # x264 refuses equal stamps
+    return np.maximum.accumulate(stamps - order) + order
+
+
+def _verify(source: str | os.PathLike[str], target: str | os.PathLike[str], count: int) -> None:
+    with open_video(target) as written:
+        if len(written) != count:
+            raise DecodeError(source, f"{len(written)} of {count} frames could be written")

@@ -17,7 +17,7 @@ from video_gc.backbones.published import PUBLISHED
 from video_gc.models.context import ContextConfig, place_blocks
 from video_gc.models.stochastic_depth import drop_branches
 from video_gc.models.weights import INFLATIONS, KINDS, WeightReport, load_weights
-from video_gc.models.weights.unstored_options import named_options
+from video_gc.models.weights.context_checks import named_options
 
 
 @dataclass(kw_only=True)

@@ -14,9 +14,9 @@ from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.reading import stream_views
 from video_gc.data.sampling import part_of, window_clips
 from video_gc.data.transforms import prepare_clips
-from video_gc.decode.memory import FrameReader
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source, VideoReader
+from video_gc.decode.whole_frames import FrameReader
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.evaluate.metrics import probabilities, ranking

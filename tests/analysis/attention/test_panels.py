@@ -5,7 +5,7 @@ import torch
 
 from tests.conftest import randomise
 from video_gc.analysis.attention.maps import attention_maps, query_maps
-from video_gc.analysis.attention.panels import block_panels, drawn_blocks, picture_rows
+from video_gc.analysis.attention.panels import block_panels, drawn_blocks
 from video_gc.analysis.attention.queries import grid
 from video_gc.blocks import NonLocal
 from video_gc.data.index import DataError
@@ -32,9 +32,9 @@ def test_attention_without_a_query_is_drawn_as_uniform() -> None:
         torch.nn.init.zeros_(block.query.weight)
         torch.nn.init.zeros_(block.query.bias)
     for panel in block_panels(model, CLIP, ["res3.1", "res4.3"], QUERIES):
-        assert set(panel.maps) == {0, 1, 2}
+        assert len(panel.maps) == 3
         assert panel.peak() == 2  # in the middle of the colours
-        for one in panel.maps.values():
+        for one in panel.maps:
             assert torch.allclose(one, torch.ones_like(one), atol=1e-5)
 
 
@@ -58,10 +58,7 @@ def test_a_shared_map_has_one_row() -> None:
     model = network("gc")
     (panel,) = block_panels(model, CLIP, ["res4.3"], QUERIES)
     torch.testing.assert_close(panel.maps[0], attention_maps(model, CLIP)["res4.3"][0] * 64)
-    assert set(panel.maps) == {0}
-    assert picture_rows(model, ["res4.3"], QUERIES, [0.0, 1.0]).queries == {}
-    rows = picture_rows(network("nl"), ["res4.3"], QUERIES, [0.0, 0.5, 1.0, 1.5])
-    assert rows.names[1:] == ["query 1\n0.00 s", "query 2\n1.50 s"]
+    assert len(panel.maps) == 1
 
 
 def test_networks_without_attention_are_an_error() -> None:

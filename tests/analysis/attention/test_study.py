@@ -52,7 +52,8 @@ def test_what_a_block_changes() -> None:
     gate = build_block("se", 8, reduction=2)  # a fresh one halves x
     assert one(gate, x).change.value == pytest.approx(0.5)
     block = nl().double().eval()
-    each = [float((block(clip) - clip).norm() / clip.norm()) for clip in x.split(1)]
+    with torch.no_grad():
+        each = [float((block(clip) - clip).norm() / clip.norm()) for clip in x.split(1)]
     assert one(block, x).change.value == pytest.approx(np.mean(each))
 
 
@@ -180,12 +181,8 @@ def test_intervals_are_over_videos() -> None:
     assert found.videos == found.clips == 6
     input_ = found.input.overall
     assert input_.low < input_.value < input_.high
-    grouped = one(nl(), x, videos=[1, 1, 2, 2, 3, 3])
-    assert (grouped.videos, grouped.input.overall.value) == (3, input_.value)
-    single = one(nl(), x, videos=[1] * 6)
+    single = one(nl(), x[:1])
     assert (single.input.overall.low, single.input.overall.high) == (None, None)
-    with pytest.raises(ValueError, match="2 clips, but there were 6"):
-        one(nl(), x, videos=[1, 2])
 
 
 class Largest(TorchDispatchMode):

@@ -228,12 +228,12 @@ def test_memory_is_measured_once_and_time_of_all_rows_in_the_same_rounds(
         peaks.append(train)
         return 7.0
 
-    def in_turns(make: dict[str, partial[Work]], *_: object) -> dict[str, list[float]]:
+    def interleave(make: dict[str, partial[Work]], *_: object) -> dict[str, list[float]]:
         turns.append((next(iter(make.values())).keywords["train"], len(make)))
         return {key: [0.5, 0.25, 1.0] for key in make}
 
     monkeypatch.setattr(cost, "peak_memory", peak)
-    monkeypatch.setattr(cost, "in_turns", in_turns)
+    monkeypatch.setattr(cost, "interleave", interleave)
     make_run(tmp_path / "a", shares(5))
     network = collect([tmp_path]).groups[0].runs[0].network
     assert network is not None
@@ -262,7 +262,7 @@ def test_a_busy_machine_is_said_with_the_file_to_delete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cost, "peak_memory", lambda *_, **__: 100.0)
-    monkeypatch.setattr(cost, "in_turns", lambda make, *_: {key: [0.5] for key in make})
+    monkeypatch.setattr(cost, "interleave", lambda make, *_: {key: [0.5] for key in make})
     make_run(tmp_path / "a", shares(5))
     said = "other work ran while latency was measured"
     for beside, busy in ((4, True), (0, False)):

@@ -17,7 +17,7 @@ from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 from tests.forked import sent_by
 from tests.models.weights.mutated import MAKERS, attack
 from video_gc.models.weights.reading import unpickle
-from video_gc.models.weights.reading.inert import Inert
+from video_gc.models.weights.reading.placeholders import Placeholder
 from video_gc.models.weights.reading.read import read_file, read_weights
 
 
@@ -121,14 +121,19 @@ PICKLES = {
     + text("a" * 1000) + text("latin1") + b"tq\x01R" + b"h\x00h\x01R" * 10_000 + b".",
     "copies of one list": b"ccollections\nOrderedDict\nq\x00"
     + b"(]" + b"(" + b"NN\x86" * 1000 + b"etq\x01R" + b"h\x00h\x01R" * 10_000 + b".",
+    "an array of 2³⁰ zeros": b"cbuiltins\nbytearray\n" + number(1 << 30) + b"\x85R.",
     "an extension": b"\x82\x01.",
     "a buffer from outside": b"\x97.",
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("name", PICKLES)
-def test_a_pickle_gets_no_more_than_it_has(name: str, tmp_path: Path) -> None:
-    (tmp_path / "w.pkl").write_bytes(b"\x80\x04" + PICKLES[name])
+def test_a_pickle_gets_no_more_than_it_has(name: str, zipped: bool, tmp_path: Path) -> None:
+    if zipped:
+        in_zip(tmp_path / "w.pkl", PICKLES[name])
+    else:
+        (tmp_path / "w.pkl").write_bytes(b"\x80\x04" + PICKLES[name])
     with pytest.raises(ValueError, match="w.pkl: holds no weights that can be read safely"):
         read_file(tmp_path / "w.pkl")
 
@@ -149,7 +154,9 @@ def test_a_memo_of_two_thousand_million_places(tmp_path: Path) -> None:
 def test_a_key_whose_hash_would_never_end(tmp_path: Path) -> None:
     doubled = b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(200))
     (tmp_path / "w.pkl").write_bytes(b"\x80\x02}K\x01\x85" + doubled + b"Ns.")
-    assert list(read_file(tmp_path / "w.pkl").values()) == [None]
+    in_zip(tmp_path / "w.pth", b"}K\x01\x85" + doubled + b"Ns.")
+    for name in ("w.pkl", "w.pth"):
+        assert list(read_file(tmp_path / name).values()) == [None]
 
 
 def test_keys_of_one_hash(tmp_path: Path) -> None:
@@ -160,7 +167,7 @@ def test_keys_of_one_hash(tmp_path: Path) -> None:
     tuples = [b"(" + b"".join(pairs[k >> i & 1] for i in range(16)) + b"t" for k in range(count)]
     for keys in (whole, tuples):
         (tmp_path / "w.pkl").write_bytes(b"\x80\x02}(" + b"".join(k + b"N" for k in keys) + b"u.")
-        assert {type(key) for key in read_file(tmp_path / "w.pkl")} == {Inert}
+        assert {type(key) for key in read_file(tmp_path / "w.pkl")} == {Placeholder}
 
 
 def test_a_state_on_a_function_of_torchs(tmp_path: Path) -> None:

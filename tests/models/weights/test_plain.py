@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from video_gc.models.weights.reading.plain import DEPTH, plain
+from video_gc.models.weights.reading.placeholders import DEPTH, plain
 from video_gc.models.weights.reading.read import read_with_origin
 
 

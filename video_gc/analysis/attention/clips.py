@@ -1,8 +1,10 @@
 """The videos that are looked at, and one centre view of each as the network is tested with it."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,13 +19,13 @@ from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.dataset import Trouble, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding, crop_frames
-from video_gc.data.sampling import ClipConfig, fixed_clips, part_of
+from video_gc.data.sampling import ClipConfig, fixed_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.decode.reader import DecodeError
 from video_gc.evaluate.test_videos import TestVideos, subset_of, videos_to_test
 from video_gc.progress import progress_bar
 from video_gc.train.checkpoint import CheckpointContents
 
+Item = TypeVar("Item")
 MICRO_BATCH = 8
 """Clips in one forward pass."""
 
@@ -36,6 +38,26 @@ class View:
     """uint8 (T, H, W, 3)"""
     times: np.ndarray
     """(T,), seconds into the video"""
+
+
+def read_view(
+    path: Path,
+    clip: ClipConfig,
+    decoding: Decoding | None = None,
+    segment: tuple[float, float] | None = None,
+) -> View:
+    """The centre crop of the centre clip of a video, or of a segment (seconds) of it.
+
+    Raises DecodeError or OSError where it cannot be read.
+    """
+    decoding = decoding or Decoding()
+    with decoding.open(path) as reader:
+        part = decoding.part(reader, segment, timed=True)
+        indices = fixed_clips(clip, part, 1)[0]
+        size = scaled_size(reader.size, clip.test_short_side)
+        frames = reader.read(indices.tolist(), size=size)
+        times = reader.times[indices]
+    return View(crop_frames(frames, crop_boxes(size, clip.test_crop, 1)[0]), times)
 
 
 @dataclass
@@ -55,12 +77,16 @@ class Clips:
     damaged: dict[int, Trouble] = field(default_factory=dict)
     short: dict[int, Trouble] = field(default_factory=dict)
 
+    @property
+    def sound(self) -> list[int]:
+        """The rows that were not found damaged."""
+        return [row for row in range(len(self.index)) if row not in self.damaged]
+
     def batches(
         self, doing: str, rows: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, np.ndarray]]:
         """Clips (N, C, T, H, W) on the device and their rows of the index, under a bar."""
-        wanted = range(len(self.index)) if rows is None else rows
-        sound = [row for row in wanted if row not in self.damaged]
+        sound = self.sound if rows is None else [row for row in rows if row not in self.damaged]
         views = VideoViews(
             self.index, self.clip, clips=1, crops=1, decoding=self.decoding, rows=sound
         )
@@ -69,41 +95,25 @@ class Clips:
             for batch in view_loader(
                 views, micro_batch=MICRO_BATCH, workers=self.workers, group=MICRO_BATCH
             ):
-                failed = [trouble for trouble in batch.troubles if trouble.kind == "damaged"]
-                self.damaged.update({trouble.video: trouble for trouble in failed})
-                short = [trouble for trouble in batch.troubles if trouble.kind == "short"]
-                self.short.update({trouble.video: trouble for trouble in short})
+                known = len(self.damaged)
+                for trouble in batch.troubles:
+                    if trouble.kind in ("damaged", "short"):
+                        kept = self.damaged if trouble.kind == "damaged" else self.short
+                        kept[trouble.video] = trouble
                 if batch.clips is not None:
-                    batch = batch.to(self.device)
-                    assert batch.clips is not None
-                    yield prepare_clips(batch.clips, self.normalisation), batch.videos.numpy()
-                progress.advance(task, len(failed) + len(batch.videos))
+                    clips = batch.clips.to(self.device, non_blocking=True)
+                    yield prepare_clips(clips, self.normalisation), batch.videos.numpy()
+                progress.advance(task, len(self.damaged) - known + len(batch.videos))
 
     def view(self, row: int) -> View:
-        """The frames of one video's clip, and when they are shown.
-
-        Raises DecodeError or OSError where it cannot be read.
-        """
-        clip = self.clip
-        with self.decoding.open(self.index.path(row)) as reader:
-            try:
-                part = part_of(reader.times, reader.rate, self.index.segment(row))
-            except ValueError as error:
-                raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
-            indices = fixed_clips(clip, part, 1)[0]
-            size = scaled_size(reader.size, clip.test_short_side)
-            frames = reader.read(indices.tolist(), size=size)
-            times = reader.times[indices]
-        return View(crop_frames(frames, crop_boxes(size, clip.test_crop, 1)[0]), times)
+        """`read_view` of one video."""
+        path, segment = self.index.path(row), self.index.segment(row)
+        return read_view(path, self.clip, self.decoding, segment)
 
     def prepared(self, view: View) -> Tensor:
         """(1, C, T, H, W) of a view, as the network sees it."""
         frames = torch.from_numpy(view.frames[None]).to(self.device)
         return prepare_clips(frames, self.normalisation)
-
-    def name(self, row: int) -> str:
-        """CLASS/file of a video, or what comes nearest to it."""
-        return "/".join(self.index.path(row).parts[-2:])
 
 
 def find_clips(
@@ -134,15 +144,14 @@ def find_clips(
     return chosen, len(whole)
 
 
-def first_of_each_class(index: VideoIndex, count: int, rows: Sequence[int]) -> list[int]:
-    """`count` of `rows`, one of each class in turn."""
-    seen: dict[int, int] = {}
+def classes_in_turn(items: Sequence[Item], class_of: Callable[[Item], object]) -> list[Item]:
+    """The first item of each class, then the second of each, …; else in their order."""
+    seen: Counter[object] = Counter()
     turns = []
-    for row in rows:
-        label = int(index.labels[row])
-        turns.append(seen.setdefault(label, 0))
-        seen[label] += 1
-    return sorted(rows, key=dict(zip(rows, turns, strict=True)).__getitem__)[:count]
+    for item in items:
+        turns.append(seen[class_of(item)])
+        seen[class_of(item)] += 1
+    return [items[place] for place in sorted(range(len(items)), key=turns.__getitem__)]
 
 
 def _part(

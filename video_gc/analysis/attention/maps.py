@@ -1,16 +1,75 @@
-"""Where the context blocks look: the shared map of GC and SNL, the maps of chosen queries of NL and
-CC."""
+"""Where the context blocks look, and which positions speak for a class."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from math import prod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.analysis.attention.hooks import watching
+from video_gc.backbones.stages import residual_blocks
 from video_gc.blocks import CrissCross, GlobalContext, NonLocal
 from video_gc.blocks.layout import pooled_size
+from video_gc.models.context import context_blocks
+from video_gc.models.eval_mode import eval_mode
+
+INSTALL_CAPTUM = "pip install 'video_gc[cam]'"
+
+Observer = Callable[[str, nn.Module, Tensor, list[Tensor], Tensor], None]
+"""Name, block, its input x, what it adds to x (one (N, C, P) for each recurrence; [] where the
+block is neither NL nor CC), and its output."""
+
+
+def kind_of(block: nn.Module) -> str:
+    """nl, cc, gc, snl or se by what the block computes; the class name of any other."""
+    if isinstance(block, NonLocal):
+        return "nl"
+    if isinstance(block, CrissCross):
+        return "cc"
+    if not isinstance(block, GlobalContext):
+        return type(block).__name__
+    if block.pool == "average":
+        return "se"
+    return "gc" if len(block.transform) > 1 else "snl"
+
+
+@contextmanager
+def observe_blocks(model: nn.Module, observer: Observer) -> Iterator[None]:
+    """Within it, every forward pass calls `observer` for each context block, after the block ran.
+
+    The network is in eval mode and records no gradients; afterwards it is as it was.
+    """
+    hooks = []
+    for name, block in context_blocks(model).items():
+        norms: list[nn.Module] = [block.norm] if isinstance(block, NonLocal) else []
+        if isinstance(block, CrissCross):
+            norms = list(block.norms.children())
+        added: list[Tensor] = []
+
+        def add(_norm: object, _x: object, z: Tensor, added: list[Tensor] = added) -> None:
+            added.append(z.flatten(2))  # (N, C, 1, P) → (N, C, P)
+
+        def report(
+            block: nn.Module,
+            inputs: tuple[Tensor, ...],
+            output: Tensor,
+            name: str = name,
+            added: list[Tensor] = added,
+        ) -> None:
+            observer(name, block, inputs[0], list(added), output)
+            added.clear()
+
+        hooks += [norm.register_forward_hook(add) for norm in norms]
+        hooks.append(block.register_forward_hook(report))
+    try:
+        with eval_mode(model):
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def attention_maps(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
@@ -25,7 +84,7 @@ def attention_maps(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
         if isinstance(block, GlobalContext) and block.pool == "attention":
             maps[name] = block.attention(x)
 
-    with watching(model, look):
+    with observe_blocks(model, look):
         model(clip)
     return maps
 
@@ -48,64 +107,28 @@ def query_maps(
     for query in queries:
         if len(query) != 3 or not all(0 <= part < 1 for part in query):
             raise ValueError(f"query {query} must be three fractions (t, h, w) in [0, 1)")
+    places = torch.tensor(queries, dtype=torch.double).T
     maps: dict[str, Tensor] = {}
 
     def look(name: str, block: nn.Module, x: Tensor, *_: object) -> None:
         if not isinstance(block, NonLocal | CrissCross):
             return
         axes = x.shape[2:]
-        index = torch.tensor([position(query[-len(axes) :], axes) for query in queries])
-        full = over_keys(block, x, index)
+        index = torch.zeros(len(queries), dtype=torch.long)
+        for size, fractions in zip(axes, places[-len(axes) :], strict=True):
+            index = index * size + (fractions * size).long().clamp(max=size - 1)
+        if isinstance(block, CrissCross):
+            full = _over_lines(block, x, index)
+        else:
+            full = _over_reach(block, x, index)
         maps[name] = full.reshape(*full.shape[:2], *[1] * (3 - len(axes)), *full.shape[2:])
 
-    with watching(model, look):
+    with observe_blocks(model, look):
         model(clip)
     return maps
 
 
-def position(fractions: Sequence[float], axes: Sequence[int]) -> int:
-    """The index in 0…P-1 of the position at these fractions of the axes."""
-    index = 0
-    for fraction, size in zip(fractions, axes, strict=True):
-        index = index * size + min(int(fraction * size), size - 1)
-    return index
-
-
-def over_keys(block: NonLocal | CrissCross, x: Tensor, queries: Tensor) -> Tensor:
-    """The weights of queries (Q,) over all keys, 0 at those out of reach: (N, Q, *keys)."""
-    axes = x.shape[2:]
-    if isinstance(block, CrissCross):
-        return _over_lines(block, x, queries)
-    size = pooled_size(axes, block.pool)
-    weights = block.weights(x, queries)  # (N, Q, M)
-    if block.span == "spacetime":
-        return weights.unflatten(2, size)
-    group, _ = block.group_of(queries, axes)
-    frames, locations = prod(size[:-2]), prod(size[-2:])
-    full = weights.new_zeros(len(x), len(queries), frames, locations)
-    for number, which in enumerate(group.tolist()):  # pooling is 1 across groups: sizes agree
-        if block.span == "space":
-            full[:, number, which] = weights[:, number]
-        else:
-            full[:, number, :, which] = weights[:, number]
-    return full.flatten(2).unflatten(2, size)
-
-
-def _over_lines(block: CrissCross, x: Tensor, queries: Tensor) -> Tensor:
-    axes = list(x.shape[2:])
-    lines = block.attention(x).flatten(1, len(axes))[:, queries.to(x.device)]  # (N, Q, T + H + W)
-    full = lines.new_zeros(len(x), len(queries), *axes)
-    for number, query in enumerate(queries.tolist()):
-        place: list[int | slice] = [
-            query // prod(axes[axis + 1 :]) % size for axis, size in enumerate(axes)
-        ]
-        for axis, part in enumerate(lines[:, number].split(axes, dim=1)):
-            line = (slice(None), number, *place[:axis], slice(None), *place[axis + 1 :])
-            full[line] += part
-    return full
-
-
-def reached(block: nn.Module, keys: Sequence[int]) -> int:
+def keys_of_a_query(block: nn.Module, keys: Sequence[int]) -> int:
     """How many of the keys (T', H', W') of a block one query weighs; 0 where it has no queries."""
     frames, height, width = keys
     if isinstance(block, CrissCross):
@@ -120,3 +143,61 @@ def stretch(attention: Tensor, shape: tuple[int, int, int]) -> Tensor:
     large = F.interpolate(attention[None, None], shape, mode="trilinear")[0, 0]
     low, high = large.min(), large.max()
     return (large - low) / (high - low).clamp(min=1e-12)
+
+
+def has_captum() -> bool:
+    """Whether captum is installed."""
+    return find_spec("captum") is not None
+
+
+def check_captum() -> None:
+    """Raise ImportError with the install line where captum is missing."""
+    if not has_captum():
+        raise ImportError(f"class activation needs captum: {INSTALL_CAPTUM}")
+
+
+def class_activation(model: nn.Module, clips: Tensor, classes: Tensor) -> Tensor:
+    """How much each position speaks for a class: (N, C, T, H, W), (N,) → (N, T', H', W'), ≥ 0.
+
+    Features of the last residual block (of the slow pathway, where there are two), weighted by the
+    mean gradient of the class's logit over each channel, summed over channels, negative sums
+    dropped (Selvaraju et al., "Grad-CAM", ICCV 2017). Raises ImportError without captum.
+    """
+    check_captum()
+    from captum.attr import LayerGradCam
+
+    blocks = residual_blocks(model)
+    last = [name for name in blocks if not name.startswith("fast.")][-1]
+    with torch.inference_mode(False), torch.enable_grad():
+        own = clips.detach().clone().requires_grad_()  # a network may be frozen as a whole
+        maps = LayerGradCam(model, blocks[last]).attribute(
+            own, target=classes, relu_attributions=True
+        )
+    return cast(Tensor, maps).detach()[:, 0]
+
+
+def _over_reach(block: NonLocal, x: Tensor, queries: Tensor) -> Tensor:
+    """The weights of queries (Q,) over all keys, 0 at those out of reach: (N, Q, *keys)."""
+    size = pooled_size(x.shape[2:], block.pool)
+    weights = block.weights(x, queries)  # (N, Q, M)
+    if block.span == "spacetime":
+        return weights.unflatten(2, size)
+    group, _ = block.group_of(queries, x.shape[2:])
+    full = weights.new_zeros(len(x), len(queries), prod(size[:-2]), prod(size[-2:]))
+    for number, which in enumerate(group.tolist()):  # pooling is 1 across groups: sizes agree
+        if block.span == "space":
+            full[:, number, which] = weights[:, number]
+        else:
+            full[:, number, :, which] = weights[:, number]
+    return full.flatten(2).unflatten(2, size)
+
+
+def _over_lines(block: CrissCross, x: Tensor, queries: Tensor) -> Tensor:
+    """As `_over_reach`, of CC: the lines through each query."""
+    axes = list(x.shape[2:])
+    lines = block.attention(x).flatten(1, len(axes))[:, queries.to(x.device)]  # (N, Q, T + H + W)
+    full = lines.new_zeros(len(x), len(queries), *axes)
+    for number, place in enumerate(zip(*torch.unravel_index(queries, axes), strict=True)):
+        for axis, part in enumerate(lines[:, number].split(axes, dim=1)):
+            full[(slice(None), number, *place[:axis], slice(None), *place[axis + 1 :])] += part
+    return full

@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from video_gc.analysis.attention.cam import class_activation
-from video_gc.analysis.attention.hooks import kind_of
-from video_gc.analysis.attention.maps import attention_maps, query_maps, reached
-from video_gc.analysis.attention.pictures import Panel
+from video_gc.analysis.attention.maps import (
+    attention_maps,
+    class_activation,
+    keys_of_a_query,
+    kind_of,
+    query_maps,
+)
 from video_gc.analysis.attention.queries import Query, grid
-from video_gc.blocks import CrissCross, NonLocal
+from video_gc.blocks import NonLocal
 from video_gc.data.index import DataError
 from video_gc.models.context import context_blocks
 
@@ -23,14 +27,27 @@ FINEST = 14
 MOST_FRAMES = 8
 WEIGHTS_AT_ONCE = 4_000_000
 """Weights in one answer of `query_maps`."""
+PEAK = 0.999
+"""Quantile of the weights at which the colours end: one odd position does not darken the rest."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of a picture."""
+class Panel:
+    """One block, or class activation, in a column of its own."""
 
-    names: list[str]
-    queries: dict[int, Query]
+    title: str
+    subtitle: str
+    maps: list[Tensor]
+    """(T', H', W'), 0 or more: the shared or mean map, then that of each query of NL and CC"""
+    unit: str = "uniform"
+    """uniform: values are multiples of the uniform weight; share: of the largest value"""
+
+    def peak(self) -> float:
+        """Where the colours end: the 99.9 % quantile of all maps; at least 2 of uniform."""
+        values = torch.cat([one.float().flatten() for one in self.maps])
+        if self.unit == "share":
+            return max(float(values.max()), 1e-12)
+        return max(float(values.kthvalue(max(round(PEAK * len(values)), 1)).values), 2.0)
 
 
 def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
@@ -38,18 +55,13 @@ def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
 
     Raises ValueError for a pattern that matches none, DataError where no block has a map.
     """
-    blocks = context_blocks(model)
-    mapped = [name for name, block in blocks.items() if kind_of(block) in ("nl", "cc", "gc", "snl")]
-    if not blocks:
-        raise DataError(
-            "the network has no context blocks, so there is no attention to look at; train one "
-            "with context=nl, cc, gc or snl"
-        )
+    kinds = {name: kind_of(block) for name, block in context_blocks(model).items()}
+    mapped = [name for name, kind in kinds.items() if kind in ("nl", "cc", "gc", "snl")]
     if not mapped:
-        kinds = ", ".join(sorted({kind_of(block) for block in blocks.values()}))
+        which = f"context blocks ({', '.join(sorted(set(kinds.values())))}) weigh all positions"
+        why = f"the {which} alike" if kinds else "the network has no context blocks"
         raise DataError(
-            f"the context blocks ({kinds}) weigh all positions alike, so there is no attention to "
-            "look at; train with context=nl, cc, gc or snl"
+            f"{why}, so there is no attention to look at; train with context=nl, cc, gc or snl"
         )
     if not patterns:
         places = torch.linspace(0, len(mapped) - 1, min(DRAWN, len(mapped))).round().long()
@@ -60,45 +72,28 @@ def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
     return [name for name in mapped if any(fnmatchcase(name, one) for one in patterns)]
 
 
-def picture_rows(
-    model: nn.Module, names: Sequence[str], queries: Sequence[Query], times: Sequence[float]
-) -> Rows:
-    """One row for the shared or mean maps, and one for each query where a block has queries.
-
-    times: when each frame of the clip is shown, seconds.
-    """
-    blocks = context_blocks(model)
-    if not any(isinstance(blocks[name], NonLocal | CrissCross) for name in names):
-        return Rows([""], {})
-    shown = [f"query {n}\n{times[int(q[0] * len(times))]:.2f} s" for n, q in enumerate(queries, 1)]
-    return Rows(["mean\nover queries", *shown], dict(enumerate(queries, 1)))
-
-
 def block_panels(
     model: nn.Module, clip: Tensor, names: Sequence[str], queries: Sequence[Query]
 ) -> list[Panel]:
     """A panel for each of the blocks `names`, of one prepared clip (1, C, T, H, W).
 
-    Row 0: the shared map of GC and SNL, the mean over a dense grid of queries of NL and CC; row n:
-    the map of query n. Weights are multiples of the uniform weight over what a query reaches.
+    The first map is the shared one of GC and SNL, the mean over a dense grid of queries of NL and
+    CC. Weights are multiples of the uniform weight over what a query reaches.
     """
     blocks = context_blocks(model)
     shared = attention_maps(model, clip)
-    asked = query_maps(model, clip, queries)
-    means = _mean_maps(model, clip, {name: one for name, one in asked.items() if name in names})
+    asked = {name: m for name, m in query_maps(model, clip, queries).items() if name in names}
+    means = _mean_maps(model, clip, {name: one.shape[2:] for name, one in asked.items()})
     panels = []
     for name in names:
-        block, kind = blocks[name], kind_of(blocks[name])
+        block, said, unit = blocks[name], kind_of(blocks[name]), "uniform"
+        maps = [shared[name][0]] if name in shared else [means[name], *asked[name][0]]
         if name in shared:
-            maps = {0: _relative(shared[name][0], block)}
-            panels.append(Panel(name, f"{kind}, shared map", maps))
-            continue
-        maps = {0: _relative(means[name], block)}
-        maps |= {row: _relative(one, block) for row, one in enumerate(asked[name][0], start=1)}
-        if isinstance(block, NonLocal) and block.pairwise in ("dot_product", "concatenation"):
-            panels.append(Panel(name, f"{kind}, {block.pairwise}", maps, unit="share"))
-        else:
-            panels.append(Panel(name, kind, maps))
+            said += ", shared map"
+        elif isinstance(block, NonLocal) and not block.pairwise.endswith("gaussian"):
+            said, unit = f"{said}, {block.pairwise}", "share"
+        relative = [(m * keys_of_a_query(block, m.shape)).clamp(min=0).cpu() for m in maps]
+        panels.append(Panel(name, said, relative, unit))
     return panels
 
 
@@ -112,36 +107,33 @@ def activation_panel(model: nn.Module, clip: Tensor, names: Sequence[str]) -> Pa
     best = scores.argmax(1)
     chosen = class_activation(model, clip, best)[0].cpu()
     said = f"{float(scores[0, best]):.0%} {names[int(best)]}"
-    return Panel("class activation", said, {0: chosen}, unit="share")
+    return Panel("class activation", said, [chosen], unit="share")
 
 
-def _relative(weights: Tensor, block: nn.Module) -> Tensor:
-    """A map (T', H', W') as multiples of the uniform weight over the keys that a query reaches."""
-    return (weights * reached(block, weights.shape)).clamp(min=0).cpu()
-
-
-def _mean_maps(model: nn.Module, clip: Tensor, asked: dict[str, Tensor]) -> dict[str, Tensor]:
+def _mean_maps(
+    model: nn.Module, clip: Tensor, sizes: dict[str, Sequence[int]]
+) -> dict[str, Tensor]:
     """Name → (T', H', W'), the mean over a grid of queries that covers the clip.
 
-    Where a query reaches a part of the clip only, over those that reach a position.
+    sizes: T', H', W' of each block's keys. Where a query reaches a part of the clip only, over
+    those that reach a position.
     """
-    if not asked:
+    if not sizes:
         return {}
     blocks = context_blocks(model)
-    sizes = {name: one.shape[2:] for name, one in asked.items()}
-    every = all(reached(blocks[name], size) == size.numel() for name, size in sizes.items())
-    side = max(max(size[1:]) for size in sizes.values())
-    count = max(size[0] for size in sizes.values())
-    if every:  # each query says something of all positions, so some are enough
+    count, *sides = (max(each) for each in zip(*sizes.values(), strict=True))
+    side = max(sides)
+    reached = {name: keys_of_a_query(blocks[name], size) for name, size in sizes.items()}
+    whole = {name: prod(size) for name, size in sizes.items()}
+    if reached == whole:  # each query says something of all positions, so some are enough
         side, count = min(side, FINEST), min(count, MOST_FRAMES)
     queries = grid(side, side, [(number + 0.5) / count for number in range(count)])
-    step = max(WEIGHTS_AT_ONCE // max(size.numel() for size in sizes.values()), 1)
+    step = max(WEIGHTS_AT_ONCE // max(whole.values()), 1)
     sums: dict[str, Tensor] = {}
     for start in range(0, len(queries), step):
-        for name, part in query_maps(model, clip, queries[start : start + step]).items():
-            if name in asked:
-                sums[name] = sums.get(name, torch.zeros(())) + part[0].sum(0).cpu()
+        maps = query_maps(model, clip, queries[start : start + step])
+        for name in sizes:
+            sums[name] = sums.get(name, torch.zeros(())) + maps[name][0].sum(0).cpu()
     return {  # divided by the share of the queries that reach a position
-        name: total / len(queries) * sizes[name].numel() / reached(blocks[name], sizes[name])
-        for name, total in sums.items()
+        name: total / len(queries) * whole[name] / reached[name] for name, total in sums.items()
     }

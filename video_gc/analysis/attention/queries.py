@@ -8,8 +8,6 @@ Query = tuple[float, float, float]
 MOST = 24
 """Queries that one picture shows, a row each."""
 GRID = re.compile(r"(\d+)x(\d+)(?:@([\d.,]+))?")
-SCALES = ("video", "common")
-"""Where the colours of maps end: at the largest weight of each video, or of all drawn."""
 FORMS = "a grid such as 2x3 (2x3@0.25,0.75 for two frames), or t,h,w such as 0.5,0.25,0.75"
 
 

@@ -4,18 +4,50 @@ Cao et al., GCNet, 2019, table 1 (on COCO and Kinetics), here split into pairs o
 different frames and pairs in one frame. `study` says what each figure is.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf, log
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
-from video_gc.analysis.attention.hooks import watching
-from video_gc.analysis.attention.intervals import number_videos
-from video_gc.analysis.attention.record import Estimate, Pairs, Record
-from video_gc.analysis.attention.sampling import LEAST
+from video_gc.analysis.attention.maps import kind_of, observe_blocks
+from video_gc.analysis.attention.record import Record
+from video_gc.analysis.attention.statistics import (
+    LEAST,
+    Interval,
+    jensen_shannon,
+    mean_intervals,
+    pair_interval,
+)
 from video_gc.models.context import context_blocks
 
-__all__ = ["BlockStudy", "Estimate", "Pairs", "study"]
+LARGEST = {"input": 2.0, "output": 2.0, "attention": 2.0, "divergence": log(2), "time_spread": 0.5}
+LARGEST |= dict.fromkeys(("entropy_share", "time_entropy_share", "time_centre"), 1.0)
+"""What no mean of a field can exceed, where there is such a bound; the least is 0 of all. An
+interval ends there."""
+
+
+@dataclass(frozen=True)
+class Estimate(Interval):
+    """A mean over clips; the interval is by bootstrap over videos."""
+
+    sampling_error: float
+    """standard error that comes from taking some positions of each clip (of `between_clips`: some
+    clips); 0 where all were taken. The interval has it in it."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The mean over pairs of different positions of a clip."""
+
+    overall: Estimate | None = None
+    between: Estimate | None = None
+    """over pairs in different frames; None where the feature map has one frame"""
+    within: Estimate | None = None
+    """over pairs in one frame; None where a frame has one position"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +64,7 @@ class BlockStudy:
     """T', H', W' of its input; T' = 1 in an image network"""
     clips: int
     videos: int
-    """that the intervals are drawn from; as many as clips where `study` was not told"""
+    """as many: each clip is of a video of its own"""
     queries: int
     """positions taken of each clip; T'·H'·W' where all were"""
     reach: str
@@ -59,8 +91,8 @@ class BlockStudy:
     time_centre: Estimate | None = None
     """mean time of the weights as a fraction of the clip, 0…1; 0.5 is the middle (GC and SNL)"""
     time_spread: Estimate | None = None
-    """their standard deviation as a fraction of the clip; √(1/12 · (1 - 1/T'²)) = 0.29 where all
-    frames weigh the same, 0 where one has all (GC and SNL)"""
+    """their standard deviation as a fraction of the clip: √(1/12 · (1 - 1/T'²)) of a uniform map,
+    0 where one frame has all (GC and SNL)"""
     frame_weights: list[float] | None = None
     """share of each of the T' frames in the map, the mean over clips (GC and SNL)"""
     between_clips: Estimate | None = None
@@ -75,17 +107,15 @@ def study(
     *,
     positions: int = 256,
     seed: int = 0,
-    videos: Sequence[Hashable] | None = None,
 ) -> list[BlockStudy]:
     """One BlockStudy for each context block, in network order; one forward pass a batch.
 
     batches: prepared clips (N, C, T, H, W) of one size on the model's device, any N; (N, C, H, W)
-        for an image network. Wrap them in `progress.track` to see how far it is.
+        for an image network.
     positions: queries of a clip that are compared with each other, at least 16; all where the clip
         has no more. Memory grows by positions · P and never by P². Time grows by positions² · P,
         for the divergence; 64 is quick.
     seed: of the sampled positions and of the intervals. How the clips are batched changes nothing.
-    videos: which video each clip comes from; by default each is of its own.
 
     With d(i, j) a distance between positions i and j of one clip, a figure is the mean of d over
     i ≠ j, then over clips. `Pairs.overall` takes all pairs; GCNet's table 1 has i = j among them,
@@ -102,8 +132,7 @@ def study(
     Statistics are float64, whatever the model computes in. A map close to uniform is alike for all
     queries whatever else holds: read `entropy_share` beside the distances.
 
-    Raises ValueError without clips, for clips of several sizes, for fewer than 16 positions, and
-    where `videos` has another length than the clips.
+    Raises ValueError without clips, for clips of several sizes, and for fewer than 16 positions.
     """
     if positions < LEAST:
         raise ValueError(f"positions ({positions}) must be at least {LEAST}")
@@ -114,31 +143,67 @@ def study(
     def look(name: str, block: nn.Module, x: Tensor, added: list[Tensor], output: Tensor) -> None:
         if name not in records:
             records[name] = Record(block, x, positions, (seed, order[name]))
-        records[name].add(block, x, added, output, first=seen)
+        records[name].add(x, added, output, first=seen)
 
-    with watching(model, look):
+    with observe_blocks(model, look):
         for batch in batches:
             model(batch)
             seen += len(batch)
     if not seen:
         raise ValueError("no clips to study")
-    if videos is not None and len(videos) != seen:
-        raise ValueError(f"videos names {len(videos)} clips, but there were {seen}")
-    numbers = number_videos(range(seen) if videos is None else videos)
-    return [
-        BlockStudy(
-            name=name,
-            kind=record.kind,
-            form=record.form,
-            positions=record.positions,
-            clips=seen,
-            videos=int(numbers.max()) + 1,
-            queries=record.queries,
-            reach=record.reach,
-            keys=record.keys,
-            frame_weights=record.frame_weights(),
-            **record.measures(numbers, seed),
-            reasons=record.reasons,
-        )
-        for name, record in sorted(records.items(), key=lambda item: order[item[0]])
-    ]
+    return [_summary(name, records[name], seed) for name in order if name in records]
+
+
+def _summary(name: str, record: Record, seed: int) -> BlockStudy:
+    """The means over clips, with their intervals."""
+    fields = list(record.clips[0])
+    table = np.array([[figures[full] for full in fields] for figures in record.clips])
+    values = table[..., 0]
+    errors = np.sqrt(table[..., 1].sum(0)) / len(table)
+    ends: list[list[Any]] = [[None] * len(fields)] * 2
+    if len(values) > 1:
+        most = LARGEST | {"entropy": log(max(record.keys, 1))}
+        bounds = [most.get(full.partition(".")[0], inf) for full in fields]
+        ends = np.clip(mean_intervals(values, seed=seed), 0, bounds).tolist()
+    found: dict[str, Any] = {}
+    pairs: dict[str, dict[str, Estimate]] = {}
+    means = values.mean(0).tolist()
+    for full, *estimate in zip(fields, means, *ends, errors.tolist(), strict=True):
+        paired, _, split = full.partition(".")
+        if split:
+            pairs.setdefault(paired, {})[split] = Estimate(*estimate)
+        else:
+            found[full] = Estimate(*estimate)
+    found |= {paired: Pairs(**splits) for paired, splits in pairs.items()}
+    if record.frame_weights.any():
+        found["frame_weights"] = (record.frame_weights / len(record.clips)).tolist()
+    if record.maps:
+        found["between_clips"] = _between_clips(record, seed)
+    return BlockStudy(
+        name=name,
+        kind=kind_of(record.block),
+        form=str(getattr(record.block, "extra_repr", str)()),
+        positions=record.positions,
+        clips=len(values),
+        videos=len(values),
+        queries=record.queries,
+        reach=record.reach,
+        keys=record.keys,
+        **found,
+        reasons=record.reasons,
+    )
+
+
+def _between_clips(record: Record, seed: int) -> Estimate | None:
+    kept = sorted(record.maps)
+    if len(kept) < 2:
+        record.reasons["between_clips"] = "there is one video only"
+        return None
+    distances = jensen_shannon(torch.from_numpy(np.stack([record.maps[n] for n in kept]))).numpy()
+    value, low, high = pair_interval(distances, seed=seed)
+    error = 0.0
+    if len(record.clips) > len(kept):
+        rows = distances.sum(1) / (len(kept) - 1)
+        left = 1 - len(kept) / len(record.clips)
+        error = float(2 * np.sqrt(left * rows.var(ddof=1) / len(kept)))
+    return Estimate(value, max(low, 0.0), min(high, log(2)), error)

@@ -1,6 +1,6 @@
 """What a network costs: parameters, multiply-adds, activations, time and memory."""
 
-from video_gc.analysis.cost.counts import Complexity, complexity, multiply_adds
+from video_gc.analysis.cost.counts import Complexity, complexity
 from video_gc.analysis.cost.memory import peak_memory
 
-__all__ = ["Complexity", "complexity", "multiply_adds", "peak_memory"]
+__all__ = ["Complexity", "complexity", "peak_memory"]

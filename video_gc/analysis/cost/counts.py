@@ -1,24 +1,22 @@
 """What a network costs on paper: parameters, multiply-adds and activations, of every module.
 
-Operations are seen below autograd (torch.utils.flop_counter has the formulas), so that those of
-custom functions count too, on the meta device, so that nothing is computed. Where fvcore counts,
-the figures are its own; it does not see attention (SDPA, baddbmm) and custom functions.
+torch.utils.flop_counter counts, below autograd, so that custom functions count too, and on the meta
+device, so that nothing is computed. Where fvcore counts, the figures are its own; it does not see
+attention (SDPA, baddbmm) and custom functions.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
 FLOPS = (
@@ -29,8 +27,12 @@ COUNTED = (
     f"FLOPs are {FLOPS}. Activations are the elements of the outputs of the "
     "same operations (fvcore's definition; of fused attention, its output and not its weights)."
 )
-VECTOR_PRODUCTS = {torch.ops.aten.mv: 0, torch.ops.aten.dot: 0, torch.ops.aten.addmv: 1}
-"""Products that torch has no formula for → which argument is the larger factor."""
+VECTOR_PRODUCTS = {
+    torch.ops.aten.mv: lambda matrix, _vector, **_: 2 * matrix.numel(),
+    torch.ops.aten.dot: lambda one, _other, **_: 2 * one.numel(),
+    torch.ops.aten.addmv: lambda _added, matrix, _vector, **_: 2 * matrix.numel(),
+}
+"""Products that torch has no formula for → FLOPs, from the shapes of the arguments."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,6 @@ def complexity(model: nn.Module, clip: tuple[int, int, int]) -> Complexity:
     return Complexity(parameters, counts.flops.total(), counts.activations.total())
 
 
-def multiply_adds(model: nn.Module, example: Tensor) -> int:
-    """Of `model` in eval mode for one input: the sum of `count_modules`."""
-    return count_modules(model, example).flops.total()
-
-
 def count_modules(model: nn.Module, example: Tensor) -> ModuleCounts:
     """Multiply-adds and activations of each module of `model` in eval mode, for one input.
 
@@ -91,7 +88,8 @@ def inside(own: Mapping[str, int], module: str) -> int:
 class RunningModule(AbstractContextManager["RunningModule"]):
     """Inside `with`, `name` is that of the innermost module that runs; "" is the network itself.
 
-    A context block runs as itself, whichever hook applies it.
+    A context block runs as itself, whichever hook applies it. torch's ModuleTracker has no order,
+    and leaves a residual block before the hook that applies its context block.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -126,62 +124,41 @@ class RunningModule(AbstractContextManager["RunningModule"]):
 
 def _count(model: nn.Module, example: Tensor) -> ModuleCounts:
     found = ModuleCounts(Counter(), Counter())
+    counter = FlopCounterMode(display=False, custom_mapping=VECTOR_PRODUCTS)
     with torch.no_grad(), RunningModule(model) as running:
-        products = _Products(running, found)
-        with products, _Attention(products):
+
+        def recorded(formula: Callable[..., int]) -> Callable[..., int]:
+            def count(*args: Any, out_val: Any, **kwargs: Any) -> int:
+                flops = formula(*args, out_val=out_val, **kwargs)
+                output = out_val[0] if isinstance(out_val, tuple) else out_val
+                # torch counts a multiplication and an addition each
+                found.flops[running.name] += flops // 2
+                found.activations[running.name] += output.numel()
+                return flops
+
+            return count
+
+        counter.flop_registry = {
+            operation: recorded(formula) for operation, formula in counter.flop_registry.items()
+        }
+        with counter, _WholeAttention(running, found.activations):
             model(example)
     return found
 
 
-class _Products(TorchDispatchMode):
-    """Counts convolutions and matrix products."""
+class _WholeAttention(TorchFunctionMode):
+    """The activations of attention are its output, though a device may compute it by products."""
 
-    def __init__(self, running: RunningModule, found: ModuleCounts) -> None:
+    def __init__(self, running: RunningModule, activations: Counter[str]) -> None:
         super().__init__()
-        self.running, self.found, self.paused = running, found, False
-
-    def add(self, flops: int, output: Tensor) -> None:
-        """An operation of the module that runs."""
-        if self.paused:
-            return
-        self.found.flops[self.running.name] += flops
-        self.found.activations[self.running.name] += output.numel()
-
-    def __torch_dispatch__(
-        self, function: Any, _types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        """Torch: called for every operation."""
-        kwargs = kwargs or {}
-        output = function(*args, **kwargs)
-        operation = function._overloadpacket
-        if operation in VECTOR_PRODUCTS:
-            self.add(args[VECTOR_PRODUCTS[operation]].numel(), output)
-        elif operation in flop_registry:
-            first = output[0] if isinstance(output, tuple) else output
-            # the formulas count a multiplication and an addition each
-            self.add(flop_registry[operation](*args, **kwargs, out_val=output) // 2, first)
-        return output
-
-
-class _Attention(TorchFunctionMode):
-    """Counts attention as one operation, whatever kernels a device has for it."""
-
-    def __init__(self, products: _Products) -> None:
-        super().__init__()
-        self.products = products
+        self.running, self.activations = running, activations
 
     def __torch_function__(
         self, function: Any, _types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Torch: called for every function of its interface."""
-        kwargs = kwargs or {}
-        if function is not F.scaled_dot_product_attention:
-            return function(*args, **kwargs)
-        names = ("query", "key", "value")
-        query, key, value = (*args, *(kwargs[name] for name in names if name in kwargs))[:3]
-        self.products.paused = True  # some devices compute it by products of their own
-        output = function(*args, **kwargs)
-        self.products.paused = False
-        pairs = prod(query.shape[:-1]) * key.shape[-2]
-        self.products.add(pairs * (query.shape[-1] + value.shape[-1]), output)
+        before = self.activations[self.running.name]
+        output = function(*args, **(kwargs or {}))
+        if function is F.scaled_dot_product_attention:
+            self.activations[self.running.name] = before + output.numel()
         return output

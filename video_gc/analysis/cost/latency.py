@@ -19,6 +19,8 @@ from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.train.recipe.optim import OptimConfig, build_optimizer
 
+MODES = {"test": False, "train": True}
+"""What is measured → whether it is a training step."""
 LEAST, MOST = 4, 100
 """Rounds."""
 VERY_SLOW = 12.0
@@ -85,7 +87,7 @@ def build_work(
     return Work(network, clips, step)
 
 
-def in_turns(
+def interleave(
     make: Mapping[K, Callable[[], Work]], device: torch.device, rounds: Iterable[int]
 ) -> dict[K, list[float]]:
     """Seconds of a call of each in each round; the order moves on by one from round to round.

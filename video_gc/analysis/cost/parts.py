@@ -13,7 +13,7 @@ from video_gc.models.context import context_blocks
 STAGE, BLOCK, CONTEXT = "stage", "block", "context"
 """Kinds of parts."""
 NETWORK, WITHOUT, CONTEXTS, REST = "network", "without", "contexts", "rest"
-"""Kinds of lines beside those: the whole, the whole without context blocks, the sum of
+"""Kinds of lines beside those, one of each: the whole, the whole without context blocks, the sum of
 these, and what is in no part."""
 
 
@@ -29,6 +29,11 @@ class Part:
     module: nn.Module
     path: str
     """its name in the network"""
+
+    @property
+    def key(self) -> str:
+        """That of its line."""
+        return f"{self.kind} {self.name}"
 
 
 def network_parts(model: nn.Module) -> list[Part]:
@@ -74,9 +79,15 @@ class Line:
     train_peak_mib: float | None = None
 
     @property
+    def counted(self) -> tuple[int, int, int]:
+        """Parameters, multiply-adds and activations."""
+        return self.parameters, self.flops, self.activations
+
+    @property
     def key(self) -> str:
         """Among all lines."""
-        return f"{self.kind} {self.name}"
+        single = self.kind in (NETWORK, WITHOUT, CONTEXTS, REST)
+        return self.kind if single else f"{self.kind} {self.name}"
 
 
 def counted_lines(
@@ -94,20 +105,14 @@ def counted_lines(
             name, kind, parameters, inside(counts.flops, path), inside(counts.activations, path)
         )
 
+    def sums(kind: str) -> tuple[int, int, int]:
+        own = [one.counted for one in lines if one.kind == kind]
+        parameters, flops, activations = map(sum, zip((0, 0, 0), *own, strict=True))
+        return parameters, flops, activations
+
     lines = [line(part.name, part.kind, part.module, part.path) for part in parts]
     whole = line("network", NETWORK, network, "")
-    context = [one for one in lines if one.kind == CONTEXT]
-    if context:
-        lines.append(Line("context blocks", CONTEXTS, *_sums(context)))
-    stages = _sums([one for one in lines if one.kind == STAGE])
-    totals = (whole.parameters, whole.flops, whole.activations)
-    rest = (total - stage for total, stage in zip(totals, stages, strict=True))
+    if any(one.kind == CONTEXT for one in lines):
+        lines.append(Line("context blocks", CONTEXTS, *sums(CONTEXT)))
+    rest = (total - stages for total, stages in zip(whole.counted, sums(STAGE), strict=True))
     return [*lines, Line("rest", REST, *rest), whole]
-
-
-def _sums(lines: Sequence[Line]) -> tuple[int, int, int]:
-    return (
-        sum(line.parameters for line in lines),
-        sum(line.flops for line in lines),
-        sum(line.activations for line in lines),
-    )

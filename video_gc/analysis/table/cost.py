@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from video_gc.analysis.cost.counts import FLOPS, Complexity, complexity
-from video_gc.analysis.cost.latency import Spread, build_work, in_turns, rounds, spread
+from video_gc.analysis.cost.latency import MODES, Spread, build_work, interleave, rounds, spread
 from video_gc.analysis.cost.memory import peak_memory
 from video_gc.analysis.measure import load, machine
 from video_gc.atomic import write_text
@@ -32,7 +32,6 @@ MEASURED = (
 )
 SECONDS = 8.0
 """For the turns of one network, to build it too."""
-MODES = {"test": False, "train": True}
 Network = tuple[ModelConfig, ClipConfig]
 
 
@@ -154,7 +153,7 @@ def _turns(fit: dict[str, Network], mode: str, device: str, seconds: float) -> d
             rounds(seconds, len(fit)), total=None,
             description=f"Rounds of {len(fit)} networks in turns, {mode}",
         )  # fmt: skip
-        times = in_turns(make, torch.device(device), each)
+        times = interleave(make, torch.device(device), each)
     beside = round(max(0.0, load() - torch.get_num_threads()), 2)
     return {key: asdict(spread(own)) | {LOAD: beside} for key, own in times.items()}
 

@@ -1,4 +1,4 @@
-"""What may be opened as a video: a regular file, its bytes, or an open file."""
+"""What may be opened as a video (a file, its bytes, an open file), and its bytes by place."""
 
 import errno
 import io
@@ -21,6 +21,10 @@ KINDS = {
     stat.S_IFBLK: "a device",
 }
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+WINDOW = 64 << 10
+"""bytes that are read at a time where single headers are looked at"""
+CHUNK = 1 << 20
+"""bytes that are read at a time where everything is"""
 OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -129,6 +133,41 @@ class _Content(io.BytesIO):
         return _seek(super().seek, offset, whence)
 
 
+class TimeLimit:
+    """Runs calls that may block in threads. One that takes too long is left behind, and no other
+    call is made after it.
+
+    name: of the file. what: is said with the limit in seconds, {}.
+    """
+
+    def __init__(self, seconds: float, name: str, what: str, decoder: str | None = None) -> None:
+        self._seconds, self._name, self._what, self._decoder = seconds, name, what, decoder
+        self._lost = False
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        """The call's result. Raises what it raises, StuckError after the time limit."""
+        answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+
+        def answer() -> None:
+            try:
+                answers.put((call(), None))
+            except BaseException as error:  # goes to the thread that waits
+                answers.put((None, error))
+
+        if self._lost:
+            raise StuckError(self._name, "an earlier read is still stuck", decoder=self._decoder)
+        threading.Thread(target=answer, daemon=True).start()
+        try:
+            result, error = answers.get(timeout=self._seconds)
+        except Empty:
+            self._lost = True  # its thread still uses the file
+            reason = self._what.format(f"{self._seconds:g} s")
+            raise StuckError(self._name, reason, decoder=self._decoder) from None
+        if error is not None:
+            raise error
+        return result
+
+
 class _LimitedFile:
     """What PyAV needs of a file. Somebody else's `read` may wait for a network.
 
@@ -136,32 +175,15 @@ class _LimitedFile:
     """
 
     def __init__(self, file: BinaryIO, time_limit: float) -> None:
-        self._name, self.tell = source_name(file), file.tell
-        self._file, self._limit, self._lost = file, time_limit, False
+        what = "reading the file took more than {} (time_limit)"
+        self._file, self._limit = file, TimeLimit(time_limit, source_name(file), what)
+        self.tell = file.tell
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return _seek(self._file.seek, offset, whence)
 
     def read(self, count: int) -> bytes:
-        answers: SimpleQueue[Any] = SimpleQueue()
-
-        def run() -> None:
-            try:
-                answers.put(self._file.read(count))
-            except BaseException as error:  # goes to the thread that waits
-                answers.put(error)
-
-        if self._lost:
-            raise StuckError(self._name, "an earlier read is still stuck")
-        threading.Thread(target=run, daemon=True).start()
-        try:
-            answer = answers.get(timeout=self._limit)
-        except Empty:
-            self._lost = True
-            reason = f"reading the file took more than {self._limit:g} s (time_limit)"
-            raise StuckError(self._name, reason) from None
-        if isinstance(answer, BaseException):
-            raise answer
+        answer = self._limit.run(lambda: self._file.read(count))
         return bytes(answer[:count])  # more would be written beyond FFmpeg's buffer
 
 
@@ -186,3 +208,84 @@ def _check_mode(name: str, mode: int, *, folder: bool = False) -> None:
     if kind != stat.S_IFREG and not (folder and kind == stat.S_IFDIR):
         what = KINDS.get(kind, "no regular file")
         raise OpenError(name, f"is {what}, not a file with a video in it")
+
+
+class Bytes:
+    """A file's content: slices by place. file: can be read and sought in."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.size: int = file.seek(0, os.SEEK_END)
+        self._start, self._held = 0, b""
+
+    def at(self, place: int, length: int) -> bytes:
+        """Bytes from `place`; fewer at the end of the file."""
+        inside = place - self._start
+        if inside < 0 or inside + length > len(self._held):
+            self._file.seek(place)
+            self._start, inside = place, 0
+            self._held = self._file.read(max(length, WINDOW))
+        return self._held[inside : inside + length]
+
+    def chunks(self, start: int, end: int) -> Iterator[bytes]:
+        """Everything from start to end - 1, piece by piece."""
+        while start < end and (chunk := self.at(start, min(CHUNK, end - start))):
+            yield chunk
+            start += len(chunk)
+
+    def are_zero(self, start: int, end: int) -> bool:
+        """Whether nothing but zeros is there: a file that was filled up holds no more."""
+        return not any(any(chunk) for chunk in self.chunks(start, end))
+
+    def find(self, pattern: re.Pattern[bytes], start: int) -> int | None:
+        """Where the pattern (at most 16 bytes) is found next."""
+        while start < self.size:
+            chunk = self.at(start, WINDOW)
+            if match := pattern.search(chunk):
+                return start + match.start()
+            if len(chunk) <= 16:
+                break
+            start += len(chunk) - 15
+        return None
+
+
+@contextmanager
+def content(source: Source | Held) -> Iterator[Bytes]:
+    """The bytes of a source; a file object is left where it was.
+
+    Raises what `Held` raises for a path.
+    """
+    if isinstance(source, bytes):
+        yield Bytes(io.BytesIO(source))
+    elif isinstance(source, Held):
+        yield Bytes(_Place(source.number))
+    elif isinstance(source, str | os.PathLike):
+        with Held(source) as held:
+            yield Bytes(_Place(held.number))
+    else:
+        place = source.tell()
+        try:
+            yield Bytes(source)
+        finally:
+            source.seek(place)  # FFmpeg goes on where it was
+
+
+class _Place(io.RawIOBase):
+    """An open descriptor, read from a place of its own: FFmpeg moves the one that both share."""
+
+    def __init__(self, number: int) -> None:
+        self._number, self._place = number, 0
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        end = os.fstat(self._number).st_size if whence == os.SEEK_END else 0
+        self._place = place + end
+        return self._place
+
+    def read(self, count: int = -1) -> bytes:
+        data = b""
+        while len(data) < count and (
+            part := os.pread(self._number, count - len(data), self._place)
+        ):
+            data += part
+            self._place += len(part)
+        return data

@@ -41,8 +41,8 @@ class Parameters:
     """of pic_order_cnt_lsb"""
 
 
-class H264Starts:
-    """Where decoding can begin, and what a packet shows; see starts.py.
+class H264Heads:
+    """Where decoding can begin, and what a packet shows; see packet_heads.py.
 
     reorders: whether pictures may be shown in another order than that of the file.
     """

@@ -23,8 +23,8 @@ class Parameters:
     extra_bits: int = 0
 
 
-class HevcStarts:
-    """Where decoding can begin, and what a packet shows; see starts.py."""
+class HevcHeads:
+    """Where decoding can begin, and what a packet shows; see packet_heads.py."""
 
     def __init__(self, extradata: bytes | None) -> None:
         self._length_size = _length_size(extradata)

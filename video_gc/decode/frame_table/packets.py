@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from video_gc.decode.ffmpeg.demux import stream_packets
+from video_gc.decode.ffmpeg.container import stream_packets
 from video_gc.decode.ffmpeg.source import Held
-from video_gc.decode.frame_table.mp4 import read_index
-from video_gc.decode.frame_table.starts import Starts
+from video_gc.decode.frame_table.mp4_index import read_index
+from video_gc.decode.frame_table.packet_heads import PacketHeads
 from video_gc.decode.frame_table.table import NEVER, Rows, Table, agree
-from video_gc.decode.losses.numbers import Numbers
+from video_gc.decode.losses.picture_numbers import Numbers
 from video_gc.decode.reader import Source
 
 LARGE = 64 << 20
@@ -79,9 +79,9 @@ class Packets:
 
     `exact` is False where they do not say which frame is which: packets without time stamps, AVI
     with B-frames (its stamps are those of decoding), a recording that starts in the middle or was
-    joined of several whose stamps overlap, a codec that starts.py does not know. Such a file must
-    be decoded from its start and counted. Where a long file turns out to be one only when it is
-    read, `windows` raises UnsoundError, and `exact` is False from then on.
+    joined of several whose stamps overlap, a codec that packet_heads.py does not know. Such a
+    file must be decoded from its start and counted. Where a long file turns out to be one only when
+    it is read, `windows` raises UnsoundError, and `exact` is False from then on.
     """
 
     exact: bool
@@ -148,7 +148,7 @@ class Packets:
 
     def _read_all(self, keep: bool = False) -> None:
         """Make the table from all packets."""
-        rows, kinds, kept = Rows(), Starts(self._context), []
+        rows, kinds, kept = Rows(), PacketHeads(self._context), []
         numbers = Numbers(self._container.format.name, self._context)
         self._proven = True
         for packet in self._demux():
@@ -250,7 +250,7 @@ class Packets:
 
     def _are_proven(self, packets: list[Any], first: int) -> bool:
         """Whether the bytes bear out an index: one frame each, starts that are some, the order."""
-        kinds, turns = Starts(self._context), list[int]()
+        kinds, turns = PacketHeads(self._context), list[int]()
         for at, packet in enumerate(packets, first):
             start, shows, turn = kinds.read(packet)
             if shows != 1 or (not start and self._table.is_start(at)):

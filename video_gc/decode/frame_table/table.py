@@ -26,7 +26,7 @@ class Rows:
     starts: list[int] = field(default_factory=list)
 
     def append(self, packet: Any, start: bool | None, shows: int | None, turn: int | None) -> None:
-        """The next packet of PyAV, and what starts.py reads in it.
+        """The next packet of PyAV, and what packet_heads.py reads in it.
 
         A start must be marked as a key frame besides. A damaged packet at the head of the file
         counts as one: what is wrong with it comes out when it is decoded.
@@ -69,7 +69,7 @@ class Table:
     sizes: np.ndarray
     """bytes"""
     shows: np.ndarray
-    """frames that come of it: 0, 1, or UNKNOWN; see starts.py"""
+    """frames that come of it: 0, 1, or UNKNOWN; see packet_heads.py"""
     dropped: np.ndarray
     """bool: decoded and not shown, since an edit list hides it"""
     starts: np.ndarray
@@ -78,7 +78,7 @@ class Table:
     """where in the file each packet begins; None where the stamps of decoding tell them apart"""
     turns: np.ndarray | None = None
     """numbers that rise in the order of being shown, NEVER where the codec tells none; see
-    starts.py"""
+    packet_heads.py"""
 
     def is_sound(self, depth: int) -> bool:
         """Whether frames in the order of their stamps are those of a sequential decode.

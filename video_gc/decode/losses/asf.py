@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from video_gc.decode.frame_table.content import Bytes
+from video_gc.decode.ffmpeg.source import Bytes
 from video_gc.decode.losses.loss import Loss
 
 HEADER = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")

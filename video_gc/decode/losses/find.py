@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from video_gc.decode.ffmpeg.source import Held
-from video_gc.decode.frame_table.content import Bytes, content
-from video_gc.decode.losses import asf, avi, flash, matroska, program, transport
+from video_gc.decode.ffmpeg.source import Bytes, Held, content
+from video_gc.decode.losses import asf, matroska, transport
+from video_gc.decode.losses.chunks import avi_losses, flv_losses, program_losses
 from video_gc.decode.losses.loss import Loss, Losses
 from video_gc.decode.reader import Source
 
@@ -29,11 +29,11 @@ def _walk(file: Bytes, form: str, stream: Any) -> Iterable[Loss] | None:
     if form == "matroska":
         return matroska.losses(file, stream.index)
     if form == "avi":
-        return avi.losses(file, stream.index)
+        return avi_losses(file, stream.index)
     if form == "mpeg":
-        return program.losses(file)
+        return program_losses(file)
     if form == "asf":
         return asf.losses(file, stream.id)
     if form == "flv":
-        return flash.losses(file)
+        return flv_losses(file)
     return None

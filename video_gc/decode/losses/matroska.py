@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from video_gc.decode.frame_table.content import Bytes
+from video_gc.decode.ffmpeg.source import Bytes
 from video_gc.decode.losses.loss import Loss
 
 HEADER, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
@@ -46,7 +46,7 @@ def losses(file: Bytes, stream: int) -> Iterator[Loss]:
             if following is None and not clusters:
                 return
             end = file.size if following is None else following
-            if following is not None or any(any(c) for c in file.chunks(place, file.size)):
+            if following is not None or not file.are_zero(place, file.size):
                 yield Loss(last, end, BROKEN)
             place = end
             continue

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from video_gc.decode.frame_table.content import Bytes
+from video_gc.decode.ffmpeg.source import Bytes
 from video_gc.decode.losses.loss import Loss
 
 SYNC, CLOCK = 0x47, 1 << 33

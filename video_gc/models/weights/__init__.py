@@ -10,20 +10,25 @@ from torchvision.models import ResNet50_Weights, ResNet101_Weights
 
 from video_gc.backbones.published import PUBLISHED
 from video_gc.backbones.stages import depth_of, residual_blocks
-from video_gc.backbones.unstored_options import POOLING, unseen
+from video_gc.backbones.unstored_options import POOLING, unstored_options
 from video_gc.models.weights.configuration import Configuration, configuration
-from video_gc.models.weights.contexts import check_contexts
+from video_gc.models.weights.context_checks import (
+    check_block_options,
+    check_blocks,
+    library_options,
+)
 from video_gc.models.weights.download import download
 from video_gc.models.weights.finite import check_finite
-from video_gc.models.weights.fitting import check_network, networks_of, typed
-from video_gc.models.weights.inflate import INFLATIONS
-from video_gc.models.weights.matching import Match, match
-from video_gc.models.weights.names import detect_format, rename
-from video_gc.models.weights.own import own_configuration
+from video_gc.models.weights.matching import INFLATIONS, Match, match
+from video_gc.models.weights.names import detect_format, inner_network, rename
+from video_gc.models.weights.network_checks import (
+    as_command,
+    check_network,
+    networks_of,
+    own_configuration,
+)
 from video_gc.models.weights.reading.read import OWN, WeightFile, read_with_origin
 from video_gc.models.weights.states import KINDS, State
-from video_gc.models.weights.unstored_options import check_hidden, known_of
-from video_gc.models.weights.wrappers import inner_network
 from video_gc.progress import say
 
 __all__ = ["IMAGENET", "INFLATIONS", "KINDS", "PUBLISHED", "WeightReport", "load_weights"]
@@ -119,13 +124,13 @@ def load_weights(
     matched = match(model, state, naming or "", inflation)
     if not matched.fits:
         raise ValueError(_another_architecture(name, matched, given, naming, said))
-    check_contexts(name, state, model)
+    check_blocks(name, state, model)
     zoo = PUBLISHED.get(name)
     networks = [(zoo.backbone, zoo.depth)] if zoo else None
     if theirs or zoo or found.ours:
         check_network(name, model, given, naming or "", said, networks)
     check_finite(f"weights {name}", matched.loaded, model)
-    check_hidden(name, model, matched.loaded, said, named or {})
+    check_block_options(name, model, matched.loaded, said, named or {})
     counters = {k: v for k, v in state.items() if k.endswith("num_batches_tracked") and k in own}
     model.load_state_dict(matched.loaded | counters, strict=False)
     report = WeightReport(
@@ -166,7 +171,7 @@ def _said(found: WeightFile, state: State, naming: str | None, model: nn.Module)
     if found.ours:
         return own_configuration(found.extra.get(OWN), model)
     said = configuration(found.extra, naming or "")
-    return Configuration(said.network, known_of(naming or "", state) + said.context)
+    return Configuration(said.network, library_options(naming or "", state) + said.context)
 
 
 def _another_architecture(
@@ -180,7 +185,7 @@ def _another_architecture(
         else f"{len(matched.kernels)} of its kernels have no place in the network, "
         f"{matched.kernels[0]} first"
     )
-    networks = said.typed or typed(networks_of(state, naming or "", said))
+    networks = said.as_command or as_command(networks_of(state, naming or "", said))
     hint = HINTS.get(naming or "")
     way = f"; use {networks}" if networks else f"; {naming}: {hint}" if hint else ""
     return f"weights {source} belong to another architecture: {what}{way}"
@@ -189,7 +194,7 @@ def _another_architecture(
 def _notes(model: nn.Module, naming: str | None) -> list[str]:
     """What the user should know of weights from elsewhere."""
     notes = []
-    if naming == "Caffe2" and unseen(model).get(POOLING) == 2 and _flat(model):
+    if naming == "Caffe2" and unstored_options(model).get(POOLING) == 2 and _flat(model):
         notes.append("Caffe2's published C2D has no temporal pooling: model.backbone=c2d_nopool")
     if naming in ("Caffe2", "PySlowFast") and not _has_windows(model):
         notes.append(

@@ -21,14 +21,14 @@ DEEPEST = 60
 
 
 @dataclass(frozen=True)
-class Said:
+class Statement:
     """One thing that a file says."""
 
     option: str
     """as the file calls it"""
     theirs: Any
     fact: str
-    """a property of `backbones.unseen`, or an option of a context block"""
+    """a property of `backbones.unstored_options`, or an option of a context block"""
     value: Any
     """of that fact"""
 
@@ -37,13 +37,13 @@ class Said:
 class Configuration:
     """What a file says of its network."""
 
-    network: list[Said] = field(default_factory=list)
-    context: list[tuple[str, Said]] = field(default_factory=list)
+    network: list[Statement] = field(default_factory=list)
+    context: list[tuple[str, Statement]] = field(default_factory=list)
     """of one context block (`res3.1`), of those in a stage (`slow.res4.`), or of all (``)"""
-    typed: str = ""
+    as_command: str = ""
     """what to type for that network, where it is known"""
 
-    def of_block(self, name: str) -> dict[str, Said]:
+    def of_block(self, name: str) -> dict[str, Statement]:
         """Option of the context block at `name` → what is said of it."""
         return {
             said.fact: said
@@ -51,8 +51,8 @@ class Configuration:
             if where in ("", name) or (where.endswith(".") and name.startswith(where))
         }
 
-    def denied_by(self, network: Mapping[str, Any]) -> Said | None:
-        """The first thing said that is not so in a network, by its `backbones.unseen`."""
+    def contradicted_by(self, network: Mapping[str, Any]) -> Statement | None:
+        """The first thing said that is not so in a network, by its `backbones.unstored_options`."""
         return next(
             (s for s in self.network if s.fact in network and network[s.fact] != s.value), None
         )
@@ -76,44 +76,44 @@ def _pyslowfast(cfg: Mapping[str, Any]) -> Configuration:
     if arch in ("c2d", "i3d", "2d", "slow_c2d", "slow_i3d", "slow"):
         pooling = 2 if arch in ("c2d", "i3d") else 1
         network += [
-            Said("MODEL.ARCH", arch, facts.POOLING, pooling),
-            Said("MODEL.ARCH", arch, facts.STEM_STRIDE, 1),
-            Said("MODEL.ARCH", arch, facts.STEM_PADDING, 1),
+            Statement("MODEL.ARCH", arch, facts.POOLING, pooling),
+            Statement("MODEL.ARCH", arch, facts.STEM_STRIDE, 1),
+            Statement("MODEL.ARCH", arch, facts.STEM_PADDING, 1),
         ]
     if arch == "slowfast":
-        network.append(Said("MODEL.ARCH", arch, facts.SLOW_FRAMES, "spread"))
+        network.append(Statement("MODEL.ARCH", arch, facts.SLOW_FRAMES, "spread"))
         if "ALPHA" in slowfast:
             alpha = slowfast["ALPHA"]
-            network.append(Said("SLOWFAST.ALPHA", alpha, facts.FRAME_RATIO, alpha))
+            network.append(Statement("SLOWFAST.ALPHA", alpha, facts.FRAME_RATIO, alpha))
     for option, fact in (
         ("SPATIAL_STRIDES", facts.STRIDES),
         ("SPATIAL_DILATIONS", facts.DILATIONS),
     ):
         if isinstance(stages := resnet.get(option), list):
             value = [stage[0] if isinstance(stage, list) and stage else stage for stage in stages]
-            network.append(Said(f"RESNET.{option}", stages, fact, value))
+            network.append(Statement(f"RESNET.{option}", stages, fact, value))
     if "STRIDE_1X1" in resnet:
         where = "1×1" if resnet["STRIDE_1X1"] else "3×3"
-        network.append(Said("RESNET.STRIDE_1X1", resnet["STRIDE_1X1"], facts.STRIDE_AT, where))
+        network.append(Statement("RESNET.STRIDE_1X1", resnet["STRIDE_1X1"], facts.STRIDE_AT, where))
     return Configuration(network, _pyslowfast_context(nonlocal_, arch == "slowfast"))
 
 
-def _pyslowfast_context(options: Mapping[str, Any], two: bool) -> list[tuple[str, Said]]:
+def _pyslowfast_context(options: Mapping[str, Any], two: bool) -> list[tuple[str, Statement]]:
     how = options.get("INSTANTIATION")
     pairwise = {"softmax": "embedded_gaussian"}.get(str(how), how)
     found = []
     if how is not None:
-        found.append(("", Said("NONLOCAL.INSTANTIATION", how, "pairwise", pairwise)))
+        found.append(("", Statement("NONLOCAL.INSTANTIATION", how, "pairwise", pairwise)))
     for option in ("POOL", "GROUP"):
         stages = options.get(option)
         for stage, pathways in enumerate(stages if isinstance(stages, list) else [], start=2):
             for number, value in enumerate(pathways if isinstance(pathways, list) else []):
                 prefix = f"{('slow.', 'fast.')[number % 2] if two else ''}res{stage}."
                 if option == "POOL":
-                    said = Said("NONLOCAL.POOL", value, "pool", _pool(value))
+                    said = Statement("NONLOCAL.POOL", value, "pool", _pool(value))
                 else:
                     span = "spacetime" if value == 1 else f"{value} groups of frames"
-                    said = Said("NONLOCAL.GROUP", value, "span", span)
+                    said = Statement("NONLOCAL.GROUP", value, "span", span)
                 found.append((prefix, said))
     return found
 
@@ -125,23 +125,23 @@ def _mmaction2(model: Mapping[str, Any]) -> Configuration:
 
     def say(option: str, default: Any, fact: str, value: Any = None) -> None:
         theirs = backbone.get(option, default)
-        network.append(Said(option, theirs, fact, theirs if value is None else value))
+        network.append(Statement(option, theirs, fact, theirs if value is None else value))
 
     if kind in ("C2D", "ResNet"):
         network += [
-            Said("backbone.type", kind, facts.POOLING, 2 if kind == "C2D" else 1),
-            Said("backbone.type", kind, facts.STEM_PADDING, 0 if kind == "C2D" else 1),
+            Statement("backbone.type", kind, facts.POOLING, 2 if kind == "C2D" else 1),
+            Statement("backbone.type", kind, facts.STEM_PADDING, 0 if kind == "C2D" else 1),
         ]
     elif kind in ("ResNet3d", "ResNet3dSlowOnly"):
         with_pool = backbone.get("with_pool2", kind == "ResNet3d")
-        network.append(Said("with_pool2", with_pool, facts.POOLING, 2 if with_pool else 1))
+        network.append(Statement("with_pool2", with_pool, facts.POOLING, 2 if with_pool else 1))
         strides = [backbone.get(f"{part}_stride_t", 1) for part in ("conv1", "pool1")]
         if all(isinstance(stride, int) for stride in strides):
             product = strides[0] * strides[1]
-            said = Said("conv1_stride_t, pool1_stride_t", strides, facts.STEM_STRIDE, product)
+            said = Statement("conv1_stride_t, pool1_stride_t", strides, facts.STEM_STRIDE, product)
             network.append(said)
     elif kind == "ResNet3dSlowFast":
-        network.append(Said("backbone.type", kind, facts.SLOW_FRAMES, "strided"))
+        network.append(Statement("backbone.type", kind, facts.SLOW_FRAMES, "strided"))
         say("resample_rate", 8, facts.FRAME_RATIO)
         say("speed_ratio", 8, facts.FRAME_RATIO)
         backbone = _mapping(backbone.get("slow_pathway"))
@@ -152,21 +152,21 @@ def _mmaction2(model: Mapping[str, Any]) -> Configuration:
         say("temporal_strides", [1, 1, 1, 1], facts.TIME_STRIDES)
     say("dilations", [1, 1, 1, 1], facts.DILATIONS)
     style = backbone.get("style", "pytorch")
-    network.append(Said("style", style, facts.STRIDE_AT, "1×1" if style == "caffe" else "3×3"))
+    network.append(Statement("style", style, facts.STRIDE_AT, "1×1" if style == "caffe" else "3×3"))
     context = _mmaction2_context(_mapping(backbone.get("non_local_cfg")))
     return Configuration(network if kind != "None" else [], context if kind != "None" else [])
 
 
-def _mmaction2_context(options: Mapping[str, Any]) -> list[tuple[str, Said]]:
+def _mmaction2_context(options: Mapping[str, Any]) -> list[tuple[str, Statement]]:
     """mmcv's NonLocal3d has defaults of its own, and no scale for its gaussian."""
     mode = options.get("mode", "embedded_gaussian")
     scale = options.get("use_scale", True)
     pool = [1, 2, 2] if options.get("sub_sample", False) else None
     scaled = bool(scale) and mode != "gaussian"
     return [
-        ("", Said("non_local_cfg.mode", mode, "pairwise", mode)),
-        ("", Said("non_local_cfg.use_scale", scale, "scale", scaled)),
-        ("", Said("non_local_cfg.sub_sample", pool is not None, "pool", pool)),
+        ("", Statement("non_local_cfg.mode", mode, "pairwise", mode)),
+        ("", Statement("non_local_cfg.use_scale", scale, "scale", scaled)),
+        ("", Statement("non_local_cfg.sub_sample", pool is not None, "pool", pool)),
     ]
 
 

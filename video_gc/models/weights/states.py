@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from video_gc.models.weights.reading.allowed import Array
-from video_gc.models.weights.reading.inert import Inert
+from video_gc.models.weights.reading.constructors import SavedArray
+from video_gc.models.weights.reading.placeholders import Placeholder
 
 State = dict[str, Tensor]
 
@@ -139,16 +139,21 @@ def _direct(named: Mapping[Any, Any]) -> list[str]:
         name
         for name, value in named.items()
         if isinstance(name, str)
-        and (isinstance(value, Array) or (isinstance(value, Tensor) and value.is_floating_point()))
+        and (
+            value.is_floating_point()
+            if isinstance(value, Tensor)
+            else isinstance(value, SavedArray)
+        )
     ]
 
 
 def _tensor(name: str, value: Any) -> Tensor | None:
     """A value as a tensor; None for what is none."""
-    if isinstance(value, Array):
+    if isinstance(value, SavedArray):
         return value.tensor
-    if isinstance(value, Inert) and value.name.startswith(("torch._utils._rebuild", "torch._tens")):
-        kind = value.name.rpartition("_rebuild_")[2]
+    kind = value.name if isinstance(value, Placeholder) else ""
+    if kind.startswith(("torch._utils._rebuild", "torch._tens")):
+        kind = kind.rpartition("_rebuild_")[2]
         raise ValueError(
             f"{name:.100} is a tensor of a form that is not read ({kind}); save a dense, plain one"
         )

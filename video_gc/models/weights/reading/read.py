@@ -1,8 +1,9 @@
 """A file of weights → names and tensors; nothing in the file can run.
 
 One reader for torch's files of every age, for pickles (Caffe2) and for safetensors, checkpoints of
-ours included. torch.load has no part in it: before torch 1.6's format it believes sizes, opens
-members of tars, and writes patches to where a file says, `weights_only` or not.
+ours included. torch.load(weights_only=True) has no part in it: it runs no code, but believes sizes
+and hashes keys that a file chooses (docs/weights.md, Safety), and for files from before torch 1.6
+it writes patches to where a file says.
 """
 
 import io
@@ -16,9 +17,8 @@ from typing import IO, Any
 from safetensors import safe_open
 from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 
-from video_gc.models.weights.reading.allowed import Names
-from video_gc.models.weights.reading.inert import RefusedError
-from video_gc.models.weights.reading.plain import plain
+from video_gc.models.weights.reading.constructors import AllowedNames
+from video_gc.models.weights.reading.placeholders import RefusedError, plain
 from video_gc.models.weights.reading.storages import LaterStorages, ZipStorages
 from video_gc.models.weights.reading.unpickle import Unpickler
 from video_gc.models.weights.states import KINDS, State, find_weights
@@ -83,7 +83,7 @@ def read_with_origin(path: Path, kind: str | None = None) -> WeightFile:
 def read_file(path: str | os.PathLike[str], *, mapped: bool = False) -> Any:
     """All that a file of weights or a checkpoint holds: dictionaries, lists, numbers and tensors.
 
-    Tensors are on the CPU, without gradients. Objects of other packages are Inerts.
+    Tensors are on the CPU, without gradients. Objects of other packages are Placeholders.
 
     mapped: leave the tensors in the file until they are looked at, for who wants few of them.
 
@@ -126,14 +126,14 @@ def _read_zip(file: IO[bytes], size: int, mapped: bool) -> Any:
     if f"{storages.folder}constants.pkl" in storages.records:
         raise RefusedError("it is a TorchScript program, which can run code; save its state_dict")
     content = storages.content(f"{storages.folder}data.pkl")
-    names = Names(storages, len(content), _no_inner)
+    names = AllowedNames(storages, len(content), _no_inner)
     return Unpickler(io.BytesIO(content), len(content), names, storages).load()
 
 
 def _read_pickles(file: IO[bytes], size: int, *, inner: bool) -> Any:
     """inner: whether there may be files inside, as in a pickle alone."""
     storages = LaterStorages(size)
-    names = Names(storages, size, _inner if inner else _no_inner)
+    names = AllowedNames(storages, size, _inner if inner else _no_inner)
 
     def load() -> Any:
         return Unpickler(file, size, names, storages).load()

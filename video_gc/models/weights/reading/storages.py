@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.models.weights.reading.inert import Inert, RefusedError
+from video_gc.models.weights.reading.placeholders import Placeholder, RefusedError
 
 LOCAL_HEADER = 30
 """Bytes before the name in a zip's entry (APPNOTE 4.3.7); two lengths are its last four."""
@@ -49,7 +49,7 @@ class Storages:
             return saved[1]
         kind, key, _place, count, *views = saved[1:]
         if not isinstance(kind, StorageType) or not isinstance(key, str | int):
-            name = kind.name if isinstance(kind, Inert) else "no type"
+            name = kind.name if isinstance(kind, Placeholder) else "no type"
             raise RefusedError(f"a storage of {name} is not allowed; save plain, dense tensors")
         key, nbytes = str(key), whole(count) * kind.dtype.itemsize
         if key not in self.raw:

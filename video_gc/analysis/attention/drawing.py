@@ -1,0 +1,214 @@
+"""A clip under its attention maps: blocks side by side, a row for each query, as a moving picture.
+
+Weights are drawn as multiples of the uniform weight, on a scale that starts at 0, so that a map
+that is nearly uniform looks so; colours follow their square root, so that faint ones are seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+from video_gc.analysis.animation import write_animation
+from video_gc.analysis.attention.clips import View
+from video_gc.analysis.attention.panels import Panel
+from video_gc.analysis.attention.queries import Query
+from video_gc.analysis.overlay import colour_bar, heat
+from video_gc.decode.write import write_video
+from video_gc.escape import readable
+from video_gc.outputs import output_path
+
+WIDTH = 1100
+"""Pixels that the columns of a picture share."""
+CELL = (144, 288)
+"""Least and largest side of one panel, pixels."""
+GAP, MARGIN, LINE, BAR = 6, 12, 18, 10
+TITLE = MARGIN + LINE + 6
+"""Where the titles of the columns begin, pixels from the top."""
+SIDE = 84
+"""Pixels for the names of the rows."""
+INK, SOFT, PAPER, CROSS = (28, 39, 51), (91, 107, 123), (255, 255, 255), (0, 229, 255)
+RATES = (1.0, 8.0)
+"""Slowest and fastest play, frames per second."""
+SECONDS = 6.0
+"""The video file repeats its clip up to here; players do not loop."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """All that one picture shows."""
+
+    title: str
+    view: View
+    queries: Sequence[Query]
+    """those that have a row each, below the row of the shared and mean maps"""
+    panels: list[Panel]
+    peaks: list[float]
+    """where the colours of each panel end"""
+    scale: str = "video"
+    """video: the colours end at this video's largest weights; common: at those of all drawn"""
+
+    @property
+    def row_names(self) -> list[str]:
+        """Two lines each; one empty name where there are no queries."""
+        times = self.view.times
+        named = [f"query {n}\n{times[int(q[0] * len(times))]:.2f} s" for n, q in self.numbered]
+        return ["mean\nover queries", *named] if named else [""]
+
+    @property
+    def numbered(self) -> list[tuple[int, Query]]:
+        """The queries with their rows."""
+        return list(enumerate(self.queries, 1))
+
+
+class _Layout:
+    """Where things stand, in pixels."""
+
+    def __init__(self, drawing: Drawing) -> None:
+        height, width = drawing.view.frames.shape[1:3]
+        columns, rows = len(drawing.panels) + 1, len(drawing.row_names)
+        named = SIDE if drawing.queries else 0
+        self.cell = int(np.clip((WIDTH - named) / columns - GAP, *CELL))
+        self.high, self.wide = (round(self.cell * s / max(height, width)) for s in (height, width))
+        self.left = [MARGIN + named + column * (self.cell + GAP) for column in range(columns)]
+        below = TITLE + 2 * LINE
+        self.top = [below + row * (self.high + GAP) for row in range(rows)]
+        self.bottom = below + rows * (self.high + GAP)
+        notes = 3 if drawing.queries else 2
+        right, end = self.left[-1] + self.cell, self.bottom + BAR + notes * LINE
+        self.size = (_even(right + MARGIN), _even(end + MARGIN))
+
+
+def draw(drawing: Drawing) -> np.ndarray:
+    """The frames of the picture, uint8 (T, height, width, 3), with even sizes."""
+    view, at = drawing.view, _Layout(drawing)
+    clip = np.stack(
+        [np.asarray(Image.fromarray(f).resize((at.wide, at.high))) for f in view.frames]
+    )
+    heats = [
+        [heat(clip, _stretched(one, peak, clip.shape[:3])) for one in panel.maps]
+        for panel, peak in zip(drawing.panels, drawing.peaks, strict=True)
+    ]
+    base = Image.new("RGB", at.size, PAPER)
+    _draw_still(base, drawing, at)
+    pictures = []
+    for number in range(len(clip)):
+        picture = base.copy()
+        pen = ImageDraw.Draw(picture)
+        when = f"{view.times[number]:.2f} s, frame {number + 1} of {len(clip)}"
+        _text(pen, (picture.width - MARGIN, MARGIN), when, bold=True, anchor="ra")
+        for row, y in enumerate(at.top):
+            columns = [0] + [c for c, maps in enumerate(heats, 1) if row < len(maps)]
+            for column in columns:
+                shown = heats[column - 1][row] if column else clip
+                picture.paste(Image.fromarray(shown[number]), (at.left[column], y))
+            marked = [
+                (int(query[0] * len(clip)) == number, label, query)
+                for label, query in drawing.numbered
+                if row in (0, label)
+            ]
+            for own, label, query in sorted(marked):  # those of this frame on top
+                for column in columns if row else [0]:
+                    place = (at.left[column] + query[2] * at.wide, y + query[1] * at.high)
+                    _cross(pen, place, own, "" if row else str(label))
+        pictures.append(np.asarray(picture))
+    return np.stack(pictures)
+
+
+def save(pictures: np.ndarray, times: np.ndarray, file: Path) -> tuple[Path, Path]:
+    """Write FILE.mp4 and FILE.webp, in real time but at most 8 frames a second; their paths."""
+    steps = np.diff(times)
+    steps = steps[steps > 0]
+    rate = float(np.clip(1 / np.median(steps) if len(steps) else RATES[1], *RATES))
+    rounds = max(round(SECONDS * rate / len(pictures)), 1)
+    video = file.with_name(f"{file.name}.mp4")
+    with output_path(video) as part:
+        write_video(part, np.concatenate([pictures] * rounds), fps=rate)
+    return video, write_animation(file.with_name(f"{file.name}.webp"), pictures, rate=rate)
+
+
+def _draw_still(base: Image.Image, drawing: Drawing, at: _Layout) -> None:
+    """What does not move: titles, names of rows, colour bars, notes."""
+    pen, room = ImageDraw.Draw(base), base.width - 2 * MARGIN
+    _text(pen, (MARGIN, MARGIN), drawing.title, bold=True, room=room - 190)
+    _text(pen, (at.left[0], TITLE), "clip", bold=True)
+    if drawing.queries:
+        _text(pen, (at.left[0], TITLE + LINE), "with queries", colour=SOFT)
+    for name, y in zip(drawing.row_names, at.top, strict=True):
+        first, _, second = name.partition("\n")
+        _text(pen, (MARGIN, y + 2), first, bold=True)
+        _text(pen, (MARGIN, y + 2 + LINE), second, colour=SOFT)
+    ends = at.bottom + BAR + 2
+    for panel, peak, x in zip(drawing.panels, drawing.peaks, at.left[1:], strict=True):
+        _text(pen, (x, TITLE), panel.title, bold=True, room=at.cell)
+        _text(pen, (x, TITLE + LINE), panel.subtitle, colour=SOFT, room=at.cell)
+        base.paste(Image.fromarray(colour_bar(BAR, at.cell)), (x, at.bottom))
+        largest = f"{peak:.3g}×" if panel.unit == "uniform" else "largest"
+        _text(pen, (x, ends), "0", colour=SOFT)
+        _text(pen, (x + at.cell, ends), largest, colour=SOFT, anchor="ra")
+        if panel.unit == "uniform":
+            mark = x + min(round(at.cell / peak**0.5), at.cell - 1)
+            pen.line((mark, at.bottom - 3, mark, ends), fill=INK)
+            if 0.18 < peak**-0.5 < 0.6:
+                _text(pen, (mark, ends), "1×", colour=SOFT, anchor="ma")
+    whose = "of this video" if drawing.scale == "video" else "of all drawn videos"
+    notes = [
+        "Colours: the root of the weight, in multiples (×) of a uniform one; they end at the "
+        f"block's largest {whose}."
+    ]
+    if drawing.queries:
+        notes.append("Crosses: where a query stands; bright on its own frame, thin on the others.")
+    for line, note in enumerate(notes, 1):
+        _text(pen, (MARGIN, ends + line * LINE + 4), note, colour=SOFT, room=room)
+
+
+def _stretched(one: Tensor, peak: float, shape: Sequence[int]) -> np.ndarray:
+    large = F.interpolate(one[None, None].float(), list(shape), mode="trilinear")[0, 0]
+    return (large / peak).clamp(0, 1).sqrt().cpu().numpy()
+
+
+def _cross(pen: ImageDraw.ImageDraw, at: tuple[float, float], own: bool, label: str) -> None:
+    """A query: bright with a dark rim on its own frame, a thin grey one on the others."""
+    x, y = at
+    reach = 7 if own else 4
+    for colour, width in (
+        ((0, 0, 0), 5 if own else 3),
+        (CROSS, 3) if own else ((190, 200, 205), 1),
+    ):
+        for line in ((x - reach, y, x + reach, y), (x, y - reach, x, y + reach)):
+            pen.line(line, fill=colour, width=width)
+    where = (x + 9, y - 15)
+    pen.text(where, label, font=_font(True), fill=PAPER, stroke_width=2, stroke_fill=(0, 0, 0))
+
+
+def _text(
+    pen: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    *,
+    bold: bool = False,
+    colour: tuple[int, int, int] = INK,
+    anchor: str = "la",
+    room: float = float("inf"),
+) -> None:
+    """Write as much of the text as fits into `room` pixels, with … for the rest."""
+    text, font = readable(text), _font(bold)
+    while len(text) > 1 and font.getlength(text) > room:
+        text = text[:-2] + "…"
+    pen.text(at, text, font=font, fill=colour, anchor=anchor)
+
+
+@cache
+def _font(bold: bool) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings."""
+    return ImageFont.truetype(findfont(f"DejaVu Sans{':bold' if bold else ''}"), 13)
+
+
+def _even(number: int) -> int:
+    return number + number % 2

@@ -1,0 +1,150 @@
+"""Which decoder is known to give wrong frames of which kind of file.
+
+What stands here is what the conformance suite found (docs/decoders.md holds its table). pyav is not
+in it: the suite wants it exact on every file.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import av
+
+from video_gc.decode.ffmpeg.container import coded_pixels, opened, stream_packets
+from video_gc.decode.ffmpeg.presentation import UPRIGHT, is_wide, orientation_of, pixel_shape
+from video_gc.decode.frame_table.packet_heads import PacketHeads
+from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source
+
+PACKETS = 3000  # of a file that are looked at; more would make opening a long one slow
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What tells files apart that decoders treat differently."""
+
+    container: str
+    """FFmpeg's name of the format, such as "avi" or "mov,mp4,m4a,3gp,3g2,mj2" """
+    codec: str
+    """such as h264"""
+    reorders: bool
+    """frames are shown in another order than they are stored in"""
+    leading: bool
+    """frames before some key frame are stored after it (open groups of pictures)"""
+    gradual: bool
+    """some key frame is whole only after more frames (intra-refresh)"""
+    hidden: bool
+    """an edit list hides frames"""
+    mirrored: bool = False
+    """a display matrix mirrors the picture"""
+    told: bool = False
+    """the codec says that the picture is turned, not the container"""
+    stretched: bool = False
+    """pixels are not square"""
+    wide: bool = False
+    """a high dynamic range, or the primaries of BT.2020"""
+
+
+def kind_of(source: Source, max_pixels: int = MAX_PIXELS) -> Kind | None:
+    """The kind of a file, from its packets and its first frame; None for what cannot be read."""
+    try:
+        with opened(source, max_pixels=max_pixels) as (container, stream):
+            return _kind(container, stream)
+    except (DecodeError, av.FFmpegError, ValueError, OSError):
+        return None
+
+
+def known_wrong(decoder: str, kind: Kind | None) -> str | None:
+    """Why this decoder gets such files wrong; None where nothing is known against it."""
+    if kind is None:
+        return None
+    for reason, applies in WRONG.get(decoder, {}).items():
+        if applies(kind):
+            return reason
+    return None
+
+
+SHOWN: dict[str, Callable[[Kind], bool]] = {
+    "a mirrored display matrix": lambda kind: kind.mirrored,
+    "an orientation that the codec says": lambda kind: kind.told,
+    "pixels that are not square": lambda kind: kind.stretched,
+    "HDR or BT.2020": lambda kind: kind.wide,
+}
+WRONG: dict[str, dict[str, Callable[[Kind], bool]]] = {
+    "decord": {
+        "HEVC": lambda kind: kind.codec == "hevc",
+        "AV1": lambda kind: kind.codec == "av1",
+        "MPEG-TS": lambda kind: kind.container == "mpegts",
+        "MPEG-PS": lambda kind: kind.container == "mpeg",
+        "ASF (WMV)": lambda kind: kind.container == "asf",
+        "AVI with B-frames": lambda kind: kind.container == "avi" and kind.reorders,
+        "MPEG-4 part 2 with B-frames": lambda kind: kind.codec == "mpeg4" and kind.reorders,
+        "H.264 in AVI": lambda kind: kind.container == "avi" and kind.codec == "h264",
+        "open groups of pictures": lambda kind: kind.leading,
+        "intra-refresh": lambda kind: kind.gradual,
+        "an edit list that hides frames": lambda kind: kind.hidden,
+        **SHOWN,
+    },
+    "torchcodec": {
+        "AVI with B-frames": lambda kind: kind.container == "avi" and kind.reorders,
+        "MPEG-TS": lambda kind: kind.container == "mpegts",
+        "MPEG-PS": lambda kind: kind.container == "mpeg",
+        "intra-refresh": lambda kind: kind.gradual,
+        **SHOWN,
+    },
+}
+
+
+def _kind(container: Any, stream: Any) -> Kind:
+    context = stream.codec_context
+    context.thread_count = 1
+    starts = PacketHeads(context)
+    codec = context.codec.canonical_name  # av1, whichever library decodes it
+    reorders, leading, gradual, hidden = bool(context.has_b_frames), False, False, False
+    latest = key = frame = None
+    begun: list[Any] = []
+    for number, packet in enumerate(stream_packets(container, stream)):
+        if number == PACKETS:
+            break
+        start = starts.read(packet)[0]
+        hidden |= packet.is_discard
+        if packet.is_keyframe:
+            key = packet.pts
+            gradual |= number > 0 and starts.known and not start
+        if packet.pts is not None:
+            leading |= key is not None and packet.pts < key
+            reorders |= latest is not None and packet.pts < latest
+            latest = packet.pts if latest is None else max(latest, packet.pts)
+        if frame is None:
+            begun.append(packet)
+            frame = _first(context, [packet])
+    frame = frame or _first(context, [None])
+    kind = Kind(container.format.name, codec, reorders, leading, gradual, hidden)
+    if frame is None:
+        return kind
+    orientation = orientation_of(frame)
+    return replace(
+        kind,
+        mirrored=orientation.mirrors,
+        told=orientation != UPRIGHT and _told(context, [*begun, None]),
+        stretched=pixel_shape(stream) != 1,
+        wide=is_wide(frame),
+    )
+
+
+def _told(context: Any, packets: Sequence[Any]) -> bool:
+    """Whether the pictures are turned without the container's word too."""
+    alone: Any = av.CodecContext.create(context.name, "r")
+    alone.extradata = context.extradata
+    alone.options = {"max_pixels": coded_pixels(context.width * context.height)}
+    frame = _first(alone, packets)
+    return frame is not None and orientation_of(frame) != UPRIGHT
+
+
+def _first(context: Any, packets: Sequence[Any]) -> Any:
+    """The first frame that comes out, if one does; damage is for others to report."""
+    for packet in packets:
+        with suppress(av.FFmpegError):
+            if frames := context.decode(packet):
+                return frames[0]
+    return None
