@@ -55,33 +55,22 @@ def say(text: str, style: str | None = None) -> None:
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A rich Progress on stderr with count, rate, elapsed time and ETA."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with _bar(MofNCompleteColumn(), RateColumn(), TimeElapsedColumn()) as progress:
         yield progress
 
 
 def download_bar() -> Progress:
     """A rich Progress on stderr that counts bytes."""
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    return _bar(DownloadColumn(binary_units=True), TransferSpeedColumn())
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """Iterate over `items` under a progress bar."""
     with progress_bar() as progress:
         yield from progress.track(items, total=total, description=description)
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    what = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)
+    left = TextColumn("ETA"), TimeRemainingColumn()
+    return Progress(*what, *columns, *left, console=console)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from video_gc.decode.reader import CorruptError, OpenError
+from video_gc.decode.reader import CorruptError, OpenError, OpenOptions
 from video_gc.decode.whole_frames import FrameReader, PictureReader
 
 
@@ -31,7 +31,7 @@ class Misbehaving(FrameReader):
         yield from super()._pictures(indices)
 
 
-def open_here(source: str | bytes) -> PictureReader:
+def open_here(source: str | bytes, _options: OpenOptions) -> PictureReader:
     if source == b"":
         raise OpenError("file", "the file is empty")
     assert isinstance(source, bytes)

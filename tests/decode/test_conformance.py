@@ -1,6 +1,6 @@
 """Every installed decoder on every kind of file, frame by frame against a sequential decode.
 
-pyav is exact on all. Of the others, frames are right wherever choice.py says nothing against the
+pyav is exact on all. Of the others, frames are right wherever known_faults.py says nothing against the
 decoder, and asking for it warns wherever it does. `python -m tests.decode.table` writes the
 outcomes to docs/decoders.md.
 """
@@ -28,6 +28,8 @@ needs_torchcodec = pytest.mark.skipif(
 )
 real = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 made = pytest.mark.parametrize("name", MAKERS)
+QUICK = {"h264_closed.mp4", "h264_uneven.mp4", "h264_rotated.mp4", "mpeg4.avi", "vp9.webm"}
+"""files that decord reads right"""
 
 
 def check(path: Path, found: Outcome) -> None:
@@ -61,7 +63,10 @@ def test_pyav_is_exact_on_real_files(path: Path) -> None:
 
 
 @needs_decord
-@made
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MAKERS],
+)
 def test_decord(kind: Kind, name: str) -> None:
     check(kind(name), outcome(kind(name), "decord", tolerance=TOLERANCE))
 
@@ -108,8 +113,14 @@ def test_decoding_on_cuda(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "hevc.mp4", "h264_open.mp4", "h264_intra_refresh.mp4", "h264_edit_list.mp4",
-        "h264_no_b.avi", "mpeg4_b.mp4", "mpeg4_b.avi", "mpeg2.mpg", "h264.ts", "wmv2.wmv",
+        "h264_open.mp4", "mpeg4_b.avi", "h264.ts",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                "hevc.mp4", "h264_intra_refresh.mp4", "h264_edit_list.mp4", "h264_no_b.avi",
+                "mpeg4_b.mp4", "mpeg2.mpg", "wmv2.wmv",
+            )
+        ),
     ],
 )  # fmt: skip
 def test_what_is_known_to_be_wrong_is_wrong(kind: Kind, name: str) -> None:

@@ -14,14 +14,15 @@ import torch
 
 from video_gc.decode import isolated
 from video_gc.decode.isolated import IsolatedReader
-from video_gc.decode.reader import CorruptError, DecodeError, OpenError, StuckError
+from video_gc.decode.reader import CorruptError, DecodeError, OpenError, OpenOptions, StuckError
 
 ROOT = Path(__file__).parents[2]
 MODULE = "tests.decode.misbehaving"
 PROGRAM = """
 import os, signal, sys
 from video_gc.decode import isolated
-reader = isolated.IsolatedReader("tests.decode.misbehaving", "test", {source!r}, time_limit=30)
+from video_gc.decode.reader import OpenOptions
+reader = isolated.IsolatedReader("tests.decode.misbehaving", "test", {source!r}, OpenOptions(time_limit=30))
 assert reader.read([3])[0, 0, 0, 0] == 3
 print(isolated._servers["tests.decode.misbehaving"].child.pid, flush=True)
 reader._limit = 1
@@ -30,7 +31,7 @@ reader._limit = 1
 
 
 def reader(source: object = b"fine") -> IsolatedReader:
-    return IsolatedReader(MODULE, "test", source, time_limit=60)  # type: ignore[arg-type]
+    return IsolatedReader(MODULE, "test", source, OpenOptions(time_limit=60))  # type: ignore[arg-type]
 
 
 def frames_read(found: IsolatedReader, indices: list[int]) -> list[int]:

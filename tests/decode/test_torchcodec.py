@@ -125,7 +125,7 @@ def test_a_source_that_blocks_ends_at_the_limit(kind: Callable[[str], Path]) -> 
 
         from video_gc.decode.torchcodec import TorchcodecReader
         with pytest.raises(StuckError, match="no frame within 0.5 s"):
-            TorchcodecReader(Blocked(open(path, "rb").read()), time_limit=0.5)
+            TorchcodecReader(Blocked(open(path, "rb").read()), OpenOptions(time_limit=0.5))
         os._exit(0)  # the lost thread waits for ever
         """,
         kind("h264_closed.mp4"),

@@ -14,6 +14,8 @@ from video_gc.evaluate.confusions import ConfusedPair, Example, confused_pairs
 from video_gc.evaluate.plots import draw_calibration, draw_class_accuracy, draw_confused_pairs
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 def picture(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"))

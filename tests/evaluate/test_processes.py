@@ -96,7 +96,14 @@ def kill_oneself(after: int, file: Path) -> None:
     Journal.add = dying  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize(("size", "workers"), [(1, 2), (2, 1), (3, 0)])
+@pytest.mark.parametrize(
+    ("size", "workers"),
+    [
+        pytest.param(1, 2, marks=pytest.mark.slow),
+        (2, 1),
+        pytest.param(3, 0, marks=pytest.mark.slow),
+    ],
+)
 def test_any_number_of_processes_writes_the_same_bytes(
     checkpoint: Path, listed: Path, alone: dict[str, bytes], tmp_path: Path, size: int, workers: int
 ) -> None:
@@ -104,7 +111,7 @@ def test_any_number_of_processes_writes_the_same_bytes(
     assert contents(tmp_path) == alone
 
 
-@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_test_goes_on_without_repeating_a_video(
     checkpoint: Path, listed: Path, alone: dict[str, bytes], tmp_path: Path, size: int,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
@@ -199,4 +206,4 @@ def test_torchrun(checkpoint: Path, listed: Path, alone: dict[str, bytes], tmp_p
     assert contents(tmp_path) == alone
     summary = json.loads((tmp_path / "accuracy.json").read_text())
     assert summary["coverage"]["scored"] == 5
-    assert len(list(csv.DictReader((tmp_path / "predictions.csv").open()))) == 5
+    assert len(list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))) == 5

@@ -51,13 +51,13 @@ RESULT = scores_of(
 
 def test_tables_of_classes_and_pairs(tmp_path: Path) -> None:
     files = {file.name: file for file in write_results(RESULT, tmp_path, about={"seed": 3})}
-    rows = list(csv.DictReader(files["classes.csv"].open()))
+    rows = list(csv.DictReader(files["classes.csv"].read_text().splitlines()))
     assert [(r["class"], r["videos"], r["right"], r["taken_for"], r["times"]) for r in rows] == [
         ("walk", "5", "1", "run", "4"), ("run", "1", "1", "", "0"), ("swim", "2", "0", "walk", "1"),
         ("fly", "0", "0", "", "0"),
     ]  # fmt: skip
     assert [row["top1"] for row in rows] == ["0.200000", "1.000000", "0.000000", ""]
-    pairs = list(csv.DictReader(files["pairs.csv"].open()))
+    pairs = list(csv.DictReader(files["pairs.csv"].read_text().splitlines()))
     assert pairs[0] == {
         "true": "walk", "predicted": "run", "count": "4",
         "example1": "2.mp4", "example2": "7.mp4", "example3": "0.mp4",  # the surest first
@@ -66,7 +66,7 @@ def test_tables_of_classes_and_pairs(tmp_path: Path) -> None:
         ("swim", "walk", ""),
         ("swim", "run", ""),
     ]
-    matrix = list(csv.reader(files["confusion.csv"].open()))
+    matrix = list(csv.reader(files["confusion.csv"].read_text().splitlines()))
     assert matrix[0] == ["true", *NAMES]
     assert matrix[1:] == [
         ["walk", "1", "4", "0", "0"], ["run", "0", "1", "0", "0"], ["swim", "1", "1", "0", "0"],
@@ -80,7 +80,7 @@ def test_tables_of_classes_and_pairs(tmp_path: Path) -> None:
     kept = np.load(files["scores.npy"])
     assert kept.dtype == np.float32
     assert kept.shape == (8, 4)  # a row for each line of predictions.csv
-    lines = list(csv.DictReader(files["predictions.csv"].open()))
+    lines = list(csv.DictReader(files["predictions.csv"].read_text().splitlines()))
     for line, row in zip(lines, kept, strict=True):
         assert np.float32(line["score1"]) == row.max()  # every digit
         assert line["top1"] == NAMES[row.argmax()]

@@ -68,6 +68,7 @@ def test_multi_view_scores_equal_a_plain_loop(
     assert result.video_level.top1 == pytest.approx(float(expected))
 
 
+@pytest.mark.usefixtures("drawn")
 def test_results_on_disk(checkpoint: Path, clips_folder: Path, tmp_path: Path) -> None:
     done = evaluate(
         checkpoint, TestOptions(data=clips_folder, clips=2, crops=1, out=tmp_path, workers=0)
@@ -84,7 +85,7 @@ def test_results_on_disk(checkpoint: Path, clips_folder: Path, tmp_path: Path) -
         "classes.png",
         *(["pairs.png"] if done.result.video_level.top1 < 1 else []),
     ]
-    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))
     assert len(rows) == 12
     assert list(rows[0]) == ["path", "label", "top1", "score1", "top2", "score2", "views"]
     top1 = sum(row["label"] == row["top1"] for row in rows) / 12
@@ -106,8 +107,11 @@ def test_damaged_test_videos_are_counted_not_scored(
     done = evaluate(checkpoint, TestOptions(data=tmp_path / "test.txt", out=tmp_path, workers=0))
     assert done.result.not_scored == 4
     assert done.result.video_level.count == 4
-    assert len(list(csv.DictReader((tmp_path / "predictions.csv").open()))) == 4
-    listed = {Path(row["path"]).stem for row in csv.DictReader((tmp_path / "skipped.csv").open())}
+    assert len(list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))) == 4
+    listed = {
+        Path(row["path"]).stem
+        for row in csv.DictReader((tmp_path / "skipped.csv").read_text().splitlines())
+    }
     assert listed == set(damaged)
 
 
@@ -222,7 +226,7 @@ def test_five_best_of_many_classes(tmp_path: Path) -> None:
     file = write_predictions(
         Scores(index, scores, torch.tensor([1]), level, level), tmp_path / "p.csv"
     )
-    (row,) = csv.DictReader(file.open())
+    (row,) = csv.DictReader(file.read_text().splitlines())
     assert [row[f"top{rank}"] for rank in range(1, 6)] == [f"class {i}" for i in (8, 7, 6, 5, 4)]
     assert row["label"] == "class 3"
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from video_gc.decode.open import DECODERS, DEVICES
-from video_gc.decode.reader import MAX_PIXELS
+from video_gc.decode.open import DECODERS
+from video_gc.decode.reader import DEVICES, MAX_PIXELS
 
 LISTS = ("list", "table", "pyslowfast", "mmaction2")
 """Kinds that read the files data.train, data.val and data.test."""

@@ -21,43 +21,40 @@ class SkippedVideos:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.times: dict[tuple[str, str], int] = {}
-        """(kind, path) → how often it was met"""
-        self.reasons: dict[tuple[str, str], str] = {}
+        self.found: dict[tuple[str, str], tuple[int, str]] = {}
+        """(kind, path) → how often it was met, and the first reason"""
 
     def add(self, troubles: Iterable[Trouble]) -> None:
         """Count, say what is new, and rewrite the list where there is any."""
-        before = len(self.times)
+        before = len(self.found)
         for trouble in troubles:
-            if (trouble.kind, trouble.path) not in self.times:
+            if (trouble.kind, trouble.path) not in self.found:
                 if trouble.kind == "damaged":
                     say(f"Skipped {trouble.reason}", style="yellow")
                 elif not self.count(trouble.kind):
                     say(f"Note {trouble.reason}. All such files: {self.file}")
             self._count(trouble)
-        if len(self.times) > before:
+        if len(self.found) > before:
             self.write()
 
     def replace(self, troubles: Iterable[Trouble]) -> None:
         """Count these alone, in their order, and rewrite the list. Nothing is said."""
-        self.times, self.reasons = {}, {}
+        self.found = {}
         for trouble in troubles:
             self._count(trouble)
         self.write()
 
     def count(self, kind: str = "damaged") -> int:
         """Files of this kind."""
-        return sum(found == kind for found, _ in self.times)
+        return sum(found == kind for found, _ in self.found)
 
     def rows(self) -> list[tuple[str, str, int, str]]:
         """The lines of the list: kind, path, times, reason."""
-        return [(*key, times, self.reasons[key]) for key, times in self.times.items()]
+        return [(*key, *rest) for key, rest in self.found.items()]
 
     def restore(self, rows: Iterable[tuple[str, str, int, str]]) -> None:
-        """Go on from `rows` of an earlier process."""
-        self.times, self.reasons = {}, {}
-        for kind, path, times, reason in rows:
-            self.times[kind, path], self.reasons[kind, path] = int(times), reason
+        """Go on from the `rows` of an earlier process."""
+        self.found = {(kind, path): (times, reason) for kind, path, times, reason in rows}
 
     def read(self) -> None:
         """Go on from the list, where there is one."""
@@ -67,11 +64,11 @@ class SkippedVideos:
 
     def write(self) -> None:
         """Write the list where there is anything to list."""
-        if self.times:
+        if self.found:
             with atomic_path(self.file) as part:
                 fill_csv(part, ["kind", "path", "times", "reason"], self.rows())
 
     def _count(self, trouble: Trouble) -> None:
         key = trouble.kind, trouble.path
-        self.times[key] = self.times.get(key, 0) + 1
-        self.reasons.setdefault(key, trouble.reason)
+        times, reason = self.found.get(key, (0, trouble.reason))
+        self.found[key] = times + 1, reason

@@ -15,38 +15,29 @@ from video_gc.decode.ffmpeg.container import admitted, packet_times
 from video_gc.decode.isolated import IsolatedReader
 from video_gc.decode.known_faults import kind_of
 from video_gc.decode.reader import (
-    MAX_PIXELS,
     CorruptError,
     OpenError,
+    OpenOptions,
     Source,
     VideoReader,
     source_name,
 )
 from video_gc.decode.whole_frames import PictureReader
 
-INSTALL = "decord is not installed; pip install 'video_gc[decord]'"
 
-
-def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float, max_pixels: int
-) -> VideoReader:
+def open_reader(source: Source, options: OpenOptions) -> VideoReader:
     """See open_video. Raises ImportError where decord is not installed."""
-    if device != "cpu":
-        raise ValueError(f"device ({device!r}) must be cpu with decord; its packages have no CUDA")
+    if options.device != "cpu":
+        what = f"device ({options.device!r})"
+        raise ValueError(f"{what} must be cpu with decord; its packages have no CUDA")
     if find_spec("decord") is None:
-        raise ImportError(INSTALL)
-    return IsolatedReader(
-        __name__,
-        "decord",
-        source,
-        time_limit=time_limit,
-        options={"threads": threads, "damage": damage, "max_pixels": max_pixels},
-    )
+        raise ImportError("decord is not installed; pip install 'video_gc[decord]'")
+    return IsolatedReader(__name__, "decord", source, options)
 
 
-def open_here(source: str | bytes, *, threads: int, damage: str, max_pixels: int) -> PictureReader:
+def open_here(source: str | bytes, options: OpenOptions) -> PictureReader:
     """The reader itself, in the process that calls it."""
-    return DecordReader(source, threads, damage, max_pixels)
+    return DecordReader(source, options)
 
 
 class DecordReader(PictureReader):
@@ -54,28 +45,23 @@ class DecordReader(PictureReader):
 
     decoder = "decord"
 
-    def __init__(
-        self,
-        source: str | bytes,
-        threads: int = 1,
-        damage: str = "raise",
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
+    def __init__(self, source: str | bytes, options: OpenOptions) -> None:
         import decord
 
-        self.path, self.damage, self.damaged = source_name(source), damage, {}
-        self._source, self.max_pixels = source, max_pixels
+        self.path, self.damage, self.damaged = source_name(source), options.damage, {}
+        self._source, self.max_pixels = source, options.max_pixels
         self._errors = (decord.DECORDError, RuntimeError, AssertionError)
-        with admitted(source, "decord", max_pixels=max_pixels) as file:
+        with admitted(source, "decord", max_pixels=options.max_pixels) as file:
             file = io.BytesIO(file) if isinstance(file, bytes) else file
             try:
+                threads = options.threads
                 self._decord: Any = decord.VideoReader(file, decord.cpu(0), num_threads=threads)
                 self.rate = float(self._decord.get_avg_fps())
                 first = self._decord[0].shape
             except self._errors as error:
                 reason = f"cannot be read as a video ({_cause(error)})"
                 raise OpenError(self.path, reason, decoder="decord") from error
-        kind = kind_of(source, max_pixels)
+        kind = kind_of(source, options.max_pixels)
         self.size, self.codec = (first[0], first[1]), kind.codec if kind else "unknown"
 
     def __len__(self) -> int:

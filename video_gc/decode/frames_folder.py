@@ -17,10 +17,10 @@ from video_gc.decode.ffmpeg.container import error_text, opened
 from video_gc.decode.ffmpeg.presentation import presentation_of
 from video_gc.decode.ffmpeg.source import Held
 from video_gc.decode.reader import (
-    MAX_PIXELS,
     CorruptError,
     DecodeError,
     OpenError,
+    OpenOptions,
     Source,
     TooLargeError,
     VideoReader,
@@ -34,15 +34,13 @@ RATE_FILE = "rate.txt"
 NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
-def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float, max_pixels: int
-) -> VideoReader:
+def open_reader(source: Source, options: OpenOptions) -> VideoReader:
     """See open_video; `threads` and `time_limit` have no meaning here."""
-    if device != "cpu":
-        raise ValueError(f"device ({device!r}) must be cpu for a folder of frames")
+    if options.device != "cpu":
+        raise ValueError(f"device ({options.device!r}) must be cpu for a folder of frames")
     if not isinstance(source, str | os.PathLike) or not Path(source).is_dir():
         raise ValueError("decoder (frames) reads a folder of images; choose auto for a file")
-    return FolderReader(source, damage, max_pixels)
+    return FolderReader(source, options)
 
 
 class FolderReader(PictureReader):
@@ -55,11 +53,9 @@ class FolderReader(PictureReader):
 
     decoder = "frames"
 
-    def __init__(
-        self, folder: str | os.PathLike[str], damage: str = "raise", max_pixels: int = MAX_PIXELS
-    ) -> None:
-        self.path, self.damage, self.damaged = os.fspath(folder), damage, {}
-        self.max_pixels = max_pixels
+    def __init__(self, folder: str | os.PathLike[str], options: OpenOptions) -> None:
+        self.path, self.damage, self.damaged = os.fspath(folder), options.damage, {}
+        self.max_pixels = options.max_pixels
         self._files = _series(Path(folder))
         self.rate = _rate(Path(folder))
         try:

@@ -8,7 +8,7 @@ import atexit
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from video_gc.decode.reader import (
     DecodeError,
+    OpenOptions,
     Request,
     Source,
     StuckError,
@@ -31,9 +32,8 @@ PORTION = 32
 
 
 class IsolatedReader(VideoReader):
-    """A video that `module.open_here(source, **options)` reads in another process.
-
-    time_limit: seconds without a frame after which that process is killed.
+    """A video that `module.open_here(source, options)` reads in another process, which is killed
+    after `options.time_limit` seconds without a frame.
 
     Raises OpenError, StuckError, ImportError; DecodeError where the process dies.
     """
@@ -43,15 +43,12 @@ class IsolatedReader(VideoReader):
         module: str,
         decoder: str,
         source: Source,
-        *,
-        time_limit: float = 60.0,
-        options: Mapping[str, Any] | None = None,
+        options: OpenOptions = OpenOptions(),  # noqa: B008 - frozen
     ) -> None:
         self.decoder, self.path, self.damaged = decoder, source_name(source), {}
-        self._module, self._limit, self._number = module, time_limit, next(_numbers)
-        self._source = _portable(source)
-        self._options = dict(options or {})
-        self.max_pixels = self._options.get("max_pixels", self.max_pixels)
+        self._module, self._limit, self._number = module, options.time_limit, next(_numbers)
+        self._source, self._options = _portable(source), options
+        self.max_pixels = options.max_pixels
         self._server: _Server | None = None
         self._opened()
 
@@ -187,8 +184,8 @@ def _portable(source: Source) -> str | bytes:
 _readers: dict[int, VideoReader] = {}
 
 
-def _open(number: int, module: str, source: str | bytes, options: Mapping[str, Any]) -> tuple:
-    reader = _readers[number] = import_module(module).open_here(source, **options)
+def _open(number: int, module: str, source: str | bytes, options: OpenOptions) -> tuple:
+    reader = _readers[number] = import_module(module).open_here(source, options)
     return len(reader), reader.rate, reader.size, reader.codec, reader.colour
 
 

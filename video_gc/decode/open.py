@@ -2,12 +2,13 @@
 
 import os
 import warnings
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from video_gc.decode.ffmpeg.source import resolved
 from video_gc.decode.known_faults import kind_of, known_wrong
-from video_gc.decode.reader import MAX_PIXELS, Source, VideoReader, check_picture
+from video_gc.decode.reader import MAX_PIXELS, OpenOptions, Source, VideoReader, check_picture
 
 DECODERS = {
     "pyav": "video_gc.decode.pyav",
@@ -15,9 +16,7 @@ DECODERS = {
     "torchcodec": "video_gc.decode.torchcodec",
     "frames": "video_gc.decode.frames_folder",
 }
-"""Name → module with `open_reader(source, **options)`; imported when it is asked for."""
-DEVICES = ("cpu", "cuda")
-DAMAGE = ("raise", "report")
+"""Name → module with `open_reader(source, options)`; imported when it is asked for."""
 
 
 def open_video(
@@ -54,18 +53,15 @@ def open_video(
     """
     if decoder not in (*DECODERS, "auto"):
         raise ValueError(f"decoder ({decoder!r}) must be one of auto, {', '.join(DECODERS)}")
-    if device not in DEVICES:
-        raise ValueError(f"device ({device!r}) must be one of {', '.join(DEVICES)}")
-    if damage not in DAMAGE:
-        raise ValueError(f"damage ({damage!r}) must be one of {', '.join(DAMAGE)}")
-    if max_pixels < 1:
-        raise ValueError(f"max_pixels ({max_pixels}) must be at least 1")
+    options = OpenOptions(
+        device=device, threads=threads, damage=damage, time_limit=time_limit, max_pixels=max_pixels
+    )
     source = resolved(source)
     fell_back = False
     if decoder == "auto":
         decoder = _choose(source, device, max_pixels)
         if device == "cuda" and decoder == "pyav":
-            device, fell_back = "cpu", True
+            options, fell_back = replace(options, device="cpu"), True
     elif decoder in ("decord", "torchcodec") and not _is_folder(source):
         reason = known_wrong(decoder, kind_of(source, max_pixels))
         if reason:
@@ -76,14 +72,7 @@ def open_video(
             )
     if _is_folder(source) and decoder != "frames":
         raise ValueError(f"decoder ({decoder!r}) must be auto or frames for a folder: {source!r}")
-    reader: VideoReader = import_module(DECODERS[decoder]).open_reader(
-        source,
-        device=device,
-        threads=threads,
-        damage=damage,
-        time_limit=time_limit,
-        max_pixels=max_pixels,
-    )
+    reader: VideoReader = import_module(DECODERS[decoder]).open_reader(source, options)
     try:  # what is shown may be larger than what is coded: pixels need not be square
         check_picture(reader.path, reader.size, max_pixels)
     except BaseException:

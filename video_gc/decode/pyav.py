@@ -28,10 +28,10 @@ from video_gc.decode.ffmpeg.source import Held, hold
 from video_gc.decode.frame_table.packets import Packets, UnsoundError, Window
 from video_gc.decode.losses.find import find_losses
 from video_gc.decode.reader import (
-    MAX_PIXELS,
     CorruptError,
     DecodeError,
     OpenError,
+    OpenOptions,
     Request,
     Source,
     StuckError,
@@ -46,11 +46,11 @@ OPENING_ERRORS = (*PYAV_ERRORS, ValueError)
 """later on, ValueError is that of a request which cannot be met"""
 
 
-def open_reader(source: Source, *, device: str, **options: Any) -> "Reader":
+def open_reader(source: Source, options: OpenOptions) -> "Reader":
     """See `open_video`. Raises OpenError, NoVideoError, TooLargeError."""
-    if device != "cpu":
-        raise ValueError(f"decoder pyav decodes on the CPU, not on device={device}")
-    return Reader(source, **options)
+    if options.device != "cpu":
+        raise ValueError(f"decoder pyav decodes on the CPU, not on device={options.device}")
+    return Reader(source, options)
 
 
 class Reader(VideoReader):
@@ -58,23 +58,15 @@ class Reader(VideoReader):
 
     decoder = "pyav"
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        threads: int = 1,
-        damage: str = "raise",
-        time_limit: float = 60.0,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        self.path, self.damaged = source_name(source), {}
-        self._strict, self._time_limit = damage == "raise", time_limit
-        self.max_pixels, self._reads = max_pixels, 0
+    def __init__(self, source: Source, options: OpenOptions) -> None:
+        self.path, self.damaged, self._reads = source_name(source), {}, 0
+        self._strict, self._time_limit = options.damage == "raise", options.time_limit
+        self.max_pixels = options.max_pixels
         self._containers = list[Any]()
         self._source: Source | Held = source
         try:
             self._source = hold(source)
-            self._open(threads)
+            self._open(options.threads)
         except BaseException:
             self.close()
             raise

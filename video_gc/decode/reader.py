@@ -4,6 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, Self
 
 import numpy as np
@@ -18,6 +19,25 @@ Source = str | os.PathLike[str] | bytes | BinaryIO
 
 FORMS = ("rgb", "yuv")
 """What a frame is: rgb (H, W, 3), or yuv: 4:2:0 planes one below the other, (3 H / 2, W)."""
+DEVICES, DAMAGE = ("cpu", "cuda"), ("raise", "report")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenOptions:
+    """How a video is opened; see `open_video`. Raises ValueError for an unknown choice."""
+
+    device: str = "cpu"
+    threads: int = 1
+    damage: str = "raise"
+    time_limit: float = 60.0
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        for name, known in (("device", DEVICES), ("damage", DAMAGE)):
+            if (found := getattr(self, name)) not in known:
+                raise ValueError(f"{name} ({found!r}) must be one of {', '.join(known)}")
+        if self.max_pixels < 1:
+            raise ValueError(f"max_pixels ({self.max_pixels}) must be at least 1")
 
 
 class DecodeError(Exception):
@@ -35,7 +55,8 @@ class DecodeError(Exception):
         super().__init__(f"{self.path}: {reason}" + (f" [{decoder}]" if decoder else ""))
 
     def __reduce__(self) -> tuple[Any, ...]:  # survives a worker's pipe
-        return _rebuild, (type(self), self.path, self.reason, self.decoder, self.frame)
+        kind = partial(type(self), decoder=self.decoder, frame=self.frame)
+        return kind, (self.path, self.reason)
 
 
 class OpenError(DecodeError):
@@ -275,9 +296,3 @@ def _places(indices: Sequence[int]) -> dict[int, list[int]]:
     for place, index in enumerate(indices):
         places.setdefault(int(index), []).append(place)
     return places
-
-
-def _rebuild(
-    kind: type[DecodeError], path: str, reason: str, decoder: str | None, frame: int | None
-) -> DecodeError:
-    return kind(path, reason, decoder=decoder, frame=frame)

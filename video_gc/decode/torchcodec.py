@@ -15,9 +15,9 @@ from video_gc.decode.ffmpeg.container import admitted, packet_times
 from video_gc.decode.ffmpeg.source import TimeLimit
 from video_gc.decode.ffmpeg_env import COMMAND
 from video_gc.decode.reader import (
-    MAX_PIXELS,
     CorruptError,
     OpenError,
+    OpenOptions,
     Request,
     Source,
     VideoReader,
@@ -33,21 +33,12 @@ if TYPE_CHECKING:
 BATCH = 64 << 20  # bytes of pictures that are decoded at a time
 
 
-def open_reader(
-    source: Source, *, device: str, threads: int, damage: str, time_limit: float, max_pixels: int
-) -> VideoReader:
+def open_reader(source: Source, options: OpenOptions) -> VideoReader:
     """See open_video. Raises ImportError with the command to type, ValueError without CUDA."""
     check_installed()
-    if device == "cuda":
+    if options.device == "cuda":
         check_cuda()
-    return TorchcodecReader(
-        source,
-        device,
-        threads=threads,
-        damage=damage,
-        time_limit=time_limit,
-        max_pixels=max_pixels,
-    )
+    return TorchcodecReader(source, options)
 
 
 def check_installed() -> None:
@@ -76,22 +67,12 @@ class TorchcodecReader(PictureReader):
 
     decoder = "torchcodec"
 
-    def __init__(
-        self,
-        source: Source,
-        device: str = "cpu",
-        *,
-        threads: int = 1,
-        damage: str = "raise",
-        time_limit: float = 60.0,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        self.path, self.damage, self.damaged = source_name(source), damage, {}
-        self._source, self._device = source, device
-        self._limit = TimeLimit(time_limit, self.path, "no frame within {}", self.decoder)
-        self.max_pixels = max_pixels
+    def __init__(self, source: Source, options: OpenOptions) -> None:
+        self.path, self.damage, self.damaged = source_name(source), options.damage, {}
+        self._source, self._device, self.max_pixels = source, options.device, options.max_pixels
+        self._limit = TimeLimit(options.time_limit, self.path, "no frame within {}", self.decoder)
         try:
-            self._decoder: Any = self._within(lambda: self._open(threads, time_limit))
+            self._decoder: Any = self._within(lambda: self._open(options))
         except (RuntimeError, ValueError, IndexError) as error:
             if "load libtorchcodec" in str(error):  # new versions do without FFmpeg until now
                 raise ImportError(_no_libraries(error)) from error
@@ -103,7 +84,7 @@ class TorchcodecReader(PictureReader):
         self.portion = max(1, BATCH // (3 * about.height * about.width))
         if "444" in (about.pixel_format or ""):
             self._batch([0])  # FFmpeg works around old x264's 4:4:4 once it has seen who encoded it
-        self.fell_back = device == "cuda" and bool(self._decoder.cpu_fallback)
+        self.fell_back = self._device == "cuda" and bool(self._decoder.cpu_fallback)
 
     def __len__(self) -> int:
         return self._length
@@ -155,16 +136,19 @@ class TorchcodecReader(PictureReader):
         """See VideoReader.close."""
         self._decoder = None
 
-    def _open(self, threads: int, time_limit: float) -> Any:
+    def _open(self, options: OpenOptions) -> Any:
         from torchcodec.decoders import VideoDecoder
 
         with admitted(
-            self._source, self.decoder, time_limit=time_limit, max_pixels=self.max_pixels
+            self._source,
+            self.decoder,
+            time_limit=options.time_limit,
+            max_pixels=self.max_pixels,
         ) as file:
             return VideoDecoder(
                 file,
                 dimension_order="NHWC",
-                num_ffmpeg_threads=threads,
+                num_ffmpeg_threads=options.threads,
                 device=self._device,
                 seek_mode="exact",
             )

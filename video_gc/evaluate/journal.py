@@ -5,7 +5,6 @@ checksum. A line that was torn when the process died does not count. The files g
 are written, and the folder where nothing else is in it.
 """
 
-import base64
 import hashlib
 import json
 import zlib
@@ -43,44 +42,44 @@ def identity_of(
     config: with the precision and the backend that are used. more: what else there is.
     """
     index, every = views.index, views.clips * views.crops
-    columns = [index.table["path"], index.joined_names()]
-    listed = [column.to_pylist() for column in columns] + [index.names, index.segments()]
+    paths, labels = index.table["path"].to_pylist(), index.joined_names().to_pylist()
+    listed = repr([paths, labels, index.names, index.segments()])
     return {
         "weights": " ".join(f"{name}:{weights_hash(model)}" for name, model in models.items()),
-        "network": json.dumps(asdict(contents.model)),
-        "clip": json.dumps([asdict(contents.clip), asdict(contents.normalisation)]),
+        "network": repr(contents.model),
+        "clip": repr([contents.clip, contents.normalisation]),
         "views": f"{views.clips} × {views.crops}, {config.fuse}",
         "micro-batches": str(micro_batch_size(every, config.micro_batch)),
         "precision": f"{config.precision}, {config.backend}",
-        "decoder": json.dumps(asdict(views.decoding)),
-        "list of videos": _hash(repr(listed).encode()),  # a row number means the same video
+        "decoder": repr(views.decoding),
+        "list of videos": hashlib.blake2b(listed.encode(), digest_size=8).hexdigest(),
         **more,
     }
 
 
 def weights_hash(network: nn.Module) -> str:
     """16 hexadecimal digits that change with any weight or buffer."""
-    parts = []
+    digest = hashlib.blake2b(digest_size=8)
     for name, value in network.state_dict().items():
-        parts.append(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        parts.append(content.numpy().data)
-    return _hash(*parts)
+        digest.update(content.numpy().data)
+    return digest.hexdigest()
 
 
 class Journal:
     """What one process adds to; see `open_journal`."""
 
-    def __init__(self, write: Callable[[object], None]) -> None:
+    def __init__(self, write: Callable[[object], None], identity: Mapping[str, str]) -> None:
         self._write = write
+        self._keep(identity)
 
     def add(self, video: VideoScore) -> None:
         """Keep a video's scores; they survive the end of the process, however it comes."""
-        self.keep(_packed(video))
+        self._keep(asdict(video))
 
-    def keep(self, content: Mapping[str, Any]) -> None:
-        """A line with its checksum."""
-        text = json.dumps(content)
+    def _keep(self, content: Mapping[str, Any]) -> None:
+        text = json.dumps(content, default=np.ndarray.tolist)  # has every digit of a float32
         self._write([zlib.crc32(text.encode()), text])
 
 
@@ -98,9 +97,7 @@ def claim_journals(folder: Path, processes: int) -> None:
 def open_journal(folder: Path, rank: int, identity: Mapping[str, str]) -> Iterator[Journal]:
     """Yield the journal of one process, after what is tested was written to it."""
     with journal(folder / f"{rank}.jsonl", what="test", way="another --out") as write:
-        kept = Journal(write)
-        kept.keep(identity)
-        yield kept
+        yield Journal(write, identity)
 
 
 def read_journals(
@@ -120,7 +117,7 @@ def read_journals(
                     return {}, differs
                 known = True
             elif known:
-                found[line["row"]] = _unpacked(line)
+                found[line["row"]] = _video_score(line)
     return found, []
 
 
@@ -140,40 +137,10 @@ def _sound_lines(file: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(text)
 
 
-def _hash(*parts: bytes | memoryview) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _packed(video: VideoScore) -> dict[str, Any]:
-    return {
-        "row": video.row,
-        "views": video.views,
-        "scores": _text(video.scores),
-        "hits": None if video.hits is None else video.hits.tolist(),
-        "each": None if video.each is None else _text(video.each),
-        "troubles": [asdict(trouble) for trouble in video.troubles],
-    }
-
-
-def _unpacked(line: dict[str, Any]) -> VideoScore:
+def _video_score(line: dict[str, Any]) -> VideoScore:
+    """What `Journal.add` was given."""
+    arrays = {"scores": np.float32, "hits": np.int64, "each": np.float32}
+    given = {name: np.array(line[name], kind) for name, kind in arrays.items() if line[name]}
     return VideoScore(
-        line["row"],
-        line["views"],
-        _array(line["scores"]),
-        None if line["hits"] is None else np.array(line["hits"]),
-        None if line["each"] is None else _array(line["each"]),
-        [Trouble(**trouble) for trouble in line["troubles"]],
+        line["row"], line["views"], **given, troubles=[Trouble(**each) for each in line["troubles"]]
     )
-
-
-def _text(array: np.ndarray) -> dict[str, Any]:
-    content = np.ascontiguousarray(array, "<f4").tobytes()
-    return {"shape": array.shape, "float32": base64.b64encode(content).decode()}
-
-
-def _array(kept: dict[str, Any]) -> np.ndarray:
-    values = np.frombuffer(base64.b64decode(kept["float32"]), "<f4")
-    return values.reshape(kept["shape"])
