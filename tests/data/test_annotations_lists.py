@@ -100,8 +100,8 @@ def test_tables_hold_what_a_csv_writer_wrote(
             for number, (path, labels) in enumerate(content):
                 writer.writerow(["|".join(labels), path, number, ""])
         index = read_table(
-            file, Path("/r"), NAMES, path_column="file", label_column="class",
-            start_column="from", end_column="to", multi_label=True,
+            file, Path("/r"), NAMES, multi_label=True,
+            columns={"path": "file", "label": "class", "start": "from", "end": "to"},
         )  # fmt: skip
     assert index.paths == [Path("/r", path) for path, _ in content]
     assert [index.label_names(row) for row in range(len(index))] == [
@@ -122,7 +122,7 @@ def test_tables_in_other_forms(tmp_path: Path) -> None:
     write(tmp_path / "t.txt", "label path\nwalk a.mp4\njump b.mp4\n")
     assert rows(read_table(tmp_path / "t.txt", Path("/r"), NAMES)) == expected
     write(tmp_path / "bare.csv", "a.mp4;walk\nb.mp4;0\n")
-    bare = read_table(tmp_path / "bare.csv", Path("/r"), NAMES, path_column="0", label_column="1")
+    bare = read_table(tmp_path / "bare.csv", Path("/r"), NAMES, columns={"path": "0", "label": "1"})
     assert rows(bare) == expected
     write(tmp_path / "numbers.csv", "path,label\na.mp4,2\nb.mp4,0\n")
     assert rows(read_table(tmp_path / "numbers.csv", Path("/r"))) == expected
@@ -152,7 +152,7 @@ def test_a_wrong_table_is_explained(
 def test_seconds_must_be_numbers(tmp_path: Path) -> None:
     file = write(tmp_path / "t.csv", "path,label,from\na,walk,soon\n")
     with pytest.raises(DataError, match="column 'from' must hold seconds"):
-        read_table(file, names=NAMES, start_column="from")
+        read_table(file, names=NAMES, columns={"start": "from"})
 
 
 BIG = 3_000
@@ -329,7 +329,7 @@ def test_a_list_in_another_encoding_is_refused_with_its_line(tmp_path: Path, enc
         with pytest.raises(DataError, match=message):
             read(file)
     with pytest.raises(DataError, match=message):
-        read_table(file, path_column="0", label_column="1")
+        read_table(file, columns={"path": "0", "label": "1"})
     file.write_bytes("a.mp4 0\n".encode("utf-16")[:-1])
     with pytest.raises(DataError, match="l.csv: not a text file of .*: UTF-16 after its first"):
         read_list(file)
