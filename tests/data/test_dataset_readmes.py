@@ -134,10 +134,10 @@ def test_the_conversion_of_diving48(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def assert_parses(monkeypatch: pytest.MonkeyPatch, tool: object, options: list[str]) -> None:
-    given = {}
+    given: list[Path] = []
     monkeypatch.setattr(sys, "argv", ["test.py", *options])
     evaluate = "video_gc.evaluate.evaluate.evaluate"
-    monkeypatch.setattr(evaluate, lambda path, **rest: given.update(rest, path=path))
+    monkeypatch.setattr(evaluate, lambda path, _options: given.append(path))
     monkeypatch.setattr(tool, "print_result", lambda _: None)
     tool.main()  # type: ignore[attr-defined]
-    assert given["path"].name.endswith(".ckpt")
+    assert given[0].name.endswith(".ckpt")
