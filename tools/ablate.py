@@ -1,4 +1,4 @@
-"""Train and test every cell of an ablation; the same command goes on and retries what failed."""
+"""Train and test every cell of an ablation; rerun it to resume and to retry what failed."""
 
 import sys
 from pathlib import Path
@@ -54,7 +54,7 @@ def main() -> int:
         print_ablations()
         return 0
     plan = plan_ablation(arguments)
-    # late, for these import torch, which takes seconds
+    # here, because they import torch, which takes seconds
     from video_gc.ablate.cell_progress import show_progress
     from video_gc.ablate.plan import write_jobs, write_record
     from video_gc.ablate.run import begin
@@ -75,7 +75,7 @@ def main() -> int:
             launch(write_jobs(plan, jobs), len(jobs), plan.launcher)
     states = print_states(plan)
     if elsewhere := states.count("running"):
-        say(f"trained by another process: {elsewhere}; the same command looks again")
+        say(f"trained by another process: {elsewhere}; rerun the command to see how they ended")
     say(f"The ablation lies in {plan.directory}/ablation.json; next:")
     say(f"  python tools/report.py {plan.directory}")
     return int("failed" in states)
@@ -84,7 +84,7 @@ def main() -> int:
 def print_ablations() -> None:
     """The shipped ablations, and how many cells each has."""
     table = Table()
-    table.add_column("ablation", no_wrap=True)  # for it is copied
+    table.add_column("ablation", no_wrap=True)  # to be copied
     table.add_column("cells", justify="right")
     table.add_column("what is compared", overflow="fold")
     for name, ablation in list_ablations().items():
@@ -100,7 +100,7 @@ def print_states(plan: Plan) -> list[str]:
 
     table = Table("row", "seed", "cell", "state")
     table.columns[1].justify = "right"
-    table.columns[2].no_wrap = True  # for it is copied
+    table.columns[2].no_wrap = True  # to be copied
     styles = {"failed": "red", "finished": "green", "running": "cyan"}
     found = [(cell, *state_of(cell)) for cell in plan.cells]
     for cell, state, _ in found:

@@ -29,7 +29,8 @@ if order == "kill":
 if order == "pause":
     time.sleep(0.3)
 if order == "slow":
-    signal.signal(signal.SIGINT, lambda *_: ((run / "saved").write_text(""), sys.exit(130)))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ((run / "saved").write_text(""), sys.exit(130)))
     (here / "slow").write_text("")
     time.sleep(30)
 (run / "checkpoints").mkdir(parents=True, exist_ok=True)

@@ -59,11 +59,10 @@ def test_cost_of_the_blocks_in_closed_form() -> None:
         "cc": lambda c, p: 3 * (2 * p * c * c + p * c * (20 if p > 64 else 12)),
     }
     for kind, cost in costs.items():
-        full = complexity(model(kind), (4, 64, 64))
+        network = model(kind)
+        full = complexity(network, (4, 64, 64))
         assert full.flops - plain.flops == sum(cost(c, p) for c, p in places), kind
-        blocks = sum(
-            p.numel() for b in context_blocks(model(kind)).values() for p in b.parameters()
-        )
+        blocks = sum(p.numel() for b in context_blocks(network).values() for p in b.parameters())
         assert full.parameters - plain.parameters == blocks
 
 

@@ -175,7 +175,7 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         (["ablation=kinds", "only=[nl]"], "'nl' is no row; the rows are none, SE"),
         (["ablation=kinds", "name=a/b"], "must be the name of one folder"),
         (["ablation=kinds", "processes=0"], r"processes \(0\) must be at least 1"),
-        (["ablation=kinds", "resume=false"], "cells always go on"),
+        (["ablation=kinds", "resume=false"], "cells always resume"),
     ],
 )
 def test_a_wrong_command_is_one_clear_line(arguments: list[str], message: str) -> None:

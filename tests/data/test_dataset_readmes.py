@@ -134,10 +134,10 @@ def test_the_conversion_of_diving48(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def assert_parses(monkeypatch: pytest.MonkeyPatch, tool: object, options: list[str]) -> None:
-    given: list[Path] = []
+    given = {}
     monkeypatch.setattr(sys, "argv", ["test.py", *options])
     evaluate = "video_gc.evaluate.evaluate.evaluate"
-    monkeypatch.setattr(evaluate, lambda path, _options: given.append(path))
+    monkeypatch.setattr(evaluate, lambda path, asked: given.update(asked=asked, path=path))
     monkeypatch.setattr(tool, "print_result", lambda _: None)
     tool.main()  # type: ignore[attr-defined]
-    assert given[0].name.endswith(".ckpt")
+    assert given["path"].name.endswith(".ckpt")

@@ -54,7 +54,7 @@ class Outcome:
     error: str = ""
     """the first error, without the path"""
     known: str = ""
-    """why choice.py takes another decoder"""
+    """why known_faults.py takes another decoder"""
     warned: bool = False
     """asking for the decoder by name warned"""
     sources: bool = True

@@ -7,7 +7,7 @@ import pytest
 from av.format import ContainerFormat
 
 from tests.decode.videos import encode
-from video_gc.decode.ffmpeg.container import ALLOWED, is_certain
+from video_gc.decode.ffmpeg.container import ALLOWED, has_signature
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import OpenError
 
@@ -86,9 +86,9 @@ def test_usual_files_are_opened_as_path_bytes_and_file(
 
 def test_a_playlist_is_never_certain(tmp_path: Path) -> None:
     text = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9\nhttp://127.0.0.1/a\n" + bytes(9)
-    assert not any(is_certain(name, text) for name in ALLOWED.split(","))
-    assert is_certain("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\x20ftypisom")
-    assert not is_certain("mov,mp4,m4a,3gp,3g2,mj2", b"<MPDftypisom")  # text up to the next zero
+    assert not any(has_signature(name, text) for name in ALLOWED.split(","))
+    assert has_signature("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\x20ftypisom")
+    assert not has_signature("mov,mp4,m4a,3gp,3g2,mj2", b"<MPDftypisom")  # text up to the next zero
     path = tmp_path / "words.mp4"
     path.write_bytes(text)
     with pytest.raises(OpenError, match="cannot be read as a video"):

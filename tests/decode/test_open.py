@@ -98,7 +98,8 @@ def test_kinds_are_told_apart(
     path = kind(name)
     found = kind_of(path)
     assert found is not None
-    assert (found.codec, found.reorders, found.leading, found.gradual, found.hidden) == expected
+    told = found.reorders, found.open_gop, found.intra_refresh, found.edit_list
+    assert (found.codec, *told) == expected
     with path.open("rb") as file:
         file.seek(11)
         assert kind_of(path.read_bytes()) == kind_of(file) == found

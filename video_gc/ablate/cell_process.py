@@ -1,7 +1,7 @@
-"""The process of a tool that trains or tests a cell: its share of the machine, its log.
+"""The process that trains or tests a cell: its log, and its share of the machine.
 
-A crash, a kill or Ctrl-C there ends that tool and nothing else. The process has a session of its
-own, so that the terminal's Ctrl-C reaches it once, through here.
+A crash or a kill ends that process and nothing else. It has its own session, so that the terminal's
+Ctrl-C reaches it once, through this process.
 """
 
 import ctypes
@@ -18,38 +18,54 @@ import torch
 from filelock import FileLock, Timeout
 
 SHARED_MACHINE = ("joblib", "submitit_local")
-"""Launchers that run several jobs on this machine; others give each what it may use."""
+"""Launchers that run several jobs on this machine; the others assign cores and GPUs themselves."""
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def run_logged(command: Sequence[str], log: Path, *, folder: str, env: Mapping[str, str]) -> int:
-    """Run `command` with its output appended to `log`; returns its exit status, minus the number of
-    a signal that killed it.
+    """Run `command`, append its output to `log`, and return its exit status (-N after signal N).
 
-    Ctrl-C is passed on, and what it raised is raised again when the command has ended; where this
-    process is killed the command gets SIGTERM (Linux).
+    Ctrl-C, SIGTERM and SIGHUP let it save and end; then KeyboardInterrupt or SystemExit is raised.
+    If this process is killed, the command gets SIGTERM (on Linux).
     """
-    with log.open("ab") as stream:
+    with _ended_by_exceptions(), log.open("ab") as stream:
         stream.write(f"\n$ {' '.join(command)}\n".encode())
         stream.flush()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=folder,
             env=env, start_new_session=True, preexec_fn=_end_with_parent,
         )  # fmt: skip
+        try:
+            return process.wait()
+        except BaseException as stop:  # a launcher's own signal handler may raise others
+            number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
+            while process.poll() is None:
+                process.send_signal(number)
+                with suppress(KeyboardInterrupt):  # a second Ctrl-C is passed on, too
+                    process.wait()
+            raise
+
+
+@contextmanager
+def _ended_by_exceptions() -> Iterator[None]:
+    """Raise SystemExit for a signal that would end this process at once, while the block runs."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    ending = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, leave)
     try:
-        return process.wait()
-    except BaseException as stop:  # not Ctrl-C: a launcher's own handler ends this job
-        number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
-        while process.poll() is None:
-            process.send_signal(number)
-            with suppress(KeyboardInterrupt):  # a second Ctrl-C is passed on, too
-                process.wait()
-        raise
+        yield
+    finally:
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _end_with_parent() -> None:
-    """In the new process: SIGTERM (save and end) when this one is killed, where Linux can."""
+    """In the new process: ask Linux for SIGTERM (save and end) when the parent dies."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
@@ -60,9 +76,9 @@ def job_environment(
 ) -> Iterator[dict[str, str]]:
     """The variables for the processes of one job, while the block runs.
 
-    jobs: how many there are. at_once: how many of them this machine runs at once at most, -1 for
-    one each core. processes: of each job. A job takes the first free slot of `folder`, and the GPU
-    with that number, round and round.
+    jobs: their number. at_once: how many of them this machine runs at the same time, -1 for one a
+    core. processes: of each job. A job takes the first free slot of `folder`, and the GPU with that
+    number modulo the number of GPUs.
     """
     if launcher not in SHARED_MACHINE:
         yield {}
@@ -80,7 +96,7 @@ def job_environment(
 
 @contextmanager
 def _free_slot(folder: Path) -> Iterator[int]:
-    """The first number that no other job has, while the block runs."""
+    """The first free number, held while the block runs."""
     folder.mkdir(parents=True, exist_ok=True)
     for slot in count():
         lock = FileLock(folder / f"{slot}.lock", timeout=0)

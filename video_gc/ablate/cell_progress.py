@@ -1,7 +1,7 @@
 """The progress of an ablation: a line for each cell that ends, and a bar with the time left.
 
-In a file, where no bar is drawn, there is a line for each cell that begins, too. It reads the
-files that jobs write, so it sees those of other processes and machines.
+Where the output is a file there is no bar, but a line for each cell that begins. Progress is read
+from cell.json, so it covers the jobs of other processes and machines.
 """
 
 import threading
@@ -28,9 +28,8 @@ class CellProgress:
     """What is known of the cells since the sweep began. finished: others, before it."""
 
     def __init__(self, cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> None:
-        self.before = {cell.name: read_status(Path(cell.directory)) for cell in cells}
-        self.waiting = list(cells)  # that have not ended
-        self.running: list[Cell] = []
+        self.seen = {cell.name: read_status(Path(cell.directory)) for cell in cells}
+        self.waiting, self.running = list(cells), list[Cell]()  # waiting: all that have not ended
         self.done, self.total = len(finished), len(finished) + len(cells)
         earlier = [read_status(Path(cell.directory)) for cell in finished]
         self.earlier = [status.seconds for status in earlier if status and status.seconds]
@@ -38,29 +37,28 @@ class CellProgress:
         self.began = time.monotonic()
 
     def look(self) -> list[tuple[Cell, CellStatus]]:
-        """Read all that has not ended; the cells that began or ended since the last look."""
-        running, news = self.running, []
-        self.running = []
-        for cell in list(self.waiting):
+        """The cells that began or ended since the last look."""
+        news = []
+        for cell in self.waiting:
             status = read_status(Path(cell.directory))
-            if status is None or status == self.before[cell.name]:
-                continue
+            if status is not None and status != self.seen[cell.name]:
+                self.seen[cell.name] = status
+                news.append((cell, status))
+        for cell, status in news:
+            self.running = [other for other in self.running if other is not cell]
             if status.status == "running":
                 self.running.append(cell)
-                if cell in running:
-                    continue
-            else:
-                self.waiting.remove(cell)
-                self.done += 1
-                self.finished_now += status.status == "finished"
-            news.append((cell, status))
+                continue
+            self.waiting.remove(cell)
+            self.done += 1
+            self.finished_now += status.status == "finished"
         return news
 
     def left(self) -> float | None:
-        """Seconds until all have ended, by the pace of those that this sweep finished.
+        """Seconds until all have ended, at the pace of the cells that this sweep finished.
 
-        Until there is one, by what those took that were finished before, one after another. Cells
-        that failed do not count: most fail at once.
+        Before the first one: by the mean time of the cells finished earlier. Failed cells do not
+        count: most fail at once.
         """
         if not self.finished_now:
             return fmean(self.earlier) * len(self.waiting) if self.earlier else None

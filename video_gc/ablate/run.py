@@ -1,7 +1,7 @@
-"""One cell as one job: trained and tested once, by whoever comes first.
+"""A job trains and tests one cell, unless the cell has results or another job has it.
 
-The trainings are processes of tools/train.py and tools/test.py, so that a job can be killed at any
-moment and the next one goes on from the last checkpoint.
+It runs tools/train.py and tools/test.py as commands, so it can be killed at any moment: the next
+job resumes from the last checkpoint.
 """
 
 import json
@@ -43,8 +43,8 @@ DONE, ELSEWHERE, FAILED = "finished", "running elsewhere", "failed"
 def begin(plan: Plan) -> list[Job]:
     """Write ablation.json; returns the jobs of the cells that have no results yet.
 
-    The data set is opened, and generated where it is `motions`, once for all jobs. The cell.json of
-    a cell that failed and was then trained or tested by hand says that it is finished.
+    The data set is opened once for all jobs (`motions` is generated). Where a cell failed and was
+    then trained or tested by hand, its cell.json is set to finished.
 
     Raises ValueError where a cell was made with other videos, FileExistsError where an ablation of
     this name has other cells, DataError or FileNotFoundError for unusable data.
@@ -81,7 +81,8 @@ def run_job(job: Job, env: Mapping[str, str] | None = None) -> str:
 
     env: variables for its processes, over those of this one.
 
-    Raises KeyboardInterrupt after Ctrl-C, when the cell's training has saved.
+    Raises KeyboardInterrupt after Ctrl-C, SystemExit after another signal, when the cell's training
+    has saved.
     """
     try:
         with cell_lock(Path(job.cell.directory)):
@@ -115,11 +116,12 @@ def _run(job: Job, env: Mapping[str, str]) -> str:
         reason = next(filter(None, (_run_tool(command, job, env) for command in steps)), None)
         if reason is None and not has_results(cell):
             reason = "was tested in another way than its options ask; see test/accuracy.json"
-    except BaseException as stop:
-        by = "SIGINT" if isinstance(stop, KeyboardInterrupt) else type(stop).__name__
-        reason = f"{STOPPED}{by}; the same command goes on from there"
-        if isinstance(stop, KeyboardInterrupt):
-            stop.args = ("Interrupted; all is saved, and the same command goes on from there.",)
+    except KeyboardInterrupt as stop:
+        reason = f"{STOPPED}SIGINT; rerun the command to resume"
+        stop.args = ("Interrupted; all is saved. Rerun the command to resume.",)
+        raise
+    except SystemExit:
+        reason = f"{STOPPED}a signal; rerun the command to resume"
         raise
     finally:
         seconds = status.seconds + time.monotonic() - began
@@ -134,7 +136,7 @@ def to_train(job: Job) -> list[str]:
 
 
 def to_test(job: Job) -> list[str]:
-    """The command that tests it; results of another test, which are not asked for, it replaces."""
+    """The command that tests it. It replaces the results of any other test."""
     directory = Path(job.cell.directory)
     device = ["--device", "cpu"] if job.cell.options["accelerator"] == "cpu" else []
     test = [f"{job.tools}/test.py", str(best_checkpoint(directory)), "--out"]
@@ -149,7 +151,7 @@ def _python(job: Job) -> list[str]:
 
 
 def _run_tool(command: list[str], job: Job, env: Mapping[str, str]) -> str | None:
-    """Run one tool; why it failed, None where it did not."""
+    """Run one tool; returns why it failed, None where it did not."""
     log = Path(job.cell.directory, LOG)
     start = log.stat().st_size if log.is_file() else 0
     status = run_logged(command, log, folder=job.folder, env=env)

@@ -1,4 +1,4 @@
-"""How far a cell is: what its directory says, and whether somebody is at it."""
+"""The state of a cell: what its directory says, and whether a process works on it."""
 
 import json
 import shlex
@@ -16,7 +16,7 @@ from video_gc.ablate.cell import options_hash
 from video_gc.ablate.plan import Cell
 from video_gc.atomic import write_text
 from video_gc.data.fingerprint import same_copy
-from video_gc.locks import locked
+from video_gc.locks import LOCK as RUN_LOCK
 from video_gc.models.weights.reading.read import read_file
 from video_gc.train.checkpoint import KEY
 from video_gc.train.resume.run_directory import CONFIG, is_finished
@@ -24,9 +24,9 @@ from video_gc.train.run_checkpoint import BEST, best_checkpoint
 
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
 STOPPED = "stopped by "
-"""How the reason begins that is a signal to this job."""
+"""How the reason begins where the job was stopped."""
 PATIENCE = 2.0
-"""Seconds to wait for a lock that somebody may only look at."""
+"""Seconds to wait for a lock: `state_of` takes it for a moment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class CellStatus:
 
 
 def read_status(directory: Path) -> CellStatus | None:
-    """Of the last job; None where a cell was never a job, or was trained by tools/train.py."""
+    """What the last job wrote; None where there was none, as after tools/train.py by hand."""
     with suppress(OSError, ValueError, TypeError):
         return CellStatus(**json.loads((directory / STATUS).read_text("utf-8")))
     return None
@@ -68,10 +68,7 @@ def write_status(directory: Path, status: CellStatus) -> None:
 
 
 def mark_finished(directory: Path) -> None:
-    """Say in cell.json of a cell that has results that it is finished.
-
-    Another job, or the command typed by hand, may have made them after one that failed.
-    """
+    """Set cell.json to finished: the results may be newer than a job that failed."""
     status = read_status(directory)
     if status is not None and status.status != "finished":
         write_status(directory, replace(status, status="finished", reason=None))
@@ -101,8 +98,8 @@ def is_trained(cell: Cell) -> bool:
 def has_results(cell: Cell) -> bool:
     """Whether it is trained to the end, and tested as its options ask.
 
-    What the results do not say, because an older version wrote them, is no difference; nor is the
-    precision where the options ask for `auto`, which is what the machine of the test has.
+    What the results of an older version do not say counts as equal; so does any precision where the
+    options ask for `auto`.
     """
     found = _read_results(Path(cell.directory))
     if not found or Path(found.get("checkpoint", BEST)).name != BEST:
@@ -123,9 +120,9 @@ def _read_results(directory: Path) -> dict[str, Any]:
 
 
 def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
-    """How the videos of a trained cell differ from those that are given now; None if not.
+    """What to say of a cell that was made with other videos than these; None if it was not.
 
-    now: split → fingerprint; nothing is compared where it has none.
+    now: split → fingerprint; a split without one is not compared.
     """
     then: dict[str, str] = {}
     best = best_checkpoint(directory)
@@ -145,14 +142,14 @@ def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
 def state_of(cell: Cell) -> tuple[str, str | None]:
     """finished, failed, running, stopped or to do; and why it failed.
 
-    Takes the locks for a moment, to see whether somebody holds them.
+    Takes the locks for a moment, to see whether a process holds them.
     """
     directory = Path(cell.directory)
     if has_results(cell):
         return "finished", None
     if not directory.is_dir():
         return "to do", None
-    if is_training(directory) or _has_job(directory):
+    if is_training(directory) or _held(directory / LOCK):
         return "running", None
     status = read_status(directory)
     if status is not None and status.status == "failed" and not status.stopped:
@@ -160,22 +157,16 @@ def state_of(cell: Cell) -> tuple[str, str | None]:
     return "stopped", None
 
 
-def _has_job(directory: Path) -> bool:
+def is_training(directory: Path) -> bool:
+    """Whether tools/train.py or tools/test.py is at work in a run directory."""
+    return _held(directory / RUN_LOCK) or _held(directory / "test" / RUN_LOCK)
+
+
+def _held(lock: Path) -> bool:
     try:
-        if (directory / LOCK).is_file():
-            with cell_lock(directory, timeout=0):
+        if lock.is_file():
+            with FileLock(lock, timeout=0):
                 pass
     except Timeout:
         return True
-    return False
-
-
-def is_training(directory: Path) -> bool:
-    """Whether tools/train.py or tools/test.py is at work in a run directory."""
-    for folder in filter(Path.is_dir, (directory, directory / "test")):
-        try:
-            with locked(folder):
-                pass
-        except BlockingIOError:
-            return True
     return False

@@ -1,5 +1,6 @@
 """Pages of HTML from the templates of this room; they share the style sheet of base.html.j2."""
 
+import base64
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -17,6 +18,11 @@ def render(template: str, **values: Any) -> str:
         finalize=_shown,
     )
     return environment.get_template(template).render(**values)
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture as the source of an `<img>`; kind: such as png or svg+xml."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _shown(value: object) -> object:

@@ -1,6 +1,5 @@
 """One HTML page on a run: what was trained, how it went, what it costs, what it sees."""
 
-import base64
 import io
 import json
 from dataclasses import dataclass, replace
@@ -15,21 +14,19 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import nn
 
+from video_gc.analysis.attention.clips import classes_in_turn, read_view
 from video_gc.analysis.attention.maps import attention_maps, stretch
 from video_gc.analysis.cost import Complexity, complexity
-from video_gc.analysis.html import render
+from video_gc.analysis.html import data_uri, render
 from video_gc.analysis.logs import read_metrics
 from video_gc.analysis.overlay import heat, strip
 from video_gc.blocks import GlobalContext
-from video_gc.data.crops import crop_boxes, scaled_size
-from video_gc.data.sampling import ClipConfig, fixed_clips, part_of
 from video_gc.data.transforms import prepare_clips
-from video_gc.decode.open import open_video
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.outputs import read_csv, write_output
 from video_gc.progress import track
-from video_gc.train.checkpoint import load_network
+from video_gc.train.checkpoint import CheckpointContents, load_network
 from video_gc.train.run_checkpoint import best_checkpoint
 
 PICTURES = (
@@ -58,8 +55,53 @@ class Example:
 def write_report(run: Path) -> Path:
     """Write RUN/report.html from a trained and tested run and return its path.
 
-    Raises FileNotFoundError naming the command that makes what is missing.
+    Raises FileNotFoundError naming the command that makes what is missing, ValueError for a run of
+    several labels a video.
     """
+    tested = read_accuracy(run)
+    results = run / "test"
+    model, contents = load_network(best_checkpoint(run).with_name(Path(tested["checkpoint"]).name))
+    clip = contents.clip
+    shape = (clip.frames, clip.test_crop, clip.test_crop)
+    plain = build_model(
+        replace(contents.model, weights=None, context=ContextConfig(), more_context=[])
+    )
+    rows = read_csv(results / "predictions.csv")[1]
+    right, wrong = choose_examples(rows)
+    blocks = context_blocks(model)
+    mapped = _drawn_block(blocks)
+    examples = {
+        row["path"]: _example(row, model, contents, mapped)
+        for row in track(right + wrong, "Drawing examples", len(right + wrong))
+    }
+    page = render(
+        "report.html.j2",
+        name=run.name,
+        config=contents.config,
+        model=contents.model,
+        clip=clip,
+        blocks=blocks,
+        kind=contents.model.context.kind,
+        classes=len(contents.names),
+        accuracy=tested,
+        curves=_svg(draw_curves(read_metrics(run / "logs"))),
+        confusion=data_uri((results / "confusion.png").read_bytes(), "png"),
+        pictures=[
+            (title, data_uri((results / name).read_bytes(), "png"))
+            for name, title in PICTURES
+            if (results / name).is_file()
+        ],
+        cost=_cost_rows(complexity(plain, shape), complexity(model, shape)),
+        mapped=mapped,
+        right=[found for row in right if (found := examples[row["path"]])],
+        wrong=[found for row in wrong if (found := examples[row["path"]])],
+        versions=yaml.safe_load((run / "versions.yaml").read_text()),
+    )
+    return write_output(run / "report.html", page)
+
+
+def read_accuracy(run: Path) -> dict[str, Any]:
+    """accuracy.json of a run's test. Raises as `write_report`."""
     if not run.is_dir():
         others = sorted(
             other.name for other in run.parent.glob("*") if best_checkpoint(other).is_file()
@@ -76,69 +118,27 @@ def write_report(run: Path) -> Path:
     ):
         if not needed.is_file():
             raise FileNotFoundError(f"{needed}: not there yet; make it with {command}")
-    tested = json.loads((results / "accuracy.json").read_text())
+    tested: dict[str, Any] = json.loads((results / "accuracy.json").read_text())
     if "mAP" in tested["video_level"]:
         raise ValueError(
             f"{run}: the report is for videos with one label each; {results}/classes.csv has the "
             "figures of every class"
         )
-    model, contents = load_network(checkpoint.with_name(Path(tested["checkpoint"]).name))
-    clip = contents.clip
-    shape = (clip.frames, clip.test_crop, clip.test_crop)
-    plain = build_model(
-        replace(contents.model, weights=None, context=ContextConfig(), more_context=[])
-    )
-    rows = read_csv(results / "predictions.csv")[1]
-    right, wrong = choose_examples(rows)
-    blocks = context_blocks(model)
-    mapped = _drawn_block(blocks)
-    examples = {
-        row["path"]: _example(row, model, contents.normalisation, clip, mapped)
-        for row in track(right + wrong, "Drawing examples", len(right + wrong))
-    }
-    page = render(
-        "report.html.j2",
-        name=run.name,
-        config=contents.config,
-        model=contents.model,
-        clip=clip,
-        blocks=blocks,
-        kind=contents.model.context.kind,
-        classes=len(contents.names),
-        accuracy=tested,
-        curves=_svg(draw_curves(read_metrics(run / "logs"))),
-        confusion=_uri((results / "confusion.png").read_bytes(), "png"),
-        pictures=[
-            (title, _uri((results / name).read_bytes(), "png"))
-            for name, title in PICTURES
-            if (results / name).is_file()
-        ],
-        cost=_cost_rows(complexity(plain, shape), complexity(model, shape)),
-        mapped=mapped,
-        right=[found for row in right if (found := examples[row["path"]])],
-        wrong=[found for row in wrong if (found := examples[row["path"]])],
-        versions=yaml.safe_load((run / "versions.yaml").read_text()),
-    )
-    return write_output(run / "report.html", page)
+    return tested
 
 
 def choose_examples(
     rows: list[dict[str, str]],
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Six right and six wrong rows of predictions.csv, the surest first, classes in turn."""
-
-    def choose(wanted: bool) -> list[dict[str, str]]:
-        fitting = [row for row in rows if (row["label"] == row["top1"]) == wanted]
-        fitting.sort(key=lambda row: -float(row["score1"]))
-        seen: dict[str, int] = {}
-        turns = []
-        for row in fitting:
-            seen[row["label"]] = seen.get(row["label"], 0) + 1
-            turns.append(seen[row["label"]])
-        order = sorted(range(len(fitting)), key=lambda i: turns[i])
-        return [fitting[i] for i in order[:EXAMPLES]]
-
-    return choose(True), choose(False)
+    surest = sorted(rows, key=lambda row: -float(row["score1"]))
+    right, wrong = (
+        [row for row in surest if (row["label"] == row["top1"]) == wanted]
+        for wanted in (True, False)
+    )
+    in_turn = (classes_in_turn(some, lambda row: row["label"]) for some in (right, wrong))
+    right, wrong = (some[:EXAMPLES] for some in in_turn)
+    return right, wrong
 
 
 def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
@@ -166,30 +166,22 @@ def _drawn_block(blocks: dict[str, nn.Module]) -> str | None:
 
 
 def _example(
-    row: dict[str, str],
-    model: nn.Module,
-    normalisation: Any,
-    clip: ClipConfig,
-    block: str | None,
+    row: dict[str, str], model: nn.Module, contents: CheckpointContents, block: str | None
 ) -> Example | None:
+    side = contents.clip.test_crop
     try:
-        with open_video(row["path"]) as reader:
-            size = scaled_size(reader.size, clip.test_short_side)
-            indices = fixed_clips(clip, part_of(reader.times, reader.rate), 1)[0]
-            frames = reader.read(indices.tolist(), size=size)
+        frames = read_view(Path(row["path"]), contents.clip).frames
     except Exception:
         return None  # it was read when the network was tested, and has gone since
-    box = crop_boxes(size, clip.test_crop, 1)[0]
-    frames = frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
-    maps = attention_maps(model, prepare_clips(torch.from_numpy(frames)[None], normalisation))
     overlay = None
-    if block in maps:
-        attention = stretch(maps[block][0], frames.shape[:3])
-        overlay = _jpeg(strip(heat(frames, attention.numpy())), clip.test_crop)
+    if block is not None:
+        clip = prepare_clips(torch.from_numpy(frames)[None], contents.normalisation)
+        attention = stretch(attention_maps(model, clip)[block][0], frames.shape[:3])
+        overlay = _jpeg(strip(heat(frames, attention.numpy())), side)
     ranks = range(1, 1 + sum(key.startswith("top") for key in row))
     ranked = [(row[f"top{rank}"], float(row[f"score{rank}"])) for rank in ranks][:3]
     name = "/".join(Path(row["path"]).parts[-2:])
-    return Example(name, row["label"], ranked, _jpeg(strip(frames), clip.test_crop), overlay)
+    return Example(name, row["label"], ranked, _jpeg(strip(frames), side), overlay)
 
 
 def _cost_rows(plain: Complexity, full: Complexity) -> list[tuple[str, str, str]]:
@@ -211,14 +203,10 @@ def _jpeg(picture: np.ndarray, side: int) -> str:
         image = image.resize((round(image.width * factor), round(image.height * factor)))
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=88)
-    return _uri(stream.getvalue(), "jpeg")
+    return data_uri(stream.getvalue(), "jpeg")
 
 
 def _svg(figure: Figure) -> str:
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", transparent=True)
-    return _uri(stream.getvalue(), "svg+xml")
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return data_uri(stream.getvalue(), "svg+xml")

@@ -1,6 +1,6 @@
-"""A command of tools/ablate.py: its ablation from a file, and the cells once all else is right.
+"""A command of tools/ablate.py: the ablation from its file, then the cells.
 
-What needs no cell is read and checked without torch, so that a typo is refused at once.
+Everything but the cells is checked without torch, so that a typo is refused at once.
 """
 
 import re
@@ -23,7 +23,7 @@ TOOLS = CONFIGS.parent / "tools"
 
 @dataclass(kw_only=True)
 class SweepConfig:
-    """What configs/sweep.yaml holds: an ablation to be read, or a cell of a plan to be trained."""
+    """What configs/sweep.yaml holds: an ablation to read, or a job to run."""
 
     ablation: AblationConfig = field(default=MISSING)
     only: list[str] = field(default_factory=list)
@@ -33,11 +33,11 @@ class SweepConfig:
     dry: bool = False
     """print the cells, and how far they are"""
     plan: str = ""
-    """file that says what each cell is"""
+    """file of jobs"""
     cell: int = 0
-    """number of the cell in it"""
+    """number of this job in the file"""
     jobs: int = 1
-    """how many cells are to be trained"""
+    """number of jobs"""
 
 
 ConfigStore.instance().store("sweep_schema", SweepConfig)
@@ -79,7 +79,7 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
     runs = given.get("runs", "runs").strip("'\"")
     base = [f"experiment={experiment}", *ablation.settings, *shared]
     _refuse(wrong_argument(base[:1], configs))
-    # late, for it imports torch, which takes seconds
+    # here, because it imports torch, which takes seconds
     from video_gc.config.cells import cells_of, what_is_trained
 
     return Plan(
@@ -121,7 +121,7 @@ def _read(name: str, own: list[str], configs: Path) -> SweepConfig:
         found = read()
     except ValueError as error:
         raise ValueError(f"{configs / 'ablation' / name}.yaml: {error}") from error
-    return read(*own) if own else found  # what is wrong now was typed, and stands in no file
+    return read(*own) if own else found  # an error here was typed; it is not in the file
 
 
 def _check_shared(shared: Sequence[str], ablation: AblationConfig, name: str) -> None:
@@ -131,7 +131,7 @@ def _check_shared(shared: Sequence[str], ablation: AblationConfig, name: str) ->
         if key == "seed":
             raise ValueError(f"{argument}: an ablation has several; give seeds=[0,1]")
         if key == "resume":
-            raise ValueError(f"{argument}: cells always go on; delete a cell's folder to redo it")
+            raise ValueError(f"{argument}: cells always resume; delete a cell's folder to redo it")
         for row, settings in ablation.all_rows.items():
             for theirs in map(option_of, settings):
                 if theirs == key or theirs.startswith(f"{key}."):

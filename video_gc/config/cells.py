@@ -1,7 +1,7 @@
-"""The cells of an ablation: composed and checked one and all before one is trained.
+"""The cells of an ablation: all are composed and checked before the first training.
 
-Arguments of a cell, later ones win: the experiment, `settings` of the file, what was given on the
-command line, the row's own, the seed.
+The arguments of a cell, in this order, later ones win: the experiment, `settings` of the file, the
+command line, the row, the seed.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def cells_of(
 
     base: the arguments before those of a row; shared: those of them that the command line gave.
 
-    Raises ValueError in one line for a row that cannot be trained, or is the same as another.
+    Raises ValueError in one line for a row that cannot be trained or equals another row.
     """
     cells = []
     rows: dict[str, str] = {}
@@ -32,7 +32,7 @@ def cells_of(
         except ValueError as error:
             raise ValueError(f"row {row!r}: {error}") from error
         twin = rows.setdefault(cell_hash(config), row)
-        if twin != row:  # a table of them would compare nothing
+        if twin != row:
             why = f"; does {' or '.join(shared)} replace what they differ in?" if shared else ""
             raise ValueError(f"rows {twin!r} and {row!r} are one and the same training{why}")
         for seed in ablation.seeds:
@@ -52,7 +52,7 @@ def cells_of(
 
 
 def what_is_trained(arguments: Sequence[str]) -> list[str]:
-    """Those arguments that change it, not where its data lie or how fast it is."""
+    """The arguments that change what is trained, not where its data lie or how fast it is."""
     ways = {f"{group}.{name}".lstrip(".") for group, names in MACHINE.items() for name in names}
     return [each for each in _last_of_each(arguments) if option_of(each) not in ways]
 

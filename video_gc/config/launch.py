@@ -1,4 +1,4 @@
-"""Hydra's sweep over the cells of an ablation: one after another, or as its launcher says."""
+"""Hydra's sweep over the jobs of an ablation, and the launchers that can start them."""
 
 import sys
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def check_launcher(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
 
 
 def launch(jobs: Path, count: int, arguments: Sequence[str], configs: Path = CONFIGS) -> None:
-    """Run the `count` jobs of a file, each as one of Hydra's sweep; arguments: of Hydra itself.
+    """Run the `count` jobs of a file as a sweep. arguments: of Hydra itself.
 
     Raises KeyboardInterrupt or SystemExit where a signal stopped it, RuntimeError where a launcher
     lost its jobs.
@@ -63,8 +63,8 @@ def launch(jobs: Path, count: int, arguments: Sequence[str], configs: Path = CON
 
 
 def run_cell(config: DictConfig) -> str:
-    """Hydra: a job of the sweep. Its process may be one of another machine."""
-    # late, for a launcher is checked without torch
+    """One job of the sweep; Hydra calls it, perhaps on another machine."""
+    # here, because they import torch, and a launcher is checked without it
     from video_gc.ablate.cell_process import job_environment
     from video_gc.ablate.run import run_job
 

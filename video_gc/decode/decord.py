@@ -1,7 +1,7 @@
-"""decord 0.6: kept for comparison. It can spin with the interpreter's lock held, so it runs apart.
+"""decord 0.6, for comparison. It can hang with the interpreter's lock held: it has its own process.
 
-decord counts frames by packets and seeks by the container's key frames; choice.py lists what it
-gets wrong.
+decord counts packets as frames and seeks by the container's key frames. known_faults.py lists the
+files that it reads wrongly.
 """
 
 import io
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from video_gc.decode.ffmpeg.container import admitted, packet_times
+from video_gc.decode.ffmpeg.container import checked_source, packet_times
 from video_gc.decode.isolated import IsolatedReader
 from video_gc.decode.known_faults import kind_of
 from video_gc.decode.reader import (
@@ -51,7 +51,7 @@ class DecordReader(PictureReader):
         self.path, self.damage, self.damaged = source_name(source), options.damage, {}
         self._source, self.max_pixels = source, options.max_pixels
         self._errors = (decord.DECORDError, RuntimeError, AssertionError)
-        with admitted(source, "decord", max_pixels=options.max_pixels) as file:
+        with checked_source(source, "decord", max_pixels=options.max_pixels) as file:
             file = io.BytesIO(file) if isinstance(file, bytes) else file
             try:
                 threads = options.threads

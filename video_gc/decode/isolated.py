@@ -1,7 +1,7 @@
 """A decoder in a process of its own, which can be killed when it hangs.
 
-There is one process per decoder and process that reads, started when it is needed; a forked process
-starts its own.
+Each process that reads starts one for each decoder when it first needs it. So does a forked
+process.
 """
 
 import atexit

@@ -1,7 +1,7 @@
-"""Which decoder is known to give wrong frames of which kind of file.
+"""Which decoders give wrong frames for which kinds of files.
 
-What stands here is what the conformance suite found (docs/decoders.md holds its table). pyav is not
-in it: the suite wants it exact on every file.
+The conformance suite found these faults (docs/decoders.md has its table). pyav has none: the suite
+requires it to be exact on every file.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,19 +29,19 @@ class Kind:
     """such as h264"""
     reorders: bool
     """frames are shown in another order than they are stored in"""
-    leading: bool
+    open_gop: bool
     """frames before some key frame are stored after it (open groups of pictures)"""
-    gradual: bool
+    intra_refresh: bool
     """some key frame is whole only after more frames (intra-refresh)"""
-    hidden: bool
+    edit_list: bool
     """an edit list hides frames"""
     mirrored: bool = False
     """a display matrix mirrors the picture"""
-    told: bool = False
+    turned_by_codec: bool = False
     """the codec says that the picture is turned, not the container"""
     stretched: bool = False
     """pixels are not square"""
-    wide: bool = False
+    wide_gamut: bool = False
     """a high dynamic range, or the primaries of BT.2020"""
 
 
@@ -66,9 +66,9 @@ def known_wrong(decoder: str, kind: Kind | None) -> str | None:
 
 SHOWN: dict[str, Callable[[Kind], bool]] = {
     "a mirrored display matrix": lambda kind: kind.mirrored,
-    "an orientation that the codec says": lambda kind: kind.told,
+    "an orientation that the codec says": lambda kind: kind.turned_by_codec,
     "pixels that are not square": lambda kind: kind.stretched,
-    "HDR or BT.2020": lambda kind: kind.wide,
+    "HDR or BT.2020": lambda kind: kind.wide_gamut,
 }
 WRONG: dict[str, dict[str, Callable[[Kind], bool]]] = {
     "decord": {
@@ -80,16 +80,16 @@ WRONG: dict[str, dict[str, Callable[[Kind], bool]]] = {
         "AVI with B-frames": lambda kind: kind.container == "avi" and kind.reorders,
         "MPEG-4 part 2 with B-frames": lambda kind: kind.codec == "mpeg4" and kind.reorders,
         "H.264 in AVI": lambda kind: kind.container == "avi" and kind.codec == "h264",
-        "open groups of pictures": lambda kind: kind.leading,
-        "intra-refresh": lambda kind: kind.gradual,
-        "an edit list that hides frames": lambda kind: kind.hidden,
+        "open groups of pictures": lambda kind: kind.open_gop,
+        "intra-refresh": lambda kind: kind.intra_refresh,
+        "an edit list that hides frames": lambda kind: kind.edit_list,
         **SHOWN,
     },
     "torchcodec": {
         "AVI with B-frames": lambda kind: kind.container == "avi" and kind.reorders,
         "MPEG-TS": lambda kind: kind.container == "mpegts",
         "MPEG-PS": lambda kind: kind.container == "mpeg",
-        "intra-refresh": lambda kind: kind.gradual,
+        "intra-refresh": lambda kind: kind.intra_refresh,
         **SHOWN,
     },
 }
@@ -100,35 +100,35 @@ def _kind(container: Any, stream: Any) -> Kind:
     context.thread_count = 1
     starts = PacketHeads(context)
     codec = context.codec.canonical_name  # av1, whichever library decodes it
-    reorders, leading, gradual, hidden = bool(context.has_b_frames), False, False, False
+    reorders, open_gop, intra_refresh, edit_list = bool(context.has_b_frames), False, False, False
     latest = key = frame = None
     begun: list[Any] = []
     for number, packet in enumerate(stream_packets(container, stream)):
         if number == PACKETS:
             break
         start = starts.read(packet)[0]
-        hidden |= packet.is_discard
+        edit_list |= packet.is_discard
         if packet.is_keyframe:
             key = packet.pts
-            gradual |= number > 0 and starts.known and not start
+            intra_refresh |= number > 0 and starts.known and not start
         if packet.pts is not None:
-            leading |= key is not None and packet.pts < key
+            open_gop |= key is not None and packet.pts < key
             reorders |= latest is not None and packet.pts < latest
             latest = packet.pts if latest is None else max(latest, packet.pts)
         if frame is None:
             begun.append(packet)
             frame = _first(context, [packet])
     frame = frame or _first(context, [None])
-    kind = Kind(container.format.name, codec, reorders, leading, gradual, hidden)
+    kind = Kind(container.format.name, codec, reorders, open_gop, intra_refresh, edit_list)
     if frame is None:
         return kind
     orientation = orientation_of(frame)
     return replace(
         kind,
         mirrored=orientation.mirrors,
-        told=orientation != UPRIGHT and _told(context, [*begun, None]),
+        turned_by_codec=orientation != UPRIGHT and _told(context, [*begun, None]),
         stretched=pixel_shape(stream) != 1,
-        wide=is_wide(frame),
+        wide_gamut=is_wide(frame),
     )
 
 

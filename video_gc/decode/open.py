@@ -1,4 +1,4 @@
-"""`open_video`: one door to every decoder."""
+"""Open a video with the decoder that is asked for, or with one that reads it right."""
 
 import os
 import warnings

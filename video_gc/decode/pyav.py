@@ -1,11 +1,11 @@
-"""Decoding with PyAV: fast by decoding little, exact by knowing which packet is which frame.
+"""PyAV decodes few pictures, and exactly the right ones: each packet is known by its frame.
 
-- The file is demuxed once; its packets are the table frame → picture (frame_table/packets.py).
-- From the key frame before a wanted frame only to the wanted frame, then the decoder is drained.
-- Pictures that no other picture refers to are not decoded where they are not wanted.
-- Crop, scale and conversion to RGB run in one filter graph, for the wanted frames only.
+- The file is demuxed once. Its packets say which picture each frame is (frame_table/packets.py).
+- Decoding goes from the last key frame before a wanted frame to that frame, and no further.
+- Pictures that are not wanted, and to which no other picture refers, are not decoded.
+- One filter graph crops, scales and converts to RGB. It gets the wanted frames only.
 
-Where the packets do not tell the frames apart, decoding begins at the start of the file and counts.
+Where packets do not say which frame they are, all frames are decoded and counted from the start.
 """
 
 import time
@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from video_gc.decode.ffmpeg.container import error_text, open_container, opened, video_stream
-from video_gc.decode.ffmpeg.damage import Release, count_through
+from video_gc.decode.ffmpeg.damage import OrderedFrames, Shown, count_through
 from video_gc.decode.ffmpeg.graph import FilterGraph, look_of
 from video_gc.decode.ffmpeg.packet_decoder import PacketDecoder
 from video_gc.decode.ffmpeg.presentation import pixel_shape, presentation_of
@@ -95,8 +95,8 @@ class Reader(VideoReader):
             return [self._convert(frame, n, requests[n], form, graphs) for n in askers[index]]
 
         self._reads += 1
-        own, release = self._reads, Release(wanted, convert, self._codec.losses)
-        for index, pictures, trouble in self._wanted(wanted, release):
+        own, ordered = self._reads, OrderedFrames(wanted, convert, self._codec.losses)
+        for index, pictures, trouble in self._wanted(wanted, ordered):
             if trouble:
                 if self._strict or not pictures:
                     raise CorruptError(
@@ -126,14 +126,14 @@ class Reader(VideoReader):
     def _open(self, threads: int) -> None:
         # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
         self._limits: Any = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
-        again = partial(open_container, self._source, kept=self._containers, **self._limits)
-        container = again()
+        reopen = partial(open_container, self._source, kept=self._containers, **self._limits)
+        container = reopen()
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
         self._codec = PacketDecoder(stream.codec_context, threads, losses)
         self.codec = self._codec.name
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
-            self._packets = Packets(container, stream, again, self._source)
+            self._packets = Packets(container, stream, reopen, self._source)
             if self._packets.gap is not None:
                 losses.move(self._packets.gap)
             first = self._first_frame()
@@ -160,17 +160,15 @@ class Reader(VideoReader):
                 self._check_time(deadline)
         return None
 
-    def _wanted(
-        self, wanted: list[int], release: Release
-    ) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
+    def _wanted(self, wanted: list[int], ordered: OrderedFrames) -> Iterator[Shown]:
         """The wanted frames by the table, and where that is unsound by counting."""
         if self._packets.exact:
             try:
-                yield from self._table(wanted, release)
+                yield from self._table(wanted, ordered)
                 return
             except UnsoundError:
                 self._recount()
-        yield from self._counted(release)
+        yield from self._counted(ordered)
 
     def _recount(self) -> None:
         """Count the frames of a file whose index was found to be wrong."""
@@ -185,48 +183,46 @@ class Reader(VideoReader):
                 decoder=self.decoder,
             )
 
-    def _table(
-        self, wanted: list[int], release: Release
-    ) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
+    def _table(self, wanted: list[int], ordered: OrderedFrames) -> Iterator[Shown]:
         """The wanted frames by the table of packets, group of pictures by group of pictures."""
         with self._errors(CorruptError, "cannot decode"):
             for window, indices in self._packets.windows(wanted):
                 for start, end, inside in window.spans(indices):
-                    yield from self._span(window, start, end, inside, release)
-            yield from release.rest()
+                    yield from self._span(window, start, end, inside, ordered)
+            yield from ordered.rest()
 
     def _span(
-        self, window: Window, start: int, end: int, indices: dict[int, int], release: Release
-    ) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
+        self, window: Window, start: int, end: int, indices: dict[int, int], ordered: OrderedFrames
+    ) -> Iterator[Shown]:
         """Decode the packets start…end. indices: position → frame index, for the wanted ones."""
         shown = start + np.flatnonzero(window.table.shown[start : end + 1])
         place = dict(zip(window.pts[shown].tolist(), shown.tolist(), strict=True))
-        release.begin(window)
+        ordered.begin(window)
         deadline = time.monotonic() + self._time_limit
         self._codec.restart()
         for position in (*range(start, end + 1), None):
             packet = None if position is None else window.packet(position)
             frames, cause = self._codec.decode(packet, wanted=position in indices)
             if cause:
-                release.damage(end if position is None else position, cause)
+                ordered.damage(end if position is None else position, cause)
             for frame in frames:
                 at = place.get(frame.pts)
                 if at is None:  # of a picture before the span
                     continue
                 if frame.is_corrupt:
-                    release.damage(at, "it refers to damaged data")
-                yield from release.shown(at, frame, indices.get(at))
+                    ordered.damage(at, "it refers to damaged data")
+                yield from ordered.shown(at, frame, indices.get(at))
                 deadline = time.monotonic() + self._time_limit
             self._check_time(deadline)
-        yield from release.end()
+        yield from ordered.end()
 
-    def _counted(self, release: Release) -> Iterator[tuple[int, list[np.ndarray], str | None]]:
+    def _counted(self, ordered: OrderedFrames) -> Iterator[Shown]:
         """The wanted frames by decoding from the start and counting."""
         with self._errors(CorruptError, "cannot decode"):
             for index, frame, trouble in self._count_through():
-                if (yield from release.counted(index, frame, trouble)):
+                if (yield from ordered.counted(index, frame, trouble)):
                     break
-            yield from release.rest()
+            yield from ordered.rest()
 
     def _count_frames(self) -> int:
         """Frames that a sequential decode shows; their times are kept."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from video_gc.decode.ffmpeg.container import admitted, packet_times
+from video_gc.decode.ffmpeg.container import checked_source, packet_times
 from video_gc.decode.ffmpeg.source import TimeLimit
 from video_gc.decode.ffmpeg_env import COMMAND
 from video_gc.decode.reader import (
@@ -139,7 +139,7 @@ class TorchcodecReader(PictureReader):
     def _open(self, options: OpenOptions) -> Any:
         from torchcodec.decoders import VideoDecoder
 
-        with admitted(
+        with checked_source(
             self._source,
             self.decoder,
             time_limit=options.time_limit,

@@ -1,6 +1,5 @@
 """What was found about a network's attention: in sentences, in tables, as a page and as JSON."""
 
-import base64
 import json
 import os
 from collections import Counter
@@ -11,7 +10,7 @@ from pathlib import Path
 from video_gc.analysis.attention.replacements import Replacements
 from video_gc.analysis.attention.statistics import Interval
 from video_gc.analysis.attention.study import BlockStudy
-from video_gc.analysis.html import render
+from video_gc.analysis.html import data_uri, render
 from video_gc.outputs import write_output
 
 HARDLY, CLEARLY = 0.05, 0.25
@@ -222,8 +221,7 @@ def _embedded(pictures: Sequence[Picture], folder: Path) -> list[dict[str, str]]
         size = picture.animation.stat().st_size
         if size <= min(EMBEDDED, left):
             left -= size
-            content = base64.b64encode(picture.animation.read_bytes()).decode()
-            source = f"data:image/webp;base64,{content}"
+            source = data_uri(picture.animation.read_bytes(), "webp")
         video = os.path.relpath(picture.video, folder)
         rows.append({"name": picture.name, "video": video, "animation": link, "source": source})
     return rows

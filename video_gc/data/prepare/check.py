@@ -24,7 +24,7 @@ from video_gc.data.manifest import (
 )
 from video_gc.data.prepare.jobs import CheckJob, cause_of, check_file, patience
 from video_gc.data.prepare.leaks import Pair, find_duplicates, find_leaks, source_id
-from video_gc.decode.probe import STATUSES, VideoFacts, stamp
+from video_gc.decode.examine import STATUSES, VideoFacts, stamp
 from video_gc.outputs import Outputs, write_csv
 from video_gc.progress import progress_bar, say
 from video_gc.subprocess_call import call_each
@@ -67,11 +67,10 @@ def check_videos(
 ) -> CheckResult:
     """Examine all videos and write the manifest `out` and lists of what is wrong beside it.
 
-    Each result goes into a journal beside `out` as soon as it is there; files whose size and time
-    are those of the journal are not read again, and files that are byte for byte those of the
-    manifest are not decoded again. Files that an earlier check
-    wrote into `out`, and that are still there, stay in it, so that lists may be checked one after
-    the other: those of a split that is listed now only where they are listed.
+    Each result is written to a journal beside `out` at once. A file whose size and time are in the
+    journal is not read again. A file whose bytes are those of the manifest is not decoded again.
+    Files of an earlier check stay in `out` if they still exist, so that lists may be checked one
+    after the other. Of a split that is listed now, only the listed files stay.
     workers: processes. time_limit: seconds that a decoder may take for a frame.
     min_frames: videos with fewer frames are called short.
 

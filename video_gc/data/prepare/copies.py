@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from video_gc.atomic import fitting_name, journal, read_journal, remove_stale_parts
-from video_gc.decode.probe import stamp
+from video_gc.decode.examine import stamp
 
 MADE = ".resize-made.jsonl"
 """Which copy was made of which file, a line each, in the folder of the copies: its name alone
@@ -79,8 +79,10 @@ def plan_copies(files: Sequence[Path], source: Path, target: Path) -> Plan:
 
 
 @contextmanager
-def noted(plan: Plan, target: Path) -> Iterator[tuple[Iterator[Copy], Callable[[Copy], None]]]:
-    """Yield the copies to be made, each noted before it is begun, and what notes a finished one.
+def journal_of_copies(
+    plan: Plan, target: Path
+) -> Iterator[tuple[Iterator[Copy], Callable[[Copy], None]]]:
+    """Yield the copies to be made, which are noted one by one, and what notes a finished one.
 
     What a killed process left unfinished is removed before, and after.
     Raises BlockingIOError where another resize writes to `target`.
@@ -105,7 +107,7 @@ def noted(plan: Plan, target: Path) -> Iterator[tuple[Iterator[Copy], Callable[[
                 remove_stale_parts(folder)
 
 
-def check_apart(files: Sequence[Path], source: Path, target: Path) -> None:
+def check_separate(files: Sequence[Path], source: Path, target: Path) -> None:
     """Raise ValueError where a copy would be written among the originals, or around them.
 
     Folders are compared as the disk knows them: after links, and whatever their case is.

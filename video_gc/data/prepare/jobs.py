@@ -5,7 +5,7 @@ from pathlib import Path
 
 from video_gc.atomic import atomic_path
 from video_gc.data.prepare.copies import Copy
-from video_gc.decode.probe import VideoFacts, examine, hash_file, stamp
+from video_gc.decode.examine import VideoFacts, examine, hash_file, stamp
 from video_gc.decode.reader import DecodeError
 from video_gc.decode.write import transcode
 from video_gc.subprocess_call import ProcessDied, ProcessStuck
@@ -70,7 +70,7 @@ def check_file(job: CheckJob) -> VideoFacts:
     if known and known.content and _is_same(job.path, known):
         return known
     found = examine(job.path, time_limit=job.time_limit)
-    if known and found.status == "ok" and _rots(known, found):
+    if known and found.status == "ok" and _shows_something_else(known, found):
         return replace(known, mtime=found.mtime, status="damaged", cause=CHANGED)
     return found
 
@@ -88,8 +88,8 @@ def resize_file(job: ResizeJob) -> str:
 def patience(file: Path, time_limit: float) -> float:
     """Seconds that a process may take for `file` without a heartbeat.
 
-    A decoder has a time limit of its own for a frame; this is for one that cannot keep it. It grows
-    with the file, as opening an AVI file may mean decoding it.
+    This is for decoders that hang in spite of their own time limit for a frame. It grows with the
+    size of the file, because opening an AVI file may mean decoding it.
     """
     try:
         return 2 * time_limit + file.stat().st_size / SLOWEST
@@ -114,7 +114,7 @@ def _is_same(path: Path, known: VideoFacts) -> bool:
         return False
 
 
-def _rots(known: VideoFacts, found: VideoFacts) -> bool:
+def _shows_something_else(known: VideoFacts, found: VideoFacts) -> bool:
     """Whether a file that was sound shows something else in as many bytes."""
     was_sound = known.status in ("ok", "short") or known.cause == CHANGED
     other = found.content != known.content and found.pictures != known.pictures

@@ -12,7 +12,7 @@ import numpy as np
 
 from video_gc.atomic import atomic_path
 from video_gc.data.annotations import find_videos
-from video_gc.data.prepare.copies import Copy, check_apart, noted, plan_copies
+from video_gc.data.prepare.copies import Copy, check_separate, journal_of_copies, plan_copies
 from video_gc.data.prepare.jobs import ResizeConfig, ResizeJob, cause_of, patience, resize_file
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box
@@ -65,9 +65,9 @@ def resize_videos(
 ) -> ResizeResult:
     """Transcode every video below `source` to the same place below `target`, as .mp4.
 
-    Each file appears when it is complete; those that are there and were made of the same file, of
-    the same size and time, are kept, so that an interrupted run goes on. What fails is listed in
-    TARGET/resize-failed.csv. Nothing is replaced but copies that an earlier run noted.
+    A file appears when it is complete. A copy of the same file, of the same size and time, is kept:
+    rerun the command to resume. Failures are listed in TARGET/resize-failed.csv. Only copies that
+    an earlier run wrote are replaced.
 
     Raises FileNotFoundError for a missing source, DataError for one without videos, ValueError
     where one folder lies in the other, after links, or the target was made with other settings,
@@ -75,13 +75,13 @@ def resize_videos(
     resize writes to the target.
     """
     files = find_videos(source)
-    check_apart(files, source, target)
+    check_separate(files, source, target)
     outputs = Outputs(target)
     outputs.check([FAILED])
     plan = plan_copies(files, source, target)
-    _settle(target, config)
+    _check_settings(target, config)
     failures = [(str(file), cause) for file, cause in plan.failed]
-    with noted(plan, target) as (todo, note), progress_bar() as progress:
+    with journal_of_copies(plan, target) as (todo, note), progress_bar() as progress:
         task = progress.add_task(
             "Resizing", total=plan.total, completed=plan.total - len(plan.todo)
         )
@@ -156,7 +156,7 @@ def _bytes(files: Sequence[Path]) -> int:
     return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
 
 
-def _settle(target: Path, config: ResizeConfig) -> None:
+def _check_settings(target: Path, config: ResizeConfig) -> None:
     """Keep the settings in the target, or compare them with those that are kept there."""
     file = target / SETTINGS
     if not os.path.lexists(file):

@@ -66,7 +66,7 @@ older one may see another format in the same bytes; these beginnings leave no do
 HEAD = 64  # bytes
 
 
-def is_certain(format_name: str, head: bytes) -> bool:
+def has_signature(format_name: str, head: bytes) -> bool:
     """Whether every FFmpeg takes a file with this beginning for that format.
 
     format_name: as FFmpeg has it, such as "mov,mp4,m4a,3gp,3g2,mj2". head: the first HEAD bytes.
@@ -208,7 +208,7 @@ def packet_times(
 
 
 @contextmanager
-def admitted(
+def checked_source(
     source: Source, decoder: str, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
 ) -> Iterator[Any]:
     """What a decoder with an FFmpeg of its own may open, for as long as that takes.
@@ -228,7 +228,7 @@ def admitted(
         except DecodeError as error:
             raise type(error)(error.path, error.reason, decoder=decoder) from error
         with content(held) as file:
-            certain = is_certain(found, file.at(0, HEAD))
+            certain = has_signature(found, file.at(0, HEAD))
         if not certain:
             reason = f"{decoder} is not given files of this kind ({found}); use decoder=pyav"
             raise OpenError(source_name(source), reason, decoder=decoder)

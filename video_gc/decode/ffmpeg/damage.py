@@ -1,12 +1,13 @@
 """What damage does to frames, and the order in which frames may leave.
 
-A decoder hides damage: it paints over what it cannot read and goes on. It flags the picture that
-was hit, but not those that refer to it. So everything from a flagged picture to the end of its
-group of pictures counts as concealed. Where bytes are lost, pictures may be too, and every frame
-after them has another index than it had: it counts as displaced.
+A decoder hides damage: it paints over what it cannot read and goes on. It flags the damaged
+picture, but not the pictures that refer to it. So every frame from a flagged picture to the end of
+its group of pictures counts as "concealed". If bytes are lost, pictures may be lost too, and the
+index of each later frame is wrong: these frames count as "displaced".
 
-A frame leaves only when every picture before it in the file has been decoded, because a flagged one
-may be shown after it. docs/decoders.md says what share of wrong frames is found, codec by codec.
+A frame is handed out when every picture before it in the file has been decoded, because a picture
+that is stored earlier and shown later may be flagged. docs/decoders.md says what share of wrong
+frames is found for each codec.
 """
 
 from collections import deque
@@ -33,8 +34,8 @@ class _Waiting:
     pictures: list[np.ndarray]
 
 
-class Release:
-    """Collects decoded frames and lets them go in order, each with what is wrong with it.
+class OrderedFrames:
+    """Collects decoded frames and hands them out in order, each with what is wrong with it.
 
     wanted: frame indices, rising. convert: (frame, index) → the pictures that are wanted of it.
     losses: of the file.

@@ -1,8 +1,8 @@
 """Where decoding can begin, and how many frames a packet shows: read from its first bytes.
 
-A container's key flags and counts are promises. The bytes of a picture say what it refers to: where
-decoding can be shown to begin, and that a packet is one frame. A codec that is not known here, and
-whose pictures may refer to each other, is decoded from the start of the file and counted.
+A container's key flags and counts may be wrong. The first bytes of a picture say whether decoding
+can begin there, and whether the packet is one frame. If a codec is not known here and its pictures
+may refer to each other, frames are decoded and counted from the start of the file.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,8 +1,8 @@
 """The compressed pictures of a file: which frame each one is, and from where to decode it.
 
-A file is demuxed once, without decoding. Sorted time stamps are then the table frame → picture
-(table.py), for any frame rate and any order in the file, and no seek is needed: the packets stay in
-memory. Files that are too large for that are read by window: a few groups of pictures at a time.
+A file is demuxed once, without decoding. Sorting its time stamps gives the picture of each frame
+(table.py), for any frame rate and any order in the file. The packets stay in memory, so no seek is
+needed. Large files are read by window: a few groups of pictures at a time.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ WINDOW = 16 << 20
 
 
 class UnsoundError(Exception):
-    """What the table promised is not so: frames must be counted by decoding from the start."""
+    """The table is wrong: frames must be decoded and counted from the start."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Window:
 class Packets:
     """The packets of one stream of an open container. Raises what FFmpeg raises.
 
-    again: opens the file anew, at its start. source: the same file.
+    reopen: opens the file again, at its start. source: the same file.
 
     `exact` is False where they do not say which frame is which: packets without time stamps, AVI
     with B-frames (its stamps are those of decoding), a recording that starts in the middle or was
@@ -87,10 +87,10 @@ class Packets:
     exact: bool
 
     def __init__(
-        self, container: Any, stream: Any, again: Callable[[], Any], source: Source | Held
+        self, container: Any, stream: Any, reopen: Callable[[], Any], source: Source | Held
     ) -> None:
-        self._container, self._stream, self._again = container, stream, again
-        self._opened_again: Any = None
+        self._container, self._stream, self._reopen = container, stream, reopen
+        self._reopened: Any = None
         self._index, self._context = stream.index, stream.codec_context
         self._depth: int = self._context.reorder_depth
         self._kept: Window | None = None
@@ -260,9 +260,9 @@ class Packets:
 
     def _demux(self, rewind: bool = True) -> Iterator[Any]:
         if rewind and self._begun:  # not every container can be sought back to its very start
-            if self._opened_again is not None:
-                self._opened_again.close()
-            self._container = self._opened_again = self._again()
+            if self._reopened is not None:
+                self._reopened.close()
+            self._container = self._reopened = self._reopen()
             self._stream = self._container.streams[self._index]
         self._begun = True
         return stream_packets(self._container, self._stream)
