@@ -47,8 +47,8 @@ def main() -> None:
     say(f"Reading {', '.join(map(str, options.runs))} …")
     from video_gc.analysis.table.files import check_free, write_files
     from video_gc.analysis.table.gather import collect, single_run
+    from video_gc.analysis.table.make_table import make_table
     from video_gc.analysis.table.page import PAGE, write_page
-    from video_gc.analysis.table.table import make_table
 
     run = single_run(options.runs)
     if run is not None:

@@ -26,25 +26,42 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 def run_logged(command: Sequence[str], log: Path, *, folder: str, env: Mapping[str, str]) -> int:
     """Run `command`, append its output to `log`, and return its exit status (-N after signal N).
 
-    Ctrl-C is passed on; KeyboardInterrupt is raised when the command has ended. If this process is
-    killed, the command gets SIGTERM (on Linux).
+    Ctrl-C, SIGTERM and SIGHUP let it save and end; then KeyboardInterrupt or SystemExit is raised.
+    If this process is killed, the command gets SIGTERM (on Linux).
     """
-    with log.open("ab") as stream:
+    with _ended_by_exceptions(), log.open("ab") as stream:
         stream.write(f"\n$ {' '.join(command)}\n".encode())
         stream.flush()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=folder,
             env=env, start_new_session=True, preexec_fn=_end_with_parent,
         )  # fmt: skip
+        try:
+            return process.wait()
+        except BaseException as stop:  # a launcher's own signal handler may raise others
+            number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
+            while process.poll() is None:
+                process.send_signal(number)
+                with suppress(KeyboardInterrupt):  # a second Ctrl-C is passed on, too
+                    process.wait()
+            raise
+
+
+@contextmanager
+def _ended_by_exceptions() -> Iterator[None]:
+    """Raise SystemExit for a signal that would end this process at once, while the block runs."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    ending = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, leave)
     try:
-        return process.wait()
-    except BaseException as stop:  # Ctrl-C, or a launcher's signal handler that ends this job
-        number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
-        while process.poll() is None:
-            process.send_signal(number)
-            with suppress(KeyboardInterrupt):  # a second Ctrl-C is passed on, too
-                process.wait()
-        raise
+        yield
+    finally:
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _end_with_parent() -> None:

@@ -81,7 +81,8 @@ def run_job(job: Job, env: Mapping[str, str] | None = None) -> str:
 
     env: variables for its processes, over those of this one.
 
-    Raises KeyboardInterrupt after Ctrl-C, when the cell's training has saved.
+    Raises KeyboardInterrupt after Ctrl-C, SystemExit after another signal, when the cell's training
+    has saved.
     """
     try:
         with cell_lock(Path(job.cell.directory)):
@@ -115,11 +116,12 @@ def _run(job: Job, env: Mapping[str, str]) -> str:
         reason = next(filter(None, (_run_tool(command, job, env) for command in steps)), None)
         if reason is None and not has_results(cell):
             reason = "was tested in another way than its options ask; see test/accuracy.json"
-    except BaseException as stop:
-        by = "SIGINT" if isinstance(stop, KeyboardInterrupt) else type(stop).__name__
-        reason = f"{STOPPED}{by}; rerun the command to resume"
-        if isinstance(stop, KeyboardInterrupt):
-            stop.args = ("Interrupted; all is saved. Rerun the command to resume.",)
+    except KeyboardInterrupt as stop:
+        reason = f"{STOPPED}SIGINT; rerun the command to resume"
+        stop.args = ("Interrupted; all is saved. Rerun the command to resume.",)
+        raise
+    except SystemExit:
+        reason = f"{STOPPED}a signal; rerun the command to resume"
         raise
     finally:
         seconds = status.seconds + time.monotonic() - began

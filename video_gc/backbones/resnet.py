@@ -11,16 +11,14 @@ from pytorchvideo.models.stem import ResNetBasicStem
 from torch import nn
 
 
-def c2d(*, temporal_pool: bool = True, **arguments: Any) -> nn.Module:
+def c2d(**arguments: Any) -> nn.Module:
     """No temporal convolution; one temporal max-pool after res2."""
-    return _resnet(
-        stem_kernel=(1, 7, 7), temporal_pool=temporal_pool, conv_a=((1, 1, 1),) * 4, **arguments
-    )
+    return _resnet((1, 7, 7), ((1, 1, 1),) * 4, **{"stage1_pool": nn.MaxPool3d} | arguments)
 
 
 def c2d_nopool(**arguments: Any) -> nn.Module:
     """C2D of Caffe2's published file and of MMAction2's "nopool": frames meet in the head alone."""
-    return c2d(temporal_pool=False, head_window=(8, 7, 7), **arguments)
+    return c2d(stage1_pool=None, head_pool_kernel_size=(8, 7, 7), **arguments)
 
 
 def c2d_unpadded(**arguments: Any) -> nn.Module:
@@ -37,21 +35,18 @@ def i3d(*, conv_a: tuple[Any, ...] | None = None, **arguments: Any) -> nn.Module
 
     conv_a: other kernels of the first convolutions, by stage.
     """
-    return _resnet(
-        stem_kernel=(5, 7, 7),
-        temporal_pool=True,
-        conv_a=conv_a
-        or (
-            (3, 1, 1),
-            [(3, 1, 1), (1, 1, 1)],
-            [(3, 1, 1), (1, 1, 1)],
-            [(1, 1, 1), (3, 1, 1)],
-        ),
-        **arguments,
+    alternating = (
+        (3, 1, 1),
+        [(3, 1, 1), (1, 1, 1)],
+        [(3, 1, 1), (1, 1, 1)],
+        [(1, 1, 1), (3, 1, 1)],
     )
+    return _resnet((5, 7, 7), conv_a or alternating, stage1_pool=nn.MaxPool3d, **arguments)
 
 
-i3d_32x2 = partial(i3d, temporal_stride=2, head_pool=nn.AdaptiveAvgPool3d)
+i3d_32x2 = partial(
+    i3d, stem_conv_stride=(2, 2, 2), stem_pool_stride=(2, 2, 2), head_pool=nn.AdaptiveAvgPool3d
+)
 """I3D for clips of 32 frames, as MMAction2 trains it: the stem takes 32 frames to 8."""
 i3d_heavy = partial(i3d, conv_a=((3, 1, 1),) * 4, head_pool=nn.AdaptiveAvgPool3d)
 """I3D-heavy of MMAction2: temporal kernels in every block, and no stride in time in the stem."""
@@ -88,37 +83,27 @@ def _with_time(conv: nn.Conv3d, size: int) -> nn.Conv3d:
 
 def slow(**arguments: Any) -> nn.Module:
     """Temporal kernels of 3 in res4 and res5 only; no temporal striding."""
-    return _resnet(
-        stem_kernel=(1, 7, 7),
-        head_window=(8, 7, 7),
-        conv_a=((1, 1, 1), (1, 1, 1), (3, 1, 1), (3, 1, 1)),
-        **arguments,
-    )
+    conv_a = ((1, 1, 1), (1, 1, 1), (3, 1, 1), (3, 1, 1))
+    return _resnet((1, 7, 7), conv_a, head_pool_kernel_size=(8, 7, 7), **arguments)
 
 
 def _resnet(
-    *,
     stem_kernel: tuple[int, int, int],
     conv_a: tuple[Any, ...],
-    temporal_stride: int = 1,
-    temporal_pool: bool = False,
-    head_pool: type[nn.Module] = nn.AvgPool3d,
-    head_window: tuple[int, int, int] = (4, 7, 7),
+    *,
     num_classes: int,
     depth: int,
     stem_channels: int,
     dropout: float,
+    **more: Any,
 ) -> nn.Module:
+    """more: in the words of pytorchvideo's create_resnet."""
     return create_resnet(
         model_depth=depth,
         model_num_class=num_classes,
         dropout_rate=dropout,
         stem_dim_out=stem_channels,
         stem_conv_kernel_size=stem_kernel,
-        stem_conv_stride=(temporal_stride, 2, 2),
-        stem_pool_stride=(temporal_stride, 2, 2),
-        stage1_pool=nn.MaxPool3d if temporal_pool else None,
         stage_conv_a_kernel_size=conv_a,
-        head_pool=head_pool,
-        head_pool_kernel_size=head_window,
+        **more,
     )

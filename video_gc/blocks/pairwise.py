@@ -12,7 +12,7 @@ def softmax_mean(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Ten
     """softmax(scale · q kᵀ) v by the fused kernels: (N, G, L, d), … → (N, G, L, e).
 
     They want four axes, the last one contiguous, and one width; anything else falls back to the
-    formula that stores L×M, without a word. Narrower values are filled up with zeros.
+    formula that stores L×M, silently. Narrower values are filled up with zeros.
     """
     width = value.shape[3]
     if width < query.shape[3]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
@@ -62,7 +61,7 @@ def _as_before(block: nn.Module, modes: list[TorchFunctionMode]) -> Iterator[Non
     """
     kept: list[tuple[nn.Module, str, Tensor]] = []
     for norm in block.modules():
-        if isinstance(norm, _NormBase) and norm.training:
+        if norm.training and getattr(norm, "track_running_stats", False):
             kept += [(norm, name, buffer) for name, buffer in norm.named_buffers(recurse=False)]
     for norm, name, buffer in kept:
         setattr(norm, name, buffer.clone())

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from video_gc.blocks import GlobalContext, NonLocal
+from video_gc.blocks import GlobalContext, NonLocal, build_block
 from video_gc.blocks.layout import project, rows
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig, context_blocks, matching_blocks
 from video_gc.models.eval_mode import eval_mode
-from video_gc.models.simplify import bottleneck, simplified
 
 TARGETS = ("snl", "gc")
 
@@ -233,6 +233,64 @@ def _queries(
     if not seen:
         raise ValueError("an NL block needs clips to convert: there were none for its mean query")
     return {name: (total / n, square / n) for name, (total, square, n) in sums.items()}, seen
+
+
+@torch.no_grad()
+def simplified(block: NonLocal, query: Tensor) -> tuple[GlobalContext, dict[str, Any]]:
+    """The SNL block that looks as `query` (d,) does, and its options, in float64: W_k = s W_φᵀ q.
+
+    W_v = W_z W_g, with the batch norm of NL in it and in its bias as it is in eval mode.
+    """
+    block = deepcopy(block).cpu().double().eval()
+    out, value = block.out, block.value
+    if isinstance(block.norm, nn.BatchNorm2d):
+        out = fuse_linear_bn_eval(out, block.norm)
+    look = query if block.pairwise == "gaussian" else query @ block.key.weight
+    options = {"bias": True}
+    new = _build("snl", block.channels, options)
+    new.load_state_dict({
+        "key.weight": block.scale * look.unsqueeze(0),
+        "transform.0.weight": out.weight @ value.weight,
+        "transform.0.bias": out.weight @ value.bias + out.bias,
+    })  # fmt: skip
+    return new, options
+
+
+@torch.no_grad()
+def bottleneck(
+    block: GlobalContext, reduction: int
+) -> tuple[GlobalContext, dict[str, Any], int, float]:
+    """The GC block whose two layers are W_v at rank C / reduction, and its options, in float64.
+
+    Also the rank, and the share of the sum of squares of W_v's singular values that is left.
+
+    Raises ValueError for a reduction that leaves no channel.
+    """
+    given = {name: value.cpu().double() for name, value in block.state_dict().items()}
+    bias = given.get("transform.0.bias")
+    options = {
+        "reduction": reduction, "norm": False, "relu": False, "bias": bias is not None,
+        "fusion": block.fusion,
+    }  # fmt: skip
+    new = _build("gc", block.channels, options)
+    left, values, right = torch.linalg.svd(given["transform.0.weight"])
+    rank, last = block.channels // reduction, len(new.transform) - 1
+    roots = values[:rank].sqrt()
+    state = {"key.weight": given["key.weight"]}
+    state["transform.0.weight"] = roots.unsqueeze(1) * right[:rank]
+    state[f"transform.{last}.weight"] = left[:, :rank] * roots
+    if bias is not None:
+        state |= {"transform.0.bias": torch.zeros(rank), f"transform.{last}.bias": bias}
+    new.load_state_dict(state)
+    squares = values.square()
+    energy = float(squares[:rank].sum() / squares.sum()) if squares.any() else 1.0
+    return new, options, rank, energy
+
+
+def _build(kind: str, channels: int, options: dict[str, Any]) -> GlobalContext:
+    block = build_block(kind, channels, **options).double()
+    assert isinstance(block, GlobalContext)
+    return block
 
 
 def _config(name: str, kind: str, options: dict[str, Any]) -> ContextConfig:

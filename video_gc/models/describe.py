@@ -9,6 +9,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from video_gc.models.context import context_blocks
+from video_gc.models.eval_mode import eval_mode
 
 
 def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
@@ -69,13 +70,10 @@ def check_clip(model: nn.Module, clip: Sequence[int]) -> None:
     Raises ValueError where some layer has no output for it.
     """
     shadow = model if next(model.parameters()).is_meta else deepcopy(model).to("meta")
-    trains = shadow.training
     try:
-        with torch.inference_mode():
-            shadow.eval()(torch.zeros(1, 3, *clip, device="meta"))
+        with eval_mode(shadow):
+            shadow(torch.zeros(1, 3, *clip, device="meta"))
     except RuntimeError as error:
         size = "×".join(map(str, clip))
         reason = str(error).splitlines()[0]
         raise ValueError(f"the network takes no input of {size} ({reason})") from error
-    finally:
-        shadow.train(trains)

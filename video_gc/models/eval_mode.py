@@ -1,4 +1,4 @@
-"""Networks that are looked at: in eval mode without gradients, and afterwards as they were."""
+"""Run networks in eval mode without gradients, then restore their modes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,7 +4,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from video_gc.analysis.table.labels import place_labels
+from video_gc.analysis.table.plots import place_labels
 
 
 def test_names_of_points_at_one_place_stay_legible() -> None:

@@ -11,9 +11,8 @@ import yaml
 
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve, write_events
 from video_gc.analysis.table.gather import collect, single_run
-from video_gc.analysis.table.run import read_config, read_run
-from video_gc.analysis.table.seconds import seconds_trained
-from video_gc.analysis.table.table import make_table
+from video_gc.analysis.table.make_table import make_table
+from video_gc.analysis.table.run import read_config, read_run, seconds_trained
 from video_gc.blocks import build_block
 from video_gc.data.config import DataConfig
 from video_gc.data.index import DataError

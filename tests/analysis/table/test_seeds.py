@@ -5,9 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from video_gc.analysis.table.against import Against, corrected, holm
-from video_gc.analysis.table.pareto import pareto_front
-from video_gc.analysis.table.seeds import figure
+from video_gc.analysis.table.accuracy import Against, corrected, figure, holm, pareto_front
 
 
 def test_several_seeds_have_a_standard_deviation() -> None:

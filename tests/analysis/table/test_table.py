@@ -15,12 +15,12 @@ import torch
 from tests.analysis.compare.writing import write_test
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve
 from video_gc.analysis.cost.latency import Work
-from video_gc.analysis.table import cost
-from video_gc.analysis.table.confusions import confusions
+from video_gc.analysis.table import costs
 from video_gc.analysis.table.files import markdown, write_files
 from video_gc.analysis.table.gather import collect
-from video_gc.analysis.table.page import write_page
-from video_gc.analysis.table.table import Table, make_table
+from video_gc.analysis.table.make_table import make_table
+from video_gc.analysis.table.page import confusions, write_page
+from video_gc.analysis.table.table import Table
 from video_gc.data.config import DataConfig
 from video_gc.data.index import DataError
 from video_gc.data.sampling import ClipConfig
@@ -35,9 +35,10 @@ def made(places: list[Path], out: Path, baseline: str | None = None) -> Table:
     return make_table(collect(places, baseline), out, measure=False, resamples=400)
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """none: 40 and 44 of 100 videos; gc: 70 and 76; nl: one seed, 41, and an untested one."""
+    tmp_path = tmp_path_factory.mktemp("table")
     for seed, (none, gc) in enumerate(((40, 70), (44, 76))):
         make_run(tmp_path / "runs" / f"none_{seed}", shares(none), seed=seed)
         make_run(tmp_path / "runs" / f"gc_{seed}", shares(gc), kind="gc", seed=seed)
@@ -46,8 +47,17 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def test_the_numbers(runs: Path) -> None:
-    table = made([runs], runs)
+@pytest.fixture(scope="module")
+def table(runs: Path) -> Table:
+    return made([runs], runs.parent / "out")
+
+
+@pytest.fixture(scope="module")
+def page(runs: Path, table: Table) -> Path:
+    return write_page(table, collect([runs]).groups, runs.parent / "out")
+
+
+def test_the_numbers(table: Table) -> None:
     none, gc, nl = table.rows
     assert gc.name == "gc one"
     top1 = gc.figures["top1 video"]
@@ -75,12 +85,9 @@ def test_the_numbers(runs: Path) -> None:
 
 
 def test_every_file_names_the_missing_and_says_what_the_figures_are(
-    runs: Path, tmp_path: Path
+    table: Table, page: Path
 ) -> None:
-    collection = collect([runs])
-    table = make_table(collection, tmp_path / "out", measure=False, resamples=400)
-    files = write_files(table, tmp_path / "out")
-    page = write_page(table, collection.groups, tmp_path / "out")
+    files = write_files(table, page.parent)
     for file in (*files[:1], files[2], page):
         text = file.read_text()
         assert "nl_1: trained, not tested yet" in text
@@ -140,10 +147,8 @@ def test_a_hostile_name_stays_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
-def test_the_script_is_one(runs: Path, tmp_path: Path) -> None:
-    collection = collect([runs])
-    table = make_table(collection, tmp_path, measure=False, resamples=100)
-    script = Elements(write_page(table, collection.groups, tmp_path).read_text()).scripts[1]
+def test_the_script_is_one(page: Path, tmp_path: Path) -> None:
+    script = Elements(page.read_text()).scripts[1]
     (tmp_path / "page.js").write_text(script)
     subprocess.run(["node", "--check", tmp_path / "page.js"], check=True)
 
@@ -232,41 +237,41 @@ def test_memory_is_measured_once_and_time_of_all_rows_in_the_same_rounds(
         turns.append((next(iter(make.values())).keywords["train"], len(make)))
         return {key: [0.5, 0.25, 1.0] for key in make}
 
-    monkeypatch.setattr(cost, "peak_memory", peak)
-    monkeypatch.setattr(cost, "interleave", interleave)
+    monkeypatch.setattr(costs, "peak_memory", peak)
+    monkeypatch.setattr(costs, "interleave", interleave)
     make_run(tmp_path / "a", shares(5))
     network = collect([tmp_path]).groups[0].runs[0].network
     assert network is not None
     other, huge = ((replace(network[0], dropout=each), network[1]) for each in (0.1, 0.2))
     cache = tmp_path / "costs.json"
-    first = cost.network_costs([network, network], cache, device="cpu")
+    first = costs.network_costs([network, network], cache, device="cpu")
     assert (peaks, turns) == ([False, True], [(False, 1), (True, 1)])
     assert first[0] == first[1]
     assert first[0].test is not None
     assert (first[0].test.seconds, first[0].test.time.upper) == (0.5, 0.75)
-    assert cost.network_costs([network], cache, device="cpu") == first[:1]
+    assert costs.network_costs([network], cache, device="cpu") == first[:1]
     assert len(turns) == 2
-    both = cost.network_costs([network, other, huge], cache, device="cpu")
+    both = costs.network_costs([network, other, huge], cache, device="cpu")
     assert len(peaks) == 4
     assert turns[2:] == [(False, 2), (True, 2)]  # the first one again, beside the new one
     assert (both[2].test, both[2].train) == (None, None)
     assert both[2].counted == both[1].counted
-    cost.network_costs([other], cache, device="cpu")
+    costs.network_costs([other], cache, device="cpu")
     assert len(turns) == 4
-    monkeypatch.setattr(cost, "machine", lambda _: {"processor": "another"})
-    cost.network_costs([network], cache, device="cpu")
+    monkeypatch.setattr(costs, "machine", lambda _: {"processor": "another"})
+    costs.network_costs([network], cache, device="cpu")
     assert (len(peaks), len(turns)) == (6, 6)
 
 
 def test_a_busy_machine_is_said_with_the_file_to_delete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cost, "peak_memory", lambda *_, **__: 100.0)
-    monkeypatch.setattr(cost, "interleave", lambda make, *_: {key: [0.5] for key in make})
+    monkeypatch.setattr(costs, "peak_memory", lambda *_, **__: 100.0)
+    monkeypatch.setattr(costs, "interleave", lambda make, *_: {key: [0.5] for key in make})
     make_run(tmp_path / "a", shares(5))
     said = "other work ran while latency was measured"
     for beside, busy in ((4, True), (0, False)):
-        monkeypatch.setattr(cost, "load", lambda beside=beside: torch.get_num_threads() + beside)
+        monkeypatch.setattr(costs, "load", lambda beside=beside: torch.get_num_threads() + beside)
         out = tmp_path / str(beside)
         table = make_table(collect([tmp_path]), out, resamples=100)
         assert (said in table.notes["latency and memory"]) == busy

@@ -72,7 +72,7 @@ def test_a_broken_download_goes_on_where_it_stopped(
     server: Server, tmp_path: Path, ranges: bool
 ) -> None:
     server.limit, server.ranges = 300_000, ranges
-    with pytest.raises(OSError, match=r"cannot download .*run it again to go on .*by hand"):
+    with pytest.raises(OSError, match=r"cannot download .*rerun the command to resume, .*by hand"):
         download(f"{server.url}/weights.pth")
     folder = tmp_path / "hub" / "checkpoints"
     assert [file.name for file in folder.glob("w*")] == ["weights.pth.part"]

@@ -224,6 +224,7 @@ def test_no_name_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not {"this", "not_imported"} & {*sys.modules}
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 @pytest.mark.parametrize(
     ("made", "kind"),
     [

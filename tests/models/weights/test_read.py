@@ -58,6 +58,7 @@ def test_numpys_own_constructors_are_never_called(tmp_path: Path) -> None:
         read_weights(tmp_path / "pointer.pkl")
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "p.pt")
     with pytest.raises(ValueError, match="p.pt: .*is a TorchScript program, which can run code"):

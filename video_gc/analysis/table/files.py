@@ -1,6 +1,7 @@
 """The table as Markdown, CSV, LaTeX and JSON."""
 
 import json
+import math
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -25,8 +26,6 @@ COMMON = set("‘’“”‡•—")
 """Beyond Latin letters, what plain LaTeX prints too."""
 DASHES = re.compile(r"[-–](?=[-–])")
 """Before another: two would be printed as one long dash."""
-
-
 FILES = ("table.md", "table.csv", "table.tex", "table.json")
 
 
@@ -37,11 +36,15 @@ def check_free(out: Path, *others: str) -> None:
 
 def write_files(table: Table, out: Path) -> list[Path]:
     """table.md, table.csv, table.tex and table.json in `out`; return their paths."""
+    content = json.dumps(_finite(asdict(table)), indent=2, allow_nan=False)
+    lines = [_numbers(row) for row in table.rows]
+    header = list(dict.fromkeys(name for line in lines for name in line))
+    rows = [[line.get(name) for name in header] for line in lines]
     return [
         write_output(out / "table.md", markdown(table)),
-        _write_csv(table, out / "table.csv"),
+        write_csv(out / "table.csv", header, rows),
         write_output(out / "table.tex", latex(table)),
-        write_output(out / "table.json", json.dumps(as_json(table), indent=2, allow_nan=False)),
+        write_output(out / "table.json", content),
     ]
 
 
@@ -89,38 +92,26 @@ def latex(table: Table) -> str:
     return "".join(f"% {_line(remark)}\n" for remark in remarks) + written + "\n"
 
 
-def as_json(table: Table) -> object:
-    """All the numbers, in the units of the dataclasses; a number that is none is null."""
-    return _finite(asdict(table))
-
-
-def _write_csv(table: Table, file: Path) -> Path:
-    lines = [_numbers(row) for row in table.rows]
-    header = list(dict.fromkeys(name for line in lines for name in line))
-    return write_csv(file, header, [[line.get(name, "") for name in header] for line in lines])
-
-
 def _numbers(row: Row) -> dict[str, object]:
     """Column → number, unrounded, for a spreadsheet or pandas."""
     line: dict[str, object] = {"row": row.name, "seeds": len(row.runs), "planned": row.planned}
     for key, figure in row.figures.items():
         name = key.replace(" ", "_")
-        line |= {f"{name}_percent": figure.mean}
-        line |= {f"{name}_{figure.kind or 'sd'}": "" if figure.error is None else figure.error}
+        line |= {f"{name}_percent": figure.mean, f"{name}_{figure.kind or 'sd'}": figure.error}
     if row.against:
-        found = asdict(row.against)
-        line |= {name: found[name] for name in ("difference", "low", "high", "p", "holm", "word")}
+        for name in ("difference", "low", "high", "p", "holm", "word"):
+            line[name] = getattr(row.against, name)
     if row.costs:
         line |= {"parameters": row.costs.counted.parameters, "flops": row.costs.counted.flops}
-        for name, cost in (("test", row.costs.test), ("train", row.costs.train)):
-            if cost:
-                line |= {f"{name}_seconds": cost.seconds, f"{name}_peak_mib": cost.peak_mib}
-                line |= {f"{name}_seconds_lower": cost.time.lower}
-                line |= {f"{name}_seconds_upper": cost.time.upper}
+    for mode, cost in (("test", row.test), ("train", row.train)):
+        if cost:
+            line |= {f"{mode}_seconds": cost.seconds, f"{mode}_peak_mib": cost.peak_mib}
+            line |= {f"{mode}_seconds_lower": cost.time.lower}
+            line |= {f"{mode}_seconds_upper": cost.time.upper}
     line |= {"trained_seconds": row.seconds, "fingerprint": row.fingerprint}
     if row.reported:
         line |= {f"reported_not_ours_{name}": it for name, it in asdict(row.reported).items()}
-    return {name: "" if value is None else value for name, value in line.items()}
+    return line
 
 
 def _finite(value: object) -> object:
@@ -129,9 +120,7 @@ def _finite(value: object) -> object:
         return {name: _finite(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_finite(each) for each in value]
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _markdown(text: str) -> str:

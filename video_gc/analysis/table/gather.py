@@ -30,33 +30,30 @@ class Group:
     reported: Reported | None = None
     planned: TrainConfig | None = None
     """what its cells are to be trained with; of an ablation"""
+    classes: int | None = None
+    """of the rows of the ablation that are trained, if they agree: their data are the same"""
 
     @property
     def network(self) -> tuple[ModelConfig, ClipConfig] | None:
         """What is to be built to know its cost; None where that is not known."""
-        tested = next((run.network for run in self.runs if run.network), None)
-        if tested is not None or self.planned is None:
-            return tested
-        model = replace(self.planned.model, num_classes=self.classes, weights=None)
-        return model, self.planned.clip
-
-    @property
-    def classes(self) -> int:
-        """Of a network that is not trained yet: as its config says, else as Kinetics-400 has."""
-        assert self.planned is not None
-        if self.planned.data.kind == "motions":
-            return len(CLASSES)
-        return self.planned.model.num_classes or len(KINETICS400)
+        built = next((run.network for run in self.runs if run.network), None)
+        if built is not None or self.planned is None:
+            return built
+        classes = self._planned_classes or len(KINETICS400)
+        return replace(self.planned.model, num_classes=classes, weights=None), self.planned.clip
 
     @property
     def assumed(self) -> bool:
         """Whether the number of classes is not known, but taken to be that of Kinetics-400."""
-        return (
-            self.planned is not None
-            and self.planned.data.kind != "motions"
-            and self.planned.model.num_classes is None
-            and not any(run.network for run in self.runs)
-        )
+        trained = any(run.network for run in self.runs)
+        return self.planned is not None and not trained and self._planned_classes is None
+
+    @property
+    def _planned_classes(self) -> int | None:
+        assert self.planned is not None
+        if self.planned.data.kind == "motions":
+            return len(CLASSES)
+        return self.planned.model.num_classes or self.classes
 
     @property
     def tested(self) -> list[Run]:
@@ -135,34 +132,21 @@ def _ablation(place: Path) -> Collection:
             )
             for row in kept["rows"]
         ]
-        groups = _with_classes(groups)
         title = str(kept.get("title") or kept["name"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{file}: cannot be read ({type(error).__name__}: {error}); tools/ablate.py writes it"
         ) from error
+    known = {run.network[0].num_classes for group in groups for run in group.runs if run.network}
+    if len(known) == 1:
+        groups = [replace(group, classes=next(iter(known))) for group in groups]
     return Collection(title, kept.get("source"), kept.get("baseline"), groups, place)
 
 
-def _with_classes(groups: list[Group]) -> list[Group]:
-    """Rows that are not trained yet with as many classes as those have that are: their data are the
-    same, and the head is a part of what is counted."""
-    known = {run.network[0].num_classes for group in groups for run in group.runs if run.network}
-    if len(known) != 1:
-        return groups
-    (classes,) = known
-    return [
-        replace(group, planned=replace(plan, model=replace(plan.model, num_classes=classes)))
-        if (plan := group.planned) and plan.model.num_classes is None
-        else group
-        for group in groups
-    ]
-
-
 def _reported(kept: dict[str, Any] | None) -> Reported | None:
-    if not kept:
-        return None
-    return Reported(**{each.name: kept.get(each.name) for each in fields(Reported)})
+    return (
+        Reported(**{each.name: kept.get(each.name) for each in fields(Reported)}) if kept else None
+    )
 
 
 def _runs_in(place: Path) -> list[Path]:
@@ -186,28 +170,22 @@ def _grouped(runs: Sequence[Run]) -> list[Group]:
             rows.append([run])
         else:
             fitting.append(run)
-    configs = [row[0].config for row in rows if row[0].config is not None]
-    named = iter(row_names(configs))
+    named = iter(row_names([row[0].config for row in rows if row[0].config is not None]))
     groups = []
     for row in rows:
         name, settings = (row[0].name, []) if row[0].config is None else next(named)
-        groups.append(Group(name, sorted(row, key=_by_seed), settings))
+        seeds = sorted(row, key=lambda run: (run.seed or 0, run.name))
+        groups.append(Group(name, seeds, settings))
     return groups
 
 
 def _belongs(run: Run, first: Run) -> bool:
-    if (
-        run.config is None
-        or first.config is None
-        or cell_hash(run.config) != cell_hash(first.config)
-    ):
+    configs = [each.config for each in (run, first)]
+    hashes = {None if config is None else cell_hash(config) for config in configs}
+    if None in configs or len(hashes) > 1:
         return False
-    prints = [str(each.about.get("fingerprint") or "") for each in (run, first)]
-    return not all(prints) or same_copy(*prints) is not False
-
-
-def _by_seed(run: Run) -> tuple[int, str]:
-    return run.seed or 0, run.name
+    copies = run.fingerprint, first.fingerprint
+    return not all(copies) or same_copy(*copies) is not False
 
 
 def _told_apart(parts: Sequence[tuple[str, list[Group]]]) -> list[Group]:

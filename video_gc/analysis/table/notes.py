@@ -1,7 +1,10 @@
 """What must stand under every table: which videos, views and precision, and what does not fit."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+
+import torch
 
 from video_gc.analysis.compare.predictions import (
     SETTINGS,
@@ -9,59 +12,114 @@ from video_gc.analysis.compare.predictions import (
     read_tested,
     unlike_tests,
 )
+from video_gc.analysis.measure import machine
+from video_gc.analysis.table.costs import COUNTED, MEASURED
 from video_gc.analysis.table.gather import Group
+from video_gc.analysis.table.table import Row
 from video_gc.evaluate.test_videos import CHOSE
 
+BUSY = 0.5
+"""Other processes that want the processor, from which on latency is not to be trusted."""
+BESIDE = "other work ran while latency was measured"
+ONE_SEED = (
+    "; † one seed: ± the standard error from the number of videos, which says nothing of another "
+    "seed"
+)
+DIFFERENCE = (
+    "row − {} over the same videos, points; 95 % interval of a bootstrap paired over videos and "
+    "trainings; p of McNemar's test (of several seeds, the sign test over videos); {}"
+)
 
-def views_and_precision(groups: Sequence[Group]) -> dict[str, str]:
-    """`videos`, `views` and `precision` of the tests, each value that occurs once; and `rows`,
-    what a row is beyond its name."""
-    abouts = [run.about for group in groups for run in group.tested]
+
+def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None) -> dict[str, str]:
+    """What the figures are of: name → sentence."""
+    defaults = {key: before for key, (_, before) in SETTINGS.items()}
+    abouts = [defaults | run.about for group in groups for run in group.tested]
     notes = {
         "videos": _each(
             f"{about['video_level'].get('count', '?')} of {about.get('data', 'unknown videos')} "
             f"(fingerprint {about.get('fingerprint', 'unknown')})"
-            + (f", subset {about['subset']}" if about.get("subset") else "")
+            + (f", subset {about['subset']}" if about["subset"] else "")
             + (f", {about['not_scored']} not scored" if about.get("not_scored") else "")
             for about in abouts
         ),
         "views": _each(
-            f"{about.get('clips', '?')} × {about.get('crops', '?')} a video (clips × crops), "
-            f"fused by {about.get('fuse', SETTINGS['fuse'][1])}; clip level: each view alone"
+            f"{about['clips'] or '?'} × {about['crops'] or '?'} a video (clips × crops), fused by "
+            f"{about['fuse']}; clip level: each view alone"
             for about in abouts
         ),
         "precision": _each(
-            f"tested in {about.get('precision', SETTINGS['precision'][1])} with the "
-            f"{about.get('weights', SETTINGS['weights'][1])} weights"
+            f"tested in {about['precision']} with the {about['weights']} weights"
             for about in abouts
         ),
+        "rows": _each(
+            f"{group.name}: {' '.join(group.settings)}"
+            for group in groups
+            if set(" ".join(group.settings).split()) - set(group.name.split())
+        ),
     }
-    hidden = [
-        f"{group.name}: {' '.join(group.settings)}"
-        for group in groups
-        if set(" ".join(group.settings).split()) - set(group.name.split())
-    ]
-    notes["rows"] = "; ".join(hidden)
+    if seeds := sorted({len(row.runs) for row in rows if row.runs}):
+        notes["seeds"] = f"{' or '.join(map(str, seeds))} a row"
+        notes["seeds"] += "; mean ± standard deviation over them" * (seeds[-1] > 1)
+        notes["seeds"] += ONE_SEED * (seeds[0] == 1)
+    if compared := sum(row.against is not None for row in rows):
+        several = f"{compared} comparisons are made, so look at p after Holm's correction"
+        made = several if compared > 1 else "1 comparison is made"
+        notes["difference"] = DIFFERENCE.format(baseline, made)
+    clips = [group.network[1] for group in groups if group.network]
+    sizes = [f"{clip.frames} frames of {clip.test_crop}×{clip.test_crop} pixels" for clip in clips]
+    notes["FLOPs"] = COUNTED
+    if sizes:
+        notes["FLOPs"] += f"; a clip is {', or '.join(dict.fromkeys(sizes))}"
+    if any(group.assumed for group in groups):
+        notes["classes"] = (
+            "rows that are not trained yet are counted with 400 classes, those of Kinetics-400"
+        )
+    if any(row.test or row.train for row in rows):
+        here = machine(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        named = ", ".join(f"{name} {value}" for name, value in here.items())
+        notes["latency and memory"] = (
+            f"{MEASURED}; test: forward alone; train: forward, backward and a step; peak memory of "
+            f"the process's own work; on this machine: {named}"
+            + (f"; {BESIDE}" if other_work(rows) >= BUSY else "")
+        )
+    if where := sorted({place for row in rows for place in row.seconds_of}):
+        notes["time trained"] = (
+            "wall time of all the processes of a run, mean over seeds, whatever else the machine "
+            f"did; from {' and '.join(where)}"
+        )
+    if reported := [row.reported.source for row in rows if row.reported]:
+        notes["reported"] = f"not ours: {_each(filter(None, reported)) or 'source not given'}"
+    date = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    notes["made"] = f"{date}, video_gc {version('video_gc')}, torch {torch.__version__}"
     return {name: text for name, text in notes.items() if text}
 
 
 def warnings_on(
-    groups: Sequence[Group], base: Group | None, refused: Mapping[str, str]
+    groups: Sequence[Group], baseline: Group | None, refused: Mapping[str, str]
 ) -> list[str]:
-    """Rows that were not tested alike, cells that are missing, comparisons that cannot be made."""
+    """Rows that were not tested alike, cells that are missing, comparisons that cannot be made.
+
+    refused: row → why it is not compared with the baseline.
+    """
     found = [
         f"{group.name}: {len(group.tested)} of {len(group.runs)} seeds; {name}: {why}"
         for group in groups
         for name, why in group.absent.items()
     ]
     found += [f"{group.name}: no cell of it exists" for group in groups if not group.runs]
-    if base is not None and not base.tested:
-        found.append(f"the baseline row, {base.name}, is not tested: no differences")
-    if base is None and len(groups) > 1:
+    if baseline is not None and not baseline.tested:
+        found.append(f"the baseline row, {baseline.name}, is not tested: no differences")
+    if baseline is None and len(groups) > 1:
         found.append("no baseline, so no differences: give --baseline ROW")
     found += [f"{name} is not compared with the baseline: {why}" for name, why in refused.items()]
-    found += _optimistic(groups)
-    found += unlike_tests([(group.name, run.about) for group in groups for run in group.tested])
+    tests = [(group.name, run.about) for group in groups for run in group.tested]
+    if optimistic := dict.fromkeys(row for row, about in tests if CHOSE in str(about.get("data"))):
+        found.append(
+            f"tested on the validation videos, {CHOSE}: {', '.join(optimistic)}; hold out a test "
+            "split (DIR/test, or data.test)"
+        )
+    found += unlike_tests(tests)
     for group in groups:
         seeds = [run.seed for run in group.tested if run.seed is not None]
         if len(set(seeds)) < len(seeds):
@@ -70,19 +128,10 @@ def warnings_on(
     return found
 
 
-def _optimistic(groups: Sequence[Group]) -> list[str]:
-    names = [
-        group.name
-        for group in groups
-        if any(CHOSE in str(run.about.get("data")) for run in group.tested)
-    ]
-    if not names:
-        return []
-    return [
-        f"tested on the validation videos, {CHOSE}: {', '.join(names)}; hold out a test split "
-        "(DIR/test, or data.test)"
-    ]
+def other_work(rows: Sequence[Row]) -> float:
+    """Most other processes that wanted the processor while latency was measured."""
+    return max((row.costs.load for row in rows if row.costs), default=0.0)
 
 
-def _each(texts: Any) -> str:
+def _each(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))

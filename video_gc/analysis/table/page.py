@@ -1,73 +1,80 @@
 """The table as one HTML page that needs no network: sortable, with plots and the confusions."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
+from video_gc.analysis.compare.predictions import read_tested
 from video_gc.analysis.html import render
 from video_gc.analysis.logs import read_metrics
-from video_gc.analysis.table.colours import colour
-from video_gc.analysis.table.columns import NONE, Column, columns
-from video_gc.analysis.table.confusions import confusions
+from video_gc.analysis.table.columns import columns
 from video_gc.analysis.table.gather import Group
-from video_gc.analysis.table.plots import NAMED, accuracy_plots, curve_plots
-from video_gc.analysis.table.table import Row, Table
+from video_gc.analysis.table.plots import NAMED, accuracy_plots, colour, curve_plots
+from video_gc.analysis.table.table import Table
 from video_gc.outputs import write_output
 
 PAGE = "report.html"
 
 
+@dataclass(frozen=True)
+class Confusions:
+    """What each row takes for what, of all rows whose videos have one label each."""
+
+    classes: list[str]
+    rows: list[tuple[str, int, list[int]]]
+    """name, runs, and (true, predicted, videos) of each pair that occurs over all its runs, one
+    after another"""
+
+
 def write_page(table: Table, groups: Sequence[Group], out: Path) -> Path:
     """Write OUT/report.html and return its path. groups: those that `table` was made of."""
-    shown = columns(table)
     confused = confusions(groups)
     names = [] if confused is None else [name for name, _, _ in confused.rows]
+    first = table.baseline if table.baseline in names else next(iter(names), None)
     page = render(
         "table/page.html.j2",
         table=table,
-        columns=shown,
-        rows=[_row(place, row, shown, out) for place, row in enumerate(table.rows)],
-        verdicts=[row.against.sentence for row in table.rows if row.against],
+        columns=columns(table),
+        colour=colour,
+        runs=[[_run(Path(home), out) for home in row.runs] for row in table.rows],
         plots=accuracy_plots(table),
         named=len(table.rows) <= NAMED,
-        several=any(len(row.runs) > 1 for row in table.rows),
         curves=curve_plots(
             [group.name for group in groups],
             [[read_metrics(run.home / "logs") for run in group.tested] for group in groups],
         ),
         confusions=names,
-        chosen=_chosen(names, table.baseline),
+        chosen=(first, next((name for name in names if name != first), None)),
         data={} if confused is None else asdict(confused),
     )
     return write_output(out / PAGE, page)
 
 
-def _row(place: int, row: Row, shown: Sequence[Column], out: Path) -> dict[str, Any]:
-    cells = [
-        {"text": column.text(row), "value": column.value(row), "kind": _kind(column, row)}
-        for column in shown
-    ]
-    runs = [_run(Path(home), out) for home in row.runs]
-    return {
-        "name": row.name,
-        "colour": colour(place),
-        "cells": cells,
-        "runs": runs,
-        "settings": row.settings,
-        "absent": row.absent,
-    }
-
-
-def _kind(column: Column, row: Row) -> str:
-    """The class of a cell in the style sheet."""
-    if column.part == "reported":
-        return "ours-not"
-    if column.heading == "verdict" and column.text(row) != NONE:
-        return column.text(row).split()[0]
-    return ""
+def confusions(groups: Sequence[Group]) -> Confusions | None:
+    """None where there are less than two rows that have them."""
+    counted: list[tuple[str, int, Counter[tuple[str, str]]]] = []
+    for group in groups:
+        runs = [run for run in group.tested if "mAP" not in run.about["video_level"]]
+        tests = [read_tested(run.home) for run in runs]
+        pairs = Counter(
+            (label, top[0])
+            for test in tests
+            for label, top in zip(test.labels, test.top, strict=True)
+        )
+        if runs:
+            counted.append((group.name, len(runs), pairs))
+    if len(counted) < 2:
+        return None
+    classes = sorted({name for _, _, pairs in counted for pair in pairs for name in pair})
+    numbers = {name: number for number, name in enumerate(classes)}
+    rows = []
+    for row, several, pairs in counted:
+        flat = [(numbers[true], numbers[said], n) for (true, said), n in sorted(pairs.items())]
+        rows.append((row, several, [value for triple in flat for value in triple]))
+    return Confusions(classes, rows)
 
 
 def _run(home: Path, out: Path) -> dict[str, str]:
@@ -82,11 +89,3 @@ def _run(home: Path, out: Path) -> dict[str, str]:
 def _link(file: Path, out: Path) -> str:
     relative = Path(os.path.relpath(file.resolve(), out.resolve())).as_posix()
     return quote(relative if relative.startswith(".") else f"./{relative}")
-
-
-def _chosen(names: Sequence[str], baseline: str | None) -> tuple[str, str]:
-    """The two rows whose confusions are shown first."""
-    if len(names) < 2:
-        return "", ""
-    first = baseline if baseline is not None and baseline in names else names[0]
-    return first, next(name for name in names if name != first)

@@ -6,18 +6,33 @@ from statistics import fmean
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
-from video_gc.analysis.table.colours import colour, marker
-from video_gc.analysis.table.labels import place_labels
-from video_gc.analysis.table.pareto import pareto_front
+from video_gc.analysis.table.accuracy import KINDS, pareto_front
 from video_gc.analysis.table.table import Row, Table
 from video_gc.escape import readable
 
+COLOURS = (
+    "#1c2733", "#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#0e7490", "#be185d", "#4d7c0f",
+    "#b45309", "#6b7280",
+)  # fmt: skip
+MARKERS = "osD^vPX"
+SIZE = (5.4, 4.2)
 NAMED = 12
 """Rows whose names stand in a plot; of more, their numbers."""
 GREY = "#9aa8b5"
+OFFSETS = [
+    (sign_x * reach, sign_y * reach)
+    for reach in (9, 18, 30, 45, 62)
+    for sign_x, sign_y in ((1, 0.9), (1, -0.9), (-1, 0.9), (-1, -0.9), (0, 1.4), (0, -1.4))
+]
+"""Tried in turn, in points from the marker."""
+MARKER = 6.0
+"""Half the side of what a marker covers, in pixels of the figure."""
 AXES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
     "FLOPs": ("FLOPs (multiply-adds), G", lambda row: row.flops),
     "parameters": ("parameters, M", lambda row: row.parameters),
@@ -28,6 +43,11 @@ AXES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
 }
 Curves = dict[str, list[tuple[int, float]]]
 """metric → (epoch, value), as the logs have them"""
+
+
+def colour(place: int) -> str:
+    """Of the row at this place, the same in every plot; with its marker unique among seventy."""
+    return COLOURS[place % len(COLOURS)]
 
 
 def accuracy_plots(table: Table) -> dict[str, str]:
@@ -44,7 +64,7 @@ def accuracy_plots(table: Table) -> dict[str, str]:
         ]
         if points:
             figure = _accuracy(points, kind, len(table.rows) <= NAMED)
-            figure.axes[0].set(xlabel=label, ylabel=f"{_title(kind)} of videos, %")
+            figure.axes[0].set(xlabel=label, ylabel=f"{KINDS[kind.split()[0]]} of videos, %")
             found[name] = svg(figure, f"pareto-{name}")
     return found
 
@@ -75,26 +95,22 @@ def svg(figure: Figure, salt: str) -> str:
 
 
 def _accuracy(points: Sequence[tuple[int, float, Row]], kind: str, named: bool) -> Figure:
-    figure = Figure(figsize=(5.4, 4.2), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     axes: Any = figure.subplots()
     places = [(cost, row.figures[kind].mean) for _, cost, row in points]
     front = [places[at] for at in pareto_front(places)]
     if len(front) > 1:
         axes.step(*zip(*front, strict=True), where="post", color=GREY, ls="--", lw=1.2, zorder=1)
-    for at, (cost, mean), (_, _, row) in zip(
-        [place for place, _, _ in points], places, points, strict=True
-    ):
-        error = row.figures[kind].error
+    for point, (at, _, row) in zip(places, points, strict=True):
         axes.errorbar(
-            cost,
-            mean,
-            yerr=error or None,
-            fmt=marker(at),
+            *point,
+            yerr=row.figures[kind].error or None,
+            fmt=_marker(at),
             color=colour(at),
             ms=7,
             capsize=3,
             elinewidth=1,
-            markeredgecolor="black" if (cost, mean) in front else colour(at),
+            markeredgecolor="black" if point in front else colour(at),
         )
     axes.margins(x=0.16, y=0.14)
     axes.grid(alpha=0.3)
@@ -107,7 +123,7 @@ def _accuracy(points: Sequence[tuple[int, float, Row]], kind: str, named: bool) 
 def _curves(
     names: Sequence[str], curves: Sequence[Sequence[Curves]], metric: str, factor: float
 ) -> Figure:
-    figure = Figure(figsize=(5.4, 4.2), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     axes: Any = figure.subplots()
     for place, (name, seeds) in enumerate(zip(names, curves, strict=True)):
         lines = [dict(one[metric]) for one in seeds if one.get(metric)]
@@ -126,7 +142,7 @@ def _curves(
             epochs,
             means,
             color=colour(place),
-            marker=marker(place) if len(epochs) <= 30 else None,
+            marker=_marker(place) if len(epochs) <= 30 else None,
             ms=3.5,
             lw=1.8,
             label=f"{place + 1} {readable(name)}",
@@ -139,5 +155,56 @@ def _curves(
     return figure
 
 
-def _title(kind: str) -> str:
-    return "mAP" if kind.startswith("mAP") else "top-1"
+def _marker(place: int) -> str:
+    return MARKERS[place % len(MARKERS)]
+
+
+def place_labels(
+    axes: Any,
+    points: Sequence[tuple[float, float]],
+    texts: Sequence[str],
+    colours: Sequence[str],
+) -> None:
+    """Write each text near its point where no other text and no marker lies, with a line to it.
+
+    The axes must have been drawn, for their limits. A text that fits nowhere stays at the first
+    offset.
+    """
+    centres = axes.transData.transform(points)
+    renderer = FigureCanvasAgg(axes.figure).get_renderer()
+    taken = [Bbox.from_extents(x - MARKER, y - MARKER, x + MARKER, y + MARKER) for x, y in centres]
+    frame = axes.get_window_extent(renderer)
+    for point, text, colour in zip(points, texts, colours, strict=True):
+        label = axes.annotate(
+            text,
+            point,
+            xytext=OFFSETS[0],
+            textcoords="offset points",
+            fontsize=8.5,
+            color=colour,
+            parse_math=False,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.6},
+        )
+        for offset in OFFSETS:
+            _move(label, offset)
+            box = _box(label, renderer)
+            inside = frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1)
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+        else:
+            _move(label, OFFSETS[0])
+        taken.append(_box(label, renderer))
+
+
+def _move(label: Any, offset: tuple[float, float]) -> None:
+    x, y = offset
+    label.xyann = offset
+    label.set_ha("left" if x > 0 else "right" if x < 0 else "center")
+    label.set_va("bottom" if y > 0 else "top")
+
+
+def _box(label: Any, renderer: Any) -> Bbox:
+    """Of the text alone: an annotation's own box has its line in it, too."""
+    label.update_positions(renderer)
+    return Text.get_window_extent(label, renderer)

@@ -1,4 +1,4 @@
-"""One run directory as a table needs it: its options, its figures, or why it has none."""
+"""One run directory as a table needs it: its options, its test, or why it has none."""
 
 import csv
 import json
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
+from tensorboard.backend.event_processing.event_file_loader import (  # type: ignore[import-untyped]
+    EventFileLoader,
+)
 
 from video_gc.ablate.status import STATUS
 from video_gc.analysis.compare.predictions import read_tested
@@ -50,9 +53,9 @@ class Run:
         return None if self.config is None else self.config.seed
 
     @property
-    def multi_label(self) -> bool:
-        """Whether it is judged by mAP."""
-        return "mAP" in self.about.get("video_level", {})
+    def fingerprint(self) -> str:
+        """Of the tested videos; empty where it is not known."""
+        return str(self.about.get("fingerprint") or "")
 
     @cached_property
     def network(self) -> tuple[ModelConfig, ClipConfig] | None:
@@ -106,9 +109,25 @@ def typed_config(plain: Any) -> TrainConfig:
         raise ValueError("no options in it")
     for group, options in HERE.items():
         (plain.setdefault(group, {}) if group else plain).update(options)
-    config = _typed(TrainConfig, plain)
-    assert isinstance(config, TrainConfig)
+    config: TrainConfig = _typed(TrainConfig, plain)
     return config
+
+
+def seconds_trained(home: Path) -> tuple[float, str] | None:
+    """Seconds, and where they were read: in the run's TensorBoard files, or else in cell.json.
+
+    Of the former, the sum over files of the last entry's time minus the first's: each process that
+    went on with the training has its own. They come first because cell.json has the test's time in
+    it, and lacks that of a job that was killed and of tools/train.py. None where neither says.
+    """
+    seconds = 0.0
+    for file in sorted((home / "logs").rglob("events.out.tfevents.*")):
+        times = [event.wall_time for event in EventFileLoader(str(file)).Load()]
+        seconds += max(times) - min(times) if times else 0.0
+    if seconds > 0:
+        return seconds, "event files"
+    kept = _status(home).get("seconds")
+    return (float(kept), f"{STATUS} (with its test)") if kept else None
 
 
 def _typed(kind: Any, plain: dict[str, Any]) -> Any:
@@ -126,25 +145,28 @@ def _typed(kind: Any, plain: dict[str, Any]) -> Any:
     return kind(**values)
 
 
+def _status(home: Path) -> dict[str, Any]:
+    """cell.json; empty where there is none. Raises ValueError for a damaged one."""
+    file = home / STATUS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
 def _untrained(home: Path, config: TrainConfig | None) -> str | None:
     """Why the training has not ended, None where it has."""
-    cell: dict[str, Any] = {}
-    if (home / STATUS).is_file():
-        try:
-            cell = json.loads((home / STATUS).read_text(encoding="utf-8"))
-        except ValueError:
-            return f"its {STATUS} cannot be read"
-    if cell.get("status") == "failed" and not is_finished(home):
-        return f"failed: {cell.get('reason') or 'nobody knows why'}"
-    if is_finished(home) or cell.get("status") == "finished":
+    if is_finished(home):
         return None
-    if cell.get("status") == "running":
+    try:
+        cell = _status(home)
+    except ValueError:
+        return f"its {STATUS} cannot be read"
+    status = cell.get("status")
+    if status == "failed":
+        return f"failed: {cell.get('reason') or 'nobody knows why'}"
+    if status == "running":
         return "still running, or stopped without a word"
-    if config is None or not (home / "logs").is_dir():
-        return None  # tested without a training of ours
+    if status == "finished" or config is None or not (home / "logs").is_dir():
+        return None  # the last two: tested without a training of ours
     epochs = max((at[-1][0] for at in read_metrics(home / "logs").values()), default=0)
-    if epochs >= config.epochs and config.steps is None:
-        return None  # a run of a version that left no finished.yaml
     return f"its training has not ended (epoch {epochs} of {config.epochs})"
 
 

@@ -24,7 +24,7 @@ from video_gc.data.manifest import (
 )
 from video_gc.data.prepare.jobs import CheckJob, cause_of, check_file, patience
 from video_gc.data.prepare.leaks import Pair, find_duplicates, find_leaks, source_id
-from video_gc.decode.probe import STATUSES, VideoFacts, stamp
+from video_gc.decode.examine import STATUSES, VideoFacts, stamp
 from video_gc.outputs import Outputs, write_csv
 from video_gc.progress import progress_bar, say
 from video_gc.subprocess_call import call_each
@@ -214,8 +214,8 @@ def _is_table(file: Path) -> bool:
 def _carried(earlier: Sequence[Listed], listed: Sequence[Listed]) -> list[Listed]:
     """The rows of an earlier check that stay.
 
-    A split that is listed now is listed whole: what left its list leaves the manifest. A video that
-    is listed in no split is in none.
+    A list is complete for its split: videos that are no longer in it leave the manifest. A video
+    that is listed without a split now has none.
     """
     splits: dict[Path, set[str]] = {}
     for video in listed:

@@ -1,9 +1,9 @@
 """Whether the context blocks in a file of weights are those of the network.
 
-A block that is dropped, a tensor that lands in a block of another kind, or an option that no shape
-shows (`pairwise`, `scale`, …) would change what the network computes without a word: logits are 40
-to 100 % off. Such options are compared with what the file says, or with what is known of the
-library that its names belong to; the others have to be named by whoever loads the weights.
+A dropped block, a tensor in a block of another kind, or another value of an option that no shape
+shows (`pairwise`, `scale`, …) changes what the network computes and raises no error by itself:
+logits are 40 to 100 % off. Such options are compared with the file's configuration, or with what
+its library always does. The user has to name the options that neither tells.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from video_gc.models.weights.configuration import Configuration, Statement
 from video_gc.models.weights.states import State
 
 INFIX = ".context."
-KINDS = ((NonLocal, "nl"), (CrissCross, "cc"))
+KIND_OF = ((NonLocal, "nl"), (CrissCross, "cc"))
 
 
 def check_blocks(source: str, state: State, model: nn.Module) -> None:
@@ -201,7 +201,7 @@ def check_block_options(
 
 def kind_of(block: nn.Module) -> str:
     """Under which kind `named` has the options of a block: nl, cc, or gc (SNL and SE too)."""
-    return next((kind for cls, kind in KINDS if isinstance(block, cls)), "gc")
+    return next((kind for cls, kind in KIND_OF if isinstance(block, cls)), "gc")
 
 
 def _differing(name: str, option: str, own: Any, said: Statement) -> str:

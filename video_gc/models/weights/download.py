@@ -1,4 +1,4 @@
-"""Published files through torch.hub's cache: with progress, resumed where they broke off."""
+"""Download published files into torch.hub's cache, with progress; a broken download resumes."""
 
 import hashlib
 import os
@@ -55,7 +55,7 @@ def _fetch_whole(url: str, target: Path, part: Path) -> None:
     except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
         raise OSError(
-            f"cannot download {url} ({reason}); run it again to go on from where it stopped, "
+            f"cannot download {url} ({reason}); rerun the command to resume, "
             f"or put the file into {folder} by hand"
         ) from error
     wanted = _published_hash(target.name)

@@ -1,4 +1,4 @@
-"""Weights that are no numbers: a network with them gives scores that look like results."""
+"""Refuse weights with NaN or infinite values: the scores of their network look like results."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ def check_finite(source: str, state: Mapping[str, Tensor], model: nn.Module) -> 
     """Raise ValueError for values that are not finite in the dtype that `model` holds them in.
 
     source: the file, for the message, which names the parameter too. Names that the model lacks
-    are not looked at.
+    are skipped.
     """
     own = model.state_dict()
     for name, value in state.items():

@@ -37,8 +37,8 @@ class Placeholder:
 def as_key(value: Any) -> Any:
     """The value, where it can be a key at once; else a Placeholder in its place.
 
-    Only what a file cannot give many equal hashes: those of tuples, complex and large whole numbers
-    can be chosen, and some hundred kilobytes would keep a computer busy for ever.
+    A file can choose tuples, complex and large whole numbers that have equal hashes. The time to
+    fill a dictionary with them is quadratic, and the hash of a nested tuple may never end.
     """
     if isinstance(value, int):
         return value if abs(value) < HASHED else Placeholder("int")

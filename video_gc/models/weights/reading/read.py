@@ -85,20 +85,20 @@ def read_file(path: str | os.PathLike[str], *, mapped: bool = False) -> Any:
 
     Tensors are on the CPU, without gradients. Objects of other packages are Placeholders.
 
-    mapped: leave the tensors in the file until they are looked at, for who wants few of them.
+    mapped: read a tensor from the file at its first use, for callers that want few of them.
 
     Raises ValueError naming the file for one that is damaged, that is none of these, or that asks
     for anything else; OSError where it cannot be opened.
     """
     name = os.fspath(path)
-    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
         raise ValueError(f"{name}: holds no weights; it is no regular file")
     with open(path, "rb") as file:
         try:
             return _read(file, os.fstat(file.fileno()).st_size, mapped)
         except RefusedError as error:
             reason = str(error)
-        except Exception as error:  # a broken file raises whatever its bytes lead to
+        except Exception as error:  # a damaged file can raise any
             reason = f"damaged or incomplete, or no file of weights: {type(error).__name__}"
     raise ValueError(f"{name}: holds no weights that can be read safely ({reason})")
 

@@ -100,7 +100,7 @@ class Storages:
 class ZipStorages(Storages):
     """Of torch's files since 1.6: a zip whose records are stored as they are.
 
-    mapped: leave the bytes in the file until they are looked at.
+    mapped: read the bytes from the file at their first use.
     """
 
     def __init__(self, file: IO[bytes], size: int, *, mapped: bool = False) -> None:

@@ -1,8 +1,8 @@
 """Reads pickles; imports nothing, and calls nothing but what its owner gives it.
 
-Python's own unpickler calls whatever a file names, and asks for as much memory as a file claims.
-Here a name is a question to `find`, only a `Constructor` is called, and no size is believed that
-the file does not have. Python's pickletools decode the opcodes of the protocols 0 to 5.
+Python's own unpickler calls every function that a file names, and allocates every size that it
+claims. Here `find` says what a name stands for, only a `Constructor` is called, and a size beyond
+the end of the file is an error. Python's pickletools decode the opcodes of the protocols 0 to 5.
 """
 
 import codecs
@@ -48,7 +48,7 @@ class Unpickler:
     def load(self) -> Any:
         """The object.
 
-        Raises RefusedError, or whatever the bytes of a broken file lead to.
+        Raises RefusedError; a damaged file can raise any other exception.
         """
         for _ in range(PARTS):
             code = self.read(1).decode("latin1")

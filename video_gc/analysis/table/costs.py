@@ -6,7 +6,7 @@ can be compared; a network that joins them later makes all take turns again.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -76,43 +76,38 @@ def network_costs(
         tested and trained each.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    kept = _read(cache)
     here = machine(torch.device(device)) | {"device": device}
-    kinds = ["counted", *(MODES if measure else ())]
-    keys = [{kind: _key(network, kind, here) for kind in kinds} for network in networks]
-    jobs = {
-        own[kind]: (kind, network)
-        for own, network in zip(keys, networks, strict=True)
-        for kind in kinds
-        if own[kind] not in kept
-    }
-    failed = []
-    due = [
-        {own[mode] for own in keys}
-        for mode in kinds[1:]
-        if any(own[mode] not in kept.get(f"turns {mode}", {}) for own in keys)
-    ]
+    modes = list(MODES) if measure else []
+    keyed = {kind: {_key(network, kind, here): network for network in networks}
+             for kind in ("counted", *modes)}  # fmt: skip
+    kept = _read(cache)
+    due = [len(keyed[mode]) for mode in modes if keyed[mode].keys() - kept.get(f"turns {mode}", {})]
+    jobs = [(kind, key) for kind, own in keyed.items() for key in own if key not in kept]
     if due:
-        apart = sum(kind != "counted" for kind, _ in jobs.values())
-        say(_announced(len(due[0]), seconds * sum(map(len, due)), apart, cache))
+        apart = sum(kind != "counted" for kind, _ in jobs)
+        processes = f", and {apart} processes of some seconds each for memory" if apart else ""
+        say(
+            f"Measuring {due[0]} network{'s' * (due[0] > 1)} on this machine: "
+            f"{seconds * sum(due):.0f} s or longer{processes}; --no-measure leaves it out, {cache} "
+            "keeps it"
+        )
     if jobs:
         with progress_bar() as bar:
-            for key, (kind, network) in bar.track(jobs.items(), description="Cost of networks"):
+            for kind, key in bar.track(jobs, description="Cost of networks"):
                 try:
-                    kept[key] = _one(kind, network, device)
+                    kept[key] = _one(kind, keyed[kind][key], device)
                 except ChildProcessError as error:
-                    failed.append(f"not measured, {kind}: {error}")
+                    say(f"not measured, {kind}: {error}", style="yellow")
                 else:  # at once, for it is slow and may be stopped
                     write_text(cache, json.dumps(kept, indent=1))
-    for line in failed:
-        say(line, style="yellow")
-    for mode in kinds[1:]:
-        fit = {own[mode]: network for own, network in zip(keys, networks, strict=True)
-               if own[mode] in kept}  # fmt: skip
-        if not fit.keys() <= kept.get(f"turns {mode}", {}).keys():
+    for mode in modes:
+        fit = {key: network for key, network in keyed[mode].items() if key in kept}
+        if fit.keys() - kept.get(f"turns {mode}", {}):
             kept[f"turns {mode}"] = _turns(fit, mode, device, seconds)
             write_text(cache, json.dumps(kept, indent=1))
-    return [_costs(own, kept) for own in keys]
+    return [
+        _costs({kind: _key(network, kind, here) for kind in keyed}, kept) for network in networks
+    ]
 
 
 def _read(cache: Path) -> dict[str, Any]:
@@ -124,15 +119,6 @@ def _read(cache: Path) -> dict[str, Any]:
     return {}
 
 
-def _announced(count: int, seconds: float, processes: int, cache: Path) -> str:
-    """What will be measured, for how long at least, and how it is left out."""
-    return (
-        f"Measuring {count} network{'s' * (count > 1)} on this machine: {seconds:.0f} s or longer"
-        + f", and {processes} processes of some seconds each for memory" * (processes > 0)
-        + f"; --no-measure leaves it out, {cache} keeps it"
-    )
-
-
 def _one(kind: str, network: Network, device: str) -> Any:
     """What is kept of one network alone: the counts, or the MiB of a mode."""
     model, clip = network
@@ -141,7 +127,7 @@ def _one(kind: str, network: Network, device: str) -> Any:
     return peak_memory(model, clip, device=device, train=MODES[kind])
 
 
-def _turns(fit: dict[str, Network], mode: str, device: str, seconds: float) -> dict[str, Any]:
+def _turns(fit: Mapping[str, Network], mode: str, device: str, seconds: float) -> dict[str, Any]:
     """The time of each network in the same rounds, and what else ran."""
     make = {
         key: partial(build_work, replace(model, weights=None), clip, batch=1,
@@ -149,19 +135,16 @@ def _turns(fit: dict[str, Network], mode: str, device: str, seconds: float) -> d
         for key, (model, clip) in fit.items()
     }  # fmt: skip
     with progress_bar() as bar:
-        each = bar.track(
-            rounds(seconds, len(fit)), total=None,
-            description=f"Rounds of {len(fit)} networks in turns, {mode}",
-        )  # fmt: skip
+        title = f"Rounds of {len(fit)} networks in turns, {mode}"
+        each = bar.track(rounds(seconds, len(fit)), total=None, description=title)
         times = interleave(make, torch.device(device), each)
     beside = round(max(0.0, load() - torch.get_num_threads()), 2)
     return {key: asdict(spread(own)) | {LOAD: beside} for key, own in times.items()}
 
 
-def _costs(keys: dict[str, str], kept: dict[str, Any]) -> Costs:
+def _costs(keys: Mapping[str, str], kept: Mapping[str, Any]) -> Costs:
     """keys: of one network, by what is counted or measured."""
-    found = {}
-    beside = 0.0
+    found, beside = {}, 0.0
     for mode in MODES:
         if keys.get(mode) in kept:
             time = dict(kept[f"turns {mode}"][keys[mode]])
@@ -170,7 +153,7 @@ def _costs(keys: dict[str, str], kept: dict[str, Any]) -> Costs:
     return Costs(Complexity(**kept[keys["counted"]]), **found, load=beside)
 
 
-def _key(network: Network, kind: str, here: dict[str, str]) -> str:
+def _key(network: Network, kind: str, here: Mapping[str, str]) -> str:
     """Sixteen digits of what a figure depends on: network, size of the clip, machine."""
     model, clip = network
     side = clip.crop if kind == "train" else clip.test_crop

@@ -1,0 +1,107 @@
+"""From the groups of runs to the table: figures, differences, costs, notes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from video_gc.analysis.table.accuracy import Against, against, corrected, figures
+from video_gc.analysis.table.costs import CACHE, Costs, network_costs
+from video_gc.analysis.table.gather import Collection, Group
+from video_gc.analysis.table.notes import BESIDE, BUSY, notes_on, other_work, warnings_on
+from video_gc.analysis.table.run import seconds_trained
+from video_gc.analysis.table.table import Row, Table
+from video_gc.data.index import DataError
+from video_gc.models.build import sketch
+from video_gc.models.describe import positions_seen
+
+
+def make_table(
+    collection: Collection, out: Path, *, measure: bool = True, resamples: int = 10_000
+) -> Table:
+    """All figures of `collection`. out: the folder whose costs.json keeps what was measured.
+
+    Raises DataError where nothing at all was tested.
+    """
+    groups = collection.groups
+    if not any(group.tested or group.planned for group in groups):
+        name, why = next((item for group in groups for item in group.absent.items()), ("", ""))
+        raise DataError(
+            f"{collection.title}: none of {sum(len(g.runs) for g in groups)} trainings is tested "
+            f"({name}: {why}); run: python tools/test.py RUN/checkpoints/best.ckpt"
+        )
+    baseline = next((group for group in groups if group.name == collection.baseline), None)
+    compared, refused = _differences(baseline, groups, resamples)
+    costs, warnings = _costs(groups, out / CACHE, measure=measure)
+    rows = [_row(group, compared.get(group.name), costs.get(group.name)) for group in groups]
+    if (busy := other_work(rows)) >= BUSY:
+        warnings.append(
+            f"{BESIDE} (up to {busy:.1f} processes): ms of all rows may be much too long; delete "
+            f"{out / CACHE} and run again on a quiet machine"
+        )
+    return Table(
+        title=collection.title,
+        source=collection.source,
+        baseline=collection.baseline,
+        rows=rows,
+        notes=notes_on(groups, rows, collection.baseline),
+        warnings=[*warnings_on(groups, baseline, refused), *warnings],
+    )
+
+
+def _differences(
+    baseline: Group | None, groups: Sequence[Group], resamples: int
+) -> tuple[dict[str, Against], dict[str, str]]:
+    """Row → its difference, and row → why there is none; rows without a test are in neither."""
+    found: dict[str, Against] = {}
+    refused: dict[str, str] = {}
+    if baseline is None or not baseline.tested:
+        return found, refused
+    base, *others = ([run.home for run in group.tested] for group in (baseline, *groups))
+    for group, homes in zip(groups, others, strict=True):
+        if group is not baseline and homes:
+            try:
+                names = baseline.name, group.name
+                found[group.name] = against(base, homes, names, resamples)
+            except (DataError, ValueError) as error:
+                refused[group.name] = str(error)
+    return corrected(found), refused
+
+
+def _costs(
+    groups: Sequence[Group], cache: Path, *, measure: bool
+) -> tuple[dict[str, Costs], list[str]]:
+    """Row → what it costs, and the rows that have no cost, since their network cannot be built."""
+    networks, unbuilt = {}, []
+    for group in groups:
+        if (network := group.network) is None:
+            continue
+        try:
+            if not group.tested:  # an option may be wrong that only building finds
+                model, clip = network
+                for side in {clip.crop, clip.test_crop}:
+                    positions_seen(sketch(model), (clip.frames, side, side))
+        except ValueError as error:
+            unbuilt.append(f"{group.name}: no cost, for it cannot be built: {error}")
+        else:
+            networks[group.name] = network
+    found = network_costs(list(networks.values()), cache, measure=measure)
+    return dict(zip(networks, found, strict=True)), unbuilt
+
+
+def _row(group: Group, difference: Against | None, costs: Costs | None) -> Row:
+    times = [found for run in group.tested if (found := seconds_trained(run.home))]
+    return Row(
+        name=group.name,
+        settings=group.settings,
+        seeds=[run.seed for run in group.tested],
+        planned=len(group.runs),
+        runs=[str(run.home) for run in group.tested],
+        absent=group.absent,
+        figures=figures(group.tested),
+        against=difference,
+        costs=costs,
+        seconds=fmean(seconds for seconds, _ in times) if times else None,
+        seconds_of=sorted({where for _, where in times}),
+        fingerprint=next((run.fingerprint for run in group.tested if run.fingerprint), None),
+        reported=group.reported,
+    )
