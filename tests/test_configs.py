@@ -56,13 +56,20 @@ def composed(*arguments: str) -> TrainConfig:
     return compose_train(arguments)
 
 
-@pytest.mark.parametrize("choice", [*files("model"), *files("context"), *files("placement")])
-def test_every_network_composes_and_builds(choice: str) -> None:
-    config = compose_train([choice, *NEEDS.get(choice, [])])
+@pytest.mark.parametrize(
+    "choices",
+    [
+        *((model, *NEEDS.get(model, [])) for model in files("model")),
+        *zip(files("context"), cycle(files("placement"))),
+    ],
+    ids=" ".join,
+)
+def test_every_network_composes_and_builds(choices: Sequence[str]) -> None:
+    config = compose_train(choices)
     model = sketch(replace(config.model, num_classes=4))
     expected = expand_placement(config.model.context.after, config.model.depth)
     assert bool(context_blocks(model)) == (config.model.context.kind != "none" and bool(expected))
-    assert config.model.depth == (101 if "r101" in choice else 50)
+    assert config.model.depth == (101 if "r101" in choices[0] else 50)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +86,7 @@ def test_every_group_is_composed() -> None:
     tried = {"model", "context", "placement", "data", "augment", "recipe"}
     assert groups == tried | {"experiment", "ablation"}
     assert len(files("data")) >= max(len(files("recipe")), len(files("augment")))
+    assert len(files("context")) >= len(files("placement"))
     for group in tried:
         assert len(files(group)) == len(list((CONFIGS / group).rglob("*.yaml")))
 

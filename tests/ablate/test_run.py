@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.ablate.stub import calls, job_of, order, write_stub
+from tests.ablate.stub import calls, job_of, order
 from video_gc.ablate.plan import Cell
 from video_gc.ablate.run import failure, run_job
 from video_gc.ablate.status import cell_lock, has_results, read_status, state_of
@@ -54,12 +54,20 @@ def test_a_run_that_was_trained_by_hand_counts(cells: list[Cell], tmp_path: Path
     assert calls(tmp_path) == [f"test {cell.name}"]
 
 
+def write_results(cell: Cell, **said: str) -> None:
+    """What training and testing leave in the directory of a cell."""
+    test = Path(cell.directory, "test")
+    test.mkdir(parents=True)
+    (test.parent / "config.yaml").write_text(json.dumps(cell.options))
+    (test.parent / "finished.yaml").write_text("epochs: 1")
+    about = {name: cell.options["test"][name] for name in ("clips", "crops", "fuse")}
+    (test / "accuracy.json").write_text(json.dumps(about | {"subset": None} | said))
+
+
 @pytest.mark.parametrize(("what", "value"), [("epochs", 99), ("seed", 0), ("test", {"clips": 9})])
-def test_only_these_very_options_count(
-    cells: list[Cell], tmp_path: Path, what: str, value: object
-) -> None:
+def test_only_these_very_options_count(cells: list[Cell], what: str, value: object) -> None:
     cell = cells[0]
-    run_job(job_of(tmp_path, cell))
+    write_results(cell)
     changed = value | {k: v for k, v in cell.options["test"].items() if k != "clips"} if isinstance(
         value, dict
     ) else value  # fmt: skip
@@ -82,15 +90,12 @@ def test_only_these_very_options_count(
     ],
 )
 def test_only_a_test_as_it_is_asked_counts(
-    cells: list[Cell], tmp_path: Path, options: dict[str, Any], said: dict[str, str], counts: bool
+    cells: list[Cell], options: dict[str, Any], said: dict[str, str], counts: bool
 ) -> None:
     test = cells[0].options["test"] | {"precision": options.get("precision", "auto")}
     changed = cells[0].options | {"test": test, "ema": options.get("ema")}
     cell = replace(cells[0], options=changed)
-    write_stub(tmp_path, [cell])
-    run_job(job_of(tmp_path, cell))
-    file = Path(cell.directory, "test", "accuracy.json")
-    file.write_text(json.dumps(json.loads(file.read_text()) | said))
+    write_results(cell, **said)
     assert has_results(cell) == counts
 
 

@@ -30,7 +30,7 @@ from video_gc.data.manifest import (
 from video_gc.data.prepare import check as check_module
 from video_gc.data.prepare.check import CheckResult, check_videos
 from video_gc.data.prepare.listing import list_sources
-from video_gc.decode.probe import VideoFacts, examine, probe
+from video_gc.decode.examine import VideoFacts, examine
 from video_gc.decode.write import write_video
 
 
@@ -62,7 +62,7 @@ def test_facts_of_a_sound_file(tmp_path: Path) -> None:
     assert facts.duration == pytest.approx(2.0)
     assert (facts.keyframe_mean, facts.keyframe_max) == (10, 12)  # at 0, 12, 24, 36 of 40
     assert facts.bytes == file.stat().st_size
-    assert probe(file).frames == 40
+    assert examine(file).frames == 40
 
 
 def test_hashes_tell_copies_from_others(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_an_interruption_loses_nothing_that_was_finished(
 def test_a_decoder_that_crashes_is_a_damaged_file(root: Path) -> None:
     result = check(root, workers=2, work=dies_on_b)
     assert result.statuses["ok"] == 2
-    rows = list(csv.DictReader((root / "manifest-damaged.csv").open()))
+    rows = list(csv.DictReader((root / "manifest-damaged.csv").read_text().splitlines()))
     assert rows == [
         {"path": "run/b.mp4", "status": "damaged", "cause": "decoder crashed (SIGSEGV)"}
     ]

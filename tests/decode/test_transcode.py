@@ -14,8 +14,8 @@ from torchvision.transforms.v2.functional import resize
 
 from tests.conftest import counted_frames
 from tests.decode.videos import displayed, encode, moving_frames, pixels, placed
+from video_gc.decode.examine import examine
 from video_gc.decode.open import open_video
-from video_gc.decode.probe import probe
 from video_gc.decode.reader import DecodeError
 from video_gc.decode.write import target_size, transcode, write_video
 
@@ -38,7 +38,7 @@ def test_times_of_a_variable_rate_are_exact(tmp_path: Path) -> None:
     assert times == expected
     assert len({b - a for a, b in pairwise(times)}) > 60
     assert max(np.diff([*keys, count])) <= 10
-    assert probe(tmp_path / "t.mp4").keyframe_max <= 10
+    assert examine(tmp_path / "t.mp4").keyframe_max <= 10
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from video_gc.analysis.cost import memory, peak_memory
 from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig, build_model
+from video_gc.subprocess_call import ProcessDied
 
 MODEL = ModelConfig(backbone="slow", width=0.5, num_classes=10)
 CLIP = ClipConfig(frames=2, crop=32, short_side=[32, 32], test_crop=32, test_short_side=32)
@@ -33,6 +34,24 @@ def broken(*_: object) -> float:
     raise SystemError("of all things")
 
 
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("SIGKILL", r"slow R50, test, 3 × 2×32² on cpu: .* no memory"),
+        ("SIGABRT", "ended with SIGABRT"),
+        ("exit code 1: SystemError: of all things", "exit code 1: SystemError: of all things"),
+    ],
+)
+def test_why_a_process_died(monkeypatch: pytest.MonkeyPatch, reason: str, message: str) -> None:
+    def died(*_: object) -> float:
+        raise ProcessDied(reason)
+
+    monkeypatch.setattr(memory, "call_in_new_process", died)
+    with pytest.raises(ChildProcessError, match=message):
+        peak_memory(MODEL, CLIP, batch=3, train=False)
+
+
+@pytest.mark.slow
 def test_a_process_that_dies_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_peak", killed)
     with pytest.raises(ChildProcessError, match=r"slow R50, test, 3 × 2×32² on cpu: .* no memory"):

@@ -52,7 +52,13 @@ def test_stages_and_the_rest_are_the_network(backbone: str) -> None:
         assert stage.parameters == sum(line.parameters for line in inner)
 
 
-@pytest.mark.parametrize("place", ["after_add", "after_1x1", "after_3x3"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "after_1x1",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("after_add", "after_3x3")),
+    ],
+)
 def test_the_network_less_its_blocks_is_the_one_without(place: str) -> None:
     model, plain = network("slow", place=place), network("slow", kind="none")
     lines = counted_lines(model, network_parts(model), (4, 32, 32))

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.analysis.table.making import make_run, shares
@@ -55,6 +55,7 @@ def test_any_row_name_is_printed_as_it_is(tmp_path: Path) -> None:
     table = two_rows(tmp_path)
 
     @example("a-–b---", "––$")
+    @settings(max_examples=40)
     @given(st.text(SPECIAL, min_size=1), st.text(SPECIAL, min_size=1))
     def check(first: str, second: str) -> None:
         names = [" ".join(name.split()) for name in (first, second)]

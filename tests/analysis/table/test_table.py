@@ -35,9 +35,10 @@ def made(places: list[Path], out: Path, baseline: str | None = None) -> Table:
     return make_table(collect(places, baseline), out, measure=False, resamples=400)
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """none: 40 and 44 of 100 videos; gc: 70 and 76; nl: one seed, 41, and an untested one."""
+    tmp_path = tmp_path_factory.mktemp("table")
     for seed, (none, gc) in enumerate(((40, 70), (44, 76))):
         make_run(tmp_path / "runs" / f"none_{seed}", shares(none), seed=seed)
         make_run(tmp_path / "runs" / f"gc_{seed}", shares(gc), kind="gc", seed=seed)
@@ -46,8 +47,17 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def test_the_numbers(runs: Path) -> None:
-    table = made([runs], runs)
+@pytest.fixture(scope="module")
+def table(runs: Path) -> Table:
+    return made([runs], runs.parent / "out")
+
+
+@pytest.fixture(scope="module")
+def page(runs: Path, table: Table) -> Path:
+    return write_page(table, collect([runs]).groups, runs.parent / "out")
+
+
+def test_the_numbers(table: Table) -> None:
     none, gc, nl = table.rows
     assert gc.name == "gc one"
     top1 = gc.figures["top1 video"]
@@ -75,12 +85,9 @@ def test_the_numbers(runs: Path) -> None:
 
 
 def test_every_file_names_the_missing_and_says_what_the_figures_are(
-    runs: Path, tmp_path: Path
+    table: Table, page: Path
 ) -> None:
-    collection = collect([runs])
-    table = make_table(collection, tmp_path / "out", measure=False, resamples=400)
-    files = write_files(table, tmp_path / "out")
-    page = write_page(table, collection.groups, tmp_path / "out")
+    files = write_files(table, page.parent)
     for file in (*files[:1], files[2], page):
         text = file.read_text()
         assert "nl_1: trained, not tested yet" in text
@@ -140,10 +147,8 @@ def test_a_hostile_name_stays_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
-def test_the_script_is_one(runs: Path, tmp_path: Path) -> None:
-    collection = collect([runs])
-    table = make_table(collection, tmp_path, measure=False, resamples=100)
-    script = Elements(write_page(table, collection.groups, tmp_path).read_text()).scripts[1]
+def test_the_script_is_one(page: Path, tmp_path: Path) -> None:
+    script = Elements(page.read_text()).scripts[1]
     (tmp_path / "page.js").write_text(script)
     subprocess.run(["node", "--check", tmp_path / "page.js"], check=True)
 

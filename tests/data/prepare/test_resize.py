@@ -14,8 +14,8 @@ from video_gc.data.annotations import find_videos
 from video_gc.data.prepare import resize
 from video_gc.data.prepare.copies import MADE
 from video_gc.data.prepare.resize import ResizeConfig, clip_time, resize_videos
+from video_gc.decode.examine import examine
 from video_gc.decode.open import open_video
-from video_gc.decode.probe import probe
 from video_gc.decode.write import write_video
 
 SMALL = ResizeConfig(short_side=32, keyframe_interval=8)
@@ -39,7 +39,7 @@ def test_the_tree_its_frames_and_its_failures(source: Path, tmp_path: Path) -> N
     files = {path.relative_to(target).as_posix() for path in find_videos(target)}
     assert files == {"run/a.mp4", "run/a.mkv.mp4", "run/b.mp4", "jump/high/c.mp4"}
     for file in find_videos(target):
-        facts = probe(file)
+        facts = examine(file)
         assert (facts.frames, facts.height, facts.width) == (20, 32, 42)
         assert facts.keyframe_max <= 8
     [failure] = csv.DictReader((target / "resize-failed.csv").read_text().splitlines())
@@ -86,7 +86,7 @@ def test_a_source_that_was_replaced_by_an_older_file_is_noticed(
         stream.write('["run/a.mp4", "run/a.m')  # the power went
     again = resize_videos(source, target, SMALL)
     assert (again.done, again.kept) == (2, 2)
-    assert probe(target / "run" / "b.mp4").frames == 7
+    assert examine(target / "run" / "b.mp4").frames == 7
     assert resize_videos(source, target, SMALL).done == 0
 
 
@@ -258,7 +258,7 @@ def test_hard_names_and_files_that_vanish(tmp_path: Path, monkeypatch: pytest.Mo
         (root / "new.mkv").rename(root / os.fsdecode(name))
     result = resize_videos(root, target, SMALL)
     assert (result.done, result.failed) == (7, 0)
-    frames = sorted(probe(file).frames for file in find_videos(target))
+    frames = sorted(examine(file).frames for file in find_videos(target))
     assert frames == [9, 10, 11, 12, 13, 14, 15]  # none of them over another
     assert resize_videos(root, target, SMALL).done == 0
 

@@ -6,8 +6,8 @@ attention (SDPA, baddbmm) and custom functions.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -85,55 +85,44 @@ def inside(own: Mapping[str, int], module: str) -> int:
     return sum(cost for name, cost in own.items() if f"{name}.".startswith(f"{module}."))
 
 
-class RunningModule(AbstractContextManager["RunningModule"]):
-    """Inside `with`, `name` is that of the innermost module that runs; "" is the network itself.
+@contextmanager
+def running_module(model: nn.Module) -> Iterator[Callable[[], str]]:
+    """What returns the name of the innermost module that runs; "" is the network itself.
 
     A context block runs as itself, whichever hook applies it. torch's ModuleTracker has no order,
     and leaves a residual block before the hook that applies its context block.
     """
+    names = [""]
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._names = [""]
-        self._handles: list[RemovableHandle] = []
+    def enter(name: str) -> Callable[..., None]:
+        return lambda _module, _inputs: names.append(name)
 
-    @property
-    def name(self) -> str:
-        """Of the innermost module."""
-        return self._names[-1]
+    def leave(_module: nn.Module, _inputs: Any, _output: Any) -> None:
+        names.pop()
 
-    def __enter__(self) -> "RunningModule":
-        def enter(name: str) -> Any:
-            return lambda _module, _inputs: self._names.append(name)
-
-        def leave(_module: nn.Module, _inputs: Any, _output: Any) -> None:
-            self._names.pop()
-
-        for name, module in self._model.named_modules():
-            self._handles += [
-                module.register_forward_pre_hook(enter(name)),
-                module.register_forward_hook(leave),
-            ]
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        while self._handles:
-            self._handles.pop().remove()
-        self._names = [""]
+    handles: list[RemovableHandle] = []
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(enter(name)))
+        handles.append(module.register_forward_hook(leave))
+    try:
+        yield lambda: names[-1]
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _count(model: nn.Module, example: Tensor) -> ModuleCounts:
     found = ModuleCounts(Counter(), Counter())
     counter = FlopCounterMode(display=False, custom_mapping=VECTOR_PRODUCTS)
-    with torch.no_grad(), RunningModule(model) as running:
+    with torch.no_grad(), running_module(model) as running:
 
         def recorded(formula: Callable[..., int]) -> Callable[..., int]:
             def count(*args: Any, out_val: Any, **kwargs: Any) -> int:
                 flops = formula(*args, out_val=out_val, **kwargs)
                 output = out_val[0] if isinstance(out_val, tuple) else out_val
                 # torch counts a multiplication and an addition each
-                found.flops[running.name] += flops // 2
-                found.activations[running.name] += output.numel()
+                found.flops[running()] += flops // 2
+                found.activations[running()] += output.numel()
                 return flops
 
             return count
@@ -149,7 +138,7 @@ def _count(model: nn.Module, example: Tensor) -> ModuleCounts:
 class _WholeAttention(TorchFunctionMode):
     """The activations of attention are its output, though a device may compute it by products."""
 
-    def __init__(self, running: RunningModule, activations: Counter[str]) -> None:
+    def __init__(self, running: Callable[[], str], activations: Counter[str]) -> None:
         super().__init__()
         self.running, self.activations = running, activations
 
@@ -157,8 +146,8 @@ class _WholeAttention(TorchFunctionMode):
         self, function: Any, _types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Torch: called for every function of its interface."""
-        before = self.activations[self.running.name]
+        before = self.activations[self.running()]
         output = function(*args, **(kwargs or {}))
         if function is F.scaled_dot_product_attention:
-            self.activations[self.running.name] = before + output.numel()
+            self.activations[self.running()] = before + output.numel()
         return output

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from video_gc.analysis.cost.counts import RunningModule
+from video_gc.analysis.cost.counts import running_module
 from video_gc.analysis.cost.latency import Clock
 from video_gc.analysis.measure import wait
 
@@ -69,13 +69,13 @@ def kept_for_backward(network: nn.Module, clips: Tensor) -> Counter[str]:
     mine = [*network.parameters(), *network.buffers(), clips]
     seen = {tensor.untyped_storage().data_ptr() for tensor in mine}
     kept: Counter[str] = Counter()
-    with RunningModule(network) as running:
+    with running_module(network) as running:
 
         def keep(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in seen:
                 seen.add(storage.data_ptr())
-                kept[running.name] += storage.nbytes()
+                kept[running()] += storage.nbytes()
             return tensor
 
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):

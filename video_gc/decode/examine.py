@@ -51,20 +51,7 @@ class VideoFacts:
     stream in another container; comparable on one machine only, as scaling may round otherwise"""
 
 
-def probe(path: str | os.PathLike[str]) -> VideoFacts:
-    """Facts from the packets alone, nothing decoded but what opening needs; no hashes.
-
-    Raises FileNotFoundError, DecodeError.
-    """
-    with open_video(path, damage="report") as reader:
-        return _facts(reader, Path(path))
-
-
-def examine(
-    path: str | os.PathLike[str],
-    *,
-    time_limit: float = 60.0,
-) -> VideoFacts:
+def examine(path: str | os.PathLike[str], *, time_limit: float = 60.0) -> VideoFacts:
     """Read and decode the whole file: its facts, hashes, and what is wrong with it.
 
     time_limit: seconds without a new frame after which it counts as damaged.
