@@ -19,11 +19,9 @@ from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.train.training import train
 
 
-def model(kind: str = "none", after: str = "five", width: float = 0.125) -> torch.nn.Module:
-    config = ModelConfig(
-        backbone="slow", width=width, num_classes=10,
-        context=ContextConfig(kind=kind, after=[after]),
-    )  # fmt: skip
+def model(kind: str = "none") -> torch.nn.Module:
+    context = ContextConfig(kind=kind)
+    config = ModelConfig(backbone="slow", width=0.125, num_classes=10, context=context)
     return build_model(config).eval()
 
 
@@ -50,7 +48,6 @@ def test_the_image_network_has_its_published_cost() -> None:
 def test_cost_of_the_blocks_in_closed_form() -> None:
     """At 4×64² the features are 4×8² (C = 64) after res3 and 4×4² (C = 128) after res4."""
     plain = complexity(model(), (4, 64, 64))
-    places = [(64, 256)] * 2 + [(128, 64)] * 3
     costs = {
         "gc": lambda c, p: 2 * c * p + 2 * c * (c // 4),
         "snl": lambda c, p: 2 * c * p + c * c,
@@ -58,10 +55,18 @@ def test_cost_of_the_blocks_in_closed_form() -> None:
         "nl": lambda c, p: 4 * p * c * (c // 2) + 2 * p * p * (c // 2),
         "cc": lambda c, p: 3 * (2 * p * c * c + p * c * (20 if p > 64 else 12)),
     }
-    for kind, cost in costs.items():
-        network = model(kind)
+    for res3, res4 in ((["gc", "cc"], ["nl", "snl", "se"]), (["nl", "snl", "se"], ["cc", "gc"])):
+        places = [(f"res3.{n}", kind) for n, kind in enumerate(res3)]
+        places += [(f"res4.{n}", kind) for n, kind in enumerate(res4)]
+        first, *more = (ContextConfig(kind=kind, after=[name]) for name, kind in places)
+        network = build_model(
+            ModelConfig(
+                backbone="slow", width=0.125, num_classes=10, context=first, more_context=more
+            )
+        )
         full = complexity(network, (4, 64, 64))
-        assert full.flops - plain.flops == sum(cost(c, p) for c, p in places), kind
+        added = sum(costs[k](64, 256) for k in res3) + sum(costs[k](128, 64) for k in res4)
+        assert full.flops - plain.flops == added
         blocks = sum(p.numel() for b in context_blocks(network).values() for p in b.parameters())
         assert full.parameters - plain.parameters == blocks
 

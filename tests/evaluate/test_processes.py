@@ -17,8 +17,8 @@ from tests.tools.conftest import TOOLS
 from video_gc.data import reading
 from video_gc.decode.open import open_video
 from video_gc.deploy.device import pick_device
+from video_gc.evaluate import checkpoint_networks as networks
 from video_gc.evaluate import evaluate as evaluation
-from video_gc.evaluate import networks
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.journal import FOLDER, Journal
 from video_gc.train.ranks.world import World

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.splits import open_splits, read_splits, write_splits
-from video_gc.evaluate import networks as weights
+from video_gc.evaluate import checkpoint_networks as weights
 from video_gc.evaluate.confusions import class_results, confused_pairs, worst_classes
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.metrics import accuracy, calibration_error

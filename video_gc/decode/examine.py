@@ -55,7 +55,7 @@ def examine(path: str | os.PathLike[str], *, time_limit: float = 60.0) -> VideoF
     """Read and decode the whole file: its facts, hashes, and what is wrong with it.
 
     time_limit: seconds without a new frame after which it counts as damaged.
-    Never raises for a file that cannot be read: `status` and `cause` say it.
+    Does not raise for a file that cannot be read: see `status` and `cause`.
     """
     path = Path(path)
     try:

@@ -1,7 +1,7 @@
 """torchcodec, on the CPU or with NVDEC on a CUDA device.
 
-Frames are found with an exact scan of the file, never by their time alone. torchcodec lets go of
-the interpreter's lock while it works, so a watchdog thread is enough for the time limit.
+An exact scan of the file finds the frames; their times alone would not. torchcodec releases the
+interpreter's lock while it works, so a thread is enough for the time limit.
 It needs FFmpeg's shared libraries: see decode/ffmpeg_env.py.
 """
 

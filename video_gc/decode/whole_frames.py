@@ -1,7 +1,7 @@
 """A base for decoders that hand out whole pictures, and frames that are in memory already.
 
-Crop, scale and colour run in the filter graph that the pyav decoder uses too, so that every decoder
-shares one path, in training and in testing.
+They are cropped, scaled and converted in the filter graph that the pyav decoder uses too, so that
+training and testing see the same pixels with every decoder.
 """
 
 from abc import abstractmethod

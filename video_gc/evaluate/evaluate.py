@@ -17,6 +17,7 @@ from video_gc.data.reading import Decoding
 from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
 from video_gc.data.transforms import Normalisation
 from video_gc.deploy.inference_network import FastNetwork
+from video_gc.evaluate.checkpoint_networks import WEIGHTS, load_networks, own_device, ready_networks
 from video_gc.evaluate.journal import (
     FOLDER,
     claim_journals,
@@ -25,7 +26,6 @@ from video_gc.evaluate.journal import (
     read_journals,
     remove_journals,
 )
-from video_gc.evaluate.networks import WEIGHTS, load_networks, own_device, ready_networks
 from video_gc.evaluate.results import (
     BESIDE,
     check_free,

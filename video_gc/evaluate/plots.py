@@ -127,7 +127,7 @@ def draw_confusion(names: Sequence[str], counts: Tensor, file: Path) -> Path:
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = str(int(counts[row, column]))
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    return _save(figure, file)
+    return _save(figure, file, dpi=120)
 
 
 def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
@@ -189,7 +189,7 @@ def _frames(example: Example) -> np.ndarray | None:
     return frames[:, :, left : left + WIDTH]
 
 
-def _save(figure: Figure, file: Path) -> Path:
+def _save(figure: Figure, file: Path, dpi: int = 110) -> Path:
     with output_path(file) as part:
-        figure.savefig(part, dpi=110)
+        figure.savefig(part, dpi=dpi)
     return file

@@ -106,11 +106,11 @@ def test_the_stated_error_is_the_error(frames: int, each: int, positions: int) -
     )[:, 0]
     random = np.random.default_rng(1)
     found = np.stack(
-        [sampled(distances, draw_positions(frames, each, positions, random)) for _ in range(600)]
+        [sampled(distances, draw_positions(frames, each, positions, random)) for _ in range(300)]
     )
     off = found[..., 0] - true
     spread = off.std(0)
-    assert (np.abs(off.mean(0)) < 4 * spread / 600**0.5).all()  # unbiased
+    assert (np.abs(off.mean(0)) < 4 * spread / 300**0.5).all()  # unbiased
     stated = np.sqrt(found[..., 1].mean(0))
     assert (stated > 0.85 * spread).all()
     assert (stated < 1.35 * spread).all()

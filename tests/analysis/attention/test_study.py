@@ -156,7 +156,7 @@ def test_sampled_positions_come_close_by_their_stated_error() -> None:
     assert whole.queries == 4 * 81
     assert whole.attention.overall.sampling_error == 0
     off = []
-    for seed in range(6):
+    for seed in range(4):
         part = one(block, x, positions=32, seed=seed)
         assert part.queries == 32
         for name in ("input", "output", "attention", "divergence"):

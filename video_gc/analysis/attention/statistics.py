@@ -141,8 +141,8 @@ def pair_means(distances: np.ndarray, sample: Sample) -> dict[str, tuple[float, 
     variances = dict.fromkeys(means, 0.0)
     if len(kept) > 1:
         for name, values in means.items():
-            spread = values[1:].reshape(groups).var(1).sum() * groups[1]
-            variances[name] = float(left * (groups[1] - 1) / groups[1] * spread)
+            spread = values[1:].reshape(groups).var(1).sum()
+            variances[name] = float(left * (groups[1] - 1) * spread)
     return {name: (float(values[0]), variances[name]) for name, values in means.items()}
 
 

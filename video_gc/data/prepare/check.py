@@ -214,8 +214,8 @@ def _is_table(file: Path) -> bool:
 def _carried(earlier: Sequence[Listed], listed: Sequence[Listed]) -> list[Listed]:
     """The rows of an earlier check that stay.
 
-    A split that is listed now is listed whole: what left its list leaves the manifest. A video that
-    is listed in no split is in none.
+    A list is complete for its split: videos that are no longer in it leave the manifest. A video
+    that is listed without a split now has none.
     """
     splits: dict[Path, set[str]] = {}
     for video in listed:

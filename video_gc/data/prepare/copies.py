@@ -45,8 +45,8 @@ class Plan:
 def plan_copies(files: Sequence[Path], source: Path, target: Path) -> Plan:
     """What is to be done of the `files` below `source`, to have each below `target`.
 
-    A copy that was made of the same file, of the same size and time, is kept. What the note does
-    not know as a copy is somebody else's.
+    A copy of the same file, of the same size and time, is kept. A file that the journal does not
+    list belongs to somebody else.
 
     Raises FileExistsError, which names them, where such files are in the way.
     """
@@ -108,9 +108,9 @@ def journal_of_copies(
 
 
 def check_separate(files: Sequence[Path], source: Path, target: Path) -> None:
-    """Raise ValueError where a copy would be written among the originals, or around them.
+    """Raise ValueError where copies would be written into a folder of originals, or above one.
 
-    Folders are compared as the disk knows them: after links, and whatever their case is.
+    Folders are compared by their numbers on the disk, so after links and in any case of letters.
     """
     if _identity(target) in _ancestors(source):
         raise ValueError(f"{target}: must not lie in {source}, nor hold it; give another folder")

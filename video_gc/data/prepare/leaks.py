@@ -48,8 +48,8 @@ def find_duplicates(rows: Iterable[Row]) -> list[Pair]:
 def find_leaks(rows: Iterable[Row]) -> list[Pair]:
     """Videos that more than one split holds: the file, its content, its pictures or its source.
 
-    The first video of each other split stands beside each; a pair is named once, by the strongest
-    evidence. Videos of no split leak nowhere.
+    Each video is paired with the first one of each other split. A pair is listed once, with the
+    strongest evidence. Videos without a split are ignored.
     """
     rows = [row for row in rows if row["split"]]
     evidence = [("same file", lambda row: row["path"]), *_CONTENT, ("same source", _source)]

@@ -59,13 +59,14 @@ def resolved(source: Source) -> Source:
 
 
 def hold(source: Source) -> "Source | Held":
-    """The source as it stays the same: a path's file, to be closed. Raises what `Held` raises."""
+    """The source; for a path its open file, to be closed. Raises what `Held` raises."""
     return Held(source) if isinstance(source, str | os.PathLike) else source
 
 
 class Held:
-    """A regular file that stays open: whoever reads it reads the same one, whatever becomes of its
-    name. Links are followed; to be used in a `with` block, or closed.
+    """A regular file that stays open, so that every read is of the same file even if its name goes.
+
+    Links are followed. Use it in a `with` block, or close it.
 
     Raises FileNotFoundError and the like, OpenError for a pipe, a device, a socket or a folder,
     which is not opened, and for an empty file.

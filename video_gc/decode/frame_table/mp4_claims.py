@@ -1,4 +1,4 @@
-"""What an MP4 claims to hold, compared with its size before FFmpeg believes it.
+"""Refuses an MP4 that claims far more than it can hold, before FFmpeg makes room for it.
 
 FFmpeg makes a row of memory for every sample that the tables promise (ISO 14496-12, 8.7 and 8.8).
 Tables that list each sample take room in the file; others say with a few bytes that 80 million
@@ -182,7 +182,7 @@ class _Claims:
 
 
 def check_claims(file: Bytes, name: str, time_limit: float) -> None:
-    """Compare what an MP4 claims with the bytes that it has; other files claim nothing here.
+    """Compare what an MP4 claims with its size. Nothing is checked in other files.
 
     A sample that no table lists has at least one byte. Raises OpenError with both numbers,
     StuckError.

@@ -1,7 +1,7 @@
 """The tables at the head of an MP4 file (ISO 14496-12), without reading its pictures.
 
-FFmpeg's index of such a file says when each sample is decoded, not when it is shown, and takes long
-to be looked through. So the tables are read here, and compared with some entries of the index.
+FFmpeg's index of such a file says when each sample is decoded, not when it is shown, and is slow to
+read. So the tables are read here, and compared with some entries of that index.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,6 @@
 """The table of a video: which packet is which frame, and from where to decode it.
 
-One table with one set of checks, whoever filled it: packets that are kept, packets that were passed
-by, or the index of an MP4 file.
+One table with one set of checks, filled from packets or from the index of an MP4 file.
 """
 
 from dataclasses import dataclass, field

@@ -13,7 +13,7 @@ from video_gc.decode.reader import Source
 def find_losses(source: Source | Held, container: Any, stream: Any) -> Losses:
     """What the container's own structure says is lost of a stream.
 
-    Reads the whole file, or only heads in it. Containers without such a structure lose nothing.
+    Reads the whole file, or only heads in it. Finds nothing in containers without such a structure.
     """
     with content(source) as file:
         form = container.format.name.split(",")[0]

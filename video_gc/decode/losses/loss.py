@@ -1,4 +1,4 @@
-"""What is lost of a file, and what that means for its packets."""
+"""Lost bytes of a file, and the packets that they hit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Loss:
 class Losses:
     """All losses of a file, asked packet by packet.
 
-    counted: they were found by the counters of the packets; what FFmpeg makes of these counters
-    says no more. depth: pictures that may be stored before one that is shown before them.
+    counted: the counters of the packets showed them, so FFmpeg's own reading of these counters is
+    not asked. depth: pictures that may be stored before one that is shown before them.
     """
 
     def __init__(
