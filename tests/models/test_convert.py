@@ -12,7 +12,7 @@ from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.models.convert import convert
 from video_gc.train.checkpoint import CheckpointContents, described, load_network
-from video_gc.train.resume.weights import write_weights
+from video_gc.train.resume.weights_file import write_weights
 
 NL = ContextConfig(kind="nl", after=["res3.1", "res4.1"])
 
