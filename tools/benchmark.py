@@ -6,7 +6,6 @@ Writes a table (Markdown), JSON with machine and versions, and some a plot.
 import argparse
 import sys
 from importlib import import_module
-from pathlib import Path
 
 from video_gc.cli import Parser, run_tool
 
@@ -34,16 +33,7 @@ def main() -> int:
         own = what.add_parser(name, help=text)
         if name not in sys.argv[1:]:  # each imports torch, some the peers
             continue
-        command = import_module(f"benchmarks.{name}")
-        command.add_arguments(own)
-        if name in ("blocks", "networks"):
-            own.add_argument(
-                "--out",
-                type=Path,
-                default=Path("runs/benchmark"),
-                help="folder of the results (runs/benchmark)",
-            )
-            own.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+        import_module(f"benchmarks.{name}").add_arguments(own)
     options = parser.parse_args()
     status: int = import_module(f"benchmarks.{options.what}").run(options)
     return status

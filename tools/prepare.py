@@ -87,7 +87,7 @@ def sources(options: argparse.Namespace) -> tuple[list[Listed], Path]:
     """The videos that the arguments name, and their root."""
     names = read_names(options.names) if options.names else None
     if options.data is None:
-        columns = {f"{name}_column": getattr(options, f"{name}_column") for name in COLUMNS}
+        columns = {name: getattr(options, f"{name}_column") for name in COLUMNS}
         return list_sources(
             options.source,
             options.root,

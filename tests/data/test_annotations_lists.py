@@ -100,8 +100,8 @@ def test_tables_hold_what_a_csv_writer_wrote(
             for number, (path, labels) in enumerate(content):
                 writer.writerow(["|".join(labels), path, number, ""])
         index = read_table(
-            file, Path("/r"), NAMES, path_column="file", label_column="class",
-            start_column="from", end_column="to", multi_label=True,
+            file, Path("/r"), NAMES, multi_label=True,
+            columns={"path": "file", "label": "class", "start": "from", "end": "to"},
         )  # fmt: skip
     assert index.paths == [Path("/r", path) for path, _ in content]
     assert [index.label_names(row) for row in range(len(index))] == [
@@ -122,7 +122,7 @@ def test_tables_in_other_forms(tmp_path: Path) -> None:
     write(tmp_path / "t.txt", "label path\nwalk a.mp4\njump b.mp4\n")
     assert rows(read_table(tmp_path / "t.txt", Path("/r"), NAMES)) == expected
     write(tmp_path / "bare.csv", "a.mp4;walk\nb.mp4;0\n")
-    bare = read_table(tmp_path / "bare.csv", Path("/r"), NAMES, path_column="0", label_column="1")
+    bare = read_table(tmp_path / "bare.csv", Path("/r"), NAMES, columns={"path": "0", "label": "1"})
     assert rows(bare) == expected
     write(tmp_path / "numbers.csv", "path,label\na.mp4,2\nb.mp4,0\n")
     assert rows(read_table(tmp_path / "numbers.csv", Path("/r"))) == expected
@@ -152,16 +152,21 @@ def test_a_wrong_table_is_explained(
 def test_seconds_must_be_numbers(tmp_path: Path) -> None:
     file = write(tmp_path / "t.csv", "path,label,from\na,walk,soon\n")
     with pytest.raises(DataError, match="column 'from' must hold seconds"):
-        read_table(file, names=NAMES, start_column="from")
+        read_table(file, names=NAMES, columns={"start": "from"})
 
 
-def big_list(file: Path, rows: int = 60_000) -> Path:
+BIG = 3_000
+"""Lines that make a list big with the fixture `parsed`."""
+
+
+def big_list(file: Path, rows: int = BIG) -> Path:
     return write(file, "".join(f"folder/{n:08d}.mp4 {n % 7}\n" for n in range(rows)))
 
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Files that were converted rather than taken from the copy."""
+    """Files that were converted rather than taken from the copy; 32 KiB are a big one."""
+    monkeypatch.setattr(index_cache, "SMALL", 1 << 15)
     files: list[Path] = []
     opened = index_cache.opened
 
@@ -180,9 +185,9 @@ def test_a_big_list_is_converted_once(tmp_path: Path, parsed: list[Path]) -> Non
     again = read_list(file, Path("/other"))
     assert parsed == [file]
     assert first.file == again.file == str(copy)
-    assert rows(first)[59_999] == (f"{tmp_path}/folder/00059999.mp4", 59_999 % 7)
+    assert rows(first)[2_999] == (f"{tmp_path}/folder/00002999.mp4", 2_999 % 7)
     assert again.path(0) == Path("/other/folder/00000000.mp4")
-    assert np.array_equal(first.labels, np.arange(60_000) % 7)
+    assert np.array_equal(first.labels, np.arange(BIG) % 7)
     read_list(file, names=[str(n) for n in range(9)])  # other options, another copy
     assert len(list(tmp_path.glob(".big.txt.*.arrow"))) == 2
     assert not list(tmp_path.glob(".index-*"))
@@ -196,7 +201,7 @@ def test_a_stale_or_damaged_copy_is_made_again(
     read_list(file)
     (copy,) = tmp_path.glob(".big.txt.*.arrow")
     if harm == "list":
-        big_list(file, 59_000)
+        big_list(file, 2_900)
     elif harm == "time":
         os.utime(file, (1, 1))
     elif harm == "cut":
@@ -205,13 +210,13 @@ def test_a_stale_or_damaged_copy_is_made_again(
         copy.write_text("not arrow")
     index = read_list(file)
     assert len(parsed) == 2
-    assert len(index) == (59_000 if harm == "list" else 60_000)
+    assert len(index) == (2_900 if harm == "list" else BIG)
     assert read_list(file).labels.tolist() == index.labels.tolist()
     assert len(parsed) == 2
 
 
 def test_a_copy_goes_to_the_users_cache_where_the_folder_is_read_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, parsed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = big_list(tmp_path / "big.txt")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -230,10 +235,10 @@ def test_a_big_table_is_converted_once(tmp_path: Path) -> None:
     assert np.array_equal(read_table(file).labels, np.arange(60_000) % 7)
 
 
-def test_a_wrong_line_of_a_big_list_is_named(tmp_path: Path) -> None:
+def test_a_wrong_line_of_a_big_list_is_named(tmp_path: Path, parsed: list[Path]) -> None:
     file = big_list(tmp_path / "big.txt")
     file.write_text(file.read_text() + "x.mp4 nine\n")
-    with pytest.raises(DataError, match="line 60001: unknown label 'nine'"):
+    with pytest.raises(DataError, match="line 3001: unknown label 'nine'"):
         read_list(file, names=[str(n) for n in range(7)])
     assert not list(tmp_path.glob(".*"))
 
@@ -298,9 +303,9 @@ def test_a_big_list_is_read_again_where_another_root_decides(
     with file.open("a") as stream:
         stream.write("#a.mp4 0\n")
     (tmp_path / "#a.mp4").touch()
-    assert len(read_list(file)) == len(read_list(file)) == 60_001
+    assert len(read_list(file)) == len(read_list(file)) == BIG + 1
     assert len(parsed) == 1
-    assert len(read_list(file, tmp_path / "other")) == 60_000
+    assert len(read_list(file, tmp_path / "other")) == BIG
     assert len(parsed) == 2
 
 
@@ -324,7 +329,7 @@ def test_a_list_in_another_encoding_is_refused_with_its_line(tmp_path: Path, enc
         with pytest.raises(DataError, match=message):
             read(file)
     with pytest.raises(DataError, match=message):
-        read_table(file, path_column="0", label_column="1")
+        read_table(file, columns={"path": "0", "label": "1"})
     file.write_bytes("a.mp4 0\n".encode("utf-16")[:-1])
     with pytest.raises(DataError, match="l.csv: not a text file of .*: UTF-16 after its first"):
         read_list(file)

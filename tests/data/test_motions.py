@@ -35,12 +35,12 @@ def test_generated_files_are_real_videos_and_the_same_every_time(tmp_path: Path)
 
 
 def test_a_complete_set_is_left_alone_and_any_seed_will_do(tmp_path: Path) -> None:
-    root = generate_motions(tmp_path / "m", seed=1, clips_per_class=FEW)
+    root = generate_motions(tmp_path / "m", seed=1, clips_per_class={"train": 1})
     stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    assert generate_motions(root, seed=1, clips_per_class=FEW) == root
+    assert generate_motions(root, seed=1, clips_per_class={"train": 1}) == root
     assert open_motions(root) == root
     with pytest.raises(FileExistsError, match="motions of another seed or version"):
-        generate_motions(root, seed=0, clips_per_class=FEW)
+        generate_motions(root, seed=0, clips_per_class={"train": 1})
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == stamps
     (root / "motions.json").write_text(json.dumps({"version": 0}))
     with pytest.raises(FileExistsError, match="motions of another seed or version"):
@@ -125,6 +125,8 @@ def test_objects_stay_in_the_picture_and_can_be_seen(name: str) -> None:
             if not name.startswith("returns"):
                 assert (track.y - track.radius > -4).all()
                 assert (track.y + track.radius < SIZE + 4).all()
+        if seed > 1:
+            continue
         frames = render_clip(name, np.random.default_rng(seed))
         assert frames.shape == (NUM_FRAMES, SIZE, SIZE, 3)
         assert frames.dtype == np.uint8

@@ -1,6 +1,5 @@
 """The benchmark of decoding compares like with like; how long anything takes is no test's business."""
 
-import argparse
 import json
 import subprocess
 import sys
@@ -15,12 +14,20 @@ import pytest
 TOOLS = Path(__file__).parents[2] / "tools"
 sys.path.append(str(TOOLS))  # where python looks for what a script imports
 
-from benchmarks.decode import choose, compare  # noqa: E402
-from benchmarks.peers import (  # noqa: E402
+from benchmarks.decode import (  # noqa: E402
+    Row,
+    cells,
+    choose,
+    compare,
+    decode_targets,
+    to_markdown,
+)
+from benchmarks.decode_peers import (  # noqa: E402
     FLOOR,
     IMPLEMENTATIONS,
     OURS,
     PER_VIEW,
+    TORCHCODEC,
     Done,
     Implementation,
     count_ours,
@@ -28,13 +35,16 @@ from benchmarks.peers import (  # noqa: E402
     item_per_view,
     pyav_from_start,
 )
-from benchmarks.report import cells, to_markdown  # noqa: E402
-from benchmarks.samples import SAMPLES, Sample, difference, draw  # noqa: E402
-from benchmarks.targets import Target, decode_targets  # noqa: E402
-from benchmarks.turns import Row, take_turns  # noqa: E402
-from benchmarks.videos import Video, encode, look_at, repeat  # noqa: E402
-
-from video_gc.progress import progress_bar  # noqa: E402
+from benchmarks.measurement import Target, interleave  # noqa: E402
+from benchmarks.videos import (  # noqa: E402
+    Sample,
+    Video,
+    difference,
+    draw,
+    encode,
+    look_at,
+    repeat,
+)
 
 FRAMES = 80
 BY_NAME = {i.name: i for i in IMPLEMENTATIONS}
@@ -75,11 +85,24 @@ def test_the_floor_decodes_from_the_key_frame_to_the_last_frame_wanted(
     assert (done.packets, done.pictures) == (packets, packets)
 
 
-@pytest.mark.parametrize("name", BY_NAME)
-@pytest.mark.parametrize("sample", SAMPLES)
+QUICK = {(OURS, "32x2"), (OURS, "views"), (PER_VIEW, "views"), (TORCHCODEC, "views")}
+"""Beside each on 8×8."""
+
+
+@pytest.mark.parametrize(
+    ("name", "sample"),
+    [
+        pytest.param(
+            name,
+            sample,
+            marks=[] if sample == "8x8" or (name, sample) in QUICK else pytest.mark.slow,
+        )
+        for name, implementation in BY_NAME.items()
+        for sample in implementation.samples
+        if name != FLOOR
+    ],
+)
 def test_each_brings_the_right_frames(made: Callable, name: str, sample: str) -> None:
-    if sample not in BY_NAME[name].samples or name == FLOOR:
-        return
     video = made(12)
     wanted = draw(sample, video, np.random.default_rng(1))
     late = np.maximum(wanted.windows.max(1, keepdims=True) - (FRAMES - 12), 0)
@@ -140,8 +163,7 @@ def test_all_take_turns_with_the_same_samples() -> None:
     calls = {
         name: lambda sample, name=name: seen.append((name, sample)) or Done([]) for name in "abc"
     }
-    timed: list[str] = []
-    take_turns(calls, [0, 1], lambda name, done, seconds: timed.append(name))
+    timed = [name for _, name, _, _ in interleave(calls, [0, 1], "")]
     assert seen == [("a", 0), ("b", 0), ("c", 0), ("b", 1), ("c", 1), ("a", 1)]
     assert timed == [name for name, _ in seen]
 
@@ -155,14 +177,14 @@ def test_what_fails_or_is_wrong_is_a_line_of_the_results(made: Callable) -> None
         return pyav_from_start(video, replace(sample, windows=(sample.windows + 40) % FRAMES))
 
     three = [BY_NAME[FLOOR], Implementation("breaks", breaks), Implementation("shifted", shifted)]
-    with progress_bar() as progress:
-        options = argparse.Namespace(seed=0, crop="short-side")
-        rows = compare(made(12), "8x8", three, 2, options, progress)
+    random = np.random.default_rng(0)
+    samples = [draw("8x8", made(12), random, "short-side") for _ in range(3)]
+    rows = compare(made(12), "8x8", three, samples)
     assert [row.error for row in rows] == [None, "no such codec", None]
     assert "other frames" in rows[2].note
     assert [len(row.seconds) for row in rows] == [2, 0, 2]
     assert cells(rows[1], rows)[0] == "no such codec"
-    assert "⚠ g12.mp4, 8x8, shifted" in to_markdown(rows, [], [], {}, 2)
+    assert "⚠ g12.mp4, 8x8, shifted" in "\n".join(to_markdown(rows, [], []))
 
 
 def row(name: str, seconds: list[float], sample: str = "8x8", group: float = 250.0) -> Row:

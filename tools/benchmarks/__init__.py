@@ -1,1 +1,1 @@
-"""What `tools/benchmark.py decode` and `loader` measure."""
+"""The commands of `tools/benchmark.py`."""

@@ -2,24 +2,104 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
+from pytorchvideo.layers.nonlocal_net import create_nonlocal
+from torch import Tensor, nn
 
-from benchmarks.apart import apart
-from benchmarks.formulas import BLOCKS
-from benchmarks.report import finish
-from video_gc.analysis.measure import Cost, machine, measure
-from video_gc.atomic import atomic_path, write_text
+from benchmarks.measurement import (
+    add_folder,
+    in_new_process,
+    machine_line,
+    table,
+    write_results,
+)
+from video_gc.analysis.measure import machine, measure
+from video_gc.atomic import write_text
+from video_gc.blocks import build_block
 from video_gc.deploy.device import pick_device
-from video_gc.progress import console, track
+from video_gc.progress import say, track
+
+
+class LiteralNonLocal(nn.Module):
+    """The formula as it is written: all P×P weights, a softmax, a product."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        self.theta, self.phi, self.g = (nn.Conv3d(channels, inner, 1) for _ in range(3))
+        self.z, self.norm = nn.Conv3d(inner, channels, 1), nn.BatchNorm3d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) → the same shape."""
+        q, k, v = (layer(x).flatten(2) for layer in (self.theta, self.phi, self.g))  # (N, d, P)
+        weights = (q.transpose(1, 2) @ k * q.shape[1] ** -0.5).softmax(2)  # (N, P, P)
+        mean = (weights @ v.transpose(1, 2)).transpose(1, 2).reshape(*q.shape[:2], *x.shape[2:])
+        return x + self.norm(self.z(mean))
+
+
+class LiteralGlobalContext(nn.Module):
+    """The formula as it is written, with 1×1×1 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = channels // 4
+        self.key = nn.Conv3d(channels, 1, 1, bias=False)
+        self.transform = nn.Sequential(
+            nn.Conv3d(channels, hidden, 1),
+            nn.LayerNorm([hidden, 1, 1, 1]),
+            nn.ReLU(),
+            nn.Conv3d(hidden, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) → the same shape."""
+        weights = self.key(x).flatten(2).softmax(2)  # (N, 1, P)
+        context = x.flatten(2) @ weights.transpose(1, 2)  # (N, C, 1)
+        return x + self.transform(context[..., None, None])
+
+
+class ReadAndWrite(nn.Module):
+    """`x.sum()` and `x + 1`: reading a feature map, and reading and writing it once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) → the same shape."""
+        return x + (1 + 0 * x.sum())
+
+
+def _compiled(kind: str, channels: int) -> nn.Module:
+    return torch.compile(build_block(kind, channels), fullgraph=True)  # type: ignore[return-value]
+
+
+def _pytorchvideo(channels: int) -> nn.Module:
+    return create_nonlocal(dim_in=channels, dim_inner=channels // 2, instantiation="softmax")
+
+
+BLOCKS: dict[str, Callable[[int], nn.Module]] = {
+    "x.sum() and x + 1": lambda _channels: ReadAndWrite(),
+    "gc": partial(build_block, "gc"),
+    "gc, torch.compile": partial(_compiled, "gc"),
+    "gc, literal": LiteralGlobalContext,
+    "snl": partial(build_block, "snl"),
+    "se": partial(build_block, "se"),
+    "cc": partial(build_block, "cc"),
+    "nl": partial(build_block, "nl"),
+    "nl, pool 1×2×2": partial(build_block, "nl", pool=[1, 2, 2]),
+    "nl, space": partial(build_block, "nl", span="space"),
+    "nl, time": partial(build_block, "nl", span="time"),
+    "nl, dot product": partial(build_block, "nl", pairwise="dot_product"),
+    "nl, concatenation": partial(build_block, "nl", pairwise="concatenation"),
+    "nl, gaussian": partial(build_block, "nl", pairwise="gaussian"),
+    "nl, literal": LiteralNonLocal,
+    "nl, pytorchvideo": _pytorchvideo,
+}
 
 SIZES = {  # channels, T, H, W: the papers' feature maps for clips of 8 and 32 frames at 224²
     "res3-8": (512, 8, 28, 28),
@@ -47,72 +127,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=1.0, help="to repeat a quick measurement for (1)"
     )
     parser.add_argument("--no-growth", action="store_true", help="leave the plot against P out")
+    add_folder(parser)
+    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
 
 
 def run(options: argparse.Namespace) -> int:
     """Every block, size, layout and mode, each in a process of its own."""
     device = pick_device(options.device)
+    growing = [] if options.no_growth else [b for b in GROWING if b in options.blocks]
     cases = [
         {"block": block, "shape": SIZES[size], "size": size, "layout": layout, "training": training}
         for size in options.sizes
         for block in options.blocks
         for layout in LAYOUTS
         for training in (False, True)
+    ] + [
+        {"block": block, "shape": shape, "size": "growth", "layout": LAYOUTS[0], "training": False}
+        for block in growing
+        for shape in GROWTH
     ]
-    growing = [block for block in GROWING if block in options.blocks]
-    if not options.no_growth:
-        cases += [
-            {
-                "block": block,
-                "shape": shape,
-                "size": "growth",
-                "layout": LAYOUTS[0],
-                "training": False,
-            }
-            for block in growing
-            for shape in GROWTH
-        ]
     about = machine(device)
-    results = options.out / "blocks.json"
     for number, case in enumerate(track(cases, "Measuring", len(cases)), start=1):
-        given = {name: value for name, value in case.items() if name != "size"}
-        given |= {"device": str(device), "seconds": options.seconds}
+        given = [case[name] for name in ("block", "shape", "layout", "training")]
         # compilers end in their own time
-        case |= apart(block_cost, 5 if "compile" in case["block"] else 0, **given)
-        write_text(results, json.dumps({"machine": about, "cases": cases[:number]}, indent=1))
-    failed = sum("error" in case for case in cases)
+        linger = 5 if "compile" in case["block"] else 0
+        case |= in_new_process(block_cost, *given, str(device), options.seconds, linger=linger)
+        kept = {"machine": about, "cases": cases[:number]}  # it takes long: none is lost
+        write_text(options.out / "blocks.json", json.dumps(kept, indent=1))
     lines = [
         "Forward in eval mode without gradients, and forward and backward in training mode, batch "
         "size 1, fp32; time is a median, memory the peak beyond the input and the weights.",
-        "",
-        " · ".join(f"{name} {value}" for name, value in about.items()),
-        "",
+        *machine_line(about),
         *(line for size in options.sizes for line in _table(size, cases)),
     ]
-    folder = options.out
-    files = [results]
-    if not options.no_growth and growing:
-        files.append(folder / "blocks.png")
-        slopes = plot_growth(cases, growing, files[-1])
+    figure = None
+    if growing:
+        figure, slopes = plot_growth(cases, growing)
         lines += ["Slopes over the three largest P at T:H:W = 2:7:7, C = 256 (time; memory):", ""]
         lines += [
             f"- {b}: {s:.2f}; {slopes['peak_mib'][b]:.2f}" for b, s in slopes["seconds"].items()
         ]
-        lines.append("")
-    files.append(write_text(folder / "blocks.md", "\n".join(lines)))
-    console.print("\n".join(lines), markup=False, soft_wrap=True)
-    return finish(files, failed)
+    write_results(options, "blocks", lines, {"machine": about, "cases": cases}, figure)
+    failed = sum("error" in case for case in cases)
+    if failed:
+        say(f"{failed} measurements failed; the reasons are in blocks.json", style="red")
+    return int(failed > 0)
 
 
-def block_cost(**case: Any) -> dict[str, Any]:
-    """`measure_block`, as a dictionary."""
-    return asdict(measure_block(**case))
-
-
-def measure_block(
+def block_cost(
     block: str, shape: Sequence[int], layout: str, training: bool, device: str, seconds: float
-) -> Cost:
-    """One block on one feature map (C, T, H, W)."""
+) -> dict[str, Any]:
+    """Time and memory of one block on one feature map (C, T, H, W)."""
     torch.manual_seed(0)
     where = torch.device(device)
     module = BLOCKS[block](shape[0]).to(where).train(training)
@@ -129,35 +194,29 @@ def measure_block(
 
     x = features(*shape)
     call(x if "compile" in block else features(shape[0], 2, 2, 2))  # libraries, and compilation
-    return measure(lambda: call(x), where, seconds)
+    return asdict(measure(lambda: call(x), where, seconds))
 
 
 def _table(size: str, cases: Sequence[dict[str, Any]]) -> list[str]:
     """Markdown: a line a block; forward and training, in both layouts."""
-    mine = [case for case in cases if case["size"] == size]
     channels, *positions = SIZES[size]
     shown = [(training, layout) for training in (False, True) for layout in LAYOUTS]
     heads = [f"{'training' if training else 'forward'}, {layout}" for training, layout in shown]
-    title = f"**{size}**: C = {channels}, {'×'.join(map(str, positions))}, P = {prod(positions):,}"
-    lines = [title, "", f"| block | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for block in dict.fromkeys(case["block"] for case in mine):
-        cells = []
-        for training, layout in shown:
-            case = next(
-                c for c in mine
-                if (c["block"], c["training"], c["layout"]) == (block, training, layout)
-            )  # fmt: skip
-            cells.append(
-                "failed" if "error" in case
-                else f"{1e3 * case['seconds']:,.3g} ms, {case['peak_mib']:,.0f} MiB"
-            )  # fmt: skip
-        lines.append(f"| {block} | {' | '.join(cells)} |")
-    return [*lines, ""]
+    cells = {
+        (case["block"], case["training"], case["layout"]): "failed" if "error" in case
+        else f"{1e3 * case['seconds']:,.3g} ms, {case['peak_mib']:,.0f} MiB"
+        for case in cases if case["size"] == size
+    }  # fmt: skip
+    blocks = dict.fromkeys(block for block, _, _ in cells)
+    return [
+        f"**{size}**: C = {channels}, {'×'.join(map(str, positions))}, P = {prod(positions):,}", "",
+        *table(["block", *heads], [[b, *(cells[b, *one] for one in shown)] for b in blocks]), "",
+    ]  # fmt: skip
 
 
 def plot_growth(
-    cases: Sequence[dict[str, Any]], blocks: Sequence[str], path: Path
-) -> dict[str, dict[str, float]]:
+    cases: Sequence[dict[str, Any]], blocks: Sequence[str]
+) -> tuple[Figure, dict[str, dict[str, float]]]:
     """Time and memory against P at T:H:W = 2:7:7; the slopes over the three largest P of each."""
     slopes: dict[str, dict[str, float]] = {"seconds": {}, "peak_mib": {}}
     figure = Figure(figsize=(11, 4.5), layout="constrained")
@@ -179,6 +238,4 @@ def plot_growth(
         axes.set_ylabel(label)
         axes.grid(True, which="both", alpha=0.3)
         axes.legend(fontsize=8)
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=120)
-    return slopes
+    return figure, slopes

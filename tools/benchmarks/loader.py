@@ -1,12 +1,10 @@
 """`benchmark.py loader`: what the training loader delivers, with workers and with threads."""
 
 import argparse
-import json
 import statistics
-import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,22 +15,26 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.decode import add_outputs
-from benchmarks.machine import about_machine
-from benchmarks.peers import pyav_from_start
-from benchmarks.report import markdown_table, show_table, show_targets, target_lines
-from benchmarks.samples import Sample
-from benchmarks.targets import Target, loader_target
-from benchmarks.videos import DENSE, SPARSE, Video, look_at, made_videos
-from video_gc.atomic import atomic_path, write_text
+from benchmarks.decode_peers import pyav_from_start
+from benchmarks.measurement import (
+    Target,
+    about_machine,
+    add_outputs,
+    as_dicts,
+    interleave,
+    machine_line,
+    table,
+    target_table,
+    write_results,
+)
+from benchmarks.videos import AREA, ASPECT, DENSE, SPARSE, Sample, Video, look_at, made_videos
 from video_gc.data.batches.loader import ThreadLoader, training_loader
 from video_gc.data.batches.order import EpochSampler
 from video_gc.data.crops import random_resized_crop
 from video_gc.data.dataset import TrainingClips
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
-from video_gc.data.sampling import ClipConfig, Part, training_clip
-from video_gc.progress import progress_bar, say
+from video_gc.data.sampling import ClipConfig, training_clip
 
 ABOUT = """\
 Time epochs of training clips (8×8, random-resized crop to 224) from the loader of training: worker
@@ -44,8 +46,7 @@ examples:
   python tools/benchmark.py loader
   python tools/benchmark.py loader a.mp4 b.mp4 --workers 0 1 2 4 --clips 256"""
 OURS, THREADS, NAIVE = "training_loader", "threads", "PyAV from the start"
-HEADS = ["clips/s", "batches/s", "× one worker", "bytes per clip"]
-FORMAT = "loader-1"
+HEADS = ["", "form", "workers", "clips/s", "batches/s", "× one worker", "bytes per clip"]
 
 
 @dataclass
@@ -71,10 +72,10 @@ class NaiveClips(Dataset[Tensor]):
     """Training clips as they are commonly read, indexed by (epoch, row): (T, 3, H, W)."""
 
     def __init__(
-        self, videos: list[Video], length: int, seed: int, clip: ClipConfig | None = None
+        self, videos: Sequence[Video], length: int, seed: int, clip: ClipConfig | None = None
     ) -> None:
         self.videos, self.length, self.seed = videos, length, seed
-        self.clip = clip or ClipConfig(frames=8, stride=8, crop_area=[0.08, 1.0])
+        self.clip = clip or ClipConfig(frames=8, stride=8, crop_area=[*AREA])
 
     def __len__(self) -> int:
         return self.length
@@ -82,11 +83,19 @@ class NaiveClips(Dataset[Tensor]):
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         video = self.videos[key[1] % len(self.videos)]
         random = np.random.default_rng((self.seed, *key))
-        window = training_clip(self.clip, Part(0, video.frames, video.rate), random)
-        box = random_resized_crop(video.size, (0.08, 1.0), (3 / 4, 4 / 3), random)
+        window = training_clip(self.clip, video.part, random)
+        box = random_resized_crop(video.size, AREA, ASPECT, random)
         sample = Sample(window[None], [box], self.clip.crop)
         clip: Tensor = pyav_from_start(video, sample).clips[0]
         return clip
+
+    def loader(self, batch: int, workers: int) -> Any:
+        """Torch's loader over it, in the order of ours."""
+        sampler = EpochSampler(self.length, self.seed)
+        return DataLoader(
+            self, batch, sampler=sampler, drop_last=True, num_workers=workers,
+            persistent_workers=workers > 0,
+        )  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,65 +125,63 @@ def run(options: argparse.Namespace) -> int:
     paths = options.videos or made_videos(options.cache, (SPARSE, DENSE))
     videos = [look_at(path) for path in paths]
     about = about_machine()
-    rows = measure(videos, clips, rounds, options.batch_size, options.workers, options.seed)
+    rows = measure(videos, clips, rounds, options)
     targets = loader_targets(rows)
-    heads, lines = _table(rows)
-    show_table("Training clips, 8×8 at 224", heads, lines)
-    show_targets(targets)
-    text = "\n".join([
+    lines = [
         f"Medians of {rounds} epochs of {clips} clips in turns, batches of {options.batch_size}; "
         f"videos: {', '.join(video.path.name for video in videos)}.",
-        "", " · ".join(f"{name} {value}" for name, value in about.items()), "",
-        *target_lines(targets), "", *markdown_table(heads, lines), "",
-    ])  # fmt: skip
-    results = {"format": FORMAT, "machine": about, "rows": [asdict(row) for row in rows],
-               "targets": [asdict(target) for target in targets]}  # fmt: skip
-    files = [
-        write_text(options.out / "loader.json", json.dumps(results, indent=1)),
-        write_text(options.out / "loader.md", text),
-        plot_rows(rows, options.out / "loader.png"),
-    ]
-    if options.markdown:
-        files.append(write_text(options.markdown, text))
-    for file in files:
-        say(f"  {file}")
-    return 0
+        *machine_line(about), *target_table(targets), *table(HEADS, _cells(rows)),
+    ]  # fmt: skip
+    results = {"format": "loader-1", "machine": about, "rows": as_dicts(rows),
+               "targets": as_dicts(targets)}  # fmt: skip
+    return write_results(options, "loader", lines, results, plot_rows(rows))
 
 
 def measure(
-    videos: list[Video], clips: int, rounds: int, batch: int, workers: list[int], seed: int
+    videos: Sequence[Video], clips: int, rounds: int, options: argparse.Namespace
 ) -> list[Row]:
     """Every way, an epoch to warm up and `rounds` to time, in turns."""
-    ways = _ways(videos, clips, batch, workers, seed)
-    rows = [row for row, _, _ in ways]
-    with progress_bar() as progress:
-        task = progress.add_task("Epochs", total=(rounds + 1) * len(ways))
-        for number in range(rounds + 1):
-            for row, epoch, count in ways[number % len(ways) :] + ways[: number % len(ways)]:
-                started = time.perf_counter()
-                (last,) = deque(epoch(number), maxlen=1)
-                seconds = time.perf_counter() - started
-                if number:  # the first one starts the workers
-                    row.clips_per_second.append(count / seconds)
-                else:
-                    tensor = getattr(last, "clips", last)
-                    row.batch = len(tensor)
-                    row.bytes_per_clip = tensor[0].nelement() * tensor.element_size()
-                progress.advance(task)
+    batch, seed = options.batch_size, options.seed
+    paths = [videos[row % len(videos)].path.absolute() for row in range(clips)]
+    index = VideoIndex.build(paths, [0] * clips, ["any"])
+    clip = ClipConfig(frames=8, stride=8, crop_area=[*AREA])
+    loaders: list[tuple[Row, Any]] = []
+    for form in ("rgb", "yuv"):
+        dataset = TrainingClips(index, clip, seed=seed, flip=0.5, decoding=Decoding(transfer=form))
+        for number in options.workers:
+            loader: Any = training_loader(dataset, batch_size=batch, workers=number)
+            loaders.append((Row(OURS, form, number), loader))
+        for number in filter(None, options.workers):
+            sampler = EpochSampler(clips, seed)
+            loader = ThreadLoader(dataset, sampler, batch_size=batch, threads=number)
+            loaders.append((Row(THREADS, form, number), loader))
+    for number in options.workers:
+        naive = NaiveClips(videos, clips, seed)
+        loaders.append((Row(NAIVE, "rgb", number), naive.loader(batch, number)))
+    calls = {str(number): partial(_epoch, loader) for number, (_, loader) in enumerate(loaders)}
+    rows = [row for row, _ in loaders]
+    for epoch, number, (last,), seconds in interleave(calls, range(rounds + 1), "Epochs"):
+        row = rows[int(number)]
+        if epoch:  # the first one starts the workers
+            row.clips_per_second.append(clips // batch * batch / seconds)
+        else:
+            tensor = getattr(last, "clips", last)
+            row.batch = len(tensor)
+            row.bytes_per_clip = tensor[0].nelement() * tensor.element_size()
     return rows
 
 
-def loader_targets(rows: list[Row]) -> list[Target]:
+def loader_targets(rows: Sequence[Row]) -> list[Target]:
     """Two workers of ours against one."""
     speed = {(row.name, row.form, row.workers): row.median for row in rows}
     return [
-        loader_target(speed[OURS, form, 1], speed[OURS, form, 2], form)
+        Target(f"two workers against one, {form}", speed[two] / speed[one], 1.8, at_least=True)
         for form in ("rgb", "yuv")
-        if (OURS, form, 1) in speed and (OURS, form, 2) in speed
+        if (one := (OURS, form, 1)) in speed and (two := (OURS, form, 2)) in speed
     ]
 
 
-def plot_rows(rows: list[Row], path: Path) -> Path:
+def plot_rows(rows: Sequence[Row]) -> Figure:
     """Clips per second against workers."""
     figure = Figure(figsize=(6.5, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -188,53 +195,24 @@ def plot_rows(rows: list[Row], path: Path) -> Path:
     axes.set_ylim(0)
     axes.grid(True, alpha=0.3)
     axes.legend(fontsize=8)
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=120)
-    return path
+    return figure
 
 
-Way = tuple[Row, Callable[[int], Iterable[Any]], int]
-"""Its row, epoch number → batches, and the clips of an epoch."""
-
-
-def _ways(videos: list[Video], clips: int, batch: int, workers: list[int], seed: int) -> list[Way]:
-    paths = [videos[row % len(videos)].path.absolute() for row in range(clips)]
-    index = VideoIndex.build(paths, [0] * clips, ["any"])
-    clip = ClipConfig(frames=8, stride=8, crop_area=[0.08, 1.0])
-    whole = clips // batch * batch
-    ways: list[Way] = []
-    for form in ("rgb", "yuv"):
-        dataset = TrainingClips(index, clip, seed=seed, flip=0.5, decoding=Decoding(transfer=form))
-        for number in workers:
-            loader: Any = training_loader(dataset, batch_size=batch, workers=number)
-            ways.append((Row(OURS, form, number), partial(_epoch, loader), whole))
-        for number in filter(None, workers):
-            sampler = EpochSampler(clips, seed)
-            loader = ThreadLoader(dataset, sampler, batch_size=batch, threads=number)
-            ways.append((Row(THREADS, form, number), partial(_epoch, loader), whole))
-    naive = NaiveClips(videos, clips, seed)
-    for number in workers:
-        loader = DataLoader(
-            naive, batch, sampler=EpochSampler(clips, seed), drop_last=True,
-            num_workers=number, persistent_workers=number > 0,
-        )  # fmt: skip
-        ways.append((Row(NAIVE, "rgb", number), partial(_epoch, loader), whole))
-    return ways
-
-
-def _epoch(loader: Any, number: int) -> Iterable[Any]:
+def _epoch(loader: Any, number: int) -> deque[Any]:
+    """The last batch of an epoch."""
     loader.sampler.set_epoch(number)
-    return iter(loader)
+    batches: Iterable[Any] = iter(loader)
+    return deque(batches, maxlen=1)
 
 
-def _table(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
+def _cells(rows: Sequence[Row]) -> list[list[str]]:
     one = {(row.name, row.form): row.median for row in rows if row.workers == 1}
-    lines = []
-    for row in rows:
-        base = one.get((row.name, row.form))
-        lines.append([
+    return [
+        [
             row.name, row.form, str(row.workers), f"{row.median:.1f}",
-            f"{row.median / row.batch:.2f}", f"{row.median / base:.2f}" if base else "",
+            f"{row.median / row.batch:.2f}",
+            f"{row.median / base:.2f}" if (base := one.get((row.name, row.form))) else "",
             f"{row.bytes_per_clip:,}",
-        ])  # fmt: skip
-    return ["", "form", "workers", *HEADS], lines
+        ]
+        for row in rows
+    ]  # fmt: skip

@@ -2,25 +2,22 @@
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.agreement import agreement
-from benchmarks.peers import pyav_from_start
-from benchmarks.samples import Sample
-from benchmarks.videos import DENSE, Video, look_at, made_videos
-from benchmarks.whole import (
+from benchmarks.decode_peers import pyav_from_start
+from benchmarks.measurement import Target, reason
+from benchmarks.network_timing import (
     CLASSES,
     PLAIN,
+    Clocked,
     Row,
     Setting,
     Sized,
@@ -29,18 +26,21 @@ from benchmarks.whole import (
     add_network_arguments,
     add_peaks,
     faster,
-    in_turns,
-    peak,
+    plain_input,
     report,
     setting_of,
+    time_rows,
 )
-from video_gc.data.crops import crop_boxes, scaled_size
-from video_gc.data.sampling import Part, window_clips
-from video_gc.data.transforms import Normalisation
+from benchmarks.videos import DENSE, Video, look_at, made_videos, views_of
+from video_gc.data.annotations import read_class_folders
+from video_gc.data.batches.loader import view_loader
+from video_gc.data.dataset import VideoViews
+from video_gc.data.sampling import window_clips
+from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.predict.recognizer import Recognizer
-from video_gc.progress import say
-from video_gc.train.checkpoint import KEY, CheckpointContents
+from video_gc.progress import say, track
+from video_gc.train.checkpoint import KEY, CheckpointContents, load_network
 
 ABOUT = """\
 Time a trained network: on clips in memory, one and eight in a call, in every way that this machine
@@ -53,6 +53,8 @@ examples:
   python tools/benchmark.py predict --agreement runs/demo/checkpoints/best.ckpt"""
 WAYS = ("eager", "compile", "openvino")
 CPU = torch.device("cpu")
+HELD_OUT = 400
+"""Clips on which the ways are compared with fp32."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,139 +80,133 @@ def run(options: argparse.Namespace) -> int:
     ways = options.ways or ["eager", *(["openvino"] if find_spec("openvino") else [])]
     names = [PLAIN, *(f"{p}, {way}" for way in ways for p in ("fp32", "bf16"))]
     default = ", ".join(choose(CPU, "auto", "auto"))
-    tables, targets, model = {}, [], setting.ours()
+    tables, targets = {}, []
     for batch in options.batch:
-        rows, works = on_clips(names, setting, batch, model)
-        in_turns(rows, works, options.rounds, f"{batch} clips a call")
-        add_peaks(rows, peak_on_clips, setting, batch=batch)
-        tables[f"{batch} clips a call"] = rows
-        targets += faster(rows, default, 3.0, f"{batch} clips a call, {default}")
+        title = f"{batch} clips a call"
+        rows, works = on_clips(names, setting, batch)
+        time_rows(rows, works, options.rounds, title)
+        add_peaks(rows, clips_work, setting, batch)
+        tables[title] = rows
+        targets += faster(rows, default, 3.0, f"{title}, {default}")
     with TemporaryDirectory() as folder:
         video = look_at(made_videos(options.cache, [DENSE])[0])
-        rows, works = on_videos(setting, model, video, Path(folder))
-        in_turns(rows, works, max(options.rounds // 3, 1), "videos")
+        rows, works = on_videos(setting, video, Path(folder, "network.ckpt"))
+        time_rows(rows, works, max(options.rounds // 3, 1), "videos")
         tables["videos"] = rows
         targets += faster(rows, rows[-1].name, 3.0, "whole videos")
     if options.agreement:
         targets += agreement(options.agreement, options.held_out, ways)
-    about = (f"{options.backbone} R50 × {options.width:g} with five GC, clips of {setting.frames} "
-             f"frames at {setting.side}², {CPU}; the default is {default}; medians of "
-             f"{options.rounds} rounds in turns.")  # fmt: skip
+    about = (f"{setting}, clips of {setting.frames} frames at {setting.side}², {CPU}; the default "
+             f"is {default}; medians of {options.rounds} rounds in turns.")  # fmt: skip
     say(f"The default here: {default}")
     return report("predict", tables, setting.flops(), targets, options, about)
 
 
 def on_clips(
-    names: Sequence[str], setting: Setting, batch: int, model: nn.Module
+    names: Sequence[str], setting: Setting, batch: int
 ) -> tuple[list[Row], dict[str, Work]]:
     """Each way on the same clips, and how far its logits are from ours in fp32."""
     clips = torch.randn(batch, 3, *setting.shape)
     with torch.no_grad():
-        right = model(clips)
-    rows: list[Row] = []
+        right = setting.ours()(clips)
+    rows = [Row(name, "fp32" if name == PLAIN else name[:4]) for name in names]
     works: dict[str, Work] = {}
-    for name in names:
-        row = Row(name, "fp32" if name == PLAIN else name[:4])
-        rows.append(row)
+    for row in rows:
         try:
-            call = _call(name, setting, batch, model)
-            logits = call(clips)
+            call = network_of(row, setting, batch)
+            off = float((call(clips) - right).norm() / right.norm())
         except Exception as error:  # a backend that does not work here is a line of the results
-            row.error = (str(error) or type(error).__name__).splitlines()[0]
+            row.error = reason(error)
             continue
-        if name != PLAIN:
-            row.note = f"logits {float((logits - right).norm() / right.norm()):.1e} off (relative)"
-        works[name] = partial(_timed, call, clips)
+        row.note = "" if row.name == PLAIN else f"logits {off:.1e} off (relative)"
+        works[row.name] = partial(_timed, call, clips)
     return rows, works
 
 
-def on_videos(
-    setting: Setting, model: nn.Module, video: Video, folder: Path
-) -> tuple[list[Row], dict[str, Work]]:
-    """The Recognizer, and a loop over the same windows."""
-    recognizer = Recognizer(_checkpoint(setting, model, folder / "network.ckpt"), device=CPU)
+def network_of(row: Row, setting: Setting, batch: int) -> Callable[[Tensor], Tensor]:
+    """A way to run a network, called like `bf16, eager`, or the plain one."""
+    if row.name == PLAIN:
+        return Clocked(setting.plain().eval())
+    precision, backend = row.name.split(", ")
+    return fast_network(setting.ours(), setting.shape, device=CPU, precision=precision,
+                        backend=backend, micro_batch=batch)  # fmt: skip
+
+
+def clips_work(row: Row, setting: Setting, batch: int) -> Work:
+    """One call, for its memory."""
+    return partial(_timed, network_of(row, setting, batch), torch.randn(batch, 3, *setting.shape))
+
+
+def on_videos(setting: Setting, video: Video, file: Path) -> tuple[list[Row], dict[str, Work]]:
+    """The Recognizer, and a loop over the same windows. file: where its checkpoint may lie."""
+    names = [f"class {number}" for number in range(CLASSES)]
+    contents = CheckpointContents(setting.config(), setting.clip, Normalisation(), names, {})
+    state = {f"model.{name}": tensor for name, tensor in setting.ours().state_dict().items()}
+    torch.save({KEY: asdict(contents), "state_dict": state}, file)
+    recognizer = Recognizer(file, device=CPU)
     ours = f"Recognizer ({recognizer.network.precision}, {recognizer.network.backend})"
-    rows = [Row(PLAIN, "fp32"), Row(ours, recognizer.network.precision)]
-    plain = setting.plain().eval()
-    return rows, {
-        PLAIN: partial(plain_video, plain, video, setting),
+    return [Row(PLAIN, "fp32"), Row(ours, recognizer.network.precision)], {
+        PLAIN: partial(plain_video, setting.plain().eval(), video, setting),
         ours: partial(_recognize, recognizer, video),
     }
 
 
 def plain_video(model: nn.Module, video: Video, setting: Setting) -> Spent:
     """Decode from the start, scale and crop every frame wanted, one window after the other."""
-    started = time.perf_counter()
-    clip = setting.clip
-    windows = window_clips(clip, Part(0, video.frames, video.rate))
-    scaled = scaled_size(video.size, clip.test_short_side)
-    sample = Sample(windows, crop_boxes(scaled, clip.test_crop, 1), clip.test_crop, scaled)
+    began, clocked = time.perf_counter(), Clocked(model)
+    sample = views_of(video, setting.clip, window_clips(setting.clip, video.part), 1)
     clips = pyav_from_start(video, sample).clips
-    waiting = time.perf_counter() - started
-    for clip_ in clips:
-        with torch.no_grad():
-            model(plain_input(clip_)).softmax(1)
-    return Spent(len(clips), time.perf_counter() - started - waiting, waiting, 1)
+    waiting = time.perf_counter() - began
+    for clip in clips:
+        clocked(plain_input(clip)).softmax(1)
+    return Spent(len(clips), clocked.seconds, waiting, 1)
 
 
-def plain_input(clip: Any) -> Tensor:
-    """uint8 (T, 3, H, W) → normalised (1, 3, T, H, W)."""
-    given = Normalisation()
-    mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in (given.mean, given.std))
-    pictures = torch.as_tensor(np.asarray(clip)).movedim(1, 0).float() / 255
-    return ((pictures - mean) / std)[None]
+def agreement(checkpoint: Path, folders: Sequence[Path], ways: Sequence[str]) -> list[Target]:
+    """Share of the same best class in bf16 as in fp32, one centre clip a video, for each backend.
+
+    The network has not seen the clips.
+    """
+    model, contents = load_network(checkpoint)
+    clips = torch.cat([*_held_out(contents, folders)])[:HELD_OUT]
+
+    def logits(network: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.cat([Clocked(network)(part) for part in clips.split(8)])
+
+    right, targets = logits(model), []
+    frames, height, width = clips.shape[2:]
+    for way in ways:
+        found = logits(fast_network(model, (frames, height, width), device=CPU, precision="bf16",
+                                    backend=way))  # fmt: skip
+        share = float((found.argmax(1) == right.argmax(1)).float().mean())
+        error = float((found - right).norm() / right.norm())
+        what = f"{len(clips)} clips, bf16, {way}: the same best class as fp32"
+        targets.append(Target(f"{what} (logits {error:.1e} off)", share, 0.995, at_least=True))
+    return targets
 
 
-def peak_on_clips(name: str, setting: Setting, threads: int, batch: int) -> dict[str, Any]:
-    """Memory of a process that does nothing else."""
-    torch.set_num_threads(threads)
-    call = _call(name, setting, batch, None if name == PLAIN else setting.ours())
-    for _ in range(2):
-        call(torch.randn(batch, 3, *setting.shape))
-    return peak()
+def _held_out(contents: CheckpointContents, folders: Sequence[Path]) -> Iterator[Tensor]:
+    """Batches (n, 3, T, H, W)."""
+    for folder in folders:
+        index = read_class_folders(folder, contents.names)
+        views = VideoViews(index, contents.clip, clips=1, crops=1)
+        loader = view_loader(views, micro_batch=8, workers=0)
+        for batch in track(loader, f"Reading {folder}", -(-len(index) // 8)):
+            if batch.clips is not None:
+                yield prepare_clips(batch.clips, contents.normalisation, batch.flips)
 
 
-def _checkpoint(setting: Setting, model: nn.Module, file: Path) -> Path:
-    names = [f"class {number}" for number in range(CLASSES)]
-    contents = CheckpointContents(setting.config(), setting.clip, Normalisation(), names, {})
-    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    torch.save({KEY: asdict(contents), "state_dict": state}, file)
-    return file
-
-
-def _call(name: str, setting: Setting, batch: int, model: nn.Module | None) -> Any:
-    if name == PLAIN or model is None:
-        return partial(_without_gradients, setting.plain().eval())
-    precision, backend = name.split(", ")
-    return fast_network(
-        model, setting.shape, device=CPU, precision=precision, backend=backend, micro_batch=batch
-    )
-
-
-def _without_gradients(model: nn.Module, clips: Tensor) -> Tensor:
-    with torch.no_grad():
-        logits: Tensor = model(clips)
-        return logits
-
-
-def _timed(call: Any, clips: Tensor) -> Spent:
-    started = time.perf_counter()
-    call(clips)
-    return Spent(len(clips), time.perf_counter() - started)
+def _timed(call: Callable[[Tensor], Tensor], clips: Tensor) -> Spent:
+    clocked = Clocked(call)
+    clocked(clips)
+    return Spent(len(clips), clocked.seconds)
 
 
 def _recognize(recognizer: Recognizer, video: Video) -> Spent:
-    spent = [0.0]
-    network = recognizer.network
-
-    def clocked(clips: Tensor) -> Tensor:
-        began = time.perf_counter()
-        logits = network(clips)
-        spent[0] += time.perf_counter() - began
-        return logits
-
+    network, began = recognizer.network, time.perf_counter()
+    clocked = Clocked(network)
     recognizer.network = replace(network, run=clocked)
-    started = time.perf_counter()
     windows = len(recognizer.predict(video.path).windows)
     recognizer.network = network
-    return Spent(windows, spent[0], time.perf_counter() - started - spent[0], 1)
+    waiting = time.perf_counter() - began - clocked.seconds
+    return Spent(windows, clocked.seconds, waiting, 1)

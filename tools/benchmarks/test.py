@@ -5,17 +5,14 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import pyav_from_start
-from benchmarks.predict import plain_input
-from benchmarks.samples import Sample
-from benchmarks.videos import SPARSE, Video, look_at, made_videos
-from benchmarks.whole import (
+from benchmarks.decode_peers import pyav_from_start
+from benchmarks.network_timing import (
     PLAIN,
+    Clocked,
     Row,
     Setting,
     Sized,
@@ -24,16 +21,16 @@ from benchmarks.whole import (
     add_network_arguments,
     add_peaks,
     faster,
-    in_turns,
-    peak,
+    plain_input,
     report,
     setting_of,
+    time_rows,
 )
+from benchmarks.videos import SPARSE, Video, look_at, made_videos, views_of
 from video_gc.data.batches.view_batches import micro_batch_size
-from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
-from video_gc.data.sampling import Part, fixed_clips
+from video_gc.data.sampling import fixed_clips
 from video_gc.data.transforms import Normalisation
 from video_gc.deploy.inference_network import FastNetwork, fast_network
 from video_gc.evaluate.views import score_videos
@@ -50,6 +47,7 @@ examples:
   python tools/benchmark.py test --backbone i3d --width 0.125 --frames 12 --stride 3 --side 64"""
 SMALL = 0.5
 """Widths below it count as a small network, whose target is higher."""
+CPU = torch.device("cpu")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,100 +65,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     setting = setting_of(options)
-    given = {
-        "path": made_videos(options.cache, [SPARSE])[0], "clips": options.clips,
-        "crops": options.crops, "videos": options.videos,
-        "micro_batch": options.micro_batch, "workers": options.workers,
-    }  # fmt: skip
-    default = fast_network(setting.ours(), setting.shape, device=torch.device("cpu"))
-    rows = [Row(PLAIN, "fp32"), Row("video_gc, fp32", "fp32")]
-    if default.precision != "fp32":
-        rows.append(Row(f"video_gc, {default.precision}", default.precision))
-    works = {row.name: testing(row, setting, **given) for row in rows}
-    in_turns(rows, works, options.rounds, "Videos")
+    given = (made_videos(options.cache, [SPARSE])[0], options)
+    default = fast_network(setting.ours(), setting.shape, device=CPU)
+    precisions = dict.fromkeys(["fp32", default.precision])
+    rows = [Row(PLAIN, "fp32"), *(Row(f"video_gc, {one}", one) for one in precisions)]
+    works = {row.name: testing(row, setting, *given) for row in rows}
+    time_rows(rows, works, options.rounds, "Videos")
     del works
-    add_peaks(rows, peak_of_testing, setting, **given)
-    small = options.width < SMALL
-    targets = faster(rows, rows[-1].name, 5.0 if small else 3.0,
-                     f"{options.clips} × {options.crops} views")  # fmt: skip
-    about = (f"{options.backbone} R50 × {options.width:g} with five GC, {options.clips} × "
-             f"{options.crops} views of {setting.frames} frames at {setting.side}² of "
-             f"{options.videos} videos, {options.workers} workers; the default is {default.about}; "
-             f"medians of {options.rounds} rounds in turns.")  # fmt: skip
+    add_peaks(rows, testing, setting, *given)
+    limit = 5.0 if options.width < SMALL else 3.0
+    targets = faster(rows, rows[-1].name, limit, f"{options.clips} × {options.crops} views")
+    about = (f"{setting}, {options.clips} × {options.crops} views of {setting.frames} frames at "
+             f"{setting.side}² of {options.videos} videos, {options.workers} workers; the default "
+             f"is {default.about}; medians of {options.rounds} rounds in turns.")  # fmt: skip
     return report("test", {"videos": rows}, setting.flops(), targets, options, about)
 
 
-def testing(
-    row: Row,
-    setting: Setting,
-    *,
-    path: Path,
-    clips: int,
-    crops: int,
-    videos: int,
-    micro_batch: int,
-    workers: int,
-) -> Work:
-    """A round over `videos` videos, of the plain loop or of ours."""
+def testing(row: Row, setting: Setting, path: Path, options: argparse.Namespace) -> Work:
+    """A round over the videos, of the plain loop or of ours; its loader's workers are its own."""
+    clips, crops, videos = options.clips, options.crops, options.videos
     if row.name == PLAIN:
         model = setting.plain().eval()
         return partial(plain_test, model, [look_at(path)] * videos, setting, clips, crops)
     network = fast_network(
-        setting.ours(), setting.shape, device=torch.device("cpu"), precision=row.precision,
-        micro_batch=micro_batch_size(clips * crops, micro_batch),
+        setting.ours(), setting.shape, device=CPU, precision=row.precision,
+        micro_batch=micro_batch_size(clips * crops, options.micro_batch),
     )  # fmt: skip
     index = VideoIndex.build([path.absolute()] * videos, [0] * videos, ["any", "other"])
     views = VideoViews(index, setting.clip, clips=clips, crops=crops)
-    return partial(our_test, network, views, micro_batch, workers)
+    return partial(our_test, network, views, options.micro_batch, options.workers)
 
 
 def plain_test(
     model: nn.Module, videos: Sequence[Video], setting: Setting, clips: int, crops: int
 ) -> Spent:
     """Every view opens the file."""
-    clip, decoding, scoring = setting.clip, 0.0, 0.0
+    began, clocked = time.perf_counter(), Clocked(model)
     for video in videos:
-        windows = fixed_clips(clip, Part(0, video.frames, video.rate), clips)
-        scaled = scaled_size(video.size, clip.test_short_side)
+        windows = fixed_clips(setting.clip, video.part, clips)
         scores = []
         for window in windows:
-            for box in crop_boxes(scaled, clip.test_crop, crops):
-                began = time.perf_counter()
-                sample = Sample(window[None], [box], clip.test_crop, scaled)
-                given = plain_input(pyav_from_start(video, sample).clips[0])
-                decoded = time.perf_counter()
-                with torch.no_grad():
-                    scores.append(model(given).softmax(1))
-                decoding += decoded - began
-                scoring += time.perf_counter() - decoded
+            for crop in range(crops):
+                sample = views_of(video, setting.clip, window[None], crops).only_box(crop)
+                (clip,) = pyav_from_start(video, sample).clips
+                scores.append(clocked(plain_input(clip)).softmax(1))
         torch.cat(scores).mean(0)
-    return Spent(len(videos) * clips * crops, scoring, decoding, len(videos))
+    spent = time.perf_counter() - began
+    count = len(videos) * clips * crops
+    return Spent(count, clocked.seconds, spent - clocked.seconds, len(videos))
 
 
 def our_test(network: FastNetwork, views: VideoViews, micro_batch: int, workers: int) -> Spent:
     """What tools/test.py does with a set of videos."""
-    seconds, began = [0.0], time.perf_counter()
+    began, clocked = time.perf_counter(), Clocked(network)
 
-    def clocked(clips: Tensor) -> Tensor:
+    def two_classes(clips: Tensor) -> Tensor:
         """(n, 3, T, H, W) → (n, 2): the index of the benchmark has two classes."""
-        called = time.perf_counter()
-        logits = network(clips)[:, :2]
-        seconds[0] += time.perf_counter() - called
-        return logits
+        return clocked(clips)[:, :2]
 
     for _ in score_videos(
-        [clocked], views, Normalisation(), micro_batch=micro_batch, workers=workers,
-        device=torch.device("cpu"),
-    ):  # fmt: skip
+        [two_classes], views, Normalisation(), micro_batch=micro_batch, workers=workers, device=CPU
+    ):
         pass
     spent = time.perf_counter() - began
     count = len(views.index) * views.clips * views.crops
-    return Spent(count, seconds[0], spent - seconds[0], len(views.index))
-
-
-def peak_of_testing(name: str, setting: Setting, threads: int, **given: Any) -> dict[str, Any]:
-    """Memory of a process that does nothing else; its loader's workers not counted."""
-    torch.set_num_threads(threads)
-    precision = "bf16" if name.endswith("bf16") else "fp32"
-    testing(Row(name, precision), setting, **given)()
-    return peak()
+    return Spent(count, clocked.seconds, spent - clocked.seconds, len(views.index))

@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -13,12 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from benchmarks.loader import NaiveClips
-from benchmarks.predict import plain_input
-from benchmarks.videos import DENSE, SPARSE, look_at, made_videos
-from benchmarks.whole import (
+from benchmarks.measurement import need_at_least_one
+from benchmarks.network_timing import (
     PLAIN,
     Row,
     Setting,
@@ -28,17 +26,17 @@ from benchmarks.whole import (
     add_network_arguments,
     add_peaks,
     faster,
-    in_turns,
-    peak,
+    plain_input,
     report,
     setting_of,
+    time_rows,
 )
+from benchmarks.videos import DENSE, SPARSE, look_at, made_videos
 from video_gc.data.batches.loader import training_loader
-from video_gc.data.batches.order import EpochSampler
 from video_gc.data.dataset import TrainingClips
 from video_gc.data.index import VideoIndex
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.train.recipe.cpu_bf16 import SoundBf16
+from video_gc.train.recipe.bf16_on_cpu import SoundBf16
 
 ABOUT = """\
 Time steps of training (forward, backward, SGD with momentum) on clips from files: ours in fp32 and
@@ -51,7 +49,6 @@ examples:
   python tools/benchmark.py train
   python tools/benchmark.py train --batch-size 8 --workers 2
   python tools/benchmark.py train --backbone i3d --width 0.125 --frames 12 --side 64"""
-OURS = {"fp32": "video_gc, fp32", "bf16": "video_gc, bf16"}
 AHEAD = 2
 """Batches that torch's DataLoader makes ahead of time, for each worker."""
 Batches = Iterator[tuple[Tensor, Tensor]]
@@ -69,38 +66,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     setting = setting_of(options)
-    for name in ("batch_size", "steps"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+    need_at_least_one(options, "batch_size", "steps")
     paths = made_videos(options.cache, (SPARSE, DENSE))
-    given = {"batch": options.batch_size, "steps": options.steps, "workers": options.workers}
-    rows = [Row(PLAIN, "fp32"), *(Row(name, precision) for precision, name in OURS.items())]
-    works = {row.name: training(row.name, setting, paths, **given) for row in rows}
-    in_turns(rows, works, options.rounds, "Steps")
+    given = (paths, options.batch_size, options.steps, options.workers)
+    rows = [Row(PLAIN, "fp32"), *(Row(f"video_gc, {one}", one) for one in ("fp32", "bf16"))]
+    works = {row.name: training(row, setting, *given) for row in rows}
+    time_rows(rows, works, options.rounds, "Steps")
     del works
-    add_peaks(rows, peak_of_training, setting, paths=paths, **given)
-    targets = faster(rows, OURS["bf16"], 1.5, "a training step, bf16")
-    about = (f"{options.backbone} R50 × {options.width:g} with five GC, steps of "
-             f"{options.batch_size} clips of {setting.frames} frames at {setting.side}², "
-             f"{options.workers} workers; medians of {options.rounds} rounds of {options.steps} "
-             "steps in turns. A step counts as three forward passes.")  # fmt: skip
+    add_peaks(rows, training, setting, *given)
+    targets = faster(rows, rows[-1].name, 1.5, "a training step, bf16")
+    about = (f"{setting}, steps of {options.batch_size} clips of {setting.frames} frames at "
+             f"{setting.side}², {options.workers} workers; medians of {options.rounds} rounds of "
+             f"{options.steps} steps in turns. A step counts as three forward "
+             "passes.")  # fmt: skip
     return report("train", {"one process": rows}, 3 * setting.flops(), targets, options, about)
 
 
 def training(
-    name: str, setting: Setting, paths: Sequence[Path], *, batch: int, steps: int, workers: int
+    row: Row, setting: Setting, paths: Sequence[Path], batch: int, steps: int, workers: int
 ) -> Work:
-    """A round of `steps` steps, of the plain loop or of ours."""
-    if name == PLAIN:
+    """A round of `steps` steps, of the plain loop or of ours; its loader's workers are its own."""
+    if row.name == PLAIN:
         model, batches = setting.plain(), plain_batches(setting, paths, batch, workers)
     else:
         model = setting.ours().to(memory_format=torch.channels_last_3d)
         batches = our_batches(setting, paths, batch, workers)
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
-    return partial(
-        _steps, model.train(), batches, optimiser, steps, nullcontext if name != OURS["bf16"]
-        else _bf16, AHEAD * workers,
-    )  # fmt: skip
+    mode = SoundBf16 if row.precision == "bf16" else nullcontext
+    step = partial(_steps, model.train(), batches, optimiser, mode)
+    return partial(_round, step, steps, AHEAD * workers)
 
 
 def our_batches(setting: Setting, paths: Sequence[Path], batch: int, workers: int) -> Batches:
@@ -119,57 +113,41 @@ def our_batches(setting: Setting, paths: Sequence[Path], batch: int, workers: in
 def plain_batches(setting: Setting, paths: Sequence[Path], batch: int, workers: int) -> Batches:
     """As it is commonly done, without end."""
     naive = NaiveClips([look_at(Path(path)) for path in paths], 64 * batch, 0, setting.clip)
-    sampler = EpochSampler(len(naive), 0)
-    loader: Any = DataLoader(
-        naive, batch, sampler=sampler, drop_last=True, num_workers=workers,
-        persistent_workers=workers > 0,
-    )  # fmt: skip
+    loader = naive.loader(batch, workers)
     for epoch in count():
-        sampler.set_epoch(epoch)
+        loader.sampler.set_epoch(epoch)
         for clips in loader:
             yield torch.cat([plain_input(clip) for clip in clips]), torch.zeros(batch).long()
 
 
-def peak_of_training(
-    name: str, setting: Setting, threads: int, paths: Sequence[Path], **given: int
-) -> dict[str, Any]:
-    """Memory of a process that does nothing else; its loader's workers not counted."""
-    torch.set_num_threads(threads)
-    training(name, setting, paths, **given)()
-    return peak()
-
-
-def _bf16() -> Any:
-    return SoundBf16()
+def _round(step: Callable[[int], Spent], steps: int, ahead: int) -> Spent:
+    """ahead: batches that wait since the turns of the others; as many steps are not clocked."""
+    began = time.perf_counter()
+    step(ahead)
+    unclocked = time.perf_counter() - began
+    return replace(step(steps), unclocked=unclocked)
 
 
 def _steps(
     model: nn.Module,
     batches: Batches,
     optimiser: torch.optim.Optimizer,
+    mode: Callable[[], AbstractContextManager[Any]],
     steps: int,
-    mode: Callable[[], Any],
-    ahead: int = 0,
 ) -> Spent:
-    """ahead: batches that wait since the turns of the others; as many steps are not clocked."""
-    if ahead:
-        began = time.perf_counter()
-        _steps(model, batches, optimiser, ahead, mode)
-        unclocked = time.perf_counter() - began
-        return replace(_steps(model, batches, optimiser, steps, mode), unclocked=unclocked)
     waited = spent = 0.0
     clips = 0
     for _ in range(steps):
         began = time.perf_counter()
         inputs, labels = next(batches)
         ready = time.perf_counter()
-        waited += ready - began
         optimiser.zero_grad()
         with mode():
-            with torch.autocast("cpu", torch.bfloat16, enabled=mode is _bf16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=mode is SoundBf16):
                 loss = F.cross_entropy(model(inputs).float(), labels)
             loss.backward()
         optimiser.step()
+        waited += ready - began
         spent += time.perf_counter() - ready
         clips += len(inputs)
     return Spent(clips, spent, waited)

@@ -1,15 +1,21 @@
-"""The videos that decoding is measured on, made here where none are given."""
+"""The videos that decoding is measured on, and the frames and crops that are wanted of them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional
 
 from video_gc.atomic import atomic_path
+from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, scaled_size
+from video_gc.data.sampling import ClipConfig, Part, fixed_clips, training_clip
 from video_gc.decode.open import open_video
+from video_gc.decode.reader import Box
 from video_gc.progress import track
 
 MADE = {  # name: width, height, frames from one key frame to the next at most
@@ -22,6 +28,16 @@ SPARSE, DENSE = "made340_g250.mp4", "made340_g12.mp4"
 RATE, FRAMES = 30, 300
 LOOPS = 90
 """Times that a clip of ten seconds fits into a quarter of an hour."""
+SAMPLES = {
+    "8x8": "training sample: 8 frames, stride 8, random start, random crop to 224",
+    "32x2": "training sample: 32 frames, stride 2, random start, random crop to 224",
+    "views": "30 views of one video: 10 clips of 8×8, 3 crops of 256, short side 256",
+}
+CROPS = ("area", "short-side")
+"""random-resized crop (8 to 100 % of the picture), or short side 256 to 320 and a crop of 224"""
+AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
+LUMA = torch.tensor([65.481, 128.553, 24.966]) / 255
+"""RGB → Y of BT.601, 16…235"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,40 @@ class Video:
         """How many there are."""
         return len(self.times)
 
+    @property
+    def part(self) -> Part:
+        """All frames, for sampling."""
+        return Part(0, self.frames, self.rate)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Frames and crops that are wanted of a video."""
+
+    windows: np.ndarray
+    """frame indices (K, T)"""
+    boxes: Sequence[Box]
+    """crops of each window: of the picture, or of the scaled one"""
+    crop: int
+    """height and width of a clip"""
+    scaled: tuple[int, int] | None = None
+    """(height, width) to scale the picture to before it is cropped, for views; in training a
+    box is scaled to `crop`"""
+
+    @property
+    def wanted(self) -> list[int]:
+        """The distinct frames, rising."""
+        return [int(index) for index in np.unique(self.windows)]
+
+    @property
+    def clips(self) -> int:
+        """How many come out."""
+        return len(self.windows) * len(self.boxes)
+
+    def only_box(self, number: int) -> "Sample":
+        """The same with one of its boxes."""
+        return replace(self, boxes=[self.boxes[number]])
+
 
 def look_at(path: Path) -> Video:
     """Open a video. Raises what `open_video` raises."""
@@ -51,6 +101,62 @@ def look_at(path: Path) -> Video:
         packets = container.demux(container.streams.best("video"))
         keys = sum(packet.is_keyframe for packet in packets if packet.size)
     return Video(path, size, rate, times, len(times) / max(keys, 1))
+
+
+def draw(name: str, video: Video, random: np.random.Generator, crop: str = CROPS[0]) -> Sample:
+    """One of SAMPLES of a video; the views of a video are always the same."""
+    if name == "views":
+        config = ClipConfig(frames=8, stride=8)
+        return views_of(video, config, fixed_clips(config, video.part, 10), 3, even=True)
+    frames, stride = map(int, name.split("x"))
+    config = ClipConfig(frames=frames, stride=stride, crop_area=[*AREA])
+    window = training_clip(config, video.part, random)
+    if crop == "area":
+        box = random_resized_crop(video.size, AREA, ASPECT, random)
+    else:
+        box = random_crop(video.size, config.crop, (256, 320), random)
+    return Sample(window[None], [box], config.crop)
+
+
+def views_of(
+    video: Video, clip: ClipConfig, windows: np.ndarray, crops: int, *, even: bool = False
+) -> Sample:
+    """Test crops of these windows (K, T)."""
+    scaled = scaled_size(video.size, clip.test_short_side, even=even)
+    boxes = crop_boxes(scaled, clip.test_crop, crops, even=even)
+    return Sample(windows, boxes, clip.test_crop, scaled)
+
+
+def cut(frames: Tensor, indices: Sequence[int], sample: Sample) -> list[Tensor]:
+    """Crop and scale with torchvision, as the peers' users do.
+
+    frames: (U, 3, H, W), the frames `indices` of the video, rising. Returns a (T, 3, h, w) for
+    each window and box.
+    """
+    size = [sample.crop, sample.crop]
+    if sample.scaled is not None:
+        frames = functional.resize(frames, list(sample.scaled), antialias=True)
+
+    def crop(clip: Tensor, box: Box) -> Tensor:
+        edges = (box.top, box.left, box.height, box.width)
+        if sample.scaled is None:
+            return functional.resized_crop(clip, *edges, size, antialias=True)
+        return functional.crop(clip, *edges)
+
+    places = np.searchsorted(indices, sample.windows)
+    return [crop(frames[window], box) for window in places for box in sample.boxes]
+
+
+def difference(clips: Sequence[Any], others: Sequence[Any]) -> float:
+    """Mean absolute difference of the brightness, in grey levels; infinite for other shapes.
+
+    Each clip is an array or a tensor: (T, h, w, 3), (T, 3, h, w), or planes (T, 3 h / 2, w).
+    """
+    pairs = list(zip(map(_brightness, clips), map(_brightness, others), strict=False))
+    same = len(clips) == len(others) and all(one.shape == other.shape for one, other in pairs)
+    if not same or not pairs:
+        return float("inf")
+    return float(np.mean([(one - other).abs().mean().item() for one, other in pairs]))
 
 
 def made_videos(
@@ -128,3 +234,13 @@ def _texture(random: np.random.Generator, height: int, width: int) -> np.ndarray
     waves[1:] = 0.5 * waves[1:] + waves[:1]  # mostly grey
     texture = np.fft.irfft2(waves, (height, width)).transpose(1, 2, 0)
     return 128 + 45 * (texture - texture.mean()) / texture.std()
+
+
+def _brightness(clip: Any) -> Tensor:
+    """(T, h, w)."""
+    tensor = torch.as_tensor(np.ascontiguousarray(clip) if isinstance(clip, np.ndarray) else clip)
+    if tensor.ndim == 3:
+        return tensor[:, : tensor.shape[2]].float()  # the crops are square
+    if tensor.shape[-1] != 3:
+        tensor = tensor.movedim(1, -1)
+    return tensor.float() @ LUMA + 16

@@ -104,10 +104,5 @@ class DataConfig:
     @property
     def table_columns(self) -> dict[str, str]:
         """The columns of a table that are named, as `read_table` takes them."""
-        columns = {
-            "path_column": self.path_column,
-            "label_column": self.label_column,
-            "start_column": self.start_column,
-            "end_column": self.end_column,
-        }
-        return {name: column for name, column in columns.items() if column is not None}
+        names = ("path", "label", "start", "end")
+        return {name: own for name in names if (own := getattr(self, f"{name}_column")) is not None}

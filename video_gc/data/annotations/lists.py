@@ -48,10 +48,11 @@ def read_listed(
     names: Sequence[str] | None = None,
     multi_label: bool = False,
     columns: Mapping[str, str] | None = None,
+    option: str = "data.{}_column=NAME",
 ) -> VideoIndex:
     """Index a file of one of the kinds list, table, pyslowfast and mmaction2.
 
-    columns: the options of `read_table` that only a table has.
+    columns, option: of a table; see `read_table`.
 
     Raises FileNotFoundError, or DataError naming the line.
     """
@@ -61,7 +62,7 @@ def read_listed(
         return read_pyslowfast(file, root, names)
     if kind == "mmaction2":
         return read_mmaction2(file, root, names, multi_label=multi_label)
-    return read_table(file, root, names, multi_label=multi_label, **(columns or {}))
+    return read_table(file, root, names, multi_label=multi_label, columns=columns, option=option)
 
 
 def read_list(

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,10 +23,7 @@ def read_table(
     root: Path | None = None,
     names: Sequence[str] | None = None,
     *,
-    path_column: str = "path",
-    label_column: str = "label",
-    start_column: str | None = None,
-    end_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
     multi_label: bool = False,
     option: str = "data.{}_column=NAME",
 ) -> VideoIndex:
@@ -35,7 +32,8 @@ def read_table(
     The columns are named in the first line; a table without such a line has columns 0, 1, …
     root: folder that relative paths start from; the table's own folder by default.
     names: class names, in order; without them as in `read_list`.
-    start_column, end_column: seconds of the part of the file that is meant.
+    columns: {path, label, start or end: what the table calls it}; start and end are seconds of the
+        part of the file that is meant.
     multi_label: the label is several, separated by ; or | (in Parquet also a list).
     option: how the user names a column, with {} for our name of it; for messages.
 
@@ -43,10 +41,7 @@ def read_table(
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such table")
-    wanted = {"path": path_column, "label": label_column}
-    wanted |= {"start": start_column} if start_column else {}
-    wanted |= {"end": end_column} if end_column else {}
-
+    wanted = {"path": "path", "label": "label"} | dict(columns or {})
     folder = os.fspath(file.parent if root is None else root)
 
     def convert() -> VideoIndex:
@@ -54,13 +49,13 @@ def read_table(
         if not len(rows):
             raise DataError(f"{file}: the table is empty")
         paths, looked = _slashes(rows["path"], folder)
-        columns = {"path": paths, "label": _labels(rows["label"], multi_label)}
+        found = {"path": paths, "label": _labels(rows["label"], multi_label)}
         for name in ("start", "end"):
             if name in wanted:
-                columns[name] = _seconds(rows[name], file, wanted[name])
+                found[name] = _seconds(rows[name], file, wanted[name])
         index = number_labels(
-            pa.table(columns), file, names, multi_label=multi_label,
-            line=lambda row: line_of(file, row, header=not path_column.isdigit()),
+            pa.table(found), file, names, multi_label=multi_label,
+            line=lambda row: line_of(file, row, header=not wanted["path"].isdigit()),
         )  # fmt: skip
         index.about = {"root": folder} if looked else {}
         return index

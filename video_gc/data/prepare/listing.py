@@ -52,7 +52,8 @@ def list_sources(
             root=root,
             names=names,
             multi_label=multi_label,
-            columns={"option": "--{}-column NAME", **(columns or {})},
+            columns=columns,
+            option="--{}-column NAME",
         )
         listed += list_index(index, _split_of_list(source))
     first = sources[0].parent if sources[0].is_file() else sources[0]

@@ -14,9 +14,19 @@ TOOLS = Path(__file__).parents[2] / "tools"
 sys.path.append(str(TOOLS))  # where python looks for what a script imports
 
 from benchmarks import predict, train  # noqa: E402
-from benchmarks.agreement import agreement  # noqa: E402
+from benchmarks.network_timing import (  # noqa: E402
+    PLAIN,
+    Row,
+    Setting,
+    Spent,
+    faster,
+    plain_input,
+    setting_of,
+    time_rows,
+)
+from benchmarks.predict import agreement  # noqa: E402
+from benchmarks.test import plain_test  # noqa: E402
 from benchmarks.videos import DENSE, SPARSE, encode, look_at  # noqa: E402
-from benchmarks.whole import PLAIN, Row, Setting, Spent, faster, in_turns, setting_of  # noqa: E402
 
 SETTING = Setting("slow", 0.125, 4, 2, 32)
 
@@ -93,7 +103,7 @@ def test_turns_warm_up_and_shift() -> None:
         return Spent(2, 0.0)
 
     rows = [Row("a", "fp32"), Row("b", "fp32"), Row("c", "fp32", error="broken")]
-    in_turns(rows, {name: lambda name=name: work(name) for name in "ab"}, 2, "")  # type: ignore[misc]
+    time_rows(rows, {name: lambda name=name: work(name) for name in "ab"}, 2, "")  # type: ignore[misc]
     assert "".join(order) == "abbaab"
     assert [len(row.seconds) for row in rows] == [2, 2, 0]
 
@@ -113,9 +123,6 @@ def test_flops_are_those_of_the_network_with_its_blocks() -> None:
 
 
 def test_both_loops_score_the_same_views(cache: Path) -> None:
-    from benchmarks.predict import plain_input
-    from benchmarks.test import plain_test
-
     seen: list[torch.Tensor] = []
 
     class Look(torch.nn.Module):

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.samples import Sample, cut
-from benchmarks.videos import Video
+from benchmarks.videos import Sample, Video, cut
 from video_gc.data.reading import stream_views
 from video_gc.decode.ffmpeg.packet_decoder import PacketDecoder
 from video_gc.decode.open import open_video

@@ -1,36 +1,43 @@
-"""Whole networks on the clock: which network, rows of figures in turns, and the machine's limit."""
+"""What train, test and predict share: the network, rows of figures, the machine's limit."""
 
 import argparse
-import json
 import os
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.apart import apart
-from benchmarks.decode import add_outputs
-from benchmarks.machine import about_machine
-from benchmarks.report import finish, markdown_table, show_table, show_targets, target_lines
-from benchmarks.targets import Target
+from benchmarks.measurement import (
+    Target,
+    about_machine,
+    add_outputs,
+    as_dicts,
+    in_new_process,
+    interleave,
+    machine_line,
+    need_at_least_one,
+    table,
+    target_table,
+    write_results,
+)
 from video_gc.analysis.cost import complexity
-from video_gc.analysis.measure import MIB, peak_bytes
-from video_gc.atomic import write_text
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.data.sampling import ClipConfig
+from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
-from video_gc.progress import progress_bar
 
 PLAIN = "plain loop"
 """pytorchvideo's own network, contiguous, in fp32: what a user would write first."""
 CLASSES = 400
-HEADS = ["clips/s", "× plain", "videos/s", "model, s/clip", "waiting for data", "of the limit",
+HEADS = ["", "clips/s", "× plain", "videos/s", "model, s/clip", "waiting for data", "of the limit",
          "peak, MiB"]  # fmt: skip
 
 
@@ -94,6 +101,9 @@ class Setting:
         """Of one clip forward, a multiply-add as two."""
         return 2.0 * complexity(self.ours(), self.shape).flops
 
+    def __str__(self) -> str:
+        return f"{self.backbone} R50 × {self.width:g} with five GC"
+
 
 @dataclass
 class Row:
@@ -135,6 +145,21 @@ class Spent:
 Work = Callable[[], Spent]
 
 
+class Clocked:
+    """A network that adds up the time of its calls."""
+
+    def __init__(self, network: Callable[[Tensor], Tensor]) -> None:
+        self.network, self.seconds = network, 0.0
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """(N, 3, T, H, W) → logits, without gradients."""
+        began = time.perf_counter()
+        with torch.no_grad():
+            logits = self.network(clips)
+        self.seconds += time.perf_counter() - began
+        return logits
+
+
 def add_network_arguments(parser: argparse.ArgumentParser, *, side: int, rounds: int) -> None:
     """Options that train, test and predict share."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -164,54 +189,74 @@ def setting_of(options: argparse.Namespace) -> Setting:
         if isinstance(value, Sized):
             setattr(options, name, value.quick if options.quick else value.usual)
     options.threads = options.threads or len(os.sched_getaffinity(0))
-    for name in ("frames", "stride", "side", "rounds", "threads"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} ({getattr(options, name)}) must be at least 1")
+    need_at_least_one(options, "frames", "stride", "side", "rounds", "threads")
     torch.set_num_threads(options.threads)
     return Setting(options.backbone, options.width, options.frames, options.stride, options.side)
 
 
-def in_turns(rows: Sequence[Row], works: Mapping[str, Work], rounds: int, title: str) -> list[Row]:
-    """A round of each to warm up, then `rounds` in turns, the order moving on by one."""
-    names = [row.name for row in rows if not row.error]
-    by_name = {row.name: row for row in rows}
-    with progress_bar() as progress:
-        task = progress.add_task(title, total=(rounds + 1) * len(names))
-        for number in range(rounds + 1):
-            at = number % max(len(names), 1)
-            for name in names[at:] + names[:at]:
-                started = time.perf_counter()
-                spent = works[name]()
-                seconds = time.perf_counter() - started - spent.unclocked
-                row = by_name[name]
-                if number:
-                    row.seconds.append(seconds)
-                    row.model.append(spent.model)
-                    row.waiting.append(spent.waiting)
-                row.clips, row.videos = spent.clips, spent.videos
-                progress.advance(task)
-    return list(rows)
+def time_rows(rows: Sequence[Row], works: Mapping[str, Work], rounds: int, title: str) -> None:
+    """A round of each to warm up, then `rounds` in turns."""
+    by_name = {row.name: row for row in rows if not row.error}
+    calls = {name: _without_sample(works[name]) for name in by_name}
+    for number, name, spent, seconds in interleave(calls, range(rounds + 1), title):
+        row = by_name[name]
+        if number:
+            row.seconds.append(seconds - spent.unclocked)
+            row.model.append(spent.model)
+            row.waiting.append(spent.waiting)
+        row.clips, row.videos = spent.clips, spent.videos
 
 
 def add_peaks(
-    rows: Sequence[Row], call: Callable[..., dict[str, Any]], setting: Setting, **given: Any
+    rows: Sequence[Row], make: Callable[..., Work], setting: Setting, *given: Any
 ) -> None:
     """The most memory of a process that does a round of one row alone.
 
-    call: of a module; takes name, setting, threads and `given`, does the round, and returns
-        `peak()`.
+    make: of a module; `make(row, setting, *given)` returns the work.
     """
-    threads = torch.get_num_threads()
     for row in rows:
         if not row.error:
-            done = apart(call, 5, name=row.name, setting=setting, threads=threads, **given)
+            threads = torch.get_num_threads()
+            done = in_new_process(_peak, threads, make, row, setting, *given, linger=5)
             row.peak_mib = done.get("peak_mib")
             row.note = done.get("error", row.note)
 
 
-def peak() -> dict[str, Any]:
-    """The most that this process has held, in MiB."""
-    return {"peak_mib": peak_bytes(torch.device("cpu")) / MIB}
+def plain_input(clip: Any) -> Tensor:
+    """uint8 (T, 3, H, W) → normalised (1, 3, T, H, W), contiguous."""
+    frames = torch.as_tensor(np.asarray(clip)).permute(0, 2, 3, 1)[None]
+    return prepare_clips(frames, Normalisation()).contiguous()
+
+
+def report(
+    what: str,
+    tables: Mapping[str, Sequence[Row]],
+    flops: float,
+    targets: Sequence[Target],
+    options: argparse.Namespace,
+    about: str,
+) -> int:
+    """Print, and write JSON and Markdown. flops: of one clip's work."""
+    rates = product_rates()
+    machine = about_machine() | {"threads": str(torch.get_num_threads())}
+    limits = (f"{rate / 1e9:.0f} GFLOP/s in {name} ({rate / flops:.2f} clips/s)"
+              for name, rate in rates.items())  # fmt: skip
+    lines = [
+        about, *machine_line(machine),
+        f"Limit: {flops / 1e9:.2f} GFLOP a clip; matrix products run at {', '.join(limits)}.",
+        *target_table(targets),
+    ]  # fmt: skip
+    for title, rows in tables.items():
+        cells = [_cells(row, rows, flops, rates) for row in rows]
+        lines += ["", f"**{title}**", "", *table(HEADS, cells), ""]
+        lines += [f"- {row.name}: {row.note}" for row in rows if row.note]
+    results = {
+        "format": f"{what}-1", "machine": machine, "flops": flops, "rates": rates,
+        "options": {name: str(value) for name, value in vars(options).items()},
+        "tables": {title: as_dicts(rows) for title, rows in tables.items()},
+        "targets": as_dicts(targets),
+    }  # fmt: skip
+    return write_results(options, what, lines, results)
 
 
 def product_rates() -> dict[str, float]:
@@ -229,45 +274,6 @@ def product_rates() -> dict[str, float]:
     return rates
 
 
-def report(
-    what: str,
-    tables: Mapping[str, Sequence[Row]],
-    flops: float,
-    targets: Sequence[Target],
-    options: argparse.Namespace,
-    about: str,
-) -> int:
-    """Print, and write JSON and Markdown. flops: of one clip's work."""
-    rates = product_rates()
-    machine = about_machine()
-    machine["threads"] = str(torch.get_num_threads())
-    lines = [
-        about, "", " · ".join(f"{name} {value}" for name, value in machine.items()), "",
-        f"Limit: {flops / 1e9:.2f} GFLOP a clip; matrix products run at "
-        + ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {name} ({rate / flops:.2f} clips/s)"
-                    for name, rate in rates.items()) + ".",
-        "", *target_lines(targets), "",
-    ]  # fmt: skip
-    for title, rows in tables.items():
-        heads, cells = ["", *HEADS], [_cells(row, rows, flops, rates) for row in rows]
-        show_table(title, heads, cells)
-        lines += [f"**{title}**", "", *markdown_table(heads, cells), ""]
-        lines += [f"- {row.name}: {row.note}" for row in rows if row.note] + [""]
-    show_targets(targets)
-    results = {
-        "format": f"{what}-1", "machine": machine, "flops": flops, "rates": rates,
-        "options": {name: str(value) for name, value in vars(options).items()},
-        "tables": {title: [asdict(row) for row in rows] for title, rows in tables.items()},
-        "targets": [asdict(target) for target in targets],
-    }  # fmt: skip
-    text = "\n".join(lines)
-    files: list[Path] = [write_text(options.out / f"{what}.json", json.dumps(results, indent=1)),
-                         write_text(options.out / f"{what}.md", text)]  # fmt: skip
-    if options.markdown:
-        files.append(write_text(options.markdown, text))
-    return finish(files, 0)
-
-
 def faster(rows: Sequence[Row], name: str, limit: float, what: str) -> list[Target]:
     """How many times as fast as the plain loop a row is."""
     rates = {row.name: row.rate for row in rows if row.seconds}
@@ -277,9 +283,21 @@ def faster(rows: Sequence[Row], name: str, limit: float, what: str) -> list[Targ
                    at_least=True)]  # fmt: skip
 
 
+def _without_sample(work: Work) -> Callable[[int], Spent]:
+    return lambda _number: work()
+
+
+def _peak(threads: int, make: Callable[..., Work], *given: Any) -> dict[str, Any]:
+    """The most that this process has held after a round, in MiB."""
+    torch.set_num_threads(threads)
+    make(*given)()
+    unit = 1 if sys.platform == "darwin" else 1 << 10
+    return {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 20)}
+
+
 def _cells(row: Row, rows: Sequence[Row], flops: float, rates: Mapping[str, float]) -> list[str]:
     if not row.seconds:
-        return [row.name, row.error or "not measured", *[""] * (len(HEADS) - 1)]
+        return [row.name, row.error or "not measured", *[""] * (len(HEADS) - 2)]
     plain = next((r.rate for r in rows if r.name == PLAIN and r.seconds), None)
     total = statistics.median(row.seconds)
     return [

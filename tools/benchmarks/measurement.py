@@ -1,0 +1,197 @@
+"""What the benchmarks share: calls in turn, figures beside targets, the machine, the files."""
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from matplotlib.figure import Figure
+from rich.markdown import Markdown
+
+from video_gc.analysis.measure import load, machine
+from video_gc.atomic import atomic_path, write_text
+from video_gc.decode.ffmpeg_env import COMMAND, library_path
+from video_gc.progress import console, say, track
+from video_gc.subprocess_call import call_in_new_process
+
+CACHE = Path("data/benchmark")
+RESTARTED = "VIDEO_GC_BENCHMARK_RESTARTED"
+LIMIT = 900
+"""Seconds for one measurement in a process of its own."""
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One number beside its limit."""
+
+    what: str
+    number: float
+    limit: float
+    at_least: bool = False
+    """rather than at most"""
+
+    @property
+    def met(self) -> bool:
+        """As it was measured, unrounded."""
+        return self.number >= self.limit if self.at_least else self.number <= self.limit
+
+    def cells(self) -> list[str]:
+        """A line of the table of targets."""
+        limit = f"{'at least' if self.at_least else 'at most'} {self.limit:g}"
+        return [self.what, limit, f"{self.number:.2f}", "yes" if self.met else "**no**"]
+
+
+def interleave(
+    calls: Mapping[str, Callable[[Any], Result]], samples: Sequence[Any], title: str
+) -> Iterator[tuple[int, str, Result, float]]:
+    """Call each on each sample in turn, so that a busy moment of the machine hurts all alike.
+
+    The order moves on by one from sample to sample. Yields the number of the sample, the name of
+    the call, its result, and the seconds that it took.
+    """
+    names = list(calls)
+    turns = (
+        (number, name)
+        for number in range(len(samples) if names else 0)
+        for name in names[number % len(names) :] + names[: number % len(names)]
+    )
+    for number, name in track(turns, title, len(samples) * len(names)):
+        gc.collect()
+        started = time.perf_counter()
+        result = calls[name](samples[number])
+        yield number, name, result, time.perf_counter() - started
+        del result
+
+
+def in_new_process(
+    call: Callable[..., dict[str, Any]], *arguments: Any, linger: float = 0
+) -> dict[str, Any]:
+    """`call(*arguments)` in a process whose memory is its own; {"error": why} where it fails.
+
+    call: a function of a module, for it is sent by name. linger: seconds for its own children.
+    """
+    try:
+        return call_in_new_process(call, *arguments, limit=LIMIT, linger=linger)
+    except Exception as error:  # whatever it raises is a line of the results
+        return {"error": reason(error)}
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def about_machine() -> dict[str, str]:
+    """Machine and versions; warns where others are at work on it."""
+    about = machine(torch.device("cpu"))
+    for library in ("av", "decord", "torchcodec"):
+        try:
+            about[library] = version(library)
+        except PackageNotFoundError:
+            about[library] = "not installed"
+    busy, cores = load(), len(os.sched_getaffinity(0))
+    if busy > 0.5 * cores:
+        say(f"The machine is busy (load {busy:.1f} on {cores} cores): trust ratios, not times.",
+            style="yellow")  # fmt: skip
+    return about | {"cores": str(cores), "load at the start": f"{busy:.1f}"}
+
+
+def load_ffmpeg() -> None:
+    """Start again with FFmpeg's libraries, which torchcodec needs, where they are not on the path.
+
+    The loader reads LD_LIBRARY_PATH once, when a process starts.
+    """
+    if find_spec("torchcodec") is None or RESTARTED in os.environ:
+        return
+    try:
+        path = library_path()
+    except FileNotFoundError:
+        return  # an FFmpeg of the system perhaps
+    if path != os.environ.get("LD_LIBRARY_PATH"):
+        say(f"Starting again with FFmpeg's libraries for torchcodec, as {COMMAND} sets them")
+        os.environ |= {"LD_LIBRARY_PATH": path, RESTARTED: "1"}
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def need_at_least_one(options: argparse.Namespace, *names: str) -> None:
+    """Raise ValueError for one of these options that is below 1."""
+    for name in names:
+        if getattr(options, name) < 1:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} ({getattr(options, name)}) must be at least 1")
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Where the results go."""
+    parser.add_argument("--cache", type=Path, default=CACHE, help=f"of made videos ({CACHE})")
+    add_folder(parser)
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables, here too")
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """The folder of the results."""
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"),
+                        help="folder of the results (runs/benchmark)")  # fmt: skip
+
+
+def machine_line(about: Mapping[str, str]) -> list[str]:
+    """What the figures hold for, in Markdown."""
+    return ["", " · ".join(f"{name} {value}" for name, value in about.items()), ""]
+
+
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """Markdown: a head, a rule, the lines."""
+    rows = [heads, ["---"] * len(heads), *lines]
+    return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+
+
+def target_table(targets: Sequence[Target]) -> list[str]:
+    """Markdown; nothing without targets."""
+    if not targets:
+        return []
+    return ["", *table(["target", "limit", "measured", "met"], [t.cells() for t in targets]), ""]
+
+
+def write_results(
+    options: argparse.Namespace,
+    what: str,
+    lines: Sequence[str],
+    results: Mapping[str, Any],
+    figure: Figure | None = None,
+) -> int:
+    """Show the tables; write JSON, Markdown and the figure; say where. Returns exit status 0."""
+    console.print(Markdown("\n".join(lines)))
+    text = "\n".join([*lines, ""])
+    files = [
+        write_text(options.out / f"{what}.json", json.dumps(results, indent=1)),
+        write_text(options.out / f"{what}.md", text),
+    ]
+    if figure is not None:
+        files.append(save_figure(figure, options.out / f"{what}.png"))
+    if getattr(options, "markdown", None):
+        files.append(write_text(options.markdown, text))
+    for file in files:
+        say(f"  {file}")
+    return 0
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """As PNG."""
+    with atomic_path(path) as part:
+        figure.savefig(part, dpi=120)
+    return path
+
+
+def as_dicts(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """Dataclasses for JSON."""
+    return [asdict(row) for row in rows]
