@@ -148,7 +148,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, lists: dict[str, Path]) ->
 
 def test_training_logs_map_and_keeps_the_best_of_it(several: Path) -> None:
     (file,) = (several / "logs").rglob("metrics.csv")
-    rows = list(csv.DictReader(file.open()))
+    rows = list(csv.DictReader(file.read_text().splitlines()))
     seen = [float(row["val/mAP"]) for row in rows if row["val/mAP"]]
     assert len(seen) == 2
     assert all(0 <= value <= 1 for value in seen)
@@ -192,7 +192,7 @@ def test_results_of_several_labels_on_disk(
     summary = json.loads((tmp_path / "accuracy.json").read_text())
     assert set(summary["video_level"]) == {"mAP", "classes", "count"}
     assert (summary["fuse"], summary["video_level"]["classes"]) == ("max", 3)
-    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))
     assert [row["label"] for row in rows[:3]] == [
         "bright;even number",
         "dark;even number",
@@ -203,7 +203,7 @@ def test_results_of_several_labels_on_disk(
         evaluate(
             several / "checkpoints/best.ckpt", TestOptions(data=tmp_path, out=tmp_path, workers=0)
         )
-    classes = list(csv.DictReader((tmp_path / "classes.csv").open()))
+    classes = list(csv.DictReader((tmp_path / "classes.csv").read_text().splitlines()))
     assert [(row["class"], row["videos"]) for row in classes] == [
         ("bright", "4"), ("dark", "4"), ("even number", "4"),
     ]  # fmt: skip

@@ -28,7 +28,7 @@ def test_a_run_directory_holds_what_it_promises(run: Path) -> None:
     assert yaml.safe_load((run / "versions.yaml").read_text())["torch"] == version("torch")
     assert (run / "checkpoints" / "last.ckpt").is_file()
     assert list((run / "logs" / "tensorboard").glob("events.*"))
-    rows = list(csv.DictReader((run / "logs/csv/version_0/metrics.csv").open()))
+    rows = list(csv.DictReader((run / "logs/csv/version_0/metrics.csv").read_text().splitlines()))
     assert {row["epoch"] for row in rows if row["val/top1"]} == {"0", "1"}
     assert all(float(row["train/loss"]) > 0 for row in rows if row["train/loss"])
     assert not (run / "skipped.csv").exists()
@@ -114,7 +114,10 @@ def test_training_goes_on_without_damaged_files(
     run = train(
         compose_train([*SMALL[1:], *lists, f"runs={tmp_path}", "name=hurt", "clip.stride=8"])
     )
-    rows = {Path(r["path"]).name: r for r in csv.DictReader((run / "skipped.csv").open())}
+    rows = {
+        Path(r["path"]).name: r
+        for r in csv.DictReader((run / "skipped.csv").read_text().splitlines())
+    }
     assert rows["zero-byte.mp4"]["kind"] == "damaged"
     assert rows["zero-byte.mp4"]["times"] == "2"  # once an epoch
     assert "is empty" in rows["zero-byte.mp4"]["reason"]

@@ -76,7 +76,7 @@ def test_parts_of_a_step_train_as_the_whole(both: tuple[Path, Path]) -> None:
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((run / "logs/csv/version_0/metrics.csv").open()))
+    return list(csv.DictReader((run / "logs/csv/version_0/metrics.csv").read_text().splitlines()))
 
 
 @pytest.mark.slow
@@ -97,7 +97,10 @@ def test_they_validate_every_video_once(both: tuple[Path, Path]) -> None:
 @pytest.mark.slow
 def test_all_processes_tell_what_they_could_not_read(both: tuple[Path, Path]) -> None:
     one, two = (
-        sorted(tuple(row.values()) for row in csv.DictReader((runs / "parts/skipped.csv").open()))
+        sorted(
+            tuple(row.values())
+            for row in csv.DictReader((runs / "parts/skipped.csv").read_text().splitlines())
+        )
         for runs in both
     )
     assert one == two

@@ -80,7 +80,9 @@ def test_a_length_in_steps_ends_with_validation_and_a_checkpoint(
     assert kept["global_step"] == 3  # of 5 in the first epoch
     assert kept["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(0.0001)
     assert "learning rate 0.001 = 0.002 × 2 / 4" in capfd.readouterr().err
-    rows = list(csv.DictReader((directory / "logs/csv/version_0/metrics.csv").open()))
+    rows = list(
+        csv.DictReader((directory / "logs/csv/version_0/metrics.csv").read_text().splitlines())
+    )
     assert [row["step"] for row in rows if row["val/top1"]] == ["2"]
     assert (directory / "checkpoints/best.ckpt").is_file()
     go(clips_folder, tmp_path, *given)
