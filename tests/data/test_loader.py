@@ -32,6 +32,8 @@ from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.decode.open import open_video
 
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # 3 workers
+
 
 def training(index: VideoIndex, clip: ClipConfig = CLIP) -> TrainingClips:
     return TrainingClips(index, clip, seed=3, flip=0.5)
