@@ -91,7 +91,7 @@ SMALL = [
 def run(tmp_path_factory: pytest.TempPathFactory, clips_folder: Path) -> Path:
     """The directory of a small finished run on `clips_folder`."""
     from video_gc.config import compose_train
-    from video_gc.train.training import train
+    from video_gc.train.loop import train
 
     runs = tmp_path_factory.mktemp("runs")
     return train(compose_train([*SMALL, f"data.root={clips_folder}", f"runs={runs}", "name=small"]))

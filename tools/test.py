@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     options = vars(parser.parse_args())
     from video_gc.evaluate.evaluate import TestOptions, evaluate
-    from video_gc.train.ranks.world import this_world  # torch, so not for a wrong argument
+    from video_gc.train.distributed.world import this_world  # torch, so not for a wrong argument
 
     done = evaluate(checkpoint_in(options.pop("checkpoint")), TestOptions(**options))
     if this_world().first:

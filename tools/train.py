@@ -40,7 +40,7 @@ def main() -> None:
     from omegaconf import DictConfig
 
     from video_gc.config import hydra_arguments, train_config
-    from video_gc.train.training import train
+    from video_gc.train.loop import train
 
     def run(config: DictConfig) -> None:
         run_tool(lambda: report(train(train_config(config))), leave=False)
@@ -51,7 +51,7 @@ def main() -> None:
 
 def report(directory: object) -> None:
     """Say where everything lies; once, of several processes."""
-    from video_gc.train.ranks.world import this_world
+    from video_gc.train.distributed.world import this_world
 
     if not this_world().first:
         return

@@ -99,8 +99,8 @@ def in_range(
 def quiet_libraries() -> None:
     """Silence what the libraries say to their own developers."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning_fabric")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:

@@ -16,7 +16,7 @@ from video_gc.config import compose_train
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 
 def model(kind: str = "none") -> torch.nn.Module:

@@ -20,7 +20,7 @@ from video_gc.decode.open import open_video
 from video_gc.evaluate.evaluate import evaluate
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from video_gc.evaluate import checkpoint_networks as networks
 from video_gc.evaluate import evaluate as evaluation
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.journal import FOLDER, Journal
-from video_gc.train.ranks.world import World
+from video_gc.train.distributed.world import World
 
 FILES = ("predictions.csv", "scores.npy", "accuracy.json", "classes.csv", "pairs.csv",
          "confusion.csv", "skipped.csv")  # fmt: skip

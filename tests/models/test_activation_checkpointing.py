@@ -48,6 +48,7 @@ def step(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
     return found | {name: buffer.clone() for name, buffer in model.named_buffers()}
 
 
+@pytest.mark.filterwarnings("ignore:'saved_variables':DeprecationWarning")  # pytorchvideo's swish
 @pytest.mark.parametrize(
     ("name", "kind"),
     [*zip(BACKBONES, ["gc", "nl", "cc", "snl", "se", "nl", "gc"], strict=True)],

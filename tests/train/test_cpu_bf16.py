@@ -14,8 +14,8 @@ from video_gc.config import compose_train
 from video_gc.models.activation_checkpointing import checkpoint_activations
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
-from video_gc.train.recipe.cpu_bf16 import SoundBf16, conv3d
-from video_gc.train.training import train
+from video_gc.train.loop import train
+from video_gc.train.recipe.bf16_on_cpu import SoundBf16, conv3d
 
 SHAPES = {  # input, weight, stride, padding, groups
     "stem of I3D": ((2, 3, 4, 32, 32), (8, 3, 5, 7, 7), (1, 2, 2), (2, 3, 3), 1),

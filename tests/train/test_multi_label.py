@@ -20,10 +20,10 @@ from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.metrics import Precision, precision, probabilities
 from video_gc.train.checkpoint import load_network
-from video_gc.train.recipe.optim import OptimConfig
-from video_gc.train.task import RecognitionTask
+from video_gc.train.loop import train
+from video_gc.train.step import Objective
 from video_gc.train.test_options import ViewConfig
-from video_gc.train.training import train
+from video_gc.train.validation import ValidationFigures, validation_step
 
 NAMES = ["bright", "dark", "even number"]
 
@@ -52,11 +52,8 @@ def test_map_is_the_mean_over_classes_that_occur(seed: int, count: int, classes:
     assert level.mAP == pytest.approx(np.mean(each), abs=1e-5) if each else np.isnan(level.mAP)
 
 
-def task(**options: object) -> RecognitionTask:
-    return RecognitionTask(
-        torch.nn.Linear(1, 1), num_classes=3, normalisation=Normalisation(), optim=OptimConfig(),
-        **options,  # type: ignore[arg-type]
-    )  # fmt: skip
+def task(**options: bool) -> Objective:
+    return Objective(num_classes=3, normalisation=Normalisation(), **options)  # type: ignore[arg-type]
 
 
 def test_the_loss_of_several_labels_is_that_of_each_class() -> None:
@@ -88,7 +85,7 @@ class Given(torch.nn.Module):
 
 @pytest.mark.parametrize("first", [(0.1, 0.9), (-4.0, 4.0)])
 def test_map_of_validation_is_that_of_all_scores_together(
-    first: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+    first: tuple[float, float],
 ) -> None:
     random = torch.Generator().manual_seed(0)
     low, high = first
@@ -98,15 +95,15 @@ def test_map_of_validation_is_that_of_all_scores_together(
     ]
     labels = (torch.rand(12, 3, generator=random) < 0.4).float()
     one = task(multi_label=True)
-    one.model = Given(*batches)
-    monkeypatch.setattr(one, "log", lambda *_, **__: None)
+    network, figures = Given(*batches), ValidationFigures(3, multi_label=True)
     empty = torch.zeros(6, dtype=torch.long)
     for number in range(2):
         own = labels[6 * number : 6 * number + 6]
         clips = torch.zeros(6, 1, 2, 2, 3, dtype=torch.uint8)
-        one.validation_step(Batch(clips, own, empty, empty.bool(), empty, empty, []), number)
+        batch = Batch(clips, own, empty, empty.bool(), empty, empty, [])
+        validation_step({"val": network}, {"val": figures}, batch, one)
     expected = precision(torch.cat(batches), labels).mAP
-    assert one.val_figures["val"].finish()["mAP"] == pytest.approx(expected, abs=1e-6)
+    assert figures.finish()["mAP"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_probabilities() -> None:
@@ -157,7 +154,7 @@ def test_training_logs_map_and_keeps_the_best_of_it(several: Path) -> None:
     assert all(0 <= value <= 1 for value in seen)
     assert not {"val/top1", "train/top1"} & set(rows[0])
     best = torch.load(several / "checkpoints/best.ckpt", weights_only=False)
-    assert best["callbacks"]["video_gc.checkpoints"]["best"] == pytest.approx(max(seen), abs=1e-5)
+    assert best["loop"]["processes"][0]["best"] == pytest.approx(max(seen), abs=1e-5)
     splits = read_splits(several / "splits")
     assert splits.train.multi_label
     assert splits.train.names == NAMES

@@ -10,9 +10,9 @@ import yaml
 from tests.conftest import SMALL
 from tests.train.test_training import options
 from video_gc.config import compose_train
+from video_gc.train import loop
+from video_gc.train.loop import train
 from video_gc.train.options import TrainConfig
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
 
 
 def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:
@@ -38,7 +38,7 @@ def test_options_that_are_newer_than_a_run_do_not_stop_it(run: Path, tmp_path: P
     assert train(compose_train(given)) == copy
 
 
-def interrupt(_self: RecognitionTask) -> None:
+def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -50,7 +50,7 @@ def test_ctrl_c_ends_cleanly_and_a_corrected_command_starts_over(
 ) -> None:
     given = options(clips_folder, tmp_path, "name=stopped", "epochs=1")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(RecognitionTask, "on_train_epoch_start", interrupt)
+        patch.setattr(loop, "optimiser_step", interrupt)
         train(compose_train(given))
     directory = tmp_path / "stopped"
     old = list((directory / "logs").rglob("events.*"))
@@ -76,7 +76,7 @@ def test_a_resumed_run_without_checkpoint_starts_over_with_other_options(
 ) -> None:
     given = options(clips_folder, tmp_path, "name=stopped", "epochs=1")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(RecognitionTask, "on_train_epoch_start", interrupt)
+        patch.setattr(loop, "optimiser_step", interrupt)
         train(compose_train(given))
     directory = train(compose_train([*given, "optim.lr=0.01"]))
     assert (directory / "checkpoints" / "last.ckpt").is_file()

@@ -14,7 +14,9 @@ from video_gc.analysis.report import read_metrics
 from video_gc.config import compose_train
 from video_gc.data.annotations import DataError
 from video_gc.evaluate.evaluate import TestOptions, evaluate
-from video_gc.train.training import train
+from video_gc.train import loop
+from video_gc.train.loop import train, train_epoch
+from video_gc.train.training import Training
 
 
 def options(clips_folder: Path, runs: Path, *more: str) -> list[str]:
@@ -72,16 +74,15 @@ def test_mixed_precision_smoothing_and_clipping_reach_the_trainer(
 def test_resuming_after_an_epoch_equals_going_through(
     run: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from video_gc.train.task import RecognitionTask
-
     given = options(clips_folder, tmp_path, "name=small")
 
-    def stop(self: RecognitionTask) -> None:
-        if self.current_epoch == 1:
+    def stop(training: Training) -> None:
+        if training.state.epoch == 1:
             raise RuntimeError("the machine went away")
+        train_epoch(training)
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="went away"):
-        patch.setattr(RecognitionTask, "on_train_epoch_start", stop)
+        patch.setattr(loop, "train_epoch", stop)
         train(compose_train(given))
     late = clips_folder / "dark" / "late.mp4"  # a new file must not change what trains
     shutil.copy(clips_folder / "dark" / "0.mp4", late)

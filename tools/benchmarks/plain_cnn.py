@@ -20,7 +20,7 @@ from video_gc.config import compose_train
 from video_gc.evaluate.evaluate import evaluate
 from video_gc.models.build import ModelConfig
 from video_gc.progress import say
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 FIRST = 16
 """Channels of the first convolution."""

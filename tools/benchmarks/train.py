@@ -36,7 +36,7 @@ from video_gc.data.batches.loader import training_loader
 from video_gc.data.dataset import TrainingClips
 from video_gc.data.index import VideoIndex
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.train.recipe.cpu_bf16 import SoundBf16
+from video_gc.train.recipe.bf16_on_cpu import SoundBf16
 
 ABOUT = """\
 Time steps of training (forward, backward, SGD with momentum) on clips from files: ours in fp32 and

@@ -17,7 +17,7 @@ from video_gc.train.checkpoint import (
     network_of,
     read_checkpoint,
 )
-from video_gc.train.ranks.world import World, from_first, pick_gpu
+from video_gc.train.distributed.world import World, from_first, pick_gpu
 from video_gc.train.recipe.averaging import kept_weights
 from video_gc.train.test_options import ViewConfig
 

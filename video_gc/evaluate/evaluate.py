@@ -47,7 +47,7 @@ from video_gc.evaluate.views import check_videos, score_videos
 from video_gc.locks import locked
 from video_gc.progress import progress_bar, say
 from video_gc.train.checkpoint import default_output, is_published
-from video_gc.train.ranks.world import World, from_first, joined, this_world, to_all
+from video_gc.train.distributed.world import World, from_first, joined, this_world, to_all
 from video_gc.train.test_options import ViewConfig
 
 

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from video_gc.backbones.published import KINETICS400, PUBLISHED
@@ -17,7 +16,7 @@ from video_gc.models.context import ContextConfig
 from video_gc.models.weights.finite import check_finite
 from video_gc.models.weights.reading.read import read_file
 from video_gc.train.recipe.averaging import pick_weights
-from video_gc.train.resume.weights import KEY, SUFFIX, read_weights
+from video_gc.train.resume.weights_file import KEY, SUFFIX, read_weights
 
 FORMAT = 2
 """Of what a checkpoint carries; 2: the position inside an epoch. Older ones have no number."""
@@ -36,19 +35,6 @@ class CheckpointContents:
     """the whole resolved training config"""
     fingerprint: dict[str, str] = field(default_factory=dict)
     """split (train, val, test) → fingerprint of its videos; empty in checkpoints without one"""
-
-
-class DescribeCheckpoint(pl.Callback):
-    """Lightning callback: write the description into each checkpoint."""
-
-    def __init__(self, contents: CheckpointContents) -> None:
-        self.contents = contents
-
-    def on_save_checkpoint(
-        self, _trainer: pl.Trainer, _module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Lightning: called before a checkpoint is written."""
-        checkpoint[KEY] = described(self.contents)
 
 
 def described(contents: CheckpointContents) -> dict[str, Any]:

@@ -7,50 +7,27 @@ import torch
 from torch.utils.data import DataLoader
 
 from video_gc.data.augment import sided_labels, some_names
-from video_gc.data.batches.loader import training_loader, videos_of, view_loader
+from video_gc.data.batches.loader import ClipLoader, ThreadLoader, training_loader, view_loader
 from video_gc.data.config import DataConfig
-from video_gc.data.dataset import Batch, TrainingClips, VideoViews, collate
-from video_gc.data.fingerprint import fingerprint_splits
-from video_gc.data.reading import Decoding
-from video_gc.data.sampling import ClipConfig
+from video_gc.data.dataset import Batch, TrainingClips, VideoViews
+from video_gc.data.fingerprint import fingerprint_splits, same_copy
 from video_gc.data.splits import Splits, data_manifest
-from video_gc.models.weights.reading.read import read_file
 from video_gc.progress import say
-from video_gc.train.checkpoint import KEY
-from video_gc.train.ranks.shards import shard
-from video_gc.train.ranks.world import World, pick_gpu
-
-
-def check_inputs(
-    data: DataConfig, clip: ClipConfig, batch_size: int, accumulate: int = 1, ranks: int = 1
-) -> None:
-    """Raise ValueError for options that do not fit together, or not this machine."""
-    videos_of(batch_size, clip.repeats, ranks, accumulate)
-    decoding_of(data).check_even(clip, "crop", "test_crop", "test_short_side")
-
-
-def decoding_of(data: DataConfig) -> Decoding:
-    """How the videos are read. Raises ValueError where this machine cannot."""
-    return Decoding(data.decoder, data.decode_device, data.transfer, data.max_pixels)
+from video_gc.train.distributed.world import World, pick_gpu
+from video_gc.train.options import TrainConfig, decoding_of
+from video_gc.train.resume.signals import worker_signals
+from video_gc.train.validation import shard
 
 
 def build_loaders(
-    splits: Splits,
-    data: DataConfig,
-    clip: ClipConfig,
-    *,
-    seed: int,
-    batch_size: int,
-    micro_batch: int,
-    pin_memory: bool,
-    accumulate: int = 1,
-    world: World | None = None,
-) -> tuple[Iterable[Batch], Iterable[Batch]]:
+    splits: Splits, config: TrainConfig, world: World, *, gpu: bool
+) -> tuple["ClipLoader | ThreadLoader", Iterable[Batch]]:
     """Training clips, and one centre view of each validation video: this process's part of them.
 
-    Classes whose names have a side are never mirrored. Raises ValueError for what `check_inputs`
-    refuses.
+    Classes whose names have a side are never mirrored. gpu: whether the training runs on one.
+    Raises ValueError for sizes that do not fit.
     """
+    data, clip = config.data, config.clip
     decoding = decoding_of(data)
     if data.transfer == "yuv" and not torch.cuda.is_available():
         say("data.transfer=yuv: there is no CUDA device here; the CPU makes the colours, too")
@@ -59,40 +36,61 @@ def build_loaders(
     if sided:
         say(f"Never mirrored, for their names have a side: {some_names(names, sided)}")
     clips = TrainingClips(
-        splits.train, clip, seed=seed, flip=data.flip, sided=sided, decoding=decoding
+        splits.train, clip, seed=config.seed, flip=data.flip, sided=sided, decoding=decoding
     )
-    world = world or World()
-    rows = shard(len(splits.val), world, micro_batch)
+    group = config.test.micro_batch
+    rows = shard(len(splits.val), world, group)
     views = VideoViews(splits.val, clip, clips=1, crops=1, decoding=decoding, rows=rows)
-    gpu = data.decode_device == "cuda"
-    return (
-        training_loader(
-            clips,
-            batch_size=batch_size,
-            workers=data.workers,
-            pin_memory=pin_memory,
-            rank=world.rank,
-            ranks=world.size,
-            accumulate=accumulate,
-            device=pick_gpu(world) if gpu else None,
-        ),
-        # a process without videos has a batch all the same: Lightning would leave out the end of
-        # its validation, where the others wait for it
-        view_loader(views, micro_batch=micro_batch, workers=data.workers, group=micro_batch)
-        if rows
-        else DataLoader([collate([])], batch_size=None),  # type: ignore[arg-type]
+    training = training_loader(
+        clips,
+        batch_size=config.batch_size,
+        workers=data.workers,
+        pin_memory=gpu,
+        rank=world.rank,
+        ranks=world.size,
+        accumulate=config.accumulate,
+        device=pick_gpu(world) if data.decode_device == "cuda" else None,
     )
+    validation = view_loader(views, micro_batch=group, workers=data.workers, group=group)
+    shield_workers([training, validation])
+    return training, validation
 
 
-def fingerprints(splits: Splits, data: DataConfig, last: Path | None = None) -> dict[str, str]:
+def shield_workers(loaders: Iterable[object]) -> None:
+    """Give each torch loader a generator of its own, and workers that leave signals alone.
+
+    A loader that begins its workers draws a seed, which a resumed run would draw once more.
+    """
+    for loader in loaders:
+        if isinstance(loader, DataLoader):
+            loader.generator = torch.Generator().manual_seed(0)
+            loader.worker_init_fn = worker_signals
+
+
+def fingerprints(
+    splits: Splits, data: DataConfig, kept: dict[str, str] | None = None
+) -> dict[str, str]:
     """Split → fingerprint of its videos, by the contents where there is a manifest.
 
-    last: the checkpoint that a run goes on from; where its videos are still all there, what it says
-        counts, and no file is asked for its size again.
+    kept: of the checkpoint that a run is resumed from; where its videos are still all there, these
+        count, and no file is asked for its size again.
     """
     parts = {name: getattr(splits, name) for name in ("train", "val", "test")}
-    if last is not None and all(index.file for index in parts.values()):  # as they were kept
-        kept = read_file(last, mapped=True)[KEY]
-        if kept.get("fingerprint"):
-            return dict(kept["fingerprint"])
+    if kept and all(index.file for index in parts.values()):  # as they were kept
+        return dict(kept)
     return fingerprint_splits(parts, data_manifest(data))
+
+
+def check_same_videos(run: Path, kept: dict[str, str], splits: Splits, data: DataConfig) -> None:
+    """Raise ValueError where the videos that train or choose are others than the run's.
+
+    kept: fingerprints in the run's checkpoint.
+    """
+    parts = {name: getattr(splits, name) for name in ("train", "val") if kept.get(name)}
+    for name, found in fingerprint_splits(parts, data_manifest(data)).items():
+        if same_copy(kept[name], found) is False:
+            raise ValueError(
+                f"{run}: the {name} videos are not those that the run was "
+                f"started with (fingerprint {found}, the checkpoint's is {kept[name]}); put them "
+                "back, also those that a newer manifest leaves out, or give name=OTHER"
+            )

@@ -1,5 +1,7 @@
 """The network of a training run, and what its recipe makes of it."""
 
+import os
+import shutil
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -7,12 +9,13 @@ from torch import nn
 
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.splits import Splits
+from video_gc.models.activation_checkpointing import checkpoint_activations
 from video_gc.models.build import ModelConfig, build_with_report, settled
 from video_gc.models.context import context_blocks
 from video_gc.models.describe import check_clip
 from video_gc.train.options import TrainConfig
-from video_gc.train.recipe.before_training import prepare_network
 from video_gc.train.recipe.groups import freeze_stages
+from video_gc.train.recipe.norms import NormConfig, prepare_norms
 from video_gc.train.recipe.optim import OptimConfig, describe_optim, effective_lr
 
 
@@ -78,6 +81,32 @@ def build_network(
         compile=config.compile,
     )
     return TrainedNetwork(model, described, optim, fresh, about)
+
+
+def prepare_network(
+    model: nn.Module,
+    norm: NormConfig,
+    *,
+    weights: str | None,
+    gpu: bool,
+    activation_checkpointing: bool = False,
+    compile: bool = False,
+) -> None:
+    """Norms, activation checkpointing and compiling, in place and in this order.
+
+    weights: what the run starts from, also where it is resumed. The first training step compiles,
+    for the shapes that it has; without gradients the network runs as written.
+
+    Raises ValueError for frozen norms that nothing could be learnt with, or where `compile` finds
+    no compiler.
+    """
+    prepare_norms(model, norm, weights=weights, gpu=gpu)
+    if activation_checkpointing:
+        checkpoint_activations(model)
+    if compile:
+        if not gpu and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+            raise ValueError("compile: the CPU needs a C++ compiler; install g++, or compile=false")
+        model.compile(dynamic=False)
 
 
 def _check_clips(model: nn.Module, clip: ClipConfig) -> None:

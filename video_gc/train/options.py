@@ -1,23 +1,57 @@
 """The options of a training run."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from video_gc.data.augment import AugmentConfig
+from video_gc.data.batches.order import videos_of
 from video_gc.data.config import DataConfig
+from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
 from video_gc.deploy.choices import PRECISIONS
 from video_gc.models.build import ModelConfig
-from video_gc.train.inputs import check_inputs
 from video_gc.train.recipe.norms import NormConfig
 from video_gc.train.recipe.optim import OptimConfig
-from video_gc.train.resume.options import CheckpointConfig
 from video_gc.train.test_options import ViewConfig
 
 ACCELERATORS = ("auto", "cpu", "gpu")
+LOGGERS = ("tensorboard", "wandb")
+STRATEGIES = ("ddp", "fsdp")
+
+
+@dataclass(kw_only=True)
+class CheckpointConfig:
+    """When checkpoints are written beside those at the end of each epoch."""
+
+    every_steps: int | None = None
+    """steps of the optimiser from one to the next"""
+    every_minutes: float | None = 5.0
+    """minutes from one to the next; 34 M parameters are written in one to five seconds"""
+    keep: int = 2
+    """the newest so many are kept, beside the best"""
+
+    def __post_init__(self) -> None:
+        for name in ("every_steps", "every_minutes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"checkpoint.{name} ({value}) must be above 0, or null")
+        if self.keep < 1:
+            raise ValueError(f"checkpoint.keep ({self.keep}) must be at least 1")
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is."""
+
+    epochs: int
+    """the last one perhaps begun only"""
+    steps_per_epoch: int
+    steps: int
+    """of the optimiser, in all"""
 
 
 @dataclass(kw_only=True)
@@ -54,6 +88,10 @@ class TrainConfig:
     """decay per step of averaged weights, such as 0.999; tested beside the raw ones"""
     steps_per_epoch: int | None = None
     """end each epoch after so many steps, for a quick look; all videos by default"""
+    logger: str = "tensorboard"
+    """tensorboard, or wandb: Weights & Biases too, an extra; the CSV log is always written"""
+    strategy: str = "ddp"
+    """of several processes: ddp, or fsdp (FSDP2), where each keeps a part of the weights"""
     model: ModelConfig = field(default_factory=ModelConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -65,10 +103,16 @@ class TrainConfig:
     normalisation: Normalisation = field(default_factory=Normalisation)
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision ({self.precision!r}) must be one of {', '.join(PRECISIONS)}"
-            )
+        for name, choices in (
+            ("precision", PRECISIONS),
+            ("accelerator", ACCELERATORS),
+            ("logger", LOGGERS),
+            ("strategy", STRATEGIES),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}"
+                )
         for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
@@ -78,10 +122,6 @@ class TrainConfig:
             raise ValueError(f"ema ({self.ema}) must be between 0 and 1, or null")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing ({self.label_smoothing}) must be in [0, 1)")
-        if self.accelerator not in ACCELERATORS:
-            raise ValueError(
-                f"accelerator ({self.accelerator!r}) must be one of {', '.join(ACCELERATORS)}"
-            )
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise ValueError("accelerator (gpu): there is no CUDA device here; use cpu or auto")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
@@ -90,9 +130,27 @@ class TrainConfig:
             raise ValueError(f"seed ({self.seed}) must not be negative")
         if self.name in ("", ".", "..") or set(self.name) & set("/\\"):
             raise ValueError(f"name ({self.name!r}) must be the name of one folder")
-        check_inputs(self.data, self.clip, self.batch_size, self.accumulate)
+        self.check_inputs()
+
+    def check_inputs(self, processes: int = 1) -> None:
+        """Raise ValueError for options that do not fit together, or not this machine."""
+        videos_of(self.batch_size, self.clip.repeats, processes, self.accumulate)
+        decoding_of(self.data).check_even(self.clip, "crop", "test_crop", "test_short_side")
 
     @property
     def directory(self) -> Path:
         """Where the run writes."""
         return Path(self.runs) / self.name
+
+    def length(self, batches: int) -> Length:
+        """How long it trains. batches: of the loader, in one epoch."""
+        per_epoch = math.ceil(batches / self.accumulate)
+        per_epoch = min(per_epoch, self.steps_per_epoch or per_epoch)
+        if self.steps is None:
+            return Length(self.epochs, per_epoch, self.epochs * per_epoch)
+        return Length(math.ceil(self.steps / per_epoch), per_epoch, self.steps)
+
+
+def decoding_of(data: DataConfig) -> Decoding:
+    """How the videos are read. Raises ValueError where this machine cannot."""
+    return Decoding(data.decoder, data.decode_device, data.transfer, data.max_pixels)

@@ -1,276 +1,230 @@
-"""Training on Lightning's Trainer: from a config to a run directory with checkpoints."""
+"""Everything that takes part in a training, built from its config, saved and restored."""
 
-from collections.abc import Iterable
-from contextlib import nullcontext
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LearningRateMonitor
-from pytorch_lightning.loggers import TensorBoardLogger
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 
-from video_gc.data.batches.loader import videos_of
-from video_gc.data.batches.workers import guarded_workers
-from video_gc.data.dataset import Batch, TrainingClips
-from video_gc.data.splits import Splits, data_manifest, open_splits, read_splits, write_splits
-from video_gc.deploy.inference_network import has_bf16
-from video_gc.locks import locked
+from video_gc.data.batches.loader import ClipLoader, ThreadLoader
+from video_gc.data.dataset import TrainingClips
+from video_gc.data.skipped_videos import SKIPPED
+from video_gc.data.splits import Splits
 from video_gc.progress import say
-from video_gc.train.checkpoint import CheckpointContents, DescribeCheckpoint
-from video_gc.train.inputs import build_loaders, check_inputs, decoding_of, fingerprints
-from video_gc.train.network import TrainedNetwork, build_network
-from video_gc.train.options import TrainConfig
-from video_gc.train.ranks.trainer import SameNetwork, say_about_norms, trainer_arguments
-from video_gc.train.ranks.world import (
-    World,
-    from_first,
-    joined,
-    need_shared,
-    this_world,
-    wait_for_all,
+from video_gc.train.checkpoint import KEY, CheckpointContents, described
+from video_gc.train.display import Display
+from video_gc.train.distributed.strategy import (
+    build_fabric,
+    is_parallel,
+    load_network_state,
+    load_optimizer_state,
+    network_state,
+    optimizer_state,
+    seed_this_process,
+    shard_copy,
 )
-from video_gc.train.recipe.cpu_bf16 import SoundBf16
-from video_gc.train.recipe.length import LastStep, about_the_head, epochs_of
-from video_gc.train.recipe.precise import PreciseNorms
-from video_gc.train.resume.checkpoints import Checkpoints
-from video_gc.train.resume.faults import NOT_FINITE
-from video_gc.train.resume.figures import EpochFigures
-from video_gc.train.resume.files import CheckpointFiles, set_aside
-from video_gc.train.resume.generators import Generators
-from video_gc.train.resume.log import KeepLog, RunLog
-from video_gc.train.resume.position import Position, check_same_videos, read_position
-from video_gc.train.resume.run_directory import (
-    LOGS,
-    SKIPPED,
-    SPLITS,
-    begin_run,
-    finish_run,
-    is_finished,
-    last_checkpoint,
-)
-from video_gc.train.resume.signals import Stopped, requeue
-from video_gc.train.resume.workers import shield_workers
+from video_gc.train.distributed.world import World, to_all
+from video_gc.train.inputs import build_loaders, fingerprints
+from video_gc.train.logs import RowLogger, open_loggers
+from video_gc.train.network import TrainedNetwork
+from video_gc.train.options import Length, TrainConfig
+from video_gc.train.recipe.averaging import averaged_copy
+from video_gc.train.recipe.groups import train_mode, waiting_parameters
+from video_gc.train.recipe.optim import build_optimizer
+from video_gc.train.recipe.precise_norms import KEY as STATISTICS
+from video_gc.train.recipe.precise_norms import PreciseNorms, precise_norms
+from video_gc.train.recipe.schedule import about_the_head, build_schedule, head_steps
+from video_gc.train.resume.run_directory import LOGS
+from video_gc.train.resume.signals import StopSignals
+from video_gc.train.resume.state import LoopState, set_generators
 from video_gc.train.run_checkpoint import CHECKPOINTS
 from video_gc.train.skipped_videos import SkippedByRanks
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training_bar import TrainingBar
+from video_gc.train.step import Objective
 
-LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed"}
-
-
-def train(config: TrainConfig) -> Path:
-    """Train, as one of several processes where there are, and return the run directory.
-
-    It holds config.yaml, versions.yaml, splits/ (which videos train, choose and test),
-    checkpoints/ (last.ckpt, best.ckpt, best.safetensors), logs/ (CSV and TensorBoard) and, where a
-    file could not be read, skipped.csv.
-
-    A run that was stopped goes on as if it had not been; a finished one is left as it is. Nothing
-    is written before options, data and network are found usable. A directory without a checkpoint
-    is that of an aborted attempt: the run starts over in it.
-
-    Raises FileExistsError where the run exists and `resume` is off, ValueError where it exists
-    with another config or other videos, BlockingIOError where another process trains in it,
-    DataError or FileNotFoundError for unusable data, ImportError for a decoder that is not
-    installed, FloatingPointError for a loss that is NaN, ChildProcessError or OSError for a
-    decoding worker that died, Stopped after a signal.
-    """
-    world, asked = this_world(), None
-    lock = locked(config.directory) if world.first else nullcontext()
-    with joined(world, gpu=on_gpu(config.accelerator)), lock:
-        try:
-            _train(config, world)
-        except Stopped as stopped:  # all of them, at the same step: no failure
-            asked = stopped
-    if asked is not None:
-        if world.first:
-            requeue(asked.signal)
-        raise asked
-    return config.directory
+PREFIXES = {"model": "val", "average": "val_ema"}
+"""Of the names in a checkpoint → of the figures."""
 
 
-def _train(config: TrainConfig, world: World) -> None:
-    directory, options = config.directory, asdict(config)
-    given = (config.data, config.clip, config.batch_size, config.accumulate, world.size)
-    from_first(world, lambda: check_inputs(*given))
-    defaults = asdict(TrainConfig())
-    last = from_first(
-        world, lambda: last_checkpoint(directory, options, defaults, resume=config.resume)
-    )
-    if last is not None:
-        need_shared(last)
-        if is_finished(directory):
-            say(f"{directory}: this run is finished; there is nothing to do")
-            return
-    position = Position() if last is None else read_position(last)
-    pl.seed_everything(config.seed, verbose=False)
-    splits = _splits(config, world, last)
-    gpu = on_gpu(config.accelerator)
-    network = build_network(config, splits, resumed=last is not None, gpu=gpu)
-    decoding_of(config.data).check_decoder(splits.train.path(0))
-    wait_for_all(world)  # whoever cannot decode says so before anything is written
-    if last is None:
-        from_first(world, lambda: _begin(directory, options, splits))
-        need_shared(directory / SPLITS)
-        splits = read_splits(directory / SPLITS)  # memory-mapped: loader processes share it
-    else:
-        say(f"{directory}: goes on from {last.name} ({position.said(config.epochs, config.steps)})")
-        if world.first:
-            set_aside(last.parent, last)
+@dataclass
+class Training:
+    """All that takes part."""
 
-    say_about_norms(config.norm.kind, world, config.batch_size)
-    loaders = build_loaders(
-        splits,
-        config.data,
-        config.clip,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        micro_batch=config.test.micro_batch,
-        pin_memory=gpu,
-        accumulate=config.accumulate,
-        world=world,
-    )
-    shield_workers(loaders)
-    contents = CheckpointContents(
-        model=network.config,
-        clip=config.clip,
-        normalisation=config.normalisation,
-        names=list(splits.train.names),
-        config=options,
-        # the first process alone writes checkpoints
-        fingerprint=fingerprints(splits, config.data, last) if world.first else {},
-    )
-    trainer = _trainer(config, world, contents, splits, loaders[0], position)
-    for line in network.about:
-        say(line)
-    only_head = about_the_head(config, len(loaders[0]))  # type: ignore[arg-type]
-    if only_head:
-        say(only_head, style="yellow")
-    cpu_bf16 = not gpu and config.precision == "bf16"
-    try:
-        with guarded_workers(config.data.workers), SoundBf16() if cpu_bf16 else nullcontext():
-            task = _task(config, network, multi_label=splits.train.multi_label)
-            trainer.fit(task, *loaders, ckpt_path=last, weights_only=True)
-    except SystemExit as stopped:
-        if trainer.interrupted and not isinstance(stopped, Stopped):
-            raise KeyboardInterrupt from None  # Lightning's way of ending after Ctrl-C
-        raise
-    if world.first:
-        finish_run(directory, epochs=trainer.max_epochs or config.epochs, steps=trainer.global_step)
+    config: TrainConfig
+    world: World
+    fabric: Fabric
+    objective: Objective
+    length: Length
+    networks: dict[str, nn.Module]
+    """model and, where weights are averaged, average: the prefixes of names in a checkpoint"""
+    network: Any
+    """the model as Fabric runs it: in its precision, with gradients of all processes"""
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    loader: ClipLoader | ThreadLoader
+    views: Any
+    """batches of validation views"""
+    precise: PreciseNorms | None
+    contents: CheckpointContents
+    splits: Splits
+    skipped: SkippedByRanks
+    state: LoopState
+    signals: StopSignals = field(default_factory=StopSignals)
+    display: Display = field(default_factory=Display)
+    saved_at: float = field(default_factory=time.monotonic)
+    saved_step: int = 0
+    videos: list[Tensor] = field(default_factory=list)
+    """rows of the last step's videos, part by part"""
+    not_saved: str = ""
+    """what was said of the newest checkpoint, where it could not be written"""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network that is trained."""
+        return self.networks["model"]
+
+    @property
+    def average(self) -> nn.Module | None:
+        """The network with averaged weights."""
+        return self.networks.get("average")
+
+    @property
+    def folder(self) -> Path:
+        """Of the checkpoints."""
+        return self.config.directory / CHECKPOINTS
+
+    @property
+    def monitor(self) -> str:
+        """The figure whose highest value makes the best checkpoint."""
+        # by the averaged weights where there are any: they are what such a run is for
+        figure = "mAP" if self.objective.multi_label else "top1"
+        return f"{PREFIXES[list(self.networks)[-1]]}/{figure}"
+
+    def waiting(self) -> list[nn.Parameter]:
+        """Parameters that stand still, for the head is still trained alone."""
+        alone = head_steps(self.config.optim, self.length.steps_per_epoch)
+        return waiting_parameters(self.optimizer) if self.state.step < alone else []
+
+    def train_mode(self) -> None:
+        """Put all modules in train mode, but what stands still."""
+        train_mode(self.model, self.average, self.waiting())
 
 
-def on_gpu(accelerator: str) -> bool:
-    """Whether the training runs on a GPU."""
-    return accelerator != "cpu" and torch.cuda.is_available()
-
-
-def _splits(config: TrainConfig, world: World, last: Path | None) -> Splits:
-    """The videos as the run kept them, or of the data set where it is new."""
-    if last is None:
-        return from_first(world, lambda: open_splits(config.data))
-    kept, manifest = config.directory / SPLITS, data_manifest(config.data)
-    splits = from_first(world, lambda: read_splits(kept, manifest))
-    from_first(world, lambda: check_same_videos(last, splits, config.data))
-    return splits
-
-
-def _begin(directory: Path, options: dict[str, Any], splits: Splits) -> None:
-    begin_run(directory, options)
-    write_splits(splits, directory / SPLITS)
-
-
-def _task(config: TrainConfig, network: TrainedNetwork, *, multi_label: bool) -> RecognitionTask:
-    assert network.config.num_classes is not None
-    return RecognitionTask(
-        network.model,
-        num_classes=network.config.num_classes,
-        normalisation=config.normalisation,
-        optim=network.optim,
-        fresh_context=network.fresh_context,
-        label_smoothing=config.label_smoothing,
-        multi_label=multi_label,
-        augment=config.augment,
-        seed=config.seed,
-        ema=config.ema,
-    )
-
-
-def _trainer(
+def build_training(
     config: TrainConfig,
     world: World,
-    contents: CheckpointContents,
     splits: Splits,
-    loader: Iterable[Batch],
-    position: Position,
-) -> pl.Trainer:
-    directory, gpu = config.directory, on_gpu(config.accelerator)
-    rows, writer = RunLog(directory / LOGS), CheckpointFiles()
-    troubles = SkippedByRanks(directory / SKIPPED, world)
-    troubles.read()  # what was found before a resume
-    # by the averaged weights where there are any: they are what such a run is for
-    best = "val/" if config.ema is None else "val_ema/"
-    checkpoints = Checkpoints(
-        directory / CHECKPOINTS,
-        config.checkpoint,
-        world,
-        monitor=best + ("mAP" if splits.train.multi_label else "top1"),
-        contents=contents,
-        writer=writer,
-        path_of=splits.train.path,
-        faults=directory / NOT_FINITE,
+    network: TrainedNetwork,
+    state: LoopState,
+    known: dict[str, str],
+) -> Training:
+    """Loaders, Fabric, optimiser, schedule and logs. known: fingerprints in a run's checkpoint."""
+    gpu = on_gpu(config)
+    loader, views = build_loaders(splits, config, world, gpu=gpu)
+    length = config.length(len(loader))
+    for line in network.about:
+        say(line)
+    counts = {"steps": length.steps, "steps_per_epoch": length.steps_per_epoch}
+    warning = about_the_head(config.optim, **counts)
+    if warning:
+        say(warning, style="yellow")
+    loggers = open_loggers(config.directory / LOGS, config, state) if world.first else []
+    fabric = build_fabric(world, config, gpu=gpu, loggers=loggers)
+    seed_this_process(world, config.seed)
+    model = network.model.to(fabric.device)
+    if not is_parallel(fabric):  # FSDP2 cuts contiguous parameters alone
+        model = model.to(memory_format=torch.channels_last_3d)
+    networks = {"model": model}
+    if config.ema is not None:
+        networks["average"] = averaged_copy(model)
+    wrapped = fabric.setup_module(model)
+    if config.ema is not None:
+        shard_copy(networks["average"], fabric)
+    optimizer = build_optimizer(model, network.optim, fresh=network.fresh_context)
+    assert network.config.num_classes is not None
+    objective = Objective(
+        num_classes=network.config.num_classes,
+        normalisation=config.normalisation,
+        augment=config.augment,
+        label_smoothing=config.label_smoothing,
+        multi_label=splits.train.multi_label,
     )
-    arguments = trainer_arguments(world, gpu=gpu)
-    arguments["plugins"] = [*arguments["plugins"], writer]
-    return pl.Trainer(
-        **arguments,
-        accumulate_grad_batches=config.accumulate,
-        precision=_precision(config.precision, gpu=gpu),  # type: ignore[arg-type]
-        max_epochs=epochs_of(config, len(loader)),  # type: ignore[arg-type]
-        max_steps=config.steps or -1,
-        limit_train_batches=config.steps_per_epoch and config.steps_per_epoch * config.accumulate,
-        gradient_clip_val=config.optim.clip_grad,
-        logger=[
-            rows,
-            TensorBoardLogger(
-                directory / LOGS, "tensorboard", "", purge_step=position.first_unlogged_step
-            ),
-        ],
-        callbacks=[
-            checkpoints,
-            SameNetwork(world, seed=config.seed),  # before the precise statistics
-            *_precise_norms(config, loader),
-            DescribeCheckpoint(contents),
-            Generators(world),
-            EpochFigures(world),
-            KeepLog(rows),
-            troubles,
-            *([LastStep(config.steps)] if config.steps else []),
-            TrainingBar(),
-            LearningRateMonitor("epoch"),
-        ],
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-    )
-
-
-def _precise_norms(config: TrainConfig, loader: Iterable[Batch]) -> list[pl.Callback]:
-    clips = getattr(loader, "dataset", None)
-    if not config.norm.precise:
-        return []
+    clips = loader.dataset
     assert isinstance(clips, TrainingClips)
-    videos = videos_of(config.batch_size, config.clip.repeats)
-    steps, workers = config.norm.precise, config.data.workers
-    return [PreciseNorms(clips, steps=steps, videos=videos, workers=workers)]
+    return Training(
+        config=config,
+        world=world,
+        fabric=fabric,
+        objective=objective,
+        length=length,
+        networks=networks,
+        network=wrapped,
+        optimizer=optimizer,
+        schedule=build_schedule(optimizer, network.optim, **counts),
+        loader=loader,
+        views=views,
+        precise=precise_norms(networks, objective.prepare, clips, config=config, world=world),
+        contents=CheckpointContents(
+            model=network.config,
+            clip=config.clip,
+            normalisation=config.normalisation,
+            names=list(splits.train.names),
+            config=asdict(config),
+            # the first process alone writes checkpoints
+            fingerprint=fingerprints(splits, config.data, known) if world.first else {},
+        ),
+        splits=splits,
+        skipped=SkippedByRanks(config.directory / SKIPPED, world),
+        state=state,
+        saved_step=state.step,
+    )
 
 
-def _precision(name: str, *, gpu: bool) -> str:
-    """Lightning's name; `auto` is bf16 on a GPU that multiplies it, else fp32.
+def saved(training: Training, trained: dict[str, Tensor]) -> dict[str, Any]:
+    """A checkpoint's content; all processes call this, and the first one gets all of it.
 
-    Not `choose`: on a CPU a step in bf16 is the slower one.
+    trained: statistics of norms that training goes on with, where others are validated.
     """
-    if name == "auto":
-        name = "bf16" if gpu and has_bf16(torch.device("cuda")) else "fp32"
-    return LIGHTNING[name]
+    state = training.state
+    training.skipped.exchange()
+    state.skipped = [list(row) for row in training.skipped.rows()]
+    state.rows = sum(log.rows for log in training.fabric.loggers if isinstance(log, RowLogger))
+    optimizer = optimizer_state(training.model, training.optimizer)
+    weights = {
+        f"{prefix}.{name}": value
+        for prefix, network in training.networks.items()
+        for name, value in network_state(network).items()
+    }
+    content = {
+        "epoch": state.epoch,
+        "global_step": state.step,
+        "state_dict": weights,
+        "optimizer_states": [optimizer],
+        "lr_schedulers": [training.schedule.state_dict()],
+        KEY: described(training.contents),
+        "loop": {"processes": to_all(state.saved(), training.world)},
+    }
+    return content | ({STATISTICS: trained} if trained else {})
+
+
+def restore(training: Training, kept: dict[str, Any]) -> None:
+    """Put back what `saved` gave; the generators last, when nothing draws from them any more."""
+    for prefix, network in training.networks.items():
+        names = [name for name in kept["state_dict"] if name.startswith(f"{prefix}.")]
+        own = {name.removeprefix(f"{prefix}."): kept["state_dict"][name] for name in names}
+        load_network_state(network, own)
+    if training.precise is not None:
+        training.precise.put(kept.get(STATISTICS, {}))
+    [optimizer], [schedule] = kept["optimizer_states"], kept["lr_schedulers"]
+    load_optimizer_state(training.model, training.optimizer, optimizer)
+    training.schedule.load_state_dict(schedule)
+    training.skipped.restore(tuple(row) for row in training.state.skipped)
+    training.skipped.write()
+    set_generators(training.state.generators)
+
+
+def on_gpu(config: TrainConfig) -> bool:
+    """Whether it runs on a GPU."""
+    return config.accelerator != "cpu" and torch.cuda.is_available()

@@ -12,7 +12,7 @@ from tests.conftest import SMALL
 from tests.train.resume.killing import FORK, Call
 from video_gc.cli import run_tool
 from video_gc.config import compose_train
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 RANDOM = [
     "epochs=3", "batch_size=4", "accumulate=2", "model.dropout=0.5", "ema=0.9", "norm.kind=sync",

@@ -10,7 +10,8 @@ import torch
 
 from tests.train.ranks.many import kill_all, options, send_all, train_forked
 from tests.train.resume.killing import Call, at_call, end_state, rows, same
-from video_gc.train.task import RecognitionTask
+from video_gc.train import loop
+from video_gc.train.step import Objective
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,11 @@ def test_killed_in_an_epoch_they_end_the_same(
 ) -> None:
     """A step takes two parts: the kill comes between those of the fourth."""
     given, run = options(clips_folder, tmp_path), tmp_path / "run"
-    killed = (1, RecognitionTask, "training_step", lambda plain: at_call(8, kill_all, plain))
+    killed = (1, Objective, "training_step", lambda plain: at_call(8, kill_all, plain))
     assert train_forked(given, killed) == [-signal.SIGKILL] * 2
     assert newest(run) == "step-00000003"
     assert train_forked(given) == [0, 0]
-    one, other = end_state(run)["random"]["processes"]
+    one, other = end_state(run)["random"]
     assert not same(one["torch"], other["torch"])  # each has its own noise
     assert_same_end(run, whole)
 
@@ -52,7 +53,7 @@ def test_three_processes_end_the_same(clips_folder: Path, tmp_path: Path) -> Non
     more = ("batch_size=3", "accumulate=1", "epochs=2", "checkpoint.every_steps=2")
     whole, given = (options(clips_folder, tmp_path / name, *more) for name in ("whole", "killed"))
     assert train_forked(whole, size=3) == [0, 0, 0]
-    killed = (1, RecognitionTask, "training_step", lambda plain: at_call(3, kill_all, plain))
+    killed = (1, Objective, "training_step", lambda plain: at_call(3, kill_all, plain))
     assert train_forked(given, killed, size=3) == [-signal.SIGKILL] * 3
     assert newest(tmp_path / "killed/run") == "step-00000002"
     assert train_forked(given, size=3) == [0, 0, 0]
@@ -72,14 +73,14 @@ def test_a_signal_stops_all_at_the_same_step(
     given = options(clips_folder, tmp_path, "checkpoint.every_steps=null")
     run, send = tmp_path / "run", send_all(number)
     capfd.readouterr()
-    step = (1, RecognitionTask, "training_step", lambda plain: at_call(6, send, plain))
+    step = (1, Objective, "training_step", lambda plain: at_call(6, send, plain))
     assert train_forked(given, step) == [status, status]
     said = capfd.readouterr().err
     assert said.count("this step is finished and saved first") == 1
     assert said.count("Stopped; the same command goes on from step 3") == 1
     assert "process" not in said.split("saved first")[1]  # it is no failure
     assert newest(run) == "step-00000003"
-    score = (0, RecognitionTask, "validation_step", lambda plain: at_call(1, send, plain))
+    score = (0, loop, "validation_step", lambda plain: at_call(1, send, plain))
     assert train_forked(given, score) == [status, status]
     assert newest(run) == "step-00000004"
     assert train_forked(given) == [0, 0]
@@ -93,14 +94,15 @@ def test_a_loss_that_is_nan_on_one_process(
     seen: list[torch.Tensor] = []
 
     def spoil(plain: Call) -> Call:
-        def step(task: Any, batch: Any, index: int) -> Any:
+        def step(objective: Any, network: Any, batch: Any, index: int) -> Any:
             seen.append(batch.videos)
-            return plain(task, batch, index) * (float("nan") if len(seen) == 5 else 1)
+            loss, logits = plain(objective, network, batch, index)
+            return loss * (float("nan") if len(seen) == 5 else 1), logits
 
         return step
 
     given = options(clips_folder, tmp_path, "checkpoint.every_steps=1")
-    assert train_forked(given, (1, RecognitionTask, "training_step", spoil)) == [1, 1]
+    assert train_forked(given, (1, Objective, "training_step", spoil)) == [1, 1]
     said = capfd.readouterr().err
     assert said.count("the loss is NaN or infinite at step 3") == 1
     with (tmp_path / "run/not_finite.csv").open(newline="") as stream:
@@ -122,7 +124,7 @@ def test_another_number_of_processes_goes_on(
     assert train_forked(whole, size=sizes[0]) == [0] * sizes[0]
     given = options(clips_folder, tmp_path, *own)
     term = send_all(signal.SIGTERM)
-    stop = (0, RecognitionTask, "training_step", lambda plain: at_call(6, term, plain))
+    stop = (0, Objective, "training_step", lambda plain: at_call(6, term, plain))
     assert train_forked(given, stop, size=sizes[0]) == [143] * sizes[0]
     assert train_forked(given, size=sizes[1]) == [0] * sizes[1]
     runs = tmp_path / "run", tmp_path / "whole/run"
@@ -146,7 +148,7 @@ def test_damaged_videos_are_counted_once(
     lists = [f"data.{part}={tmp_path}/{part}.txt" for part in ("train", "val")]
     given = ["data=list", *shared[1:], *lists, "accumulate=1", "checkpoint.every_steps=2"]
     assert train_forked([*given, "name=whole"]) == [0, 0]
-    killed = (1, RecognitionTask, "training_step", lambda plain: at_call(6, kill_all, plain))
+    killed = (1, Objective, "training_step", lambda plain: at_call(6, kill_all, plain))
     assert train_forked(given, killed) == [-signal.SIGKILL] * 2
     assert newest(tmp_path / "run") == "step-00000004"  # in the second epoch of 3 steps each
     assert train_forked(given) == [0, 0]

@@ -14,13 +14,13 @@ from torch.distributed import HashStore, PrefixStore
 
 from tests.train.ranks.launch import step_of_srun
 from video_gc.data.dataset import Trouble
-from video_gc.train.ranks import cores
-from video_gc.train.ranks.meet import meet
-from video_gc.train.ranks.shards import shard
-from video_gc.train.ranks.slurm import slurm_variables
-from video_gc.train.ranks.trainer import SameNetwork, trainer_arguments
-from video_gc.train.ranks.world import World, pick_gpu, this_world
+from video_gc.train.distributed import world
+from video_gc.train.distributed.meet import meet
+from video_gc.train.distributed.slurm import slurm_variables
+from video_gc.train.distributed.strategy import fabric_arguments, seed_this_process
+from video_gc.train.distributed.world import World, pick_gpu, this_world
 from video_gc.train.skipped_videos import SkippedByRanks
+from video_gc.train.validation import shard
 
 SIX = {
     "SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "2", "SLURM_PROCID": "5", "SLURM_LOCALID": "1",
@@ -101,14 +101,14 @@ def test_threads_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SLURM_CPUS_PER_TASK", "SLURM_STEP_NUM_TASKS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # torchrun's
-    assert cores.share_cores(5) == 4
+    assert world.share_cores(5) == 4
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "5")
     monkeypatch.setattr(os, "cpu_count", lambda: 96)  # bound to its own
-    assert cores.share_cores(5) == 24
+    assert world.share_cores(5) == 24
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "6")
-    assert cores.share_cores(5) == 6
+    assert world.share_cores(5) == 6
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert cores.share_cores(5) == 3
+    assert world.share_cores(5) == 3
     assert given == [4, 24, 6, 3]
 
 
@@ -125,20 +125,20 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lightning_starts_nothing_and_looks_for_nothing() -> None:
-    given = trainer_arguments(World(3, 4, 1, 2), gpu=False)
+    given = fabric_arguments(World(3, 4, 1, 2), strategy="ddp", gpu=False)
     (environment,) = given["plugins"]
     assert environment.creates_processes_externally
     assert environment.global_rank() == environment.node_rank() == 3
     assert environment.local_rank() == 0
     assert given["devices"] * given["num_nodes"] == environment.world_size() == 4
-    assert trainer_arguments(World(), gpu=False)["strategy"] == "auto"
+    assert fabric_arguments(World(), strategy="fsdp", gpu=False)["strategy"] == "auto"
 
 
 def test_each_process_draws_its_own_noise() -> None:
     drawn = []
-    for world in (World(0, 1), World(0, 2), World(1, 2)):
+    for one in (World(0, 1), World(0, 2), World(1, 2)):
         torch.manual_seed(5)
-        SameNetwork(world, seed=5).setup(None, None, "fit")  # type: ignore[arg-type]
+        seed_this_process(one, 5)
         drawn.append(float(torch.rand(())))
     assert drawn[0] == drawn[1] != drawn[2]
 
@@ -146,6 +146,6 @@ def test_each_process_draws_its_own_noise() -> None:
 def test_only_the_first_process_writes_what_could_not_be_read(tmp_path: Path) -> None:
     log = SkippedByRanks(tmp_path / "skipped.csv", World(1, 2))
     log.add([Trouble("a.mp4", "damaged", "a.mp4: empty", 0)])
-    log.on_fit_end()
+    log.finish()
     assert not log.file.exists()
     assert len(log.unsent) == 1

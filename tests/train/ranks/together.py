@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 from video_gc.config import compose_train
-from video_gc.train import network, training
-from video_gc.train.ranks.shards import ValidationFigures, shard
-from video_gc.train.ranks.trainer import share_buffers
-from video_gc.train.ranks.world import World, joined, this_world
-from video_gc.train.task import metrics
+from video_gc.train import loop, network
+from video_gc.train.distributed.strategy import share_buffers
+from video_gc.train.distributed.world import World, joined, this_world
+from video_gc.train.validation import ValidationFigures, shard
 
 FROZEN = ["norm.kind=frozen", "norm.zero_init=false", "epochs=2"]
 RUNS = {
     "frozen": FROZEN,
     "sync": ["norm.kind=sync", "epochs=1"],
     "parts": [*FROZEN, "accumulate=2"],
+    "fsdp": [*FROZEN, "strategy=fsdp", "ema=0.9", "optim.clip_grad=1"],
 }
 """Name → options of its own."""
 SIZES = (7, 3, 2)
@@ -44,7 +44,7 @@ def train_all(runs: Path, options: list[str]) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(network, "build_with_report", precise)
             given = [*options, *own, f"runs={runs}", f"name={name}"]
-            training.train(compose_train(given))
+            loop.train(compose_train(given))
 
 
 def score_all(world: World) -> dict[str, dict[str, float]]:
@@ -55,7 +55,7 @@ def score_all(world: World) -> dict[str, dict[str, float]]:
             random = torch.Generator().manual_seed(size)
             scores = torch.randn(size, 3, generator=random).sigmoid()
             labels = torch.randint(0, 2, (size, 3) if several else (size,), generator=random)
-            figures = ValidationFigures(metrics(3, multi_label=several, training=False), 3)
+            figures = ValidationFigures(3, multi_label=several)
             rows = shard(size, world, group=2)
             for start in range(0, len(rows), 2):
                 part = rows[start : start + 2]

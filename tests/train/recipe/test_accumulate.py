@@ -1,16 +1,27 @@
 """A step in two parts is the step in one, where no norm looks at the batch."""
 
-import pytorch_lightning as pl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 
 from video_gc.data.dataset import Batch
 from video_gc.data.transforms import Normalisation
 from video_gc.models.build import ModelConfig, build_model
+from video_gc.train.distributed.world import World
+from video_gc.train.loop import optimiser_step
+from video_gc.train.options import Length, TrainConfig
+from video_gc.train.recipe.averaging import averaged_copy
 from video_gc.train.recipe.norms import NormConfig, prepare_norms
-from video_gc.train.recipe.optim import OptimConfig
-from video_gc.train.task import RecognitionTask
+from video_gc.train.recipe.optim import OptimConfig, build_optimizer
+from video_gc.train.recipe.schedule import build_schedule
+from video_gc.train.resume.state import LoopState
+from video_gc.train.skipped_videos import SkippedByRanks
+from video_gc.train.step import Objective
+from video_gc.train.training import Training
 
 
 def batches(size: int) -> list[Batch]:
@@ -30,22 +41,35 @@ def trained(size: int, accumulate: int, ema: float | None = None) -> dict[str, T
     model = build_model(ModelConfig(backbone="slow", width=0.125, num_classes=3, dropout=0))
     prepare_norms(model, NormConfig(zero_init=False), weights=None, gpu=False)
     prepare_norms(model, NormConfig(kind="frozen"), weights="some", gpu=False)
-    task = RecognitionTask(
-        model, num_classes=3, normalisation=Normalisation(), optim=OptimConfig(lr=0.01), ema=ema
-    )
-    trainer = pl.Trainer(
-        accelerator="cpu", devices=1, max_epochs=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
-        accumulate_grad_batches=accumulate,
+    config = TrainConfig(accumulate=accumulate, batch_size=4, ema=ema)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    networks = {"model": model} | ({} if ema is None else {"average": averaged_copy(model)})
+    optimizer = build_optimizer(model, OptimConfig(lr=0.01))
+    unused: Any = None
+    training = Training(
+        config=config, world=World(), fabric=fabric, length=Length(1, 3, 3), networks=networks,
+        objective=Objective(num_classes=3, normalisation=Normalisation()),
+        network=fabric.setup_module(model), optimizer=optimizer,
+        schedule=build_schedule(optimizer, OptimConfig(lr=0.01), steps=3, steps_per_epoch=3),
+        skipped=SkippedByRanks(Path("skipped.csv"), World()), state=LoopState(),
+        loader=unused, views=unused, precise=unused, contents=unused, splits=unused,
     )  # fmt: skip
-    start = {name: value.clone() for name, value in task.state_dict().items()}
-    trainer.fit(task, DataLoader(batches(size), batch_size=None))  # type: ignore[arg-type]
-    assert trainer.global_step == 3
+    training.train_mode()
+    start = {name: value.clone() for name, value in states(networks)}
+    every = iter(batches(size))
+    for _ in range(3):
+        assert not optimiser_step(training, every)
+    assert training.state.step == 3
     return {
         name: value - start[name]
-        for name, value in task.state_dict().items()
+        for name, value in states(networks)
         if value.is_floating_point() and "running" not in name
     }
+
+
+def states(networks: dict[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
+    for prefix, network in networks.items():
+        yield from ((f"{prefix}.{name}", value) for name, value in network.state_dict().items())
 
 
 def test_two_parts_of_a_step_are_the_step() -> None:

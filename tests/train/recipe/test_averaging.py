@@ -17,12 +17,14 @@ from video_gc.data.splits import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.models.weights import load_weights
 from video_gc.models.weights.reading.read import read_weights
+from video_gc.progress import progress_bar
+from video_gc.train import loop
 from video_gc.train.checkpoint import load_network
+from video_gc.train.display import Display
+from video_gc.train.loop import train, train_epoch
 from video_gc.train.recipe.averaging import averaged_copy, decay_at, pick_weights, update_average
-from video_gc.train.recipe.precise import KEY, fixed_batches
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
-from video_gc.train.training_bar import TrainingBar
+from video_gc.train.recipe.precise_norms import KEY, fixed_batches
+from video_gc.train.training import Training
 
 OPTIONS = ["ema=0.5", "norm.precise=2", "augment=light"]
 
@@ -111,13 +113,14 @@ def test_training_goes_on_as_without_them(
 def test_a_resumed_run_has_the_same_bits(
     averaged: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(self: RecognitionTask) -> None:
-        if self.current_epoch == 1:
+    def stop(training: Training) -> None:
+        if training.state.epoch == 1:
             raise RuntimeError("the machine went away")
+        train_epoch(training)
 
     given = ["name=averaged", "resume=true", *OPTIONS]
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="went away"):
-        patch.setattr(RecognitionTask, "on_train_epoch_start", stop)
+        patch.setattr(loop, "train_epoch", stop)
         started(clips_folder, tmp_path, *given)
     one, two = last(averaged), last(started(clips_folder, tmp_path, *given))
     for part in ("state_dict", KEY):
@@ -174,17 +177,28 @@ def test_a_bar_counts_the_batches_of_the_statistics(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    track = TrainingBar.track
+    track = Display.track
 
-    def watched(bar: TrainingBar, items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
-        try:
-            yield from track(bar, items, what, total)
-        finally:
-            assert bar.progress is not None
-            seen.append(bar.progress.tasks[-1])
+    def watched(
+        display: Display, items: Iterable[Any], what: str, total: int, done: int = 0
+    ) -> Iterator[Any]:
+        for count, item in enumerate(track(display, items, what, total, done), 1):
+            seen.append((what, count, total))
+            yield item
 
-    monkeypatch.setattr(TrainingBar, "track", watched)
+    monkeypatch.setattr(Display, "track", watched)
     started(clips_folder, tmp_path, "name=short", "epochs=1", "norm.precise=2")
-    [task] = seen
-    assert "Statistics of norms" in task.description
-    assert (task.completed, task.total, task.visible) == (2, 2, False)
+    assert [one for one in seen if one[0] == "Statistics of norms"] == [
+        ("Statistics of norms", 1, 2), ("Statistics of norms", 2, 2)
+    ]  # fmt: skip
+
+
+def test_a_bar_goes_when_its_work_is_done() -> None:
+    with progress_bar() as bars:
+        display = Display(bars)
+        for _ in display.track(range(3), "outer", 5, 2):
+            [outer] = bars.tasks
+            list(display.track(range(2), "inner", 2))
+            assert bars.tasks == [outer]
+        assert (outer.completed, outer.total) == (5, 5)
+        assert not bars.tasks

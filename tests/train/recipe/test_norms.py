@@ -10,7 +10,7 @@ from video_gc.backbones.norms import SyncBatchNorm2d, SyncBatchNorm3d
 from video_gc.backbones.stages import last_norm, residual_blocks
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
-from video_gc.train.recipe.before_training import prepare_network
+from video_gc.train.network import prepare_network
 from video_gc.train.recipe.norms import NormConfig, freeze_norms, prepare_norms
 
 BACKBONES = ["c2d", "i3d", "slow", "slowfast", "x3d", "csn", "r2plus1d"]

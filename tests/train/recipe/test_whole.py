@@ -11,9 +11,11 @@ import torch
 from tests.conftest import SMALL
 from video_gc.config import compose_train
 from video_gc.models.build import build_model
-from video_gc.train.recipe.length import about_the_head, epochs_of
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
+from video_gc.train import loop
+from video_gc.train.loop import optimiser_step, train
+from video_gc.train.options import TrainConfig
+from video_gc.train.recipe.schedule import about_the_head
+from video_gc.train.training import Training
 
 HEAD_FIRST = [
     *("epochs=3", "steps_per_epoch=3", "optim.optimizer=sgd", "optim.lr=0.05"),
@@ -35,13 +37,15 @@ def test_head_first_then_all_and_the_same_after_a_restart(
 ) -> None:
     seen: list[dict[str, torch.Tensor]] = []
 
-    def watch(self: RecognitionTask, *_: object) -> None:
-        seen.append({n: v.clone() for n, v in self.model.state_dict().items()})
-        if stop_at is not None and self.current_epoch == stop_at:
+    def watch(training: Training, batches: Any) -> Any:
+        bad = optimiser_step(training, batches)
+        seen.append({n: v.clone() for n, v in training.model.state_dict().items()})
+        if stop_at is not None and training.state.epoch == stop_at:
             raise RuntimeError("the machine went away")
+        return bad
 
     stop_at: int | None = None
-    monkeypatch.setattr(RecognitionTask, "on_train_batch_end", watch)
+    monkeypatch.setattr(loop, "optimiser_step", watch)
     whole = go(clips_folder, tmp_path, "name=whole", *HEAD_FIRST)
     first = build_model(compose_train(["seed=0", "model.num_classes=2"]).model)  # names only
     head = {n for n in first.state_dict() if n.startswith("blocks.6.") or ".context." in n}
@@ -83,6 +87,15 @@ def test_a_length_in_steps_ends_with_validation_and_a_checkpoint(
     assert state(directory)["global_step"] == 3  # finished: nothing more to do
 
 
+def epochs_of(config: TrainConfig, batches: int) -> int:
+    return config.length(batches).epochs
+
+
+def said_of(config: TrainConfig, batches: int) -> str | None:
+    length = config.length(batches)
+    return about_the_head(config.optim, steps=length.steps, steps_per_epoch=length.steps_per_epoch)
+
+
 def test_steps_in_epochs() -> None:
     config = compose_train(["steps=10", "epochs=99"])
     assert epochs_of(config, 4) == 3
@@ -94,17 +107,15 @@ def test_steps_in_epochs() -> None:
 
 
 def test_a_training_that_ends_with_its_head_says_so() -> None:
-    found = about_the_head(compose_train(["recipe=finetune", "epochs=1"]), 4)
+    found = said_of(compose_train(["recipe=finetune", "epochs=1"]), 4)
     assert found is not None
     assert found.startswith("optim.head_epochs=1 is 4 steps and the training 4: it trains the head")
-    assert about_the_head(compose_train(["recipe=finetune", "steps=8", "accumulate=2"]), 18) == (
+    assert said_of(compose_train(["recipe=finetune", "steps=8", "accumulate=2"]), 18) == (
         found.replace("4", "9", 1).replace("4", "8", 1)
     )
-    assert (
-        about_the_head(compose_train(["recipe=finetune", "steps=10", "accumulate=2"]), 18) is None
-    )
-    assert about_the_head(compose_train(["recipe=finetune", "epochs=2"]), 4) is None
-    assert about_the_head(compose_train(["epochs=1"]), 4) is None
+    assert said_of(compose_train(["recipe=finetune", "steps=10", "accumulate=2"]), 18) is None
+    assert said_of(compose_train(["recipe=finetune", "epochs=2"]), 4) is None
+    assert said_of(compose_train(["epochs=1"]), 4) is None
 
 
 def test_a_stage_that_is_not_there_leaves_no_run(clips_folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from tests.conftest import SMALL
 from video_gc.config import compose_train
-from video_gc.train.training import train
+from video_gc.train.loop import train
 
 FORK = multiprocessing.get_context("fork")
 RANDOM = [
@@ -81,7 +81,8 @@ def end_state(run: Path, name: str = "last.ckpt") -> dict[str, Any]:
     """All that a finished run's checkpoint holds of the training itself."""
     found = torch.load(run / "checkpoints" / name, weights_only=True)
     names = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
-    return {key: found[key] for key in names} | {"random": found["callbacks"]["Generators"]}
+    random = [process["generators"] for process in found["loop"]["processes"]]
+    return {key: found[key] for key in names} | {"random": random}
 
 
 def same(one: Any, other: Any) -> bool:

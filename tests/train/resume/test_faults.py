@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import get_worker_info
 
 from tests.train.resume.killing import FORK, options
@@ -18,9 +19,11 @@ from video_gc.data.batches import loader
 from video_gc.data.batches.workers import explain
 from video_gc.data.dataset import Batch, TrainingClips
 from video_gc.locks import locked
-from video_gc.train.resume.files import damage
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
+from video_gc.train import loop
+from video_gc.train.loop import optimiser_step, train
+from video_gc.train.resume.checkpoint_files import damage
+from video_gc.train.step import Objective
+from video_gc.train.training import Training
 
 
 def listed(run: Path) -> list[dict[str, str]]:
@@ -32,14 +35,17 @@ def test_a_loss_that_is_nan_stops_and_names_its_videos(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = options(clips_folder, tmp_path, "data.workers=0")
-    plain = RecognitionTask.training_step
+    plain = Objective.training_step
     seen: list[Batch] = []
 
-    def spoilt(task: RecognitionTask, batch: Batch, index: int) -> torch.Tensor:
+    def spoilt(
+        objective: Objective, network: nn.Module, batch: Batch, step: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(batch)
-        return plain(task, batch, index) * (float("nan") if len(seen) == 4 else 1)
+        loss, logits = plain(objective, network, batch, step)
+        return loss * (float("nan") if len(seen) == 4 else 1), logits
 
-    monkeypatch.setattr(RecognitionTask, "training_step", spoilt)
+    monkeypatch.setattr(Objective, "training_step", spoilt)
     with pytest.raises(FloatingPointError, match="loss is NaN or infinite at step 4; .*00002.ckpt"):
         train(compose_train(given))
     run = tmp_path / "run"
@@ -54,16 +60,14 @@ def test_a_loss_that_is_nan_stops_and_names_its_videos(
 def test_weights_that_are_not_finite_are_not_saved(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(task: RecognitionTask) -> None:
-        if task.trainer.global_step == 4:
+    def spoil(training: Training, batches: Any) -> Any:
+        bad = optimiser_step(training, batches)
+        if training.state.step == 4:
             with torch.no_grad():
-                next(task.model.parameters())[0] = float("inf")
+                next(training.model.parameters())[0] = float("inf")
+        return bad
 
-    # a callback before the checkpoints: after the step of the optimiser
-    monkeypatch.setattr(
-        "video_gc.train.training.TrainingBar.on_train_batch_end",
-        lambda _bar, trainer, *_: spoil(trainer.lightning_module),
-    )
+    monkeypatch.setattr(loop, "optimiser_step", spoil)
     given = options(clips_folder, tmp_path, "data.workers=0")
     with pytest.raises(FloatingPointError, match="conv.weight is NaN or infinite at step 4"):
         train(compose_train(given))

@@ -12,8 +12,9 @@ from tests.train.resume.killing import at_call, options
 from video_gc.atomic import part_name
 from video_gc.config import compose_train
 from video_gc.train.checkpoint import load_network
-from video_gc.train.resume import files
-from video_gc.train.resume.files import (
+from video_gc.train.loop import train
+from video_gc.train.resume import checkpoint_files as files
+from video_gc.train.resume.checkpoint_files import (
     candidates,
     damage,
     keep_best,
@@ -24,9 +25,8 @@ from video_gc.train.resume.files import (
     step_file,
     write_checkpoint,
 )
-from video_gc.train.resume.weights import write_weights
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
+from video_gc.train.resume.weights_file import write_weights
+from video_gc.train.step import Objective
 
 CONTENT = {"video_gc": {"format": 2}, "state_dict": {"weight": torch.arange(1000.0)}}
 
@@ -158,10 +158,8 @@ def test_a_disk_that_is_full_from_the_start_ends_the_run(
 
     monkeypatch.setattr(files.os, "fsync", full)
     steps = []
-    plain = RecognitionTask.training_step
-    monkeypatch.setattr(
-        RecognitionTask, "training_step", lambda *given: steps.append(1) or plain(*given)
-    )
+    plain = Objective.training_step
+    monkeypatch.setattr(Objective, "training_step", lambda *given: steps.append(1) or plain(*given))
     given = options(clips_folder, tmp_path, "data.workers=0")
     with pytest.raises(OSError, match=r"step-00000002.ckpt: the first .* \(the disk is full\)"):
         train(compose_train(given))

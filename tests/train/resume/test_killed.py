@@ -17,13 +17,14 @@ from tests.train.resume.killing import (
     same,
 )
 from video_gc.config import compose_train
-from video_gc.train.resume import checkpoints, files
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
+from video_gc.train import loop
+from video_gc.train.loop import train
+from video_gc.train.resume import checkpoint_files as files
+from video_gc.train.step import Objective
 
 MOMENTS = {
-    "step": (RecognitionTask, "training_step"),
-    "validation": (RecognitionTask, "validation_step"),
+    "step": (Objective, "training_step"),
+    "validation": (loop, "validation_step"),
     "write": (files.os, "fsync"),
     "written": (files, "point_last"),
     "best": (files, "keep_best"),
@@ -79,7 +80,7 @@ def test_the_state_before_a_validation_is_one_to_go_on_from(
     whole: Path, clips_folder: Path, tmp_path: Path
 ) -> None:
     given = options(clips_folder, tmp_path)
-    always = (checkpoints.Checkpoints, "_due", lambda _plain: lambda *_: True)
+    always = (loop, "save_is_due", lambda _plain: lambda *_: True)
     owner, name = MOMENTS["validation"]
     dies = (owner, name, lambda plain: at_call(2, kill, plain))
     assert run_forked(given, always, dies) == -signal.SIGKILL
@@ -87,7 +88,7 @@ def test_the_state_before_a_validation_is_one_to_go_on_from(
     assert newest.name == "step-00000010.ckpt"
     # from here no step is computed again; the validation that is gone on with is killed, too
     assert run_forked(given, always, (owner, name, lambda plain: at_call(1, kill, plain))) < 0
-    counted = (RecognitionTask, "training_step", lambda plain: at_call(6, kill, plain))
+    counted = (Objective, "training_step", lambda plain: at_call(6, kill, plain))
     assert run_forked(given, counted) == 0
     assert_same_end(tmp_path / "run", whole)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.train.resume.killing import at_call, options, run_forked, send
+from video_gc.train import loop
 from video_gc.train.resume.signals import requeue
-from video_gc.train.task import RecognitionTask
+from video_gc.train.step import Objective
 
 STEPS = "checkpoint.every_steps=null"
 
@@ -51,7 +52,7 @@ def test_the_step_is_finished_and_saved(
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     # to the whole group, workers too, as a terminal and SLURM do
     grouped = lambda: os.killpg(0, number)  # noqa: E731
-    patch = (RecognitionTask, "training_step", lambda plain: at_call(3, grouped, plain))
+    patch = (Objective, "training_step", lambda plain: at_call(3, grouped, plain))
     given = options(clips_folder, tmp_path, STEPS)
     assert run_forked(given, patch) == status
     assert newest(tmp_path / "run") == "step-00000003"
@@ -69,11 +70,11 @@ def test_a_signal_at_the_end_of_an_epoch_or_in_validation(
 ) -> None:
     given = options(clips_folder, tmp_path, STEPS)
     term = send(signal.SIGTERM)
-    last = (RecognitionTask, "training_step", lambda plain: at_call(5, term, plain))
+    last = (Objective, "training_step", lambda plain: at_call(5, term, plain))
     assert run_forked(given, last) == 143
     assert newest(tmp_path / "run") == "step-00000005"
-    count = (RecognitionTask, "training_step", lambda plain: at_call(1, pytest.fail, plain))
-    val = (RecognitionTask, "validation_step", lambda plain: at_call(1, term, plain))
+    count = (Objective, "training_step", lambda plain: at_call(1, pytest.fail, plain))
+    val = (loop, "validation_step", lambda plain: at_call(1, term, plain))
     assert run_forked(given, count, val) == 143  # validated first: no step was computed
     assert newest(tmp_path / "run") == "step-00000005"
 
@@ -83,7 +84,7 @@ def test_a_second_ctrl_c_stops_at_once(clips_folder: Path, tmp_path: Path) -> No
         send(signal.SIGINT)()
         send(signal.SIGINT)()
 
-    patch = (RecognitionTask, "training_step", lambda plain: at_call(3, twice, plain))
+    patch = (Objective, "training_step", lambda plain: at_call(3, twice, plain))
     given = options(clips_folder, tmp_path, "checkpoint.every_steps=1")
     assert run_forked(given, patch) == 130
     assert newest(tmp_path / "run") == "step-00000002"

@@ -16,8 +16,8 @@ from video_gc.config import compose_train
 from video_gc.data.batches import workers
 from video_gc.data.dataset import Sample, TrainingClips, VideoViews
 from video_gc.evaluate.evaluate import TestOptions, evaluate
-from video_gc.train.task import RecognitionTask
-from video_gc.train.training import train
+from video_gc.train import loop
+from video_gc.train.loop import train
 
 NEW_MOUNTS, PRIVATE = 0x20000, 0x44000  # CLONE_NEWNS; MS_REC | MS_PRIVATE
 
@@ -95,7 +95,7 @@ def test_a_signal_in_a_validation_does_not_wait_for_workers(
         return views
 
     val = (
-        RecognitionTask,
+        loop,
         "validation_step",
         lambda plain: at_call(1, send(signal.SIGTERM), plain),
     )

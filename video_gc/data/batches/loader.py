@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from video_gc.data.batches.order import EpochSampler
+from video_gc.data.batches.order import EpochSampler, videos_of
 from video_gc.data.batches.threads import in_threads
 from video_gc.data.batches.view_batches import ViewBatches
 from video_gc.data.batches.workers import WorkerLoader
@@ -68,26 +68,6 @@ def training_loader(
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
     )
-
-
-def videos_of(batch_size: int, repeats: int, ranks: int = 1, accumulate: int = 1) -> int:
-    """Videos in a step of so many clips.
-
-    Raises ValueError naming the nearest that fit, where processes, parts and repeated clips do not
-    divide it evenly.
-    """
-    unit = repeats * ranks * accumulate
-    if batch_size % unit:
-        named = {
-            f"clip.repeats ({repeats})": repeats,
-            f"the number of processes ({ranks})": ranks,
-            f"accumulate ({accumulate})": accumulate,
-        }
-        product = " × ".join(name for name, factor in named.items() if factor > 1)
-        below = batch_size // unit * unit
-        nearest = f"{below} or {below + unit}" if below else str(unit)
-        raise ValueError(f"batch_size ({batch_size}) must be a multiple of {product}: {nearest}")
-    return batch_size // repeats
 
 
 class Resumable:

@@ -42,3 +42,23 @@ class EpochSampler(Sampler[tuple[int, int]]):
         shape = (steps * self.parts, self.ranks, self.batch // (self.parts * self.ranks))
         cut = order[: steps * self.batch].reshape(shape)
         return ((epoch, int(row)) for row in cut[start:, self.rank].ravel())
+
+
+def videos_of(batch_size: int, repeats: int, ranks: int = 1, accumulate: int = 1) -> int:
+    """Videos in a step of so many clips.
+
+    Raises ValueError naming the nearest that fit, where processes, parts and repeated clips do not
+    divide it evenly.
+    """
+    unit = repeats * ranks * accumulate
+    if batch_size % unit:
+        named = {
+            f"clip.repeats ({repeats})": repeats,
+            f"the number of processes ({ranks})": ranks,
+            f"accumulate ({accumulate})": accumulate,
+        }
+        product = " × ".join(name for name, factor in named.items() if factor > 1)
+        below = batch_size // unit * unit
+        nearest = f"{below} or {below + unit}" if below else str(unit)
+        raise ValueError(f"batch_size ({batch_size}) must be a multiple of {product}: {nearest}")
+    return batch_size // repeats

@@ -1,13 +1,13 @@
 """Averaged weights (EMA): a second network that follows the trained one, tested beside it.
 
-Polyak and Juditsky, 1992; the slower start as TensorFlow's ExponentialMovingAverage has it. Not
-by Lightning's EMAWeightAveraging: it validates the average alone, where both are wanted.
+Polyak and Juditsky, 1992; the slower start as TensorFlow's ExponentialMovingAverage has it.
 """
 
 from collections.abc import Mapping
 from copy import deepcopy
 
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from video_gc.models.weights.states import PREFIXES
@@ -49,6 +49,11 @@ def decay_at(step: int, decay: float) -> float:
     return min(decay, (1 + step) / (10 + step))
 
 
+def local(value: Tensor) -> Tensor:
+    """Its numbers, without a gradient; of a parameter that FSDP2 cut, those of this process."""
+    return value.to_local().detach() if isinstance(value, DTensor) else value.detach()
+
+
 def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     """average ← decay · average + (1 − decay) · model, for parameters and running statistics.
 
@@ -61,5 +66,5 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
             pairs.append((mine, theirs))
         else:
             mine.copy_(theirs)
-    old, new = zip(*((mine.detach(), theirs.detach()) for mine, theirs in pairs), strict=True)
+    old, new = zip(*((local(mine), local(theirs)) for mine, theirs in pairs), strict=True)
     get_ema_multi_avg_fn(decay)(old, new, 0)

@@ -5,18 +5,21 @@ Factors per layer: Clark et al., ELECTRA, ICLR 2020, here one for each stage of 
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from video_gc.backbones.stages import named_parts
 from video_gc.blocks import choices
 from video_gc.models.context import context_blocks
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)  # batch and instance norms: _NormBase
+BATCH_NORMS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+)
+NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 LEVELS = ("stem", "res2", "res3", "res4", "res5", "head")
 
 
@@ -135,10 +138,24 @@ def keep_still(model: nn.Module, waiting: Iterable[nn.Parameter] = ()) -> None:
     """
     still = {id(parameter) for parameter in waiting}
     for module in model.modules():
-        if isinstance(module, _NormBase):
+        if isinstance(module, BATCH_NORMS):
             own = list(module.parameters(recurse=False))
             if own and all(id(p) in still or not p.requires_grad for p in own):
                 module.eval()
+
+
+def train_mode(
+    model: nn.Module, average: nn.Module | None = None, waiting: Iterable[nn.Parameter] = ()
+) -> None:
+    """`model.train()`, but the batch norms of what stands still stay in eval mode.
+
+    average: the averaged copy, whose statistics stand still where the model's do.
+    """
+    model.train()
+    keep_still(model, waiting)
+    if average is not None:
+        for mine, theirs in zip(average.modules(), model.modules(), strict=True):
+            mine.training = theirs.training
 
 
 def waiting_parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
@@ -156,12 +173,12 @@ def drop_gradients(parameters: Iterable[nn.Parameter]) -> None:
         parameter.grad = None
 
 
-def describe_groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+def describe_groups(model: nn.Module, groups: Sequence[dict[str, Any]]) -> list[str]:
     """What decays, what is frozen and how fast the stages learn, a sentence each."""
     kinds, stages = parameter_kinds(model), stage_names(model)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     counts = Counter(kinds[name] for name in trained)
-    decay = max(group["weight_decay"] for group in optimizer.param_groups)
+    decay = max(group["weight_decay"] for group in groups)
     lines = [
         f"weight decay {decay:g} on {counts['weight']} weights; none on {counts['norm']} "
         f"parameters of norms, {counts['bias']} biases and {counts['vector']} other vectors"
@@ -171,7 +188,7 @@ def describe_groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[
         lines.append(f"frozen, with their batch norms: {', '.join(frozen)}")
     rates = {
         group["name"].removesuffix(" weights"): group["lr"]
-        for group in optimizer.param_groups
+        for group in groups
         if group["name"].endswith(" weights")
     }
     if len(set(rates.values())) > 1:

@@ -1,6 +1,7 @@
 """The optimiser, its options, and a learning rate that follows the size of the batch."""
 
 from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import nn
@@ -138,15 +139,7 @@ def build_optimizer(
 
     fresh: whether the context blocks start from nothing, not from trained weights.
     """
-    groups = parameter_groups(
-        model,
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        by_stage=config.by_stage,
-        layer_decay=config.layer_decay,
-        head_lr=config.head_lr,
-        fresh=fresh,
-    )
+    groups = _groups(model, config, fresh=fresh)
     if config.optimizer == "adamw":
         first, second = config.betas
         return torch.optim.AdamW(groups, lr=config.lr, betas=(first, second))
@@ -162,10 +155,22 @@ def describe_optim(
 
     fresh: as in `build_optimizer`. pretrained: whether the network has weights of another training.
     """
-    lines = describe_groups(model, build_optimizer(model, config, fresh=fresh))
+    lines = describe_groups(model, _groups(model, config, fresh=fresh))
     if config.head_epochs:
         what = "head and context blocks" if fresh and context_blocks(model) else "head"
         lines.append(f"first the {what} alone, optim.head_epochs={config.head_epochs:g}")
     if config.freeze and not pretrained:
         lines.append("the frozen stages have random weights; set model.weights, or optim.freeze=[]")
     return lines
+
+
+def _groups(model: nn.Module, config: OptimConfig, *, fresh: bool) -> list[dict[str, Any]]:
+    return parameter_groups(
+        model,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        by_stage=config.by_stage,
+        layer_decay=config.layer_decay,
+        head_lr=config.head_lr,
+        fresh=fresh,
+    )

@@ -55,3 +55,15 @@ def warmed(step: float, after: Callable[[float], float], warmup: float, start: f
 def head_steps(config: OptimConfig, steps_per_epoch: int) -> int:
     """Steps at the start in which the head and fresh context blocks alone are trained."""
     return round(config.head_epochs * steps_per_epoch)
+
+
+def about_the_head(config: OptimConfig, *, steps: int, steps_per_epoch: int) -> str | None:
+    """A sentence, where the training of so many steps ends before more than the head is trained."""
+    alone = head_steps(config, steps_per_epoch)
+    if not 0 < steps <= alone:
+        return None
+    return (
+        f"optim.head_epochs={config.head_epochs:g} is {alone} steps and the training {steps}:"
+        " it trains the head alone, and fresh context blocks; train longer, or set "
+        "optim.head_epochs=0"
+    )

@@ -6,28 +6,31 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import lightning_fabric
 import torch
 import yaml
 
 from video_gc.atomic import write_text
+from video_gc.data.skipped_videos import SKIPPED
 from video_gc.progress import say
-from video_gc.train.resume.faults import NOT_FINITE
-from video_gc.train.resume.files import newest_valid
+from video_gc.train.resume.checkpoint_files import newest_valid
+from video_gc.train.resume.not_finite import NOT_FINITE
 from video_gc.train.run_checkpoint import CHECKPOINTS
 
 CONFIG, VERSIONS = "config.yaml", "versions.yaml"
-LOGS, SPLITS, SKIPPED, FINISHED = "logs", "splits", "skipped.csv", "finished.yaml"
+LOGS, SPLITS, FINISHED = "logs", "splits", "finished.yaml"
 OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED, NOT_FINITE}
 """What a training writes before its first checkpoint, and that folder."""
 AROUND = {"cell.json", "cell.log"}
 """What tools/ablate.py writes around a training, before it begins and after."""
 MAY_CHANGE = {
-    *("resume", "runs", "name", "data.workers", "data.decoder", "data.decode_device"),
-    *("data.transfer", "checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep"),
+    *("resume", "runs", "name", "logger", "strategy", "data.workers", "data.decoder"),
+    *("data.decode_device", "data.transfer", "checkpoint.every_steps"),
+    *("checkpoint.every_minutes", "checkpoint.keep"),
 }
 """Options that do not change what is trained; nor do those of test."""
 BLOCK_OPTIONS = "model.context.options."
-LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "pytorch-lightning", "numpy", "fvcore")
+LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "numpy", "fvcore")
 
 
 def last_checkpoint(
@@ -99,6 +102,7 @@ def begin_run(directory: Path, options: dict[str, Any]) -> None:
     write_text(directory / CONFIG, yaml.safe_dump(options, sort_keys=False))
     versions = {"python": platform.python_version(), "machine": platform.machine()}
     versions |= {name: version(name) for name in LIBRARIES}
+    versions["lightning-fabric"] = lightning_fabric.__version__
     if torch.cuda.is_available():
         versions["gpu"] = torch.cuda.get_device_name()
     write_text(directory / VERSIONS, yaml.safe_dump(versions, sort_keys=False))

@@ -9,6 +9,8 @@ import re
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -35,11 +37,18 @@ class StopSignals:
         self.wanted = 0
         """number of the signal, 0 without one"""
 
-    def listen(self) -> None:
-        """Take the signals over; Lightning gives them back when its fit ends."""
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                signal.signal(number, self._note)
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Take the signals over while the block runs."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         again = self.wanted == signal.SIGINT == number

@@ -1,7 +1,12 @@
-"""Nobody waits for the dead: a process ends when another one failed, or is not heard of any more.
+"""Nobody waits for the dead: a process ends when another one is not heard of any more.
 
 A collective waits for as long as its timeout allows, and cannot tell a slow disk from a machine
 that is gone. So each process says in the shared store that it lives, and why it ends.
+
+Proved necessary by tests: signs of life, by a process that is stopped (test_faults.py, silent);
+counting silence, by a cable that is pulled (test_hosts.py), where not even the store answers; the
+reason in the store, by an error that the others would report as a lost connection. A process that
+is killed or fails breaks the connections of the others, and torchrun and srun end who still waits.
 """
 
 import json
@@ -24,8 +29,6 @@ PATIENCE = 30.0
 LOST = re.compile("connection|timed out|peer|remote", re.IGNORECASE)
 """In what gloo and NCCL say when another process is gone."""
 KILLED = "the connection to another process broke; torchrun or srun says which one was killed"
-GRACE = 20.0
-"""Seconds for a process to end by itself, after it or another one said that it stops."""
 
 
 @dataclass(frozen=True)
@@ -34,34 +37,21 @@ class Failure:
 
     rank: int
     text: str
-    stopped: bool = False
-    """asked to, by Ctrl-C or a signal: the others may be on their way out, too"""
     lost: bool = False
     """follows from the end of a process that could not say why"""
 
 
 class Watch:
-    """Signs of life of all processes; `fail` says why this one ends, `close` that all is well."""
+    """Signs of life of all processes; `fail` says why this one ends, `close` that it does."""
 
-    def __init__(
-        self,
-        store: Store,
-        rank: int,
-        hosts: list[str],
-        *,
-        interval: float = INTERVAL,
-        patience: float = PATIENCE,
-    ) -> None:
+    def __init__(self, store: Store, rank: int, hosts: list[str]) -> None:
         self.store, self.rank, self.hosts = store, rank, hosts
-        self.interval, self.patience = interval, patience
-        self._closed, self._leaving = threading.Event(), threading.Lock()
-        self._silence, self._left = 0.0, float("inf")
+        self._closed, self._silence = threading.Event(), 0.0
         self.store.set(f"beat/{rank}", "0")
         # the first asks for everybody and tells; the others ask for the first alone
-        self._others = [other for other in range(len(hosts)) if other != rank]
-        self._asked = self._others if rank == 0 else [0]
-        for thread in (self._beat, self._guard):
-            threading.Thread(target=thread, daemon=True, name="ranks").start()
+        self._asked = list(range(1, len(hosts))) if rank == 0 else [0]
+        for thread in (self._beat, self._count_silence):
+            threading.Thread(target=thread, daemon=True, name="watch").start()
 
     def close(self) -> None:
         """End the threads."""
@@ -71,15 +61,11 @@ class Watch:
         """Tell the others why this process ends, and write torchrun's error file.
 
         Returns the first failure of all: perhaps another process's, that this one follows from.
-        This process has seconds to end, whatever a collective or a GPU still waits for.
         """
-        stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
         lost = isinstance(error, RuntimeError) and LOST.search(str(error)) is not None
-        text = KILLED if lost else words_of(error)
-        first = own = Failure(self.rank, text, stopped, lost)
-        self._left = GRACE
+        first = own = Failure(self.rank, KILLED if lost else words_of(error), lost)
         if lost:  # the words of the one that left may come a moment later
-            time.sleep(2 * self.interval)
+            time.sleep(2 * INTERVAL)
         with suppress(RuntimeError):  # the store may be gone with its machine
             first = self._publish(own)
         _write_error_file(self.describe(first))
@@ -99,51 +85,36 @@ class Watch:
         store = self.store.clone()  # a client of its own: others may wait long for an answer
         count, silent = 0, dict.fromkeys(self._asked, 0.0)
         last: dict[int, bytes] = {}
-        while not self._closed.wait(self.interval):
+        while not self._closed.wait(INTERVAL):
             count += 1
             try:
                 store.set(f"beat/{self.rank}", str(count))
-                if store.check(["failure"]):
-                    self._follow(Failure(**json.loads(store.get("failure"))))
                 keys = [f"beat/{other}" for other in self._asked]
                 beats = store.multi_get(keys) if store.check(keys) else []
-            except RuntimeError:  # says the same as no answer: see `_guard`
+            except RuntimeError:  # says the same as no answer: see `_count_silence`
                 continue
             self._silence = 0.0
             for other, beat in zip(self._asked, beats, strict=False):
-                silent[other] = 0.0 if last.get(other) != beat else silent[other] + self.interval
+                silent[other] = 0.0 if last.get(other) != beat else silent[other] + INTERVAL
                 last[other] = beat
-                if silent[other] > self.patience:
-                    gone = Failure(other, f"not heard of for {self.patience:g} s")
-                    self._publish(gone)
-                    self._leave(self.describe(gone))
+                if silent[other] > PATIENCE:
+                    gone = Failure(other, f"not heard of for {PATIENCE:g} s")
+                    self._leave(self.describe(self._publish(gone)))
 
-    def _follow(self, failure: Failure) -> None:
-        if failure.rank == self.rank:
-            return
-        if failure.stopped:
-            self._left = min(self._left, GRACE)
-        else:
-            self._leave(self.describe(failure))
-
-    def _guard(self) -> None:
+    def _count_silence(self) -> None:
         """Count seconds without the store: a machine that is gone answers nothing, not even no.
 
         In steps, so that a process that was itself suspended does not count that time.
         """
-        while not self._closed.wait(self.interval):
-            self._silence += self.interval
-            self._left -= self.interval
-            if self._left < 0:
-                os._exit(1)
-            if self._silence > self.patience:
+        while not self._closed.wait(INTERVAL):
+            self._silence += INTERVAL
+            if self._silence > PATIENCE:
                 host = self.hosts[0]
-                self._leave(f"process 0 ({host}) cannot be reached since {self.patience:g} s")
+                self._leave(f"process 0 ({host}) cannot be reached since {PATIENCE:g} s")
 
     def _leave(self, text: str) -> None:
-        """End this process from its thread, for the main one may wait in a collective."""
-        on_its_way = self._left <= GRACE
-        if on_its_way or self._closed.is_set() or not self._leaving.acquire(blocking=False):
+        """End this process from its thread, for the main one waits in a collective."""
+        if self._closed.is_set():
             return
         console.quiet = False
         say(f"process {self.rank} ends: {text}", style="red")

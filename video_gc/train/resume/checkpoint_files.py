@@ -14,56 +14,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from video_gc.atomic import atomic_path, part_name, remove_stale_parts
 from video_gc.models.weights.reading.read import read_file
 from video_gc.progress import say
-from video_gc.train.checkpoint import KEY, check_format
+from video_gc.train.checkpoint import FORMAT, KEY, check_format
 from video_gc.train.run_checkpoint import BEST, LAST
 
 STEPS = "step-*.ckpt"
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 
 
-class CheckpointFiles(TorchCheckpointIO):
-    """Lightning plugin: a checkpoint is complete under its name, or the previous one stands.
+def save_or_keep(checkpoint: dict[str, Any], file: Path) -> str:
+    """Write a checkpoint, or say that it could not be and that an older one stands.
 
-    A write that fails is said, and the run goes on where an older checkpoint stands; `failed` is
-    the error then, else None. Without one the run ends: it could compute to its end and keep
-    nothing.
+    Returns what was said, empty where it was written. Raises OSError where no older one stands: the
+    run could compute to its end and keep nothing.
     """
-
-    def __init__(self) -> None:
-        self.failed: OSError | None = None
-        self.said = ""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
-    ) -> None:
-        """Lightning: called on the first process. Raises OSError where nothing can be kept."""
-        file = Path(path)
-        self.failed = None
-        try:
-            write_checkpoint(checkpoint, file)
-        except OSError as error:
-            self.failed = error
-            why = FULL.get(error.errno or 0, error.strerror or str(error))
-            older = next(iter(candidates(file.parent)), None)
-            if older is None:
-                raise OSError(
-                    f"{file}: the first checkpoint could not be written ({why}), and nothing would "
-                    "be kept; free some space, or give another directory with runs=DIR",
-                ) from error
-            self.said = f"{file.name} could not be written ({why}); {older.name} stands"
-            say(f"{file.parent}: {self.said}", style="yellow")
-
-    def load_checkpoint(
-        self, path: str | os.PathLike[str], *_places: Any, **_named: Any
-    ) -> dict[str, Any]:
-        """Lightning: called on every process; tensors come on the CPU."""
-        found: dict[str, Any] = read_file(path)
-        return found
+    try:
+        write_checkpoint(checkpoint, file)
+        return ""
+    except OSError as error:
+        why = FULL.get(error.errno or 0, error.strerror or str(error))
+        older = next(iter(candidates(file.parent)), None)
+        if older is None:
+            raise OSError(
+                f"{file}: the first checkpoint could not be written ({why}), and nothing would "
+                "be kept; free some space, or give another directory with runs=DIR",
+            ) from error
+        said = f"{file.name} could not be written ({why}); {older.name} stands"
+        say(f"{file.parent}: {said}", style="yellow")
+        return said
 
 
 def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
@@ -75,6 +56,20 @@ def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     _sync_folder(file.parent)
+
+
+def read_training(file: Path) -> dict[str, Any]:
+    """All that a checkpoint holds, tensors on the CPU, to go on from.
+
+    Raises ValueError for one of an older version, which cannot be gone on from.
+    """
+    found: dict[str, Any] = read_file(file)
+    if found[KEY].get("format", 1) < FORMAT or "loop" not in found:
+        raise ValueError(
+            f"{file}: written by an older version of video_gc, whose runs this one cannot "
+            "resume; start from its weights with model.weights=CHECKPOINT name=OTHER"
+        )
+    return found
 
 
 def step_file(folder: Path, step: int) -> Path:

@@ -13,17 +13,16 @@ import torch
 import torch.distributed as dist
 
 from video_gc.progress import console, say
-from video_gc.train.ranks.cores import share_cores
-from video_gc.train.ranks.meet import meet
-from video_gc.train.ranks.slurm import slurm_variables
-from video_gc.train.ranks.watch import Watch, words_of
+from video_gc.train.distributed.meet import meet
+from video_gc.train.distributed.slurm import slurm_variables
+from video_gc.train.distributed.watch import Watch, words_of
 
 T = TypeVar("T")
 COME = timedelta(minutes=5)
 """For all processes to start."""
 SLOW = timedelta(days=2)
-"""A process may be done with its part hours before another; dead ones are found by their silence,
-see watch.py."""
+"""The timeout of a collective: a process may be done with its part hours before another; dead ones
+are found by their silence, see watch.py."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,7 @@ def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
         share_cores(world.local_size)
         yield
         dist.barrier()
-        watch.close()
-    except BaseException as error:  # the watch goes on: it ends a process that cannot end
+    except BaseException as error:
         failure = watch.fail(error)
         console.quiet = False
         if failure.rank != world.rank or failure.lost:
@@ -100,6 +98,7 @@ def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
         console.quiet = False
         if dist.is_initialized():
             dist.destroy_process_group()
+        watch.close()
 
 
 def gather(part: T, world: World) -> list[T] | None:
@@ -138,6 +137,15 @@ def wait_for_all(world: World) -> None:
         dist.barrier()
 
 
+def largest(world: World, *numbers: int) -> list[int]:
+    """Each number's maximum over the processes, which all must call this; waits for no GPU."""
+    if world.size == 1:
+        return list(numbers)
+    found = torch.tensor(numbers)  # on the CPU, so by gloo
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return [int(number) for number in found.tolist()]
+
+
 def need_shared(path: Path) -> None:
     """Raise FileNotFoundError where this machine does not see what the first process has there."""
     if not path.exists():
@@ -168,6 +176,31 @@ def pick_gpu(world: World) -> torch.device | None:
 
 def _bound_by_slurm() -> bool:
     return "SLURM_STEP_NUM_TASKS" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ
+
+
+def share_cores(processes: int) -> int:
+    """Let torch compute with this process's share of the machine's cores, and say so.
+
+    torchrun sets OMP_NUM_THREADS=1 where nobody set it, and other launchers leave every process
+    all cores. A number above 1 in OMP_NUM_THREADS stands; so does what SLURM binds a task to.
+    """
+    threads = _threads(processes)
+    torch.set_num_threads(threads)
+    if processes > 1:
+        many = "one thread" if threads == 1 else f"{threads} threads"
+        say(f"{processes} processes on this machine compute with {many} each")
+    return threads
+
+
+def _threads(processes: int) -> int:
+    given = int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
+    if given > 1:
+        return given
+    if "SLURM_CPUS_PER_TASK" in os.environ:
+        return int(os.environ["SLURM_CPUS_PER_TASK"])
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    bound = "SLURM_STEP_NUM_TASKS" in os.environ and cores != os.cpu_count()
+    return max((cores or 1) // (1 if bound else processes), 1)
 
 
 def _meet(world: World) -> tuple[dist.Store, str, list[str]]:

@@ -1,24 +1,28 @@
 """What goes wrong in a training, said so that it can be mended."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from video_gc.atomic import atomic_path
 from video_gc.outputs import fill_csv
+from video_gc.train.recipe.averaging import local
 
 NOT_FINITE = "not_finite.csv"
 
 
-def lacking(model: nn.Module) -> str | None:
-    """The first weight or buffer with a NaN or infinite number in it."""
-    named = [*model.named_parameters(), *model.named_buffers()]
-    floating = [(name, value) for name, value in named if value.is_floating_point()]
-    if all(torch.stack([value.detach().isfinite().all() for _, value in floating]).tolist()):
-        return None
-    return next(name for name, value in floating if not value.detach().isfinite().all())
+def lacking(networks: Mapping[str, nn.Module]) -> str | None:
+    """The first weight or buffer with a NaN or infinite number in it, of the parts held here."""
+    found = {
+        f"{prefix}.{name}": local(value)
+        for prefix, network in networks.items()
+        for name, value in [*network.named_parameters(), *network.named_buffers()]
+        if value.is_floating_point()
+    }
+    sound = torch.stack([value.isfinite().all() for value in found.values()]).tolist()
+    return next((name for name, fine in zip(found, sound, strict=True) if not fine), None)
 
 
 def write_not_finite(file: Path, step: int, paths: Iterable[Path]) -> None:
@@ -34,8 +38,3 @@ def not_finite(what: str, step: int, file: Path, stands: str | None) -> Floating
         f"{f'{stands} is from before it. ' if stands else ''}"
         "Try a lower optim.lr, optim.clip_grad=1 or precision=fp32, with name=OTHER"
     )
-
-
-def is_finite(loss: Tensor) -> bool:
-    """Whether the loss is a number."""
-    return bool(loss.detach().isfinite().all())

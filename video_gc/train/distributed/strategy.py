@@ -1,0 +1,249 @@
+"""Lightning Fabric for one of several processes that torchrun or srun has started."""
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
+from lightning_fabric.plugins.environments import ClusterEnvironment
+from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+from video_gc.backbones.stages import residual_blocks
+from video_gc.deploy.inference_network import has_bf16
+from video_gc.progress import say
+from video_gc.train.distributed.world import World, pick_gpu
+from video_gc.train.options import TrainConfig
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+class OneDeviceEach(ClusterEnvironment):
+    """Tells Fabric that each process is a node of its own with one device.
+
+    So it starts no processes, which under Hydra would run the command again, looks for neither
+    torchrun nor SLURM itself, and takes any number of processes on any machine.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Fabric: whether somebody else starts the processes."""
+        return True
+
+    @property
+    def main_address(self) -> str:
+        """Fabric: the first machine; `joined` has connected to it already."""
+        return os.environ.get("MASTER_ADDR", "127.0.0.1")
+
+    @property
+    def main_port(self) -> int:
+        """Fabric: see main_address."""
+        return int(os.environ.get("MASTER_PORT", "0"))
+
+    @staticmethod
+    def detect() -> bool:
+        """Fabric: never chosen by itself."""
+        return False
+
+    def world_size(self) -> int:
+        """Fabric: the number of processes."""
+        return self.world.size
+
+    def set_world_size(self, size: int) -> None:
+        """Fabric: it stands already."""
+
+    def global_rank(self) -> int:
+        """Fabric: which of them."""
+        return self.world.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """Fabric: it stands already."""
+
+    def local_rank(self) -> int:
+        """Fabric: which device of those that it knows, and it knows one."""
+        return 0
+
+    def node_rank(self) -> int:
+        """Fabric: which node."""
+        return self.world.rank
+
+
+def fabric_arguments(world: World, *, strategy: str, gpu: bool) -> dict[str, Any]:
+    """Accelerator, device and strategy of this process; inside `joined` where there are several.
+
+    strategy: ddp, or fsdp (FSDP2); neither when alone. gpu: whether to train on one.
+    """
+    alone = world.size == 1
+    # a 1×1×1 convolution's weight is the same in both memory layouts: nothing is lost there
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
+    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+    warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view tensor")
+    device = pick_gpu(world) if gpu and not alone else None
+    chosen: str | Strategy = "auto"
+    if not alone and strategy == "fsdp":
+        chosen = ModelParallelStrategy(shard_network, save_distributed_checkpoint=False)
+    elif not alone:
+        # The buffers of norms are shared once before validation: DDP would wait for every process
+        # at every batch of it, and they do not have equally many. Looking for unused parameters
+        # keeps DDP from sorting its buckets anew after the first step, which a resumed run would
+        # do later: sums of three and more numbers would differ.
+        chosen = DDPStrategy(broadcast_buffers=False, find_unused_parameters=not gpu)
+    return {
+        "accelerator": "gpu" if gpu else "cpu",
+        "devices": 1 if device is None else [device.index],
+        "num_nodes": world.size,
+        "plugins": [OneDeviceEach(world)],
+        "strategy": chosen,
+    }
+
+
+def build_fabric(world: World, config: TrainConfig, *, gpu: bool, loggers: list[Logger]) -> Fabric:
+    """Fabric for this process, launched."""
+    precision = config.precision
+    if precision == "auto":  # not `choose`: on a CPU a step in bf16 is the slower one
+        precision = "bf16" if gpu and has_bf16(torch.device("cuda")) else "fp32"
+    fabric = Fabric(
+        **fabric_arguments(world, strategy=config.strategy, gpu=gpu),
+        precision=PRECISIONS[precision],  # type: ignore[arg-type]
+        loggers=loggers,
+    )
+    fabric.launch()
+    return fabric
+
+
+def shard_network(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
+    """FSDP2: each process keeps a part of every parameter and of its optimiser state."""
+    for block in residual_blocks(network).values():
+        fully_shard(block, mesh=mesh["data_parallel"])
+    fully_shard(network, mesh=mesh["data_parallel"])
+    return network
+
+
+def is_parallel(fabric: Fabric) -> bool:
+    """Whether each process keeps a part of the network (FSDP2)."""
+    return isinstance(fabric.strategy, ModelParallelStrategy)
+
+
+def shard_copy(network: nn.Module, fabric: Fabric) -> None:
+    """Cut a copy of the network as Fabric cut the network itself, where it did."""
+    if isinstance(fabric.strategy, ModelParallelStrategy):
+        shard_network(network, fabric.strategy.device_mesh)
+
+
+@contextmanager
+def all_parameters(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """FSDP2: let forward passes in the block need no other process.
+
+    Processes do not validate equally many batches.
+    """
+    parts = [m for network in networks for m in network.modules() if isinstance(m, FSDPModule)]
+    for part in parts:
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
+    yield
+    for part in parts:
+        part.set_reshard_after_forward(True, recurse=False)
+        part.reshard()
+
+
+def is_sharded(network: nn.Module) -> bool:
+    """Whether it is one of FSDP2."""
+    return isinstance(network, FSDPModule)
+
+
+def network_state(network: nn.Module) -> dict[str, Any]:
+    """The whole `state_dict`, wherever its parts are; of FSDP2 the first process alone has it."""
+    return (
+        get_model_state_dict(network, options=FULL) if is_sharded(network) else network.state_dict()
+    )
+
+
+def load_network_state(network: nn.Module, state: dict[str, Any]) -> None:
+    """Put back what `network_state` gave. Raises RuntimeError where it does not fit."""
+    if is_sharded(network):
+        set_model_state_dict(network, state, options=FULL)
+    else:
+        network.load_state_dict(state)
+
+
+def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimiser's whole state as one process has it: parameters have numbers."""
+    if not is_sharded(network):
+        return optimizer.state_dict()
+    found: dict[str, Any] = get_optimizer_state_dict(network, optimizer, options=FULL)
+    names = [name for group in found.get("param_groups", []) for name in group["params"]]
+    numbers = {name: number for number, name in enumerate(names)}
+    groups = [
+        group | {"params": [numbers[name] for name in group["params"]]}
+        for group in found.get("param_groups", [])
+    ]
+    state = {numbers[name]: of for name, of in found.get("state", {}).items()}
+    return {"state": state, "param_groups": groups}
+
+
+def load_optimizer_state(
+    network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+) -> None:
+    """Put back what `optimizer_state` gave, to one process or several."""
+    if not is_sharded(network):
+        optimizer.load_state_dict(state)
+        return
+    name_of = {id(parameter): name for name, parameter in network.named_parameters()}
+    names = [name_of[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    groups = [
+        group | {"params": [names[number] for number in group["params"]]}
+        for group in state["param_groups"]
+    ]
+    named = {names[number]: of for number, of in state["state"].items()}
+    set_optimizer_state_dict(
+        network, optimizer, {"state": named, "param_groups": groups}, options=FULL
+    )
+
+
+def share_buffers(module: nn.Module, world: World) -> None:
+    """Give every process the first one's buffers, such as running statistics.
+
+    Parameters are equal all the time, for gradients are averaged; statistics are those of each
+    process's own clips unless norms are synchronised or frozen.
+    """
+    if world.size > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, 0)
+
+
+def seed_this_process(world: World, seed: int) -> None:
+    """Different noise on each process: dropout must not hit the same place everywhere.
+
+    The first process draws as if it were alone.
+    """
+    if world.rank:
+        torch.manual_seed(seed + 1_000_003 * world.rank)
+
+
+def say_about_norms(kind: str, world: World, batch_size: int) -> None:
+    """Warn where norms see a part of the batch only; kind: as NormConfig's."""
+    if world.size > 1 and kind == "batch":
+        say(
+            f"Each of {world.size} processes normalises over its own {batch_size // world.size} "
+            f"clips of a step, one over all {batch_size}; with norm.kind=sync they do, too",
+            style="yellow",
+        )

@@ -1,0 +1,138 @@
+"""The logs of a run: a CSV file, TensorBoard and, where asked for, Weights & Biases."""
+
+import csv
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.loggers import Logger, TensorBoardLogger
+
+from video_gc.atomic import atomic_path
+from video_gc.train.options import TrainConfig
+from video_gc.train.resume.state import LoopState
+
+
+def check_logger(name: str) -> None:
+    """Raise ImportError where the library of a logger is not installed."""
+    if name == "wandb" and find_spec("wandb") is None:
+        raise ImportError(
+            "logger=wandb: wandb is not installed; pip install 'video_gc[wandb]' "
+            "(pip install wandb), or leave out logger=wandb"
+        )
+
+
+def open_loggers(logs: Path, config: TrainConfig, state: LoopState) -> list[Logger]:
+    """The loggers of a run, on its first process; of a resumed one they go on from `state`."""
+    purge = state.step or None  # what was logged after the checkpoint
+    found: list[Logger] = [
+        RowLogger(logs / "csv", state.rows),
+        TensorBoardLogger(logs, "tensorboard", "", purge_step=purge),
+    ]
+    if config.logger == "wandb":
+        found.append(WandbLogger(logs, asdict(config), state.run_id))
+    return found
+
+
+class RowLogger(Logger):
+    """FOLDER/version_0/metrics.csv: one file however often the run was stopped.
+
+    No row is lost or there twice: a run that is resumed goes on behind those of its checkpoint.
+    """
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        """rows: how many of the file's are kept."""
+        self.file = folder / "version_0" / "metrics.csv"
+        self.columns: list[str] = []
+        kept: list[dict[str, Any]] = []
+        if self.file.is_file():
+            with self.file.open(newline="") as stream:
+                reader = csv.DictReader(stream)
+                kept = list(reader)[:rows]
+                self.columns = list(reader.fieldnames or ())
+        self.rows = len(kept)
+        if self.columns:
+            self._write(kept)
+
+    @property
+    def name(self) -> str:
+        """Fabric: of the folder."""
+        return "csv"
+
+    @property
+    def version(self) -> int:
+        """Fabric: always the first."""
+        return 0
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Fabric: config.yaml has them."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append a row."""
+        row = {**metrics, "step": step}
+        if new := row.keys() - set(self.columns):
+            kept: list[dict[str, Any]] = []
+            if self.rows:
+                with self.file.open(newline="") as stream:
+                    kept = list(csv.DictReader(stream))
+            self.columns = sorted([*self.columns, *new])
+            self._write(kept)
+        with self.file.open("a", newline="") as stream:
+            csv.DictWriter(stream, self.columns).writerow(row)
+        self.rows += 1
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        with atomic_path(self.file) as part, part.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, self.columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+class WandbLogger(Logger):
+    """A run at Weights & Biases, which goes on under its id when the training is resumed.
+
+    WANDB_MODE=offline keeps it in the run directory; WANDB_PROJECT names the project, video_gc
+    by default.
+    """
+
+    def __init__(self, logs: Path, config: Mapping[str, Any], run_id: str) -> None:
+        import wandb
+
+        self.run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "video_gc"),
+            name=config["name"],
+            id=run_id,
+            resume="allow",
+            dir=logs,
+            config=dict(config),
+        )
+
+    @property
+    def name(self) -> str:
+        """Fabric: of the run."""
+        return str(self.run.name)
+
+    @property
+    def version(self) -> str:
+        """Fabric: its id."""
+        return str(self.run.id)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Fabric: the run has them since its start."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log figures of a step."""
+        self.run.log({**metrics, "trainer/global_step": step})
+
+    def finalize(self, status: str) -> None:
+        """Fabric: at the end."""
+        self.run.finish(exit_code=int(status != "success"))
+
+
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """lr-SGD/weights, …: the rate of each group."""
+    kind = type(optimizer).__name__
+    return {f"lr-{kind}/{group['name']}": group["lr"] for group in optimizer.param_groups}

@@ -1,0 +1,367 @@
+"""Training, from top to bottom: a config becomes a run directory with checkpoints.
+
+`train` → `run` prepares → `fit`: epochs → `train_epoch`: steps → `optimiser_step`: forward,
+backward, clip, step, schedule, average → `validate` → `save`.
+"""
+
+import math
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import seed_everything
+from torch import Tensor
+
+from video_gc.data.batches.workers import end_workers, guarded_workers
+from video_gc.data.dataset import Batch
+from video_gc.data.splits import Splits, data_manifest, open_splits, read_splits, write_splits
+from video_gc.locks import locked
+from video_gc.models.weights.reading.read import read_file
+from video_gc.progress import say
+from video_gc.train.checkpoint import KEY
+from video_gc.train.display import Display
+from video_gc.train.distributed.strategy import all_parameters, say_about_norms, share_buffers
+from video_gc.train.distributed.world import (
+    World,
+    from_first,
+    joined,
+    largest,
+    need_shared,
+    this_world,
+    to_all,
+    wait_for_all,
+)
+from video_gc.train.inputs import check_same_videos
+from video_gc.train.logs import check_logger, learning_rates
+from video_gc.train.network import build_network
+from video_gc.train.options import TrainConfig, decoding_of
+from video_gc.train.recipe.averaging import decay_at, pick_weights, update_average
+from video_gc.train.recipe.bf16_on_cpu import SoundBf16
+from video_gc.train.recipe.groups import drop_gradients
+from video_gc.train.resume import checkpoint_files as files
+from video_gc.train.resume.not_finite import NOT_FINITE, lacking, not_finite, write_not_finite
+from video_gc.train.resume.run_directory import (
+    SPLITS,
+    begin_run,
+    finish_run,
+    is_finished,
+    last_checkpoint,
+)
+from video_gc.train.resume.signals import Stopped, requeue
+from video_gc.train.resume.state import LoopState, restored_state, total
+from video_gc.train.resume.weights_file import SUFFIX, write_weights
+from video_gc.train.training import PREFIXES, Training, build_training, on_gpu, restore, saved
+from video_gc.train.validation import ValidationFigures, all_figures, validation_step
+
+BEFORE_VALIDATION = 60.0
+"""Seconds since the last checkpoint after which there is one before a validation, too."""
+
+
+def train(config: TrainConfig) -> Path:
+    """Train, as one of several processes where there are, and return the run directory.
+
+    It holds config.yaml, versions.yaml, splits/ (which videos train, choose and test),
+    checkpoints/ (last.ckpt, best.ckpt, best.safetensors), logs/ (CSV and TensorBoard) and, where a
+    file could not be read, skipped.csv.
+
+    A run that was stopped is resumed as if it had not been; a finished one is left as it is.
+    Nothing is written before options, data and network are found usable. A directory without a
+    checkpoint is that of an aborted attempt: the run starts over in it.
+
+    Raises FileExistsError where the run exists and `resume` is off, ValueError where it exists
+    with another config or other videos, BlockingIOError where another process trains in it,
+    DataError or FileNotFoundError for unusable data, ImportError for a decoder or logger that is
+    not installed, FloatingPointError for a loss that is NaN, ChildProcessError or OSError for a
+    decoding worker that died, Stopped after a signal.
+    """
+    world, asked = this_world(), None
+    lock = locked(config.directory) if world.first else nullcontext()
+    with joined(world, gpu=on_gpu(config)), lock:
+        try:
+            run(config, world)
+        except Stopped as stopped:  # all of them, at the same step: no failure
+            asked = stopped
+    if asked is not None:
+        if world.first:
+            requeue(asked.signal)
+        raise asked
+    return config.directory
+
+
+def run(config: TrainConfig, world: World) -> None:
+    """Check everything, then build it and train."""
+    directory, options, gpu = config.directory, asdict(config), on_gpu(config)
+    check_logger(config.logger)
+    from_first(world, lambda: config.check_inputs(world.size))
+    defaults = asdict(TrainConfig())
+    last = from_first(
+        world, lambda: last_checkpoint(directory, options, defaults, resume=config.resume)
+    )
+    kept: dict[str, Any] | None = None
+    state = LoopState(run_id=secrets.token_hex(4))
+    known: dict[str, str] = {}
+    if last is not None:
+        need_shared(last)
+        if is_finished(directory):
+            say(f"{directory}: this run is finished; there is nothing to do")
+            return
+        kept = files.read_training(last)
+        state = restored_state(kept["loop"]["processes"], world.rank, world.size)
+        known = kept[KEY].get("fingerprint") or {}
+    seed_everything(config.seed, verbose=False)
+    if last is None:
+        splits = from_first(world, lambda: open_splits(config.data))
+    else:
+        splits = from_first(world, lambda: kept_splits(config, known))
+    network = build_network(config, splits, resumed=last is not None, gpu=gpu)
+    decoding_of(config.data).check_decoder(splits.train.path(0))
+    wait_for_all(world)  # whoever cannot decode says so before anything is written
+    if last is None:
+        from_first(world, lambda: begin(directory, options, splits))
+        need_shared(directory / SPLITS)
+        splits = read_splits(directory / SPLITS)  # memory-mapped: loader processes share it
+    else:
+        say(f"{directory}: goes on from {last.name} ({position(state, config)})")
+        if world.first:
+            files.set_aside(last.parent, last)
+    say_about_norms(config.norm.kind, world, config.batch_size)
+    training = build_training(config, world, splits, network, state, known)
+    status = "failed"
+    try:
+        sound = SoundBf16() if not gpu and config.precision == "bf16" else nullcontext()
+        with guarded_workers(config.data.workers), sound, training.signals.heard():
+            if kept is not None:
+                restore(training, kept)
+                kept = None
+            with Display.opened() as training.display:
+                fit(training)
+        status = "success"
+    finally:
+        for logger in training.fabric.loggers:
+            logger.finalize(status)
+    if world.first:
+        finish_run(directory, epochs=training.length.epochs, steps=state.step)
+
+
+def kept_splits(config: TrainConfig, known: dict[str, str]) -> Splits:
+    """The videos as the run kept them. known: their fingerprints in its checkpoint."""
+    splits = read_splits(config.directory / SPLITS, data_manifest(config.data))
+    check_same_videos(config.directory, known, splits, config.data)
+    return splits
+
+
+def begin(directory: Path, options: dict[str, Any], splits: Splits) -> None:
+    """Write what describes the run."""
+    begin_run(directory, options)
+    write_splits(splits, directory / SPLITS)
+
+
+def position(state: LoopState, config: TrainConfig) -> str:
+    """Where a run stands, for people."""
+    if config.steps is not None:
+        return f"step {state.step} of {config.steps}, epoch {state.epoch + 1}"
+    return f"step {state.step}, epoch {state.epoch + 1} of {config.epochs}"
+
+
+def fit(training: Training) -> None:
+    """The epochs that are left, each validated at its end.
+
+    Raises OSError where the last checkpoint could not be written.
+    """
+    state, length = training.state, training.length
+    file = files.step_file(training.folder, state.step)
+    if training.world.first and state.step == state.best_step and file.is_file():
+        keep_best(training, file)  # the end may have come between the two
+    while not state.validated or (state.epoch + 1 < length.epochs and state.step < length.steps):
+        if state.validated:
+            state.begin_next_epoch()
+        train_epoch(training)
+        validate(training)
+    training.skipped.finish()
+    if training.not_saved:
+        raise OSError(f"{training.folder}: {training.not_saved}; free some space and start again")
+
+
+def train_epoch(training: Training) -> None:
+    """The steps of this epoch that are left, with checkpoints in between.
+
+    Raises Stopped at the step in which a signal came, FloatingPointError for a loss that is no
+    number.
+    """
+    state, loader = training.state, training.loader
+    start = state.epoch * training.length.steps_per_epoch
+    end = min(start + training.length.steps_per_epoch, training.length.steps)
+    if state.batches == 0:
+        training.fabric.log_dict(learning_rates(training.optimizer), state.step)
+    training.train_mode()
+    if state.step == end:  # stopped before or in its validation
+        return
+    loader.sampler.set_epoch(state.epoch)
+    loader.load_state_dict({"epoch": state.epoch, "taken": state.batches})
+    batches = iter(loader)
+    what = f"Epoch {state.epoch + 1}/{training.length.epochs}"
+    todo = range(state.step, end)
+    for _ in training.display.track(todo, what, end - start, state.step - start):
+        bad = optimiser_step(training, batches)
+        found, stop, save_now = largest(
+            training.world, len(bad), training.signals.wanted, save_is_due(training, end)
+        )
+        if found:
+            raise report_not_finite(training, "the loss is NaN or infinite", bad)
+        if stop or save_now:
+            save(training)
+        if stop:
+            stop_at_once(training, stop)
+
+
+def optimiser_step(training: Training, batches: Iterator[Batch]) -> list[Tensor]:
+    """Forward and backward of each part of a step, then one step of the optimiser.
+
+    Returns the videos (rows) of each part whose loss is no number.
+    """
+    config, fabric, state = training.config, training.fabric, training.state
+    losses, training.videos = [], []
+    training.optimizer.zero_grad()
+    for part in range(1, config.accumulate + 1):
+        batch = next(batches)
+        training.skipped.add(batch.troubles)
+        batch = batch.to(fabric.device)
+        with fabric.no_backward_sync(training.network, enabled=part < config.accumulate):
+            with fabric.autocast():
+                loss, logits = training.objective.training_step(training.network, batch, state.step)
+            fabric.backward(loss / config.accumulate)
+        state.sums.add(loss, logits, batch.labels)
+        losses.append(loss.detach())
+        training.videos.append(batch.videos)
+    waiting = training.waiting()
+    drop_gradients(waiting)
+    if config.optim.clip_grad is not None:
+        limit = config.optim.clip_grad
+        fabric.clip_gradients(
+            training.network, training.optimizer, max_norm=limit, error_if_nonfinite=False
+        )
+    training.optimizer.step()
+    training.schedule.step()
+    if training.average is not None and config.ema is not None:
+        update_average(training.average, training.model, decay_at(state.step, config.ema))
+    state.step += 1
+    state.batches += config.accumulate
+    if waiting and not training.waiting():  # the head has been trained alone long enough
+        training.train_mode()
+    sound = torch.stack(losses).isfinite().tolist()
+    return [rows for rows, fine in zip(training.videos, sound, strict=True) if not fine]
+
+
+def save_is_due(training: Training, end: int) -> bool:
+    """Whether a checkpoint is to be written after this step. end: the step that ends the epoch."""
+    config, step = training.config.checkpoint, training.state.step
+    waited = time.monotonic() - training.saved_at
+    if step == end:  # the next one comes after validation
+        return waited > BEFORE_VALIDATION
+    every, minutes = config.every_steps, config.every_minutes
+    due = every is not None and step % every == 0
+    return due or (minutes is not None and waited >= 60 * minutes)
+
+
+def validate(training: Training) -> None:
+    """Validate, log the figures of the epoch, and save a checkpoint, perhaps the best.
+
+    Raises DataError where no validation video could be read, Stopped after a signal.
+    """
+    state, world, device = training.state, training.world, training.fabric.device
+    networks = {PREFIXES[name]: network for name, network in training.networks.items()}
+    objective = training.objective
+    kind = {"multi_label": objective.multi_label}
+    figures = {
+        name: ValidationFigures(objective.num_classes, **kind, device=device) for name in networks
+    }
+    trained: dict[str, Tensor] = {}
+    with torch.no_grad(), training.fabric.autocast(), all_parameters(networks.values()):
+        for network in networks.values():
+            share_buffers(network, world)  # all validate what the first one saves
+        if training.precise is not None:
+            trained = training.precise.compute(device, training.display)
+        for network in networks.values():
+            network.eval()
+        for batch in training.display.track(training.views, "Validation", len(training.views)):
+            training.skipped.add(batch.troubles)
+            validation_step(networks, figures, batch.to(device), objective)
+            if training.signals.wanted and world.size == 1:  # several stop after the last of all
+                stop_at_once(training, training.signals.wanted)
+    training.skipped.exchange()
+    found = all_figures(figures)
+    means = total(to_all(state.sums.on_cpu(), world)).means(**kind)
+    training.fabric.log_dict(found | {"epoch": state.epoch}, state.step - 1)
+    training.fabric.log_dict(means | {"epoch": state.epoch}, state.step - 1)
+    training.display.epoch(state.epoch + 1, training.length.epochs, means | found)
+    before, score = replace(state), found[training.monitor]
+    state.validated = True
+    if state.best is None or math.isnan(state.best) or score > state.best:
+        state.best, state.best_step = score, state.step
+    file = save(training, trained)
+    if world.first and state.best_step == state.step:
+        if training.not_saved:  # best.ckpt is still the one before
+            state.best, state.best_step = before.best, before.best_step
+        else:
+            keep_best(training, file)
+    if training.precise is not None:
+        training.precise.put(trained)
+    [stop] = largest(world, training.signals.wanted)
+    if stop:
+        stop_at_once(training, stop)
+
+
+def save(training: Training, trained: dict[str, Tensor] | None = None) -> Path:
+    """Write a checkpoint after this step, where every number in it is one. trained: see `saved`."""
+    wrong = next(filter(None, to_all(lacking(training.networks), training.world)), None)
+    if wrong is not None:
+        raise report_not_finite(training, f"{wrong} is NaN or infinite", training.videos)
+    content = saved(training, trained or {})
+    file = files.step_file(training.folder, training.state.step)
+    if training.world.first:
+        training.not_saved = files.save_or_keep(content, file)
+    if not training.not_saved:
+        training.saved_step = training.state.step
+        if training.world.first:
+            files.point_last(file)
+            files.remove_old(training.folder, training.config.checkpoint.keep)
+    wait_for_all(training.world)  # nobody goes on before it stands
+    training.saved_at = time.monotonic()
+    return file
+
+
+def keep_best(training: Training, file: Path) -> None:
+    """Let `file` be the best checkpoint, and write its weights alone."""
+    files.keep_best(file)
+    # as they were validated: averaged where there is an average, with precise statistics
+    kept = read_file(file, mapped=True)
+    weights = training.folder / f"best{SUFFIX}"
+    try:
+        write_weights(pick_weights(kept["state_dict"]), kept[KEY], weights)
+    except OSError as error:
+        say(f"{error}; {file.name} has the weights, too", style="yellow")
+
+
+def report_not_finite(training: Training, what: str, bad: list[Tensor]) -> FloatingPointError:
+    """The error of a number that is none; the videos of that batch are listed in the run."""
+    file, step = training.config.directory / NOT_FINITE, training.state.step
+    parts = to_all([int(row) for videos in bad for row in videos], training.world)
+    if training.world.first:
+        path_of = training.splits.train.path
+        write_not_finite(file, step, [path_of(row) for part in parts for row in part])
+    stands = next(files.candidates(training.folder), None)
+    return not_finite(what, step, file, stands.name if stands else None)
+
+
+def stop_at_once(training: Training, number: int) -> None:
+    """End after a signal. Raises Stopped."""
+    step = training.saved_step
+    where = f"from step {step}" if step else "from the beginning"
+    say(f"Stopped; the same command goes on {where}")
+    end_workers()  # before the loaders are taken down, each waiting for its own
+    raise Stopped(number)
