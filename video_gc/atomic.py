@@ -1,7 +1,7 @@
-"""Files that appear under their name only when they are complete.
+"""Files that get their name when they are complete.
 
-Until then a file has a hidden name that nobody can guess: two programs never write to one file, and
-a link that lies in wait is not followed.
+Until then a file has a hidden name that nobody can guess. So two programs never write to one file,
+and a link that somebody placed there is not followed.
 """
 
 import hashlib

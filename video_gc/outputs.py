@@ -1,7 +1,7 @@
-"""Which files of a folder this program wrote: it replaces and removes those, and no others.
+"""Which files of a folder this program wrote: it replaces and removes only those.
 
-A folder of results has a note, one line for each file that was written or removed. It is only ever
-appended to, so that several programs may write to one folder, and one that is killed loses nothing.
+A folder of results has a note with a line for each file that was written or removed. Lines are only
+appended, so several programs may write to one folder, and a killed one loses nothing.
 """
 
 import csv

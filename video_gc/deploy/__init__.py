@@ -1,1 +1,1 @@
-"""A trained network, made ready to be quick where it runs: nothing is learnt here."""
+"""A trained network, ready for inference."""

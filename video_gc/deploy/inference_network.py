@@ -1,6 +1,6 @@
-"""How a network is run when nothing is learnt: which precision, which backend, norms folded.
+"""A trained network, ready for inference: precision, backend, norms folded.
 
-docs/benchmarks.md has what each choice brings.
+docs/benchmarks.md compares the choices.
 """
 
 from collections.abc import Callable
@@ -63,10 +63,10 @@ def fast_network(
     backend: str = "auto",
     micro_batch: int = 8,
 ) -> FastNetwork:
-    """Make `model` ready to score clips; it is copied, and stays as it is.
+    """A copy of `model` that is ready to score clips.
 
-    clip_shape: (T, H, W). micro_batch: clips in one call; `compile` and `openvino` make a network
-    for this number and one for a single clip, and fill up what lies between with zeros.
+    clip_shape: (T, H, W). micro_batch: clips in one call; `compile` and `openvino` build a
+    network for this number and one for a single clip; other numbers are filled up with zeros.
 
     Raises ValueError for an unknown choice, ImportError with the line that installs it where
     OpenVINO is missing.
@@ -133,7 +133,7 @@ def choose(device: torch.device, precision: str, backend: str) -> tuple[str, str
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 itself; elsewhere it is slower than fp32."""
+    """Whether the device supports bf16 in hardware; elsewhere bf16 is slower than fp32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)

@@ -1,4 +1,4 @@
-"""Predictions for many files, one after the other; a damaged one does not stop the others."""
+"""Predictions for many files; a damaged file does not stop the others."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,9 +25,9 @@ def predict_all(
 ) -> Iterator[Prediction | DecodeError]:
     """Predict each file, and each video in each folder; draw its timeline into `out`.
 
-    Yields a Prediction, or what went wrong with a file, in order, as soon as it is known; a
-    timeline is drawn after that, and one that cannot be drawn is said and left out. Pictures of an
-    earlier prediction are replaced, files of somebody else's are not.
+    Yields in order a Prediction or the error of each file, as soon as it is known. Then the
+    timeline is drawn; an error there is only said. Pictures of an earlier prediction are replaced,
+    other files are not.
     Raises FileNotFoundError for a path that does not exist, DataError for a folder without videos.
     """
     files: list[Path] = []

@@ -1,4 +1,4 @@
-"""A JSON array on stdout, element by element, that is closed whatever ends the program."""
+"""A JSON array on stdout, element by element. It is closed after an error and a signal, too."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def json_array() -> Iterator[Callable[[object], None]]:
-    """Yield what prints one element at once; the array is closed after an error and a signal, too.
+    """Yield a function that prints one element at once.
 
     SIGINT (Ctrl-C) and SIGTERM end the block with KeyboardInterrupt or SystemExit(143): between two
     elements, never within one.
