@@ -23,7 +23,7 @@ from video_gc.data.batches.loader import (
     training_loader,
     view_loader,
 )
-from video_gc.data.batches.order import EpochSampler
+from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.batches.threads import in_threads
 from video_gc.data.batches.view_batches import ViewBatches
 from video_gc.data.dataset import Batch, TrainingClips, VideoViews

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from video_gc.data.batches.order import EpochSampler, videos_of
+from video_gc.data.batches.sampler import EpochSampler, videos_of
 from video_gc.data.batches.threads import in_threads
 from video_gc.data.batches.view_batches import ViewBatches
 from video_gc.data.batches.workers import WorkerLoader
@@ -83,17 +83,17 @@ class Resumable:
     """an epoch, and its batches that were taken before"""
 
     def state_dict(self) -> dict[str, int]:
-        """Lightning: before a checkpoint is written."""
+        """The epoch, and its batches that were taken."""
         return {"epoch": self.sampler.epoch, "taken": self.taken}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on there; before the first batch, though the iteration may have begun."""
+        """Begin the epoch after these batches; call it before the first batch is asked for."""
         self.left = state_dict["epoch"], state_dict["taken"]
 
     def _go_on(self, begin: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
         """What `begin` gives, from a sampler that starts where the epoch was left.
 
-        A generator: Lightning asks for it before it sets the epoch, and for the first batch after.
+        A generator: the epoch may be set until the first batch is asked for.
         """
         epoch, taken = self.left or (-1, 0)
         self.taken = taken if self.sampler.epoch == epoch else 0

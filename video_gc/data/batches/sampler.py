@@ -7,7 +7,7 @@ from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, row) in an order that (seed, epoch) alone decides; Lightning calls `set_epoch`.
+    """(epoch, row) in an order that (seed, epoch) alone decides; `set_epoch` chooses it.
 
     batch: videos in a step of the optimiser; a last, smaller one is left out. They are cut into
     parts, one after another, and each part into equal runs for the processes (ranks).
