@@ -34,7 +34,7 @@ def test_a_run_directory_holds_what_it_promises(run: Path) -> None:
     assert not (run / "skipped.csv").exists()
 
 
-def test_training_is_reproducible_and_learns(run: Path, clips_folder: Path, tmp_path: Path) -> None:
+def test_training_is_reproducible(run: Path, clips_folder: Path, tmp_path: Path) -> None:
     again = train(compose_train(options(clips_folder, tmp_path, "name=small")))
     one, two = (
         torch.load(d / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
@@ -46,6 +46,10 @@ def test_training_is_reproducible_and_learns(run: Path, clips_folder: Path, tmp_
     )
     first = torch.load(fresh / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert any(not torch.equal(one[name], first[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_training_learns(clips_folder: Path, tmp_path: Path) -> None:
     longer = train(compose_train(options(clips_folder, tmp_path, "name=long", "epochs=12")))
     losses = [value for _, value in read_metrics(longer / "logs")["train/loss"]]
     assert losses[-1] < 0.3 * losses[0]
@@ -55,6 +59,7 @@ def test_training_is_reproducible_and_learns(run: Path, clips_folder: Path, tmp_
     assert result.video_level.top1 == 1  # bright and dark
 
 
+@pytest.mark.slow
 def test_mixed_precision_smoothing_and_clipping_reach_the_trainer(
     run: Path, clips_folder: Path, tmp_path: Path
 ) -> None:

@@ -7,7 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from video_gc.data.augment import sided_labels, some_names
-from video_gc.data.batches.loader import ClipLoader, ThreadLoader, training_loader, view_loader
+from video_gc.data.batches.loader import ThreadLoader, training_loader, view_loader
+from video_gc.data.batches.workers import WorkerLoader
 from video_gc.data.config import DataConfig
 from video_gc.data.dataset import Batch, TrainingClips, VideoViews
 from video_gc.data.fingerprint import fingerprint_splits, same_copy
@@ -21,7 +22,7 @@ from video_gc.train.validation import shard
 
 def build_loaders(
     splits: Splits, config: TrainConfig, world: World, *, gpu: bool
-) -> tuple["ClipLoader | ThreadLoader", Iterable[Batch]]:
+) -> tuple["WorkerLoader | ThreadLoader", Iterable[Batch]]:
     """Training clips, and one centre view of each validation video: this process's part of them.
 
     Classes whose names have a side are never mirrored. gpu: whether the training runs on one.

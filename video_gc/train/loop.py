@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import seed_everything
 from torch import Tensor
 
+from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.batches.workers import end_workers, guarded_workers
 from video_gc.data.dataset import Batch
 from video_gc.data.splits import Splits, data_manifest, open_splits, read_splits, write_splits
@@ -201,8 +202,8 @@ def train_epoch(training: Training) -> None:
     training.train_mode()
     if state.step == end:  # stopped before or in its validation
         return
-    loader.sampler.set_epoch(state.epoch)
-    loader.load_state_dict({"epoch": state.epoch, "taken": state.batches})
+    assert isinstance(loader.sampler, EpochSampler)
+    loader.sampler.set_epoch(state.epoch, start=state.batches)
     batches = iter(loader)
     what = f"Epoch {state.epoch + 1}/{training.length.epochs}"
     todo = range(state.step, end)
@@ -216,7 +217,7 @@ def train_epoch(training: Training) -> None:
         if stop or save_now:
             save(training)
         if stop:
-            stop_at_once(training, stop)
+            stop_run(training, stop)
 
 
 def optimiser_step(training: Training, batches: Iterator[Batch]) -> list[Tensor]:
@@ -292,7 +293,7 @@ def validate(training: Training) -> None:
             training.skipped.add(batch.troubles)
             validation_step(networks, figures, batch.to(device), objective)
             if training.signals.wanted and world.size == 1:  # several stop after the last of all
-                stop_at_once(training, training.signals.wanted)
+                stop_run(training, training.signals.wanted)
     training.skipped.exchange()
     found = all_figures(figures)
     means = total(to_all(state.sums.on_cpu(), world)).means(**kind)
@@ -313,7 +314,7 @@ def validate(training: Training) -> None:
         training.precise.put(trained)
     [stop] = largest(world, training.signals.wanted)
     if stop:
-        stop_at_once(training, stop)
+        stop_run(training, stop)
 
 
 def save(training: Training, trained: dict[str, Tensor] | None = None) -> Path:
@@ -358,10 +359,10 @@ def report_not_finite(training: Training, what: str, bad: list[Tensor]) -> Float
     return not_finite(what, step, file, stands.name if stands else None)
 
 
-def stop_at_once(training: Training, number: int) -> None:
+def stop_run(training: Training, number: int) -> None:
     """End after a signal. Raises Stopped."""
     step = training.saved_step
     where = f"from step {step}" if step else "from the beginning"
-    say(f"Stopped; the same command goes on {where}")
+    say(f"Stopped; rerun the command to resume {where}")
     end_workers()  # before the loaders are taken down, each waiting for its own
     raise Stopped(number)

@@ -9,7 +9,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from video_gc.data.batches.loader import ClipLoader, ThreadLoader
+from video_gc.data.batches.loader import ThreadLoader
+from video_gc.data.batches.workers import WorkerLoader
 from video_gc.data.dataset import TrainingClips
 from video_gc.data.skipped_videos import SKIPPED
 from video_gc.data.splits import Splits
@@ -63,7 +64,7 @@ class Training:
     """the model as Fabric runs it: in its precision, with gradients of all processes"""
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
-    loader: ClipLoader | ThreadLoader
+    loader: WorkerLoader | ThreadLoader
     views: Any
     """batches of validation views"""
     precise: PreciseNorms | None

@@ -17,6 +17,7 @@ from video_gc.train.loop import train
 RANDOM = [
     "epochs=3", "batch_size=4", "accumulate=2", "model.dropout=0.5", "ema=0.9", "norm.kind=sync",
     "norm.precise=1", "optim.optimizer=adamw", "optim.lr=0.003", "checkpoint.every_steps=3",
+    "model.width=0.125",
 ]  # fmt: skip
 """What differs between processes, or is shared by them; 2 steps in each of 3 epochs."""
 Patch = tuple[int, Any, str, Callable[[Call], Call]]

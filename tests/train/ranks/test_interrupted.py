@@ -77,7 +77,7 @@ def test_a_signal_stops_all_at_the_same_step(
     assert train_forked(given, step) == [status, status]
     said = capfd.readouterr().err
     assert said.count("this step is finished and saved first") == 1
-    assert said.count("Stopped; the same command goes on from step 3") == 1
+    assert said.count("Stopped; rerun the command to resume from step 3") == 1
     assert "process" not in said.split("saved first")[1]  # it is no failure
     assert newest(run) == "step-00000003"
     score = (0, loop, "validation_step", lambda plain: at_call(1, send, plain))

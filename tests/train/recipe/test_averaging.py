@@ -26,7 +26,7 @@ from video_gc.train.recipe.averaging import averaged_copy, decay_at, pick_weight
 from video_gc.train.recipe.precise_norms import KEY, fixed_batches
 from video_gc.train.training import Training
 
-OPTIONS = ["ema=0.5", "norm.precise=2", "augment=light"]
+OPTIONS = ["ema=0.5", "norm.precise=2", "augment=light", "model.width=0.125"]
 
 
 def started(clips_folder: Path, runs: Path, *more: str) -> Path:

@@ -18,7 +18,7 @@ FORK = multiprocessing.get_context("fork")
 RANDOM = [
     "epochs=3", "batch_size=2", "data.workers=2", "model.dropout=0.5", "augment.mixup=0.8",
     "optim.optimizer=adamw", "optim.lr=0.003", "optim.warmup_epochs=1", "checkpoint.every_steps=2",
-    "label_smoothing=0.1",
+    "label_smoothing=0.1", "model.width=0.125",
 ]  # fmt: skip
 """Everything that draws numbers; 5 steps in each of 3 epochs."""
 Call = Callable[..., Any]

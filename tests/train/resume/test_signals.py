@@ -58,7 +58,7 @@ def test_the_step_is_finished_and_saved(
     assert newest(tmp_path / "run") == "step-00000003"
     said = capfd.readouterr().err
     assert "this step is finished and saved first" in said
-    assert "Stopped; the same command goes on from step 3" in said
+    assert "Stopped; rerun the command to resume from step 3" in said
     assert "Traceback" not in said
     assert "Hydra" not in said
     requeued = scontrol.is_file() and "requeue 77" in scontrol.read_text()

@@ -5,7 +5,7 @@ training process do it: a CUDA tensor does not leave its process cheaply, and th
 of the interpreter's lock. Both give the same batches in the same order.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -34,7 +34,7 @@ def training_loader(
     ranks: int = 1,
     accumulate: int = 1,
     device: torch.device | None = None,
-) -> "ClipLoader | ThreadLoader":
+) -> "WorkerLoader | ThreadLoader":
     """Shuffled batches; the last, smaller step of an epoch is left out where there is another.
 
     batch_size: clips in one step of the optimiser, over all `ranks` processes; they are given in
@@ -58,7 +58,7 @@ def training_loader(
         return ThreadLoader(
             dataset, sampler, batch_size=step // parts, threads=workers, device=device
         )
-    return ClipLoader(
+    return WorkerLoader(
         dataset,
         batch_size=step // parts,
         sampler=sampler,
@@ -70,47 +70,7 @@ def training_loader(
     )
 
 
-class Resumable:
-    """Counts the batches that were taken of an epoch, so that a run goes on after the last of them.
-
-    Batches that workers hold ready do not count. Those that a resumed run has had are not decoded.
-    """
-
-    sampler: EpochSampler
-    taken = 0
-    """batches of this epoch"""
-    left: tuple[int, int] | None = None
-    """an epoch, and its batches that were taken before"""
-
-    def state_dict(self) -> dict[str, int]:
-        """The epoch, and its batches that were taken."""
-        return {"epoch": self.sampler.epoch, "taken": self.taken}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Begin the epoch after these batches; call it before the first batch is asked for."""
-        self.left = state_dict["epoch"], state_dict["taken"]
-
-    def _go_on(self, begin: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
-        """What `begin` gives, from a sampler that starts where the epoch was left.
-
-        A generator: the epoch may be set until the first batch is asked for.
-        """
-        epoch, taken = self.left or (-1, 0)
-        self.taken = taken if self.sampler.epoch == epoch else 0
-        self.sampler.start = self.taken
-        for batch in begin():
-            self.taken += 1
-            yield batch
-
-
-class ClipLoader(Resumable, WorkerLoader):  # type: ignore[misc]
-    """Batches from worker processes."""
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        return self._go_on(super().__iter__)
-
-
-class ThreadLoader(Resumable):
+class ThreadLoader:
     """What `training_loader` gives, decoded by threads of this process.
 
     An exception comes out where its sample would have; leaving the loop early ends the threads.
@@ -132,13 +92,11 @@ class ThreadLoader(Resumable):
         return len(self.sampler) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._go_on(self._decoded)
-
-    def _decoded(self) -> Iterator[Batch]:
         def job(key: tuple[int, int]) -> Iterator[list[Sample]]:
             yield self.dataset[key]
 
-        keys = islice(self.sampler, (len(self) - self.taken) * self.batch_size)
+        left = len(self) - self.sampler.start  # batches that were not taken before
+        keys = islice(self.sampler, left * self.batch_size)
         # a batch ahead at least: its first sample must not wait for the last one of this batch
         ahead = max(AHEAD * self.threads, self.batch_size)
         jobs = (partial(job, key) for key in keys)

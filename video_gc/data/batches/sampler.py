@@ -7,7 +7,7 @@ from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, row) in an order that (seed, epoch) alone decides; `set_epoch` chooses it.
+    """(epoch, row) in an order that (seed, epoch) alone decides.
 
     batch: videos in a step of the optimiser; a last, smaller one is left out. They are cut into
     parts, one after another, and each part into equal runs for the processes (ranks).
@@ -28,9 +28,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.length, self.seed, self.epoch, self.start = length, seed, 0, 0
         self.batch, self.rank, self.ranks, self.parts = batch, rank, ranks, parts
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration."""
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch of the next iteration, and the part that it starts with."""
+        self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
         return self.length // self.batch * self.batch // self.ranks
