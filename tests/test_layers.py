@@ -1,6 +1,7 @@
 """The import directions of the house, read from the code."""
 
 import ast
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -91,8 +92,6 @@ def test_arrows_run_one_way(file: Path) -> None:
 
 @pytest.mark.parametrize("own", ALONE)
 def test_rooms_that_can_be_lifted_out(own: str) -> None:
-    import sys
-
     outside = {
         name.split(".")[0] for file in (PACKAGE / own).rglob("*.py") for name in imports(file)
     }
@@ -120,3 +119,34 @@ def test_no_file_imports_itself_through_others() -> None:
         found = {n if n in names else n.rpartition(".")[0] for n in imports(file)}
         graph[name.removesuffix(".__init__")] = found & names
     TopologicalSorter(graph).prepare()
+
+
+def test_folders_stay_small() -> None:
+    folders = {f.parent for f in FILES}
+    assert not {d.name: n for d in folders if (n := len(list(d.glob("*.py")))) > 14}
+
+
+PARAMETERS = {"blocks/non_local.py: __init__": 9}  # options that users set by name
+
+
+def test_functions_take_few_parameters() -> None:
+    many = {}
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                given = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+                number = len([a for a in given if a.arg not in ("self", "cls")])
+                if number > 8:
+                    many[f"{file.relative_to(PACKAGE)}: {node.name}"] = number
+    assert many == PARAMETERS
+
+
+def test_no_private_name_of_another_library_is_imported() -> None:
+    private = {
+        f"{file.relative_to(PACKAGE)}: {name}"
+        for file in FILES
+        for name in imports(file)
+        if name.split(".")[0] not in {"video_gc", *sys.stdlib_module_names}
+        and any(part.startswith("_") for part in name.split("."))
+    }
+    assert not private

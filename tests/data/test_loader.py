@@ -23,7 +23,7 @@ from video_gc.data.batches.loader import (
     training_loader,
     view_loader,
 )
-from video_gc.data.batches.order import EpochSampler
+from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.batches.threads import in_threads
 from video_gc.data.batches.view_batches import ViewBatches
 from video_gc.data.dataset import Batch, TrainingClips, VideoViews
@@ -31,6 +31,8 @@ from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.decode.open import open_video
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # 3 workers
 
 
 def training(index: VideoIndex, clip: ClipConfig = CLIP) -> TrainingClips:

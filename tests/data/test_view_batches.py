@@ -15,6 +15,8 @@ from video_gc.data.batches.view_batches import ViewBatches, micro_batch_size
 from video_gc.data.dataset import Batch, VideoViews
 from video_gc.data.index import VideoIndex
 
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # 3 workers
+
 
 @given(st.integers(1, 400), st.integers(1, 64))
 def test_views_are_split_evenly(views: int, micro_batch: int) -> None:

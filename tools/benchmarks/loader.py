@@ -29,7 +29,7 @@ from benchmarks.measurement import (
 )
 from benchmarks.videos import AREA, ASPECT, DENSE, SPARSE, Sample, Video, look_at, made_videos
 from video_gc.data.batches.loader import ThreadLoader, training_loader
-from video_gc.data.batches.order import EpochSampler
+from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.crops import random_resized_crop
 from video_gc.data.dataset import TrainingClips
 from video_gc.data.index import VideoIndex

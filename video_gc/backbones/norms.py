@@ -16,49 +16,57 @@ from pytorchvideo.layers.distributed import get_world_size
 from torch import Tensor, nn
 
 
-class _SyncNorm(nn.modules.batchnorm._BatchNorm):
-    """(N, C, *positions) → the same shape; torch's batch norm, over all processes."""
+class SyncBatchNorm2d(NaiveSyncBatchNorm2d):
+    """For (N, C, H, W), or rows of positions as the context blocks normalise them."""
 
     def forward(self, input: Tensor) -> Tensor:
         """In training, each process must have at least one clip. In eval, plain batch norm."""
         if get_world_size() == 1 or not self.training:
-            return super().forward(input)
-        wide = input.float() if input.dtype.itemsize < 4 else input
-        axes = [0, *range(2, wide.ndim)]
-        share = wide.new_tensor([wide.numel() / wide.shape[1]])
-        sums = differentiable_all_reduce(torch.cat([wide.mean(axes) * share, share]))
-        count = sums[-1]
-        mean = sums[:-1] / count
-        centred = wide - _over_channels(mean, wide)
-        var = differentiable_all_reduce((centred * centred).mean(axes) * share) / count
-        if self.track_running_stats:
-            self._track(mean.detach(), var.detach() * count / (count - 1))
-        scale = torch.rsqrt(var + self.eps)
-        if self.affine:
-            scale = scale * self.weight
-        output = centred * _over_channels(scale, wide)
-        if self.affine:
-            output = output + _over_channels(self.bias, wide)
-        return output.to(input.dtype)
-
-    def _track(self, mean: Tensor, var: Tensor) -> None:
-        assert self.num_batches_tracked is not None
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        self.num_batches_tracked.add_(1)
-        momentum = self.momentum
-        if momentum is None:
-            momentum = 1 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(var, momentum)
+            return nn.BatchNorm2d.forward(self, input)
+        return _norm_over_processes(self, input)
 
 
-class SyncBatchNorm2d(_SyncNorm, NaiveSyncBatchNorm2d):
-    """For (N, C, H, W), or rows of positions as the context blocks normalise them."""
-
-
-class SyncBatchNorm3d(_SyncNorm, NaiveSyncBatchNorm3d):
+class SyncBatchNorm3d(NaiveSyncBatchNorm3d):
     """For (N, C, T, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In training, each process must have at least one clip. In eval, plain batch norm."""
+        if get_world_size() == 1 or not self.training:
+            return nn.BatchNorm3d.forward(self, input)
+        return _norm_over_processes(self, input)
+
+
+def _norm_over_processes(norm: nn.BatchNorm2d | nn.BatchNorm3d, input: Tensor) -> Tensor:
+    """(N, C, *positions) → the same shape; batch norm over the batches of all processes."""
+    wide = input.float() if input.dtype.itemsize < 4 else input
+    axes = [0, *range(2, wide.ndim)]
+    share = wide.new_tensor([wide.numel() / wide.shape[1]])
+    sums = differentiable_all_reduce(torch.cat([wide.mean(axes) * share, share]))
+    count = sums[-1]
+    mean = sums[:-1] / count
+    centred = wide - _over_channels(mean, wide)
+    var = differentiable_all_reduce((centred * centred).mean(axes) * share) / count
+    if norm.track_running_stats:
+        _track(norm, mean.detach(), var.detach() * count / (count - 1))
+    scale = torch.rsqrt(var + norm.eps)
+    if norm.affine:
+        scale = scale * norm.weight
+    output = centred * _over_channels(scale, wide)
+    if norm.affine:
+        output = output + _over_channels(norm.bias, wide)
+    return output.to(input.dtype)
+
+
+def _track(norm: nn.BatchNorm2d | nn.BatchNorm3d, mean: Tensor, var: Tensor) -> None:
+    assert norm.num_batches_tracked is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.num_batches_tracked.add_(1)
+    momentum = norm.momentum
+    if momentum is None:
+        momentum = 1 / float(norm.num_batches_tracked)
+    norm.running_mean.lerp_(mean, momentum)
+    norm.running_var.lerp_(var, momentum)
 
 
 def synchronise_on_cpu(model: nn.Module) -> None:

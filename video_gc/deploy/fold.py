@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CLOSE = 1e-3
 """Relative difference of the logits up to which a folded network counts as the same one; rounding
 alone makes about 1e-5."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def fold_norms(model: nn.Module, clip: Tensor) -> tuple[nn.Module, int]:
@@ -55,7 +55,7 @@ def _watch(model: nn.Module, clip: Tensor) -> tuple[list[tuple[str, str]], Tenso
             pairs.append((conv, name))
 
     for name, module in model.named_modules():
-        folds = isinstance(module, _BatchNorm) and module.track_running_stats
+        folds = isinstance(module, NORMS) and module.track_running_stats
         hooked = module._forward_hooks or module._forward_pre_hooks
         if (folds or isinstance(module, CONVOLUTIONS)) and not hooked:
 

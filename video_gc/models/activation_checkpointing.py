@@ -3,25 +3,29 @@
 Chen et al., Training deep nets with sublinear memory cost, 2016, by torch.utils.checkpoint.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
 from video_gc.backbones.stages import residual_blocks
 
+Context = Callable[[], AbstractContextManager[Any]]
 
-def checkpoint_activations(model: nn.Module) -> None:
+
+def checkpoint_activations(model: nn.Module, *, recompute_in: Context = nullcontext) -> None:
     """Keep the input of each residual block alone, in place; nothing changes without gradients.
 
     Names stay, for nothing is wrapped. Context blocks after the sum keep their activations, those
     inside the block do not. Losses, gradients and running statistics are those of before, and the
     second computation draws the same random numbers.
+
+    recompute_in: makes the context of the second computation. Where the first one runs in a
+    TorchFunctionMode, give that mode: torch leaves it while it runs backward.
 
     Raises ValueError where the network has no residual blocks.
     """
@@ -29,11 +33,11 @@ def checkpoint_activations(model: nn.Module) -> None:
     if not blocks:
         raise ValueError("activation_checkpointing: this network has no residual blocks")
     for block in blocks.values():
-        block.__class__ = _checkpointed(type(block))  # type: ignore[arg-type]
+        block.__class__ = _checkpointed(type(block), recompute_in)  # type: ignore[arg-type]
 
 
 @cache
-def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
+def _checkpointed(kind: type[nn.Module], recompute_in: Context) -> type[nn.Module]:
     """A class in place of an attribute `forward`, which torch.compile cannot follow."""
 
     def forward(self: nn.Module, x: Tensor) -> Tensor:
@@ -41,23 +45,24 @@ def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
             return kind.forward(self, x)
         if torch.compiler.is_compiling():  # the compiler knows by itself what to update once
             return _as_tensor(checkpoint(kind.forward, self, x, use_reentrant=False))
-        contexts = partial(_contexts, self)
+        contexts = partial(_contexts, self, recompute_in)
         output = checkpoint(kind.forward, self, x, use_reentrant=False, context_fn=contexts)
         return _as_tensor(output)
 
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 
 
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-    return nullcontext(), _as_before(block, _get_current_function_mode_stack())
+def _contexts(
+    block: nn.Module, recompute_in: Context
+) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    return nullcontext(), _as_before(block, recompute_in)
 
 
 @contextmanager
-def _as_before(block: nn.Module, modes: list[TorchFunctionMode]) -> Iterator[None]:
+def _as_before(block: nn.Module, recompute_in: Context) -> Iterator[None]:
     """Batch norms count their batch in copies, for they have counted it before.
 
-    Copies, and not none at all: torch wants the same tensors to be kept for the gradient. modes:
-    those that held in the first computation; torch leaves them while it runs backward.
+    Copies, and not none at all: torch wants the same tensors to be kept for the gradient.
     """
     kept: list[tuple[nn.Module, str, Tensor]] = []
     for norm in block.modules():
@@ -66,9 +71,7 @@ def _as_before(block: nn.Module, modes: list[TorchFunctionMode]) -> Iterator[Non
     for norm, name, buffer in kept:
         setattr(norm, name, buffer.clone())
     try:
-        with ExitStack() as stack:
-            for mode in modes:
-                stack.enter_context(mode)
+        with recompute_in():
             yield
     finally:
         for norm, name, buffer in kept:

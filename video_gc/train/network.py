@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -9,11 +10,12 @@ from torch import nn
 
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.splits import Splits
-from video_gc.models.activation_checkpointing import checkpoint_activations
+from video_gc.models.activation_checkpointing import Context, checkpoint_activations
 from video_gc.models.build import ModelConfig, build_with_report, settled
 from video_gc.models.context import context_blocks
 from video_gc.models.describe import check_clip
 from video_gc.train.options import TrainConfig
+from video_gc.train.recipe.bf16_on_cpu import SoundBf16
 from video_gc.train.recipe.groups import freeze_stages
 from video_gc.train.recipe.norms import NormConfig, prepare_norms
 from video_gc.train.recipe.optim import OptimConfig, describe_optim, effective_lr
@@ -79,6 +81,7 @@ def build_network(
         gpu=gpu,
         activation_checkpointing=config.activation_checkpointing,
         compile=config.compile,
+        recompute_in=SoundBf16 if cpu_bf16 else nullcontext,
     )
     return TrainedNetwork(model, described, optim, fresh, about)
 
@@ -91,6 +94,7 @@ def prepare_network(
     gpu: bool,
     activation_checkpointing: bool = False,
     compile: bool = False,
+    recompute_in: Context = nullcontext,
 ) -> None:
     """Norms, activation checkpointing and compiling, in place and in this order.
 
@@ -102,7 +106,7 @@ def prepare_network(
     """
     prepare_norms(model, norm, weights=weights, gpu=gpu)
     if activation_checkpointing:
-        checkpoint_activations(model)
+        checkpoint_activations(model, recompute_in=recompute_in)
     if compile:
         if not gpu and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
             raise ValueError("compile: the CPU needs a C++ compiler; install g++, or compile=false")

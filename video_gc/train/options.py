@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from video_gc.data.augment import AugmentConfig
-from video_gc.data.batches.order import videos_of
+from video_gc.data.batches.sampler import videos_of
 from video_gc.data.config import DataConfig
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig

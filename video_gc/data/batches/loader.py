@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from video_gc.data.batches.order import EpochSampler, videos_of
+from video_gc.data.batches.sampler import EpochSampler, videos_of
 from video_gc.data.batches.threads import in_threads
 from video_gc.data.batches.view_batches import ViewBatches
 from video_gc.data.batches.workers import WorkerLoader
