@@ -30,6 +30,15 @@ real = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 made = pytest.mark.parametrize("name", MAKERS)
 QUICK = {"h264_closed.mp4", "h264_uneven.mp4", "h264_rotated.mp4", "mpeg4.avi", "vp9.webm"}
 """files that decord reads right"""
+QUICK_REAL = {
+    "av1.mp4",
+    "copytrim.mp4",
+    "flv1.flv",
+    "mpeg2.mpg",
+    "rot90.mp4",
+    "vfr.mp4",
+    "wmv2.wmv",
+}
 
 
 def check(path: Path, found: Outcome) -> None:
@@ -57,7 +66,11 @@ def test_pyav_is_exact(kind: Kind, name: str) -> None:
     check_exact(kind(name))
 
 
-@real
+@pytest.mark.parametrize(
+    "path",
+    [p if p.name in QUICK_REAL else pytest.param(p, marks=pytest.mark.slow) for p in FILES],
+    ids=lambda path: path.name,
+)
 def test_pyav_is_exact_on_real_files(path: Path) -> None:
     check_exact(path)
 

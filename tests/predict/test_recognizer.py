@@ -103,6 +103,7 @@ def test_a_folder_of_that_name_does_not_hide_published_weights(
     assert checkpoint_in(Path("slow_r50")) == Path("slow_r50")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not there")
 def test_every_shared_video_is_read(checkpoint: Path, tmp_path: Path) -> None:
     done = list(predict_all(checkpoint, [SHARED / "clips", SHARED / "videos"], tmp_path))

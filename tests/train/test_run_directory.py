@@ -86,7 +86,7 @@ def test_what_is_more_than_an_aborted_attempt_is_kept(
     run: Path, clips_folder: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "small"
-    shutil.copytree(run, copy)
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("test*", "predict", "attention"))
     given = options(clips_folder, tmp_path, "name=small")
     (copy / "checkpoints" / "last.ckpt").rename(copy / "checkpoints" / "mine.ckpt")
     for file in [*copy.glob("checkpoints/step-*"), copy / "checkpoints" / "best.ckpt"]:
