@@ -216,7 +216,7 @@ def _score(work: _Work, out: Path, world: World) -> list[VideoScore]:
     except KeyboardInterrupt:
         far = f"{len(kept) + len(done)} of {every} videos"
         far += "" if world.size == 1 else " of this process"
-        line = f"Interrupted; {far} are scored: the same command goes on from there"
+        line = f"Interrupted; {far} are scored; rerun the command to resume"
         raise KeyboardInterrupt(line) from None
     return [video for part in to_all([*kept.values(), *done], world) for video in part]
 

@@ -65,7 +65,7 @@ class TrainConfig:
     seed: int = 0
     """of the weights, the order of the videos, the clips and the crops"""
     resume: bool = True
-    """go on from the last checkpoint where the run has one; false: refuse a run that exists"""
+    """resume from the last checkpoint where the run has one; false: refuse a run that exists"""
     epochs: int = 10
     """passes over the training videos"""
     steps: int | None = None

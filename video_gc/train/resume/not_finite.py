@@ -1,4 +1,4 @@
-"""What goes wrong in a training, said so that it can be mended."""
+"""Errors of a training whose loss or weights are not finite."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
