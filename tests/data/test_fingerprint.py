@@ -91,7 +91,9 @@ def test_the_columns_give_what_a_plain_loop_gives(tmp_path_factory, data: st.Dat
     rows = data.draw(
         st.lists(
             st.tuples(
-                st.text("ab/. \t\né", min_size=1, max_size=6).filter(lambda t: t.strip("./") and ".." not in t.split("/")),
+                st.text("ab/. \t\né", min_size=1, max_size=6).filter(
+                    lambda t: t.strip("./") and ".." not in t.split("/")
+                ),
                 st.lists(number, max_size=3) if several else st.one_of(number, st.just(-1)),
                 times,
                 times,
