@@ -29,7 +29,7 @@ needs_torchcodec = pytest.mark.skipif(
 real = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 QUICK = {"h264_closed.mp4", "h264_uneven.mp4", "h264_rotated.mp4", "mpeg4.avi", "vp9.webm"}
 """files that decord reads right"""
-QUICK_REAL = {"av1.mp4", "mpeg2.mpg", "vfr.mp4"}
+QUICK_REAL = {"flv1.flv", "mpeg2.mpg", "vfr.mp4"}
 
 
 def check(path: Path, found: Outcome) -> None:
