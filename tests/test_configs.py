@@ -1,5 +1,6 @@
 """Every YAML composes and builds; every Kinetics experiment takes a training step at 64²."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from _pytest.mark import ParameterSet
 from omegaconf import OmegaConf
 
 from tests.conftest import SMALL
@@ -24,6 +27,10 @@ def files(group: str) -> list[str]:
     return sorted(f"{group}={file.stem}" for file in (CONFIGS / group).glob("*.yaml"))
 
 
+QUICK_MODELS = ("model=slowfast_r101", "model=x3d_m")
+QUICK_CONTEXTS = ("context=cc", "context=none")
+QUICK_DATA = ("data=charades", "data=list")
+QUICK_RECIPES = ("finetune", "modern", "nonlocal")
 KINETICS = sorted(file.stem for file in (CONFIGS / "experiment" / "kinetics400").glob("*.yaml"))
 RECIPES = sorted(file.stem for file in (CONFIGS / "recipe").glob("*.yaml"))
 NEEDS = {
@@ -34,6 +41,11 @@ NEEDS = {
     "recipe=kinetics_imagenet": ["model.weights=null"],
     "recipe=nonlocal": ["model.weights=null"],
 }
+
+
+def quick(is_quick: bool, given: object) -> ParameterSet:
+    """A parameter that is slow but for a few."""
+    return pytest.param(given, marks=() if is_quick else pytest.mark.slow)
 
 
 def test_all_yaml_is_listed() -> None:
@@ -50,6 +62,21 @@ def test_all_yaml_is_listed() -> None:
     assert {f.name for f in CONFIGS.glob("*.yaml")} == {"train.yaml", "sweep.yaml"}
 
 
+def test_every_file_has_only_options_that_there_are() -> None:
+    """The quick test of all files; the others compose a few of them, and all with -m slow."""
+    every = []
+    groups = [CONFIGS / name for name in ("model", "context", "data", "augment", "recipe")]
+    for file in (*CONFIGS.glob("experiment/**/*.yaml"), *(f for g in groups for f in g.iterdir())):
+        text = file.read_text()
+        given = yaml.safe_load(text) or {}
+        given.pop("defaults", None)
+        package = re.match(r"# @package (\S+)", text)
+        for name in reversed((package[1] if package else file.parent.name).split(".")):
+            given = given if name == "_global_" else {name: given}
+        every.append(given)
+    OmegaConf.merge(OmegaConf.structured(TrainConfig), *every)  # raises for an unknown one
+
+
 @cache
 def composed(*arguments: str) -> TrainConfig:
     """Hydra takes 0.1 s for each."""
@@ -59,8 +86,11 @@ def composed(*arguments: str) -> TrainConfig:
 @pytest.mark.parametrize(
     "choices",
     [
-        *((model, *NEEDS.get(model, [])) for model in files("model")),
-        *zip(files("context"), cycle(files("placement"))),
+        *(quick(model in QUICK_MODELS, (model, *NEEDS.get(model, []))) for model in files("model")),
+        *(
+            quick(context in QUICK_CONTEXTS, (context, placement))
+            for context, placement in zip(files("context"), cycle(files("placement")))
+        ),
     ],
     ids=" ".join,
 )
@@ -74,7 +104,13 @@ def test_every_network_composes_and_builds(choices: Sequence[str]) -> None:
 
 @pytest.mark.parametrize(
     "choices",
-    list(zip(files("data"), cycle(files("augment")), cycle(files("recipe")), strict=False)),
+    [
+        quick(choices[0] in QUICK_DATA, choices)
+        for choices in zip(
+            files("data"), cycle(files("augment")), cycle(files("recipe")), strict=False
+        )
+    ],
+    ids=" ".join,
 )
 def test_every_choice_beside_the_network_composes(choices: Sequence[str]) -> None:
     config = compose_train([*choices, *(need for each in choices for need in NEEDS.get(each, []))])
@@ -91,12 +127,10 @@ def test_every_group_is_composed() -> None:
         assert len(files(group)) == len(list((CONFIGS / group).rglob("*.yaml")))
 
 
-QUICK = ("slowfast_r50_8x8_snl5",)
+QUICK_STEP = "slowfast_r50_8x8_snl5"
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in KINETICS]
-)
+@pytest.mark.parametrize("name", [quick(name == QUICK_STEP, name) for name in KINETICS])
 def test_kinetics_experiments_take_a_step(name: str) -> None:
     config = composed(f"experiment=kinetics400/{name}")
     assert config.name == f"kinetics400_{name}"
@@ -131,15 +165,20 @@ def test_kinetics_experiments_at_full_size(name: str) -> None:
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
+BACKBONES = cycle(["slow", "i3d", "slowfast"])
+AUGMENTS = cycle(["strong", "none", "light", "none"])
+
+
 @pytest.mark.parametrize(
-    ("recipe", "backbone", "augment"),
-    list(
-        zip(RECIPES, cycle(["slow", "i3d", "slowfast"]), cycle(["strong", "none", "light", "none"]))
-    ),
+    "choices",
+    [
+        quick(each[0] in QUICK_RECIPES, each)
+        for each in zip(RECIPES, BACKBONES, AUGMENTS, strict=False)
+    ],
+    ids="-".join,
 )
-def test_recipes_compose_with_experiments_and_augmentation(
-    recipe: str, backbone: str, augment: str
-) -> None:
+def test_recipes_compose_with_experiments_and_augmentation(choices: tuple[str, str, str]) -> None:
+    recipe, backbone, augment = choices
     plain = composed(f"recipe={recipe}")
     experiment = f"experiment=kinetics400/{backbone}_r50_8x8_gc5"
     config = compose_train([experiment, f"recipe={recipe}", f"augment={augment}"])
@@ -195,14 +234,17 @@ def test_every_recipe_says_where_it_is_from() -> None:
         assert f"`{name}`" in page
 
 
-def test_experiments_have_the_recipe_of_their_source() -> None:
-    for name in KINETICS:
-        config = composed(f"experiment=kinetics400/{name}")
-        backbone = name.split("_")[0]
-        expected = {"slow": (196, 0.01, "imagenet"), "i3d": (118, 0.01, "imagenet")}.get(
-            backbone, (196, 0.1, None)
-        )
-        assert (config.epochs, config.optim.lr, config.model.weights) == expected
+QUICK_EXPERIMENTS = (QUICK_STEP, "slow_r50_8x8_gc5", "i3d_r50_8x8_gc5")
+
+
+@pytest.mark.parametrize("name", [quick(name in QUICK_EXPERIMENTS, name) for name in KINETICS])
+def test_experiments_have_the_recipe_of_their_source(name: str) -> None:
+    config = composed(f"experiment=kinetics400/{name}")
+    backbone = name.split("_")[0]
+    expected = {"slow": (196, 0.01, "imagenet"), "i3d": (118, 0.01, "imagenet")}.get(
+        backbone, (196, 0.1, None)
+    )
+    assert (config.epochs, config.optim.lr, config.model.weights) == expected
 
 
 def test_experiments_need_imagenet_weights_by_default() -> None:

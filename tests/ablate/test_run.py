@@ -43,6 +43,7 @@ def test_a_cell_is_trained_and_tested_once(cells: list[Cell], tmp_path: Path) ->
     assert status.command[-3:] == ["seed=0", f"name={cell.name}", f"runs={tmp_path}/runs/cells"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_trained_by_hand_counts(cells: list[Cell], tmp_path: Path) -> None:
     cell = cells[0]
     run_job(job_of(tmp_path, cell))

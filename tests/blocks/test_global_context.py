@@ -160,9 +160,16 @@ def test_too_few_channels_for_a_norm_name_the_way_out() -> None:
         build_block("gc", 3)
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "channels-last"])
-@pytest.mark.parametrize("samples", [1, 3])
-def test_the_gradient_of_the_pooling_has_a_gradient(layout: str, samples: int) -> None:
+@pytest.mark.parametrize(
+    ("samples", "layout"),
+    [
+        (1, "contiguous"),
+        (3, "channels-last"),
+        pytest.param(1, "channels-last", marks=pytest.mark.slow),
+        pytest.param(3, "contiguous", marks=pytest.mark.slow),
+    ],
+)
+def test_the_gradient_of_the_pooling_has_a_gradient(samples: int, layout: str) -> None:
     """Its backward is written by hand; both orders against finite differences."""
     x = torch.randn(samples, 8, 2, 3, dtype=torch.float64)
     if layout == "channels-last":

@@ -84,6 +84,7 @@ def test_every_row_runs_on_motions(name: str) -> None:
         assert logits.shape == (1, 8)
 
 
+@pytest.mark.slow
 def test_rows_of_a_users_folder(clips_folder: Path) -> None:
     only = "only=[none,after_1x1]"
     found = plan("ablation=gcnet_place", "experiment=folder", f"data.root={clips_folder}", only)
@@ -161,20 +162,56 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         (["epochs=3"], "which ablation"),
         (["ablation=kinds", "epoch=3"], "unknown option 'epoch'; did you mean 'epochs'"),
         (["ablation=kinds", "epochs=0"], r"row 'none': epochs \(0\) must be at least 1"),
-        (["ablation=kinds", "model.context.options.reduktion=3"], "takes no option 'reduktion'"),
+        pytest.param(
+            ["ablation=kinds", "model.context.options.reduktion=3"],
+            "takes no option 'reduktion'",
+            marks=pytest.mark.slow,
+        ),
         (["ablation=kinds", "experiment=motion"], "no such experiment; did you mean 'motions'"),
-        (["ablation=kinds", "experiment=folder"], "data.root is missing"),
-        (["ablation=kinds", "context=gc"], "context=gc: context is what the rows differ in"),
-        (["ablation=gcnet_place", "model.context.place=after_1x1"], "is what the rows differ in"),
+        pytest.param(
+            ["ablation=kinds", "experiment=folder"], "data.root is missing", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ["ablation=kinds", "context=gc"],
+            "context=gc: context is what the rows differ in",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["ablation=gcnet_place", "model.context.place=after_1x1"],
+            "is what the rows differ in",
+            marks=pytest.mark.slow,
+        ),
         (["ablation=gcnet_stages", "model.context.kind=none"], "'none' and 'res3' are one and the"),
-        (["ablation=kinds", "seed=3"], r"seed=3: an ablation has several; give seeds=\[0,1\]"),
+        pytest.param(
+            ["ablation=kinds", "seed=3"],
+            r"seed=3: an ablation has several; give seeds=\[0,1\]",
+            marks=pytest.mark.slow,
+        ),
         (["ablation=kinds", "seeds=[1,1]"], "more than once"),
-        (["ablation=kinds", "seeds=[-1]"], "must be a list of whole numbers"),
-        (["ablation=kinds", "seeds=[]"], "must be a list of whole numbers"),
+        pytest.param(
+            ["ablation=kinds", "seeds=[-1]"],
+            "must be a list of whole numbers",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["ablation=kinds", "seeds=[]"],
+            "must be a list of whole numbers",
+            marks=pytest.mark.slow,
+        ),
         (["ablation=kinds", "seeds=x"], "seeds"),
-        (["ablation=kinds", "only=[nl]"], "'nl' is no row; the rows are none, SE"),
-        (["ablation=kinds", "name=a/b"], "must be the name of one folder"),
-        (["ablation=kinds", "processes=0"], r"processes \(0\) must be at least 1"),
+        pytest.param(
+            ["ablation=kinds", "only=[nl]"],
+            "'nl' is no row; the rows are none, SE",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["ablation=kinds", "name=a/b"], "must be the name of one folder", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ["ablation=kinds", "processes=0"],
+            r"processes \(0\) must be at least 1",
+            marks=pytest.mark.slow,
+        ),
         (["ablation=kinds", "resume=false"], "cells always resume"),
     ],
 )
@@ -276,6 +313,7 @@ def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [read_job(file, number) for number in range(4)] == jobs
 
 
+@pytest.mark.slow
 def test_seeds_are_numbers() -> None:
     assert {cell.seed for cell in plan("ablation=kinds", "only=[none]", "seeds=3").cells} == {3}
     for wrong in ("abc", "[]", "[0,-1]", "[0,x]"):

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from video_gc.data.annotations import (
@@ -87,6 +87,7 @@ def test_lists_with_several_labels(tmp_path: Path) -> None:
     ),
     st.sampled_from([",", "\t", ";"]),
 )
+@settings(max_examples=40)
 def test_tables_hold_what_a_csv_writer_wrote(
     content: list[tuple[str, list[str]]], separator: str
 ) -> None:

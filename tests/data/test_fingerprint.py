@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import counted_frames
@@ -82,6 +82,7 @@ def test_an_index_and_a_folder_agree_and_classes_go_by_name(tmp_path: Path) -> N
 
 
 @given(st.data())
+@settings(max_examples=40)
 def test_the_columns_give_what_a_plain_loop_gives(tmp_path_factory, data: st.DataObject) -> None:  # type: ignore[no-untyped-def]
     root = tmp_path_factory.mktemp("root")
     several = data.draw(st.booleans())
@@ -91,7 +92,9 @@ def test_the_columns_give_what_a_plain_loop_gives(tmp_path_factory, data: st.Dat
     rows = data.draw(
         st.lists(
             st.tuples(
-                st.text("ab/. \t\né", min_size=1, max_size=6).filter(lambda t: t.strip("./") and ".." not in t.split("/")),
+                st.text("ab/. \t\né", min_size=1, max_size=6).filter(
+                    lambda t: t.strip("./") and ".." not in t.split("/")
+                ),
                 st.lists(number, max_size=3) if several else st.one_of(number, st.just(-1)),
                 times,
                 times,

@@ -189,7 +189,7 @@ def refused(file: Path, tries: int) -> int:
     return int(ended.stdout)
 
 
-@pytest.mark.parametrize("tries", [300, pytest.param(5000, id="fuzz", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [100, pytest.param(5000, id="fuzz", marks=pytest.mark.slow)])
 def test_a_damaged_index_is_an_error_and_never_the_end_of_the_process(
     tmp_path: Path, tries: int
 ) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import counted_frames
 from video_gc.data.annotations import read_class_folders
 from video_gc.data.generated.motions import (
     CLASSES,
@@ -34,7 +35,11 @@ def test_generated_files_are_real_videos_and_the_same_every_time(tmp_path: Path)
         assert (len(reader), reader.size) == (NUM_FRAMES, (SIZE, SIZE))
 
 
-def test_a_complete_set_is_left_alone_and_any_seed_will_do(tmp_path: Path) -> None:
+def test_a_complete_set_is_left_alone_and_any_seed_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = counted_frames(2)
+    monkeypatch.setattr("video_gc.data.generated.motions.render_clip", lambda *_: short)
     root = generate_motions(tmp_path / "m", seed=1, clips_per_class={"train": 1})
     stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert generate_motions(root, seed=1, clips_per_class={"train": 1}) == root
@@ -47,10 +52,14 @@ def test_a_complete_set_is_left_alone_and_any_seed_will_do(tmp_path: Path) -> No
         open_motions(root)
 
 
-def test_another_seed_draws_other_videos(tmp_path: Path) -> None:
+def test_another_seed_draws_other_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_classes = dict(list(CLASSES.items())[:2])
+    monkeypatch.setattr("video_gc.data.generated.motions.CLASSES", two_classes)
     few = {"train": 1}
     one, two = (generate_motions(tmp_path / str(s), seed=s, clips_per_class=few) for s in (0, 1))
-    for path in one.rglob("*.mp4"):
+    paths = list(one.rglob("*.mp4"))
+    assert len(paths) == 2
+    for path in paths:
         assert path.read_bytes() != (two / path.relative_to(one)).read_bytes()
 
 
@@ -74,6 +83,8 @@ def test_it_is_said_where_they_are_generated(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("video_gc.data.generated.motions.CLIPS_PER_CLASS", {"train": 1})
+    short = counted_frames(2)
+    monkeypatch.setattr("video_gc.data.generated.motions.render_clip", lambda *_: short)
     (tmp_path / "empty").mkdir()
     for root in (MOTIONS, Path("empty"), Path("new")):  # no folder `data` is needed for the first
         assert open_motions(root) == root

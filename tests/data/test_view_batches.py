@@ -34,7 +34,10 @@ def by_video(batches: list[Batch]) -> dict[tuple[int, ...], list[Batch]]:
     return found
 
 
-@pytest.mark.parametrize(("workers", "rank", "size"), [(2, 0, 1), (0, 1, 2), (3, 2, 3)])
+@pytest.mark.parametrize(
+    ("workers", "rank", "size"),
+    [(2, 0, 1), (0, 1, 2), pytest.param(3, 2, 3, marks=pytest.mark.slow)],
+)
 def test_batches_of_a_video_do_not_depend_on_who_makes_them(
     index: VideoIndex, workers: int, rank: int, size: int
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.decode.conform import FILES, STRETCHED, Outcome, outcome, outcomes
-from tests.decode.videos import MAKERS, make
+from tests.decode.videos import MAKERS, kinds, make
 from video_gc.decode.known_faults import WRONG
 
 TOLERANCE = 1.0
@@ -27,18 +27,9 @@ needs_torchcodec = pytest.mark.skipif(
     not find_spec("torchcodec"), reason="torchcodec is not installed"
 )
 real = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-made = pytest.mark.parametrize("name", MAKERS)
 QUICK = {"h264_closed.mp4", "h264_uneven.mp4", "h264_rotated.mp4", "mpeg4.avi", "vp9.webm"}
 """files that decord reads right"""
-QUICK_REAL = {
-    "av1.mp4",
-    "copytrim.mp4",
-    "flv1.flv",
-    "mpeg2.mpg",
-    "rot90.mp4",
-    "vfr.mp4",
-    "wmv2.wmv",
-}
+QUICK_REAL = {"flv1.flv", "mpeg2.mpg", "vfr.mp4"}
 
 
 def check(path: Path, found: Outcome) -> None:
@@ -61,7 +52,7 @@ def check_exact(path: Path) -> None:
         assert found.late < 1e-3
 
 
-@made
+@pytest.mark.parametrize("name", kinds())
 def test_pyav_is_exact(kind: Kind, name: str) -> None:
     check_exact(kind(name))
 

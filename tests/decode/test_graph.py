@@ -41,6 +41,7 @@ def test_the_difference_from_decoding_and_then_scaling_is_bounded(
     assert np.percentile(difference, 99) < 6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason="../shared/data is not there")
 def test_the_difference_is_bounded_on_a_real_clip() -> None:
     box = Box(50, 20, 200, 200)

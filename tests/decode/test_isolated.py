@@ -115,8 +115,8 @@ def test_a_forked_process_has_a_server_of_its_own() -> None:
     ("source", "then", "code"),
     [
         (b"fine", "", 0),
-        (b"fine", "raise SystemExit(5)", 5),
-        (b"fine", "os._exit(6)", 6),
+        pytest.param(b"fine", "raise SystemExit(5)", 5, marks=pytest.mark.slow),
+        pytest.param(b"fine", "os._exit(6)", 6, marks=pytest.mark.slow),
         (b"fine", "os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
         pytest.param(
             b"hang",

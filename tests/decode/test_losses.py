@@ -110,9 +110,9 @@ def test_frames_behind_lost_pictures_are_displaced(folder: Path) -> None:
     ("name", "mutate"),
     [
         ("h264.ts", zero),
-        ("h264.avi", cut),
-        ("mpeg4_b.mkv", zero),
         ("wmv2.wmv", swap),
+        pytest.param("h264.avi", cut, marks=pytest.mark.slow),
+        pytest.param("mpeg4_b.mkv", zero, marks=pytest.mark.slow),
         pytest.param("mpeg4.avi", zero, marks=pytest.mark.slow),
         pytest.param("h264.mkv", zero, marks=pytest.mark.slow),
         pytest.param("h264.flv", zero, marks=pytest.mark.slow),
@@ -158,7 +158,15 @@ NUMBERED = {
 }
 
 
-@pytest.mark.parametrize("name", NUMBERED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("h264_open.ts", "mpeg2.mpg")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in NUMBERED
+    ],
+)
 def test_numbers_of_pictures_in_sound_files_leave_none_out(folder: Path, name: str) -> None:
     """Joined; of a rate that varies; without a group of pictures and what is shown before the next
     key frame."""
@@ -203,7 +211,9 @@ def test_a_lost_picture_of_program_streams_is_told_by_its_number() -> None:
     assert {position: gaps(stored, position) for position in lost} == lost
 
 
-@pytest.mark.parametrize("size", [400, 3200, 20_000])
+@pytest.mark.parametrize(
+    "size", [400, *(pytest.param(size, marks=pytest.mark.slow) for size in (3200, 20_000))]
+)
 def test_asf_with_packets_of_any_size_and_sound_between_them_is_sound(
     folder: Path, size: int
 ) -> None:

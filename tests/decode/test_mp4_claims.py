@@ -17,7 +17,7 @@ import pytest
 
 from tests.decode.rewrite import box, encoded, full, write_mp4
 from tests.decode.test_sizes import CHILD
-from tests.decode.videos import MAKERS, moving_frames
+from tests.decode.videos import kinds, moving_frames
 from video_gc.decode.ffmpeg.source import Bytes
 from video_gc.decode.frame_table import mp4_claims
 from video_gc.decode.frame_table.mp4_claims import check_claims
@@ -121,7 +121,7 @@ def test_what_is_claimed_takes_no_memory(liars: dict[str, Path], video: Path) ->
         assert claimed >= 80_000 * 24  # the least of them
 
 
-@pytest.mark.parametrize("name", sorted(n for n in MAKERS if n.endswith((".mp4", ".mkv", ".ts"))))
+@pytest.mark.parametrize("name", kinds(".mp4", ".mkv", ".ts"))
 def test_usual_files_claim_nothing_that_they_do_not_list(
     kind: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -131,8 +131,20 @@ def test_usual_files_claim_nothing_that_they_do_not_list(
     check.walk(Bytes(io.BytesIO(content)), 0, len(content))  # raises for a single sample
 
 
-@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_alaw"])
-@pytest.mark.parametrize("movflags", ["", "faststart", "frag_keyframe+empty_moov"])
+@pytest.mark.parametrize(
+    ("codec", "movflags"),
+    [
+        ("pcm_s16le", "faststart"),
+        ("pcm_alaw", "frag_keyframe+empty_moov"),
+        *(
+            pytest.param(codec, movflags, marks=pytest.mark.slow)
+            for codec, movflags in (
+                ("pcm_s16le", ""), ("pcm_s16le", "frag_keyframe+empty_moov"),
+                ("pcm_alaw", ""), ("pcm_alaw", "faststart"),
+            )
+        ),
+    ],
+)  # fmt: skip
 def test_sound_of_samples_that_are_alike(tmp_path: Path, codec: str, movflags: str) -> None:
     """Also where the file is cut off, and its head promises more than is left."""
     path = with_sound(tmp_path / "sound.mov", codec, movflags)

@@ -216,7 +216,7 @@ def test_sound_that_begins_late_ends_no_reading(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4] = 1  # the header's flags: video, no sound
     expected = plain_video(bytes(content))
-    for size in range(1, 30):
+    for size in range(1, 30, 3):
         _ = [bytes([255]) * size for _ in range(200)]  # what lies in memory decides
         with open_video(bytes(content)) as reader:
             assert len(reader) == len(expected)

@@ -1,6 +1,7 @@
 """Long files are read by window: the same frames as from a sequential decode."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import av
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import counted_frames
 from tests.decode.test_pyav import plain_decode
-from tests.decode.videos import MAKERS
+from tests.decode.videos import kinds
 from video_gc.decode.frame_table import packets
 from video_gc.decode.frame_table.h264 import H264Heads
 from video_gc.decode.open import open_video
@@ -27,34 +28,42 @@ FORMS = {
     "indexed_fragments.mp4": {"g": "12", "bf": "2"},
     "reordered.avi": {"g": "12", "bf": "2"},
 }
+QUICK = {"closed.ts", "fragments.mp4", "open.mkv", "open.mp4", "reordered.avi"}
+LongFile = tuple[Path, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def long_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, np.ndarray]]:
+def long_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], LongFile]:
+    """name → the file and its frames, encoded when a test first wants it."""
     folder = tmp_path_factory.mktemp("long")
-    frames = counted_frames(150)
-    made = {}
-    for name, options in FORMS.items():
+
+    @cache
+    def made(name: str) -> LongFile:
+        options = FORMS[name]
         muxer = {"movflags": "frag_keyframe+empty_moov"} if "fragments" in name else {}
         if "indexed" in name:
             muxer["movflags"] += "+default_base_moof+global_sidx"
         with av.open(folder / name, "w", options=muxer) as container:
             stream = container.add_stream("libx264", rate=30, options=options)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            for frame in frames:
+            for frame in counted_frames(150):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode(None))
-        made[name] = folder / name, np.stack(plain_decode(folder / name))
+        return folder / name, np.stack(plain_decode(folder / name))
+
     return made
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FORMS],
+)
 @given(data=st.data())
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_windows_give_the_frames_of_a_sequential_decode(
-    long_files: dict[str, tuple[Path, np.ndarray]], name: str, data: st.DataObject
+    long_file: Callable[[str], LongFile], name: str, data: st.DataObject
 ) -> None:
-    path, expected = long_files[name]
+    path, expected = long_file(name)
     indices = data.draw(st.lists(st.integers(0, len(expected) - 1), min_size=1, max_size=12))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packets, "LONG", 0.0)  # read by window, and by small ones
@@ -68,7 +77,7 @@ def test_windows_give_the_frames_of_a_sequential_decode(
             np.testing.assert_allclose(reader.times, np.arange(len(expected)) / 30, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", sorted(MAKERS))
+@pytest.mark.parametrize("name", kinds())
 def test_windows_of_every_kind_of_file(
     kind: Callable[[str], Path], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,12 +93,12 @@ def test_windows_of_every_kind_of_file(
         np.testing.assert_array_equal(reader.read(range(len(expected))), expected)
 
 
-@pytest.mark.parametrize("name", ["closed.mp4", "open.mkv"])
+@pytest.mark.parametrize("name", ["open.mp4", "open.mkv"])
 def test_a_window_holds_little_of_the_file(
-    long_files: dict[str, tuple[Path, np.ndarray]], name: str, monkeypatch: pytest.MonkeyPatch
+    long_file: Callable[[str], LongFile], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packets, "LONG", 0.0)
-    path, _ = long_files[name]
+    path, _ = long_file(name)
     with open_video(path) as reader:
         assert isinstance(reader, Reader)
         for window, indices in reader._packets.windows([70, 75, 140]):

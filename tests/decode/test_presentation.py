@@ -25,6 +25,9 @@ SMALL = (48, 64)
 MATRICES = [m for m in product((-1, 0, 1), repeat=4) if abs(m[0] * m[3] - m[1] * m[2]) == 1
             and not (m[0] and m[1]) and not (m[2] and m[3])]  # fmt: skip
 """a, b, c, d of the eight orientations: a pixel (x, y) is shown at (a x + c y, b x + d y)."""
+QUICK_PIXELS = {
+    ("p.mp4", Fraction(2)), ("p.mkv", Fraction(16, 15)), ("p.avi", Fraction(8, 9)),
+}  # fmt: skip
 
 
 def coded(path: Path, index: int) -> np.ndarray:
@@ -53,7 +56,7 @@ def from_planes(reader: VideoReader, index: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("suffix", ["mp4", pytest.param("mkv", marks=pytest.mark.slow)])
 def test_eight_orientations(tmp_path: Path, matrix: tuple[int, ...], suffix: str) -> None:
     path = encode(tmp_path / f"m.{suffix}", "libx264", size=SMALL, setup=displayed(matrix))
     expected = placed(coded(path, 3), matrix)
@@ -70,7 +73,9 @@ def test_eight_orientations(tmp_path: Path, matrix: tuple[int, ...], suffix: str
     assert min(distance(expected, other) for other in others) > 10  # none passes for another
 
 
-@pytest.mark.parametrize("size", [(47, 63), (48, 63), (47, 64)])
+@pytest.mark.parametrize(
+    "size", [(47, 63), *(pytest.param(s, marks=pytest.mark.slow) for s in ((48, 63), (47, 64)))]
+)
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_odd_sizes_keep_their_colours_in_place(
     tmp_path: Path, matrix: tuple[int, ...], size: tuple[int, int]
@@ -140,8 +145,16 @@ def test_images_with_the_orientation_of_a_camera(tmp_path: Path, suffix: str) ->
             assert distance(reader.read([0])[0], expected) < 1
 
 
-@pytest.mark.parametrize("pixel", [Fraction(2), Fraction(16, 15), Fraction(8, 9), Fraction(1, 2)])
-@pytest.mark.parametrize("name", ["p.mp4", "p.mkv", "p.avi"])
+@pytest.mark.parametrize(
+    ("name", "pixel"),
+    [
+        (name, pixel)
+        if (name, pixel) in QUICK_PIXELS
+        else pytest.param(name, pixel, marks=pytest.mark.slow)
+        for name in ("p.mp4", "p.mkv", "p.avi")
+        for pixel in (Fraction(2), Fraction(16, 15), Fraction(8, 9), Fraction(1, 2))
+    ],
+)
 def test_pixels_that_are_not_square(tmp_path: Path, pixel: Fraction, name: str) -> None:
     path = encode(tmp_path / name, "libx264", size=(96, 128), setup=pixels(pixel))
     width = round(128 * pixel)
@@ -171,7 +184,16 @@ def test_a_box_of_whole_coded_pixels_is_scaled_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "patch", [(1, 65535), (65535, 1), (0, 1), (1, 0), (1, 11), (0, 0), (2048, 2043)]
+    "patch",
+    [
+        (1, 65535),
+        (0, 1),
+        (2048, 2043),
+        *(
+            pytest.param(patch, marks=pytest.mark.slow)
+            for patch in ((65535, 1), (1, 0), (1, 11), (0, 0))
+        ),
+    ],
 )
 def test_absurd_and_nearly_square_pixels_are_square(tmp_path: Path, patch: tuple[int, int]) -> None:
     path = encode(tmp_path / "p.mp4", "libx264", size=(96, 128), setup=pixels(Fraction(2)))

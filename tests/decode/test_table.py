@@ -240,7 +240,7 @@ def test_a_long_file_that_breaks_its_promise_says_so(
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @given(data=st.data())
-@settings(max_examples=12, derandomize=True, suppress_health_check=UNHEALTHY)
+@settings(max_examples=8, derandomize=True, suppress_health_check=UNHEALTHY)
 def test_frames_are_those_of_a_sequential_decode(
     tmp_path: Path, suffix: str, data: st.DataObject
 ) -> None:

@@ -111,6 +111,7 @@ def test_errors_are_ours(
     )
 
 
+@pytest.mark.slow  # test_hostile.py has the same of pyav
 @needs_torchcodec
 def test_a_source_that_blocks_ends_at_the_limit(kind: Callable[[str], Path]) -> None:
     run(

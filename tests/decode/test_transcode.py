@@ -45,10 +45,10 @@ def test_times_of_a_variable_rate_are_exact(tmp_path: Path) -> None:
     ("name", "options"),
     [
         ("bframes.mp4", {}),
-        ("full.mp4", {"pix_fmt": "yuvj420p"}),
-        ("bt709.mp4", {"options": {"colorspace": "bt709"}}),
+        pytest.param("full.mp4", {"pix_fmt": "yuvj420p"}, marks=pytest.mark.slow),
+        pytest.param("bt709.mp4", {"options": {"colorspace": "bt709"}}, marks=pytest.mark.slow),
         ("bt709full.mp4", {"options": {"colorspace": "bt709"}, "pix_fmt": "yuvj420p"}),
-        ("deep.mkv", {"pix_fmt": "yuv444p"}),
+        pytest.param("deep.mkv", {"pix_fmt": "yuv444p"}, marks=pytest.mark.slow),
     ],
 )
 def test_frames_look_like_the_scaled_source(tmp_path: Path, name: str, options: Any) -> None:
@@ -149,23 +149,28 @@ def test_wrong_options(video: Path, tmp_path: Path, options: Any, message: str) 
 
 @pytest.mark.parametrize(
     ("matrix", "pixel", "codec", "layout", "span"),
-    [  # pairwise
+    [
         ((1, 0, 0, 1), 1, "ffv1", "gray", 0),
-        ((1, 0, 0, 1), 2, "libx264", "yuvj420p", 2),
-        ((-1, 0, 0, 1), 2, "libx264", "gray", 0),
-        ((-1, 0, 0, 1), "16/15", "libx264", "yuv420p10le", 1),
         ((1, 0, 0, -1), "16/15", "libx264rgb", "rgb24", 0),
-        ((1, 0, 0, -1), 1, "libx264", "yuvj420p", 2),
-        ((-1, 0, 0, -1), 1, "libx264", "yuv420p10le", 2),
         ((-1, 0, 0, -1), 2, "libx264", "yuv420p", 0),
         ((0, 1, 1, 0), "16/15", "libx264", "yuvj420p", 2),
-        ((0, 1, 1, 0), 1, "libx264rgb", "rgb24", 0),
-        ((0, 1, -1, 0), "16/15", "libx264", "gray10le", 1),
         ((0, 1, -1, 0), 2, "libx264", "yuv420p10le", 1),
-        ((0, -1, 1, 0), 1, "libx264", "yuv420p", 2),
-        ((0, -1, 1, 0), 2, "libx264rgb", "rgb24", 0),
-        ((0, -1, -1, 0), 1, "ffv1", "gray16le", 1),
-        ((0, -1, -1, 0), "16/15", "libx264", "yuv420p", 1),
+        *(
+            pytest.param(*values, marks=pytest.mark.slow)  # pairwise, with those above
+            for values in (
+                ((1, 0, 0, 1), 2, "libx264", "yuvj420p", 2),
+                ((-1, 0, 0, 1), 2, "libx264", "gray", 0),
+                ((-1, 0, 0, 1), "16/15", "libx264", "yuv420p10le", 1),
+                ((1, 0, 0, -1), 1, "libx264", "yuvj420p", 2),
+                ((-1, 0, 0, -1), 1, "libx264", "yuv420p10le", 2),
+                ((0, 1, 1, 0), 1, "libx264rgb", "rgb24", 0),
+                ((0, 1, -1, 0), "16/15", "libx264", "gray10le", 1),
+                ((0, -1, 1, 0), 1, "libx264", "yuv420p", 2),
+                ((0, -1, 1, 0), 2, "libx264rgb", "rgb24", 0),
+                ((0, -1, -1, 0), 1, "ffv1", "gray16le", 1),
+                ((0, -1, -1, 0), "16/15", "libx264", "yuv420p", 1),
+            )
+        ),
     ],
 )
 def test_the_copy_shows_what_the_original_shows(  # type: ignore[no-untyped-def]

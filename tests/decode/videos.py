@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
+import pytest
 
 COUNT, HEIGHT, WIDTH, RATE = 66, 96, 128, 25
 NO_SCENES = "scenecut=0:threads=1:lookahead-threads=1:sliced-threads=0"
@@ -174,6 +175,19 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "wmv2.wmv": lambda p: encode(p, "wmv2", {"g": "12", "b": "1M"}),
     "flv1.flv": lambda p: encode(p, "flv", {"g": "12", "b": "1M"}),
 }
+
+USUAL = {
+    "av1.mp4", "h264.ts", "h264_10bit.mp4", "h264_b.avi", "h264_closed.mp4", "h264_edit_list.mp4",
+    "h264_fragmented.mp4", "h264_interlaced.mp4", "h264_open.mp4", "h264_rotated.mp4",
+    "h264_uneven.mp4", "mpeg2.mpg", "mpeg4_b.avi", "vp9.webm", "wmv2.wmv",
+}  # fmt: skip
+"""those that the quick suite decodes; the others are slow"""
+
+
+def kinds(*suffixes: str) -> list[Any]:
+    """The names of all files with these suffixes (all without any), as parameters of a test."""
+    found = sorted(name for name in MAKERS if name.endswith(suffixes or ("",)))
+    return [n if n in USUAL else pytest.param(n, marks=pytest.mark.slow) for n in found]
 
 
 def make(folder: Path, name: str) -> Path | None:

@@ -16,7 +16,7 @@ from video_gc.models.context import PLACES, ContextConfig
 
 CPU = torch.device("cpu")
 CLIP = (8, 32, 32)
-QUICK = ("slow", "slowfast", "x3d")
+QUICK = ("slowfast", "x3d")
 BACKBONES = ("c2d", "i3d", "slow", "slowfast", "x3d", "csn", "r2plus1d")
 
 
@@ -62,7 +62,11 @@ def test_folding_changes_nothing_but_rounding(backbone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "place"), list(zip(("gc", "snl", "se", "nl", "cc"), cycle(PLACES), strict=False))
+    ("kind", "place"),
+    [
+        pytest.param(kind, place, marks=pytest.mark.slow if kind in ("snl", "se") else [])
+        for kind, place in zip(("gc", "snl", "se", "nl", "cc"), cycle(PLACES), strict=False)
+    ],
 )
 def test_folding_leaves_the_blocks_where_they_are(kind: str, place: str) -> None:
     model, clip = network("slow", kind, place), torch.randn(1, 3, *CLIP)
@@ -117,7 +121,7 @@ def test_a_fold_that_would_change_the_outputs_is_undone() -> None:
     assert torch.equal(folded(clip), model(clip))
 
 
-@pytest.mark.parametrize("kind", ["gc", "nl"])
+@pytest.mark.parametrize("kind", ["gc", pytest.param("nl", marks=pytest.mark.slow)])
 def test_bf16_is_close_to_fp32(kind: str) -> None:
     model, clips = network("slow", kind), torch.randn(3, 3, *CLIP)
     with torch.no_grad():

@@ -111,7 +111,8 @@ def test_any_number_of_processes_writes_the_same_bytes(
     assert contents(tmp_path) == alone
 
 
-@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow  # test_journal and the test of Ctrl-C below are quick
+@pytest.mark.parametrize("size", [1, 2])
 def test_a_killed_test_goes_on_without_repeating_a_video(
     checkpoint: Path, listed: Path, alone: dict[str, bytes], tmp_path: Path, size: int,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],

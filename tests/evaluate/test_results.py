@@ -2,9 +2,8 @@
 
 import csv
 import json
+import multiprocessing
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from video_gc.evaluate.metrics import accuracy, calibration_error
 from video_gc.evaluate.results import RESULTS, write_results
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
 from video_gc.evaluate.test_videos import TestVideos, subset_of
+from video_gc.locks import locked
 
 NAMES = ["walk", "run", "swim", "fly"]
 
@@ -245,34 +245,29 @@ def test_averaged_weights_beside_the_raw_ones(
     assert all(file.is_file() for file in [*one.files, *apart.files])
 
 
-def test_one_test_at_a_time_in_a_folder(
-    checkpoint: Path, clips_folder: Path, tmp_path: Path
-) -> None:
+def test_one_test_at_a_time_in_a_folder(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "test"
-    script = (
-        "import sys; from pathlib import Path; from video_gc.locks import locked\n"
-        "with locked(Path(sys.argv[1]), what='test', way=''): print('held', flush=True); input()"
-    )
-    held = subprocess.Popen(
-        [sys.executable, "-c", script, out], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert held.stdout is not None
-    held.stdout.readline()
+    fork = multiprocessing.get_context("fork")
+    begun, done = fork.Event(), fork.Event()
+
+    def hold() -> None:
+        with locked(out, what="test", way=""):
+            begun.set()
+            done.wait(60)
+
+    held = fork.Process(target=hold)
+    held.start()
+    begun.wait(60)
     with pytest.raises(BlockingIOError, match=f"another test is writing to it .process {held.pid}"):
-        evaluate(checkpoint, TestOptions(data=clips_folder, out=out, clips=1, crops=1, workers=0))
-    held.communicate(b"\n")
-    assert evaluate(
-        checkpoint, TestOptions(data=clips_folder, out=out, clips=1, crops=1, workers=0)
-    ).files
+        evaluate(checkpoint, TestOptions(out=out, clips=1, crops=1, workers=0))
+    done.set()
+    held.join()
+    assert evaluate(checkpoint, TestOptions(out=out, clips=1, crops=1, workers=0)).files
 
 
-def test_files_of_somebody_elses_are_kept_and_named(
-    checkpoint: Path, clips_folder: Path, tmp_path: Path
-) -> None:
+def test_files_of_somebody_elses_are_kept_and_named(checkpoint: Path, tmp_path: Path) -> None:
     def test() -> list[Path]:
-        return evaluate(
-            checkpoint, TestOptions(data=clips_folder, out=tmp_path, clips=1, crops=1, workers=0)
-        ).files
+        return evaluate(checkpoint, TestOptions(out=tmp_path, clips=1, crops=1, workers=0)).files
 
     for name in ("predictions.csv", "skipped.csv", "pairs.png"):
         (tmp_path / name).write_text("mine")

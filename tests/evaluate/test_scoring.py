@@ -44,7 +44,7 @@ def test_a_checkpoint_carries_all_that_prediction_needs(checkpoint: Path) -> Non
     assert not model.training
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_multi_view_scores_equal_a_plain_loop(
     checkpoint: Path, clips_folder: Path, tmp_path: Path, workers: int
 ) -> None:
@@ -231,6 +231,7 @@ def test_five_best_of_many_classes(tmp_path: Path) -> None:
     assert row["label"] == "class 3"
 
 
+@pytest.mark.slow  # tests/predict has them in the quick suite
 def test_published_weights_are_tested_on_given_videos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clips_folder: Path
 ) -> None:

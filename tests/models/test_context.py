@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet18, resnet50
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from tests.backbones.test_backbones import randomise_scaled
 from tests.conftest import randomise
@@ -59,10 +60,15 @@ PAIRS = [
     for row, name in enumerate(("c2d", "i3d", "slow", "slowfast"))
     for column, kind in enumerate(("gc", "snl", "nl", "cc"))
 ]
-"""Every network with every kind of block, each of them at every place."""
+"""Every network with every kind of block, each of them at every place.
+
+Quick are those on the diagonal: each network, each kind and each place."""
 
 
-@pytest.mark.parametrize(("name", "kind", "place"), PAIRS)
+@pytest.mark.parametrize(
+    ("name", "kind", "place"),
+    [row if number % 5 == 0 else slow(*row) for number, row in enumerate(PAIRS)],
+)
 def test_fresh_blocks_leave_the_output_bit_identical(name: str, kind: str, place: str) -> None:
     plain, full = small(name), small(name, kind=kind, after=["all"], place=place)
     full.load_state_dict(randomise_scaled(plain).state_dict(), strict=False)
@@ -73,8 +79,13 @@ def test_fresh_blocks_leave_the_output_bit_identical(name: str, kind: str, place
         assert torch.equal(full.eval()(clip), expected)
 
 
-@pytest.mark.parametrize("name", ["i3d", "slowfast"])
-@pytest.mark.parametrize("place", ["after_add", "after_1x1", "after_3x3"])
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("i3d", "after_add"), ("i3d", "after_3x3"), ("slowfast", "after_1x1"),
+        slow("i3d", "after_1x1"), slow("slowfast", "after_add"), slow("slowfast", "after_3x3"),
+    ],
+)  # fmt: skip
 def test_backbone_names_do_not_change_and_blocks_act(name: str, place: str) -> None:
     plain, full = small(name), small(name, kind="gc", after=["five"], place=place)
     names = set(plain.state_dict())
@@ -170,7 +181,7 @@ def test_deepcopy_keeps_the_blocks_apart() -> None:
 @pytest.mark.parametrize("name", ["image", slow("slow"), slow("slowfast")])
 def test_torch_export_carries_the_hooks(name: str) -> None:
     if name == "image":
-        model = resnet18(num_classes=5).eval()
+        model = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=5).eval()
         insert_context(model, after=["res3.*"], make_block=lambda c: build_block("gc", c))
     else:
         model = randomise_scaled(small(name, kind="gc", after=["five"])).eval()
@@ -210,7 +221,7 @@ def test_an_error_leaves_the_network_as_it_was() -> None:
     assert list(context_blocks(model)) == ["res4.0"]
 
 
-@pytest.mark.parametrize("kind", ["gc", "snl", "se", "nl", "cc"])
+@pytest.mark.parametrize("kind", ["gc", "nl", slow("snl"), slow("se"), slow("cc")])
 def test_describe_knows_every_kind_and_other_peoples_blocks(kind: str) -> None:
     model = small("slow", kind=kind, after=["res3.1"])
     (block,) = context_blocks(model).values()
@@ -225,7 +236,10 @@ def test_no_place_takes_two_blocks() -> None:
         place_blocks(model, ContextConfig(kind="nl", after=["res3.1"]))
 
 
-DEEP = [("c2d", 0.125), ("i3d", 0.125), ("slow", 0.125), ("slowfast", 0.125), ("csn", 0.125)]
+DEEP = [
+    ("slow", 0.125), ("slowfast", 0.125), slow("c2d", 0.125), slow("i3d", 0.125),
+    slow("csn", 0.125),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "width"), DEEP)
@@ -257,15 +271,18 @@ def test_either_pathway_of_slowfast_or_both(pathway: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stages"),
+    ("place", "name", "stages"),
     [
-        ("x3d", (3, 5, 11, 7)), ("x3d_l", (5, 10, 25, 15)), ("csn", (3, 4, 6, 3)),
-        ("r2plus1d", (3, 4, 6, 3)),
+        pytest.param(place, name, stages, marks=[] if name == quick else pytest.mark.slow)
+        for place, quick in zip(PLACES, ("csn", "r2plus1d", "x3d"), strict=True)
+        for name, stages in (
+            ("x3d", (3, 5, 11, 7)), ("x3d_l", (5, 10, 25, 15)), ("csn", (3, 4, 6, 3)),
+            ("r2plus1d", (3, 4, 6, 3)),
+        )
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("place", ["after_add", "after_1x1", "after_3x3"])
 def test_other_backbones_take_blocks_through_the_same_placement(
-    name: str, stages: tuple, place: str
+    place: str, name: str, stages: tuple
 ) -> None:
     torch.manual_seed(0)
     config = ModelConfig(
@@ -325,7 +342,7 @@ def parameters(model: torch.nn.Module) -> int:
 
 @pytest.mark.parametrize("place", ["after_add", "after_1x1", "after_3x3"])
 def test_image_resnets_of_torchvision_take_blocks(place: str) -> None:
-    model = resnet50().eval()
+    model = ResNet(Bottleneck, [1, 1, 2, 1]).eval()
     image = torch.randn(1, 3, 64, 64)
     make = lambda channels: build_block("gc", channels)  # noqa: E731
     with torch.inference_mode():

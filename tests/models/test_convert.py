@@ -62,7 +62,15 @@ def rebuilt(network: nn.Module, described: ModelConfig) -> nn.Module:
     return again
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": False}, {"norm": False}, {"reduction": 4}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale": False},
+        {"norm": False},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"reduction": 4}, marks=pytest.mark.slow),
+    ],
+)
 def test_without_queries_snl_is_exact(options: dict) -> None:
     described = config(ContextConfig(kind="nl", after=["res3.1", "res4.1"], options=options))
     network = without_queries(trained(described))
@@ -115,9 +123,16 @@ def test_the_mean_query_is_better_than_another_one() -> None:
         assert moved(network, other, clips()) > least
 
 
-@pytest.mark.parametrize("transform", ["linear", "linear_inside"])
-@pytest.mark.parametrize("fusion", ["add", "scale"])
-def test_gc_is_exact_where_the_rank_suffices(transform: str, fusion: str) -> None:
+@pytest.mark.parametrize(
+    ("fusion", "transform"),
+    [
+        ("add", "linear"),
+        ("scale", "linear_inside"),
+        pytest.param("add", "linear_inside", marks=pytest.mark.slow),
+        pytest.param("scale", "linear", marks=pytest.mark.slow),
+    ],
+)
+def test_gc_is_exact_where_the_rank_suffices(fusion: str, transform: str) -> None:
     options = {"transform": transform, "fusion": fusion, "bias": True}
     described = config(ContextConfig(kind="snl", after=["res3.1"], options=options))
     network = trained(described)

@@ -43,7 +43,14 @@ def test_a_branch_is_left_out_for_some_clips_and_keeps_its_mean() -> None:
     assert drop_branch(module.eval(), (ones,), ones, rate=0.3) is ones
 
 
-@pytest.mark.parametrize("name", ["c2d", "slowfast", "x3d", "csn", "r2plus1d"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "slowfast",
+        "x3d",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("c2d", "csn", "r2plus1d")),
+    ],
+)
 def test_eval_and_names_do_not_change(name: str) -> None:
     plain, full = build(name, 0).eval(), build(name).eval()
     assert list(plain.state_dict()) == list(full.state_dict())

@@ -71,6 +71,7 @@ def test_training_names_the_tool_for_ablations(tool) -> None:  # type: ignore[no
     assert "for an ablation: python tools/ablate.py ablation=kinds" in err
 
 
+@pytest.mark.slow
 def test_a_sweep_file_is_no_config_of_a_training(
     tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]

@@ -140,6 +140,7 @@ def test_the_whole_tool(  # type: ignore[no-untyped-def]
     assert "http" not in page
 
 
+@pytest.mark.slow
 def test_shared_maps_of_the_runs_own_videos(  # type: ignore[no-untyped-def]
     tool, checkpoint: Path, tmp_path: Path
 ) -> None:

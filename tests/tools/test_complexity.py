@@ -103,6 +103,7 @@ def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.M
     assert "fast.res4.5" not in _text(cost_table(cost, blocks=False))
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_cuts_no_figure(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from video_gc.analysis.cost import network_cost as network
     from video_gc.progress import console

@@ -94,6 +94,7 @@ def test_a_file_that_vanishes_and_one_whose_times_fail(
     assert "ZeroDivisionError" in str(done[3])
 
 
+@pytest.mark.slow
 def test_a_picture_that_fails_loses_no_result(
     tool,
     checkpoint: Path,

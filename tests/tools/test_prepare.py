@@ -70,6 +70,7 @@ def test_errors_are_one_line(  # type: ignore[no-untyped-def]
     assert found == status
 
 
+@pytest.mark.slow
 def test_check_of_a_sound_folder(prepare, splits: Path) -> None:  # type: ignore[no-untyped-def]
     status, _, err = prepare("check", splits, "--workers", 1)
     assert status == 0
@@ -171,6 +172,7 @@ def test_lists_of_every_kind_and_their_fingerprint(  # type: ignore[no-untyped-d
     assert "--kind ('csv') must be one of list," in prepare("check", splits, "--kind", "csv")[2]
 
 
+@pytest.mark.slow
 def test_resize_prints_sizes_and_speed(prepare, splits: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     call = ("resize", splits, tmp_path / "small", "--short-side", 32, "--workers", 1)
     status, _, err = prepare(*call)

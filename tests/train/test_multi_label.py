@@ -161,7 +161,7 @@ def test_training_logs_map_and_keeps_the_best_of_it(several: Path) -> None:
     assert splits.train.target(8).tolist() == [0, 0, 0]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("fuse", ["mean", "max"])
+@pytest.mark.parametrize("fuse", [pytest.param("mean", marks=pytest.mark.slow), "max"])
 def test_scores_of_a_video_are_fused_as_asked(several: Path, tmp_path: Path, fuse: str) -> None:
     model, contents = load_network(several / "checkpoints/best.ckpt")
     index = read_splits(several / "splits").val

@@ -48,7 +48,7 @@ def test_ctrl_c_ends_cleanly_and_a_corrected_command_starts_over(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    given = options(clips_folder, tmp_path, "name=stopped", "epochs=1")
+    given = options(clips_folder, tmp_path, "name=stopped", "epochs=1", "steps_per_epoch=1")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, "optimiser_step", interrupt)
         train(compose_train(given))
@@ -71,6 +71,7 @@ def test_ctrl_c_ends_cleanly_and_a_corrected_command_starts_over(
     assert not (directory / "splits" / "missing.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_without_checkpoint_starts_over_with_other_options(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,6 +240,7 @@ def test_maps_that_are_known(kind: str) -> None:
     assert found.between_clips.value == pytest.approx(LOG2 * 4 / 6)  # 4 of 6 pairs differ
 
 
+@pytest.mark.slow
 def test_more_clips_than_maps_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("video_gc.analysis.attention.record.MAPS_KEPT", 8)
     block = randomise(build_block("snl", 8))

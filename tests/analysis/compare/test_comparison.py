@@ -175,6 +175,7 @@ def test_several_labels_are_compared_by_map(tmp_path: Path) -> None:
         compare_runs([tmp_path / "a"], [tmp_path / "b"])
 
 
+@pytest.mark.slow
 def test_four_hundred_classes_are_drawn(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     labels = [f"class {number} of $ many" for number in range(400)] * 2

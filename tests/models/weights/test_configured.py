@@ -27,6 +27,10 @@ train_pipeline = [dict(type=make(3))]
 """
 
 
+def slow(*values: object) -> object:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def pyslowfast_cfg(arch: str, **sections: dict[str, Any]) -> str:
     """As PySlowFast dumps it, in the parts that matter here."""
     cfg: dict[str, dict[str, Any]] = {
@@ -71,12 +75,12 @@ def test_the_options_of_pyslowfasts_blocks_need_no_naming(tmp_path: Path) -> Non
             "dot_product.; use model.context.options.pairwise=dot_product$",
         ),
         ({}, {}, r"pool is null at res3.1, theirs is \[1,2,2\] .*'model.context.options.pool=\[1,2,2"),
-        (
+        slow(
             {"POOL": [[[1, 2, 2]], [[1, 2, 2]], [[2, 2, 2]], [[1, 2, 2]]]}, {"pool": [1, 2, 2]},
             r"pool is \[1,2,2\] at res4.1, theirs is \[2,2,2\]",
         ),
-        ({}, {"pool": [1, 2, 2], "pool_at": "after"}, "pool_at is after at res3.1, theirs is before"),
-        ({}, {"pool": [1, 2, 2], "scale": False}, "scale is false at res3.1, theirs is true"),
+        slow({}, {"pool": [1, 2, 2], "pool_at": "after"}, "pool_at is after at res3.1, theirs is before"),
+        slow({}, {"pool": [1, 2, 2], "scale": False}, "scale is false at res3.1, theirs is true"),
         (
             {"GROUP": [[1], [4], [1], [1]]}, {"pool": [1, 2, 2]},
             "span is spacetime at res3.1, theirs is 4 groups of frames .NONLOCAL.GROUP: 4",
@@ -104,8 +108,8 @@ def test_other_options_than_pyslowfasts_are_an_error(
             "c2d_nopool", pyslowfast_cfg("c2d"),
             "pooling in time after res2 2, and here it is 1; use model.backbone=c2d$",
         ),
-        ("c2d_unpadded", pyslowfast_cfg("c2d"), "padding of the stem's pool 1, and .* use .*=c2d$"),
-        (
+        slow("c2d_unpadded", pyslowfast_cfg("c2d"), "padding of the stem's pool 1, and .* use .*=c2d$"),
+        slow(
             "slow", pyslowfast_cfg("slow", RESNET={"STRIDE_1X1": True}),
             "RESNET.STRIDE_1X1: True in the file .* 3×3; no backbone here is like that",
         ),
@@ -115,9 +119,9 @@ def test_other_options_than_pyslowfasts_are_an_error(
             r"strides of its stages \[1, 2, 2, 1\], and here it is \[1, 2, 2, 2\]; no backbone",
         ),
         ("slow", pyslowfast_cfg("slow_i3d"), None),
-        ("slow", "MODEL: [not, a, mapping]", None),
+        slow("slow", "MODEL: [not, a, mapping]", None),
         ("slow", "{" * 100_000, None),
-        ("slow", "a: [" * 5_000, None),
+        slow("slow", "a: [" * 5_000, None),
     ],
 )  # fmt: skip
 def test_networks_that_shapes_do_not_tell_apart(
@@ -144,7 +148,7 @@ def test_without_a_configuration_the_options_are_to_be_named(tmp_path: Path) -> 
     build_model(given)
 
 
-@pytest.mark.parametrize("key", ["cfg", "config"])  # of MMEngine, and of mmcv before it
+@pytest.mark.parametrize("key", ["cfg", slow("config")])  # of MMEngine, and of mmcv before it
 def test_mmaction2s_configuration_is_read(key: str, tmp_path: Path) -> None:
     given = config("i3d_32x2", kind="nl", options={"pool": [1, 2, 2], "pool_at": "after"})
     original = random_network(given, out_bias=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet50
+from torchvision.models import resnet18, resnet50
 
 from tests.backbones.test_backbones import HUB, randomise_scaled
 from video_gc.backbones import build_backbone
@@ -136,12 +136,28 @@ def randomise_image(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+@pytest.fixture(scope="module")
+def image_hub(image_model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache to which the file of the image network is fetched once."""
+    folder = tmp_path_factory.mktemp("imagenet")
+    torch.save(image_model.state_dict(), folder / "image.pth")
+    return folder
+
+
 @pytest.fixture
-def imagenet(image_model: nn.Module, hub: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
+def imagenet(
+    image_model: nn.Module, image_hub: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> nn.Module:
     """The image network whose file stands in for the published one."""
-    torch.save(image_model.state_dict(), hub / "image.pth")
-    monkeypatch.setitem(weights.IMAGENET, 50, (hub / "image.pth").as_uri())
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(image_hub / "hub"))
+    monkeypatch.setitem(weights.IMAGENET, 50, (image_hub / "image.pth").as_uri())
     return image_model
+
+
+@pytest.fixture(scope="module")
+def i3d() -> nn.Module:
+    """A network that tests load what they like into; the published width takes time to draw."""
+    return build_backbone("i3d", num_classes=10).eval()
 
 
 def test_inflated_c2d_sees_a_still_video_as_the_image_network_sees_the_image(
@@ -163,15 +179,15 @@ def test_inflated_c2d_sees_a_still_video_as_the_image_network_sees_the_image(
 
 
 def test_inflated_kernels_sum_to_the_image_kernel_over_time(
-    imagenet: nn.Module,
+    imagenet: nn.Module, i3d: nn.Module
 ) -> None:
-    model = build_backbone("i3d")
-    report = load_weights(model, "imagenet")
+    report = load_weights(i3d, "imagenet")
     assert "blocks.0.conv.weight" in report.resized
-    torch.testing.assert_close(model.blocks[0].conv.weight.sum(2), imagenet.conv1.weight)
-    conv_a = residual_blocks(model)["res2.1"].branch2.conv_a.weight
+    torch.testing.assert_close(i3d.blocks[0].conv.weight.sum(2), imagenet.conv1.weight)
+    conv_a = residual_blocks(i3d)["res2.1"].branch2.conv_a.weight
     assert conv_a.shape[2] == 3
     torch.testing.assert_close(conv_a.sum(2), imagenet.layer1[1].conv1.weight)
+    sees_a_still_clip_as_the_image(i3d, imagenet)
 
 
 def test_in_slowfast_the_slow_pathway_is_inflated(
@@ -200,40 +216,48 @@ def test_imagenet_weights_need_the_full_width(
         load_weights(build_backbone("slow", width=0.125), "imagenet")
 
 
-def test_centred_inflation_puts_the_image_kernel_at_one_instant(imagenet: nn.Module) -> None:
-    model = build_backbone("i3d")
-    load_weights(model, "imagenet", inflation="centre")
-    stem = model.blocks[0].conv.weight
+def test_centred_inflation_puts_the_image_kernel_at_one_instant(
+    imagenet: nn.Module, i3d: nn.Module
+) -> None:
+    load_weights(i3d, "imagenet", inflation="centre")
+    stem = i3d.blocks[0].conv.weight
     assert torch.equal(stem[:, :, 2], imagenet.conv1.weight)
     assert not stem[:, :, [0, 1, 3, 4]].any()
     with pytest.raises(ValueError, match=r"inflation \('mean'\) must be one of repeat, centre"):
-        load_weights(model, "imagenet", inflation="mean")
+        load_weights(i3d, "imagenet", inflation="mean")
+    sees_a_still_clip_as_the_image(i3d, imagenet)
 
 
-@pytest.mark.parametrize(
-    ("name", "inflation"),
-    [
-        ("i3d", "repeat"), ("slow", "centre"),
-        pytest.param("i3d", "centre", marks=pytest.mark.slow),
-        pytest.param("slow", "repeat", marks=pytest.mark.slow),
-    ],
-)  # fmt: skip
-def test_an_inflated_network_sees_a_still_clip_as_the_image(
-    imagenet: nn.Module, name: str, inflation: str
+@pytest.mark.slow
+@pytest.mark.parametrize("inflation", ["repeat", "centre"])
+def test_an_inflated_slow_network_sees_a_still_clip_as_the_image(
+    imagenet: nn.Module, inflation: str
 ) -> None:
-    """In the middle of a clip that is long enough for no kernel to reach past its ends."""
-    model = build_backbone(name, num_classes=10)
+    model = build_backbone("slow", num_classes=10)
     load_weights(model, "imagenet", inflation=inflation)
+    sees_a_still_clip_as_the_image(model, imagenet)
+
+
+def sees_a_still_clip_as_the_image(model: nn.Module, imagenet: nn.Module) -> None:
+    """In the middle of a clip that is long enough for no kernel to reach past its ends."""
     seen = {}
     block = residual_blocks(model)["res3.1"]
-    block.register_forward_hook(lambda _m, _i, out: seen.update(v=out))
-    imagenet.layer2[1].register_forward_hook(lambda _m, _i, out: seen.update(i=out))
+    hooks = [
+        block.register_forward_hook(lambda _m, _i, out: seen.update(v=out)),
+        imagenet.layer2[1].register_forward_hook(lambda _m, _i, out: seen.update(i=out)),
+    ]
     image = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
         model.eval()(image.unsqueeze(2).expand(-1, -1, 40, -1, -1))
         imagenet(image)
+    for hook in hooks:
+        hook.remove()
     middle = seen["v"].shape[2] // 2
     torch.testing.assert_close(seen["v"][:, :, middle], seen["i"], rtol=1e-4, atol=1e-5)
+
+
+def slow(*values: object) -> object:
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def context_file(folder: Path, **context: object) -> Path:
@@ -253,17 +277,17 @@ def context_file(folder: Path, **context: object) -> Path:
             "hold nl blocks after_add of res3.1,.*,res4.5, where the network has gc; use context=nl "
             r"model.context.place=after_add model.context.after=\[res3.1,res3.3,res4.1,res4.3,res4.5\], or weights without",
         ),
-        ({"kind": "gc"}, {"kind": "nl"}, "hold gc blocks after_add of .*the network has nl"),
-        ({"kind": "cc"}, {"kind": "nl"}, "hold cc blocks after_add of .*the network has nl"),
+        slow({"kind": "gc"}, {"kind": "nl"}, "hold gc blocks after_add of .*the network has nl"),
+        slow({"kind": "cc"}, {"kind": "nl"}, "hold cc blocks after_add of .*the network has nl"),
         ({"kind": "gc"}, {"kind": "snl"}, "hold gc blocks after_add of .*the network has snl"),
-        ({"kind": "se"}, {"kind": "gc"}, "hold se blocks after_add of .*the network has gc"),
-        ({"kind": "gc", "after": ["all"]}, {"kind": "gc"}, "hold gc blocks after_add of .*has no block"),
+        slow({"kind": "se"}, {"kind": "gc"}, "hold se blocks after_add of .*the network has gc"),
+        slow({"kind": "gc", "after": ["all"]}, {"kind": "gc"}, "hold gc blocks after_add of .*has no block"),
         ({"kind": "gc"}, {"kind": "none"}, "hold gc blocks after_add of res3.1.*has no block"),
         (
             {"kind": "gc"}, {"kind": "gc", "options": {"reduction": 2}},
             "hold gc blocks of other options at res3.1.* .transform.0.weight differs",
         ),
-        (
+        slow(
             {"kind": "nl"}, {"kind": "nl", "options": {"pairwise": "gaussian"}},
             "hold nl blocks of other options at .*query.weight differs",
         ),
@@ -300,9 +324,10 @@ def test_image_networks_with_blocks_load_under_their_own_names(
     report = load_weights(model, "imagenet")
     assert len(report.new) == 6 * len(list(context_blocks(model)["res4.0"].parameters()))
     assert not report.unused
+    model, twin = resnet18(), resnet18()
+    for network in (model, twin):
+        insert_context(network, after=["res4.*"], make_block=lambda c: build_block("gc", c))
     torch.save(model.state_dict(), hub / "mine.pt")
-    twin = resnet50()
-    insert_context(twin, after=["res4.*"], make_block=lambda c: build_block("gc", c))
     with pytest.raises(ValueError, match="do not say with which fusion, relu their gc blocks"):
         load_weights(twin, hub / "mine.pt")
     assert not load_weights(twin, hub / "mine.pt", named={"gc": ["fusion", "relu"]}).new

@@ -30,10 +30,18 @@ def test_wrappers_in_any_order_and_number() -> None:
         assert unwrapped(kept) == (kept, False)
 
 
+PREFIXES = ("", "_orig_mod.", "model.module.", "student.net._orig_mod.", "encoder.video.")
+INSIDE = (None, "state_dict", "student")
+
+
 @pytest.mark.parametrize(
-    "prefix", ["", "_orig_mod.", "model.module.", "student.net._orig_mod.", "encoder.video."]
+    ("prefix", "inside"),
+    [
+        pytest.param(prefix, inside, marks=[] if row % 3 == column else pytest.mark.slow)
+        for row, prefix in enumerate(PREFIXES)
+        for column, inside in enumerate(INSIDE)
+    ],
 )
-@pytest.mark.parametrize("inside", [None, "state_dict", "student"])
 def test_a_network_is_found_wherever_it_lies(
     prefix: str, inside: str | None, tmp_path: Path
 ) -> None:

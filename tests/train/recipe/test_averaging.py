@@ -38,8 +38,27 @@ def last(run: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def averaged(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return started(clips_folder, tmp_path_factory.mktemp("runs"), "name=averaged", *OPTIONS)
+def bars() -> list[tuple[str, int, int]]:
+    """(what, done, total) of each item that a bar of `averaged` counted."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def averaged(
+    clips_folder: Path, tmp_path_factory: pytest.TempPathFactory, bars: list[tuple[str, int, int]]
+) -> Path:
+    track = Display.track
+
+    def watched(
+        display: Display, items: Iterable[Any], what: str, total: int, done: int = 0
+    ) -> Iterator[Any]:
+        for count, item in enumerate(track(display, items, what, total, done), 1):
+            bars.append((what, count, total))
+            yield item
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Display, "track", watched)
+        return started(clips_folder, tmp_path_factory.mktemp("runs"), "name=averaged", *OPTIONS)
 
 
 def test_the_average_follows_the_weights() -> None:
@@ -167,30 +186,18 @@ def test_every_process_has_its_part_of_the_same_batches() -> None:
 def test_a_frozen_stage_keeps_its_statistics_in_the_average(
     clips_folder: Path, tmp_path: Path
 ) -> None:
-    more = ("name=frozen", "epochs=1", "optim.freeze=[stem]")
+    more = ("name=frozen", "epochs=1", "steps_per_epoch=1", "optim.freeze=[stem]")
     found = last(started(clips_folder, tmp_path, *OPTIONS, *more))
     assert any(name.startswith("average.blocks.1.") for name in found[KEY])
     assert not any(name.startswith("average.blocks.0.") for name in found[KEY])
 
 
 def test_a_bar_counts_the_batches_of_the_statistics(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    averaged: Path, bars: list[tuple[str, int, int]]
 ) -> None:
-    seen = []
-    track = Display.track
-
-    def watched(
-        display: Display, items: Iterable[Any], what: str, total: int, done: int = 0
-    ) -> Iterator[Any]:
-        for count, item in enumerate(track(display, items, what, total, done), 1):
-            seen.append((what, count, total))
-            yield item
-
-    monkeypatch.setattr(Display, "track", watched)
-    started(clips_folder, tmp_path, "name=short", "epochs=1", "norm.precise=2")
-    assert [one for one in seen if one[0] == "Statistics of norms"] == [
+    assert [one for one in bars if one[0] == "Statistics of norms"] == [
         ("Statistics of norms", 1, 2), ("Statistics of norms", 2, 2)
-    ]  # fmt: skip
+    ] * 2  # fmt: skip
 
 
 def test_a_bar_goes_when_its_work_is_done() -> None:

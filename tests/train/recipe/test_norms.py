@@ -58,9 +58,24 @@ def test_loaded_norms_win(tmp_path) -> None:  # type: ignore[no-untyped-def]
         assert min(scales(model)) >= 2
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-@pytest.mark.parametrize("kind", ["batch", "sync", "frozen"])
-def test_names_and_eval_do_not_change(name: str, kind: str) -> None:
+QUICK = {
+    ("frozen", "i3d"),
+    ("batch", "slow"),
+    ("sync", "c2d"),
+    ("sync", "csn"),
+    ("frozen", "r2plus1d"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(kind, name, marks=[] if (kind, name) in QUICK else pytest.mark.slow)
+        for kind in ("batch", "sync", "frozen")
+        for name in BACKBONES
+    ],
+)
+def test_names_and_eval_do_not_change(kind: str, name: str) -> None:
     torch.manual_seed(0)
     plain = build(name, zero_init=False).eval()
     other = copy.deepcopy(plain)

@@ -81,7 +81,7 @@ def test_a_worker_that_was_killed(
     plain = TrainingClips.__getitem__
 
     def die(clips: TrainingClips, key: tuple[int, int]) -> Any:
-        if get_worker_info() is not None and key[0] == 1:
+        if get_worker_info() is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         return plain(clips, key)
 

@@ -131,22 +131,31 @@ def test_a_run_goes_on_over_a_full_disk_and_says_so(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     given = options(clips_folder, tmp_path, "epochs=1", "data.workers=0")
-    with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", at_call(3, full, os.fsync))  # the second: file, folder
-        train(compose_train(given))
+    monkeypatch.setattr(files.os, "fsync", at_call(3, full, os.fsync))  # the second: file, folder
+    train(compose_train(given))
     said = " ".join(capfd.readouterr().err.split())
     assert "step-00000004.ckpt could not be written (the disk is full); step-00000002.ckpt" in said
     run = tmp_path / "run"
     assert (run / "checkpoints/last.ckpt").resolve().name == "step-00000005.ckpt"
     assert (run / "finished.yaml").is_file()
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_at_the_end_is_no_finished_run(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    given = options(clips_folder, tmp_path, "epochs=1", "data.workers=0", "name=other")
     monkeypatch.setattr(files.os, "fsync", at_call(5, full, os.fsync))
     with pytest.raises(OSError, match="step-00000005.ckpt could not be written .* free some space"):
-        train(compose_train([*given, "name=other"]))
+        train(compose_train(given))
     other = tmp_path / "other"
     assert damage(other / "checkpoints/last.ckpt") is None
     assert not (other / "finished.yaml").exists()
     monkeypatch.undo()
-    train(compose_train([*given, "name=other"]))
+    train(compose_train(given))
     assert (other / "finished.yaml").is_file()
 
 

@@ -1,6 +1,7 @@
 """A run that is killed and started again ends with the same bits as one that was not."""
 
 import random
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ def whole(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(compose_train(options(clips_folder, tmp_path_factory.mktemp("whole"))))
 
 
+@pytest.fixture(scope="module")
+def shorter(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of two epochs."""
+    runs = tmp_path_factory.mktemp("shorter")
+    return train(compose_train(options(clips_folder, runs, "epochs=2")))
+
+
 def killed(given: list[str], moment: str, number: int) -> None:
     owner, name = MOMENTS[moment]
     patch = (owner, name, lambda plain: at_call(number, kill, plain))
@@ -53,15 +61,14 @@ def assert_same_end(run: Path, whole: Path) -> None:
     assert not list(run.glob("checkpoints/.*part*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        # in the second epoch, then in the third
-        pytest.param(("step", 8), ("step", 5), marks=pytest.mark.slow),
-        # half a checkpoint; then in the middle of an epoch's end
-        (("write", 3), ("validation", 2)),
-        pytest.param(("validation", 1), ("written", 6), marks=pytest.mark.slow),
-        pytest.param(("best", 1), ("step", 1), marks=pytest.mark.slow),
+        (("step", 8), ("step", 5)),  # in the second epoch, then in the third
+        (("write", 3), ("validation", 2)),  # half a checkpoint; then amid an epoch's end
+        (("validation", 1), ("written", 6)),
+        (("best", 1), ("step", 1)),
     ],
     ids=lambda moment: f"{moment[0]}-{moment[1]}",
 )
@@ -73,6 +80,21 @@ def test_killed_twice_it_ends_the_same(
     killed(given, *second)
     assert run_forked(given) == 0
     assert_same_end(tmp_path / "run", whole)
+
+
+def test_killed_with_half_a_checkpoint_it_ends_the_same(
+    shorter: Path, clips_folder: Path, tmp_path: Path
+) -> None:
+    given = options(clips_folder, tmp_path, "epochs=2")
+    killed(given, "write", 3)
+    late = clips_folder / "dark" / "late.mp4"  # a new file must not change what trains
+    shutil.copy(clips_folder / "dark" / "0.mp4", late)
+    try:
+        killed(given, "validation", 2)
+        assert run_forked(given) == 0
+    finally:
+        late.unlink()
+    assert_same_end(tmp_path / "run", shorter)
 
 
 @pytest.mark.slow

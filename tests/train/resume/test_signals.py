@@ -37,7 +37,7 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (signal.SIGTERM, 143),
         pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.slow),
-        (signal.SIGINT, 130),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
     ],
 )
 def test_the_step_is_finished_and_saved(
@@ -65,6 +65,7 @@ def test_the_step_is_finished_and_saved(
     assert requeued == (number != signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_a_signal_at_the_end_of_an_epoch_or_in_validation(
     clips_folder: Path, tmp_path: Path
 ) -> None:

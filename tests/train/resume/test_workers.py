@@ -56,6 +56,7 @@ def outcome(work: Callable[[], object]) -> str:
     return str(said)
 
 
+@pytest.mark.slow
 def test_shared_memory_that_is_full(clips_folder: Path, checkpoint: Path, tmp_path: Path) -> None:
     large = ("clip.frames=16", "clip.crop=112", "clip.short_side=[112,112]")
     given = options(clips_folder, tmp_path, *large)
@@ -99,5 +100,5 @@ def test_a_signal_in_a_validation_does_not_wait_for_workers(
         "validation_step",
         lambda plain: at_call(1, send(signal.SIGTERM), plain),
     )
-    given = options(clips_folder, tmp_path, "test.micro_batch=1")
+    given = options(clips_folder, tmp_path, "test.micro_batch=1", "steps_per_epoch=1")
     assert run_forked(given, (VideoViews, "views", endless), val) == 143
