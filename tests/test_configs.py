@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import cache
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
-from _pytest.mark import ParameterSet
 from omegaconf import OmegaConf
 
 from tests.conftest import SMALL
@@ -43,7 +43,7 @@ NEEDS = {
 }
 
 
-def quick(is_quick: bool, given: object) -> ParameterSet:
+def quick(is_quick: bool, given: object) -> Any:
     """A parameter that is slow but for a few."""
     return pytest.param(given, marks=() if is_quick else pytest.mark.slow)
 

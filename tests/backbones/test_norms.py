@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from video_gc.backbones.norms import SyncBatchNorm2d, SyncBatchNorm3d, synchronise_on_cpu
+from video_gc.backbones.sync_norms import SyncBatchNorm2d, SyncBatchNorm3d, synchronise_on_cpu
 
 
 def network() -> nn.Module:
@@ -78,8 +78,8 @@ def test_two_processes_normalise_as_one(sizes: list[int], tmp_path: Path) -> Non
 
 
 def test_copies_and_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("video_gc.backbones.norms.get_world_size", lambda: 2)
-    monkeypatch.setattr("video_gc.backbones.norms.differentiable_all_reduce", lambda x: 2 * x)
+    monkeypatch.setattr("video_gc.backbones.sync_norms.get_world_size", lambda: 2)
+    monkeypatch.setattr("video_gc.backbones.sync_norms.differentiable_all_reduce", lambda x: 2 * x)
     norm, plain = SyncBatchNorm3d(3).train(), nn.BatchNorm3d(3).train()
     x = clips()
     found = copy.deepcopy(norm)(x.bfloat16())

@@ -16,7 +16,7 @@ from video_gc.data.crops import crop_boxes
 from video_gc.data.dataset import TrainingClips, VideoViews, collate
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import crop_frames, stream_views
-from video_gc.data.sampling import ClipConfig, Part, fixed_clips
+from video_gc.data.sampling import ClipConfig, FrameRange, fixed_clips
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box, DecodeError
 from video_gc.decode.whole_frames import FrameReader
@@ -117,7 +117,7 @@ def test_only_the_segment_of_an_untrimmed_file_is_seen(index: VideoIndex) -> Non
     (view,) = VideoViews(cut, CLIP, clips=1, crops=1).views(1)  # frames 0, 1, 2
     assert np.array_equal(view.clip[1], view.clip[3])
     (outside,) = VideoViews(cut, CLIP, clips=1, crops=1).views(2)
-    assert "the segment 9…10 s lies outside the video" in outside.troubles[0].reason
+    assert "the segment 9…10 s lies outside the video" in outside.problems[0].reason
 
 
 def test_in_training_a_damaged_video_is_replaced_deterministically(
@@ -127,8 +127,8 @@ def test_in_training_a_damaged_video_is_replaced_deterministically(
     assert one.video == two.video not in (1, 7)
     assert one.label == partly_damaged.labels[one.video]  # the label of what is seen
     assert np.array_equal(one.clip, two.clip)
-    assert [(t.kind, t.video) for t in one.troubles][0] == ("damaged", 1)
-    assert "text.mp4: cannot be read as a video" in one.troubles[0].reason
+    assert [(t.kind, t.video) for t in one.problems][0] == ("damaged", 1)
+    assert "text.mp4: cannot be read as a video" in one.problems[0].reason
     videos = {training(partly_damaged)[(epoch, 1)][0].video for epoch in range(8)}
     assert len(videos) > 1
 
@@ -157,9 +157,9 @@ def test_any_error_of_one_video_is_a_trouble_of_it(
         patch.setattr(reading, "open_video", opened)
         (sample,) = training(index)[(0, 1)]
         assert sample.video != 1
-        assert [(t.kind, t.video, t.path) for t in sample.troubles] == [("damaged", 1, str(bad))]
+        assert [(t.kind, t.video, t.path) for t in sample.problems] == [("damaged", 1, str(bad))]
         what = "I/O" if isinstance(error, OSError) else type(error).__name__
-        assert sample.troubles[0].reason.startswith(f"{bad}: {what}")
+        assert sample.problems[0].reason.startswith(f"{bad}: {what}")
         reading.Decoding().check_decoder(bad)  # of the machine, not of this file
     monkeypatch.setattr(reading, "stream_views", broken)
     views = list(VideoViews(index, CLIP, clips=2, crops=1, rows=[0, 1, 2]))
@@ -171,14 +171,14 @@ def test_any_error_of_one_video_is_a_trouble_of_it(
         (2, 4),
         (2, 4),
     ]
-    assert [t.video for view in views for t in view.troubles] == [1]
+    assert [t.video for view in views for t in view.problems] == [1]
 
 
 def test_after_ten_damaged_videos_a_sample_has_no_frames(damaged: dict[str, Path]) -> None:
     index = VideoIndex.build([damaged["text"]] * 3, [0, 0, 0], ["a"])
     (sample,) = training(index)[(0, 0)]
     assert len(sample.clip) == 0
-    assert len(sample.troubles) == 10
+    assert len(sample.problems) == 10
 
 
 def test_views_of_a_video(index: VideoIndex) -> None:
@@ -212,7 +212,7 @@ def test_each_video_is_opened_and_decoded_once(
 
 def test_streamed_views_equal_slices_of_the_whole_video() -> None:
     frames = counted_frames(50, 32, 48)
-    windows = fixed_clips(ClipConfig(frames=4, stride=5), Part(0, 50, 30.0), 6)
+    windows = fixed_clips(ClipConfig(frames=4, stride=5), FrameRange(0, 50, 30.0), 6)
     windows[3] = windows[3][::-1]  # frames of a looped clip do not rise
     boxes = crop_boxes((32, 48), 32, 3)
     views = list(stream_views(FrameReader(frames), windows, boxes, (32, 48)))
@@ -236,7 +236,7 @@ def test_memory_does_not_grow_with_the_number_of_views() -> None:
     frames = counted_frames(400, 32, 32)
     most = {}
     for clips in (10, 80):
-        windows = fixed_clips(ClipConfig(frames=4, stride=2), Part(0, 400, 30.0), clips)
+        windows = fixed_clips(ClipConfig(frames=4, stride=2), FrameRange(0, 400, 30.0), clips)
         held, reader = [], FrameReader(frames)
         views = stream_views(reader, windows, crop_boxes((32, 32), 32, 1), (32, 32))
         for _ in views:
@@ -249,8 +249,8 @@ def test_memory_does_not_grow_with_the_number_of_views() -> None:
 def test_in_testing_a_damaged_video_has_no_views(partly_damaged: VideoIndex) -> None:
     views = VideoViews(partly_damaged, CLIP, clips=2, crops=1)
     batches = list(view_loader(views, micro_batch=4, workers=2))
-    troubles = [t for batch in batches for t in batch.troubles]
-    assert sorted((t.kind, t.video) for t in troubles) == [("damaged", 1), ("damaged", 7)]
+    problems = [t for batch in batches for t in batch.problems]
+    assert sorted((t.kind, t.video) for t in problems) == [("damaged", 1), ("damaged", 7)]
     seen = torch.cat([batch.videos for batch in batches if batch.clips is not None])
     assert sorted(set(seen.tolist())) == [v for v in range(12) if v not in (1, 7)]
     assert all(count == 2 for count in Counter(seen.tolist()).values())
@@ -269,16 +269,16 @@ def test_short_videos_repeat_their_last_frame_and_say_so(index: VideoIndex) -> N
     (view,) = VideoViews(index, clip, clips=1, crops=1).views(0)
     assert np.array_equal(view.clip[5], view.clip[7])
     assert not np.array_equal(view.clip[3], view.clip[4])
-    assert view.troubles[0].kind == "short"
+    assert view.problems[0].kind == "short"
     spans = "0.mp4: 20 frames, fewer than the 29 that a clip spans"
-    assert view.troubles[0].reason.endswith(f"{spans}; the last frame is repeated")
+    assert view.problems[0].reason.endswith(f"{spans}; the last frame is repeated")
     (sample,) = training(index, clip)[(0, 0)]
-    assert [t.kind for t in sample.troubles] == ["short"]
+    assert [t.kind for t in sample.problems] == ["short"]
     (looped,) = VideoViews(index, replace(clip, past_end="loop"), clips=1, crops=1).views(0)
-    assert looped.troubles[0].reason.endswith(f"{spans}; it is looped")
+    assert looped.problems[0].reason.endswith(f"{spans}; it is looped")
     segments = replace(clip, sampling="segments", frames=24)
     (view,) = VideoViews(index, segments, clips=1, crops=1).views(0)
-    assert view.troubles[0].reason.endswith("24 that a clip spans; some are seen several times")
+    assert view.problems[0].reason.endswith("24 that a clip spans; some are seen several times")
 
 
 def test_a_video_that_fails_half_way_says_so_after_its_first_views(
@@ -294,7 +294,7 @@ def test_a_video_that_fails_half_way_says_so_after_its_first_views(
     monkeypatch.setattr(reading, "open_video", lambda *_, **__: Broken(counted_frames(20)))
     views = list(VideoViews(index, CLIP, clips=3, crops=1).views(0))
     assert [bool(view.clip.size) for view in views] == [True, False]
-    assert collate(views).troubles[-1].reason == "x.mp4: cannot decode frame 11 of 20"
+    assert collate(views).problems[-1].reason == "x.mp4: cannot decode frame 11 of 20"
 
 
 def test_the_host_keeps_what_it_reads(index: VideoIndex) -> None:

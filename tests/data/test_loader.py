@@ -42,7 +42,7 @@ def training(index: VideoIndex, clip: ClipConfig = CLIP) -> TrainingClips:
 def equal(one: Batch, two: Batch) -> bool:
     names = ("clips", "labels", "videos", "flips", "seeds", "colours")
     same = [torch.equal(getattr(one, name), getattr(two, name)) for name in names]
-    return all(same) and one.troubles == two.troubles
+    return all(same) and one.problems == two.problems
 
 
 def decoders() -> list[threading.Thread]:
@@ -267,9 +267,9 @@ def test_decoding_on_the_device_goes_through_threads(
     assert isinstance(threaded, ThreadLoader)
     pairs = list(zip(usual, threaded, strict=True))
     assert all(torch.equal(a.clips, b.clips) for a, b in pairs)
-    said = [trouble for _, batch in pairs for trouble in batch.troubles]
-    assert sorted(trouble.video for trouble in said) == [1, 7]  # bright/1.mp4, dark/1.mp4
-    assert {trouble.kind for trouble in said} == {"fell_back"}
+    said = [problem for _, batch in pairs for problem in batch.problems]
+    assert sorted(problem.video for problem in said) == [1, 7]  # bright/1.mp4, dark/1.mp4
+    assert {problem.kind for problem in said} == {"fell_back"}
     assert "the GPU cannot decode this h264; the CPU did" in said[0].reason
 
     some = index.take([2, 3, 4])

@@ -30,7 +30,7 @@ from video_gc.data.manifest import (
 from video_gc.data.prepare import check as check_module
 from video_gc.data.prepare.check import CheckResult, check_videos
 from video_gc.data.prepare.listing import list_sources
-from video_gc.decode.examine import VideoFacts, examine
+from video_gc.decode.video_facts import VideoFacts, examine
 from video_gc.decode.write import write_video
 
 

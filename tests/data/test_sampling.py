@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from video_gc.data.sampling import (
     ClipConfig,
-    Part,
+    FrameRange,
     fixed_clips,
+    frame_range,
     mmaction2_clips,
-    part_of,
     pyslowfast_clips,
     random_clip,
     segment_frames,
@@ -55,7 +55,7 @@ def test_random_clips_start_anywhere() -> None:
     starts = {int(random_clip(12, 3, 4, random)[0]) for _ in range(200)}
     assert starts == {0, 1, 2, 3}
     at_30 = config(3, 4, target_fps=30.0)
-    starts = {int(training_clip(at_30, Part(0, 12, 30.0), random)[0]) for _ in range(200)}
+    starts = {int(training_clip(at_30, FrameRange(0, 12, 30.0), random)[0]) for _ in range(200)}
     assert starts == {0, 1, 2, 3}
     looped = random_clip(5, 4, 2, random, "loop")
     assert looped.tolist() == [0, 2, 4, 1]
@@ -66,7 +66,7 @@ def test_at_a_target_rate_a_clip_spans_the_same_seconds(
     length: int, frames: int, stride: int, target: float, rate: float, seed: int
 ) -> None:
     clip = config(frames, stride, target_fps=target)
-    found = training_clip(clip, Part(0, length, rate), np.random.default_rng(seed))
+    found = training_clip(clip, FrameRange(0, length, rate), np.random.default_rng(seed))
     assert found.shape == (frames,)
     assert 0 <= found[0] <= found[-1] < length
     seconds = (frames - 1) * stride / target
@@ -85,7 +85,7 @@ def test_in_uneven_video_each_frame_is_the_one_that_is_shown(
     times = uneven(random, length)
     rate = length / (times[-1] + 0.1)
     clip = config(frames, stride, target_fps=24.0)
-    found = training_clip(clip, part_of(times, rate), np.random.default_rng(seed))
+    found = training_clip(clip, frame_range(times, rate), np.random.default_rng(seed))
     # an independent account: draw the same start, and look for each instant's frame one by one
     span = (frames - 1) * stride / 24.0
     whole = times[-1] + 1 / rate
@@ -99,21 +99,21 @@ def test_in_uneven_video_each_frame_is_the_one_that_is_shown(
 
 def test_whole_milliseconds_do_not_make_a_rate_uneven() -> None:
     times = np.round(np.arange(300) / 30, 3)  # as Matroska keeps them
-    assert part_of(times, 30.0).times is None
-    clips = fixed_clips(config(8, 8, target_fps=30.0), part_of(times, 30.0), 10)
-    assert (clips == fixed_clips(config(8, 8, target_fps=30.0), Part(0, 300, 30.0), 10)).all()
+    assert frame_range(times, 30.0).times is None
+    clips = fixed_clips(config(8, 8, target_fps=30.0), frame_range(times, 30.0), 10)
+    assert (clips == fixed_clips(config(8, 8, target_fps=30.0), FrameRange(0, 300, 30.0), 10)).all()
     times[200:] += 0.5  # a gap
-    assert part_of(times, 30.0).times is not None
+    assert frame_range(times, 30.0).times is not None
 
 
 @given(LENGTH, FRAMES, SEED)
 def test_segments_see_one_frame_of_each_part(length: int, frames: int, seed: int) -> None:
     clip = config(frames, 1, sampling="segments")
-    found = training_clip(clip, Part(5, length, 30.0), np.random.default_rng(seed)) - 5
+    found = training_clip(clip, FrameRange(5, length, 30.0), np.random.default_rng(seed)) - 5
     for part, frame in enumerate(found):
         assert math.floor(part * length / frames) <= frame <= (part + 1) * length / frames
         assert 0 <= frame < length
-    middle = fixed_clips(clip, Part(0, length, 30.0), 1)[0]
+    middle = fixed_clips(clip, FrameRange(0, length, 30.0), 1)[0]
     # MMAction2's test frames for clip_len=1: k L / T + L / (2 T), rounded down
     assert middle.tolist() == [
         min(length * (2 * part + 1) // (2 * frames), length - 1) for part in range(frames)
@@ -129,10 +129,10 @@ def test_every_frame_can_be_drawn_in_segments() -> None:
 
 def test_past_the_end_of_a_short_video() -> None:
     clip = config(4, 8, past_end="loop")
-    assert fixed_clips(clip, Part(0, 20, 30.0), 1).tolist() == [[0, 8, 16, 4]]
-    assert fixed_clips(clip, Part(7, 20, 30.0), 1).tolist() == [[7, 15, 23, 11]]
+    assert fixed_clips(clip, FrameRange(0, 20, 30.0), 1).tolist() == [[0, 8, 16, 4]]
+    assert fixed_clips(clip, FrameRange(7, 20, 30.0), 1).tolist() == [[7, 15, 23, 11]]
     times = np.array([0, 0.1, 0.5, 0.9])  # shown until 1.15 at 4 Hz on the mean
-    part = Part(0, 4, 4.0, times)
+    part = FrameRange(0, 4, 4.0, times)
     assert part.frames_at(np.array([0, 2, 4, 4.7]), "loop").tolist() == [0, 2, 3, 0]
     assert part.frames_at(np.array([0, 2, 4, 4.7])).tolist() == [0, 2, 3, 3]
 
@@ -157,7 +157,7 @@ def test_windows_see_the_start_and_the_end(
     length: int, frames: int, stride: int, target: float | None
 ) -> None:
     clip = config(frames, stride, target_fps=target)
-    windows = window_clips(clip, Part(0, length, 30.0))
+    windows = window_clips(clip, FrameRange(0, length, 30.0))
     assert windows[0, 0] == 0
     assert windows.max() == length - 1
     span = (frames - 1) * stride * (30.0 / target if target else 1) + 1
@@ -173,9 +173,9 @@ def test_a_segment_is_never_left(
     segment = (start, start + seconds)
     if start >= length / rate:
         with pytest.raises(ValueError, match="lies outside the video, which ends at"):
-            part_of(times, rate, segment)
+            frame_range(times, rate, segment)
         return
-    part = part_of(times, rate, segment)
+    part = frame_range(times, rate, segment)
     random = np.random.default_rng(seed)
     for clip in (config(frames, 2), config(frames, 2, target_fps=20.0), config(frames, 1)):
         both = np.append(training_clip(clip, part, random), fixed_clips(clip, part, 3))
@@ -185,26 +185,26 @@ def test_a_segment_is_never_left(
 
 
 def test_without_a_target_rate_frames_are_counted_however_long_they_are_shown() -> None:
-    part = part_of(uneven(np.random.default_rng(0), 60), 12.0, (1.0, 4.0))
+    part = frame_range(uneven(np.random.default_rng(0), 60), 12.0, (1.0, 4.0))
     assert part.times is not None
-    counted = Part(part.first, part.count, 12.0)
+    counted = FrameRange(part.first, part.count, 12.0)
     for clip in (config(4, 2), config(4, 2, offsets="pyslowfast"), config(3, 1, past_end="loop")):
         assert (fixed_clips(clip, part, 4) == fixed_clips(clip, counted, 4)).all()
         assert (window_clips(clip, part) == window_clips(clip, counted)).all()
 
 
 def test_a_segment_counts_from_its_first_frame() -> None:
-    part = part_of(np.arange(100) / 10, 10.0, (2.0, 4.0))
+    part = frame_range(np.arange(100) / 10, 10.0, (2.0, 4.0))
     assert (part.first, part.count) == (20, 20)
     assert fixed_clips(config(3, 2), part, 2).tolist() == [[20, 22, 24], [35, 37, 39]]
-    assert part_of(np.arange(100) / 10, 10.0, (9.0, float("inf"))).count == 10
+    assert frame_range(np.arange(100) / 10, 10.0, (9.0, float("inf"))).count == 10
 
 
 def test_both_rates_of_slowfast_are_in_one_clip() -> None:
     """PySlowFast spreads the slow frames from the first fast frame to the last."""
     from video_gc.backbones.slowfast import split_pathways
 
-    fast = fixed_clips(config(32, 2), Part(0, 90, 30.0), 1)[0]
+    fast = fixed_clips(config(32, 2), FrameRange(0, 90, 30.0), 1)[0]
     clip = torch.from_numpy(fast).view(1, 1, 32, 1, 1)
     ((slow, same),) = split_pathways(torch.nn.Identity(), (clip,))
     assert same is clip

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from video_gc.data.sampling import (
     ClipConfig,
-    Part,
+    FrameRange,
     fixed_clips,
     pyslowfast_clips,
     training_clip,
@@ -65,7 +65,7 @@ def test_fixed_clips_are_counted_as_the_two_count(
     length, frames, stride, clips, rates = case
     rate, target = rates or (30, None)
     clip = config(frames, stride, offsets=offsets, target_fps=target)
-    found = fixed_clips(clip, Part(0, length, rate), clips)
+    found = fixed_clips(clip, FrameRange(0, length, rate), clips)
     assert found.shape == (clips, frames)
     assert found[: len(expected)].tolist() == expected
 
@@ -114,7 +114,7 @@ def test_fixed_clips_are_those_of_the_two(
 ) -> None:
     rate, target = rates or (30, None)
     clip = config(frames, stride, offsets=offsets, target_fps=target)
-    found = fixed_clips(clip, Part(0, length, rate), clips)
+    found = fixed_clips(clip, FrameRange(0, length, rate), clips)
     expected = np.array(theirs(offsets, length, frames, stride, clips, rates))
     if offsets == "mmaction2":
         np.testing.assert_array_equal(found, expected)
@@ -133,7 +133,7 @@ def test_pyslowfasts_training_clips_span_what_its_test_clips_do(
     """get_start_end_idx with clip_idx -1, then temporal_sampling, with the same draw."""
     rate, target = rates or (30, None)
     clip = config(frames, stride, offsets="pyslowfast", target_fps=target)
-    found = training_clip(clip, Part(0, length, rate), np.random.default_rng(seed))
+    found = training_clip(clip, FrameRange(0, length, rate), np.random.default_rng(seed))
     span = max(1.0, stride * frames * rate / target if target else stride * frames)
     start = np.random.default_rng(seed).uniform(0, max(length - span, 0))
     places = np.linspace(start, start + span - 1, frames)
@@ -145,7 +145,7 @@ def test_pyslowfasts_training_clips_span_what_its_test_clips_do(
 
 def test_pyslowfasts_clips_take_every_ninth_frame_everywhere() -> None:
     clip = config(8, 8, offsets="pyslowfast")
-    part = Part(0, 300, 30)
+    part = FrameRange(0, 300, 30)
     random = np.random.default_rng(0)
     drawn = [training_clip(clip, part, random) for _ in range(200)]
     clips = np.concatenate([drawn, fixed_clips(clip, part, 3), window_clips(clip, part)])

@@ -20,7 +20,7 @@ from video_gc.data.splits import (
     read_splits,
     write_splits,
 )
-from video_gc.decode.examine import VideoFacts
+from video_gc.decode.video_facts import VideoFacts
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_damage_stays_in_its_own_micro_batches(index: VideoIndex, damaged: dict[
     views = VideoViews(VideoIndex.build(paths, [0, 0, 0], ["b"]), CLIP, clips=2, crops=3)
     batches = list(ViewBatches(views, micro_batch=4))
     assert [batch.videos.tolist() for batch in batches] == [[0] * 3] * 2 + [[]] + [[2] * 3] * 2
-    assert Counter(t.video for batch in batches for t in batch.troubles) == {1: 1}
+    assert Counter(t.video for batch in batches for t in batch.problems) == {1: 1}
     assert len(ViewBatches(views, micro_batch=4)) == 6
 
 

@@ -205,12 +205,12 @@ def _outcome(path: Path, how: int) -> str:
             _check_shape(reader)
         except DecodeError as error:
             return _name(error)
-        expected, trouble, found = sequential(path), "", list[tuple[int, bytes]]()
+        expected, problem, found = sequential(path), "", list[tuple[int, bytes]]()
         try:
             found += [(at, digest(frame)) for at, frame in reader.frames(range(len(reader)))]
         except DecodeError as error:
-            trouble = _name(error)
-        if not (trouble or reader.damaged) and [one for _, one in found] != expected:
+            problem = _name(error)
+        if not (problem or reader.damaged) and [one for _, one in found] != expected:
             raise OtherFrameError(f"of {len(found)} frames, in turn {len(expected)}")
         # where a frame is missing, a decoder may give those around it in another order
         known = set(expected)
@@ -224,14 +224,14 @@ def _outcome(path: Path, how: int) -> str:
             try:
                 frames = strict.read(indices)
             except DecodeError as error:
-                trouble = _name(error)
+                problem = _name(error)
                 continue
             for at, frame in zip(indices, frames, strict=True):
                 one = digest(frame)
-                sound = not trouble and not reader.damaged
+                sound = not problem and not reader.damaged
                 if one not in known or (sound and one != expected[at]):
                     raise OtherFrameError(f"{at} in {indices} of {len(strict)} frames")
-        return trouble or ("damaged" if reader.damaged else "equal")
+        return problem or ("damaged" if reader.damaged else "equal")
 
 
 def sequential(

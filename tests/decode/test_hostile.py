@@ -19,10 +19,10 @@ from PIL import Image
 from tests.decode.hostile import ELSEWHERE, OTHERS, write_files
 from tests.decode.test_torchcodec import LIBRARIES
 from video_gc.decode import ffmpeg_env
-from video_gc.decode.examine import examine
 from video_gc.decode.ffmpeg.source import limited_file
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, OpenError, StuckError
+from video_gc.decode.video_facts import examine
 
 ROOT = Path(__file__).parents[2]
 DECODERS = [name for name in ("pyav", "decord") if name == "pyav" or find_spec(name)]

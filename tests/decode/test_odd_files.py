@@ -16,11 +16,11 @@ from tests.conftest import counted_frames
 from tests.decode.fuzz import digest, sequential
 from tests.decode.test_pyav import plain_decode
 from tests.decode.videos import RATE, encode, moving_frames, remux, x264
-from video_gc.decode.examine import examine
 from video_gc.decode.frame_table import packets
 from video_gc.decode.known_faults import kind_of
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box, CorruptError, NoVideoError, OpenError
+from video_gc.decode.video_facts import examine
 from video_gc.decode.write import write_video
 
 Kind = Callable[[str], Path]

@@ -19,7 +19,7 @@ from PIL import Image
 from tests.decode.videos import encode, moving_frames, remux
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.reading import stream_views
-from video_gc.data.sampling import ClipConfig, part_of, window_clips
+from video_gc.data.sampling import ClipConfig, frame_range, window_clips
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import (
     MAX_PIXELS,
@@ -146,7 +146,7 @@ def test_a_very_wide_picture_is_not_scaled_to_gigabytes(
     with open_video(path) as reader:
         assert reader.size == size
         scaled = scaled_size(reader.size, clip.test_short_side)
-        spans = window_clips(clip, part_of(reader.times, reader.rate))
+        spans = window_clips(clip, frame_range(reader.times, reader.rate))
         with pytest.raises(TooLargeError, match=r"524288.*\d{3},\d{3}.* and at most "):
             next(stream_views(reader, spans, crop_boxes(scaled, 256, 1), scaled))
         with pytest.raises(TooLargeError):
@@ -179,7 +179,7 @@ def test_stamps_that_claim_a_thousand_years(kind: Callable[[str], Path], tmp_pat
     path = remux(kind("h264_no_b.avi"), tmp_path / "years.nut", spread)
     clip = ClipConfig(frames=8, stride=2, target_fps=25.0)
     with open_video(path) as reader, pytest.raises(ValueError, match=r"lasts .* s by its 66 time"):
-        window_clips(clip, part_of(reader.times, reader.rate))
+        window_clips(clip, frame_range(reader.times, reader.rate))
 
 
 def test_requests_that_ask_for_nothing_are_not_too_large(video: Path) -> None:

@@ -14,9 +14,9 @@ from torchvision.transforms.v2.functional import resize
 
 from tests.conftest import counted_frames
 from tests.decode.videos import displayed, encode, moving_frames, pixels, placed
-from video_gc.decode.examine import examine
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError
+from video_gc.decode.video_facts import examine
 from video_gc.decode.write import target_size, transcode, write_video
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from video_gc.data.dataset import Trouble
+from video_gc.data.dataset import VideoProblem
 from video_gc.evaluate.journal import claim_journals, open_journal, read_journals, remove_journals
 from video_gc.evaluate.scores import VideoScore
 
@@ -16,10 +16,10 @@ def videos(count: int) -> list[VideoScore]:
     random = np.random.default_rng(0)
     scores = random.random((count, 2, 5), np.float32)
     scores[0, 0, :3] = np.nan, np.inf, 1e-45
-    trouble = Trouble("ä b.mp4", "short", "3 frames", 1)
+    problem = VideoProblem("ä b.mp4", "short", "3 frames", 1)
     return [
         VideoScore(0, 6, scores[0], hits=np.array([[1, 2], [3, 4]])),
-        VideoScore(1, 6, scores[1], each=random.random((2, 6, 5), np.float32), troubles=[trouble]),
+        VideoScore(1, 6, scores[1], each=random.random((2, 6, 5), np.float32), problems=[problem]),
         *(VideoScore(row, 0, 0 * scores[1]) for row in range(2, count)),
     ]
 
@@ -27,7 +27,7 @@ def videos(count: int) -> list[VideoScore]:
 def same(one: VideoScore, other: VideoScore) -> bool:
     arrays = [(a.scores, a.hits, a.each) for a in (one, other)]
     pairs = zip(*arrays, strict=True)
-    return (one.row, one.views, one.troubles) == (other.row, other.views, other.troubles) and all(
+    return (one.row, one.views, one.problems) == (other.row, other.views, other.problems) and all(
         (a is None and b is None) or np.array_equal(a, b, equal_nan=True) for a, b in pairs
     )
 

@@ -163,9 +163,7 @@ def test_the_same_command_goes_on_after_ctrl_c(
         patched.setattr(Journal, "add", interrupted)
         status, _, err = tool(*arguments)
     assert status == 130
-    assert err.endswith(
-        "Interrupted; 2 of 7 videos are scored: the same command goes on from there"
-    )
+    assert err.endswith("Interrupted; 2 of 7 videos are scored; rerun the command to resume")
     status, _, err = tool(*arguments)
     assert status == 0
     assert "3 of 7 videos were scored before" in err

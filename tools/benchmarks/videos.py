@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional
 
 from video_gc.atomic import atomic_path
 from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, scaled_size
-from video_gc.data.sampling import ClipConfig, Part, fixed_clips, training_clip
+from video_gc.data.sampling import ClipConfig, FrameRange, fixed_clips, training_clip
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box
 from video_gc.progress import track
@@ -59,9 +59,9 @@ class Video:
         return len(self.times)
 
     @property
-    def part(self) -> Part:
+    def part(self) -> FrameRange:
         """All frames, for sampling."""
-        return Part(0, self.frames, self.rate)
+        return FrameRange(0, self.frames, self.rate)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from video_gc.data.augment import AugmentConfig, mix_clips, sided_labels
-from video_gc.data.dataset import Batch, TrainingClips, Trouble, VideoViews, collate
+from video_gc.data.dataset import Batch, TrainingClips, VideoProblem, VideoViews, collate
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
@@ -56,9 +56,9 @@ def augmented_grid(
 class _DamagedError(Exception):
     """A video that cannot be read, and its row."""
 
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble.reason)
-        self.row = trouble.video
+    def __init__(self, problem: VideoProblem) -> None:
+        super().__init__(problem.reason)
+        self.row = problem.video
 
 
 def _grid(
@@ -86,9 +86,9 @@ def _pictures(
     batch: Batch, augment: AugmentConfig | None, step: int, classes: int, seed: int = 0
 ) -> np.ndarray:
     """uint8 (N, T, H, W, 3) of a batch, after everything that training does to it."""
-    for trouble in batch.troubles:
-        if trouble.kind == "damaged":
-            raise _DamagedError(trouble)
+    for problem in batch.problems:
+        if problem.kind == "damaged":
+            raise _DamagedError(problem)
     assert batch.clips is not None
     clips = prepare_clips(batch.clips, USUAL, batch.flips, augment=augment, seeds=batch.seeds)
     if augment is not None:

@@ -18,8 +18,8 @@ from video_gc.analysis.attention.clips import classes_in_turn, read_view
 from video_gc.analysis.attention.maps import attention_maps, stretch
 from video_gc.analysis.cost import Complexity, complexity
 from video_gc.analysis.html import data_uri, render
-from video_gc.analysis.logs import read_metrics
 from video_gc.analysis.overlay import heat, strip
+from video_gc.analysis.training_curves import read_metrics
 from video_gc.blocks import GlobalContext
 from video_gc.data.transforms import prepare_clips
 from video_gc.models.build import build_model

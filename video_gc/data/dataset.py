@@ -1,7 +1,7 @@
 """Videos → samples: clips of a video for training, all views of a video for testing.
 
 All randomness of a training sample derives from (seed, epoch, index), whatever the number of
-workers. A file that cannot be read becomes a Trouble that travels with the samples.
+workers. A file that cannot be read becomes a VideoProblem that travels with the samples.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,7 +25,7 @@ NO_FRAMES = np.empty(0, np.uint8)
 
 
 @dataclass(frozen=True)
-class Trouble:
+class VideoProblem:
     """One thing that went wrong with one file."""
 
     path: str
@@ -51,7 +51,7 @@ class Sample:
     """of its augmentation"""
     colour: int = 0
     """how its planes become RGB; see `colour_code`"""
-    troubles: list[Trouble] = field(default_factory=list)
+    problems: list[VideoProblem] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Batch:
     """int64 (N,), of the augmentation"""
     colours: Tensor
     """int64 (N,), see `colour_code`"""
-    troubles: list[Trouble]
+    problems: list[VideoProblem]
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its clips and labels on `device`.
@@ -123,18 +123,18 @@ class TrainingClips(Dataset[list[Sample]]):
     def __getitem__(self, key: tuple[int, int]) -> list[Sample]:
         epoch, row = key
         random = np.random.default_rng((self.seed, epoch, row))
-        troubles: list[Trouble] = []
+        problems: list[VideoProblem] = []
         video = row
         for _ in range(MAX_REPLACEMENTS):
             try:
-                return self._samples(video, random, troubles)
+                return self._samples(video, random, problems)
             except Exception as error:  # whatever a file makes of the decoders ends no training
-                troubles.append(_trouble(self.index.path(video), error, video))
+                problems.append(_problem(self.index.path(video), error, video))
                 video = int(random.integers(len(self.index)))
-        return [Sample(NO_FRAMES, self.index.target(row), row, troubles=troubles)]
+        return [Sample(NO_FRAMES, self.index.target(row), row, problems=problems)]
 
     def _samples(
-        self, video: int, random: np.random.Generator, troubles: list[Trouble]
+        self, video: int, random: np.random.Generator, problems: list[VideoProblem]
     ) -> list[Sample]:
         clip, label = self.clip, self.index.target(video)
         requests: list[Request] = []
@@ -155,7 +155,7 @@ class TrainingClips(Dataset[list[Sample]]):
             Sample(frames, label, video, flip, seed, colour)
             for frames, (flip, seed) in zip(clips, draws, strict=True)
         ]
-        samples[0].troubles.extend([*troubles, *found])
+        samples[0].problems.extend([*problems, *found])
         return samples
 
     def _crop(self, size: tuple[int, int], random: np.random.Generator) -> Box:
@@ -207,7 +207,7 @@ class VideoViews:
     def views(self, video: int) -> Iterator[Sample]:
         """The views of one video."""
         clip, path, label = self.clip, self.index.path(video), self.index.target(video)
-        troubles: list[Trouble] = []
+        problems: list[VideoProblem] = []
         mirrors = (False, True) if self.crops == 10 else (False,)
         try:
             with self.decoding.open(path) as reader:
@@ -219,17 +219,17 @@ class VideoViews:
                 colour = self.decoding.colour(reader)
                 for number, view in enumerate(self.decoding.views(reader, windows, boxes, size)):
                     if number == 0:
-                        troubles = _notes(reader, part.length, clip, video)
+                        problems = _notes(reader, part.length, clip, video)
                     for mirrored in mirrors:
-                        yield Sample(view, label, video, mirrored, 0, colour, troubles)
-                        troubles = []
+                        yield Sample(view, label, video, mirrored, 0, colour, problems)
+                        problems = []
         except Exception as error:  # whatever a file makes of the decoders ends no test
-            troubles.append(_trouble(path, error, video))
-            yield Sample(NO_FRAMES, label, video, troubles=troubles)
+            problems.append(_problem(path, error, video))
+            yield Sample(NO_FRAMES, label, video, problems=problems)
 
 
 def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
-    """Stack samples; those without frames leave only their troubles.
+    """Stack samples; those without frames leave only their problems.
 
     Several clips of a video do not become neighbours, for mixing blends neighbours: first comes
     the first clip of each video, then the second of each.
@@ -249,17 +249,17 @@ def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
         numbers("flip", torch.bool),
         numbers("seed", torch.long),
         numbers("colour", torch.long),
-        [trouble for sample in every for trouble in sample.troubles],
+        [problem for sample in every for problem in sample.problems],
     )
     # here, where an error reaches the training: the thread that sends a batch only prints its own
     return batch if get_worker_info() is None else batch.share_memory()
 
 
-def _trouble(path: Path, error: Exception, video: int) -> Trouble:
-    return Trouble(str(path), "damaged", str(decode_error(path, error)), video)
+def _problem(path: Path, error: Exception, video: int) -> VideoProblem:
+    return VideoProblem(str(path), "damaged", str(decode_error(path, error)), video)
 
 
-def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> list[Trouble]:
+def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> list[VideoProblem]:
     """What is to be said of a video that can be read."""
     notes, path, span = [], reader.path, clip.span(reader.rate)
     if length < span:
@@ -269,8 +269,8 @@ def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> 
             remedy = "it is looped" if clip.past_end == "loop" else "the last frame is repeated"
         frames = f"{round(length)} frames, fewer than the {span} that a clip spans"
         reason = f"{path}: {frames}; {remedy}"
-        notes.append(Trouble(path, "short", reason, video))
+        notes.append(VideoProblem(path, "short", reason, video))
     if reader.fell_back:
         reason = f"{path}: the GPU cannot decode this {reader.codec}; the CPU did"
-        notes.append(Trouble(path, "fell_back", reason, video))
+        notes.append(VideoProblem(path, "fell_back", reason, video))
     return notes

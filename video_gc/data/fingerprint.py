@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from video_gc.data.index import VideoIndex
 from video_gc.data.manifest import Listed, absolute, absolute_paths, read_manifest
-from video_gc.decode.examine import stamp
+from video_gc.decode.video_facts import stamp
 from video_gc.progress import track
 
 KINETICS400_VAL = 19_907

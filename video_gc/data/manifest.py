@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from video_gc.atomic import atomic_path
 from video_gc.data.index import DataError, VideoIndex
-from video_gc.decode.examine import VideoFacts, stamp
+from video_gc.decode.video_facts import VideoFacts, stamp
 from video_gc.progress import say
 
 NAME = "manifest.parquet"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.data.sampling import ClipConfig, Part, part_of
+from video_gc.data.sampling import ClipConfig, FrameRange, frame_range
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, Box, Colour, DecodeError, Request, VideoReader
 
@@ -67,15 +67,15 @@ class Decoding:
 
     def part(
         self, reader: VideoReader, segment: tuple[float, float] | None, *, timed: bool
-    ) -> Part:
+    ) -> FrameRange:
         """The part of the video that `segment` means; frame times are read where they matter.
 
         Raises DecodeError where the segment lies outside the video.
         """
         if segment is None and not timed:
-            return Part(0, len(reader), reader.rate)
+            return FrameRange(0, len(reader), reader.rate)
         try:
-            return part_of(reader.times, reader.rate, segment)
+            return frame_range(reader.times, reader.rate, segment)
         except ValueError as error:
             raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
 

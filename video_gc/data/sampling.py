@@ -102,7 +102,7 @@ class ClipConfig:
 
 
 @dataclass(frozen=True)
-class Part:
+class FrameRange:
     """The frames of a video that may be sampled: all of them, or those of a segment."""
 
     first: int
@@ -110,8 +110,7 @@ class Part:
     rate: float
     """mean frame rate, Hz"""
     times: np.ndarray | None = None
-    """seconds of each frame, where they are not evenly spaced; without target_fps, frames are
-    counted all the same"""
+    """seconds of each frame where uneven; without target_fps, frames are counted all the same"""
 
     @property
     def length(self) -> float:
@@ -136,7 +135,9 @@ class Part:
         return self.first + np.clip(found, 0, self.count - 1)
 
 
-def part_of(times: np.ndarray, rate: float, segment: tuple[float, float] | None = None) -> Part:
+def frame_range(
+    times: np.ndarray, rate: float, segment: tuple[float, float] | None = None
+) -> FrameRange:
     """The part of a video that lies in `segment`, (start, end) in seconds; all of it without.
 
     times: when each frame is shown, rising seconds. A frame belongs to the segment in which it
@@ -154,17 +155,16 @@ def part_of(times: np.ndarray, rate: float, segment: tuple[float, float] | None 
             )
         first, stop = (int(n) for n in np.searchsorted(times, np.array(segment) - TOLERANCE))
         if first == stop:
-            first = max(stop - 1, 0)
-            stop = first + 1
+            first, stop = max(stop - 1, 0), max(stop, 1)
     own = times[first:stop]
     even = np.linspace(own[0], own[-1], len(own))
     uneven = bool((np.abs(own - even) > TOLERANCE).any())
     if len(own) > 1:  # nor may it be another rate than the mean of the file
         uneven |= abs((even[1] - even[0]) * rate - 1) > 0.01
-    return Part(first, stop - first, rate, own if uneven else None)
+    return FrameRange(first, stop - first, rate, own if uneven else None)
 
 
-def training_clip(clip: ClipConfig, part: Part, random: np.random.Generator) -> np.ndarray:
+def training_clip(clip: ClipConfig, part: FrameRange, random: np.random.Generator) -> np.ndarray:
     """Frame indices (T,) of a training clip that lies anywhere in `part`."""
     if clip.sampling == "segments":
         return part.first + segment_frames(part.count, random.random(clip.frames))
@@ -182,7 +182,7 @@ def training_clip(clip: ClipConfig, part: Part, random: np.random.Generator) -> 
     return part.frames_at(start + clip.stride * pace * np.arange(clip.frames), clip.past_end)
 
 
-def fixed_clips(clip: ClipConfig, part: Part, clips: int) -> np.ndarray:
+def fixed_clips(clip: ClipConfig, part: FrameRange, clips: int) -> np.ndarray:
     """Frame indices (K, T) of the K clips that `part` is tested with; see `offsets`.
 
     Of segments, clip k sees the frame at (k + 1/2) / K of each: the middle one, for one clip.
@@ -198,7 +198,7 @@ def fixed_clips(clip: ClipConfig, part: Part, clips: int) -> np.ndarray:
     )
 
 
-def window_clips(clip: ClipConfig, part: Part) -> np.ndarray:
+def window_clips(clip: ClipConfig, part: FrameRange) -> np.ndarray:
     """Frame indices (K, T) of clips that cover `part` one after the other.
 
     Raises ValueError where those are more than MOST_WINDOWS: time stamps may claim any duration.

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from video_gc.atomic import atomic_path
-from video_gc.data.dataset import Trouble
+from video_gc.data.dataset import VideoProblem
 from video_gc.outputs import fill_csv, read_csv
 from video_gc.progress import say
 
@@ -24,24 +24,24 @@ class SkippedVideos:
         self.found: dict[tuple[str, str], tuple[int, str]] = {}
         """(kind, path) → how often it was met, and the first reason"""
 
-    def add(self, troubles: Iterable[Trouble]) -> None:
+    def add(self, problems: Iterable[VideoProblem]) -> None:
         """Count, say what is new, and rewrite the list where there is any."""
         before = len(self.found)
-        for trouble in troubles:
-            if (trouble.kind, trouble.path) not in self.found:
-                if trouble.kind == "damaged":
-                    say(f"Skipped {trouble.reason}", style="yellow")
-                elif not self.count(trouble.kind):
-                    say(f"Note {trouble.reason}. All such files: {self.file}")
-            self._count(trouble)
+        for problem in problems:
+            if (problem.kind, problem.path) not in self.found:
+                if problem.kind == "damaged":
+                    say(f"Skipped {problem.reason}", style="yellow")
+                elif not self.count(problem.kind):
+                    say(f"Note {problem.reason}. All such files: {self.file}")
+            self._count(problem)
         if len(self.found) > before:
             self.write()
 
-    def replace(self, troubles: Iterable[Trouble]) -> None:
+    def replace(self, problems: Iterable[VideoProblem]) -> None:
         """Count these alone, in their order, and rewrite the list. Nothing is said."""
         self.found = {}
-        for trouble in troubles:
-            self._count(trouble)
+        for problem in problems:
+            self._count(problem)
         self.write()
 
     def count(self, kind: str = "damaged") -> int:
@@ -68,7 +68,7 @@ class SkippedVideos:
             with atomic_path(self.file) as part:
                 fill_csv(part, ["kind", "path", "times", "reason"], self.rows())
 
-    def _count(self, trouble: Trouble) -> None:
-        key = trouble.kind, trouble.path
-        times, reason = self.found.get(key, (0, trouble.reason))
+    def _count(self, problem: VideoProblem) -> None:
+        key = problem.kind, problem.path
+        times, reason = self.found.get(key, (0, problem.reason))
         self.found[key] = times + 1, reason

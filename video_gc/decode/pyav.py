@@ -96,17 +96,17 @@ class Reader(VideoReader):
 
         self._reads += 1
         own, ordered = self._reads, OrderedFrames(wanted, convert, self._codec.losses)
-        for index, pictures, trouble in self._wanted(wanted, ordered):
-            if trouble:
+        for index, pictures, problem in self._wanted(wanted, ordered):
+            if problem:
                 if self._strict or not pictures:
                     raise CorruptError(
                         self.path,
-                        f"frame {index} of {len(self)} is {trouble}; "
+                        f"frame {index} of {len(self)} is {problem}; "
                         "`python tools/prepare.py check` lists damaged files",
                         decoder=self.decoder,
                         frame=index,
                     )
-                self.damaged[index] = trouble.split(" ")[0]
+                self.damaged[index] = problem.split(" ")[0]
             for number, picture in zip(askers[index], pictures, strict=True):
                 yield number, index, picture
             if own != self._reads:
@@ -219,8 +219,8 @@ class Reader(VideoReader):
     def _counted(self, ordered: OrderedFrames) -> Iterator[Shown]:
         """The wanted frames by decoding from the start and counting."""
         with self._errors(CorruptError, "cannot decode"):
-            for index, frame, trouble in self._count_through():
-                if (yield from ordered.counted(index, frame, trouble)):
+            for index, frame, problem in self._count_through():
+                if (yield from ordered.counted(index, frame, problem)):
                     break
             yield from ordered.rest()
 

@@ -210,7 +210,7 @@ def _score(work: _Work, out: Path, world: World) -> list[VideoScore]:
             ):  # fmt: skip
                 journal.add(video)
                 if world.first:
-                    skipped.add(video.troubles)
+                    skipped.add(video.problems)
                 done.append(video)
                 progress.advance(bar)
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from torch import nn
 
 from video_gc.atomic import journal, read_journal
 from video_gc.data.batches.view_batches import micro_batch_size
-from video_gc.data.dataset import Trouble, VideoViews
+from video_gc.data.dataset import VideoProblem, VideoViews
 from video_gc.evaluate.scores import VideoScore
 from video_gc.outputs import Outputs
 from video_gc.train.checkpoint import CheckpointContents
@@ -142,5 +142,8 @@ def _video_score(line: dict[str, Any]) -> VideoScore:
     arrays = {"scores": np.float32, "hits": np.int64, "each": np.float32}
     given = {name: np.array(line[name], kind) for name, kind in arrays.items() if line[name]}
     return VideoScore(
-        line["row"], line["views"], **given, troubles=[Trouble(**each) for each in line["troubles"]]
+        line["row"],
+        line["views"],
+        **given,
+        problems=[VideoProblem(**each) for each in line["problems"]],
     )

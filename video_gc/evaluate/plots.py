@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error
 
-from video_gc.data.sampling import part_of, segment_frames
+from video_gc.data.sampling import frame_range, segment_frames
 from video_gc.decode.open import open_video
 from video_gc.escape import readable, short_name
 from video_gc.evaluate.confusions import ConfusedPair, Example
@@ -178,7 +178,7 @@ def _frames(example: Example) -> np.ndarray | None:
     """uint8 (FRAMES, H, W, 3), from the middles of equal parts; None where it cannot be read."""
     try:
         with open_video(example.path) as reader:
-            part = part_of(reader.times, reader.rate, example.segment)
+            part = frame_range(reader.times, reader.rate, example.segment)
             indices = part.first + segment_frames(part.count, np.full(FRAMES, 0.5))
             height, width = reader.size
             size = HEIGHT, max(1, round(width * HEIGHT / height))

@@ -227,8 +227,8 @@ def write_scores(result: Scores, file: Path) -> Path:
 def write_skipped(result: Scores, file: Path) -> Path | None:
     """What could not be read, or was short, in the order of the index; None where there is none."""
     outputs = Outputs(file.parent)
-    if not result.troubles:
+    if not result.problems:
         outputs.remove(file.name)
         return None
-    SkippedVideos(outputs.claim(file.name)).replace(result.troubles)
+    SkippedVideos(outputs.claim(file.name)).replace(result.problems)
     return file

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.data.dataset import Trouble
+from video_gc.data.dataset import VideoProblem
 from video_gc.data.index import VideoIndex
 from video_gc.evaluate.metrics import (
     Accuracy,
@@ -34,7 +34,7 @@ class VideoScore:
     """int64 (networks, 2): views whose best, or whose five best, were right; one label a video"""
     each: np.ndarray | None = None
     """float32 (networks, views, classes), of a multi-label set: its mAP needs every score"""
-    troubles: list[Trouble] = field(default_factory=list)
+    problems: list[VideoProblem] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Scores:
     """over each video's views together"""
     calibration: float | None = None
     """of `scores`, see `calibration_error`; None where a video has several labels"""
-    troubles: list[Trouble] = field(default_factory=list)
+    problems: list[VideoProblem] = field(default_factory=list)
     """of every video, in the order of the index"""
 
     @property
@@ -115,8 +115,8 @@ def _of_network(index: VideoIndex, videos: Sequence[VideoScore], number: int) ->
         clip_level = _of_hits(np.array(hits).reshape(-1, 2), views[rows].numpy(), targets.numpy())
         video_level = accuracy(scores[rows], targets)
         calibration = calibration_error(scores[rows], targets)
-    troubles = [trouble for video in videos for trouble in video.troubles]
-    return Scores(index, scores, views, clip_level, video_level, calibration, troubles)
+    problems = [problem for video in videos for problem in video.problems]
+    return Scores(index, scores, views, clip_level, video_level, calibration, problems)
 
 
 def _of_hits(hits: np.ndarray, views: np.ndarray, labels: np.ndarray) -> Accuracy:

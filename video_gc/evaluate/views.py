@@ -11,7 +11,7 @@ from torch import Tensor
 from video_gc.data.augment import sided_labels, some_names
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.batches.view_batches import micro_batch_size
-from video_gc.data.dataset import Batch, Trouble, VideoViews
+from video_gc.data.dataset import Batch, VideoProblem, VideoViews
 from video_gc.data.splits import need_each_label
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.evaluate.metrics import probabilities, ranking
@@ -30,7 +30,7 @@ class _Seen:
     """float32 (networks, n, classes) of each micro-batch"""
     count: int = 0
     """views"""
-    troubles: list[Trouble] = field(default_factory=list)
+    problems: list[VideoProblem] = field(default_factory=list)
 
 
 def check_videos(views: VideoViews) -> None:
@@ -78,13 +78,13 @@ def score_videos(
     cuda = device.type == "cuda"
     loader = view_loader(views, micro_batch=micro_batch, workers=workers, pin_memory=cuda)
     for batch in loader:
-        damaged = next((t.video for t in batch.troubles if t.kind == "damaged"), None)
+        damaged = next((t.video for t in batch.problems if t.kind == "damaged"), None)
         row = int(batch.videos[0]) if damaged is None else damaged
         video = seen.setdefault(row, _Seen())
-        video.troubles += batch.troubles
+        video.problems += batch.problems
         if damaged is not None:
             nothing = np.zeros((len(networks), len(index.names)), np.float32)
-            yield VideoScore(row, 0, nothing, troubles=seen.pop(row).troubles)
+            yield VideoScore(row, 0, nothing, problems=seen.pop(row).problems)
             advance(every - video.count)
             continue
         try:
@@ -124,8 +124,8 @@ def _fused(row: int, views: VideoViews, video: _Seen, fuse: str) -> VideoScore:
     each = np.concatenate(video.parts, axis=1)
     fused = each.max(1) if fuse == "max" else each.mean(1, dtype=np.float64).astype(np.float32)
     if views.index.multi_label:
-        return VideoScore(row, video.count, fused, each=each, troubles=video.troubles)
+        return VideoScore(row, video.count, fused, each=each, problems=video.problems)
     best = ranking(torch.from_numpy(each), 5)[1]
     right = (best == int(views.index.labels[row])).long()
     hits = torch.stack([right[..., 0].sum(1), right.sum((1, 2))], 1)
-    return VideoScore(row, video.count, fused, hits=hits.numpy(), troubles=video.troubles)
+    return VideoScore(row, video.count, fused, hits=hits.numpy(), problems=video.problems)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.reading import stream_views
-from video_gc.data.sampling import part_of, window_clips
+from video_gc.data.sampling import frame_range, window_clips
 from video_gc.data.transforms import prepare_clips
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source, VideoReader
@@ -148,7 +148,7 @@ class Recognizer:
         with reader:
             times = reader.times
             try:
-                spans = window_clips(clip, part_of(times, reader.rate))
+                spans = window_clips(clip, frame_range(times, reader.rate))
             except ValueError as error:
                 raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
             scores = torch.cat(list(self._scores(reader, spans)))

@@ -230,7 +230,7 @@ def optimiser_step(training: Training, batches: Iterator[Batch]) -> list[Tensor]
     training.optimizer.zero_grad()
     for part in range(1, config.accumulate + 1):
         batch = next(batches)
-        training.skipped.add(batch.troubles)
+        training.skipped.add(batch.problems)
         batch = batch.to(fabric.device)
         with fabric.no_backward_sync(training.network, enabled=part < config.accumulate):
             with fabric.autocast():
@@ -290,7 +290,7 @@ def validate(training: Training) -> None:
         for network in networks.values():
             network.eval()
         for batch in training.display.track(training.views, "Validation", len(training.views)):
-            training.skipped.add(batch.troubles)
+            training.skipped.add(batch.problems)
             validation_step(networks, figures, batch.to(device), objective)
             if training.signals.wanted and world.size == 1:  # several stop after the last of all
                 stop_run(training, training.signals.wanted)

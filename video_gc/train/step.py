@@ -28,8 +28,8 @@ class Objective:
         Raises DataError for a batch of which no video could be read.
         """
         if batch.clips is None:
-            last = batch.troubles[-1].reason
-            raise DataError(f"none of {len(batch.troubles)} videos could be read, at last {last}")
+            last = batch.problems[-1].reason
+            raise DataError(f"none of {len(batch.problems)} videos could be read, at last {last}")
         clips, labels = self.prepare(batch), batch.labels
         if self.augment is not None:
             clips, labels = mix_clips(

@@ -42,7 +42,7 @@ from video_gc.train.resume.run_directory import LOGS
 from video_gc.train.resume.signals import StopSignals
 from video_gc.train.resume.state import LoopState, set_generators
 from video_gc.train.run_checkpoint import CHECKPOINTS
-from video_gc.train.skipped_videos import SkippedByRanks
+from video_gc.train.skipped_by_ranks import SkippedByRanks
 from video_gc.train.step import Objective
 
 PREFIXES = {"model": "val", "average": "val_ema"}

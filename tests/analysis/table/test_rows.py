@@ -12,7 +12,7 @@ import yaml
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve, write_events
 from video_gc.analysis.table.gather import collect, single_run
 from video_gc.analysis.table.make_table import make_table
-from video_gc.analysis.table.run import read_config, read_run, seconds_trained
+from video_gc.analysis.table.tested_run import read_config, read_run, seconds_trained
 from video_gc.blocks import build_block
 from video_gc.data.config import DataConfig
 from video_gc.data.index import DataError
@@ -86,7 +86,7 @@ def test_an_ablation_has_its_names_and_its_order_and_misses_no_cell(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("damage", "trouble"),
+    ("damage", "problem"),
     [
         ("untested", "trained, not tested yet"),
         ("early", r"its training has not ended \(epoch 3 of 10\)"),
@@ -96,7 +96,7 @@ def test_an_ablation_has_its_names_and_its_order_and_misses_no_cell(tmp_path: Pa
         ("predictions", "its test cannot be read .*no video was scored"),
     ],
 )
-def test_why_a_run_does_not_count(tmp_path: Path, damage: str, trouble: str) -> None:
+def test_why_a_run_does_not_count(tmp_path: Path, damage: str, problem: str) -> None:
     home = make_run(tmp_path / "run", None if damage == "untested" else shares(5))
     if damage == "early":
         write_curve(home, [0.1, 0.2, 0.3])
@@ -112,16 +112,16 @@ def test_why_a_run_does_not_count(tmp_path: Path, damage: str, trouble: str) -> 
     if damage == "predictions":
         (home / "test" / "predictions.csv").write_text("path,label,top1,score1\n")
     run = read_run(home)
-    assert re.match(trouble, run.trouble or "")
+    assert re.match(problem, run.problem or "")
     assert not run.about
 
 
 def test_a_failed_cell_that_was_finished_by_hand_counts(tmp_path: Path) -> None:
     home = make_run(tmp_path / "run", shares(5))
     (home / "cell.json").write_text('{"status": "failed", "reason": "out of memory"}')
-    assert read_run(home).trouble is None
+    assert read_run(home).problem is None
     (home / "finished.yaml").unlink()
-    assert read_run(home).trouble == "failed: out of memory"
+    assert read_run(home).problem == "failed: out of memory"
 
 
 def test_a_run_of_a_machine_that_has_what_this_one_lacks(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_run_of_a_machine_that_has_what_this_one_lacks(tmp_path: Path) -> None
     options["data"] |= {"decode_device": "cuda", "decoder": "torchcodec"}
     (home / "config.yaml").write_text(yaml.safe_dump(options))
     other = make_run(tmp_path / "other", shares(5), seed=1)
-    assert read_run(home).trouble is None
+    assert read_run(home).problem is None
     assert len(collect([home, other]).groups) == 1
 
 

@@ -5,7 +5,7 @@ import signal
 
 from video_gc.atomic import atomic_path
 from video_gc.data.prepare.jobs import CheckJob, ResizeJob, check_file, resize_file
-from video_gc.decode.examine import VideoFacts
+from video_gc.decode.video_facts import VideoFacts
 
 
 def dies_on_b(job: CheckJob) -> VideoFacts:

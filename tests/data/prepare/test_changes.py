@@ -9,7 +9,7 @@ from tests.decode.damage_table import sample
 from tests.decode.mutate import flip
 from video_gc.data.manifest import NAME, Listed
 from video_gc.data.prepare.check import CheckResult, check_videos
-from video_gc.decode.examine import examine
+from video_gc.decode.video_facts import examine
 
 
 def check(path: Path) -> CheckResult:

@@ -14,8 +14,8 @@ from video_gc.data.annotations import find_videos
 from video_gc.data.prepare import resize
 from video_gc.data.prepare.copies import MADE
 from video_gc.data.prepare.resize import ResizeConfig, clip_time, resize_videos
-from video_gc.decode.examine import examine
 from video_gc.decode.open import open_video
+from video_gc.decode.video_facts import examine
 from video_gc.decode.write import write_video
 
 SMALL = ResizeConfig(short_side=32, keyframe_interval=8)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from torch.distributed import HashStore, PrefixStore
 
 from tests.train.ranks.launch import step_of_srun
-from video_gc.data.dataset import Trouble
+from video_gc.data.dataset import VideoProblem
 from video_gc.train.distributed import world
 from video_gc.train.distributed.meet import meet
 from video_gc.train.distributed.slurm import slurm_variables
 from video_gc.train.distributed.strategy import fabric_arguments, seed_this_process
 from video_gc.train.distributed.world import World, pick_gpu, this_world
-from video_gc.train.skipped_videos import SkippedByRanks
+from video_gc.train.skipped_by_ranks import SkippedByRanks
 from video_gc.train.validation import shard
 
 SIX = {
@@ -145,7 +145,7 @@ def test_each_process_draws_its_own_noise() -> None:
 
 def test_only_the_first_process_writes_what_could_not_be_read(tmp_path: Path) -> None:
     log = SkippedByRanks(tmp_path / "skipped.csv", World(1, 2))
-    log.add([Trouble("a.mp4", "damaged", "a.mp4: empty", 0)])
+    log.add([VideoProblem("a.mp4", "damaged", "a.mp4: empty", 0)])
     log.finish()
     assert not log.file.exists()
     assert len(log.unsent) == 1

@@ -19,7 +19,7 @@ from video_gc.train.recipe.norms import NormConfig, prepare_norms
 from video_gc.train.recipe.optim import OptimConfig, build_optimizer
 from video_gc.train.recipe.schedule import build_schedule
 from video_gc.train.resume.state import LoopState
-from video_gc.train.skipped_videos import SkippedByRanks
+from video_gc.train.skipped_by_ranks import SkippedByRanks
 from video_gc.train.step import Objective
 from video_gc.train.training import Training
 

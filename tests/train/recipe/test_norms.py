@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from video_gc.backbones.norms import SyncBatchNorm2d, SyncBatchNorm3d
 from video_gc.backbones.stages import last_norm, residual_blocks
+from video_gc.backbones.sync_norms import SyncBatchNorm2d, SyncBatchNorm3d
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.train.network import prepare_network

@@ -16,7 +16,7 @@ from video_gc.data.batches.loader import view_loader
 from video_gc.data.batches.workers import guarded_workers
 from video_gc.data.config import DataConfig
 from video_gc.data.crops import crop_boxes, scaled_size
-from video_gc.data.dataset import Trouble, VideoViews
+from video_gc.data.dataset import VideoProblem, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding, crop_frames
 from video_gc.data.sampling import ClipConfig, fixed_clips
@@ -74,8 +74,8 @@ class Clips:
     device: torch.device
     decoding: Decoding = field(default_factory=Decoding)
     workers: int = 0
-    damaged: dict[int, Trouble] = field(default_factory=dict)
-    short: dict[int, Trouble] = field(default_factory=dict)
+    damaged: dict[int, VideoProblem] = field(default_factory=dict)
+    short: dict[int, VideoProblem] = field(default_factory=dict)
 
     @property
     def sound(self) -> list[int]:
@@ -96,10 +96,10 @@ class Clips:
                 views, micro_batch=MICRO_BATCH, workers=self.workers, group=MICRO_BATCH
             ):
                 known = len(self.damaged)
-                for trouble in batch.troubles:
-                    if trouble.kind in ("damaged", "short"):
-                        kept = self.damaged if trouble.kind == "damaged" else self.short
-                        kept[trouble.video] = trouble
+                for problem in batch.problems:
+                    if problem.kind in ("damaged", "short"):
+                        kept = self.damaged if problem.kind == "damaged" else self.short
+                        kept[problem.video] = problem
                 if batch.clips is not None:
                     clips = batch.clips.to(self.device, non_blocking=True)
                     yield prepare_clips(clips, self.normalisation), batch.videos.numpy()

@@ -114,7 +114,7 @@ def examine(
         data=", ".join(map(str, videos)) or kept_videos(checkpoint),
         videos=len(clips.sound),
         listed=listed,
-        damaged={trouble.path: trouble.reason for trouble in clips.damaged.values()},
+        damaged={problem.path: problem.reason for problem in clips.damaged.values()},
         short=len(clips.short),
         seed=seed,
         blocks=blocks,

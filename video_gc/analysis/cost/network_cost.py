@@ -27,7 +27,7 @@ from video_gc.analysis.cost.parts import (
     STAGE,
     WITHOUT,
     Line,
-    Part,
+    NetworkPart,
     counted_lines,
     network_parts,
 )
@@ -140,7 +140,7 @@ def network_cost(
 
 def _measure(
     networks: Mapping[str, ModelConfig],
-    parts: list[Part],
+    parts: list[NetworkPart],
     clip: ClipConfig,
     batch: int,
     device: torch.device,

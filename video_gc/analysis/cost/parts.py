@@ -18,7 +18,7 @@ these, and what is in no part."""
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkPart:
     """A module with a name that people use."""
 
     name: str
@@ -36,7 +36,7 @@ class Part:
         return f"{self.kind} {self.name}"
 
 
-def network_parts(model: nn.Module) -> list[Part]:
+def network_parts(model: nn.Module) -> list[NetworkPart]:
     """In the network's order, each stage before its blocks, context blocks at the end.
 
     Stages do not overlap; a residual block is part of its stage, a context block of its residual
@@ -46,14 +46,14 @@ def network_parts(model: nn.Module) -> list[Part]:
     blocks = residual_blocks(model)
     parts = []
     for name, module in whole_stages(model).items():
-        parts.append(Part(name, STAGE, module, paths[id(module)]))
+        parts.append(NetworkPart(name, STAGE, module, paths[id(module)]))
         parts += [
-            Part(inner, BLOCK, block, paths[id(block)])
+            NetworkPart(inner, BLOCK, block, paths[id(block)])
             for inner, block in blocks.items()
             if inner.rpartition(".")[0] == name
         ]
     for name, context in context_blocks(model).items():
-        parts.append(Part(name, CONTEXT, context, paths[id(context)]))
+        parts.append(NetworkPart(name, CONTEXT, context, paths[id(context)]))
     return parts
 
 
@@ -91,7 +91,7 @@ class Line:
 
 
 def counted_lines(
-    network: nn.Module, parts: Sequence[Part], clip: tuple[int, int, int]
+    network: nn.Module, parts: Sequence[NetworkPart], clip: tuple[int, int, int]
 ) -> list[Line]:
     """A line for each part, then the context blocks' sum, the rest and the network.
 

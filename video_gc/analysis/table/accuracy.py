@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 import numpy as np
 
 from video_gc.analysis.compare.comparison import LEVEL, compare_runs
-from video_gc.analysis.table.run import Run
+from video_gc.analysis.table.tested_run import Run
 
 LEVELS = {"video": "video_level", "clip": "clip_level"}
 KINDS = {"top1": "top-1", "top5": "top-5", "mAP": "mAP"}

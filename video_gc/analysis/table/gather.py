@@ -10,7 +10,7 @@ from video_gc.ablate.cell import cell_hash
 from video_gc.ablate.plan import RECORD
 from video_gc.ablate.spec import Reported
 from video_gc.analysis.table.naming import row_names
-from video_gc.analysis.table.run import Run, is_run, read_run, typed_config
+from video_gc.analysis.table.tested_run import Run, is_run, read_run, typed_config
 from video_gc.backbones.published import KINETICS400
 from video_gc.data.fingerprint import same_copy
 from video_gc.data.generated.motions import CLASSES
@@ -58,12 +58,12 @@ class Group:
     @property
     def tested(self) -> list[Run]:
         """Those that count."""
-        return [run for run in self.runs if run.trouble is None]
+        return [run for run in self.runs if run.problem is None]
 
     @property
     def absent(self) -> dict[str, str]:
         """Run that does not count → why."""
-        return {run.name: run.trouble for run in self.runs if run.trouble is not None}
+        return {run.name: run.problem for run in self.runs if run.problem is not None}
 
 
 @dataclass(frozen=True)

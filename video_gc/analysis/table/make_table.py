@@ -8,8 +8,8 @@ from video_gc.analysis.table.accuracy import Against, against, corrected, figure
 from video_gc.analysis.table.costs import CACHE, Costs, network_costs
 from video_gc.analysis.table.gather import Collection, Group
 from video_gc.analysis.table.notes import BESIDE, BUSY, notes_on, other_work, warnings_on
-from video_gc.analysis.table.run import seconds_trained
 from video_gc.analysis.table.table import Row, Table
+from video_gc.analysis.table.tested_run import seconds_trained
 from video_gc.data.index import DataError
 from video_gc.models.build import sketch
 from video_gc.models.describe import positions_seen

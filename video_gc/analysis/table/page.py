@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from video_gc.analysis.compare.predictions import read_tested
 from video_gc.analysis.html import render
-from video_gc.analysis.logs import read_metrics
 from video_gc.analysis.table.columns import columns
 from video_gc.analysis.table.gather import Group
 from video_gc.analysis.table.plots import NAMED, accuracy_plots, colour, curve_plots
 from video_gc.analysis.table.table import Table
+from video_gc.analysis.training_curves import read_metrics
 from video_gc.outputs import write_output
 
 PAGE = "report.html"

@@ -24,7 +24,7 @@ from video_gc.data.manifest import (
 )
 from video_gc.data.prepare.jobs import CheckJob, cause_of, check_file, patience
 from video_gc.data.prepare.leaks import Pair, find_duplicates, find_leaks, source_id
-from video_gc.decode.examine import STATUSES, VideoFacts, stamp
+from video_gc.decode.video_facts import STATUSES, VideoFacts, stamp
 from video_gc.outputs import Outputs, write_csv
 from video_gc.progress import progress_bar, say
 from video_gc.subprocess_call import call_each

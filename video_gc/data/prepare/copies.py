@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from video_gc.atomic import fitting_name, journal, read_journal, remove_stale_parts
-from video_gc.decode.examine import stamp
+from video_gc.decode.video_facts import stamp
 
 MADE = ".resize-made.jsonl"
 """Which copy was made of which file, a line each, in the folder of the copies: its name alone

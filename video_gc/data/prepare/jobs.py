@@ -5,8 +5,8 @@ from pathlib import Path
 
 from video_gc.atomic import atomic_path
 from video_gc.data.prepare.copies import Copy
-from video_gc.decode.examine import VideoFacts, examine, hash_file, stamp
 from video_gc.decode.reader import DecodeError
+from video_gc.decode.video_facts import VideoFacts, examine, hash_file, stamp
 from video_gc.decode.write import transcode
 from video_gc.subprocess_call import ProcessDied, ProcessStuck
 

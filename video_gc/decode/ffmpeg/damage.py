@@ -78,10 +78,10 @@ class OrderedFrames:
             yield from self._go(waiting, None)
         self._waiting = []
 
-    def counted(self, index: int, frame: Any, trouble: str | None) -> Generator[Shown, None, bool]:
+    def counted(self, index: int, frame: Any, problem: str | None) -> Generator[Shown, None, bool]:
         """A frame of a sequential decode. Returns whether it was the last one."""
         if self._done < len(self._wanted) and index == self._wanted[self._done]:
-            yield index, self._convert(frame, index), trouble
+            yield index, self._convert(frame, index), problem
             self._done += 1
         self._nearest = frame
         return self._done == len(self._wanted)
@@ -99,14 +99,14 @@ class OrderedFrames:
             yield self._missing(self._wanted[self._done], later)
             self._done += 1
         self._done += 1
-        yield waiting.index, waiting.pictures, self._trouble(waiting.index, waiting.position)
+        yield waiting.index, waiting.pictures, self._problem(waiting.index, waiting.position)
 
     def _missing(self, index: int, later: Any) -> Shown:
         nearest = later if self._nearest is None else self._nearest
         pictures = [] if nearest is None else self._convert(nearest, index)
         return index, pictures, "missing (the decoder does not give it)"
 
-    def _trouble(self, index: int, position: int) -> str | None:
+    def _problem(self, index: int, position: int) -> str | None:
         start = self._window.start_of(position) or 0
         cause = next((why for hit, why in self._hits.items() if start <= hit <= position), None)
         if cause:
@@ -147,7 +147,7 @@ def count_through(
     loss, place = codec.losses.moving, 0
     moved: int | None = None
 
-    def trouble(index: int, stored: range) -> str | None:
+    def problem(index: int, stored: range) -> str | None:
         cause = next((why for hit, why in hits.items() if hit in stored), None)
         if cause:
             return f"concealed ({cause})"
@@ -178,7 +178,7 @@ def count_through(
             index += 1
         while len(held) > HELD:
             first, frame, stored = held.popleft()
-            yield first, frame, trouble(first, stored)
+            yield first, frame, problem(first, stored)
         beat(bool(frames))
     for first, frame, stored in held:
-        yield first, frame, trouble(first, stored)
+        yield first, frame, problem(first, stored)

@@ -66,7 +66,7 @@ class PacketDecoder:
             frames, cause = self.context.decode(packet), None
         except (av.FFmpegError, ValueError) as error:
             frames, cause = [], error_text(error)
-        return frames, cause or self._trouble(packet)
+        return frames, cause or self._problem(packet)
 
     def _checks(self, first: Any) -> dict[str, str]:
         """What the decoder is to look at besides, and to stop at, as its first packet allows."""
@@ -75,7 +75,7 @@ class PacketDecoder:
             flags = "crccheck+explode"
         return {"err_detect": flags} if flags else {}
 
-    def _trouble(self, packet: Any) -> str | None:
+    def _problem(self, packet: Any) -> str | None:
         if packet is None:
             return None
         if packet.is_corrupt and not self.losses.counted:

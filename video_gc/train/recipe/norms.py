@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from video_gc.backbones.norms import synchronise_on_cpu
 from video_gc.backbones.stages import last_norm, residual_blocks
+from video_gc.backbones.sync_norms import synchronise_on_cpu
 from video_gc.models.context import context_blocks
 
 KINDS = ("batch", "sync", "frozen")

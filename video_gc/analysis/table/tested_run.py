@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_file_loader import (  # type: ig
 
 from video_gc.ablate.status import STATUS
 from video_gc.analysis.compare.predictions import read_tested
-from video_gc.analysis.logs import read_metrics
+from video_gc.analysis.training_curves import read_metrics
 from video_gc.data.index import DataError
 from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig
@@ -39,7 +39,7 @@ class Run:
     """None where there is none, as of published weights"""
     about: dict[str, Any]
     """accuracy.json; empty where it does not count"""
-    trouble: str | None
+    problem: str | None
     """why it does not count; None where it does"""
 
     @property
@@ -75,24 +75,24 @@ def is_run(place: Path) -> bool:
 
 
 def read_run(home: Path) -> Run:
-    """Read a run directory; one that is not there, or cannot be read, has its trouble said."""
-    config, trouble = None, None
+    """Read a run directory; one that is not there, or cannot be read, has its problem said."""
+    config, problem = None, None
     if not home.is_dir():
         return Run(home, None, {}, "not trained yet")
     if (home / CONFIG).is_file():
         try:
             config = read_config(home / CONFIG)
         except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-            trouble = f"its {CONFIG} cannot be read ({_line(error)})"
-    trouble = trouble or _untrained(home, config)
-    if trouble is None:
+            problem = f"its {CONFIG} cannot be read ({_line(error)})"
+    problem = problem or _untrained(home, config)
+    if problem is None:
         try:
             return Run(home, config, _tested(home), None)
         except FileNotFoundError:
-            trouble = "trained, not tested yet"
+            problem = "trained, not tested yet"
         except (ValueError, KeyError, TypeError, DataError) as error:
-            trouble = f"its test cannot be read ({_line(error)})"
-    return Run(home, config, {}, trouble)
+            problem = f"its test cannot be read ({_line(error)})"
+    return Run(home, config, {}, problem)
 
 
 def read_config(file: Path) -> TrainConfig:

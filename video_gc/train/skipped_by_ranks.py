@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from video_gc.data.dataset import Trouble
+from video_gc.data.dataset import VideoProblem
 from video_gc.data.skipped_videos import SkippedVideos
 from video_gc.progress import say
 from video_gc.train.distributed.world import World, gather
@@ -19,14 +19,14 @@ class SkippedByRanks(SkippedVideos):
     def __init__(self, file: Path, world: World) -> None:
         super().__init__(file)
         self.world = world
-        self.unsent: list[Trouble] = []
+        self.unsent: list[VideoProblem] = []
 
-    def add(self, troubles: Iterable[Trouble]) -> None:
+    def add(self, problems: Iterable[VideoProblem]) -> None:
         """On the first process as `SkippedVideos.add`; the others keep them for `exchange`."""
         if self.world.first:
-            super().add(troubles)
+            super().add(problems)
         else:
-            self.unsent += troubles
+            self.unsent += problems
 
     def exchange(self) -> None:
         """Give the first process what the others found; all of them call this together."""
