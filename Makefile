@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 # --- the two commands of the README
 
-demo: $(READY) ## generate videos, train, test, predict and write a report (8 minutes on 2 cores)
+demo: $(READY) ## generate videos, train, test, predict and write a report (10 minutes on 2 cores)
 	$(BIN)/python tools/train.py
 	$(BIN)/python tools/test.py runs/demo/checkpoints/best.ckpt
 	$(BIN)/python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/test/returns_same_side/0000.mp4
