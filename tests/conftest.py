@@ -7,6 +7,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,11 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 torch.set_num_threads(1)  # the suite runs in two processes
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
+
+
+def slow(*values: object, id: str | None = None) -> Any:
+    """Parameters of a case that only `make test-slow` runs."""
+    return pytest.param(*values, marks=pytest.mark.slow, id=id)
 
 
 def counted_frames(count: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:

@@ -9,16 +9,13 @@ from pytorchvideo.models.hub.resnet import c2d_r50, i3d_r50, slow_r50
 from pytorchvideo.models.hub.slowfast import slowfast_16x8_r101_50_50, slowfast_r50
 from pytorchvideo.models.hub.x3d import x3d_l, x3d_m
 
+from tests.conftest import slow
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.backbones.slowfast import split_pathways
 from video_gc.backbones.stages import named_parts, residual_blocks
 
 HUB = {"c2d": c2d_r50, "i3d": i3d_r50, "slow": slow_r50, "slowfast": slowfast_r50}
 PUBLISHED_FRAMES = {"c2d": 8, "i3d": 8, "slow": 8, "slowfast": 32}
-
-
-def slow(*values: object) -> object:
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 SMALL = [(name, 0.25 if name == "slowfast" else 0.125) for name in HUB]

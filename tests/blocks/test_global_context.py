@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.blocks.variants import VARIANTS
-from tests.conftest import randomise
+from tests.conftest import randomise, slow
 from video_gc.blocks import BLOCKS, GlobalContext, build_block
 from video_gc.blocks.attention_pool import attention_pool
 
@@ -165,8 +165,8 @@ def test_too_few_channels_for_a_norm_name_the_way_out() -> None:
     [
         (1, "contiguous"),
         (3, "channels-last"),
-        pytest.param(1, "channels-last", marks=pytest.mark.slow),
-        pytest.param(3, "contiguous", marks=pytest.mark.slow),
+        slow(1, "channels-last"),
+        slow(3, "contiguous"),
     ],
 )
 def test_the_gradient_of_the_pooling_has_a_gradient(samples: int, layout: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.ablate.stub import job_of, stand_in_plan
+from tests.conftest import slow
 from video_gc.ablate.cell import cell_hash, cell_name
 from video_gc.ablate.plan import Cell, Plan, read_job, write_jobs, write_record
 from video_gc.ablate.spec import AblationConfig
@@ -162,56 +163,24 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         (["epochs=3"], "which ablation"),
         (["ablation=kinds", "epoch=3"], "unknown option 'epoch'; did you mean 'epochs'"),
         (["ablation=kinds", "epochs=0"], r"row 'none': epochs \(0\) must be at least 1"),
-        pytest.param(
-            ["ablation=kinds", "model.context.options.reduktion=3"],
-            "takes no option 'reduktion'",
-            marks=pytest.mark.slow,
+        slow(
+            ["ablation=kinds", "model.context.options.reduktion=3"], "takes no option 'reduktion'"
         ),
         (["ablation=kinds", "experiment=motion"], "no such experiment; did you mean 'motions'"),
-        pytest.param(
-            ["ablation=kinds", "experiment=folder"], "data.root is missing", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            ["ablation=kinds", "context=gc"],
-            "context=gc: context is what the rows differ in",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["ablation=gcnet_place", "model.context.place=after_1x1"],
-            "is what the rows differ in",
-            marks=pytest.mark.slow,
+        slow(["ablation=kinds", "experiment=folder"], "data.root is missing"),
+        slow(["ablation=kinds", "context=gc"], "context=gc: context is what the rows differ in"),
+        slow(
+            ["ablation=gcnet_place", "model.context.place=after_1x1"], "is what the rows differ in"
         ),
         (["ablation=gcnet_stages", "model.context.kind=none"], "'none' and 'res3' are one and the"),
-        pytest.param(
-            ["ablation=kinds", "seed=3"],
-            r"seed=3: an ablation has several; give seeds=\[0,1\]",
-            marks=pytest.mark.slow,
-        ),
+        slow(["ablation=kinds", "seed=3"], r"seed=3: an ablation has several; give seeds=\[0,1\]"),
         (["ablation=kinds", "seeds=[1,1]"], "more than once"),
-        pytest.param(
-            ["ablation=kinds", "seeds=[-1]"],
-            "must be a list of whole numbers",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["ablation=kinds", "seeds=[]"],
-            "must be a list of whole numbers",
-            marks=pytest.mark.slow,
-        ),
+        slow(["ablation=kinds", "seeds=[-1]"], "must be a list of whole numbers"),
+        slow(["ablation=kinds", "seeds=[]"], "must be a list of whole numbers"),
         (["ablation=kinds", "seeds=x"], "seeds"),
-        pytest.param(
-            ["ablation=kinds", "only=[nl]"],
-            "'nl' is no row; the rows are none, SE",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["ablation=kinds", "name=a/b"], "must be the name of one folder", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            ["ablation=kinds", "processes=0"],
-            r"processes \(0\) must be at least 1",
-            marks=pytest.mark.slow,
-        ),
+        slow(["ablation=kinds", "only=[nl]"], "'nl' is no row; the rows are none, SE"),
+        slow(["ablation=kinds", "name=a/b"], "must be the name of one folder"),
+        slow(["ablation=kinds", "processes=0"], r"processes \(0\) must be at least 1"),
         (["ablation=kinds", "resume=false"], "cells always resume"),
     ],
 )

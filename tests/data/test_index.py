@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
+from tests.conftest import slow
 from video_gc.data.index import DataError, VideoIndex
 
 NAMES = ["jump", "run", "walk"]
@@ -189,7 +190,7 @@ def refused(file: Path, tries: int) -> int:
     return int(ended.stdout)
 
 
-@pytest.mark.parametrize("tries", [100, pytest.param(5000, id="fuzz", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [100, slow(5000, id="fuzz")])
 def test_a_damaged_index_is_an_error_and_never_the_end_of_the_process(
     tmp_path: Path, tries: int
 ) -> None:

@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import slow
 from tests.data.conftest import CLIP
 from video_gc.data import reading
 from video_gc.data.batches.loader import (
@@ -49,7 +50,7 @@ def decoders() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("workers", [slow(1), 3])
 def test_batches_do_not_depend_on_the_number_of_workers(index: VideoIndex, workers: int) -> None:
     def batches(workers: int) -> list[Batch]:
         loader = training_loader(training(index), batch_size=5, workers=workers)
@@ -61,7 +62,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(index: VideoIndex, worke
     assert all(equal(a, b) for a, b in zip(alone, shared, strict=True))
 
 
-@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("threads", [slow(1), 3])
 def test_threads_give_the_same_batches(index: VideoIndex, damaged: dict, threads: int) -> None:
     paths = [*list(index.paths)[:-1], damaged["text"]]
     data = training(VideoIndex.build(paths, index.labels, index.names))
@@ -186,7 +187,7 @@ def test_repeated_clips_fill_the_batch(index: VideoIndex) -> None:
         training_loader(data, batch_size=5, workers=0)
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("workers", [0, slow(1), 3])
 def test_the_view_loader_knows_its_length(index: VideoIndex, workers: int) -> None:
     views = VideoViews(index.take(np.arange(7)), CLIP, clips=2, crops=3)
     loader = view_loader(views, micro_batch=4, workers=workers)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import counted_frames
+from tests.conftest import counted_frames, slow
 from tests.data.prepare.crashing import dies_on_b
 from tests.data.test_index import refused
 from video_gc.data.index import DataError, VideoIndex
@@ -224,7 +224,7 @@ def test_a_foreign_file_is_no_manifest(root: Path) -> None:
         read_manifest(root / "other.parquet")
 
 
-@pytest.mark.parametrize("tries", [100, pytest.param(5000, id="fuzz", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [100, slow(5000, id="fuzz")])
 def test_a_damaged_manifest_is_an_error_and_never_the_end_of_the_process(
     tmp_path: Path, tries: int
 ) -> None:

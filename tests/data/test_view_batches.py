@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import slow
 from tests.data.conftest import CLIP
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.batches.view_batches import ViewBatches, micro_batch_size
@@ -36,7 +37,7 @@ def by_video(batches: list[Batch]) -> dict[tuple[int, ...], list[Batch]]:
 
 @pytest.mark.parametrize(
     ("workers", "rank", "size"),
-    [(2, 0, 1), (0, 1, 2), pytest.param(3, 2, 3, marks=pytest.mark.slow)],
+    [(2, 0, 1), (0, 1, 2), slow(3, 2, 3)],
 )
 def test_batches_of_a_video_do_not_depend_on_who_makes_them(
     index: VideoIndex, workers: int, rank: int, size: int

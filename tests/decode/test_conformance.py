@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import slow
 from tests.decode.conform import FILES, STRETCHED, Outcome, outcome, outcomes
 from tests.decode.videos import MAKERS, kinds, make
 from video_gc.decode.known_faults import WRONG
@@ -59,7 +60,7 @@ def test_pyav_is_exact(kind: Kind, name: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [p if p.name in QUICK_REAL else pytest.param(p, marks=pytest.mark.slow) for p in FILES],
+    [p if p.name in QUICK_REAL else slow(p) for p in FILES],
     ids=lambda path: path.name,
 )
 def test_pyav_is_exact_on_real_files(path: Path) -> None:
@@ -69,7 +70,7 @@ def test_pyav_is_exact_on_real_files(path: Path) -> None:
 @needs_decord
 @pytest.mark.parametrize(
     "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MAKERS],
+    [name if name in QUICK else slow(name) for name in MAKERS],
 )
 def test_decord(kind: Kind, name: str) -> None:
     check(kind(name), outcome(kind(name), "decord", tolerance=TOLERANCE))
@@ -119,7 +120,7 @@ def test_decoding_on_cuda(tmp_path: Path) -> None:
     [
         "h264_open.mp4", "mpeg4_b.avi", "h264.ts",
         *(
-            pytest.param(name, marks=pytest.mark.slow)
+            slow(name)
             for name in (
                 "hevc.mp4", "h264_intra_refresh.mp4", "h264_edit_list.mp4", "h264_no_b.avi",
                 "mpeg4_b.mp4", "mpeg2.mpg", "wmv2.wmv",

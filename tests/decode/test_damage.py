@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.conftest import SHARED
+from tests.conftest import SHARED, slow
 from tests.decode.mutate import OFF, flip, packets, read_all
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import CorruptError, DecodeError, NoVideoError, OpenError
@@ -81,7 +81,7 @@ def test_concealed_frames_are_reported(sound: Path) -> None:
 @pytest.mark.skipif(not REAL[0].exists(), reason="../shared/data is not there")
 @pytest.mark.parametrize(
     "path",
-    [*(pytest.param(path, marks=pytest.mark.slow) for path in REAL[:2]), REAL[2]],
+    [*(slow(path) for path in REAL[:2]), REAL[2]],
     ids=lambda path: path.name,
 )
 def test_concealed_frames_of_a_real_clip_are_reported(path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_frame_that_is_not_right_is_an_error_unless_asked_for(sound: Path) -> 
 
 @pytest.mark.parametrize(
     "share",
-    [s if s % 20 == 15 else pytest.param(s, marks=pytest.mark.slow) for s in range(5, 100, 5)],
+    [s if s % 20 == 15 else slow(s) for s in range(5, 100, 5)],
 )
 def test_a_file_cut_off_anywhere(sound: Path, share: int) -> None:
     content = sound.read_bytes()[: sound.stat().st_size * share // 100]
@@ -133,7 +133,7 @@ def streaming(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarra
 
 @pytest.mark.parametrize(
     "share",
-    [s if s % 20 == 15 else pytest.param(s, marks=pytest.mark.slow) for s in range(5, 100, 10)],
+    [s if s % 20 == 15 else slow(s) for s in range(5, 100, 10)],
 )
 def test_an_mp4_for_streaming_that_is_cut_off_gives_what_is_there(
     streaming: tuple[Path, np.ndarray], share: int
@@ -152,7 +152,7 @@ def test_an_mp4_for_streaming_that_is_cut_off_gives_what_is_there(
     assert all(is_one_of(frames[index], clean[index : index + 5]) for index in whole)
 
 
-@pytest.mark.parametrize("step", [2, *(pytest.param(s, marks=pytest.mark.slow) for s in (7, 11))])
+@pytest.mark.parametrize("step", [2, *(slow(s) for s in (7, 11))])
 def test_dropped_packets_are_noticed(tmp_path: Path, step: int) -> None:
     path, clean = stream_copy(tmp_path / "holes.mp4", drop=lambda number: number % 30 == step)
     with open_video(path, damage="report") as reader:
@@ -170,11 +170,7 @@ def test_dropped_packets_are_noticed(tmp_path: Path, step: int) -> None:
     [
         (500, 0),
         (5000, 1),
-        *(
-            pytest.param(length, seed, marks=pytest.mark.slow)
-            for length in (500, 5000)
-            for seed in range(4)
-        ),
+        *(slow(length, seed) for length in (500, 5000) for seed in range(4)),
     ],
 )
 def test_zeroed_and_random_ranges_end_in_frames_or_an_error(

@@ -6,6 +6,7 @@ import av
 import pytest
 from av.format import ContainerFormat
 
+from tests.conftest import slow
 from tests.decode.videos import encode
 from video_gc.decode.ffmpeg.container import ALLOWED, has_signature
 from video_gc.decode.open import open_video
@@ -65,7 +66,7 @@ def test_names_are_those_of_ffmpeg(name: str) -> None:
 @pytest.mark.parametrize(
     ("codec", "suffix"),
     [
-        (codec, suffix) if not at else pytest.param(codec, suffix, marks=pytest.mark.slow)
+        (codec, suffix) if not at else slow(codec, suffix)
         for codec, suffixes in MADE.items()
         for at, suffix in enumerate(suffixes.split())
     ],

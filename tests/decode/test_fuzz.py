@@ -12,6 +12,7 @@ import av
 import pytest
 from PIL import Image
 
+from tests.conftest import slow
 from tests.decode.fuzz import attack
 from tests.decode.test_hostile import watched
 from tests.decode.videos import MAKERS, encode, moving_frames
@@ -67,10 +68,7 @@ def attacked(tmp_path: Path, kinds: list[Path], numbers: range) -> Counter[str]:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-        for name in sorted(MAKERS)
-    ],
+    [name if name in QUICK else slow(name) for name in sorted(MAKERS)],
 )
 def test_a_few_mutants(tmp_path: Path, kind: Callable[[str], Path], name: str) -> None:
     attacked(tmp_path, [kind(name)], range(FIRST, FIRST + 3))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.conftest import slow
 from tests.decode.hostile import ELSEWHERE, OTHERS, write_files
 from tests.decode.test_torchcodec import LIBRARIES
 from video_gc.decode import ffmpeg_env
@@ -53,7 +54,7 @@ def opened(folder: Path, decoders: list[str], names: str) -> subprocess.Complete
 
 
 @watched
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [False, slow(True)])
 def test_nothing_but_the_file_is_opened(folder: Path, every: bool) -> None:
     """Each kind of file, and what it names beside it or by HTTP; `every`: in every other way too."""
     names = (folder / "names").read_text().split("\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.conftest import slow
 from video_gc.decode import isolated
 from video_gc.decode.isolated import IsolatedReader
 from video_gc.decode.reader import CorruptError, DecodeError, OpenError, OpenOptions, StuckError
@@ -88,7 +89,7 @@ class Items(torch.utils.data.Dataset):
             return frames_read(found, [index])[0]
 
 
-@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("context", ["fork", slow("spawn")])
 def test_inside_a_loader_worker(context: str) -> None:
     with reader() as found:  # this process has a server already
         assert frames_read(found, [3]) == [3]
@@ -115,15 +116,14 @@ def test_a_forked_process_has_a_server_of_its_own() -> None:
     ("source", "then", "code"),
     [
         (b"fine", "", 0),
-        pytest.param(b"fine", "raise SystemExit(5)", 5, marks=pytest.mark.slow),
-        pytest.param(b"fine", "os._exit(6)", 6, marks=pytest.mark.slow),
+        slow(b"fine", "raise SystemExit(5)", 5),
+        slow(b"fine", "os._exit(6)", 6),
         (b"fine", "os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
-        pytest.param(
+        slow(
             b"hang",
             "import threading; threading.Timer(0.5, os.kill, (os.getpid(), 9)).start();"
             "reader.read([50])",
             -signal.SIGKILL,
-            marks=pytest.mark.slow,  # the server's own alarm has to go off
         ),
     ],
 )

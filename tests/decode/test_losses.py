@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.conftest import slow
 from tests.decode.damage_table import CODECS, sample
 from tests.decode.mutate import cut, measure, read_all, swap, zero
 from tests.decode.videos import COUNT, HEIGHT, RATE, WIDTH, encode, moving_frames, remux, x264
@@ -49,7 +50,7 @@ def sequential(content: bytes) -> list[np.ndarray]:
         ("mpeg2", ".ts", 500),
         ("h264", ".m2ts", -1),  # from 0 again
         *(
-            pytest.param(kind, suffix, gap, marks=pytest.mark.slow)
+            slow(kind, suffix, gap)
             for kind, suffix in (("h264", ".ts"), ("mpeg2", ".ts"), ("h264", ".m2ts"))
             for gap in (0, 500, -1)
         ),
@@ -111,14 +112,14 @@ def test_frames_behind_lost_pictures_are_displaced(folder: Path) -> None:
     [
         ("h264.ts", zero),
         ("wmv2.wmv", swap),
-        pytest.param("h264.avi", cut, marks=pytest.mark.slow),
-        pytest.param("mpeg4_b.mkv", zero, marks=pytest.mark.slow),
-        pytest.param("mpeg4.avi", zero, marks=pytest.mark.slow),
-        pytest.param("h264.mkv", zero, marks=pytest.mark.slow),
-        pytest.param("h264.flv", zero, marks=pytest.mark.slow),
-        pytest.param("h264.flv", cut, marks=pytest.mark.slow),
-        pytest.param("h264.mpg", cut, marks=pytest.mark.slow),
-        pytest.param("mpeg2.mpg", cut, marks=pytest.mark.slow),
+        slow("h264.avi", cut),
+        slow("mpeg4_b.mkv", zero),
+        slow("mpeg4.avi", zero),
+        slow("h264.mkv", zero),
+        slow("h264.flv", zero),
+        slow("h264.flv", cut),
+        slow("h264.mpg", cut),
+        slow("mpeg2.mpg", cut),
     ],
 )
 def test_displaced_frames_are_reported(
@@ -160,12 +161,7 @@ NUMBERED = {
 
 @pytest.mark.parametrize(
     "name",
-    [
-        name
-        if name in ("h264_open.ts", "mpeg2.mpg")
-        else pytest.param(name, marks=pytest.mark.slow)
-        for name in NUMBERED
-    ],
+    [name if name in ("h264_open.ts", "mpeg2.mpg") else slow(name) for name in NUMBERED],
 )
 def test_numbers_of_pictures_in_sound_files_leave_none_out(folder: Path, name: str) -> None:
     """Joined; of a rate that varies; without a group of pictures and what is shown before the next
@@ -211,9 +207,7 @@ def test_a_lost_picture_of_program_streams_is_told_by_its_number() -> None:
     assert {position: gaps(stored, position) for position in lost} == lost
 
 
-@pytest.mark.parametrize(
-    "size", [400, *(pytest.param(size, marks=pytest.mark.slow) for size in (3200, 20_000))]
-)
+@pytest.mark.parametrize("size", [400, *(slow(size) for size in (3200, 20_000))])
 def test_asf_with_packets_of_any_size_and_sound_between_them_is_sound(
     folder: Path, size: int
 ) -> None:

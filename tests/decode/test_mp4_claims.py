@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.conftest import slow
 from tests.decode.rewrite import box, encoded, full, write_mp4
 from tests.decode.test_sizes import CHILD
 from tests.decode.videos import kinds, moving_frames
@@ -137,7 +138,7 @@ def test_usual_files_claim_nothing_that_they_do_not_list(
         ("pcm_s16le", "faststart"),
         ("pcm_alaw", "frag_keyframe+empty_moov"),
         *(
-            pytest.param(codec, movflags, marks=pytest.mark.slow)
+            slow(codec, movflags)
             for codec, movflags in (
                 ("pcm_s16le", ""), ("pcm_s16le", "frag_keyframe+empty_moov"),
                 ("pcm_alaw", ""), ("pcm_alaw", "faststart"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import counted_frames
+from tests.conftest import counted_frames, slow
 from tests.decode.test_pyav import plain_decode
 from tests.decode.videos import kinds
 from video_gc.decode.frame_table import packets
@@ -56,7 +56,7 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], LongF
 
 @pytest.mark.parametrize(
     "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FORMS],
+    [name if name in QUICK else slow(name) for name in FORMS],
 )
 @given(data=st.data())
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.transforms.v2.functional import resize
 
+from tests.conftest import slow
 from tests.decode.videos import displayed, encode, pixels, placed
 from video_gc.data.reading import colour_code
 from video_gc.data.transforms import planes_to_rgb
@@ -56,7 +57,7 @@ def from_planes(reader: VideoReader, index: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
-@pytest.mark.parametrize("suffix", ["mp4", pytest.param("mkv", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("suffix", ["mp4", slow("mkv")])
 def test_eight_orientations(tmp_path: Path, matrix: tuple[int, ...], suffix: str) -> None:
     path = encode(tmp_path / f"m.{suffix}", "libx264", size=SMALL, setup=displayed(matrix))
     expected = placed(coded(path, 3), matrix)
@@ -73,9 +74,7 @@ def test_eight_orientations(tmp_path: Path, matrix: tuple[int, ...], suffix: str
     assert min(distance(expected, other) for other in others) > 10  # none passes for another
 
 
-@pytest.mark.parametrize(
-    "size", [(47, 63), *(pytest.param(s, marks=pytest.mark.slow) for s in ((48, 63), (47, 64)))]
-)
+@pytest.mark.parametrize("size", [(47, 63), *(slow(s) for s in ((48, 63), (47, 64)))])
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_odd_sizes_keep_their_colours_in_place(
     tmp_path: Path, matrix: tuple[int, ...], size: tuple[int, int]
@@ -148,9 +147,7 @@ def test_images_with_the_orientation_of_a_camera(tmp_path: Path, suffix: str) ->
 @pytest.mark.parametrize(
     ("name", "pixel"),
     [
-        (name, pixel)
-        if (name, pixel) in QUICK_PIXELS
-        else pytest.param(name, pixel, marks=pytest.mark.slow)
+        (name, pixel) if (name, pixel) in QUICK_PIXELS else slow(name, pixel)
         for name in ("p.mp4", "p.mkv", "p.avi")
         for pixel in (Fraction(2), Fraction(16, 15), Fraction(8, 9), Fraction(1, 2))
     ],
@@ -189,10 +186,7 @@ def test_a_box_of_whole_coded_pixels_is_scaled_once(tmp_path: Path) -> None:
         (1, 65535),
         (0, 1),
         (2048, 2043),
-        *(
-            pytest.param(patch, marks=pytest.mark.slow)
-            for patch in ((65535, 1), (1, 0), (1, 11), (0, 0))
-        ),
+        *(slow(patch) for patch in ((65535, 1), (1, 0), (1, 11), (0, 0))),
     ],
 )
 def test_absurd_and_nearly_square_pixels_are_square(tmp_path: Path, patch: tuple[int, int]) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torchvision.transforms.v2.functional import resize
 
-from tests.conftest import counted_frames
+from tests.conftest import counted_frames, slow
 from tests.decode.videos import displayed, encode, moving_frames, pixels, placed
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError
@@ -45,10 +45,10 @@ def test_times_of_a_variable_rate_are_exact(tmp_path: Path) -> None:
     ("name", "options"),
     [
         ("bframes.mp4", {}),
-        pytest.param("full.mp4", {"pix_fmt": "yuvj420p"}, marks=pytest.mark.slow),
-        pytest.param("bt709.mp4", {"options": {"colorspace": "bt709"}}, marks=pytest.mark.slow),
+        slow("full.mp4", {"pix_fmt": "yuvj420p"}),
+        slow("bt709.mp4", {"options": {"colorspace": "bt709"}}),
         ("bt709full.mp4", {"options": {"colorspace": "bt709"}, "pix_fmt": "yuvj420p"}),
-        pytest.param("deep.mkv", {"pix_fmt": "yuv444p"}, marks=pytest.mark.slow),
+        slow("deep.mkv", {"pix_fmt": "yuv444p"}),
     ],
 )
 def test_frames_look_like_the_scaled_source(tmp_path: Path, name: str, options: Any) -> None:
@@ -156,7 +156,7 @@ def test_wrong_options(video: Path, tmp_path: Path, options: Any, message: str) 
         ((0, 1, 1, 0), "16/15", "libx264", "yuvj420p", 2),
         ((0, 1, -1, 0), 2, "libx264", "yuv420p10le", 1),
         *(
-            pytest.param(*values, marks=pytest.mark.slow)  # pairwise, with those above
+            slow(*values)  # pairwise, with those above
             for values in (
                 ((1, 0, 0, 1), 2, "libx264", "yuvj420p", 2),
                 ((-1, 0, 0, 1), 2, "libx264", "gray", 0),

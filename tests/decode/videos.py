@@ -8,7 +8,8 @@ from typing import Any
 
 import av
 import numpy as np
-import pytest
+
+from tests.conftest import slow
 
 COUNT, HEIGHT, WIDTH, RATE = 66, 96, 128, 25
 NO_SCENES = "scenecut=0:threads=1:lookahead-threads=1:sliced-threads=0"
@@ -187,7 +188,7 @@ USUAL = {
 def kinds(*suffixes: str) -> list[Any]:
     """The names of all files with these suffixes (all without any), as parameters of a test."""
     found = sorted(name for name in MAKERS if name.endswith(suffixes or ("",)))
-    return [n if n in USUAL else pytest.param(n, marks=pytest.mark.slow) for n in found]
+    return [n if n in USUAL else slow(n) for n in found]
 
 
 def make(folder: Path, name: str) -> Path | None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import randomise
+from tests.conftest import randomise, slow
 from video_gc.deploy.fold import fold_norms
 from video_gc.deploy.inference_network import FixedSizes, choose, fast_network
 from video_gc.models.build import ModelConfig, build_model
@@ -47,7 +47,7 @@ def difference(one: Tensor, other: Tensor) -> float:
 
 @pytest.mark.parametrize(
     "backbone",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES],
+    [name if name in QUICK else slow(name) for name in BACKBONES],
 )
 def test_folding_changes_nothing_but_rounding(backbone: str) -> None:
     model, clip = network(backbone).double(), torch.randn(1, 3, *CLIP).double()
@@ -121,7 +121,7 @@ def test_a_fold_that_would_change_the_outputs_is_undone() -> None:
     assert torch.equal(folded(clip), model(clip))
 
 
-@pytest.mark.parametrize("kind", ["gc", pytest.param("nl", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["gc", slow("nl")])
 def test_bf16_is_close_to_fp32(kind: str) -> None:
     model, clips = network("slow", kind), torch.randn(3, 3, *CLIP)
     with torch.no_grad():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import slow
 from tests.tools.conftest import TOOLS
 from video_gc.data import reading
 from video_gc.decode.open import open_video
@@ -99,9 +100,9 @@ def kill_oneself(after: int, file: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "workers"),
     [
-        pytest.param(1, 2, marks=pytest.mark.slow),
+        slow(1, 2),
         (2, 1),
-        pytest.param(3, 0, marks=pytest.mark.slow),
+        slow(3, 0),
     ],
 )
 def test_any_number_of_processes_writes_the_same_bytes(

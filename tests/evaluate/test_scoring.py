@@ -10,7 +10,7 @@ import pytest
 import torch
 from pytorchvideo.models.hub.x3d import x3d_m
 
-from tests.conftest import counted_frames
+from tests.conftest import counted_frames, slow
 from tests.evaluate.scoring import score_views
 from video_gc.backbones.published import PUBLISHED
 from video_gc.data import reading
@@ -44,7 +44,7 @@ def test_a_checkpoint_carries_all_that_prediction_needs(checkpoint: Path) -> Non
     assert not model.training
 
 
-@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("workers", [slow(0), 2])
 def test_multi_view_scores_equal_a_plain_loop(
     checkpoint: Path, clips_folder: Path, tmp_path: Path, workers: int
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import slow
 from video_gc.data.index import DataError
 from video_gc.data.manifest import NAME, Listed, write_manifest
 from video_gc.data.splits import read_splits
@@ -57,7 +58,7 @@ def test_kept_videos_that_a_manifest_calls_damaged_are_left_out(
     assert said[1].startswith("1 of 12 videos are left out after")
 
 
-@pytest.mark.parametrize("with_root", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("with_root", [slow(False), True])
 def test_lists_lose_missing_videos_and_those_of_a_manifest(
     checkpoint: Path, clips_folder: Path, tmp_path: Path, said: list[str], with_root: bool
 ) -> None:

@@ -8,7 +8,7 @@ from torchvision.models import resnet18, resnet50
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from tests.backbones.test_backbones import randomise_scaled
-from tests.conftest import randomise
+from tests.conftest import randomise, slow
 from video_gc.backbones import build_backbone
 from video_gc.backbones.stages import residual_blocks
 from video_gc.blocks import build_block
@@ -29,10 +29,6 @@ TOTALS = {  # Slow-only R50, 400 classes: GCNet's table, 32.45 / 39.81 / 36.13 /
     ("gc", "five"): 34_300_368,
     ("gc", "all"): 42_454_992,
 }
-
-
-def slow(*values: object) -> object:
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def small(name: str = "slow", **context: object) -> torch.nn.Module:

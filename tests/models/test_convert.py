@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import randomise
+from tests.conftest import randomise, slow
 from video_gc.blocks import GlobalContext, NonLocal
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
@@ -67,8 +67,8 @@ def rebuilt(network: nn.Module, described: ModelConfig) -> nn.Module:
     [
         {"scale": False},
         {"norm": False},
-        pytest.param({}, marks=pytest.mark.slow),
-        pytest.param({"reduction": 4}, marks=pytest.mark.slow),
+        slow({}),
+        slow({"reduction": 4}),
     ],
 )
 def test_without_queries_snl_is_exact(options: dict) -> None:
@@ -128,8 +128,8 @@ def test_the_mean_query_is_better_than_another_one() -> None:
     [
         ("add", "linear"),
         ("scale", "linear_inside"),
-        pytest.param("add", "linear_inside", marks=pytest.mark.slow),
-        pytest.param("scale", "linear", marks=pytest.mark.slow),
+        slow("add", "linear_inside"),
+        slow("scale", "linear"),
     ],
 )
 def test_gc_is_exact_where_the_rank_suffices(fusion: str, transform: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.conftest import slow
 from video_gc.backbones.stages import residual_blocks, residual_branch
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
@@ -48,7 +49,7 @@ def test_a_branch_is_left_out_for_some_clips_and_keeps_its_mean() -> None:
     [
         "slowfast",
         "x3d",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("c2d", "csn", "r2plus1d")),
+        *(slow(n) for n in ("c2d", "csn", "r2plus1d")),
     ],
 )
 def test_eval_and_names_do_not_change(name: str) -> None:

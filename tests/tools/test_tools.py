@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import SMALL
+from tests.conftest import SMALL, slow
 from tests.tools.conftest import TOOLS
 
 
@@ -32,51 +32,21 @@ def test_training_help_shows_commands_groups_and_options(tool) -> None:  # type:
     [
         (["optim.lrr=3"], 2, "error: unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
         (["--epochs", "3"], 2, "'--epochs': options are written without dashes"),
-        pytest.param(
-            ["placement=fiv"],
-            2,
-            "placement=fiv: no such placement; did you mean 'five'?",
-            marks=pytest.mark.slow,
-        ),
+        slow(["placement=fiv"], 2, "placement=fiv: no such placement; did you mean 'five'?"),
         (["data=folder", "data.root=nowhere"], 2, "nowhere: no such folder"),
-        pytest.param(
-            ["data=folder", "data.root={empty}"],
-            1,
-            "no videos in this folder",
-            marks=pytest.mark.slow,
-        ),
+        slow(["data=folder", "data.root={empty}"], 1, "no videos in this folder"),
         (["data=list", "data.train={list}"], 1, "bad.txt, line 2: expected `path label`"),
-        pytest.param(
-            ["data=list", "data.train=nowhere.txt"],
-            2,
-            "nowhere.txt: no such list",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(["model.context.kind=gx"], 2, "unknown block 'gx'", marks=pytest.mark.slow),
-        pytest.param(
-            ["model.context.after=[res9.1]"],
-            2,
-            "no residual block is called 'res9.1'",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["model.context.place=after"], 2, "unknown place 'after'", marks=pytest.mark.slow
-        ),
-        pytest.param(
+        slow(["data=list", "data.train=nowhere.txt"], 2, "nowhere.txt: no such list"),
+        slow(["model.context.kind=gx"], 2, "unknown block 'gx'"),
+        slow(["model.context.after=[res9.1]"], 2, "no residual block is called 'res9.1'"),
+        slow(["model.context.place=after"], 2, "unknown place 'after'"),
+        slow(
             ["clip.frames=1", "model=i3d_small", "model.width=0.0625"],
             2,
             "clip.frames (1) and clip.crop",
-            marks=pytest.mark.slow,
         ),
-        pytest.param(
-            ["model.weights=nowhere.pt"],
-            2,
-            "neither a file nor one of imagenet",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["model.weights={list}"], 2, "bad.txt: holds no weights", marks=pytest.mark.slow
-        ),
+        slow(["model.weights=nowhere.pt"], 2, "neither a file nor one of imagenet"),
+        slow(["model.weights={list}"], 2, "bad.txt: holds no weights"),
         (["model.weights={checkpoint}", "model=slow_small"], 2, "belong to another architecture"),
     ],
 )
@@ -133,36 +103,14 @@ def test_train_test_predict_report(
     ("name", "arguments", "status", "message"),
     [
         ("test", ["nowhere.ckpt"], 2, "nowhere.ckpt: no such checkpoint"),
-        pytest.param(
-            "test",
-            ["{checkpoint}", "--data", "nowhere"],
-            2,
-            "nowhere: no such list or folder",
-            marks=pytest.mark.slow,
+        slow("test", ["{checkpoint}", "--data", "nowhere"], 2, "nowhere: no such list or folder"),
+        slow("test", ["{checkpoint}", "--crops", "2"], 2, "invalid choice"),
+        slow(
+            "test", ["{checkpoint}", "--workers", "-1"], 2, "--workers: must be at least 0, not -1"
         ),
-        pytest.param(
-            "test", ["{checkpoint}", "--crops", "2"], 2, "invalid choice", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            "test",
-            ["{checkpoint}", "--workers", "-1"],
-            2,
-            "--workers: must be at least 0, not -1",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "test",
-            [],
-            2,
-            "error: the following arguments are required: checkpoint; see test.py",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "predict",
-            ["{checkpoint}"],
-            2,
-            "arguments are required: VIDEO; see predict.py --help",
-            marks=pytest.mark.slow,
+        slow("test", [], 2, "error: the following arguments are required: checkpoint; see test.py"),
+        slow(
+            "predict", ["{checkpoint}"], 2, "arguments are required: VIDEO; see predict.py --help"
         ),
         (
             "predict",
@@ -170,58 +118,16 @@ def test_train_test_predict_report(
             2,
             "--top: must be at least 1, not x",
         ),
-        pytest.param(
-            "report",
-            [],
-            2,
-            "arguments are required: DIR; see report.py --help",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "predict",
-            ["nowhere.ckpt", "{video}"],
-            2,
-            "nowhere.ckpt: no such checkpoint",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "predict",
-            ["{checkpoint}", "nowhere.mp4"],
-            2,
-            "nowhere.mp4: no such file or folder",
-            marks=pytest.mark.slow,
-        ),
+        slow("report", [], 2, "arguments are required: DIR; see report.py --help"),
+        slow("predict", ["nowhere.ckpt", "{video}"], 2, "nowhere.ckpt: no such checkpoint"),
+        slow("predict", ["{checkpoint}", "nowhere.mp4"], 2, "nowhere.mp4: no such file or folder"),
         ("predict", ["{video}", "{video}"], 2, "a run has its own in RUN/checkpoints/best.ckpt"),
         ("predict", ["{checkpoint}", "{damaged}"], 1, "there is no video in the file"),
-        pytest.param(
-            "predict",
-            ["{checkpoint}", "{video}", "--device", "foo"],
-            2,
-            "unknown device 'foo'",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "predict",
-            ["{checkpoint}", "{video}", "--top", "0"],
-            2,
-            "must be at least 1",
-            marks=pytest.mark.slow,
-        ),
+        slow("predict", ["{checkpoint}", "{video}", "--device", "foo"], 2, "unknown device 'foo'"),
+        slow("predict", ["{checkpoint}", "{video}", "--top", "0"], 2, "must be at least 1"),
         ("predict", ["{misfit}", "{video}"], 2, "of another architecture or class count"),
-        pytest.param(
-            "test",
-            ["{checkpoint}", "--clips", "0"],
-            2,
-            "test.clips (0) must be at least 1",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "test",
-            ["{checkpoint}", "--data", "{list}"],
-            1,
-            "none of 1 videos could be read",
-            marks=pytest.mark.slow,
-        ),
+        slow("test", ["{checkpoint}", "--clips", "0"], 2, "test.clips (0) must be at least 1"),
+        slow("test", ["{checkpoint}", "--data", "{list}"], 1, "none of 1 videos could be read"),
         ("test", ["{checkpoint}", "--data", "{video}"], 1, "not a text file"),
         ("report", ["nowhere"], 2, "nowhere: no such run directory"),
     ],
@@ -243,7 +149,7 @@ def test_other_errors(
     assert found == status
 
 
-@pytest.mark.parametrize("name", [pytest.param("train", marks=pytest.mark.slow), "test"])
+@pytest.mark.parametrize("name", [slow("train"), "test"])
 def test_a_decoder_that_is_not_installed_is_one_line(
     tool, name: str, run: Path, clips_folder: Path, tmp_path: Path, monkeypatch
 ) -> None:  # type: ignore[no-untyped-def]

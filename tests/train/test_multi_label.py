@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import SMALL
+from tests.conftest import SMALL, slow
 from tests.evaluate.scoring import score_views
 from video_gc.config import compose_train
 from video_gc.data.annotations import VideoIndex
@@ -161,7 +161,7 @@ def test_training_logs_map_and_keeps_the_best_of_it(several: Path) -> None:
     assert splits.train.target(8).tolist() == [0, 0, 0]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("fuse", [pytest.param("mean", marks=pytest.mark.slow), "max"])
+@pytest.mark.parametrize("fuse", [slow("mean"), "max"])
 def test_scores_of_a_video_are_fused_as_asked(several: Path, tmp_path: Path, fuse: str) -> None:
     model, contents = load_network(several / "checkpoints/best.ckpt")
     index = read_splits(several / "splits").val

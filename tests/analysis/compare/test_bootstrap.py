@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import slow
 from video_gc.analysis.compare.bootstrap import (
     accuracy_figures,
     differences,
@@ -100,7 +101,7 @@ def test_the_same_seed_draws_the_same() -> None:
     ("runs", "spread", "least", "most"),
     [
         (1, 0.0, 0.925, 0.975),
-        pytest.param(3, 0.3, 0.93, 0.985, marks=pytest.mark.slow),
+        slow(3, 0.3, 0.93, 0.985),
     ],
 )
 def test_the_interval_covers_what_it_says(

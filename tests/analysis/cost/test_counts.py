@@ -10,15 +10,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.blocks.variants import CLIP_VARIANTS, VARIANTS
+from tests.conftest import slow
 from video_gc.analysis.cost.counts import Complexity, complexity, count_modules, inside
 from video_gc.backbones import BACKBONES
 from video_gc.blocks import build_block
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 
-EVERY_BACKBONE = [
-    name if name == "slowfast" else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES
-]
+EVERY_BACKBONE = [name if name == "slowfast" else slow(name) for name in BACKBONES]
 UNCOUNTED = ("aten::batch_norm", "aten::layer_norm")
 SHAPE = (4, 6, 8)
 

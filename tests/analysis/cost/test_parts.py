@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.analysis.cost.test_counts import EVERY_BACKBONE
+from tests.conftest import slow
 from video_gc.analysis.cost.counts import inside
 from video_gc.analysis.cost.parts import (
     BLOCK,
@@ -56,7 +57,7 @@ def test_stages_and_the_rest_are_the_network(backbone: str) -> None:
     "place",
     [
         "after_1x1",
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ("after_add", "after_3x3")),
+        *(slow(each) for each in ("after_add", "after_3x3")),
     ],
 )
 def test_the_network_less_its_blocks_is_the_one_without(place: str) -> None:

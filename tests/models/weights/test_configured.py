@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from tests.conftest import slow
 from tests.models.weights.naming import mmaction2, pyslowfast
 from tests.models.weights.test_names import NL_AFTER, NL_BEFORE, check_equal, config, random_network
 from video_gc.models.build import ModelConfig, build_model
@@ -25,10 +26,6 @@ model = dict(
     cls_head=dict(type='I3DHead', num_classes=400))
 train_pipeline = [dict(type=make(3))]
 """
-
-
-def slow(*values: object) -> object:
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def pyslowfast_cfg(arch: str, **sections: dict[str, Any]) -> str:

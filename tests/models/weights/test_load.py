@@ -9,6 +9,7 @@ from torch import nn
 from torchvision.models import resnet18, resnet50
 
 from tests.backbones.test_backbones import HUB, randomise_scaled
+from tests.conftest import slow
 from video_gc.backbones import build_backbone
 from video_gc.backbones.published import KINETICS400
 from video_gc.backbones.slowfast import split_pathways
@@ -43,7 +44,7 @@ def test_the_class_names_of_the_published_weights_are_in_their_order() -> None:
     assert (KINETICS400[0], KINETICS400[399]) == ("abseiling", "zumba")
 
 
-@pytest.mark.parametrize("name", ["slow", pytest.param("slowfast", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["slow", slow("slowfast")])
 def test_published_weights_give_pytorchvideos_output(
     name: str, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,10 +255,6 @@ def sees_a_still_clip_as_the_image(model: nn.Module, imagenet: nn.Module) -> Non
         hook.remove()
     middle = seen["v"].shape[2] // 2
     torch.testing.assert_close(seen["v"][:, :, middle], seen["i"], rtol=1e-4, atol=1e-5)
-
-
-def slow(*values: object) -> object:
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def context_file(folder: Path, **context: object) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import slow
 from tests.train.resume.killing import at_call, options, run_forked, send
 from video_gc.train import loop
 from video_gc.train.resume.signals import requeue
@@ -36,8 +37,8 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("number", "status"),
     [
         (signal.SIGTERM, 143),
-        pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        slow(signal.SIGUSR1, 138),
+        slow(signal.SIGINT, 130),
     ],
 )
 def test_the_step_is_finished_and_saved(
