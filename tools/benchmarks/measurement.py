@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from rich.markdown import Markdown
 
-from video_gc.analysis.measure import load, machine
+from video_gc.analysis.measure import load, machine, turns
 from video_gc.atomic import atomic_path, write_text
 from video_gc.decode.ffmpeg_env import COMMAND, library_path
 from video_gc.progress import console, say, track
@@ -54,18 +54,12 @@ class Target:
 def interleave(
     calls: Mapping[str, Callable[[Any], Result]], samples: Sequence[Any], title: str
 ) -> Iterator[tuple[int, str, Result, float]]:
-    """Call each on each sample in turn, so that a busy moment of the machine hurts all alike.
+    """Call each on each sample, in `turns`.
 
-    The order moves on by one from sample to sample. Yields the number of the sample, the name of
-    the call, its result, and the seconds that it took.
+    Yields the number of the sample, the name of the call, its result, and the seconds that it took.
     """
-    names = list(calls)
-    turns = (
-        (number, name)
-        for number in range(len(samples) if names else 0)
-        for name in names[number % len(names) :] + names[: number % len(names)]
-    )
-    for number, name in track(turns, title, len(samples) * len(names)):
+    each = turns(list(calls), range(len(samples) if calls else 0))
+    for number, name in track(each, title, len(samples) * len(calls)):
         gc.collect()
         started = time.perf_counter()
         result = calls[name](samples[number])

@@ -5,11 +5,12 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -18,6 +19,7 @@ LIBRARIES = ("torch", "torchvision", "pytorchvideo")
 SLOW, VERY_SLOW = 3.0, 12.0
 """Seconds; a call that takes longer than the one is timed a second time only, longer than the other
 not even that."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,17 @@ def measure(
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
     timing = timer.blocked_autorange(min_run_time=seconds)
     return Cost(timing.median, peak, first, len(timing.times) * timing.number_per_run)
+
+
+def turns(items: Sequence[T], rounds: Iterable[int]) -> Iterator[tuple[int, T]]:
+    """Round and item, each item once a round; the order moves on by one from round to round.
+
+    So a slow moment of the machine hits all alike.
+    """
+    for number in rounds:
+        at = number % len(items)
+        for item in [*items[at:], *items[:at]]:
+            yield number, item
 
 
 def peak_mib(call: Callable[[], object], device: torch.device, calls: int = 1) -> float:

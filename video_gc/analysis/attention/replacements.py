@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from video_gc.analysis.attention.clips import Clips
 from video_gc.analysis.attention.maps import kind_of
-from video_gc.analysis.attention.statistics import NORMAL, Interval, mean_intervals
+from video_gc.analysis.attention.statistics import Interval, mean_intervals
+from video_gc.analysis.compare.bootstrap import NORMAL
 from video_gc.blocks import NonLocal
 from video_gc.models.context import context_blocks
 from video_gc.models.convert import Replaced, convert

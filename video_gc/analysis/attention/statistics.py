@@ -5,17 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
+
+from video_gc.analysis.compare.bootstrap import draw_videos, percentile_interval
 
 LEAST_OF_A_FRAME = 4
 """Positions; the jackknife of a mean over pairs needs three."""
 LEAST = 16
 """Positions of a clip: four frames' worth."""
 RESAMPLES = 2000
-CELLS_AT_ONCE = 2_000_000
-"""Numbers in one array of resampled counts."""
-NORMAL = float(stats.norm.ppf(0.975))
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,9 @@ def mean_intervals(
     Raises ValueError with fewer than two videos.
     """
     size = len(values)
-    return _bootstrap(lambda drawn: drawn @ values / size, size, seed, resamples)[1:]
+    drawn, seen = _resampled(lambda counts: counts @ values / size, size, seed, resamples)
+    low, high = percentile_interval(drawn, seen, size)
+    return low, high
 
 
 def pair_interval(distances: np.ndarray, *, seed: int = 0) -> tuple[float, float, float]:
@@ -168,29 +168,21 @@ def pair_interval(distances: np.ndarray, *, seed: int = 0) -> tuple[float, float
         with np.errstate(invalid="ignore"):  # a draw of one video alone has no pair: nan
             return ((drawn @ distances) * drawn).sum(1) / ((drawn @ others) * drawn).sum(1)
 
-    value, low, high = map(float, _bootstrap(mean, len(distances), seed, RESAMPLES))
-    return value, low, high
+    drawn, seen = _resampled(mean, len(distances), seed, RESAMPLES)
+    low, high = percentile_interval(drawn[~np.isnan(drawn)], seen, len(distances))
+    return float(seen), float(low), float(high)
 
 
-def _bootstrap(
+def _resampled(
     statistic: Callable[[np.ndarray], np.ndarray], videos: int, seed: int, resamples: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The statistic, and the ends of its interval by a bootstrap over videos.
+) -> tuple[np.ndarray, np.ndarray]:
+    """The statistic of each bootstrap resample of the videos (resamples, …), and of all of them.
 
     statistic: how often each video was drawn (R, videos) → (R, …). scipy.stats.bootstrap would
-    copy the values of each resample. The percentile interval is widened about the mean by Student's
-    t over the normal quantile, since it is too narrow where videos are few (Hesterberg, The
-    American Statistician 69, 2015).
+    copy the values of each resample.
     """
     if videos < 2:
         raise ValueError(f"an interval needs two videos or more, not {videos}")
-    random, drawn = np.random.default_rng(seed), []
-    step = max(1, CELLS_AT_ONCE // videos)
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        counts = random.multinomial(videos, np.full(videos, 1 / videos), size=size)
-        drawn.append(statistic(counts.astype(float)))
-    value = statistic(np.ones((1, videos)))[0]
-    factor = stats.t.ppf(0.975, videos - 1) / NORMAL
-    low, high = np.nanpercentile(np.concatenate(drawn), [2.5, 97.5], axis=0)
-    return value, value + factor * (low - value), value + factor * (high - value)
+    draws = draw_videos(np.random.default_rng(seed), np.ones(videos, int), resamples)
+    drawn = np.concatenate([statistic(counts.astype(float)) for counts in draws])
+    return drawn, statistic(np.ones((1, videos)))[0]

@@ -79,7 +79,9 @@ def differences(
     random = np.random.default_rng(seed)
     means = np.repeat([-1 / runs[0], 1 / runs[1]], runs)[:, None]
     crossed, fixed = [], []  # videos and runs drawn, and videos alone
-    for counts in draw_videos(random, sizes, resamples):
+    counted = draw_videos(random, sizes, resamples)
+    parts = math.ceil(resamples / _at_once(sizes))
+    for counts in track(counted, "Resampling", parts) if parts > 1 else counted:
         weights = [_run_weights(random, number, len(counts)) for number in runs]
         each = figures(counts)
         crossed.append((each * np.concatenate([-weights[0], weights[1]])).sum(1))
@@ -101,10 +103,14 @@ def draw_videos(
 
     sizes (kinds,): videos of each kind.
     """
-    step = max(1, CELLS_AT_ONCE // len(sizes))
-    videos, starts = int(sizes.sum()), range(0, resamples, step)
-    for start in track(starts, "Resampling", len(starts)) if len(starts) > 1 else starts:
+    step, videos = _at_once(sizes), int(sizes.sum())
+    for start in range(0, resamples, step):
         yield random.multinomial(videos, sizes / videos, size=min(step, resamples - start))
+
+
+def _at_once(sizes: np.ndarray) -> int:
+    """Resamples whose counts are in memory together."""
+    return max(1, CELLS_AT_ONCE // len(sizes))
 
 
 def percentile_interval(drawn: np.ndarray, seen: np.ndarray | float, videos: int) -> np.ndarray:

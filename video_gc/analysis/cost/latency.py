@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.analysis.measure import wait
+from video_gc.analysis.measure import turns, wait
 from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.train.recipe.optim import OptimConfig, build_optimizer
@@ -90,25 +90,22 @@ def build_work(
 def interleave(
     make: Mapping[K, Callable[[], Work]], device: torch.device, rounds: Iterable[int]
 ) -> dict[K, list[float]]:
-    """Seconds of a call of each in each round; the order moves on by one from round to round.
+    """Seconds of a call of each in each round, in `turns`.
 
     make: what builds it; asked again in every turn, so that only one network is held at a time and
         none keeps a lucky place in memory. The first call of a turn warms up, the median of the
         others counts.
     """
     clock = Clock(device)
-    names = list(make)
-    found: dict[K, list[float]] = {name: [] for name in names}
-    for number in rounds:
-        at = number % len(names)
-        for name in names[at:] + names[:at]:
-            work = make[name]()
-            clock.seconds(work.call)
-            times = [clock.seconds(work.call)]
-            while sum(times) < TURN:
-                times.append(clock.seconds(work.call))
-            found[name].append(median(times))
-            del work  # before the next one is built
+    found: dict[K, list[float]] = {name: [] for name in make}
+    for _, name in turns(list(make), rounds):
+        work = make[name]()
+        clock.seconds(work.call)
+        times = [clock.seconds(work.call)]
+        while sum(times) < TURN:
+            times.append(clock.seconds(work.call))
+        found[name].append(median(times))
+        del work  # before the next one is built
     return found
 
 
