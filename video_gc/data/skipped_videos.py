@@ -5,7 +5,7 @@ from pathlib import Path
 
 from video_gc.atomic import atomic_path
 from video_gc.data.dataset import VideoProblem
-from video_gc.outputs import fill_csv, read_csv
+from video_gc.outputs import fill_csv
 from video_gc.progress import say
 
 SKIPPED = "skipped.csv"
@@ -55,12 +55,6 @@ class SkippedVideos:
     def restore(self, rows: Iterable[tuple[str, str, int, str]]) -> None:
         """Go on from the `rows` of an earlier process."""
         self.found = {(kind, path): (times, reason) for kind, path, times, reason in rows}
-
-    def read(self) -> None:
-        """Go on from the list, where there is one."""
-        if self.file.is_file():
-            lines = read_csv(self.file)[1]
-            self.restore((e["kind"], e["path"], int(e["times"]), e["reason"]) for e in lines)
 
     def write(self) -> None:
         """Write the list where there is anything to list."""

@@ -19,7 +19,7 @@ BATCH, SURE = 8192, 4
 """packets that are looked at together; sync bytes in a row that show where packets lie"""
 LOST = "packets of the stream are missing before or in it"
 ERROR, BEGINS = 0x80, 0x40
-NEW, RANDOM, CLOCKS = 0x80, 0x40, 0x18
+NEW, RANDOM = 0x80, 0x40
 KEYS = {
     "h264": lambda unit: unit & 31 in (5, 7),
     "hevc": lambda unit: unit >> 1 & 63 in (*range(16, 22), 32, 33),
