@@ -25,6 +25,11 @@ class Interval:
     """None with fewer than two videos"""
     high: float | None
 
+    @property
+    def ends(self) -> list[float]:
+        """Both; none with fewer than two videos."""
+        return [end for end in (self.low, self.high) if end is not None]
+
 
 def wide(values: Tensor) -> Tensor:
     """In float64, on the same device where that has float64, else on the CPU."""
