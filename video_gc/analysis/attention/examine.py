@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from video_gc.analysis.attention.clips import Clips, classes_in_turn, find_clips
+from video_gc.analysis.attention.clips import Clips, find_clips
 from video_gc.analysis.attention.drawing import Drawing, draw, save, share_scale
 from video_gc.analysis.attention.findings import (
     CONVENTION,
@@ -27,7 +27,7 @@ from video_gc.data.reading import Decoding
 from video_gc.decode.reader import MAX_PIXELS, decode_error
 from video_gc.deploy.device import pick_device
 from video_gc.escape import readable
-from video_gc.evaluate.test_videos import kept_videos
+from video_gc.evaluate.test_videos import classes_in_turn, kept_videos
 from video_gc.outputs import Outputs
 from video_gc.progress import say, track
 from video_gc.train.checkpoint import default_output, load_network

@@ -14,9 +14,9 @@ from tensorboard.backend.event_processing.event_file_loader import (  # type: ig
 
 from video_gc.ablate.status import STATUS
 from video_gc.analysis.compare.predictions import read_tested
+from video_gc.analysis.cost.latency import Network
 from video_gc.analysis.training_curves import read_metrics
 from video_gc.data.index import DataError
-from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 from video_gc.train.options import TrainConfig
@@ -58,8 +58,8 @@ class Run:
         return str(self.about.get("fingerprint") or "")
 
     @cached_property
-    def network(self) -> tuple[ModelConfig, ClipConfig] | None:
-        """What is to be built to know its cost; None where that is not known."""
+    def network(self) -> Network | None:
+        """None where it is not known."""
         file = self.home / "test" / "classes.csv"
         if self.config is None or not file.is_file():
             return None
