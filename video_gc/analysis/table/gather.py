@@ -9,6 +9,7 @@ from typing import Any
 from video_gc.ablate.cell import cell_hash
 from video_gc.ablate.plan import RECORD
 from video_gc.ablate.spec import Reported
+from video_gc.analysis.compare.predictions import TestedRun
 from video_gc.analysis.cost.latency import Network
 from video_gc.analysis.table.naming import row_names
 from video_gc.analysis.table.tested_run import Run, is_run, read_run, typed_config
@@ -40,7 +41,12 @@ class Group:
     @property
     def tested(self) -> list[Run]:
         """Those that count."""
-        return [run for run in self.runs if run.problem is None]
+        return [run for run in self.runs if run.test is not None]
+
+    @property
+    def tests(self) -> list[TestedRun]:
+        """Of those."""
+        return [run.test for run in self.runs if run.test is not None]
 
     @property
     def absent(self) -> dict[str, str]:
