@@ -14,7 +14,6 @@ COMMANDS = {
     "networks": "latency of Slow-only R50 with five blocks of each kind, in turns",
     "decode": "clips from files, beside the peers",
     "loader": "clips per second of the training loader",
-    "train": "training steps, beside a plain loop and the machine's limit",
     "test": "30 views of a video, beside a loop that opens the file for each",
     "predict": "a trained network on clips and videos, in every way it can run",
 }
