@@ -55,14 +55,9 @@ class Drawing:
     @property
     def row_names(self) -> list[str]:
         """Two lines each; one empty name where there are no queries."""
-        times = self.view.times
-        named = [f"query {n}\n{times[int(q[0] * len(times))]:.2f} s" for n, q in self.numbered]
+        seconds = [self.view.times[int(q[0] * len(self.view.times))] for q in self.queries]
+        named = [f"query {number}\n{time:.2f} s" for number, time in enumerate(seconds, 1)]
         return ["mean\nover queries", *named] if named else [""]
-
-    @property
-    def numbered(self) -> list[tuple[int, Query]]:
-        """The queries with their rows."""
-        return list(enumerate(self.queries, 1))
 
 
 def share_scale(drawings: Sequence[Drawing]) -> None:
@@ -89,7 +84,8 @@ class _Layout:
         self.bottom = below + rows * (self.high + GAP)
         notes = 3 if drawing.queries else 2
         right, end = self.left[-1] + self.cell, self.bottom + BAR + notes * LINE
-        self.size = (_even(right + MARGIN), _even(end + MARGIN))
+        wide, high = (side + MARGIN + (side + MARGIN) % 2 for side in (right, end))
+        self.size = (wide, high)
 
 
 def draw(drawing: Drawing) -> np.ndarray:
@@ -117,7 +113,7 @@ def draw(drawing: Drawing) -> np.ndarray:
                 picture.paste(Image.fromarray(shown[number]), (at.left[column], y))
             marked = [
                 (int(query[0] * len(clip)) == number, label, query)
-                for label, query in drawing.numbered
+                for label, query in enumerate(drawing.queries, 1)
                 if row in (0, label)
             ]
             for own, label, query in sorted(marked):  # those of this frame on top
@@ -215,7 +211,3 @@ def _text(
 def _font(bold: bool) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib brings."""
     return ImageFont.truetype(findfont(f"DejaVu Sans{':bold' if bold else ''}"), 13)
-
-
-def _even(number: int) -> int:
-    return number + number % 2
