@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from video_gc.ablate.cell import cell_hash
+from video_gc.ablate.cell_name import cell_hash
 from video_gc.ablate.plan import RECORD
 from video_gc.ablate.spec import Reported
 from video_gc.analysis.compare.predictions import TestedRun
