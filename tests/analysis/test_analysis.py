@@ -31,6 +31,7 @@ def test_flops_are_multiply_adds() -> None:
     assert complexity(linear, (2, 4, 5)).parameters == 120 * 7 + 7
 
 
+@pytest.mark.slow  # tests/analysis/cost has the papers' networks
 def test_the_image_network_has_its_published_cost() -> None:
     class Image(torch.nn.Module):
         def __init__(self) -> None:
@@ -47,6 +48,7 @@ def test_the_image_network_has_its_published_cost() -> None:
     assert cost.flops / 1e9 == pytest.approx(4.09, abs=0.005)
 
 
+@pytest.mark.slow  # tests/analysis/cost has each block alone
 def test_cost_of_the_blocks_in_closed_form() -> None:
     """At 4×64² the features are 4×8² (C = 64) after res3 and 4×4² (C = 128) after res4."""
     plain = complexity(model(), (4, 64, 64))

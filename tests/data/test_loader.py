@@ -21,12 +21,12 @@ from video_gc.data import reading
 from video_gc.data.batches.loader import (
     ThreadLoader,
     ThreadViewLoader,
+    ViewBatches,
     training_loader,
     view_loader,
 )
 from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.batches.threads import in_threads
-from video_gc.data.batches.view_batches import ViewBatches
 from video_gc.data.dataset import Batch, TrainingClips, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding

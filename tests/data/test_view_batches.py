@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import slow
 from tests.data.conftest import CLIP
-from video_gc.data.batches.loader import view_loader
-from video_gc.data.batches.view_batches import ViewBatches, micro_batch_size
+from video_gc.data.batches.loader import ViewBatches, micro_batch_size, view_loader
 from video_gc.data.dataset import Batch, VideoViews
 from video_gc.data.index import VideoIndex
 

@@ -85,15 +85,10 @@ def test_train_test_predict_report(
     assert f"Timelines lie in {tmp_path / 'go/predict'}; files that failed: 1" in err
     _, _, err = tool("predict", tmp_path / "go", damaged["text"])
     assert "No timeline was drawn; files that failed: 1" in err
-    for precision in ("fp32", "bf16"):
-        status, out, _ = tool(
-            "predict", best, video, "--json", "--top", 1, "--precision", precision
-        )
-        assert status == 0
-        [found] = json.loads(out)
-        assert (found["video"], found["precision"], found["backend"]) == (
-            str(video), precision, "eager",
-        )  # fmt: skip
+    status, out, _ = tool("predict", best, video, "--json", "--top", 1, "--precision", "bf16")
+    assert status == 0
+    [found] = json.loads(out)
+    assert (found["video"], found["precision"], found["backend"]) == (str(video), "bf16", "eager")
     status, _, err = tool("report", tmp_path / "go")
     assert status == 0
     assert "report.html" in err

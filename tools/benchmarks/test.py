@@ -30,7 +30,7 @@ from benchmarks.network_timing import (
 )
 from benchmarks.videos import SPARSE, Video, look_at, made_videos, views_of
 from video_gc.cli import in_range
-from video_gc.data.batches.view_batches import micro_batch_size
+from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.sampling import fixed_clips

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from video_gc.data.batches.view_batches import micro_batch_size
+from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.inference_network import FastNetwork, choose, fast_network

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from video_gc.atomic import journal, read_journal
-from video_gc.data.batches.view_batches import micro_batch_size
+from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.dataset import VideoProblem, VideoViews
 from video_gc.evaluate.scores import VideoScore
 from video_gc.outputs import Outputs

@@ -83,6 +83,7 @@ def test_a_worker_that_was_stopped(
         train(compose_train(options(clips_folder, tmp_path)))
 
 
+@pytest.mark.slow
 def test_a_signal_in_a_validation_does_not_wait_for_workers(
     clips_folder: Path, tmp_path: Path
 ) -> None:

@@ -5,16 +5,16 @@ training process do it: a CUDA tensor does not leave its process cheaply, and th
 of the interpreter's lock. Both give the same batches in the same order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import torch
+from torch.utils.data import IterableDataset, get_worker_info
 
 from video_gc.data.batches.sampler import EpochSampler, videos_of
 from video_gc.data.batches.threads import in_threads
-from video_gc.data.batches.view_batches import ViewBatches
 from video_gc.data.batches.workers import WorkerLoader
 from video_gc.data.dataset import Batch, Sample, TrainingClips, VideoViews, collate
 
@@ -104,20 +104,6 @@ class ThreadLoader:
         yield from _batches(samples, self.batch_size)
 
 
-class ThreadViewLoader:
-    """What `view_loader` gives without workers, decoded by threads of this process."""
-
-    def __init__(self, dataset: ViewBatches, *, threads: int) -> None:
-        self.dataset, self.threads = dataset, max(threads, 1)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __iter__(self) -> Iterator[Batch]:
-        jobs = (partial(self.dataset.batches, group) for group in self.dataset.groups)
-        return in_threads(jobs, self.threads, ahead=AHEAD * self.threads, held=HELD)
-
-
 def view_loader(
     views: VideoViews,
     *,
@@ -126,7 +112,7 @@ def view_loader(
     group: int = 1,
     pin_memory: bool = False,
 ) -> "WorkerLoader | ThreadViewLoader":
-    """Views in micro-batches that never mix groups of so many videos; see `ViewBatches`.
+    """Views in micro-batches that never mix groups of so many videos; see ViewBatches.
 
     The next videos are decoded while a batch is used, where there are workers or threads.
     """
@@ -141,6 +127,61 @@ def view_loader(
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
     )
+
+
+class ViewBatches(IterableDataset[Batch]):
+    """The views of `views.rows` in micro-batches; loader workers take whole groups in turns.
+
+    A micro-batch never mixes groups (when testing, a group is one video), so that the scores of a
+    video depend neither on its neighbours nor on who scores them.
+    group: neighbours in `views.rows` whose views share micro-batches. Its length is exact, an upper
+    bound where videos are damaged.
+    """
+
+    def __init__(self, views: VideoViews, *, micro_batch: int, group: int = 1) -> None:
+        rows = views.rows
+        self.views, self.micro_batch = views, micro_batch
+        self.groups = [rows[start : start + group] for start in range(0, len(rows), group)]
+
+    def __len__(self) -> int:
+        return sum(-(-self._count(group) // self._size(group)) for group in self.groups)
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for group in self.groups[first::step]:
+            yield from self.batches(group)
+
+    def batches(self, group: Sequence[int]) -> Iterator[Batch]:
+        """The micro-batches of one group."""
+        samples = chain.from_iterable(self.views.views(row) for row in group)
+        while some := list(islice(samples, self._size(group))):
+            yield collate(some)
+
+    def _count(self, group: Sequence[int]) -> int:
+        return len(group) * self.views.clips * self.views.crops
+
+    def _size(self, group: Sequence[int]) -> int:
+        return micro_batch_size(self._count(group), self.micro_batch)
+
+
+def micro_batch_size(views: int, micro_batch: int) -> int:
+    """Views in each micro-batch of a group with so many: an even split, at most `micro_batch`."""
+    return -(-views // -(-views // micro_batch))
+
+
+class ThreadViewLoader:
+    """What `view_loader` gives without workers, decoded by threads of this process."""
+
+    def __init__(self, dataset: ViewBatches, *, threads: int) -> None:
+        self.dataset, self.threads = dataset, max(threads, 1)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[Batch]:
+        jobs = (partial(self.dataset.batches, group) for group in self.dataset.groups)
+        return in_threads(jobs, self.threads, ahead=AHEAD * self.threads, held=HELD)
 
 
 def _batches(samples: Iterator[Any], size: int) -> Iterator[Batch]:
