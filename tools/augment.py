@@ -10,8 +10,7 @@ from pathlib import Path
 
 from video_gc.analysis.animation import check_suffix, write_animation
 from video_gc.cli import Parser, in_range, run_tool
-from video_gc.data.annotations import find_videos
-from video_gc.data.annotations.folder_scan import is_video
+from video_gc.data.annotations.folder_scan import find_videos, is_video
 from video_gc.data.generated.motions import open_motions
 from video_gc.data.index import VideoIndex
 from video_gc.data.sampling import ClipConfig

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from video_gc.data.annotations import DataError
+from video_gc.data.index import DataError
 from video_gc.decode.reader import DecodeError
 from video_gc.escape import nearest_name
 from video_gc.progress import say

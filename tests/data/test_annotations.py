@@ -5,17 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from video_gc.data.annotations import (
-    DataError,
-    VideoIndex,
-    find_videos,
-    leave_out_missing,
-    listed_files,
-    read_class_folders,
-    read_list,
-    read_table,
-    videos_by_name,
-)
+from video_gc.data.annotations import listed_files
+from video_gc.data.annotations.class_folders import read_class_folders
+from video_gc.data.annotations.folder_scan import find_videos
+from video_gc.data.annotations.listed_files import leave_out_missing, videos_by_name
+from video_gc.data.annotations.lists import read_list
+from video_gc.data.annotations.tables import read_table
+from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.splits import hold_out
 
 

@@ -12,16 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_gc.data.annotations import (
-    DataError,
-    VideoIndex,
-    index_cache,
-    leave_out_missing,
-    read_list,
-    read_mmaction2,
-    read_pyslowfast,
-    read_table,
-)
+from video_gc.data.annotations import index_cache
+from video_gc.data.annotations.listed_files import leave_out_missing
+from video_gc.data.annotations.lists import read_list, read_mmaction2, read_pyslowfast
+from video_gc.data.annotations.tables import read_table
+from video_gc.data.index import DataError, VideoIndex
 
 NAMES = ["jump", "run fast", "walk"]
 

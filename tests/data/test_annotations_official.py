@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.data.test_annotations import touch
-from video_gc.data.annotations import DataError, VideoIndex
 from video_gc.data.annotations.kinetics import kinetics_videos, read_kinetics
 from video_gc.data.annotations.official import OFFICIAL, OfficialFiles
+from video_gc.data.index import DataError, VideoIndex
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 IDS = ("0123456789a", "-_-456789-b", "A_000010_0c")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import counted_frames
 from video_gc.data import fingerprint as module
-from video_gc.data.annotations import read_class_folders
+from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.config import DataConfig
 from video_gc.data.fingerprint import (
     fingerprint,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.test_annotations import touch
-from video_gc.data.annotations import DataError, read_class_folders
-from video_gc.data.annotations.class_folders import SPELLINGS, split_of
+from video_gc.data.annotations.class_folders import SPELLINGS, read_class_folders, split_of
 from video_gc.data.config import DataConfig
+from video_gc.data.index import DataError
 from video_gc.data.prepare.listing import list_sources
 from video_gc.data.splits import Splits, open_splits, read_splits, write_splits
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import counted_frames
-from video_gc.data.annotations import read_class_folders
+from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.generated.motions import (
     CLASSES,
     CLIPS_PER_CLASS,

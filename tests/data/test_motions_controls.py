@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from video_gc.config import compose_train
-from video_gc.data.annotations import VideoIndex, read_class_folders
+from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.generated.motions import CLASSES, PAIRS, generate_motions
+from video_gc.data.index import VideoIndex
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.decode.open import open_video
 from video_gc.evaluate.evaluate import evaluate

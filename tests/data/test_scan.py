@@ -10,8 +10,9 @@ import pytest
 
 from tests.conftest import counted_frames
 from tests.data.test_annotations import touch
-from video_gc.data.annotations import DataError, VideoIndex, find_videos, read_class_folders
-from video_gc.data.annotations.folder_scan import SUFFIXES, is_video, scan
+from video_gc.data.annotations.class_folders import read_class_folders
+from video_gc.data.annotations.folder_scan import SUFFIXES, find_videos, is_video, scan
+from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.prepare.listing import list_sources
 from video_gc.decode.open import open_video
 

@@ -8,10 +8,10 @@ import pytest
 from tests.data.test_annotations import touch
 from tests.data.test_annotations_official import charades, kinetics, ucf101
 from video_gc.data import splits as module
-from video_gc.data.annotations import DataError, VideoIndex
 from video_gc.data.annotations.official import OFFICIAL
 from video_gc.data.annotations.text_files import read_names
 from video_gc.data.config import OFFICIAL_KINDS, DataConfig
+from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.manifest import NAME, Listed, write_manifest
 from video_gc.data.splits import (
     Splits,

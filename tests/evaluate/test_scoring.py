@@ -14,13 +14,10 @@ from tests.conftest import counted_frames, slow
 from tests.evaluate.scoring import score_views
 from video_gc.backbones.published import PUBLISHED
 from video_gc.data import reading
-from video_gc.data.annotations import (
-    DataError,
-    VideoIndex,
-    read_class_folders,
-    read_list,
-)
+from video_gc.data.annotations.class_folders import read_class_folders
+from video_gc.data.annotations.lists import read_list
 from video_gc.data.dataset import VideoViews
+from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.splits import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.evaluate.scoring import score_views
-from video_gc.data.annotations import read_class_folders
+from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.dataset import VideoViews
 from video_gc.evaluate.confusions import class_results, confusion_counts
 from video_gc.evaluate.metrics import accuracy, ranking

@@ -12,7 +12,7 @@ from pytorchvideo.models.hub.x3d import x3d_m
 from tests.conftest import SHARED, counted_frames
 from video_gc import Recognizer
 from video_gc.backbones.published import PUBLISHED
-from video_gc.data.annotations import DataError
+from video_gc.data.index import DataError
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError
 from video_gc.predict.batch import predict_all

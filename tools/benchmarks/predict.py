@@ -33,7 +33,7 @@ from benchmarks.network_timing import (
 )
 from benchmarks.videos import DENSE, Video, look_at, made_videos, views_of
 from video_gc.cli import in_range
-from video_gc.data.annotations import read_class_folders
+from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.dataset import VideoViews
 from video_gc.data.sampling import window_clips

@@ -1,7 +1,7 @@
 """Which videos train, choose and test: from a config to three VideoIndex tables."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -180,7 +180,9 @@ def _annotated(config: DataConfig) -> AnnotatedSplits:
         )
         if files[0] is None:
             raise DataError(config.without_list)
-        return _listed(read, files[0], files[1:], names)
+        train = read(files[0], names=names)
+        others = (read(file, names=train.names) if file else None for file in files[1:])
+        return AnnotatedSplits(train, *others)
     if config.kind == "motions":
         root = open_motions(root or MOTIONS)
     assert root is not None
@@ -194,17 +196,6 @@ def _annotated(config: DataConfig) -> AnnotatedSplits:
     train, val, test = (found.splits.get(split) for split in SPLITS)
     assert train is not None
     return AnnotatedSplits(train, val, test, passed_over=found.passed_over)
-
-
-def _listed(
-    read: Callable[..., VideoIndex],
-    train: Path,
-    others: Sequence[Path | None],
-    names: list[str] | None,
-) -> AnnotatedSplits:
-    first = read(train, names=names)
-    val, test = (read(file, names=first.names) if file else None for file in others)
-    return AnnotatedSplits(first, val, test)
 
 
 def need_labels(index: VideoIndex, what: str) -> None:

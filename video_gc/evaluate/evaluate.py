@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from video_gc.data.annotations import DataError
 from video_gc.data.batches.workers import guarded_workers
 from video_gc.data.config import DataConfig
 from video_gc.data.dataset import VideoViews
+from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
 from video_gc.data.transforms import Normalisation

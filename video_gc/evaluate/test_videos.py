@@ -9,10 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from video_gc.data.annotations import VideoIndex, leave_out_missing, read_class_folders
+from video_gc.data.annotations.class_folders import read_class_folders
+from video_gc.data.annotations.listed_files import leave_out_missing
 from video_gc.data.annotations.lists import kind_of_list, read_listed
 from video_gc.data.config import LISTS, DataConfig
 from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
+from video_gc.data.index import VideoIndex
 from video_gc.data.manifest import choose_manifest
 from video_gc.data.splits import (
     data_manifest,

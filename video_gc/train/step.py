@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.data.annotations import DataError
 from video_gc.data.augment import AugmentConfig, mix_clips
 from video_gc.data.dataset import Batch
+from video_gc.data.index import DataError
 from video_gc.data.transforms import Normalisation, prepare_clips
 
 

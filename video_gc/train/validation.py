@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, SumMetric
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePrecision
 
-from video_gc.data.annotations import DataError
 from video_gc.data.dataset import Batch
+from video_gc.data.index import DataError
 from video_gc.data.transforms import prepare_clips
 from video_gc.train.distributed.world import World
 from video_gc.train.step import Objective

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import counted_frames
 from tests.data.prepare.crashing import dies_on_b_resizing, plants_at_b
 from video_gc.atomic import journal
-from video_gc.data.annotations import find_videos
+from video_gc.data.annotations.folder_scan import find_videos
 from video_gc.data.prepare import resize
 from video_gc.data.prepare.copies import MADE
 from video_gc.data.prepare.resize import ResizeConfig, clip_time, resize_videos

@@ -8,7 +8,7 @@ from typing import Any
 
 from video_gc.cli import run_tool
 from video_gc.config import compose_train
-from video_gc.data.annotations import DataError
+from video_gc.data.index import DataError
 from video_gc.progress import say
 from video_gc.train.distributed.world import this_world
 from video_gc.train.loop import train

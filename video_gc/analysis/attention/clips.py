@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.data.annotations import DataError, find_videos
-from video_gc.data.annotations.folder_scan import is_video
+from video_gc.data.annotations.folder_scan import find_videos, is_video
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.batches.workers import guarded_workers
 from video_gc.data.config import DataConfig
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.dataset import VideoProblem, VideoViews
-from video_gc.data.index import VideoIndex
+from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.reading import Decoding, crop_frames
 from video_gc.data.sampling import ClipConfig, fixed_clips
 from video_gc.data.transforms import Normalisation, prepare_clips

@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from video_gc.data.annotations import DataError, VideoIndex, find_videos
 from video_gc.data.annotations.class_folders import find_layout, split_of
+from video_gc.data.annotations.folder_scan import find_videos
 from video_gc.data.annotations.labels import nfc
 from video_gc.data.annotations.lists import kind_of_list, read_listed
 from video_gc.data.annotations.official import OFFICIAL, OfficialFiles, annotations_of
 from video_gc.data.config import LISTS
+from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.manifest import Listed, absolute, absolute_paths, unusable
 from video_gc.progress import say
 

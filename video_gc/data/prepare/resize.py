@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from video_gc.atomic import atomic_path
-from video_gc.data.annotations import find_videos
+from video_gc.data.annotations.folder_scan import find_videos
 from video_gc.data.prepare.copies import Copy, check_separate, journal_of_copies, plan_copies
 from video_gc.data.prepare.jobs import ResizeConfig, ResizeJob, cause_of, patience, resize_file
 from video_gc.decode.open import open_video
