@@ -119,7 +119,9 @@ def test_long_names_fit_and_stay_different(tmp_path: Path) -> None:
 
 def test_only_what_the_note_lists_is_replaced_or_removed(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"mine.csv: exists, and no note .* it is kept"):
+    with pytest.raises(
+        FileExistsError, match=r"mine.csv: exists, and video_gc did not write it, .* kept"
+    ):
         write_csv(tmp_path / "mine.csv", ["a"], [])
     assert not Outputs(tmp_path).remove("mine.csv")
     assert (tmp_path / "mine.csv").read_text() == "mine"
