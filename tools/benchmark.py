@@ -14,7 +14,6 @@ COMMANDS = {
     "networks": "latency of Slow-only R50 with five blocks of each kind, alternating",
     "decode": "clips from files, compared with the peers",
     "loader": "clips per second of the training loader",
-    "train": "training steps, compared with a plain loop and the machine's limit",
     "test": "30 views of a video, compared with a loop that opens the file for each",
     "predict": "a trained network on clips and videos, with every precision and backend",
 }

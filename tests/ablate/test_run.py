@@ -170,6 +170,7 @@ def forked(work: Callable[[], set[str]]) -> int:
     pid = os.fork()
     if pid:
         return pid
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     try:
         os._exit(0 if work() <= {"finished", "running elsewhere"} else 1)
     except KeyboardInterrupt:

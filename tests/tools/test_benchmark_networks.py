@@ -13,7 +13,8 @@ import torch
 TOOLS = Path(__file__).parents[2] / "tools"
 sys.path.append(str(TOOLS))  # where python looks for what a script imports
 
-from benchmarks import predict, train  # noqa: E402
+from benchmarks import predict  # noqa: E402
+from benchmarks import test as view_test  # noqa: E402
 from benchmarks.network_timing import (  # noqa: E402
     PLAIN,
     Row,
@@ -44,7 +45,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("what", "given"),
     [
-        ("train", ["--workers", "0"]),
         ("test", ["--clips", "2", "--workers", "0"]),
         ("predict", ["--ways", "eager"]),
     ],
@@ -72,7 +72,7 @@ def test_a_quick_run_has_every_figure(
             assert row["clips"] > 0
     first = next(iter(results["tables"].values()))
     assert all(row["peak_mib"] > 100 for row in first)
-    assert {row["clips"] for row in first} == {{"train": 2, "test": 6, "predict": 1}[what]}
+    assert {row["clips"] for row in first} == {{"test": 6, "predict": 1}[what]}
     text = (tmp_path / f"{what}.md").read_text()
     assert f"| {PLAIN} |" in text
     assert "times as fast as the plain loop" in text
@@ -81,13 +81,13 @@ def test_a_quick_run_has_every_figure(
 
 def test_quick_leaves_what_was_given() -> None:
     parser = argparse.ArgumentParser()
-    train.add_arguments(parser)
-    options = parser.parse_args(["--threads", "1", "--side", "96", "--quick", "--steps", "2"])
+    view_test.add_arguments(parser)
+    options = parser.parse_args(["--threads", "1", "--side", "96", "--quick", "--clips", "4"])
     assert setting_of(options) == Setting("slow", 0.125, 4, 8, 96)
-    assert (options.steps, options.batch_size, options.rounds) == (2, 2, 1)
+    assert (options.clips, options.rounds) == (4, 1)
     options = parser.parse_args(["--threads", "1", "--width", "0.5"])
-    assert setting_of(options) == Setting("slow", 0.5, 8, 8, 224)
-    assert (options.steps, options.batch_size, options.rounds) == (2, 4, 5)
+    assert setting_of(options) == Setting("slow", 0.5, 8, 8, 256)
+    assert (options.clips, options.rounds) == (10, 3)
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
     options = parser.parse_args(["--threads", "1", "--quick", "--batch", "2", "4"])

@@ -15,13 +15,13 @@ from pytorchvideo.layers.nonlocal_net import create_nonlocal
 from torch import Tensor, nn
 
 from benchmarks.measurement import (
+    about_machine,
     add_folder,
     in_new_process,
-    machine_line,
     table,
     write_results,
 )
-from video_gc.analysis.measure import machine, measure
+from video_gc.analysis.measure import measure
 from video_gc.atomic import write_text
 from video_gc.blocks import build_block
 from video_gc.deploy.device import pick_device
@@ -146,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
         for block in growing
         for shape in GROWTH
     ]
-    about = machine(device)
+    about = about_machine(device)
     for number, case in enumerate(track(cases, "Measuring", len(cases)), start=1):
         given = [case[name] for name in ("block", "shape", "layout", "training")]
         # compilers end in their own time
@@ -154,12 +154,11 @@ def run(options: argparse.Namespace) -> int:
         case |= in_new_process(block_cost, *given, str(device), options.seconds, linger=linger)
         kept = {"machine": about, "cases": cases[:number]}  # it takes long: none is lost
         write_text(options.out / "blocks.json", json.dumps(kept, indent=1))
-    lines = [
+    intro = (
         "Forward in eval mode without gradients, and forward and backward in training mode, batch "
-        "size 1, fp32; time is a median, memory the peak beyond the input and the weights.",
-        *machine_line(about),
-        *(line for size in options.sizes for line in _table(size, cases)),
-    ]
+        "size 1, fp32; time is a median, memory the peak beyond the input and the weights."
+    )
+    lines = [line for size in options.sizes for line in _table(size, cases)]
     figure = None
     if growing:
         figure, slopes = plot_growth(cases, growing)
@@ -167,7 +166,8 @@ def run(options: argparse.Namespace) -> int:
         lines += [
             f"- {b}: {s:.2f}; {slopes['peak_mib'][b]:.2f}" for b, s in slopes["seconds"].items()
         ]
-    write_results(options, "blocks", lines, {"machine": about, "cases": cases}, figure)
+    file = options.out / "blocks"
+    write_results(file, about, intro, lines, {"cases": cases}, figure=figure)
     failed = sum("error" in case for case in cases)
     if failed:
         say(f"{failed} measurements failed; the reasons are in blocks.json", style="red")

@@ -6,7 +6,7 @@ peers are used as their documentation shows; they get torchvision's crop.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -171,7 +171,7 @@ def get_clip(video: Video, sample: Sample) -> Done:
             frames = encoded.get_clip(max(begin, 0.0), end)["video"]  # (3, n, H, W)
             spread = torch.linspace(0, frames.shape[1] - 1, len(window)).long()
             frames = frames[:, spread].permute(1, 0, 2, 3)
-            one = Sample(window[None], sample.boxes, sample.crop, sample.scaled)
+            one = replace(sample, windows=window[None])
             clips += cut(frames, window.tolist(), one)
     finally:
         encoded.close()
@@ -188,7 +188,7 @@ def item_per_view(video: Video, sample: Sample) -> Done:
         window = sample.windows[number // len(sample.boxes)]
         box = sample.boxes[number % len(sample.boxes)]
         chosen = _channels_first(np.stack([arrays[index] for index in window]))
-        one = Sample(window[None], [box], sample.crop, sample.scaled)
+        one = replace(sample, windows=window[None], boxes=[box])
         clips += cut(chosen, window.tolist(), one)
         pictures += len(arrays)
     share = MEASURED_VIEWS / sample.clips

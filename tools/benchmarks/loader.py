@@ -19,15 +19,15 @@ from benchmarks.decode_peers import pyav_from_start
 from benchmarks.measurement import (
     Target,
     about_machine,
-    add_outputs,
+    add_cache,
+    add_folder,
     as_dicts,
     interleave,
-    machine_line,
     table,
-    target_table,
     write_results,
 )
 from benchmarks.videos import AREA, ASPECT, DENSE, SPARSE, Sample, Video, look_at, made_videos
+from video_gc.cli import in_range
 from video_gc.data.batches.loader import ThreadLoader, training_loader
 from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.crops import random_resized_crop
@@ -46,6 +46,7 @@ examples:
   python tools/benchmark.py loader
   python tools/benchmark.py loader a.mp4 b.mp4 --workers 0 1 2 4 --clips 256"""
 OURS, THREADS, NAIVE = "training_loader", "threads", "PyAV from the start"
+CLIP = ClipConfig(frames=8, stride=8, crop_area=[*AREA])
 HEADS = ["", "form", "workers", "clips/s", "batches/s", "× one worker", "bytes per clip"]
 
 
@@ -71,11 +72,8 @@ class Row:
 class NaiveClips(Dataset[Tensor]):
     """Training clips as they are commonly read, indexed by (epoch, row): (T, 3, H, W)."""
 
-    def __init__(
-        self, videos: Sequence[Video], length: int, seed: int, clip: ClipConfig | None = None
-    ) -> None:
+    def __init__(self, videos: Sequence[Video], length: int, seed: int) -> None:
         self.videos, self.length, self.seed = videos, length, seed
-        self.clip = clip or ClipConfig(frames=8, stride=8, crop_area=[*AREA])
 
     def __len__(self) -> int:
         return self.length
@@ -83,9 +81,9 @@ class NaiveClips(Dataset[Tensor]):
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         video = self.videos[key[1] % len(self.videos)]
         random = np.random.default_rng((self.seed, *key))
-        window = training_clip(self.clip, video.part, random)
+        window = training_clip(CLIP, video.part, random)
         box = random_resized_crop(video.size, AREA, ASPECT, random)
-        sample = Sample(window[None], [box], self.clip.crop)
+        sample = Sample(window[None], [box], CLIP.crop)
         clip: Tensor = pyav_from_start(video, sample).clips[0]
         return clip
 
@@ -105,13 +103,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("videos", nargs="*", type=Path, metavar="VIDEO",
                         help="files that the clips are of, in turn; default: the small ones of "
                         "`decode`")  # fmt: skip
-    parser.add_argument("--workers", nargs="+", type=int, default=[0, 1, 2], help="(0 1 2)")
-    parser.add_argument("--batch-size", type=int, default=8, help="clips in a batch (8)")
-    parser.add_argument("--clips", type=int, default=96, help="in an epoch (96)")
-    parser.add_argument("--rounds", type=int, default=5, help="epochs of each (5)")
+    parser.add_argument("--workers", nargs="+", type=in_range(int, 0), default=[0, 1, 2],
+                        help="(0 1 2)")  # fmt: skip
+    many = in_range(int, 1)
+    parser.add_argument("--batch-size", type=many, default=8, help="clips in a batch (8)")
+    parser.add_argument("--clips", type=many, default=96, help="in an epoch (96)")
+    parser.add_argument("--rounds", type=many, default=5, help="epochs of each (5)")
     parser.add_argument("--seed", type=int, default=0, help="of the random clips (0)")
     parser.add_argument("--quick", action="store_true", help="1 epoch of 32 clips")
-    add_outputs(parser)
+    add_cache(parser)
+    add_folder(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -120,21 +121,18 @@ def run(options: argparse.Namespace) -> int:
     clips, rounds = (32, 1) if options.quick else (options.clips, options.rounds)
     if clips < options.batch_size:
         raise ValueError(f"--clips ({clips}) must be at least --batch-size ({options.batch_size})")
-    if min(options.workers) < 0:
-        raise ValueError(f"--workers ({min(options.workers)}) must be at least 0")
     paths = options.videos or made_videos(options.cache, (SPARSE, DENSE))
     videos = [look_at(path) for path in paths]
     about = about_machine()
     rows = measure(videos, clips, rounds, options)
-    targets = loader_targets(rows)
-    lines = [
+    intro = (
         f"Medians of {rounds} epochs of {clips} clips in turns, batches of {options.batch_size}; "
-        f"videos: {', '.join(video.path.name for video in videos)}.",
-        *machine_line(about), *target_table(targets), *table(HEADS, _cells(rows)),
-    ]  # fmt: skip
-    results = {"format": "loader-1", "machine": about, "rows": as_dicts(rows),
-               "targets": as_dicts(targets)}  # fmt: skip
-    return write_results(options, "loader", lines, results, plot_rows(rows))
+        f"videos: {', '.join(video.path.name for video in videos)}."
+    )
+    return write_results(
+        options.out / "loader", about, intro, table(HEADS, _cells(rows)),
+        {"format": "loader-1", "rows": as_dicts(rows)}, loader_targets(rows), plot_rows(rows),
+    )  # fmt: skip
 
 
 def measure(
@@ -144,10 +142,9 @@ def measure(
     batch, seed = options.batch_size, options.seed
     paths = [videos[row % len(videos)].path.absolute() for row in range(clips)]
     index = VideoIndex.build(paths, [0] * clips, ["any"])
-    clip = ClipConfig(frames=8, stride=8, crop_area=[*AREA])
     loaders: list[tuple[Row, Any]] = []
     for form in ("rgb", "yuv"):
-        dataset = TrainingClips(index, clip, seed=seed, flip=0.5, decoding=Decoding(transfer=form))
+        dataset = TrainingClips(index, CLIP, seed=seed, flip=0.5, decoding=Decoding(transfer=form))
         for number in options.workers:
             loader: Any = training_loader(dataset, batch_size=batch, workers=number)
             loaders.append((Row(OURS, form, number), loader))
@@ -158,10 +155,10 @@ def measure(
     for number in options.workers:
         naive = NaiveClips(videos, clips, seed)
         loaders.append((Row(NAIVE, "rgb", number), naive.loader(batch, number)))
-    calls = {str(number): partial(_epoch, loader) for number, (_, loader) in enumerate(loaders)}
+    calls = {number: partial(_epoch, loader) for number, (_, loader) in enumerate(loaders)}
     rows = [row for row, _ in loaders]
     for epoch, number, (last,), seconds in interleave(calls, range(rounds + 1), "Epochs"):
-        row = rows[int(number)]
+        row = rows[number]
         if epoch:  # the first one starts the workers
             row.clips_per_second.append(clips // batch * batch / seconds)
         else:

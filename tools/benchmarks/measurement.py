@@ -24,9 +24,11 @@ from video_gc.progress import console, say, track
 from video_gc.subprocess_call import call_in_new_process
 
 CACHE = Path("data/benchmark")
+CPU = torch.device("cpu")
 RESTARTED = "VIDEO_GC_BENCHMARK_RESTARTED"
 LIMIT = 900
 """Seconds for one measurement in a process of its own."""
+K = TypeVar("K")
 Result = TypeVar("Result")
 
 
@@ -52,8 +54,8 @@ class Target:
 
 
 def interleave(
-    calls: Mapping[str, Callable[[Any], Result]], samples: Sequence[Any], title: str
-) -> Iterator[tuple[int, str, Result, float]]:
+    calls: Mapping[K, Callable[[Any], Result]], samples: Sequence[Any], title: str
+) -> Iterator[tuple[int, K, Result, float]]:
     """Call each on each sample, in `turns`.
 
     Yields the number of the sample, the name of the call, its result, and the seconds that it took.
@@ -85,9 +87,9 @@ def reason(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def about_machine() -> dict[str, str]:
-    """Machine and versions; warns where others are at work on it."""
-    about = machine(torch.device("cpu"))
+def about_machine(device: torch.device = CPU) -> dict[str, str]:
+    """Machine and versions, the peers' too; warns where others are at work on it."""
+    about = machine(device)
     for library in ("av", "decord", "torchcodec"):
         try:
             about[library] = version(library)
@@ -98,6 +100,21 @@ def about_machine() -> dict[str, str]:
         say(f"The machine is busy (load {busy:.1f} on {cores} cores): trust ratios, not times.",
             style="yellow")  # fmt: skip
     return about | {"cores": str(cores), "load at the start": f"{busy:.1f}"}
+
+
+def product_rates() -> dict[str, float]:
+    """FLOPs per second of torch's matrix product on this machine, the best of some: the limit."""
+    rates = {}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        best = 0.0
+        for size in (1024, 2048):
+            one, two = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+            for _ in range(6):
+                started = time.perf_counter()
+                one @ two
+                best = max(best, 2 * size**3 / (time.perf_counter() - started))
+        rates[name] = best
+    return rates
 
 
 def load_ffmpeg() -> None:
@@ -117,19 +134,9 @@ def load_ffmpeg() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def need_at_least_one(options: argparse.Namespace, *names: str) -> None:
-    """Raise ValueError for one of these options that is below 1."""
-    for name in names:
-        if getattr(options, name) < 1:
-            option = name.replace("_", "-")
-            raise ValueError(f"--{option} ({getattr(options, name)}) must be at least 1")
-
-
-def add_outputs(parser: argparse.ArgumentParser) -> None:
-    """Where the results go."""
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """The folder of the videos that a benchmark makes."""
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"of made videos ({CACHE})")
-    add_folder(parser)
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables, here too")
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
@@ -138,44 +145,42 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
                         help="folder of the results (runs/benchmark)")  # fmt: skip
 
 
-def machine_line(about: Mapping[str, str]) -> list[str]:
-    """What the figures hold for, in Markdown."""
-    return ["", " · ".join(f"{name} {value}" for name, value in about.items()), ""]
-
-
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
     """Markdown: a head, a rule, the lines."""
     rows = [heads, ["---"] * len(heads), *lines]
     return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
 
 
-def target_table(targets: Sequence[Target]) -> list[str]:
-    """Markdown; nothing without targets."""
-    if not targets:
-        return []
-    return ["", *table(["target", "limit", "measured", "met"], [t.cells() for t in targets]), ""]
-
-
 def write_results(
-    options: argparse.Namespace,
-    what: str,
+    file: Path,
+    about: Mapping[str, str],
+    intro: str,
     lines: Sequence[str],
     results: Mapping[str, Any],
+    targets: Sequence[Target] = (),
     figure: Figure | None = None,
 ) -> int:
-    """Show the tables; write JSON, Markdown and the figure; say where. Returns exit status 0."""
-    console.print(Markdown("\n".join(lines)))
-    text = "\n".join([*lines, ""])
+    """Show the text, and write it, JSON and the figure as FILE.md, FILE.json and FILE.png.
+
+    about: the machine. intro, lines: Markdown, before and after machine and targets. results: for
+    JSON, beside machine and targets.
+    Returns exit status 0.
+    """
+    shown = [intro, "", " · ".join(f"{name} {value}" for name, value in about.items()), ""]
+    if targets:
+        heads = ["target", "limit", "measured", "met"]
+        shown += ["", *table(heads, [target.cells() for target in targets]), ""]
+    text = "\n".join([*shown, *lines, ""])
+    console.print(Markdown(text))
+    content = {"machine": about, **results, "targets": as_dicts(targets)}
     files = [
-        write_text(options.out / f"{what}.json", json.dumps(results, indent=1)),
-        write_text(options.out / f"{what}.md", text),
+        write_text(file.with_suffix(".json"), json.dumps(content, indent=1)),
+        write_text(file.with_suffix(".md"), text),
     ]
     if figure is not None:
-        files.append(save_figure(figure, options.out / f"{what}.png"))
-    if getattr(options, "markdown", None):
-        files.append(write_text(options.markdown, text))
-    for file in files:
-        say(f"  {file}")
+        files.append(save_figure(figure, file.with_suffix(".png")))
+    for written in files:
+        say(f"  {written}")
     return 0
 
 

@@ -1,13 +1,11 @@
-"""What train, test and predict share: the network, rows of figures, the machine's limit."""
+"""What test and predict share: the network, rows of figures, the machine's limit."""
 
 import argparse
 import os
-import resource
-import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -15,20 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measurement import (
+    CPU,
     Target,
     about_machine,
-    add_outputs,
+    add_cache,
+    add_folder,
     as_dicts,
     in_new_process,
     interleave,
-    machine_line,
-    need_at_least_one,
+    product_rates,
     table,
-    target_table,
     write_results,
 )
 from video_gc.analysis.cost import complexity
+from video_gc.analysis.measure import MIB, peak_bytes
 from video_gc.backbones import BACKBONES, build_backbone
+from video_gc.cli import in_range
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.models.build import ModelConfig, build_model
@@ -66,11 +66,10 @@ class Setting:
 
     @property
     def clip(self) -> ClipConfig:
-        """The same clips for training and testing."""
+        """Of the test."""
         return ClipConfig(
-            frames=self.frames, stride=self.stride, crop=self.side, crop_area=[0.08, 1.0],
-            test_crop=self.side, test_short_side=self.side,
-        )  # fmt: skip
+            frames=self.frames, stride=self.stride, test_crop=self.side, test_short_side=self.side
+        )
 
     def config(self) -> ModelConfig:
         """Of the network with five GC."""
@@ -127,7 +126,7 @@ class Row:
     @property
     def rate(self) -> float:
         """Clips per second, median."""
-        return self.clips / statistics.median(self.seconds)
+        return self.clips / median(self.seconds)
 
 
 @dataclass
@@ -138,8 +137,6 @@ class Spent:
     model: float
     waiting: float = 0.0
     videos: int = 0
-    unclocked: float = 0.0
-    """before the work began"""
 
 
 Work = Callable[[], Spent]
@@ -161,27 +158,29 @@ class Clocked:
 
 
 def add_network_arguments(parser: argparse.ArgumentParser, *, side: int, rounds: int) -> None:
-    """Options that train, test and predict share."""
+    """Options that test and predict share."""
+    many = in_range(int, 1)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--backbone", choices=BACKBONES, default="slow", metavar="NAME",
                         help="of depth 50, with five GC (slow)")  # fmt: skip
     parser.add_argument("--width", type=float, default=Sized(1.0, 0.125),
                         help="factor on the channels (1)")  # fmt: skip
-    parser.add_argument("--frames", type=int, default=Sized(8, 4), help="in a clip (8)")
-    parser.add_argument("--stride", type=int, default=8, help="frames from one to the next (8)")
-    parser.add_argument("--side", type=int, default=Sized(side, 64),
+    parser.add_argument("--frames", type=many, default=Sized(8, 4), help="in a clip (8)")
+    parser.add_argument("--stride", type=many, default=8, help="frames from one to the next (8)")
+    parser.add_argument("--side", type=many, default=Sized(side, 64),
                         help=f"of a clip, in pixels ({side})")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=Sized(rounds, 1),
+    parser.add_argument("--rounds", type=many, default=Sized(rounds, 1),
                         help=f"turns of each ({rounds})")  # fmt: skip
-    parser.add_argument("--threads", type=int, help="of torch; default: the cores")
+    parser.add_argument("--threads", type=many, help="of torch; default: the cores")
     parser.add_argument("--quick", action="store_true",
                         help="1 round of a small network and clip, where their sizes are not "
                         "given: does it work?")  # fmt: skip
-    add_outputs(parser)
+    add_cache(parser)
+    add_folder(parser)
 
 
 def setting_of(options: argparse.Namespace) -> Setting:
-    """What `add_network_arguments` asked for. Raises ValueError for a number below 1.
+    """What `add_network_arguments` asked for.
 
     Puts a number in the place of each size that was not given.
     """
@@ -189,7 +188,6 @@ def setting_of(options: argparse.Namespace) -> Setting:
         if isinstance(value, Sized):
             setattr(options, name, value.quick if options.quick else value.usual)
     options.threads = options.threads or len(os.sched_getaffinity(0))
-    need_at_least_one(options, "frames", "stride", "side", "rounds", "threads")
     torch.set_num_threads(options.threads)
     return Setting(options.backbone, options.width, options.frames, options.stride, options.side)
 
@@ -201,7 +199,7 @@ def time_rows(rows: Sequence[Row], works: Mapping[str, Work], rounds: int, title
     for number, name, spent, seconds in interleave(calls, range(rounds + 1), title):
         row = by_name[name]
         if number:
-            row.seconds.append(seconds - spent.unclocked)
+            row.seconds.append(seconds)
             row.model.append(spent.model)
             row.waiting.append(spent.waiting)
         row.clips, row.videos = spent.clips, spent.videos
@@ -241,37 +239,21 @@ def report(
     machine = about_machine() | {"threads": str(torch.get_num_threads())}
     limits = (f"{rate / 1e9:.0f} GFLOP/s in {name} ({rate / flops:.2f} clips/s)"
               for name, rate in rates.items())  # fmt: skip
-    lines = [
-        about, *machine_line(machine),
-        f"Limit: {flops / 1e9:.2f} GFLOP a clip; matrix products run at {', '.join(limits)}.",
-        *target_table(targets),
-    ]  # fmt: skip
+    intro = (
+        f"{about}\n\nLimit: {flops / 1e9:.2f} GFLOP a clip; matrix products run at "
+        f"{', '.join(limits)}."
+    )
+    lines = []
     for title, rows in tables.items():
         cells = [_cells(row, rows, flops, rates) for row in rows]
         lines += ["", f"**{title}**", "", *table(HEADS, cells), ""]
         lines += [f"- {row.name}: {row.note}" for row in rows if row.note]
     results = {
-        "format": f"{what}-1", "machine": machine, "flops": flops, "rates": rates,
+        "format": f"{what}-1", "flops": flops, "rates": rates,
         "options": {name: str(value) for name, value in vars(options).items()},
         "tables": {title: as_dicts(rows) for title, rows in tables.items()},
-        "targets": as_dicts(targets),
     }  # fmt: skip
-    return write_results(options, what, lines, results)
-
-
-def product_rates() -> dict[str, float]:
-    """FLOPs per second of torch's matrix product on this machine, the best of some: the limit."""
-    rates = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        best = 0.0
-        for size in (1024, 2048):
-            one, two = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-            for _ in range(6):
-                started = time.perf_counter()
-                one @ two
-                best = max(best, 2 * size**3 / (time.perf_counter() - started))
-        rates[name] = best
-    return rates
+    return write_results(options.out / what, machine, intro, lines, results, targets)
 
 
 def faster(rows: Sequence[Row], name: str, limit: float, what: str) -> list[Target]:
@@ -291,22 +273,21 @@ def _peak(threads: int, make: Callable[..., Work], *given: Any) -> dict[str, Any
     """The most that this process has held after a round, in MiB."""
     torch.set_num_threads(threads)
     make(*given)()
-    unit = 1 if sys.platform == "darwin" else 1 << 10
-    return {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 20)}
+    return {"peak_mib": peak_bytes(CPU) / MIB}
 
 
 def _cells(row: Row, rows: Sequence[Row], flops: float, rates: Mapping[str, float]) -> list[str]:
     if not row.seconds:
         return [row.name, row.error or "not measured", *[""] * (len(HEADS) - 2)]
     plain = next((r.rate for r in rows if r.name == PLAIN and r.seconds), None)
-    total = statistics.median(row.seconds)
+    total = median(row.seconds)
     return [
         row.name,
         f"{row.rate:.3g}",
         f"{row.rate / plain:.2f}" if plain else "",
         f"{row.videos / total:.3g}" if row.videos else "",
-        f"{statistics.median(row.model) / row.clips:.3g}",
-        f"{statistics.median(row.waiting) / total:.0%}" if any(row.waiting) else "",
+        f"{median(row.model) / row.clips:.3g}",
+        f"{median(row.waiting) / total:.0%}" if any(row.waiting) else "",
         f"{row.rate * flops / rates[row.precision]:.0%}",
         f"{row.peak_mib:,.0f}" if row.peak_mib else "",
     ]

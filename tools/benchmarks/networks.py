@@ -1,66 +1,47 @@
 """`benchmark.py networks`: latency of Slow-only R50 with five blocks of each kind."""
 
 import argparse
-import statistics
 from functools import partial
+from statistics import median
 
-import torch
-from torch import Tensor, nn
-
-from benchmarks.measurement import (
-    add_folder,
-    interleave,
-    machine_line,
-    need_at_least_one,
-    table,
-    write_results,
-)
-from video_gc.analysis.measure import machine, wait
+from benchmarks.measurement import about_machine, add_folder, table, write_results
+from video_gc.analysis.cost.latency import build_work, interleave
+from video_gc.cli import in_range
+from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.device import pick_device
-from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
+from video_gc.progress import track
 
 KINDS = ("none", "gc", "snl", "se", "cc", "nl")
+CLIP = ClipConfig(frames=8, test_crop=224, test_short_side=224)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `networks`."""
-    parser.add_argument("--rounds", type=int, default=20, help="turns of each network (20)")
+    parser.add_argument("--rounds", type=in_range(int, 1), default=20,
+                        help="turns of each network (20)")  # fmt: skip
     add_folder(parser)
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
 
 
 def run(options: argparse.Namespace) -> int:
     """Latency of one 8×224² clip, the networks in turns."""
-    need_at_least_one(options, "rounds")
-    device, layout = pick_device(options.device), torch.channels_last_3d
-    clip = torch.randn(1, 3, 8, 224, 224, device=device).contiguous(memory_format=layout)
-    calls = {}
+    device = pick_device(options.device)
+    make = {}
     for kind in KINDS:
-        torch.manual_seed(0)
-        config = ModelConfig(backbone="slow", num_classes=400, context=ContextConfig(kind=kind))
-        model = build_model(config).eval().to(device).to(memory_format=layout)
-        calls[kind] = partial(_forward, model)
-    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for number, kind, _, seconds in interleave(calls, [clip] * (options.rounds + 1), "Rounds"):
-        if number:  # the first one warms up
-            times[kind].append(seconds)
+        model = ModelConfig(backbone="slow", num_classes=400, context=ContextConfig(kind=kind))
+        make[kind] = partial(build_work, model, CLIP, batch=1, device=device, train=False)
+    about = about_machine(device)
+    times = interleave(make, device, track(range(options.rounds), "Rounds", options.rounds))
     body = []
-    for kind in KINDS:
-        own = [t / base - 1 for t, base in zip(times[kind], times["none"], strict=True)]
-        against = "" if kind == "none" else f"{100 * statistics.median(own):+.1f} %"
-        body.append([kind, f"{1e3 * statistics.median(times[kind]):.0f} ms", against])
-    about = machine(device)
-    lines = [
+    for kind, seconds in times.items():
+        own = [t / base - 1 for t, base in zip(seconds, times["none"], strict=True)]
+        against = "" if kind == "none" else f"{100 * median(own):+.1f} %"
+        body.append([kind, f"{1e3 * median(seconds):.0f} ms", against])
+    intro = (
         f"Slow-only R50, one clip of 8×224², channels-last, {options.rounds} rounds in turns; the "
-        "difference is the median of the differences within a round.",
-        *machine_line(about),
-        *table(["five blocks of", "median", "against none"], body),
-    ]
-    return write_results(options, "networks", lines, {"machine": about, "seconds": times})
-
-
-def _forward(model: nn.Module, clip: Tensor) -> None:
-    with torch.inference_mode():
-        model(clip)
-        wait(clip.device)
+        "difference is the median of the differences within a round."
+    )
+    lines = table(["five blocks of", "median", "against none"], body)
+    return write_results(options.out / "networks", about, intro, lines, {"seconds": times})

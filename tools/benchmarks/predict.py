@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.decode_peers import pyav_from_start
-from benchmarks.measurement import Target, reason
+from benchmarks.measurement import CPU, Target, reason
 from benchmarks.network_timing import (
     CLASSES,
     PLAIN,
@@ -32,6 +32,7 @@ from benchmarks.network_timing import (
     time_rows,
 )
 from benchmarks.videos import DENSE, Video, look_at, made_videos, views_of
+from video_gc.cli import in_range
 from video_gc.data.annotations import read_class_folders
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.dataset import VideoViews
@@ -52,7 +53,6 @@ examples:
   python tools/benchmark.py predict --ways eager openvino --batch 1
   python tools/benchmark.py predict --agreement runs/demo/checkpoints/best.ckpt"""
 WAYS = ("eager", "compile", "openvino")
-CPU = torch.device("cpu")
 HELD_OUT = 400
 """Clips on which the ways are compared with fp32."""
 
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `predict`."""
     add_network_arguments(parser, side=224, rounds=7)
     parser.description, parser.epilog = ABOUT, EXAMPLES
-    parser.add_argument("--batch", nargs="+", type=int, default=Sized([1, 8], [1]),
+    parser.add_argument("--batch", nargs="+", type=in_range(int, 1), default=Sized([1, 8], [1]),
                         help="clips a call (1 8)")  # fmt: skip
     parser.add_argument("--ways", nargs="+", choices=WAYS,
                         help="backends; default: eager, and openvino where it is installed; "

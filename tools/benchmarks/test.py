@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.decode_peers import pyav_from_start
+from benchmarks.measurement import CPU
 from benchmarks.network_timing import (
     PLAIN,
     Clocked,
@@ -27,6 +29,7 @@ from benchmarks.network_timing import (
     time_rows,
 )
 from benchmarks.videos import SPARSE, Video, look_at, made_videos, views_of
+from video_gc.cli import in_range
 from video_gc.data.batches.view_batches import micro_batch_size
 from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
@@ -47,19 +50,20 @@ examples:
   python tools/benchmark.py test --backbone i3d --width 0.125 --frames 12 --stride 3 --side 64"""
 SMALL = 0.5
 """Widths below it count as a small network, whose target is higher."""
-CPU = torch.device("cpu")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `test`."""
     add_network_arguments(parser, side=256, rounds=3)
     parser.description, parser.epilog = ABOUT, EXAMPLES
-    parser.add_argument("--clips", type=int, default=Sized(10, 2),
+    many = in_range(int, 1)
+    parser.add_argument("--clips", type=many, default=Sized(10, 2),
                         help="spread over a video (10)")  # fmt: skip
     parser.add_argument("--crops", type=int, default=3, choices=(1, 3), help="of each (3)")
-    parser.add_argument("--videos", type=int, default=1, help="in a round (1)")
-    parser.add_argument("--micro-batch", type=int, default=8, help="views in a call (8)")
-    parser.add_argument("--workers", type=int, default=1, help="decoding processes of ours (1)")
+    parser.add_argument("--videos", type=many, default=1, help="in a round (1)")
+    parser.add_argument("--micro-batch", type=many, default=8, help="views in a call (8)")
+    parser.add_argument("--workers", type=in_range(int, 0), default=1,
+                        help="decoding processes of ours (1)")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -106,8 +110,9 @@ def plain_test(
         scores = []
         for window in windows:
             for crop in range(crops):
-                sample = views_of(video, setting.clip, window[None], crops).only_box(crop)
-                (clip,) = pyav_from_start(video, sample).clips
+                views = views_of(video, setting.clip, window[None], crops)
+                view = replace(views, boxes=[views.boxes[crop]])
+                (clip,) = pyav_from_start(video, view).clips
                 scores.append(clocked(plain_input(clip)).softmax(1))
         torch.cat(scores).mean(0)
     spent = time.perf_counter() - began

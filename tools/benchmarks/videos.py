@@ -1,7 +1,7 @@
 """The videos that decoding is measured on, and the frames and crops that are wanted of them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from video_gc.atomic import atomic_path
-from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, scaled_size
+from video_gc.data.crops import crop_boxes, random_resized_crop, scaled_size
 from video_gc.data.sampling import ClipConfig, FrameRange, fixed_clips, training_clip
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box
@@ -33,8 +33,6 @@ SAMPLES = {
     "32x2": "training sample: 32 frames, stride 2, random start, random crop to 224",
     "views": "30 views of one video: 10 clips of 8×8, 3 crops of 256, short side 256",
 }
-CROPS = ("area", "short-side")
-"""random-resized crop (8 to 100 % of the picture), or short side 256 to 320 and a crop of 224"""
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
 LUMA = torch.tensor([65.481, 128.553, 24.966]) / 255
 """RGB → Y of BT.601, 16…235"""
@@ -88,10 +86,6 @@ class Sample:
         """How many come out."""
         return len(self.windows) * len(self.boxes)
 
-    def only_box(self, number: int) -> "Sample":
-        """The same with one of its boxes."""
-        return replace(self, boxes=[self.boxes[number]])
-
 
 def look_at(path: Path) -> Video:
     """Open a video. Raises what `open_video` raises."""
@@ -103,7 +97,7 @@ def look_at(path: Path) -> Video:
     return Video(path, size, rate, times, len(times) / max(keys, 1))
 
 
-def draw(name: str, video: Video, random: np.random.Generator, crop: str = CROPS[0]) -> Sample:
+def draw(name: str, video: Video, random: np.random.Generator) -> Sample:
     """One of SAMPLES of a video; the views of a video are always the same."""
     if name == "views":
         config = ClipConfig(frames=8, stride=8)
@@ -111,10 +105,7 @@ def draw(name: str, video: Video, random: np.random.Generator, crop: str = CROPS
     frames, stride = map(int, name.split("x"))
     config = ClipConfig(frames=frames, stride=stride, crop_area=[*AREA])
     window = training_clip(config, video.part, random)
-    if crop == "area":
-        box = random_resized_crop(video.size, AREA, ASPECT, random)
-    else:
-        box = random_crop(video.size, config.crop, (256, 320), random)
+    box = random_resized_crop(video.size, AREA, ASPECT, random)
     return Sample(window[None], [box], config.crop)
 
 
