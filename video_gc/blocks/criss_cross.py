@@ -100,7 +100,7 @@ class CrissCross(nn.Module):
         return len(self.norms) * projections + self.attention_multiply_adds(positions)
 
     def attention_multiply_adds(self, positions: Sequence[int]) -> int:
-        """Those of the attention alone: from queries, keys and values to the mean."""
+        """Multiply-adds of the attention alone: from queries, keys and values to the mean."""
         return len(self.norms) * 2 * self.inner * prod(positions) * sum(positions)
 
     def extra_repr(self) -> str:

@@ -142,7 +142,7 @@ class GlobalContext(nn.Module):
         return transforms + self.attention_multiply_adds(positions)
 
     def attention_multiply_adds(self, positions: Sequence[int]) -> int:
-        """Those of the pooling alone; a plain mean has none."""
+        """Multiply-adds of the pooling alone; a plain mean has none."""
         return 2 * self.channels * prod(positions) if self.pool == "attention" else 0
 
     def extra_repr(self) -> str:

@@ -178,7 +178,7 @@ class NonLocal(nn.Module):
         return projections + self.attention_multiply_adds(positions)
 
     def attention_multiply_adds(self, positions: Sequence[int]) -> int:
-        """Those of the attention alone: from queries, keys and values to y."""
+        """Multiply-adds of the attention alone: from queries, keys and values to y."""
         count = prod(positions)
         pooled = prod(pooled_size(positions, self.pool))
         frames, locations = prod(positions[:-2]), prod(positions[-2:])

@@ -1,4 +1,4 @@
-"""In which precisions and on which backends a network can run; without torch, for parsers."""
+"""The precisions and backends of a network; without torch, for parsers."""
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BACKENDS = ("auto", "eager", "compile", "openvino")

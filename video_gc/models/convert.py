@@ -293,6 +293,6 @@ def _build(kind: str, channels: int, options: dict[str, Any]) -> GlobalContext:
 
 
 def _config(name: str, kind: str, options: dict[str, Any]) -> ContextConfig:
-    """Of a block by its name in `context_blocks`."""
+    """The config of a block with this name in `context_blocks`."""
     after, _, place = name.partition(" ")
     return ContextConfig(kind=kind, place=place or "after_add", after=[after], options=options)
