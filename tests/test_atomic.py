@@ -69,7 +69,7 @@ def test_a_new_file_replaces_nothing(
         part.write_text("ours")
     assert (tmp_path / "b.txt").read_text() == "ours"
     with (
-        pytest.raises(FileExistsError, match=r"a.txt: exists already"),
+        pytest.raises(FileExistsError, match=r"a.txt: already exists"),
         atomic_path(tmp_path / "a.txt", replace=False),
     ):
         (tmp_path / "a.txt").write_text("mine")  # it came while ours was made

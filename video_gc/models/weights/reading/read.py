@@ -99,7 +99,7 @@ def read_file(path: str | os.PathLike[str], *, mapped: bool = False) -> Any:
         except RefusedError as error:
             reason = str(error)
         except Exception as error:  # a damaged file can raise any
-            reason = f"damaged, incomplete, or not a file of weights: {type(error).__name__}"
+            reason = f"damaged or incomplete, or not a file of weights: {type(error).__name__}"
     raise ValueError(f"{name}: holds no weights that can be read safely ({reason})")
 
 
