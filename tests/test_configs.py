@@ -14,7 +14,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from tests.conftest import SMALL
-from video_gc.ablate.cell import PATHS
+from video_gc.ablate.cell_name import PATHS
 from video_gc.config import CONFIGS, compose_train, hydra_arguments, train_config
 from video_gc.data.transforms import prepare_clips
 from video_gc.models.build import build_model, sketch

@@ -54,8 +54,9 @@ def main() -> int:
         return 0
     plan = plan_ablation(arguments)
     # here, because they import torch, which takes seconds
+    from video_gc.ablate.cell import write_jobs
     from video_gc.ablate.cell_progress import show_progress
-    from video_gc.ablate.plan import write_jobs, write_record
+    from video_gc.ablate.plan import write_record
     from video_gc.ablate.run import begin
     from video_gc.config.launch import launch
 
@@ -71,7 +72,7 @@ def main() -> int:
     say(f"{plan.ablation.title}: {len(plan.cells)} cells, {len(finished)} finished before")
     if jobs:
         with show_progress([cell for cell in plan.cells if cell.name in todo], finished):
-            launch(write_jobs(plan, jobs), len(jobs), plan.launcher)
+            launch(write_jobs(plan.directory, jobs), len(jobs), plan.launcher)
     states = print_states(plan)
     if elsewhere := states.count("running"):
         say(f"trained by another process: {elsewhere}; rerun the command for their results")

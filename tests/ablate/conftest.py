@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.ablate.stub import stand_in_plan
-from video_gc.ablate.plan import Cell
+from video_gc.ablate.cell import Cell
 
 
 @pytest.fixture

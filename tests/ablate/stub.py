@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from video_gc.ablate.plan import CELLS, Cell, Job, Plan
+from video_gc.ablate.cell import Cell, Job
+from video_gc.ablate.plan import CELLS, Plan
 from video_gc.config.ablation import plan_ablation
 
 TRAIN = """\

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from video_gc.ablate.cell import Cell
 from video_gc.ablate.cell_progress import CellProgress, show_progress
-from video_gc.ablate.plan import Cell
 from video_gc.ablate.status import CellStatus, write_status
 
 

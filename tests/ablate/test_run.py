@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.ablate.stub import calls, job_of, order
-from video_gc.ablate.plan import Cell
+from video_gc.ablate.cell import Cell
 from video_gc.ablate.run import failure, run_job
 from video_gc.ablate.status import cell_lock, has_results, read_status, state_of
 from video_gc.locks import locked

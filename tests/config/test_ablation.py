@@ -9,8 +9,9 @@ import torch
 
 from tests.ablate.stub import job_of, stand_in_plan
 from tests.conftest import slow
-from video_gc.ablate.cell import cell_hash, cell_name
-from video_gc.ablate.plan import Cell, Plan, read_job, write_jobs, write_record
+from video_gc.ablate.cell import Cell, read_jobs, write_jobs
+from video_gc.ablate.cell_name import cell_hash, cell_name
+from video_gc.ablate.plan import Plan, write_record
 from video_gc.ablate.spec import AblationConfig
 from video_gc.config import CONFIGS, compose_train
 from video_gc.config.ablation import list_ablations, plan_ablation
@@ -279,8 +280,7 @@ def test_the_record_says_what_a_report_needs(
 
 def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
     jobs = [job_of(tmp_path, cell) for cell in stand_in_plan(tmp_path, tmp_path / "runs").cells]
-    file = write_jobs(stand_in_plan(tmp_path, tmp_path / "runs"), jobs)
-    assert [read_job(file, number) for number in range(4)] == jobs
+    assert read_jobs(write_jobs(tmp_path, jobs)) == jobs
 
 
 @pytest.mark.slow

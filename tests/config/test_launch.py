@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.ablate.stub import calls, job_of, order, stand_in_plan
+from video_gc.ablate.cell import write_jobs
 from video_gc.ablate.cell_progress import CellProgress
-from video_gc.ablate.plan import Plan, write_jobs
+from video_gc.ablate.plan import Plan
 from video_gc.ablate.status import state_of
 from video_gc.config.launch import check_launcher, launch
 
@@ -19,7 +20,7 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def jobs_of(plan: Plan, folder: Path) -> Path:
-    return write_jobs(plan, [job_of(folder, cell) for cell in plan.cells])
+    return write_jobs(plan.directory, [job_of(folder, cell) for cell in plan.cells])
 
 
 def test_one_after_another(plan: Plan, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 TOOLS = Path(__file__).parents[2] / "tools"
+sys.path.append(str(TOOLS))  # where python looks for what a tool imports: tools/benchmarks
 
 
 @pytest.fixture

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.blocks import BLOCKS, GROWTH, plot_growth
+from benchmarks.measurement import save_figure
 
 from tests.conftest import randomise
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
-sys.path.append(str(TOOL.parent))  # where python looks for what a script imports
-
-from benchmarks.blocks import BLOCKS, GROWTH, plot_growth  # noqa: E402
-from benchmarks.measurement import save_figure  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-
-TOOLS = Path(__file__).parents[2] / "tools"
-sys.path.append(str(TOOLS))  # where python looks for what a script imports
-
-from benchmarks.decode import choose, compare  # noqa: E402
-from benchmarks.decode_peers import (  # noqa: E402
+from benchmarks.decode import choose, compare
+from benchmarks.decode_peers import (
     FLOOR,
     IMPLEMENTATIONS,
     OURS,
@@ -28,9 +24,9 @@ from benchmarks.decode_peers import (  # noqa: E402
     item_per_view,
     pyav_from_start,
 )
-from benchmarks.decode_table import Row, cells, decode_targets, to_markdown  # noqa: E402
-from benchmarks.measurement import Target, interleave  # noqa: E402
-from benchmarks.videos import (  # noqa: E402
+from benchmarks.decode_table import Row, cells, decode_targets, to_markdown
+from benchmarks.measurement import Target, interleave
+from benchmarks.videos import (
     Sample,
     Video,
     difference,
@@ -39,6 +35,8 @@ from benchmarks.videos import (  # noqa: E402
     look_at,
     repeat,
 )
+
+TOOLS = Path(__file__).parents[2] / "tools"
 
 FRAMES = 80
 BY_NAME = {i.name: i for i in IMPLEMENTATIONS}

@@ -6,12 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks.loader import NAIVE, OURS, THREADS, NaiveClips, Row, loader_targets
+from benchmarks.videos import encode, look_at
 
 TOOLS = Path(__file__).parents[2] / "tools"
-sys.path.append(str(TOOLS))  # where python looks for what a script imports
-
-from benchmarks.loader import NAIVE, OURS, THREADS, NaiveClips, Row, loader_targets  # noqa: E402
-from benchmarks.videos import encode, look_at  # noqa: E402
 
 
 @pytest.fixture(scope="module")

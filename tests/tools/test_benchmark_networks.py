@@ -9,13 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
-TOOLS = Path(__file__).parents[2] / "tools"
-sys.path.append(str(TOOLS))  # where python looks for what a script imports
-
-from benchmarks import predict  # noqa: E402
-from benchmarks import test as view_test  # noqa: E402
-from benchmarks.network_timing import (  # noqa: E402
+from benchmarks import predict
+from benchmarks import test as view_test
+from benchmarks.network_timing import (
     PLAIN,
     Row,
     Setting,
@@ -25,9 +21,11 @@ from benchmarks.network_timing import (  # noqa: E402
     setting_of,
     time_rows,
 )
-from benchmarks.predict import agreement  # noqa: E402
-from benchmarks.test import plain_test  # noqa: E402
-from benchmarks.videos import DENSE, SPARSE, encode, look_at  # noqa: E402
+from benchmarks.predict import agreement
+from benchmarks.test import plain_test
+from benchmarks.videos import DENSE, SPARSE, encode, look_at
+
+TOOLS = Path(__file__).parents[2] / "tools"
 
 SETTING = Setting("slow", 0.125, 4, 2, 32)
 

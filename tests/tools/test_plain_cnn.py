@@ -1,19 +1,14 @@
 """The plain CNN of docs/results.md: its shape, and its way through our trainer and test."""
 
 import json
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from benchmarks.plain_cnn import plain_cnn, train_and_test
 from torch import nn
 
 from tests.conftest import SMALL
-
-sys.path.append(str(Path(__file__).parents[2] / "tools"))  # where python looks for what it imports
-
-from benchmarks.plain_cnn import plain_cnn, train_and_test
-
 from video_gc.models.build import ModelConfig
 
 

@@ -149,9 +149,7 @@ def run(options: argparse.Namespace) -> int:
     about = about_machine(device)
     for number, case in enumerate(track(cases, "Measuring", len(cases)), start=1):
         given = [case[name] for name in ("block", "shape", "layout", "training")]
-        # compilers end in their own time
-        linger = 5 if "compile" in case["block"] else 0
-        case |= in_new_process(block_cost, *given, str(device), options.seconds, linger=linger)
+        case |= in_new_process(block_cost, *given, str(device), options.seconds)
         kept = {"machine": about, "cases": cases[:number]}  # it takes long: none is lost
         write_text(options.out / "blocks.json", json.dumps(kept, indent=1))
     intro = (

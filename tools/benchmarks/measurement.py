@@ -26,8 +26,8 @@ from video_gc.subprocess_call import call_in_new_process
 CACHE = Path("data/benchmark")
 CPU = torch.device("cpu")
 RESTARTED = "VIDEO_GC_BENCHMARK_RESTARTED"
-LIMIT = 900
-"""Seconds for one measurement in a process of its own."""
+LIMIT, LINGER = 900, 5
+"""Seconds for one measurement in a process of its own, and for compilers that it started to end."""
 K = TypeVar("K")
 Result = TypeVar("Result")
 
@@ -69,15 +69,13 @@ def interleave(
         del result
 
 
-def in_new_process(
-    call: Callable[..., dict[str, Any]], *arguments: Any, linger: float = 0
-) -> dict[str, Any]:
+def in_new_process(call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     """`call(*arguments)` in a process whose memory is its own; {"error": why} where it fails.
 
-    call: a function of a module, for it is sent by name. linger: seconds for its own children.
+    call: a function of a module, for it is sent by name.
     """
     try:
-        return call_in_new_process(call, *arguments, limit=LIMIT, linger=linger)
+        return call_in_new_process(call, *arguments, limit=LIMIT, linger=LINGER)
     except Exception as error:  # whatever it raises is a line of the results
         return {"error": reason(error)}
 

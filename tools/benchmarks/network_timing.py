@@ -215,7 +215,7 @@ def add_peaks(
     for row in rows:
         if not row.error:
             threads = torch.get_num_threads()
-            done = in_new_process(_peak, threads, make, row, setting, *given, linger=5)
+            done = in_new_process(_peak, threads, make, row, setting, *given)
             row.peak_mib = done.get("peak_mib")
             row.note = done.get("error", row.note)
 

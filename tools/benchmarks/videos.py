@@ -16,6 +16,7 @@ from video_gc.data.crops import crop_boxes, random_resized_crop, scaled_size
 from video_gc.data.sampling import ClipConfig, FrameRange, fixed_clips, training_clip
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box
+from video_gc.decode.write import write_video
 from video_gc.progress import track
 
 MADE = {  # name: width, height, frames from one key frame to the next at most
@@ -161,19 +162,13 @@ def made_videos(
 
 
 def encode(path: Path, width: int, height: int, group: int, frames: int = FRAMES) -> Path:
-    """H.264 as people encode it: x264 medium, crf 23, up to 3 B-frames, 4:2:0, 30 Hz.
+    """H.264 as people encode it: x264 medium (up to 3 B-frames), crf 23, 4:2:0, 30 Hz.
 
     group: frames from one key frame to the next at most.
     """
-    with atomic_path(path) as part, av.open(part, "w") as container:
-        stream: Any = container.add_stream("libx264", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"preset": "medium", "crf": "23", "bf": "3", "g": str(group)}
-        for picture in track(_pictures(width, height, frames), f"Encoding {path.name}", frames):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+    pictures = track(_pictures(width, height, frames), f"Making {path.name}", frames)
+    clip = np.stack(list(pictures))
+    return write_video(path, clip, fps=RATE, crf=23, keyframe_interval=group, preset="medium")
 
 
 def repeat(source: Path, path: Path, times: int = LOOPS) -> Path:

@@ -1,7 +1,6 @@
-"""The progress of an ablation: a line for each cell that ends, and a bar with the time left.
+"""The progress of an ablation: a line for each cell that begins or ends, with the time left.
 
-Where the output is a file there is no bar, but a line for each cell that begins. Progress is read
-from cell.json, so it covers the jobs of other processes and machines.
+It is read from cell.json, so it covers the jobs of other processes and machines.
 """
 
 import threading
@@ -12,25 +11,21 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from video_gc.ablate.plan import Cell
+from video_gc.ablate.cell import Cell
 from video_gc.ablate.status import LOG, CellStatus, read_status
-from video_gc.progress import console, say
+from video_gc.progress import say
 
 INTERVAL = 1.0
 """Seconds between two looks."""
-NAMED = 3
-"""Running cells that the bar names."""
 
 
 class CellProgress:
-    """What is known of the cells since the sweep began. finished: others, before it."""
+    """What jobs have done with `cells` since the sweep began. finished: others, before it."""
 
     def __init__(self, cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> None:
+        self.waiting = list(cells)  # those that have not ended
         self.seen = {cell.name: read_status(Path(cell.directory)) for cell in cells}
-        self.waiting, self.running = list(cells), list[Cell]()  # waiting: all that have not ended
-        self.done, self.total = len(finished), len(finished) + len(cells)
+        self.total = len(finished) + len(cells)
         earlier = [read_status(Path(cell.directory)) for cell in finished]
         self.earlier = [status.seconds for status in earlier if status and status.seconds]
         self.finished_now = 0
@@ -39,20 +34,20 @@ class CellProgress:
     def look(self) -> list[tuple[Cell, CellStatus]]:
         """The cells that began or ended since the last look."""
         news = []
-        for cell in self.waiting:
+        for cell in list(self.waiting):
             status = read_status(Path(cell.directory))
             if status is not None and status != self.seen[cell.name]:
                 self.seen[cell.name] = status
                 news.append((cell, status))
-        for cell, status in news:
-            self.running = [other for other in self.running if other is not cell]
-            if status.status == "running":
-                self.running.append(cell)
-                continue
-            self.waiting.remove(cell)
-            self.done += 1
-            self.finished_now += status.status == "finished"
+                self.finished_now += status.status == "finished"
+                if status.status != "running":
+                    self.waiting.remove(cell)
         return news
+
+    @property
+    def done(self) -> int:
+        """Cells that have ended, those finished before too."""
+        return self.total - len(self.waiting)
 
     def left(self) -> float | None:
         """Seconds until all have ended, at the pace of the cells that this sweep finished.
@@ -60,9 +55,13 @@ class CellProgress:
         Before the first one: by the mean time of the cells finished earlier. Failed cells do not
         count: most fail at once.
         """
-        if not self.finished_now:
-            return fmean(self.earlier) * len(self.waiting) if self.earlier else None
-        return (time.monotonic() - self.began) / self.finished_now * len(self.waiting)
+        if self.finished_now:
+            pace = (time.monotonic() - self.began) / self.finished_now
+        elif self.earlier:
+            pace = fmean(self.earlier)
+        else:
+            return None
+        return pace * len(self.waiting)
 
     def line(self, cell: Cell, status: CellStatus) -> tuple[str, str | None]:
         """What is said of a cell that began or ended, and its style."""
@@ -81,43 +80,24 @@ class CellProgress:
 @contextmanager
 def show_progress(cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> Iterator[None]:
     """Show the progress of `cells` while the block runs; finished: others, before it."""
-    state, stop = CellProgress(cells, finished), threading.Event()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA {task.fields[eta]}"),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("cells", total=state.total, completed=state.done, eta="–")
+    progress, stop = CellProgress(cells, finished), threading.Event()
+    if (left := progress.left()) is not None:
+        say(f"About {short(left)}, if each cell takes as long as those finished before")
 
-        def update() -> None:
-            for cell, status in state.look():
-                if status.status != "running" or not console.is_terminal:
-                    say(*state.line(cell, status))
-            names = [cell.title for cell in state.running]
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            left = state.left()
-            bar.update(
-                task,
-                completed=state.done,
-                description=f"{', '.join(names[:NAMED])}{more}" or "cells",
-                eta="–" if left is None else short(left),
-            )
+    def keep_looking() -> None:
+        ended = False
+        while not ended:
+            ended = stop.wait(INTERVAL)
+            for cell, status in progress.look():
+                say(*progress.line(cell, status))
 
-        def keep_looking() -> None:
-            while not stop.wait(INTERVAL):
-                update()
-
-        thread = threading.Thread(target=keep_looking, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-            update()
+    thread = threading.Thread(target=keep_looking, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def short(seconds: float) -> str:

@@ -4,43 +4,18 @@ RUNS/cells/CELL is a cell's run directory, shared by all ablations; RUNS/ablatio
 of them belong to one.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
+from video_gc.ablate.cell import Cell
 from video_gc.ablate.spec import AblationConfig
 from video_gc.atomic import write_text
 from video_gc.progress import say
 
 RECORD, CELLS, ABLATIONS = "ablation.json", "cells", "ablations"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A network of a row, trained with one seed."""
-
-    row: str
-    seed: int
-    directory: str
-    """its run directory"""
-    arguments: list[str]
-    """of tools/train.py"""
-    options: dict[str, Any]
-    """the resolved config that `arguments` give"""
-
-    @property
-    def name(self) -> str:
-        """Of its run directory, such as i3d_gc_five_0dde795b_s0."""
-        return Path(self.directory).name
-
-    @property
-    def title(self) -> str:
-        """As a person calls it."""
-        return f"{self.row}, seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,36 +47,6 @@ class Plan:
         return Path(self.runs) / ABLATIONS / self.name
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What one process of Hydra's sweep needs to know: a cell, and how it is started."""
-
-    cell: Cell
-    """its directory is absolute"""
-    folder: str
-    """where the ablation was started; relative paths of the cell's arguments begin there"""
-    tools: str
-    processes: int = 1
-    fingerprints: dict[str, str] = field(default_factory=dict)
-    """split → fingerprint of its videos as they are now"""
-
-
-def write_jobs(plan: Plan, jobs: Sequence[Job]) -> Path:
-    """Write the jobs under a name that is made from them, and return the absolute path.
-
-    So two sweeps of one ablation at once, with different seeds, never read each other's.
-    """
-    text = json.dumps([asdict(job) for job in jobs], indent=1)
-    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    return write_text((plan.directory / "sweep" / f"plan-{digest}.json").absolute(), text)
-
-
-def read_job(file: Path, number: int) -> Job:
-    """Job `number` of a file of jobs."""
-    content = json.loads(file.read_text("utf-8"))[number]
-    return Job(**content | {"cell": Cell(**content["cell"])})
-
-
 def write_record(plan: Plan) -> Path:
     """Write ablation.json: rows, what is reported for them, their options (those of one seed), so
     that their cost is known before they are trained, and where their cells lie.
@@ -114,14 +59,14 @@ def write_record(plan: Plan) -> Path:
     file = plan.directory / RECORD
     before = json.loads(file.read_text("utf-8")) if file.is_file() else {"rows": []}
     earlier = {row["name"]: row for row in before["rows"]}
-    ablation = plan.whole if before.get("arguments") == plan.base else plan.ablation
+    same = before.get("arguments") == plan.base
     rows = []
-    for name, settings in ablation.all_rows.items():
+    for name, settings in plan.whole.all_rows.items():
         own = [cell for cell in plan.cells if cell.row == name]
         if not own:
-            rows += [earlier[name]] if name in earlier else []
+            rows += [earlier[name]] if same and name in earlier else []
             continue
-        reported = ablation.reported.get(name)
+        reported = plan.whole.reported.get(name)
         paths = [os.path.relpath(cell.directory, plan.directory) for cell in own]
         kept = earlier[name]["cells"] if name in earlier else []
         _check_same_cells(file, name, kept, paths)
@@ -134,6 +79,8 @@ def write_record(plan: Plan) -> Path:
                 "cells": sorted({*paths, *kept}, key=lambda path: int(path.rpartition("_s")[2])),
             }
         )
+    names = [row["name"] for row in rows]
+    ablation = plan.whole.only(names)
     content = {
         "name": plan.name,
         "title": ablation.title,
@@ -142,7 +89,7 @@ def write_record(plan: Plan) -> Path:
         "arguments": plan.base,
         "rows": rows,
     }
-    if gone := earlier.keys() - {row["name"] for row in rows}:
+    if gone := earlier.keys() - set(names):
         say(f"{file}: the rows of another command are no longer in it: {', '.join(sorted(gone))}")
     return write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from video_gc.ablate.cell import Job
 from video_gc.ablate.cell_process import run_logged
-from video_gc.ablate.plan import Job, Plan, write_record
+from video_gc.ablate.plan import Plan, write_record
 from video_gc.ablate.status import (
     LOG,
     STOPPED,
@@ -101,11 +102,10 @@ def _run(job: Job, env: Mapping[str, str]) -> str:
         command=to_train(job),
     )
     if has_results(cell):
-        if differs := other_videos(directory, job.fingerprints):
-            write_status(directory, replace(status, status="failed", reason=differs))
-            return FAILED
-        mark_finished(directory)
-        return DONE
+        differs = other_videos(directory, job.fingerprints)
+        if differs:
+            write_status(directory, replace(status, status=FAILED, reason=differs))
+        return FAILED if differs else DONE
     if is_training(directory):
         return ELSEWHERE
     write_status(directory, status)

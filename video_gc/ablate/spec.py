@@ -89,7 +89,7 @@ class AblationConfig:
         return found
 
     def only(self, rows: Sequence[str]) -> "AblationConfig":
-        """The ablation with these rows alone; all of them where none is named.
+        """The ablation with these rows alone; itself with all of them, or where none is named.
 
         Raises ValueError for a name that is no row.
         """
@@ -97,7 +97,7 @@ class AblationConfig:
         for row in rows:
             if row not in known:
                 raise ValueError(f"only: {row!r} is no row; the rows are {', '.join(known)}")
-        if not rows:
+        if not rows or set(rows) == set(known):
             return self
         chosen = {name: arguments for name, arguments in known.items() if name in rows}
         return replace(

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from video_gc.ablate.cell import options_hash
-from video_gc.ablate.plan import Cell
+from video_gc.ablate.cell import Cell
+from video_gc.ablate.cell_name import options_hash
 from video_gc.atomic import write_text
 from video_gc.data.fingerprint import same_copy
 from video_gc.locks import LOCK as RUN_LOCK
@@ -74,13 +74,13 @@ def mark_finished(directory: Path) -> None:
         write_status(directory, replace(status, status="finished", reason=None))
 
 
-def cell_lock(directory: Path, timeout: float = PATIENCE) -> FileLock:
+def cell_lock(directory: Path) -> FileLock:
     """The lock that a job holds while it trains and tests the cell; take it with `with`.
 
     Entering raises filelock.Timeout where another job has it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    return FileLock(directory / LOCK, timeout=timeout)
+    return FileLock(directory / LOCK, timeout=PATIENCE)
 
 
 def is_trained(cell: Cell) -> bool:

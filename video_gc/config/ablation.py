@@ -36,8 +36,6 @@ class SweepConfig:
     """file of jobs"""
     cell: int = 0
     """number of this job in the file"""
-    jobs: int = 1
-    """number of jobs"""
 
 
 ConfigStore.instance().store("sweep_schema", SweepConfig)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from video_gc.ablate.cell import MACHINE, cell_hash, cell_name
-from video_gc.ablate.plan import CELLS, Cell
+from video_gc.ablate.cell import Cell
+from video_gc.ablate.cell_name import MACHINE, cell_hash, cell_name
+from video_gc.ablate.plan import CELLS
 from video_gc.ablate.spec import AblationConfig, option_of
 from video_gc.config.train import compose_train
 

@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from video_gc.ablate.plan import read_job
+from video_gc.ablate.cell import read_jobs
 from video_gc.config.compose import compose_config, quoted
 from video_gc.manual import CONFIGS
 
@@ -50,7 +50,6 @@ def launch(jobs: Path, count: int, arguments: Sequence[str], configs: Path = CON
     given = [
         f"plan={quoted(str(jobs))}",
         f"cell={','.join(map(str, range(count)))}",
-        f"jobs={count}",
         f"hydra.sweep.dir={quoted(str(jobs.parent))}",
     ]
     before, sys.argv = sys.argv, [sys.argv[0], *given, *arguments]
@@ -68,10 +67,11 @@ def run_cell(config: DictConfig) -> str:
     from video_gc.ablate.run import run_job
 
     file = Path(config.plan)
-    job = read_job(file, config.cell)
+    jobs = read_jobs(file)
+    job = jobs[config.cell]
     name = HydraConfig.get().runtime.choices["hydra/launcher"]
     launcher: Any = HydraConfig.get().launcher
     # submitit_local starts all of them at once
-    at_once = int(launcher.get("n_jobs") or config.jobs)
-    with job_environment(file.parent, name, config.jobs, at_once, job.processes) as env:
+    at_once = int(launcher.get("n_jobs") or len(jobs))
+    with job_environment(file.parent, name, len(jobs), at_once, job.processes) as env:
         return run_job(job, env)

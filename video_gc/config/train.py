@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from video_gc.ablate.cell import PATHS as DATA_PATHS
+from video_gc.ablate.cell_name import PATHS as DATA_PATHS
 from video_gc.config.compose import compose_config, quoted, to_dataclass, written
 from video_gc.manual import ABLATE, CONFIGS, config_groups, options
 from video_gc.train.options import TrainConfig

@@ -1,8 +1,11 @@
 """The videos of a test, and the listed videos that it leaves out, by cause."""
 
 import filecmp
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +25,7 @@ from video_gc.data.splits import (
 from video_gc.progress import say
 from video_gc.train.checkpoint import CheckpointContents, default_output
 
+Item = TypeVar("Item")
 DAMAGED = "damaged_when_read"
 """The cause that skipped.csv explains."""
 
@@ -71,14 +75,19 @@ def subset_of(videos: TestVideos, count: int) -> TestVideos:
     index = videos.index
     if count >= len(index):
         return videos
-    order = np.random.default_rng(0).permutation(len(index))
-    labels = index.labels[order]
-    by_label = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[by_label], labels[by_label])
-    turn = np.empty(len(index), np.int64)
-    turn[by_label] = np.arange(len(index)) - starts  # videos of its class before it
-    rows = np.sort(order[np.argsort(turn, kind="stable")[:count]])
+    order = np.random.default_rng(0).permutation(len(index)).tolist()
+    rows = np.sort(classes_in_turn(order, index.labels.__getitem__)[:count])
     return replace(videos, index=index.take(rows), outside_subset=len(index) - count)
+
+
+def classes_in_turn(items: Sequence[Item], class_of: Callable[[Item], object]) -> list[Item]:
+    """The first item of each class, then the second of each, …; else in their order."""
+    seen: Counter[object] = Counter()
+    turns = []
+    for item in items:
+        turns.append(seen[class_of(item)])
+        seen[class_of(item)] += 1
+    return [items[place] for place in sorted(range(len(items)), key=turns.__getitem__)]
 
 
 def videos_to_test(

@@ -117,20 +117,17 @@ class Comparison:
         return next(iter(self.figures.items()))
 
     @property
-    def seen_by_test(self) -> bool | None:
-        """Whether the test of `changes` sees a difference; None where there is no such test."""
-        return None if self.changes is None else self.changes.test.mid_p < LEVEL
-
-    @property
     def word(self) -> str:
         """What B is: better, worse, or noise.
 
         Only bootstrap and test together are believed: the bootstrap alone says too much of a
         handful of videos.
         """
-        if not self.first[1].sure or self.seen_by_test is False:
+        found = self.first[1]
+        unseen = self.changes is not None and self.changes.test.mid_p >= LEVEL
+        if not found.sure or unseen:
             return "noise"
-        return "better" if self.first[1].difference > 0 else "worse"
+        return "better" if found.difference > 0 else "worse"
 
     @property
     def name_of_test(self) -> str:
@@ -145,7 +142,7 @@ class Comparison:
     def verdict_on(self, a: str, b: str) -> str:
         """The same with other names for the sides."""
         name, found = self.first
-        single, videos = self.trainings == (1, 1), len(self.videos.paths)
+        single, count = self.trainings == (1, 1), len(self.videos.paths)
         text = (
             f"{b} − {a}: {found.difference:+.2f} points of {name} "
             f"(95 % interval {found.low:+.2f} to {found.high:+.2f}), {self.word}"
@@ -155,14 +152,12 @@ class Comparison:
             return f"{text}{about if single else ''}."
         if found.sure:
             text += f": {self.name_of_test} sees no difference"
-        elif self.seen_by_test:
-            more = "videos" if single else "trainings"
-            text += f", though {self.name_of_test} sees a difference: more {more} would tell"
-        seen_by = "1 video" if videos == 1 else f"{videos} videos"
-        if not single:
-            seen_by += " and {} + {} trainings".format(*self.trainings)
-        shows = "shows" if seen_by == "1 video" else "show"
-        text += f"; {seen_by} {shows} a difference of {found.detectable:.1f} points or more"
+        videos = f"{count} video{'s' * (count != 1)}"
+        if single:
+            text += f"; {videos} {'show' if count != 1 else 'shows'}"
+        else:
+            text += f"; {videos} and {len(self.a)} + {len(self.b)} trainings show"
+        text += f" a difference of {found.detectable:.1f} points or more"
         gains = ", and gains in this field are {} to {}".format(*GAINS)
         return f"{text} (4 times in 5){gains if found.detectable > GAINS[1] else ''}."
 
@@ -201,11 +196,21 @@ def compare_runs(
 
     a, b: one run each, or several trainings (seeds) of the same network.
 
-    Raises FileNotFoundError for a run that was not tested, ValueError for one that is given twice,
-    DataError where the runs share no video or disagree on a label.
+    Raises FileNotFoundError for a run that was not tested, and as `compare_tests`.
     """
-    side_a, side_b = [read_tested(place) for place in a], [read_tested(place) for place in b]
-    runs = [*side_a, *side_b]
+    sides = ([read_tested(place) for place in side] for side in (a, b))
+    return compare_tests(*sides, resamples=resamples, seed=seed)
+
+
+def compare_tests(
+    a: Sequence[TestedRun], b: Sequence[TestedRun], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Comparison:
+    """Compare runs that were read.
+
+    Raises ValueError for one that is given twice, DataError where the runs share no video or
+    disagree on a label.
+    """
+    runs = [*a, *b]
     file, times = Counter(run.file.resolve() for run in runs).most_common(1)[0]
     if times > 1:
         raise ValueError(f"{file}: is given twice; name two different tests")
@@ -229,7 +234,7 @@ def compare_runs(
         changes = Changes(*shares, *(_most_said(said[side]) for side in sides))
     found, drawn = differences(kinds, sizes, (len(a), len(b)), resamples=resamples, seed=seed)
     figures = dict(zip(names, found, strict=True))
-    return Comparison(side_a, side_b, videos, figures, drawn[0], changes)
+    return Comparison(list(a), list(b), videos, figures, drawn[0], changes)
 
 
 def _most_said(runs: Sequence[Sequence[Sequence[str]]]) -> list[str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,9 +17,19 @@ GOOD, BAD, SOFT, DARK = "#15803d", "#c2410c", "#b6c2cd", "#5b6b7b"
 CLASSES = 30
 """Classes that are drawn; of more, the half that lost most and the half that gained most."""
 
-ClassChange = tuple[str, int, float, float, float, int, int]
-"""A class: name, videos, share that is right in A and in B (mean over the runs), points that B
-gained, wins and losses of B."""
+
+class ClassChange(NamedTuple):
+    """What changed in a class."""
+
+    name: str
+    videos: int
+    a: float
+    """share that is right in A, mean over the runs"""
+    b: float
+    points: float
+    """that B gained"""
+    wins: int
+    losses: int
 
 
 def write_comparison(found: Comparison, out: Path | None = None) -> list[Path]:
@@ -36,8 +46,8 @@ def write_comparison(found: Comparison, out: Path | None = None) -> list[Path]:
         header = ["outcome", "path", "label", "a", "b", "a_right", "b_right"]
         files.append(write_csv(out / "changes.csv", header, _changed_videos(found, found.changes)))
         lines = [
-            [label, videos, f"{a:.4f}", f"{b:.4f}", f"{points:+.2f}", wins, losses]
-            for label, videos, a, b, points, wins, losses in sorted(classes, key=lambda c: -c[4])
+            [c.name, c.videos, f"{c.a:.4f}", f"{c.b:.4f}", f"{c.points:+.2f}", c.wins, c.losses]
+            for c in sorted(classes, key=lambda c: -c.points)
         ]
         header = ["class", "videos", "a", "b", "points", "wins", "losses"]
         files.append(write_csv(out / "classes.csv", header, lines))
@@ -52,7 +62,8 @@ def class_changes(labels: Sequence[str], changes: Changes) -> list[ClassChange]:
         a, b = (side[numbers == number] for side in (changes.right_a, changes.right_b))
         shares = float(a.mean()), float(b.mean())
         points = 100 * (shares[1] - shares[0])
-        found.append((str(name), len(a), *shares, points, int((b > a).sum()), int((b < a).sum())))
+        wins, losses = int((b > a).sum()), int((b < a).sum())
+        found.append(ClassChange(str(name), len(a), *shares, points, wins, losses))
     return found
 
 
@@ -95,7 +106,7 @@ def _changed_videos(found: Comparison, changes: Changes) -> list[list[str]]:
 
 def draw_comparison(found: Comparison, classes: Sequence[ClassChange], file: Path) -> Path:
     """The resampled difference, the videos, and the classes (none of a multi-label set)."""
-    ranked = sorted(classes, key=lambda row: (row[4], row[0]))
+    ranked = sorted(classes, key=lambda row: (row.points, row.name))
     half = CLASSES // 2
     shown = ranked if len(ranked) <= CLASSES else [*ranked[:half], *ranked[-half:]]
     height = max(5.0, 1.8 + 0.24 * len(shown))
@@ -169,9 +180,9 @@ def _draw_classes(axes: Any, shown: Sequence[ClassChange], hidden: int) -> None:
     if hidden:  # a gap where classes are left out
         places = [place + (place >= CLASSES // 2) for place in places]
         axes.text(0, CLASSES // 2, f"… {hidden} classes between …", ha="center", va="center")
-    points = [row[4] for row in shown]
+    points = [row.points for row in shown]
     axes.barh(places, points, color=[GOOD if point > 0 else BAD for point in points])
-    names = [f"{short_name(name)} ({videos})" for name, videos, *_ in shown]
+    names = [f"{short_name(row.name)} ({row.videos})" for row in shown]
     axes.set_yticks(places, names, fontsize=8, parse_math=False)
     axes.axvline(0, color="black", lw=1)
     axes.grid(axis="x", alpha=0.3)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from video_gc.ablate.cell import MACHINE
+from video_gc.ablate.cell_name import MACHINE
 from video_gc.train.options import TrainConfig
 
 BARE = {"backbone": "{}", "depth": "R{}", "kind": "{}", "place": "{}", "optimizer": "{}"}

@@ -13,10 +13,10 @@ from tensorboard.backend.event_processing.event_file_loader import (  # type: ig
 )
 
 from video_gc.ablate.status import STATUS
-from video_gc.analysis.compare.predictions import read_tested
+from video_gc.analysis.compare.predictions import TestedRun, read_tested
+from video_gc.analysis.cost.latency import Network
 from video_gc.analysis.training_curves import read_metrics
 from video_gc.data.index import DataError
-from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 from video_gc.train.options import TrainConfig
@@ -37,9 +37,9 @@ class Run:
     """the run directory"""
     config: TrainConfig | None
     """None where there is none, as of published weights"""
-    about: dict[str, Any]
-    """accuracy.json; empty where it does not count"""
-    problem: str | None
+    test: TestedRun | None
+    """None where it does not count"""
+    problem: str | None = None
     """why it does not count; None where it does"""
 
     @property
@@ -53,13 +53,18 @@ class Run:
         return None if self.config is None else self.config.seed
 
     @property
+    def about(self) -> dict[str, Any]:
+        """accuracy.json; empty where it does not count."""
+        return {} if self.test is None else self.test.about
+
+    @property
     def fingerprint(self) -> str:
         """Of the tested videos; empty where it is not known."""
         return str(self.about.get("fingerprint") or "")
 
     @cached_property
-    def network(self) -> tuple[ModelConfig, ClipConfig] | None:
-        """What is to be built to know its cost; None where that is not known."""
+    def network(self) -> Network | None:
+        """None where it is not known."""
         file = self.home / "test" / "classes.csv"
         if self.config is None or not file.is_file():
             return None
@@ -78,7 +83,7 @@ def read_run(home: Path) -> Run:
     """Read a run directory; one that is not there, or cannot be read, has its problem said."""
     config, problem = None, None
     if not home.is_dir():
-        return Run(home, None, {}, "not trained yet")
+        return Run(home, None, None, "not trained yet")
     if (home / CONFIG).is_file():
         try:
             config = read_config(home / CONFIG)
@@ -87,12 +92,12 @@ def read_run(home: Path) -> Run:
     problem = problem or _untrained(home, config)
     if problem is None:
         try:
-            return Run(home, config, _tested(home), None)
+            return Run(home, config, _tested(home))
         except FileNotFoundError:
             problem = "trained, not tested yet"
         except (ValueError, KeyError, TypeError, DataError) as error:
             problem = f"its test cannot be read ({_line(error)})"
-    return Run(home, config, {}, problem)
+    return Run(home, config, None, problem)
 
 
 def read_config(file: Path) -> TrainConfig:
@@ -170,15 +175,16 @@ def _untrained(home: Path, config: TrainConfig | None) -> str | None:
     return f"its training has not ended (epoch {epochs} of {config.epochs})"
 
 
-def _tested(home: Path) -> dict[str, Any]:
-    """accuracy.json. Raises FileNotFoundError where there is none, ValueError for a damaged one."""
-    about = json.loads((home / "test" / "accuracy.json").read_text(encoding="utf-8"))
-    figure = "mAP" if "mAP" in about["video_level"] else "top1"
+def _tested(home: Path) -> TestedRun:
+    """The test. Raises FileNotFoundError where there is none, ValueError for a damaged one."""
+    test = read_tested(home)
+    if not test.about:
+        raise FileNotFoundError(f"{test.file}: no accuracy.json beside it")
+    figure = "mAP" if test.multi_label else "top1"
     for level in ("video_level", "clip_level"):
-        if not isinstance(about[level][figure], float | int):
+        if not isinstance(test.about[level][figure], float | int):
             raise ValueError(f"accuracy.json has no {figure} of the {level}")
-    read_tested(home)
-    return dict(about)
+    return test
 
 
 def _line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 
-from video_gc.ablate.cell import cell_hash, cell_name, options_hash
+from video_gc.ablate.cell_name import cell_hash, cell_name, options_hash
 from video_gc.data.config import DataConfig
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig

@@ -1,0 +1,105 @@
+"""What makes a cell of an ablation: a hash of what is trained and tested in it.
+
+So no cell is trained twice, whichever ablation asks for it and wherever its data lie.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from video_gc.backbones import slow_frames_of
+from video_gc.backbones.published import PUBLISHED
+from video_gc.blocks import BLOCKS
+from video_gc.models.build import ModelConfig
+from video_gc.models.context import ContextConfig
+from video_gc.train.options import TrainConfig
+
+PATHS = ("root", "annotations", "train", "val", "test", "names", "manifest")
+"""Options of data that only say where it lies."""
+MACHINE = {
+    "": ("name", "runs", "resume", "accelerator", "compile", "checkpoint", "seed"),
+    "data": (*PATHS, "decoder", "decode_device", "transfer", "workers"),
+    "test": ("micro_batch", "backend"),
+}
+"""Options that change where and how fast a cell is computed, not what; and the seed, which the
+name of the directory has."""
+DIGEST_BYTES = 4
+
+
+def cell_name(config: TrainConfig) -> str:
+    """Name of the cell's run directory, such as i3d_gc_five_3f2a9c1b_s0."""
+    context = config.model.context
+    parts = [config.model.backbone, context.kind]
+    if context.kind != "none":
+        parts.append("-".join(context.after))
+    words = "_".join("".join(c if c.isalnum() else "-" for c in part).strip("-") for part in parts)
+    return f"{words[:60]}_{cell_hash(config)}_s{config.seed}"
+
+
+def cell_hash(config: TrainConfig) -> str:
+    """Eight hexadecimal digits of the resolved config without paths: the same for every seed.
+
+    Only what differs from a default counts, so that an option which a later version adds leaves
+    the cells of this one theirs, and a default that is written out is none.
+    """
+    return options_hash(asdict(config))
+
+
+def options_hash(options: Mapping[str, Any]) -> str:
+    """As `cell_hash`, of the config as a run keeps it in its config.yaml."""
+    counted = deepcopy(dict(options))
+    for group, names in MACHINE.items():
+        for name in names:
+            (counted.get(group, {}) if group else counted).pop(name, None)
+    _drop_without_effect(counted.get("model", {}))
+    chosen = _differing(counted, asdict(TrainConfig()))
+    text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def _drop_without_effect(model: dict[str, Any]) -> None:
+    """Take out of a network's options what changes no network, such as a default written out."""
+    for context in (model.get("context", {}), *model.get("more_context", ())):
+        kind = context.get("kind", "none")
+        if kind == "none":
+            context.clear()
+        elif kind in BLOCKS and "options" in context:
+            usual = {name: p.default for name, p in signature(BLOCKS[kind]).parameters.items()}
+            context["options"] = _differing(context["options"], usual)
+    if "more_context" in model:  # what a later version adds to an entry must not count here either
+        entry = asdict(ContextConfig())
+        model["more_context"] = [_differing(one, entry) for one in model["more_context"] if one]
+    usual_frames = slow_frames_of(model.get("backbone", ModelConfig.backbone))
+    if usual_frames is not None:  # older runs, which have no such option, spread the frames of all
+        model.setdefault("slow_frames", "spread")
+    if model.get("slow_frames") == usual_frames:
+        model["slow_frames"] = None
+    weights = model.get("weights")
+    if model.get("head_pool") == ("published" if weights in PUBLISHED else "adaptive"):
+        model["head_pool"] = None
+    if weights and "/" in weights and "://" not in weights:
+        model["weights"] = _without_folder(Path(weights))
+
+
+def _without_folder(weights: Path) -> str:
+    """The name of a file of weights; of a checkpoint, whose name every run has, the run's too."""
+    if weights.parent.name == "checkpoints":
+        return f"{weights.parent.parent.name}/{weights.name}"
+    return weights.name
+
+
+def _differing(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not at their defaults."""
+    found = {}
+    for name, value in options.items():
+        default = defaults.get(name)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            value, default = _differing(value, default), {}
+        if value != default:
+            found[name] = value
+    return found
