@@ -57,7 +57,7 @@ def test_ctrl_c_ends_cleanly_and_a_corrected_command_starts_over(
     assert old
     (directory / "skipped.csv").write_text("kind,path,times,reason\ndamaged,x.mp4,1,x\n")
     (directory / "splits" / "missing.txt").write_text("x.mp4\n")
-    assert "starts over" not in capfd.readouterr().err
+    assert "starting from the beginning" not in capfd.readouterr().err
     assert train(compose_train([*given, "seed=4"])) == directory
     said = capfd.readouterr().err
     assert "an earlier attempt left no checkpoint; starting from the beginning" in " ".join(
