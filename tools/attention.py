@@ -55,7 +55,8 @@ def print_findings(found: "Findings") -> None:
 
 def print_tables(found: "Findings") -> None:
     """Print distances, entropies and replacements, if the network has them."""
-    from video_gc.analysis.attention.findings import PAIRED, SHARED, numbers, percent, points
+    from video_gc.analysis.attention.findings import SHARED, numbers, percent, points
+    from video_gc.analysis.attention.record import PAIRED
 
     compared = [block for block in found.blocks if block.input or block.attention]
     distances = [

@@ -34,6 +34,7 @@ def test_a_run_directory_holds_what_it_promises(run: Path) -> None:
     assert not (run / "skipped.csv").exists()
 
 
+@pytest.mark.slow  # a killed run that ends with the bits of another (test_killed) is quick
 def test_training_is_reproducible(run: Path, clips_folder: Path, tmp_path: Path) -> None:
     again = train(compose_train(options(clips_folder, tmp_path, "name=small")))
     one, two = (

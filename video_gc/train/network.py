@@ -3,7 +3,6 @@
 import os
 import shutil
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -50,7 +49,7 @@ def build_network(
         )
     described = settled(replace(config.model, num_classes=classes))
     model, report = build_with_report(replace(described, weights=None) if resumed else described)
-    _check_clips(model, config.clip)
+    _check_clip(model, config.clip)
     cpu_bf16 = not gpu and config.precision == "bf16"
     if cpu_bf16 and config.compile and config.activation_checkpointing:
         # the compiler drops SoundBf16 inside checkpointed blocks
@@ -113,18 +112,17 @@ def prepare_network(
         model.compile(dynamic=False)
 
 
-def _check_clips(model: nn.Module, clip: ClipConfig) -> None:
-    """Raise ValueError, naming the options, if the network is too deep for a clip."""
-    shadow = deepcopy(model).to("meta")  # one copy serves both sizes
-    for option in ("crop", "test_crop"):
-        side = getattr(clip, option)
-        try:
-            check_clip(shadow, (clip.frames, side, side))
-        except ValueError as error:
-            raise ValueError(
-                f"clip.frames ({clip.frames}) and clip.{option} ({side}) do not fit "
-                f"model.backbone: {error}; give more frames or a larger crop"
-            ) from error
+def _check_clip(model: nn.Module, clip: ClipConfig) -> None:
+    """Raise ValueError, naming the option, if the network is too deep for the smaller crop."""
+    option = "crop" if clip.crop <= clip.test_crop else "test_crop"
+    side = getattr(clip, option)
+    try:
+        check_clip(model, (clip.frames, side, side))
+    except ValueError as error:
+        raise ValueError(
+            f"clip.frames ({clip.frames}) and clip.{option} ({side}) do not fit "
+            f"model.backbone: {error}; give more frames or a larger crop"
+        ) from error
 
 
 def _announcement(config: TrainConfig, splits: Splits, model: nn.Module) -> str:

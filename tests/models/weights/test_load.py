@@ -44,7 +44,8 @@ def test_the_class_names_of_the_published_weights_are_in_their_order() -> None:
     assert (KINETICS400[0], KINETICS400[399]) == ("abseiling", "zumba")
 
 
-@pytest.mark.parametrize("name", ["slow", slow("slowfast")])
+@pytest.mark.slow  # networks at their full width
+@pytest.mark.parametrize("name", ["slow", "slowfast"])
 def test_published_weights_give_pytorchvideos_output(
     name: str, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

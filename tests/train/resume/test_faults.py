@@ -90,6 +90,7 @@ def test_a_worker_that_was_killed(
         train(compose_train(options(clips_folder, tmp_path)))
 
 
+@pytest.mark.slow  # what is said of each cause is quick, below
 def test_shared_memory_that_is_full(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

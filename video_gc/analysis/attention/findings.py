@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 
+from video_gc.analysis.attention.record import PAIRED
 from video_gc.analysis.attention.replacements import Replacements
 from video_gc.analysis.attention.statistics import Interval
 from video_gc.analysis.attention.study import BlockStudy
@@ -36,12 +37,6 @@ LIMITS = (
     "the same for all queries can still differ from clip to clip, and attention is not "
     "explanation: what is weighed is not thereby used."
 )
-PAIRED = {
-    "input": "input",
-    "output": "output",
-    "attention": "attention",
-    "divergence": "JSD (nats)",
-}
 SHARED = {
     "entropy": "entropy (nats)",
     "entropy_share": "share of uniform",
@@ -49,7 +44,7 @@ SHARED = {
     "time_centre": "mean time",
     "time_spread": "its spread",
 }
-"""Fields of BlockStudy and their names in tables: over pairs of positions, and of maps."""
+"""Fields of BlockStudy that are of maps, and their names in tables."""
 EMBEDDED = 2_000_000
 """Bytes of the largest animation that is put into the page; larger ones are linked."""
 ALL_EMBEDDED = 10_000_000

@@ -81,23 +81,23 @@ def is_run(place: Path) -> bool:
 
 def read_run(home: Path) -> Run:
     """Read a run directory; one that is not there, or cannot be read, has its problem said."""
-    config, problem = None, None
     if not home.is_dir():
         return Run(home, None, None, "not trained yet")
-    if (home / CONFIG).is_file():
-        try:
+    config, test, problem, reading = None, None, None, CONFIG
+    try:
+        if (home / CONFIG).is_file():
             config = read_config(home / CONFIG)
-        except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-            problem = f"its {CONFIG} cannot be read ({_line(error)})"
-    problem = problem or _untrained(home, config)
-    if problem is None:
-        try:
-            return Run(home, config, _tested(home))
-        except FileNotFoundError:
-            problem = "trained, not tested yet"
-        except (ValueError, KeyError, TypeError, DataError) as error:
-            problem = f"its test cannot be read ({_line(error)})"
-    return Run(home, config, None, problem)
+        reading = STATUS
+        problem = _untrained(home, config)
+        reading = "test"
+        if problem is None:
+            test = _tested(home)
+    except FileNotFoundError:
+        problem = "trained, not tested yet"
+    except (ValueError, KeyError, TypeError, DataError, yaml.YAMLError) as error:
+        said = str(error) or type(error).__name__
+        problem = f"its {reading} cannot be read ({said.splitlines()[0]})"
+    return Run(home, config, test, problem)
 
 
 def read_config(file: Path) -> TrainConfig:
@@ -157,13 +157,10 @@ def _status(home: Path) -> dict[str, Any]:
 
 
 def _untrained(home: Path, config: TrainConfig | None) -> str | None:
-    """Why the training has not ended, None where it has."""
+    """Why the training has not ended, None where it has. Raises ValueError as `_status`."""
     if is_finished(home):
         return None
-    try:
-        cell = _status(home)
-    except ValueError:
-        return f"its {STATUS} cannot be read"
+    cell = _status(home)
     status = cell.get("status")
     if status == "failed":
         return f"failed: {cell.get('reason') or 'nobody knows why'}"
@@ -185,7 +182,3 @@ def _tested(home: Path) -> TestedRun:
         if not isinstance(test.about[level][figure], float | int):
             raise ValueError(f"accuracy.json has no {figure} of the {level}")
     return test
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
