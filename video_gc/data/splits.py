@@ -180,9 +180,9 @@ def _annotated(config: DataConfig) -> AnnotatedSplits:
         )
         if files[0] is None:
             raise DataError(config.without_list)
-        train = read(files[0], names=names)
-        others = (read(file, names=train.names) if file else None for file in files[1:])
-        return AnnotatedSplits(train, *others)
+        listed = read(files[0], names=names)
+        val, test = (read(file, names=listed.names) if file else None for file in files[1:])
+        return AnnotatedSplits(listed, val, test)
     if config.kind == "motions":
         root = open_motions(root or MOTIONS)
     assert root is not None
@@ -193,9 +193,12 @@ def _annotated(config: DataConfig) -> AnnotatedSplits:
         given = {"train": config.train, "val": config.val, "test": config.test}
         return OFFICIAL[config.kind](OfficialFiles(root, annotations, given, names, config.split))
     found = open_class_folders(root, names)
-    train, val, test = (found.splits.get(split) for split in SPLITS)
-    assert train is not None
-    return AnnotatedSplits(train, val, test, passed_over=found.passed_over)
+    return AnnotatedSplits(
+        found.splits["train"],
+        found.splits.get("val"),
+        found.splits.get("test"),
+        passed_over=found.passed_over,
+    )
 
 
 def need_labels(index: VideoIndex, what: str) -> None:
