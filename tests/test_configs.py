@@ -266,7 +266,7 @@ def test_small_options_compose() -> None:
         (["context=gcc"], "context=gcc: no such context; did you mean 'gc'?"),
         (["experiment=kinetics400/slow_r50_8x8_gc4"], "did you mean 'kinetics400/slow_r50_8x8_gc"),
         (["epochs=many"], r"epochs \(many\) must be a whole number, such as epochs=15"),
-        (["epochs"], "'epochs' is no option; write NAME=VALUE"),
+        (["epochs"], "'epochs' is not an option; write NAME=VALUE"),
         (["epochs=0"], r"epochs \(0\) must be at least 1"),
         (
             ["model.context.options.redction=8"],

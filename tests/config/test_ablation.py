@@ -168,11 +168,12 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         ),
         (["ablation=kinds", "experiment=motion"], "no such experiment; did you mean 'motions'"),
         slow(["ablation=kinds", "experiment=folder"], "data.root is missing"),
-        slow(["ablation=kinds", "context=gc"], "context=gc: context is what the rows differ in"),
+        slow(["ablation=kinds", "context=gc"], "context=gc: the rows set context"),
         slow(
-            ["ablation=gcnet_place", "model.context.place=after_1x1"], "is what the rows differ in"
+            ["ablation=gcnet_place", "model.context.place=after_1x1"],
+            "the rows set model.context.place",
         ),
-        (["ablation=gcnet_stages", "model.context.kind=none"], "'none' and 'res3' are one and the"),
+        (["ablation=gcnet_stages", "model.context.kind=none"], "'none' and 'res3' are the"),
         slow(["ablation=kinds", "seed=3"], r"seed=3: an ablation has several; give seeds=\[0,1\]"),
         (["ablation=kinds", "seeds=[1,1]"], "more than once"),
         slow(["ablation=kinds", "seeds=[-1]"], "must be a list of whole numbers"),

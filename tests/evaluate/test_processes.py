@@ -145,7 +145,7 @@ def test_another_test_starts_over(
     )
     assert done.result.views.unique().tolist() == [0, 3]
     said = capfd.readouterr().err
-    assert "another test was begun here (other views, micro-batches" in said
+    assert "a different test began here (other views, micro-batches" in said
     assert "were scored before" not in said
 
 

@@ -140,7 +140,7 @@ def test_nothing_that_can_be_read_is_an_error(
     (tmp_path / "good.txt").write_text(sound)
     (tmp_path / "names.txt").write_text("bright\ndark\n")
     for number, (train_on, choose_on, message) in enumerate(
-        [("bad", "good", "videos could be read, at last"), ("good", "bad", "no validation video")]
+        [("bad", "good", "videos could be read; the last"), ("good", "bad", "no validation video")]
     ):
         lists = [f"data.train={tmp_path}/{train_on}.txt", f"data.val={tmp_path}/{choose_on}.txt"]
         given = ["data=list", *SMALL[1:], *lists, f"data.names={tmp_path}/names.txt"]

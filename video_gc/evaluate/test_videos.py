@@ -1,4 +1,4 @@
-"""Which videos a test takes, which of the listed ones it does not, and why."""
+"""The videos of a test, and the listed videos that it leaves out, by cause."""
 
 import filecmp
 from collections import Counter
@@ -27,35 +27,35 @@ from video_gc.train.checkpoint import CheckpointContents, default_output
 
 Item = TypeVar("Item")
 DAMAGED = "damaged_when_read"
-"""The cause that skipped.csv has more of."""
+"""The cause that skipped.csv explains."""
 
 
 @dataclass(frozen=True)
 class TestVideos:
-    """What is tested, and how many of the listed videos are not."""
+    """The tested videos, and the number of listed videos that are not tested."""
 
-    __test__ = False  # pytest: this is no class of tests
+    __test__ = False  # pytest: not a class of tests
 
     index: VideoIndex
     manifest: Path | None
     missing: int = 0
-    """listed, but not there"""
+    """listed, but missing"""
     damaged: int = 0
-    """damaged, or missing, as a manifest says"""
+    """damaged or missing according to a manifest"""
     unexplained: int = 0
-    """missing or damaged; a run of an older version kept their number only"""
+    """missing or damaged; runs of older versions have only their number"""
     outside_subset: int = 0
     """left out by `subset_of`"""
 
     @property
     def part(self) -> str:
-        """That it is a subset, in words; empty where it is none."""
+        """The subset in words; empty if all videos are tested."""
         number = len(self.index)
         whole = number + self.outside_subset
         return f"a subset of {number} of {whole} videos" if self.outside_subset else ""
 
     def coverage(self, not_scored: int) -> dict[str, int]:
-        """listed = scored + the numbers that follow, by cause. not_scored: damaged when read."""
+        """listed = scored + the numbers by cause. not_scored: damaged when read."""
         causes = {
             "missing": self.missing,
             "left_out_by_manifest": self.damaged,
@@ -68,9 +68,9 @@ class TestVideos:
 
 
 def subset_of(videos: TestVideos, count: int) -> TestVideos:
-    """`count` of the videos, the same at every call, spread evenly over their classes.
+    """`count` of the videos, always the same ones, spread evenly over the classes.
 
-    A larger subset holds a smaller one. The order stays. Several labels: the first counts.
+    A larger subset contains a smaller one. The order stays. Of several labels the first counts.
     """
     index = videos.index
     if count >= len(index):
@@ -97,9 +97,9 @@ def videos_to_test(
     data: Path | None,
     root: Path | None,
 ) -> TestVideos:
-    """The videos of a folder or list, else the very ones that the training set aside.
+    """The videos of a folder or list, or else the run's test videos.
 
-    Raises FileNotFoundError, ValueError for what does not fit the checkpoint, DataError.
+    Raises FileNotFoundError, DataError, and ValueError for data that does not fit the checkpoint.
     """
     if data is None:
         return _trained_for(checkpoint, contents, trained)
@@ -128,7 +128,7 @@ def videos_to_test(
 
 
 def _trained_for(checkpoint: Path, contents: CheckpointContents, trained: DataConfig) -> TestVideos:
-    """The very videos that were set aside when the training started, else the config's."""
+    """The test videos stored when the training started, or else those of the config."""
     manifest = data_manifest(trained)
     folder = default_output(checkpoint, "splits")
     kept = folder.is_dir()
@@ -148,7 +148,7 @@ def _trained_for(checkpoint: Path, contents: CheckpointContents, trained: DataCo
 def _listed(
     data: Path, config: DataConfig, contents: CheckpointContents, root: Path | None
 ) -> VideoIndex:
-    """A list or table, read as the training read its own where that was of the same kind."""
+    """A list or table, read with the options of the training if that used the same kind."""
     kind = config.kind if config.kind in LISTS else kind_of_list(data)
     return read_listed(
         data,
@@ -163,7 +163,7 @@ def _listed(
 def fingerprint_of(
     videos: TestVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
 ) -> str:
-    """Which copy is tested; says where it is another one than the training's, or the published."""
+    """The tested copy of the data; warns if it differs from the training's or the published one."""
     found = fingerprint(videos.index, videos.manifest)
     if videos.outside_subset:
         return found
@@ -178,11 +178,11 @@ def fingerprint_of(
 
 
 CHOSE = "which chose this checkpoint: an optimistic score"
-"""What is said of videos that `best` was chosen by."""
+"""Note on the videos that `best` was chosen by."""
 
 
 def kept_videos(checkpoint: Path) -> str:
-    """What the run's test videos are, said plainly."""
+    """The run's test videos in words."""
     splits = default_output(checkpoint, "splits")
     for ending in ("arrow", "txt"):
         val, test = splits / f"val.{ending}", splits / f"test.{ending}"

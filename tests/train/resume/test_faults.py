@@ -161,7 +161,7 @@ def test_other_videos_are_refused(clips_folder: Path, tmp_path: Path) -> None:
     (directory / "finished.yaml").unlink()
     with (clips / "dark/0.mp4").open("ab") as stream:
         stream.write(b"more")
-    message = r"the (train|val) videos are not those .* \(fingerprint sizes:\w+, .* is sizes:\w+\)"
+    message = r"(train|val) videos differ from those .* \(fingerprint sizes:\w+, .* is sizes:\w+\)"
     with pytest.raises(ValueError, match=message):
         train(compose_train(given))
 
