@@ -29,7 +29,7 @@ MEASURED = (
     "of the rounds"
 )
 SECONDS = 8.0
-"""For the turns of one network, to build it too."""
+"""For the turns of one network, tested or trained, to build it too."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,10 @@ def network_costs(
     *,
     measure: bool = True,
     device: str | None = None,
-    seconds: float = SECONDS,
 ) -> list[Costs]:
     """The costs of each network; what `cache` has of this machine is not done again.
 
-    device: cpu or cuda; by default a GPU where there is one. seconds: for the turns of one network,
-        tested and trained each.
+    device: cpu or cuda; by default a GPU where there is one.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     here = machine(torch.device(device)) | {"device": device}
@@ -84,7 +82,7 @@ def network_costs(
         number = len(keyed[due[0]])
         say(
             f"Measuring {number} network{'s' * (number > 1)} on this machine: "
-            f"{seconds * sum(len(keyed[mode]) for mode in due):.0f} s or longer, and "
+            f"{SECONDS * sum(len(keyed[mode]) for mode in due):.0f} s or longer, and "
             f"{sum(kind != 'counted' for kind, _ in jobs)} processes of some seconds each for "
             f"memory; --no-measure leaves it out, {cache} keeps it"
         )
@@ -100,7 +98,7 @@ def network_costs(
             fit = {key: network for key, network in keyed[mode].items() if key in kept}
             if fit.keys() - kept.get(f"turns {mode}", {}):
                 title = f"Rounds of {len(fit)} networks in turns, {mode}"
-                each = bar.track(rounds(seconds, len(fit)), total=None, description=title)
+                each = bar.track(rounds(SECONDS, len(fit)), total=None, description=title)
                 kept[f"turns {mode}"] = _turns(fit, mode, device, each)
                 write_text(cache, json.dumps(kept, indent=1))
     return [
