@@ -19,8 +19,13 @@ from video_gc.decode.write import write_video
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(1)  # the suite runs in two processes
-settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
-settings.load_profile("untimed")
+settings.register_profile("quick", deadline=None, max_examples=40)  # a busy machine is no failure
+settings.register_profile("slow", deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """More examples of each property in `make test-slow`."""
+    settings.load_profile("slow" if config.option.markexpr == "slow" else "quick")
 
 
 def slow(*values: object, id: str | None = None) -> Any:

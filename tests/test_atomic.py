@@ -69,7 +69,7 @@ def test_a_new_file_replaces_nothing(
         part.write_text("ours")
     assert (tmp_path / "b.txt").read_text() == "ours"
     with (
-        pytest.raises(FileExistsError, match=r"a.txt: exists already"),
+        pytest.raises(FileExistsError, match=r"a.txt: already exists"),
         atomic_path(tmp_path / "a.txt", replace=False),
     ):
         (tmp_path / "a.txt").write_text("mine")  # it came while ours was made
@@ -119,7 +119,9 @@ def test_long_names_fit_and_stay_different(tmp_path: Path) -> None:
 
 def test_only_what_the_note_lists_is_replaced_or_removed(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"mine.csv: exists, and no note .* it is kept"):
+    with pytest.raises(
+        FileExistsError, match=r"mine.csv: exists, and video_gc did not write it, .* kept"
+    ):
         write_csv(tmp_path / "mine.csv", ["a"], [])
     assert not Outputs(tmp_path).remove("mine.csv")
     assert (tmp_path / "mine.csv").read_text() == "mine"

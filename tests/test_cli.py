@@ -9,7 +9,7 @@ from video_gc.cli import Parser, with_home
 def test_an_option_of_train_is_translated(typed: str) -> None:
     parser = Parser(prog="test.py")
     parser.add_argument("--precision")
-    with pytest.raises(ValueError, match=r"\(here it is written --precision bf16\); see test.py"):
+    with pytest.raises(ValueError, match=r"\(write --precision bf16 here\); see test.py"):
         parser.parse_args([typed])
 
 

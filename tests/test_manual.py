@@ -88,7 +88,7 @@ SAID = [
     ("ablate", ["ablation=kidns"], "did you mean 'kinds'?"),
     ("ablate", ["ablation=kinds", "only=[XX]"], "only: 'XX' is no row"),
     ("ablate", ["ablation=kinds", "seeds=[a]"], "must be a list of whole numbers"),
-    ("ablate", ["ablation=kinds", "context=gc"], "is what the rows differ in"),
+    ("ablate", ["ablation=kinds", "context=gc"], "the rows set context"),
     ("ablate", ["ablation=kinds", "hydra/launcher=jolib"], "no such launcher"),
     ("ablate", ["ablation=kinds", "hydra.launcher.n_jobs=2"], "Key 'n_jobs' not in"),
     ("test", ["runs/demo", "--clip", "2"], "did you mean --clips?"),

@@ -16,36 +16,35 @@ Train and test every cell of an ablation, and write RUNS/ablations/NAME/ablation
 
   python tools/ablate.py                                   the ablations and their sizes
   python tools/ablate.py ablation=kinds                    kinds of block on generated videos
-  python tools/ablate.py ablation=kinds dry=true           its cells, and how far they are
+  python tools/ablate.py ablation=kinds dry=true           its cells and their states
   python tools/ablate.py ablation=gcnet_kinetics data.root=DIR
   python tools/ablate.py ablation=gcnet_place experiment=motions
   python tools/ablate.py ablation=gcnet_place experiment=folder data.root=DIR
   python tools/ablate.py ablation=kinds seeds=[0] epochs=2 name=quick
 
 A cell is a row of the ablation trained with one seed. Its run directory is RUNS/cells/CELL, named
-after a hash of its options without paths: whoever asks for the same network again, in another
-ablation too, finds it trained. The command goes on after Ctrl-C or a crash when it is given again,
-and tries again what failed; two of them at once share the work.
+after a hash of its options without paths, so other ablations reuse it. Rerun the command to resume
+after Ctrl-C or a crash, and to retry what failed. Two commands at once share the work.
 
   ablation=NAME           a file of configs/ablation (write your own: docs/ablations.md)
   experiment=NAME         another base: motions, folder, or a file of configs/experiment
-  seeds=[0,1,2]           each row is trained with each of them
-  only=[A,B]              these rows and no others
-  name=NAME, runs=DIR     the folder is RUNS/ablations/NAME
-  processes=N             of each training, by torchrun
-  dry=true                print the cells, write ablation.json, and train nothing
+  seeds=[0,1,2]           train each row with each seed
+  only=[A,B]              only these rows
+  name=NAME, runs=DIR     write to RUNS/ablations/NAME
+  processes=N             processes of each training, by torchrun
+  dry=true                print the cells and write ablation.json, without training
   OPTION=VALUE            any option of tools/train.py, for every cell (tools/train.py --help)
 
-How the cells are started is Hydra's launcher: one after another, or
+Hydra's launcher starts the cells: one after another, or
 
-  hydra/launcher=joblib hydra.launcher.n_jobs=2            so many at once, GPUs in turn
+  hydra/launcher=joblib hydra.launcher.n_jobs=2            n_jobs at once, sharing the GPUs
   hydra/launcher=submitit_slurm hydra.launcher.gpus_per_node=1 hydra.launcher.timeout_min=1440
   hydra/launcher=ray, submitit_local
 """
 
 
 def main() -> int:
-    """Check everything, train what is missing, and say how it went; 1 where a cell failed."""
+    """Check everything, train what is missing, print the states; returns 1 if a cell failed."""
     arguments = sys.argv[1:]
     if {"--help", "-h"} & set(arguments):
         print(HELP, end="")
@@ -63,9 +62,9 @@ def main() -> int:
 
     if plan.dry:
         print_states(plan)
-        say(f"{len(plan.cells)} cells; they lie in {plan.runs}/cells")
+        say(f"{len(plan.cells)} cells in {plan.runs}/cells")
         say(f"  {write_record(plan)}")
-        say(f"  what they cost: python tools/report.py {plan.directory} --no-measure")
+        say(f"  their cost: python tools/report.py {plan.directory} --no-measure")
         return 0
     jobs = begin(plan)
     todo = {job.cell.name for job in jobs}
@@ -76,27 +75,27 @@ def main() -> int:
             launch(write_jobs(plan.directory, jobs), len(jobs), plan.launcher)
     states = print_states(plan)
     if elsewhere := states.count("running"):
-        say(f"trained by another process: {elsewhere}; rerun the command to see how they ended")
-    say(f"The ablation lies in {plan.directory}/ablation.json; next:")
+        say(f"trained by another process: {elsewhere}; rerun the command for their results")
+    say(f"The ablation is in {plan.directory}/ablation.json; next:")
     say(f"  python tools/report.py {plan.directory}")
     return int("failed" in states)
 
 
 def print_ablations() -> None:
-    """The shipped ablations, and how many cells each has."""
+    """Print the shipped ablations and their numbers of cells."""
     table = Table()
     table.add_column("ablation", no_wrap=True)  # to be copied
     table.add_column("cells", justify="right")
-    table.add_column("what is compared", overflow="fold")
+    table.add_column("comparison", overflow="fold")
     for name, ablation in list_ablations().items():
         count = len(ablation.all_rows) * len(ablation.seeds)
         table.add_row(name, str(count), f"{ablation.title}\nexperiment={ablation.experiment}")
     console.print(table)
-    say(f"Start one, or see its cells with dry=true: {ABLATE} ablation=kinds; more: --help")
+    say(f"Start one, or list its cells with dry=true: {ABLATE} ablation=kinds; more: --help")
 
 
 def print_states(plan: Plan) -> list[str]:
-    """A line for each cell, and how to repeat those that failed; returns how far each is."""
+    """Print a line per cell, and how to repeat failed ones; returns their states."""
     from video_gc.ablate.status import LOG, read_status, state_of
 
     table = Table("row", "seed", "cell", "state")
@@ -111,7 +110,7 @@ def print_states(plan: Plan) -> list[str]:
         status = read_status(Path(cell.directory))
         if state == "failed" and status:
             say(f"{cell.title} failed: {reason}", style="red")
-            say(f"  its output: {cell.directory}/{LOG}; alone: {status.typed}")
+            say(f"  its output: {cell.directory}/{LOG}; to run it alone: {status.typed}")
     return [state for _, state, _ in found]
 
 

@@ -1,8 +1,8 @@
 """Where do the context blocks look, and does that depend on the query?
 
-For every block: how far positions of a clip differ in input, output and attention (NL), or how
-concentrated the one map is (GC, SNL); what the network loses when its NL blocks are replaced; and
-the maps themselves over some videos. Writes attention.html, attention.json, MP4s and WebPs.
+Measures for every block how much positions of a clip differ in input, output and attention (NL), or
+how concentrated its single map is (GC, SNL), and what the network loses when its NL blocks are
+replaced. Draws the maps over some videos. Writes attention.html, attention.json, MP4s and WebPs.
 """
 
 import argparse
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Parse, look, print."""
+    """Parse, measure, print."""
     options = vars(_parse())
     options["count"] = None if options.pop("all") else options.pop("count")
     options["queries"] = parse_queries(options["queries"])
     checkpoint, videos, out, device = map(options.pop, ("checkpoint", "videos", "out", "device"))
-    # torch, so not for a wrong argument
+    # late: it imports torch, which a wrong argument does not need
     from video_gc.analysis.attention.examine import ExamineOptions, examine
 
     print_findings(examine(checkpoint, videos, ExamineOptions(**options), out=out, device=device))
 
 
 def print_findings(found: "Findings") -> None:
-    """Tables, the answer in sentences, and where the files lie."""
+    """Print tables, the answer in sentences, and the paths of the files."""
     from video_gc.analysis.attention.findings import CONVENTION
 
     say(
@@ -54,8 +54,9 @@ def print_findings(found: "Findings") -> None:
 
 
 def print_tables(found: "Findings") -> None:
-    """Distances, entropies and replacements: those of them that the network has."""
-    from video_gc.analysis.attention.findings import PAIRED, SHARED, numbers, percent, points
+    """Print distances, entropies and replacements, if the network has them."""
+    from video_gc.analysis.attention.findings import SHARED, numbers, percent, points
+    from video_gc.analysis.attention.record import PAIRED
 
     compared = [block for block in found.blocks if block.input or block.attention]
     distances = [
@@ -88,7 +89,7 @@ def print_tables(found: "Findings") -> None:
 def _show(
     title: str, columns: list[str], rows: list[list[str]], videos: int, ends: Sequence[int] = ()
 ) -> None:
-    """A table, where it has rows; `ends`: rows after which a line is drawn."""
+    """Print a table unless it is empty; `ends`: rows followed by a line."""
     over = f"95 % intervals over {videos} videos" if videos > 1 else "one video"
     shown = fitting(columns, rows, console.width, title=f"{title}: {over}", sections=ends)
     for table in shown if rows else ():
@@ -114,7 +115,7 @@ def _parse() -> argparse.Namespace:
         metavar="VIDEO",
         help="files, folders, or `path label` lists; default: the run's test videos",
     )
-    add("--root", type=Path, help="folder that relative paths of a list start from")
+    add("--root", type=Path, help="folder for relative paths of a list")
     many = parser.add_mutually_exclusive_group()
     many.add_argument(
         "--videos",
@@ -122,16 +123,16 @@ def _parse() -> argparse.Namespace:
         default=64,
         dest="count",
         metavar="N",
-        help="look at so many of them, spread over the classes (%(default)s)",
+        help="number of videos to examine, spread over the classes (%(default)s)",
     )
-    many.add_argument("--all", action="store_true", help="look at all of them")
+    many.add_argument("--all", action="store_true", help="examine all of them")
     add("--queries", nargs="+", default=["2x3"], help=f"{FORMS}; fractions of the clip (2x3)")
     add(
         "--blocks",
         nargs="+",
         default=[],
         metavar="BLOCK",
-        help="blocks to draw, such as res4.3 or 'res4.*'; default: five of them. Statistics are of "
+        help="blocks to draw, such as res4.3 or 'res4.*'; default: five of them; statistics cover "
         "all",
     )
     add("--pictures", type=in_range(int, 0), default=2, help="videos to draw (%(default)s)")
@@ -145,23 +146,28 @@ def _parse() -> argparse.Namespace:
         "--convert",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="replace NL blocks by SNL and GC and say what is lost",
+        help="replace NL blocks by SNL and GC and measure the loss",
     )
-    add("--reduction", type=in_range(int, 1), default=4, help="C / rank of those GC (%(default)s)")
+    add(
+        "--reduction",
+        type=in_range(int, 1),
+        default=4,
+        help="C / rank of these GC blocks (%(default)s)",
+    )
     add(
         "--cam",
         action=argparse.BooleanOptionalAction,
-        help="class activation beside the maps; default: where captum is installed",
+        help="class activation beside the maps; default: if captum is installed",
     )
     add(
         "--positions",
         type=in_range(int, 16),
         default=256,
-        help="of each clip that are compared, where it has more; 64 is quick (%(default)s)",
+        help="positions compared in each clip, at most; 64 is fast (%(default)s)",
     )
-    add("--seed", type=in_range(int, 0), default=0, help="of what is drawn by chance (%(default)s)")
+    add("--seed", type=in_range(int, 0), default=0, help="seed of random choices (%(default)s)")
     add("--out", type=Path, help="folder for the results; default: RUN/attention")
-    add("--device", help="cpu or cuda; default: cuda where there is one")
+    add("--device", help="cpu or cuda; default: cuda if available")
     return parser.parse_args()
 
 

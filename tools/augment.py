@@ -1,8 +1,8 @@
-"""Show what training makes of videos: a grid of augmented clips as an animated picture.
+"""Show augmented training clips of videos: a grid as an animated picture.
 
-A row is a video. The first column is the clip as it is tested, the others are draws: what epoch 0,
-1, 2, … of a training with these options sees. They are chosen here, not taken from a run, and show
-much at once; tools/train.py does nothing of it but mirroring unless augment=light or strong.
+Each row is a video. The first column is the test clip, the others are the clips of epochs 0, 1, 2,
+… of a training with these options. The options here are not those of a run: tools/train.py only
+mirrors, unless augment=light or strong.
 """
 
 import argparse
@@ -20,16 +20,16 @@ from video_gc.progress import say
 
 
 def main() -> None:
-    """Parse, draw, say where."""
+    """Parse, draw, print the path."""
     options = _parse()
     check_suffix(options.out)
     Outputs(options.out.parent).check([options.out.name])
-    from video_gc.analysis.augmented import augmented_grid  # torch, so not for a wrong argument
+    from video_gc.analysis.augmented import augmented_grid  # late: it imports torch
     from video_gc.data.augment import AugmentConfig
 
     videos = options.videos or open_motions(Path("data/motions")) / "train"
     if videos.is_file() and not is_video(videos.name):
-        raise ValueError(f"{videos}: has no suffix of a video (.mp4, .mkv, …); give one, or DIR")
+        raise ValueError(f"{videos}: not a video suffix (.mp4, .mkv, …); give a video or DIR")
     paths = [videos] if videos.is_file() else find_videos(videos, utf8=True)
     names = sorted({path.parent.name for path in paths})
     numbers = {name: number for number, name in enumerate(names)}
@@ -66,7 +66,7 @@ def main() -> None:
         seed=options.seed,
     )
     file = write_animation(options.out, frames, rate=options.rate)
-    say(f"{shown} videos, as they are tested and in {options.draws} draws: {file}")
+    say(f"{shown} videos, tested and in {options.draws} draws: {file}")
 
 
 def _parse() -> argparse.Namespace:
@@ -87,18 +87,24 @@ def _parse() -> argparse.Namespace:
     add("--draws", type=in_range(int, 1), default=5, help="draws of each (%(default)s)")
     rates = in_range(float, 0.1, 1000)  # durations are whole milliseconds
     add("--rate", type=rates, default=8.0, help="pictures per second (%(default)s)")
-    add("--seed", type=in_range(int, 0), default=0, help="others give other draws (%(default)s)")
+    add("--seed", type=in_range(int, 0), default=0, help="seed of the draws (%(default)s)")
     add("--frames", type=int, default=8, help="T, frames of a clip (%(default)s)")
-    add("--stride", type=int, default=4, help="frames from one to the next (%(default)s)")
+    add("--stride", type=int, default=4, help="video frames between two clip frames (%(default)s)")
     add("--target_fps", type=float, help="count the stride at this rate, Hz")
-    add("--crop", type=int, default=112, help="height and width, pixels (%(default)s)")
-    add("--short_side", type=int, nargs=2, metavar=("MIN", "MAX"), help="before the crop, pixels")
+    add("--crop", type=int, default=112, help="height and width in pixels (%(default)s)")
+    add(
+        "--short_side",
+        type=int,
+        nargs=2,
+        metavar=("MIN", "MAX"),
+        help="range before the crop, pixels",
+    )
     add("--crop_area", type=float, nargs=2, metavar=("MIN", "MAX"), help="random-resized crops")
     share = in_range(float, 0, 1)
     add("--flip", type=share, default=0.5, help="probability of a mirrored clip (%(default)s)")
     add("--jitter", type=float, default=0.4, help="of brightness, contrast, colour (%(default)s)")
-    add("--hue", type=float, default=0.0, help="turn of the hue, at most 0.5 (%(default)s)")
-    add("--grey", type=share, default=0.0, help="probability of no colours (%(default)s)")
+    add("--hue", type=float, default=0.0, help="rotation of the hue, at most 0.5 (%(default)s)")
+    add("--grey", type=share, default=0.0, help="probability of a grey clip (%(default)s)")
     add("--randaugment", type=int, default=2, help="operations per clip (%(default)s)")
     add("--magnitude", type=int, default=9, help="strength of RandAugment, 0…30 (%(default)s)")
     add("--erase", type=float, default=0.25, help="probability of a grey box (%(default)s)")

@@ -1,6 +1,6 @@
-"""Measure time and memory beside the peers, in one run on this machine.
+"""Measure time and memory of video_gc and its peers, in one run on this machine.
 
-Writes a table (Markdown), JSON with machine and versions, and some a plot.
+Writes a table (Markdown), JSON with machine and versions, and some benchmarks a plot.
 """
 
 import argparse
@@ -11,16 +11,16 @@ from video_gc.cli import Parser, run_tool
 
 COMMANDS = {
     "blocks": "each context block at the papers' sizes, in both memory layouts",
-    "networks": "latency of Slow-only R50 with five blocks of each kind, in turns",
-    "decode": "clips from files, beside the peers",
+    "networks": "latency of Slow-only R50 with five blocks of each kind, alternating",
+    "decode": "clips from files, compared with the peers",
     "loader": "clips per second of the training loader",
-    "test": "30 views of a video, beside a loop that opens the file for each",
-    "predict": "a trained network on clips and videos, in every way it can run",
+    "test": "30 views of a video, compared with a loop that opens the file for each",
+    "predict": "a trained network on clips and videos, with every precision and backend",
 }
 
 
 def main() -> int:
-    """Parse, and hand over."""
+    """Parse, and call the benchmark."""
     parser = Parser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

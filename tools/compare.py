@@ -29,7 +29,7 @@ def main() -> None:
             nargs="+",
             type=Path,
             metavar="RUN",
-            help=f"trainings of {side.upper()}, one for each seed",
+            help=f"trainings of {side.upper()}, one per seed",
         )
     parser.add_argument(
         "--out", type=Path, help="folder for the results; default: compare_with_A in B's directory"
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def print_comparison(found: Comparison) -> None:
-    """The figures, the videos that changed, the warnings, and the verdict last."""
+    """Print the metrics, the videos that changed, the warnings, and the verdict last."""
     say(
         f"A: {found.titles[0]}, B: {found.titles[1]}: {len(found.videos.paths)} videos",
         style="bold",
@@ -65,7 +65,7 @@ def print_comparison(found: Comparison) -> None:
         test, several = found.changes.test, found.trainings != (1, 1)
         say(
             f"B is right {'more often than A' if several else 'where A is wrong'}: "
-            f"{found.changes.wins} videos; the other way round: {found.changes.losses}; "
+            f"{found.changes.wins} videos; the reverse: {found.changes.losses}; "
             f"{found.name_of_test}: p = {test.mid_p:.3g} (mid-p), "
             f"{test.exact:.3g} (exact)"
         )

@@ -1,5 +1,5 @@
-"""What a network costs: parameters, FLOPs, activations, latency and memory, in total, of each stage
-and residual block, and what its context blocks add.
+"""The cost of a network: parameters, FLOPs, activations, latency and memory, in total, by stage and
+residual block, and of its context blocks.
 
   python tools/complexity.py                                        the demo's network
   python tools/complexity.py context=nl placement=five model=slow_r50     options of tools/train.py
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from video_gc.models.build import ModelConfig
 
 SHORT = 20
-"""Residual blocks up to which they are printed unasked."""
+"""Up to so many residual blocks are printed by default."""
 KINETICS = 400
 WIDTH = 100
-"""Columns that the table has at least; a narrower terminal breaks its lines."""
+"""Smallest width of the table; a narrower terminal breaks its lines."""
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     alone = next((name for name in options.network if "=" not in name), None)
     if alone and len(options.network) > 1:
         raise ValueError(
-            f"{alone!r} stands alone; a network of your choice is of options alone, such as "
+            f"give {alone!r} alone; another network needs only options, such as "
             "model=slow_r50 context=nl"
         )
     wrong = wrong_argument(options.network) if is_config(options.network) else None
@@ -59,14 +59,14 @@ def main() -> None:
         model = replace(model, num_classes=options.classes)
     elif model.num_classes is None:
         model = replace(model, num_classes=KINETICS)
-        say(f"No number of classes is given: {KINETICS}, as in Kinetics-400 (--classes)")
+        say(f"Number of classes not given: {KINETICS}, as in Kinetics-400 (--classes)")
     cost = network_cost(
         model, clip, batch=options.batch, device=options.device, measure=options.measure,
         seconds=options.seconds,
     )  # fmt: skip
     few = len(cost.of(BLOCK)) <= SHORT
     table = cost_table(cost, blocks=few if options.blocks is None else options.blocks)
-    Screen(stderr=True, width=max(console.width, WIDTH)).print(table)  # figures are never cut
+    Screen(stderr=True, width=max(console.width, WIDTH)).print(table)  # never cut numbers
     for line in notes(cost):
         console.print(line, highlight=False)
     if options.json:
@@ -82,29 +82,29 @@ def parser() -> Parser:
     made.add_argument(
         "network", nargs="*", metavar="NETWORK",
         help="a run directory, a checkpoint, the name of published weights (slow_r50), or options "
-        "of tools/train.py such as model=slow_r50 context=nl; default: those of the demo",
+        "of tools/train.py such as model=slow_r50 context=nl; default: the demo's",
     )  # fmt: skip
     made.add_argument("--classes", type=in_range(int, 1), help="default: as in the checkpoint or "
                       "config; motions has 8, else 400")  # fmt: skip
     made.add_argument("--clip", nargs=2, type=in_range(int, 1), metavar=("T", "SIDE"),
-                      help="frames and pixels; default: the config's (its test crop is counted "
-                      "and tested, its training crop trained)")  # fmt: skip
+                      help="frames and pixels; default: the config's (test crop for counting "
+                      "and testing, training crop for training)")  # fmt: skip
     made.add_argument("--batch", type=in_range(int, 1), default=1,
-                      help="clips in what is measured (1)")  # fmt: skip
+                      help="clips in each measurement (1)")  # fmt: skip
     depth = made.add_mutually_exclusive_group()
     depth.add_argument("--blocks", action="store_true", default=None,
-                       help=f"a line for each residual block, if over {SHORT} too")  # fmt: skip
+                       help=f"a line per residual block, even if more than {SHORT}")  # fmt: skip
     depth.add_argument("--stages", dest="blocks", action="store_false", default=None,
-                       help="stages alone; JSON and CSV have all lines anyway")  # fmt: skip
+                       help="only stages; JSON and CSV always have all lines")  # fmt: skip
     made.add_argument("--no-measure", dest="measure", action="store_false",
-                      help="count only: a second or two, whatever the network")  # fmt: skip
+                      help="only count: a second or two for any network")  # fmt: skip
     made.add_argument("--seconds", type=in_range(float, 0), default=1.0,
-                      help="for each of up to six measurements (1)")  # fmt: skip
+                      help="seconds for each of up to six measurements (1)")  # fmt: skip
     made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     made.add_argument("--threads", type=in_range(int, 1),
-                      help="of torch; default: the cores, or OMP_NUM_THREADS")  # fmt: skip
-    made.add_argument("--json", type=Path, metavar="FILE", help="write all of it there")
-    made.add_argument("--csv", type=Path, metavar="FILE", help="write the lines there")
+                      help="threads of torch; default: the cores, or OMP_NUM_THREADS")  # fmt: skip
+    made.add_argument("--json", type=Path, metavar="FILE", help="write everything to this file")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="write the lines to this file")
     return made
 
 
@@ -114,7 +114,7 @@ def is_config(network: list[str]) -> bool:
 
 
 def chosen(network: list[str]) -> "tuple[ModelConfig, ClipConfig]":
-    """The network and its clips, as the arguments name them."""
+    """The network and its clips that the arguments name."""
     if not is_config(network):
         from video_gc.analysis.cost.network_cost import described_network
 

@@ -1,7 +1,7 @@
 """Recognise the action in videos: the best classes of each, and a timeline.
 
-Each result is printed as soon as it is there. A video that cannot be read is said, and the others
-are done; the JSON array is closed whatever ends the run, but a SIGKILL.
+Prints each result immediately. An unreadable video is reported and does not stop the others. The
+JSON array is closed however the run ends, except by SIGKILL.
 """
 
 from contextlib import nullcontext
@@ -14,7 +14,7 @@ from video_gc.train.run_checkpoint import checkpoint_in
 
 
 def main() -> int:
-    """Parse, predict, print; 1 where a video could not be read."""
+    """Parse, predict, print; returns 1 if a video could not be read."""
     parser = Parser(
         description=__doc__,
         epilog="example: python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/test",
@@ -33,14 +33,14 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, help="folder for the timeline pictures; default: RUN/predict"
     )
-    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda if available")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help=BACKEND_HELP)
     options = parser.parse_args()
     from video_gc.predict.batch import predict_all
     from video_gc.predict.json_array import json_array
     from video_gc.predict.timeline import print_prediction
-    from video_gc.train.checkpoint import default_output  # torch, so not for a wrong argument
+    from video_gc.train.checkpoint import default_output  # late: it imports torch
 
     checkpoint = checkpoint_in(options.checkpoint)
     out = options.out or default_output(checkpoint, "predict")
@@ -64,7 +64,7 @@ def main() -> int:
                 print_prediction(done, options.top)
             else:
                 array(done.to_dict(options.top))
-    where = f"Timelines lie in {out}" if done_well else "No timeline was drawn"
+    where = f"Timelines are in {out}" if done_well else "No timeline was drawn"
     say(where + (f"; files that failed: {failures}" if failures else ""))
     return int(failures > 0)
 

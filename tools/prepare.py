@@ -1,4 +1,4 @@
-"""Prepare data: check what can be read, make small copies, name a copy by a short hash."""
+"""Prepare data: check videos, make small copies, identify a copy by a short hash."""
 
 import argparse
 import os
@@ -18,35 +18,35 @@ from video_gc.progress import say
 
 CHECK = """\
 Decode every frame of every video, in several processes, and write a manifest: a Parquet table of
-what each file holds and whether it is sound. Training and testing leave out what it calls
-damaged. Damaged, missing and duplicated files and leaks between splits are listed beside it.
-Exit status 1 where a file is damaged or missing, or a split leaks. A second run looks at new and
-changed files only; an interrupted one goes on. Lists may be checked one after the other: what an
-earlier one named stays in the manifest, and leaks between both are found."""
+the content and damage of each file. Training and testing leave out damaged videos. Lists beside it
+name damaged, missing and duplicated files and leaks between splits. Exit status 1 if a file is
+damaged or missing, or a split leaks. Rerun it to resume, or to check only new and changed files.
+Lists may be checked one after the other: the manifest keeps the videos of earlier lists, and finds
+leaks between lists."""
 RESIZE = """\
-Write a copy of a folder of videos as H.264 with a small short side and close key frames, which are
-read several times faster in training. Frames and their times stay; they are stored as they are
-shown (upright, square pixels, no HDR); sound is dropped; larger pictures only are scaled. A file
-appears when it is complete; a second run does what is left. Files that resize did not write are
-never replaced: it names them and stops."""
+Write a copy of a folder of videos as H.264 with a small short side and close key frames, which
+training reads several times faster. Frames and their times stay. They are stored upright, with
+square pixels and without HDR; sound is dropped; only larger pictures are scaled. A file appears
+when it is complete. Rerun the command to resume. Files that resize did not write are never
+replaced: it names them and stops."""
 COLUMNS = {
-    "path": "the column of paths (path; a number from 0 where the first line names none)",
+    "path": "the column of paths (path; a number from 0 if the first line has no names)",
     "label": "the column of labels (label)",
-    "start": "where the part that is meant begins, in s",
-    "end": "where it ends, in s",
+    "start": "start of the labelled part, in s",
+    "end": "its end, in s",
 }
 FINGERPRINT = """\
-Print a short hash of each split: of file names, classes and what is in the files. "contents" comes
-from the manifest of `check`, "sizes" can be had without. Every checkpoint and every result holds
-the hash of its videos; copies with equal hashes are the same. Class names count: give --names where
-the training has data.names."""
+Print a short hash of each split, from file names, classes and file contents. "contents" needs the
+manifest of `check`; "sizes" does not. Every checkpoint and every result stores the hash of its
+videos; copies with equal hashes are the same. Class names count: give --names if the training has
+data.names."""
 
 
 def main() -> int:
-    """Parse, prepare, say what was found; 1 where videos are damaged or cannot be had."""
+    """Parse, prepare, print the findings; returns 1 if videos are damaged or missing."""
     options = parse()
     if options.job == "motions":
-        say(f"Videos lie in {generate_motions(options.root, seed=options.seed)}")
+        say(f"Videos are in {generate_motions(options.root, seed=options.seed)}")
         return 0
     if options.job == "resize":
         config = ResizeConfig(
@@ -97,7 +97,7 @@ def sources(options: argparse.Namespace) -> tuple[list[Listed], Path]:
             columns={name: column for name, column in columns.items() if column is not None},
         )
     if options.source or options.root is None:
-        raise ValueError(f"--data {options.data} goes with --root DIR, and with no other source")
+        raise ValueError(f"--data {options.data} needs --root DIR, and no other source")
     return list_official(
         options.data, options.root, options.annotations, names=names, split=options.split
     )
@@ -119,7 +119,7 @@ def parse() -> argparse.Namespace:
 
     motions = job("motions", "Generate the embedded data set.", "motions", "generate a data set")
     motions.add_argument("--root", type=Path, default=Path("data/motions"), help="(data/motions)")
-    motions.add_argument("--seed", type=int, default=0, help="other seeds draw other videos (0)")
+    motions.add_argument("--seed", type=int, default=0, help="seed of the videos (0)")
 
     check = job(
         "check",
@@ -130,8 +130,10 @@ def parse() -> argparse.Namespace:
     add_sources(check)
     check.add_argument("--out", type=Path, help=f"the manifest (ROOT/{NAME})")
     add_workers(check)
-    check.add_argument("--time-limit", type=float, default=60, help="s, for one frame (60)")
-    check.add_argument("--min-frames", type=int, default=2, help="fewer is called short (2)")
+    check.add_argument("--time-limit", type=float, default=60, help="seconds for one frame (60)")
+    check.add_argument(
+        "--min-frames", type=int, default=2, help="shorter videos are called short (2)"
+    )
 
     example = "resize data/kinetics400 data/kinetics400_256 --workers 16"
     resize = job("resize", RESIZE, example, "make a small copy that is fast to read")
@@ -145,7 +147,7 @@ def parse() -> argparse.Namespace:
         "--keyframe-interval",
         type=int,
         default=default.keyframe_interval,
-        help="frames between key frames at most (%(default)s); fewer: faster, larger files",
+        help="largest distance of key frames (%(default)s); smaller: faster, larger files",
     )
     resize.add_argument(
         "--crf", type=int, default=default.crf, help="x264's quality, 0 (best) … 51 (%(default)s)"
@@ -153,14 +155,14 @@ def parse() -> argparse.Namespace:
     add_workers(resize)
 
     example = "fingerprint --data kinetics --root data/kinetics400"
-    fingerprint = job("fingerprint", FINGERPRINT, example, "name a copy by a short hash")
+    fingerprint = job("fingerprint", FINGERPRINT, example, "identify a copy by a short hash")
     add_sources(fingerprint)
-    fingerprint.add_argument("--manifest", type=Path, help=f"(ROOT/{NAME} where it exists)")
+    fingerprint.add_argument("--manifest", type=Path, help=f"(ROOT/{NAME} if it exists)")
     return parser.parse_args()
 
 
 def add_sources(job: argparse.ArgumentParser) -> None:
-    """Where the videos are."""
+    """Options for the videos."""
     job.add_argument(
         "source",
         type=Path,
@@ -169,21 +171,26 @@ def add_sources(job: argparse.ArgumentParser) -> None:
         help="CLASS/video or train|val|test/CLASS/video, or lists of videos",
     )
     kinds = ", ".join(OFFICIAL_KINDS)
-    job.add_argument("--data", metavar="KIND", help=f"instead: official lists, one of {kinds}")
-    job.add_argument("--root", type=Path, help="where its files, or relative paths of lists, lie")
-    job.add_argument("--annotations", type=Path, help="folder of the official lists (ROOT)")
-    job.add_argument("--split", type=int, default=1, help="of ucf101 and hmdb51: 1, 2 or 3 (1)")
-    job.add_argument("--names", type=Path, help="class names, one a line, as in data.names")
+    job.add_argument("--data", metavar="KIND", help=f"official lists instead: one of {kinds}")
     job.add_argument(
-        "--kind", help=f"of lists: {', '.join(LISTS)} (table for .csv, .tsv, .parquet; else list)"
+        "--root", type=Path, help="folder of its files, or for relative paths of lists"
     )
-    job.add_argument("--multi-label", action="store_true", help="videos of lists have several")
+    job.add_argument("--annotations", type=Path, help="folder of the official lists (ROOT)")
+    job.add_argument("--split", type=int, default=1, help="for ucf101 and hmdb51: 1, 2 or 3 (1)")
+    job.add_argument("--names", type=Path, help="class names, one per line, as in data.names")
+    job.add_argument(
+        "--kind",
+        help=f"kind of lists: {', '.join(LISTS)} (table for .csv, .tsv, .parquet; else list)",
+    )
+    job.add_argument(
+        "--multi-label", action="store_true", help="videos of lists have several labels"
+    )
     for name, meaning in COLUMNS.items():
-        job.add_argument(f"--{name}-column", metavar="NAME", help=f"of tables: {meaning}")
+        job.add_argument(f"--{name}-column", metavar="NAME", help=f"for tables: {meaning}")
 
 
 def add_workers(job: argparse.ArgumentParser) -> None:
-    """How many processes."""
+    """Option for the number of processes."""
     cores = os.cpu_count() or 1
     job.add_argument("--workers", type=int, default=cores, help=f"processes ({cores}, the cores)")
 

@@ -1,9 +1,9 @@
-"""Write a page on one run, or one table of many runs: an ablation's, or all in a folder.
+"""Write a page on one run, or a table of many runs: of an ablation, or all in a folder.
 
-One run directory: RUN/report.html, a page on it. Otherwise a row for each configuration, its seeds
-together: accuracy with its error and the paired test against the baseline, parameters, FLOPs
-(multiply-adds), latency and memory on this machine, time trained; as table.md, table.csv,
-table.tex, table.json and report.html. No file needs a network.
+For one run directory it writes the page RUN/report.html. Otherwise it writes a table with a row per
+configuration, over its seeds: accuracy with its error and the paired test against the baseline,
+parameters, FLOPs (multiply-adds), latency and memory on this machine, training time; as table.md,
+table.csv, table.tex, table.json and report.html. The pages load nothing from the internet.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ MAKE = "make runs with python tools/train.py or tools/ablate.py"
 
 
 def main() -> None:
-    """Parse, write, print the table, say where it is."""
+    """Parse, write, print the table and the paths of the files."""
     parser = Parser(
         description=__doc__,
         epilog="examples: python tools/report.py runs/demo; python tools/report.py "
@@ -30,19 +30,21 @@ def main() -> None:
         nargs="+",
         type=Path,
         metavar="DIR",
-        help="run directories, ablations (runs/ablations/NAME), or folders that hold runs",
+        help="run directories, ablations (runs/ablations/NAME), or folders of runs",
     )
     parser.add_argument(
         "--out", type=Path, help="folder for a table; default: the ablation's, or runs/table"
     )
     parser.add_argument("--baseline", metavar="ROW", help="name of the row to compare with")
     parser.add_argument(
-        "--no-measure", action="store_true", help="leave latency and memory out, for they take time"
+        "--no-measure",
+        action="store_true",
+        help="do not measure latency and memory, which takes time",
     )
     options = parser.parse_args()
     for place in options.runs:  # before torch is imported
         if not place.is_dir():
-            kind = "is a file, and no run directory" if place.exists() else "no such run directory"
+            kind = "a file, not a run directory" if place.exists() else "no such run directory"
             raise FileNotFoundError(f"{place}: {kind}, ablation or folder of runs; {MAKE}")
     say(f"Reading {', '.join(map(str, options.runs))} …")
     from video_gc.analysis.table.files import check_free, write_files
@@ -54,14 +56,14 @@ def main() -> None:
     if run is not None:
         for given, name in ((options.out, "--out"), (options.baseline, "--baseline")):
             if given is not None:
-                parser.error(f"{name} is for a table, and {run} is one run")
+                parser.error(f"{name} is for a table, but {run} is one run")
         from video_gc.analysis.report import write_report
 
         say(f"Open {write_report(options.runs[0])} in a browser")
         return
     collection = collect(options.runs, options.baseline)
     out = options.out or collection.home
-    check_free(out, PAGE)  # before what takes time
+    check_free(out, PAGE)  # before slow work
     table = make_table(collection, out, measure=not options.no_measure)
     files = [*write_files(table, out), write_page(table, collection.groups, out)]
     print_table(table)
@@ -70,7 +72,7 @@ def main() -> None:
 
 
 def print_table(table: "Table") -> None:
-    """The table, in parts where the terminal is narrow, the verdicts, and the warnings last."""
+    """Print the table, split on a narrow terminal, then verdicts and warnings."""
     from video_gc.analysis.table.files import cells
     from video_gc.analysis.terminal import fitting
 

@@ -1,6 +1,6 @@
-"""Test a checkpoint with several views a video; writes predictions.csv, accuracy.json and tables.
+"""Test a checkpoint with several views per video; writes predictions.csv, accuracy.json and tables.
 
-A test that was stopped goes on when the same command is given again. On several processes:
+Rerun the same command to resume a stopped test. On several processes:
 torchrun --standalone --nproc-per-node=2 tools/test.py CHECKPOINT
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from video_gc.evaluate.scores import Scores
 
 SHOWN = 5
-"""Classes, and pairs of classes, that are printed."""
+"""Number of classes, and of pairs of classes, to print."""
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
         help="folder DIR/CLASS/video, or a `path label` list; default: the run's test videos; "
         "published weights need it",
     )
-    parser.add_argument("--root", type=Path, help="folder that relative paths of a list start from")
+    parser.add_argument("--root", type=Path, help="folder for relative paths of a list")
     parser.add_argument(
         "--clips", type=int, help="clips spread over each video; default: as in the training config"
     )
@@ -54,12 +54,12 @@ def main() -> None:
     parser.add_argument(
         "--subset",
         type=in_range(int, 1),
-        help="a quick look at so many videos, spread over the classes; not to be compared",
+        help="a quick look at so many videos, spread over the classes; not for comparisons",
     )
     parser.add_argument(
         "--micro-batch",
         type=in_range(int, 1),
-        help="most views in one forward pass; default: as in the training config (8)",
+        help="views in one forward pass at most; default: as in the training config (8)",
     )
     parser.add_argument(
         "--precision",
@@ -74,24 +74,24 @@ def main() -> None:
     parser.add_argument(
         "--weights",
         choices=("raw", "ema", "both"),
-        help="of a checkpoint with averaged weights; default: all that it has",
+        help="weights of a checkpoint with averaged weights; default: all that it has",
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder for the results; those of a test are replaced there, other files never; "
-        "default: RUN/test (whose results are not, where views or videos differ), RUN/test_subset "
-        "with --subset",
+        help="folder for the results; replaces results of a test there, never other files; "
+        "default: RUN/test (refuses to replace the results of a different test), or "
+        "RUN/test_subset with --subset",
     )
     parser.add_argument(
         "--workers",
         type=in_range(int, 0),
         help="decoding processes; default: as in the training config",
     )
-    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda if available")
     options = vars(parser.parse_args())
     from video_gc.evaluate.evaluate import TestOptions, evaluate
-    from video_gc.train.distributed.world import this_world  # torch, so not for a wrong argument
+    from video_gc.train.distributed.world import this_world  # late: it imports torch
 
     done = evaluate(checkpoint_in(options.pop("checkpoint")), TestOptions(**options))
     if this_world().first:
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def print_result(done: "Evaluation") -> None:
-    """Accuracy, what it is of, what goes wrong most often, and where the files lie."""
+    """Print accuracy, the most frequent errors, coverage and the paths of the files."""
     from video_gc.evaluate.test_videos import DAMAGED
 
     say(done.title, style="bold")
@@ -107,8 +107,8 @@ def print_result(done: "Evaluation") -> None:
     result = done.result
     if result.calibration is not None:
         say(
-            f"Expected calibration error: {result.calibration:.2%} (video level, 15 bins: how far "
-            "the best score is from how often it is right)"
+            f"Expected calibration error: {result.calibration:.2%} (video level, 15 bins: distance "
+            "between the best score and the share of correct ones)"
         )
     if not result.index.multi_label:
         print_confusions(result)
@@ -123,7 +123,7 @@ def print_result(done: "Evaluation") -> None:
 
 
 def accuracy_table(done: "Evaluation") -> Table:
-    """Clip and video level of each set of weights."""
+    """Clip-level and video-level accuracy of each set of weights."""
     table = Table()
     for heading in ("", *done.result.video_level.figures, "of"):
         table.add_column(heading, justify="right" if heading else "left")
@@ -137,7 +137,7 @@ def accuracy_table(done: "Evaluation") -> Table:
 
 
 def print_confusions(result: "Scores") -> None:
-    """The worst classes and the most confused pairs, a few of each."""
+    """Print the worst classes and the most confused pairs."""
     from video_gc.evaluate.confusions import class_results, confused_pairs, worst_classes
 
     worst = worst_classes(class_results(result), SHOWN)

@@ -1,4 +1,4 @@
-"""Train a network with context blocks; `--help` says what every option means."""
+"""Train a network with context blocks; `--help` explains every option."""
 
 import shlex
 import sys
@@ -9,9 +9,9 @@ from video_gc.progress import say
 
 
 def check(arguments: list[str]) -> None:
-    """Refuse a wrong option in one line, where its name is wrong before anything is imported.
+    """Refuse a wrong option in one line; a wrong name before anything is imported.
 
-    Hydra explains its own flags, and a sweep is checked run by run.
+    Hydra explains its own flags, and each run of a sweep is checked separately.
     """
     flags = {argument for argument in arguments if argument.startswith("-")}
     if flags & {"--help", "-h"}:
@@ -27,7 +27,7 @@ def check(arguments: list[str]) -> None:
 
 
 def print_help(arguments: list[str]) -> None:
-    """Print all options as `arguments` set them, and exit."""
+    """Print all options with the values that `arguments` set, and exit."""
     from video_gc.config import training_help
 
     print(training_help(arguments), end="")
@@ -50,12 +50,12 @@ def main() -> None:
 
 
 def report(directory: object) -> None:
-    """Say where everything lies; once, of several processes."""
+    """Print the run directory, on the first process."""
     from video_gc.train.distributed.world import this_world
 
     if not this_world().first:
         return
-    say(f"Trained. Everything lies in {directory}; next:")
+    say(f"Trained. The results are in {directory}; next:")
     say(f"  python tools/test.py {shlex.quote(f'{directory}/checkpoints/best.ckpt')}")
 
 

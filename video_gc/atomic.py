@@ -1,7 +1,7 @@
-"""Files that get their name when they are complete.
+"""Files that appear under their name when they are complete.
 
-Until then a file has a hidden name that nobody can guess. So two programs never write to one file,
-and a link that somebody placed there is not followed.
+Until then a file has a hidden random name. So two programs never write to one file, and a link that
+somebody placed there is not followed.
 """
 
 import hashlib
@@ -18,21 +18,21 @@ from typing import Any
 from filelock import FileLock, Timeout, lock_descriptor
 
 LONGEST = 255
-"""Bytes of a file's name, on most file systems."""
+"""Largest length of a file name in bytes, on most file systems."""
 PART = re.compile(r"\.video_gc-[0-9a-f]{16}\.part(\.[^.]+)?")
 
 
 @contextmanager
 def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Yield an empty file beside `path`; it gets that name when the block ends without an error.
+    """Yield an empty file beside `path`, renamed to it when the block ends without an error.
 
-    replace: a file of that name is replaced; else FileExistsError is raised, and it stays.
+    replace: replace an existing file; otherwise raise FileExistsError and keep it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_name(path)
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
-        with suppress(OSError):  # a file system without locks: what a kill leaves there stays
+        with suppress(OSError):  # no locks here: a killed process leaves its file behind
             lock_descriptor(handle, blocking=False)
         yield part
         if replace:
@@ -45,7 +45,7 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 text to `path` at once and return it; bytes that are none are escaped."""
+    """Write UTF-8 text to `path` atomically and return it; invalid bytes are escaped."""
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
@@ -53,14 +53,14 @@ def write_text(path: Path, text: str) -> Path:
 
 @contextmanager
 def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], None]]:
-    """Yield what appends a line of JSON to `path`, to the system at once; one process at a time.
+    """Yield a function that appends a line of JSON to `path` unbuffered; one process at a time.
 
-    what, way: who writes there, and the way out, for the error.
-    Raises BlockingIOError where another process does, FileExistsError for a link or a pipe.
+    what, way: for the error, who writes there and how to avoid the conflict.
+    Raises BlockingIOError if another process writes, FileExistsError for a link or a pipe.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     need_plain(path)
-    lock = FileLock(path, timeout=0.5, fallback_to_soft=False)  # its last writer may remove it now
+    lock = FileLock(path, timeout=0.5, fallback_to_soft=False)  # its last writer may be removing it
     try:
         lock.acquire()
     except Timeout:
@@ -68,14 +68,14 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
             f"{path.parent}: another {what} is writing to it; wait for it, or give {way}"
         ) from None
     except OSError:
-        pass  # a file system without locks; what else is wrong is said when it is opened
+        pass  # a file system without locks; other errors appear when it is opened
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
     def add(line: object) -> None:
         os.write(handle, f"{json.dumps(line)}\n".encode())
 
     try:
-        if os.fstat(handle).st_size:  # its last line may be torn
+        if os.fstat(handle).st_size:  # its last line may be incomplete
             os.write(handle, b"\n")
         yield add
     finally:
@@ -84,9 +84,9 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
 
 
 def read_journal(path: Path) -> Iterator[Any]:
-    """Each sound line of what `journal` wrote; nothing where there is none.
+    """Yield each valid line that `journal` wrote; nothing without a file.
 
-    Raises FileExistsError where something else than a file has its name.
+    Raises FileExistsError if `path` is not a file.
     """
     need_plain(path)
     try:
@@ -94,45 +94,45 @@ def read_journal(path: Path) -> Iterator[Any]:
     except (FileNotFoundError, NotADirectoryError):
         return
     for line in lines:
-        with suppress(ValueError):  # the line that was being written when the power went
+        with suppress(ValueError):  # the line that a power cut interrupted
             yield json.loads(line)
 
 
 def need_plain(path: Path) -> None:
-    """Raise FileExistsError for a link, pipe or folder where a file of ours would be.
+    """Raise FileExistsError for a link, pipe or folder in place of our file.
 
-    A pipe would be waited for, and a link followed to somebody else's file.
+    Opening a pipe would block, and a link leads to another file.
     """
     if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
         raise FileExistsError(f"{path}: is a link, a pipe or a folder, not our file; move it away")
 
 
 def part_name(path: Path) -> Path:
-    """A new hidden name beside `path`, with its suffix, for a file that is not complete yet."""
+    """A new hidden name beside `path`, with its suffix, for an incomplete file."""
     suffix = path.suffix if len(path.suffix) <= 16 else ""  # no format has a longer one
     return path.with_name(f".video_gc-{secrets.token_hex(8)}.part{suffix}")
 
 
 def remove_stale_parts(folder: Path) -> None:
-    """Remove what killed processes left unfinished in `folder`; what is being written now stays."""
+    """Remove unfinished files of killed processes in `folder`; files being written stay."""
     for part in folder.glob(".video_gc-*.part*"):
-        with suppress(OSError):  # it is gone, or the file system has no locks
+        with suppress(OSError):  # it has vanished, or the file system has no locks
             if not PART.fullmatch(part.name):
                 continue
             if not part.is_symlink():
                 handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     if not lock_descriptor(handle, blocking=False):
-                        continue  # its writer lives
+                        continue  # its writer is alive
                 finally:
                     os.close(handle)
             part.unlink()
 
 
 def fitting_name(stem: str, suffix: str = "") -> str:
-    """`stem` + `suffix` as the name of a file; one that is too long ends in a hash of the whole.
+    """`stem` + `suffix` as a file name; one that is too long ends in a hash of the whole.
 
-    The hash tells names apart that begin alike.
+    The hash distinguishes names that start alike.
     """
     whole = os.fsencode(stem + suffix)
     if len(whole) <= LONGEST:
@@ -143,10 +143,10 @@ def fitting_name(stem: str, suffix: str = "") -> str:
 
 
 def _rename_new(part: Path, path: Path) -> None:
-    """Rename without replacing anything, in one step where the file system has hard links."""
+    """Rename without replacing anything, atomically if the file system has hard links."""
     try:
         os.link(part, path)
     except OSError as error:
         if isinstance(error, FileExistsError) or os.path.lexists(path):
-            raise FileExistsError(f"{path}: exists already, and is kept") from error
+            raise FileExistsError(f"{path}: already exists, and is kept") from error
         os.rename(part, path)

@@ -1,9 +1,8 @@
 """The edge of every tool: one clear line per error, and the exit status.
 
-2: how the tool was called (a wrong option, a path or library that is not there); 1: the data (a
-video, a list), or the machine. A training that a signal stopped ends with 128 + its number: 143
-after SIGTERM, 138 after SIGUSR1, 130 after Ctrl-C. VIDEO_GC_TRACEBACK=1 shows where an error came
-from.
+2: the command (a wrong option, a missing path or library); 1: the data (a video, a list) or the
+machine. A training that a signal stopped exits with 128 + its number: 143 after SIGTERM, 138 after
+SIGUSR1, 130 after Ctrl-C. VIDEO_GC_TRACEBACK=1 shows the traceback.
 """
 
 import argparse
@@ -25,20 +24,20 @@ from video_gc.progress import say
 TRACEBACK = "VIDEO_GC_TRACEBACK"
 HOME = re.compile(r"""((?:[\w./@+-]+=)?["']?)~(?=[/"']|$)""")  # data.root=~/videos
 USAGE = (ValueError, ImportError, FileNotFoundError, FileExistsError, NotADirectoryError)
-"""Errors in how a tool was called; ImportError: a decoder that is not installed."""
+"""Errors in the command; ImportError: a decoder that is not installed."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; a ValueError, so parse inside `run_tool`.
+    """Reports an error in one line, as a ValueError, so parse inside `run_tool`.
 
-    Options are written in full: a script's short form would mean another one some day.
+    Options must be written in full: a later option could make an abbreviation ambiguous.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **{"allow_abbrev": False} | named)
 
     def add_subparsers(self, **named: Any) -> Any:
-        """Argparse's; a command names its own options where one is not known."""
+        """As argparse's; a subcommand reports unknown options itself."""
         return super().add_subparsers(**{"parser_class": _Command} | named)
 
     def error(self, message: str) -> NoReturn:
@@ -46,12 +45,12 @@ class Parser(argparse.ArgumentParser):
         raise ValueError(f"{message}{self._meant(message)}; see {self.prog} --help")
 
     def _meant(self, message: str) -> str:
-        """A word for those who misspell an option, or write NAME=VALUE as for tools/train.py."""
+        """A hint for a misspelt option, or NAME=VALUE as for tools/train.py."""
         known, unknown = list(self._option_string_actions), message.partition("unrecognized ")[2]
         for name, value in re.findall(r"(?<!\S)([\w.]+)=(\S+)", unknown):
             option = "--" + name.rpartition(".")[2].replace("_", "-")
             if option in known:
-                return f" (here it is written {option} {value})"
+                return f" (write {option} {value} here)"
         for typed in re.findall(r"(?<!\S)--?([a-zA-Z][\w-]*)", unknown):
             word = f"--{typed}"
             close = [option for option in known if option.startswith(word)]
@@ -62,10 +61,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Command(Parser):
-    """One of a tool's commands."""
+    """A subcommand of a tool."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """What is unknown here is unknown to the tool."""
+        """Report options that are unknown here."""
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -73,7 +72,7 @@ class _Command(Parser):
 
 
 def with_home(word: str) -> str:
-    """A word of the command with ~ as the home directory, after = too, where shells leave it."""
+    """A word of the command with ~ expanded, also after =, where shells do not expand it."""
     found = HOME.match(word)
     return found[1] + os.path.expanduser("~") + word[found.end() :] if found else word
 
@@ -97,20 +96,20 @@ def in_range(
 
 
 def quiet_libraries() -> None:
-    """Silence what the libraries say to their own developers."""
+    """Silence warnings of libraries for their own developers."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
     warnings.filterwarnings("ignore", module="lightning_fabric")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
-    """Call `main` and exit with its status, or with an error's line and status.
+    """Call `main` and exit with its status, or print an error in one line and exit with its status.
 
-    leave: exit after success too.
+    leave: also exit after success.
     """
     quiet_libraries()
     sys.argv[1:] = map(with_home, sys.argv[1:])
-    for stream in (sys.stdout, sys.stderr):  # one that knows less than UTF-8 gets escapes
+    for stream in (sys.stdout, sys.stderr):  # a stream without UTF-8 gets escapes
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:

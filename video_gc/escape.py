@@ -1,4 +1,4 @@
-"""Names of files, classes and options: shown as text and no more, and the nearest valid one.
+"""Safe text from names of files, classes and options, and the valid name nearest to a wrong one.
 
 Names come from strangers. `readable` is for a terminal and for pictures, `csv_cell` for CSV files;
 `csv_text` undoes it. HTML, Markdown and LaTeX are escaped where they are written, in analysis/.
@@ -9,41 +9,41 @@ import re
 from collections.abc import Sequence
 
 HIDDEN = re.compile(
-    r"[\x00-\x1f\x7f-\x9f"  # control characters: they move the cursor, ring, or begin an escape
-    r"\xad\u200b\u2060\ufeff"  # have no width
-    r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # end a line, or turn the order of reading
-    r"\ud800-\udfff]"  # bytes of a file's name that are no UTF-8
+    r"[\x00-\x1f\x7f-\x9f"  # control characters: they move the cursor, ring, or start an escape
+    r"\xad\u200b\u2060\ufeff"  # without width
+    r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # end a line, or reverse the reading order
+    r"\ud800-\udfff]"  # bytes of a file name that are not UTF-8
 )
 FORMULA = ("=", "+", "-", "@", "'")
-"""What a spreadsheet takes for the beginning of a formula, and the sign that says it is none."""
+"""First characters of a formula in a spreadsheet, and the sign that marks text."""
 
 
 def readable(text: str) -> str:
-    """One line of plain text: what cannot be seen is written as an escape, such as \\x1b."""
+    """One line of plain text; invisible characters become escapes, such as \\x1b."""
     return HIDDEN.sub(_escaped, text)
 
 
 def readable_lines(text: str) -> str:
-    """As `readable`, for a text whose ends of lines are ours."""
+    """As `readable`, for a text with our own line ends."""
     return "\n".join(map(readable, text.split("\n")))
 
 
 def short_name(name: str, longest: int = 40) -> str:
-    """A readable name for a picture, cut in the middle: names of a data set often begin alike."""
+    """A readable name for a picture, shortened in the middle: names often start alike."""
     name, half = readable(name), longest // 2
     return name if len(name) <= longest else f"{name[:half]}…{name[1 - half :]}"
 
 
 def nearest_name(wrong: str, names: Sequence[str], cutoff: float = 0.6) -> str | None:
-    """The valid name that is most like a wrong one; None where none is.
+    """The valid name most similar to a wrong one; None if none is similar.
 
-    cutoff: how like it must be, in 0…1, as difflib measures it.
+    cutoff: required similarity in 0…1, as in difflib.
     """
     return next(iter(difflib.get_close_matches(wrong, names, 1, cutoff)), None)
 
 
 def csv_cell(value: object) -> object:
-    """A value as the cell of a CSV file: no text is a formula, numbers stay as they are."""
+    """A value as the cell of a CSV file: text is never a formula, numbers are unchanged."""
     if value is None or isinstance(value, int | float) or _is_number(str(value)):
         return value
     text = readable(str(value))
@@ -51,13 +51,13 @@ def csv_cell(value: object) -> object:
 
 
 def csv_text(cell: str) -> str:
-    """What `csv_cell` was given, but for characters that were escaped."""
+    """The inverse of `csv_cell`, except for escaped characters."""
     return cell[1:] if cell.startswith("'") else cell
 
 
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
-    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of a name that is not UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # Python's form of a byte in a name that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return found[0].encode("unicode_escape").decode()
 

@@ -1,6 +1,6 @@
-"""One process at a time in a directory. The lock ends with its process, however that dies.
+"""One process at a time in a directory; the lock ends with its process.
 
-filelock does not let forked workers inherit it: they may outlive their parent for seconds.
+filelock keeps forked workers from inheriting it: they may outlive their parent by seconds.
 """
 
 import os
@@ -16,9 +16,10 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(directory: Path, *, what: str = "training", way: str = "name=OTHER") -> Iterator[None]:
-    """Hold the directory while the block runs. what, way: who holds it, the way out, for the error.
+    """Hold the directory while the block runs.
 
-    Raises BlockingIOError where another process holds it.
+    what, way: for the error, who holds it and how to avoid the conflict.
+    Raises BlockingIOError if another process holds it.
     """
     new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
@@ -36,7 +37,7 @@ def locked(directory: Path, *, what: str = "training", way: str = "name=OTHER") 
         file.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
-        if new and [path.name for path in directory.iterdir()] == [LOCK]:  # nothing was begun
+        if new and [path.name for path in directory.iterdir()] == [LOCK]:  # nothing was written
             file.unlink()
             directory.rmdir()
         lock.release()

@@ -1,7 +1,6 @@
 """The options of a training run and their meanings, read from the source of their dataclasses.
 
-Nothing is imported for it, so that a misspelt option is refused at once and not after seconds in
-which torch is loaded.
+It imports none of them, so a misspelt option is refused before torch loads, which takes seconds.
 """
 
 import ast
@@ -15,12 +14,12 @@ from video_gc.escape import nearest_name
 
 PACKAGE = Path(__file__).parent
 CONFIGS = PACKAGE.parent / "configs"
-FREE = "model.context.options."  # a block's own arguments, which no dataclass knows
+FREE = "model.context.options."  # a block's own arguments, not in any dataclass
 ABLATION = "ablation"
-"""The one folder of configs/ that is no group of a training's config."""
+"""The only folder of configs/ that is not a group of a training's config."""
 ABLATE = "python tools/ablate.py"
 SWEEP = ("ablation", "experiment", "seeds", "only", "name", "runs", "processes", "dry")
-"""Options of tools/ablate.py that are not those of each training alike."""
+"""Options of tools/ablate.py that are not passed to each training."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class Option:
     name: str
     """as on the command line, such as optim.lr"""
     meaning: str
-    """in one line; of a group of options what its dataclass is"""
+    """in one line; for a group of options that of its dataclass"""
     group: bool = False
-    """whether it holds options"""
+    """whether it is a group of options"""
 
 
 @cache
@@ -42,7 +41,7 @@ def options() -> tuple[Option, ...]:
 
 
 def option_names() -> list[str]:
-    """Every option as it is written on the command line."""
+    """Every option as written on the command line."""
     return [option.name for option in options()]
 
 
@@ -63,9 +62,9 @@ def ablations(configs: Path = CONFIGS) -> list[str]:
 def wrong_argument(
     arguments: Sequence[str], configs: Path = CONFIGS, more: Sequence[str] = ()
 ) -> str | None:
-    """What is wrong with the name in one of `arguments`, in one line with the nearest valid one.
+    """The error in a name in `arguments`, in one line with the nearest valid name.
 
-    more: further options, which a sweep has and one training has not.
+    more: further options of a sweep.
     """
     groups = config_groups(configs)
     names = [*groups, *option_names(), *more]
@@ -77,10 +76,10 @@ def wrong_argument(
             if ABLATION in more:
                 known = argument in ablations(configs)
                 example = f"{ABLATION}={argument if known else 'kinds'}"
-            return f"{argument!r} is no option; write NAME=VALUE, such as {example}"
+            return f"{argument!r} is not an option; write NAME=VALUE, such as {example}"
         key, value = argument.lstrip("+~").split("=", 1)
         if key == ABLATION and ABLATION not in more:
-            return f"{argument}: this is one training; for an ablation: {ABLATE} {argument}"
+            return f"{argument}: this command trains once; for an ablation: {ABLATE} {argument}"
         if key == ABLATION and value not in ablations(configs):
             return f"{argument}: no such ablation; {_nearest(value, ablations(configs))}"
         if key in groups:
@@ -113,7 +112,7 @@ def _options(module: str, owner: str, prefix: str) -> Iterator[Option]:
 
 
 def _find(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
-    """A class of ours that `module` defines or imports, and the module that defines it."""
+    """Our class that `module` defines or imports, and the module that defines it."""
     for node in _source(module).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return module, node

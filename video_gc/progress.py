@@ -1,4 +1,4 @@
-"""One look for every progress bar: what, how many, at what rate, for how long still."""
+"""The progress bars: task, count, rate and remaining time."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 
 class Screen(Console):
-    """A console that shows text as it stands: no markup, no emoji names, no terminal escapes."""
+    """A console that prints text literally: no markup, no emoji names, no terminal escapes."""
 
     def __init__(self, **named: Any) -> None:
         super().__init__(markup=False, emoji=False, **named)
 
     def render_str(self, text: str, **named: Any) -> Text:
-        """Rich: the text of a line, heading or cell."""
+        """Rich calls this for the text of a line, heading or cell."""
         return super().render_str(readable_lines(text), **named)
 
 
@@ -48,7 +48,7 @@ class RateColumn(ProgressColumn):
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Print one line to stderr as it stands: it is not broken, and nothing in it is markup."""
+    """Print one line to stderr literally: without line breaks or markup."""
     console.print(readable(text), style=style, highlight=False, soft_wrap=True)
 
 

@@ -1,9 +1,9 @@
-"""Functions called in other processes, which may crash, hang, or need memory of their own.
+"""Call functions in other processes, because they may crash, hang or need separate memory.
 
-A library that spins with the interpreter's lock held stops every thread of its process, and any
-watchdog with them: only another process can end it. Loader workers are daemonic and cannot have
-multiprocessing's children, and concurrent.futures gives up its whole pool when one process dies.
-Hence subprocess, with multiprocessing's pipes. A process ends when its pipe closes, so also when
+A library that loops with the interpreter's lock held stops every thread of its process, watchdogs
+included: only another process can end it. Loader workers are daemonic and cannot have
+multiprocessing's children, and concurrent.futures loses its whole pool when one process dies. So
+this uses subprocess with multiprocessing's pipes. A process ends when its pipe closes, so also when
 its parent dies.
 """
 
@@ -26,16 +26,16 @@ CHILD = "import sys; from video_gc.subprocess_call import serve; serve(int(sys.a
 READY, ALIVE, ITEM, ENDED, RETURNED, RAISED = range(6)
 """Kinds of answers."""
 SPARE = 5.0
-"""Seconds that a parent has to kill a process that is late, before that process ends itself."""
+"""Seconds that a parent has to kill a late process before that process ends itself."""
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
 class ProcessDied(RuntimeError):  # noqa: N818
-    """The process ended before it answered. The text says how: SIGKILL, exit code 7."""
+    """The process ended before it answered. The text tells how: SIGKILL, exit code 7."""
 
     started = True
-    """whether it could be asked at all"""
+    """whether it received a call"""
 
 
 class ProcessStuck(RuntimeError):  # noqa: N818
@@ -46,7 +46,7 @@ class ChildProcess:
     """A Python process that calls functions for this one, one at a time.
 
     Functions are sent by name, so they belong to a module; arguments and results are pickled.
-    output: where its standard output and standard error go; nowhere by default.
+    output: destination of its standard output and standard error; default: none.
     """
 
     def __init__(self, output: IO[bytes] | int = subprocess.DEVNULL) -> None:
@@ -62,10 +62,10 @@ class ChildProcess:
         self.pid, self.alive, self._started = self._process.pid, True, False
 
     def call(self, limit: float | None, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What `function(*arguments)` returns there; of a generator, the list of its items.
+        """The result of `function(*arguments)` there; for a generator, the list of its items.
 
         limit: seconds for each answer: an item, a heartbeat or the result.
-        Raises what the function raises; ProcessStuck and ProcessDied, and the process is gone then.
+        Raises the function's error; ProcessStuck or ProcessDied, after which the process is gone.
         """
         items = []
         try:
@@ -75,7 +75,7 @@ class ChildProcess:
                 if kind == ITEM:
                     items.append(value)
                 kind, value = self.answer(limit)
-        except BaseException:  # also Ctrl-C: what was not read would answer the next call
+        except BaseException:  # also Ctrl-C: an unread answer would go to the next call
             self.end()
             raise
         if kind == RAISED:
@@ -83,14 +83,14 @@ class ChildProcess:
         return items if kind == ENDED else value
 
     def begin(self, limit: float | None, function: Callable[..., Any], *arguments: Any) -> None:
-        """Ask for `function(*arguments)`; `answer` returns what comes. Raises ProcessDied."""
+        """Request `function(*arguments)`; `answer` returns the result. Raises ProcessDied."""
         try:
             self.connection.send((limit, function, arguments))
         except OSError:
             raise self._death() from None
 
     def answer(self, limit: float | None) -> tuple[int, Any]:
-        """The next message: its kind and a value. Raises ProcessStuck, ProcessDied."""
+        """The next message: its kind and its value. Raises ProcessStuck, ProcessDied."""
         if not self.connection.poll(limit):
             self.end()
             raise ProcessStuck(f"nothing for {limit:.0f} s")
@@ -102,7 +102,7 @@ class ChildProcess:
         return kind, value
 
     def end(self, linger: float = 0) -> None:
-        """End the process: by a kill, unless it ends within `linger` seconds by itself."""
+        """End the process: kill it unless it ends within `linger` seconds."""
         if not self.alive:
             return
         self.alive = False
@@ -113,9 +113,9 @@ class ChildProcess:
         self._process.wait()
 
     def disown(self) -> None:
-        """Let go of a process that belongs to the parent of this one."""
+        """Abandon a process that belongs to this process's parent."""
         self.alive = False
-        self._process.returncode = 0  # not ours to wait for
+        self._process.returncode = 0  # its parent waits for it
         self.connection.close()
 
     def _death(self) -> ProcessDied:
@@ -135,7 +135,7 @@ def call_in_new_process(
     """`function(*arguments)` in a new process, whose memory nothing else has used.
 
     limit: seconds. linger: seconds that it has to end its own children.
-    Raises what the function raises; ProcessStuck; ProcessDied with the last line that it printed.
+    Raises the function's error; ProcessStuck; ProcessDied with the last line that it printed.
     """
     with tempfile.TemporaryFile() as output:
         child = ChildProcess(output)
@@ -159,8 +159,8 @@ def call_each(
 ) -> Iterator[tuple[Job, Result | Exception]]:
     """Yield (job, function(job)) as they finish, in any order, from several processes.
 
-    Where the function raises, or its process dies or is stuck, the exception stands for the result;
-    the other jobs go on. A job is taken from `jobs` when it is begun.
+    If the function raises, or its process dies or is stuck, the exception takes the place of the
+    result; other jobs continue. A job is taken from `jobs` when it starts.
     patience: job → seconds without a heartbeat after which its process is killed.
 
     Raises ValueError for no workers, ProcessDied where processes cannot start. Ends every process
@@ -194,7 +194,7 @@ def call_each(
 
 @dataclass
 class _Worker(Generic[Job]):
-    """A process and what it is busy with."""
+    """A process and its current job."""
 
     child: ChildProcess
     job: Job
@@ -205,12 +205,12 @@ class _Worker(Generic[Job]):
         self.limit, self.heard = patience(self.job), time.monotonic()
         try:
             self.child.begin(self.limit, function, self.job)
-        except ProcessDied:  # of the last job, perhaps
+        except ProcessDied:  # perhaps of the last job
             self.child = ChildProcess()
             self.child.begin(self.limit, function, self.job)
 
     def listen(self, ready: bool) -> tuple[Any] | None:
-        """The result, or what stands for it; None while there is neither."""
+        """The result or its exception; None while there is neither."""
         if not ready and time.monotonic() - self.heard <= self.limit:
             return None
         try:
@@ -226,23 +226,23 @@ class _Worker(Generic[Job]):
 
 
 def heartbeat() -> None:
-    """Say that the function which this process was asked for still gets on; call it often.
+    """Send a heartbeat for the function that this process runs; call it often.
 
-    In a process that nobody waits for, it does nothing.
+    Does nothing in a process that was not started for a call.
     """
     if _caller is not None and time.monotonic() - _caller.said > 1:
         _caller.send(ALIVE)
 
 
 class _Caller:
-    """The process that asks, as the one that answers sees it."""
+    """The calling process, seen from the called one."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection, self.said = connection, 0.0
         self._limit: float | None = None
 
     def begun(self, limit: float | None) -> None:
-        """It asks now, and waits that long for each answer."""
+        """A call starts; the caller waits that long for each answer."""
         self._limit, self.said = limit, time.monotonic()
         self._end_late(limit)
 
@@ -252,7 +252,7 @@ class _Caller:
         self._end_late(self._limit if kind in (ALIVE, ITEM) else None)
 
     def _end_late(self, limit: float | None) -> None:
-        """Die then, whatever Python is doing: no parent that is dead could end this process."""
+        """Set the time to die, whatever Python does: a dead parent could not end this process."""
         signal.setitimer(signal.ITIMER_REAL, 0 if limit is None else limit + SPARE)
 
 
@@ -260,9 +260,9 @@ _caller: _Caller | None = None
 
 
 def serve(pipe: int) -> None:
-    """The life of a process: functions come, results go, until the pipe closes."""
+    """Run a called process: receive functions and send results until the pipe closes."""
     global _caller
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other side
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     caller = _caller = _Caller(Connection(pipe))
     with suppress(BrokenPipeError):
@@ -272,7 +272,7 @@ def serve(pipe: int) -> None:
                 limit, function, arguments = caller.connection.recv()
             except (EOFError, OSError):
                 return
-            except Exception as error:  # it cannot be imported
+            except Exception as error:  # the function cannot be imported
                 caller.send(RAISED, _portable(error))
                 continue
             caller.begun(limit)
@@ -292,7 +292,7 @@ def _answer(caller: _Caller, function: Callable[..., Any], arguments: tuple[Any,
 
 
 def _portable(error: Exception) -> Exception:
-    """The error, or its text where it does not survive a pipe."""
+    """The error, or its text if it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))
         return error

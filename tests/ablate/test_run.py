@@ -260,5 +260,5 @@ def test_a_training_may_begin_beside_what_its_job_wrote(tmp_path: Path) -> None:
         with locked(tmp_path):
             assert last_checkpoint(tmp_path, {}, {}, resume=True) is None
     (tmp_path / "other").write_text("")
-    with pytest.raises(FileExistsError, match="holds something that is no run"):
+    with pytest.raises(FileExistsError, match="holds something other than a run"):
         last_checkpoint(tmp_path, {}, {}, resume=True)

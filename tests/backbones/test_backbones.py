@@ -285,7 +285,7 @@ def test_slowfast_16x8_has_its_own_res4() -> None:
         ({"name": "i3d", "width": 0.3}, "width .0.3. must leave a whole number"),
         ({"name": "slowfast", "width": 0.0625}, "slowfast needs at least 0.125"),
         ({"name": "slowfast_16x8"}, "depth .50. must be 101"),
-        ({"name": "slow", "slow_frames": "spread"}, "slow_frames .* means nothing to slow"),
+        ({"name": "slow", "slow_frames": "spread"}, "slow_frames .* has no effect on slow"),
         ({"name": "slowfast", "slow_frames": "all"}, "must be one of spread, strided"),
     ],
 )

@@ -82,15 +82,17 @@ def test_it_is_said_where_they_are_generated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    two_classes = dict(list(CLASSES.items())[:2])
+    monkeypatch.setattr("video_gc.data.generated.motions.CLASSES", two_classes)
     monkeypatch.setattr("video_gc.data.generated.motions.CLIPS_PER_CLASS", {"train": 1})
     short = counted_frames(2)
     monkeypatch.setattr("video_gc.data.generated.motions.render_clip", lambda *_: short)
     (tmp_path / "empty").mkdir()
     for root in (MOTIONS, Path("empty"), Path("new")):  # no folder `data` is needed for the first
         assert open_motions(root) == root
-        assert len(list(root.rglob("*.mp4"))) == 8
+        assert len(list(root.rglob("*.mp4"))) == 2
         said = capsys.readouterr().err.splitlines()
-        assert said[0].startswith(f"{root}: has no motions yet; 8 small videos are generated")
+        assert said[0].startswith(f"{root}: has no motions yet; 2 small videos are generated")
 
 
 def test_the_full_set_has_several_hundred_clips_in_pairs() -> None:

@@ -135,6 +135,7 @@ def test_a_killed_test_goes_on_without_repeating_a_video(
     assert done.result.not_scored == 2
 
 
+@pytest.mark.slow  # test_journal has what does not count
 def test_another_test_starts_over(
     checkpoint: Path, listed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +145,7 @@ def test_another_test_starts_over(
     )
     assert done.result.views.unique().tolist() == [0, 3]
     said = capfd.readouterr().err
-    assert "another test was begun here (other views, micro-batches" in said
+    assert "a different test began here (other views, micro-batches" in said
     assert "were scored before" not in said
 
 

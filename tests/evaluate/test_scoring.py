@@ -183,7 +183,7 @@ def test_ten_crops_say_that_they_mirror_classes_with_a_side(
         index = VideoIndex.build([clips_folder / "dark" / "0.mp4"], [1], names)
         assert score(checkpoint, index, tmp_path, crops).views.tolist() == [crops]
         said = " ".join(capfd.readouterr().err.split())
-        assert ("names have a side, too: Swiping Left (1 of 2 classes)" in said) == expected
+        assert ("names have a side: Swiping Left (1 of 2 classes)" in said) == expected
 
 
 def test_devices_are_checked() -> None:
@@ -205,7 +205,7 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(checkpoint: Path, tmp_path: 
         hurt = {**content, "video_gc": {**content["video_gc"]}}
         hurt["video_gc"]["model"] = {**content["video_gc"]["model"], **change}
         torch.save(hurt, tmp_path / "hurt.ckpt")
-        with pytest.raises(ValueError, match="weights are of another architecture or class count"):
+        with pytest.raises(ValueError, match="weights have another architecture or class count"):
             load_network(tmp_path / "hurt.ckpt")
 
 

@@ -45,7 +45,7 @@ def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
     ("arguments", "message"),
     [
         (["ablation=kidns"], "error: ablation=kidns: no such ablation; did you mean 'kinds'?"),
-        (["kinds"], "'kinds' is no option; write NAME=VALUE, such as ablation=kinds"),
+        (["kinds"], "'kinds' is not an option; write NAME=VALUE, such as ablation=kinds"),
         (["ablation=kinds", "dry=tru"], "error: dry (tru) must be true or false, such as dry="),
         (["ablation=kinds", "only=GC"], "error: only (GC) must be a list, such as only=[GC]"),
         (["ablation=kinds", "--epochs", "3"], "options are written without dashes"),
@@ -78,7 +78,7 @@ def test_a_sweep_file_is_no_config_of_a_training(
     monkeypatch.chdir(tmp_path)
     status, _, err = tool("train", "--config-name", "sweep")
     assert status == 2
-    assert "sweep.yaml is that of python tools/ablate.py" in err
+    assert "sweep.yaml belongs to python tools/ablate.py" in err
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_a_real_cell(tool, tmp_path: Path, clips_folder: Path) -> None:  # type:
     cell = plan_ablation(arguments).cells[0]
     assert (Path(cell.directory) / "test" / "predictions.csv").is_file()
     log = (Path(cell.directory) / "cell.log").read_text()
-    assert "Trained. Everything lies in" in log
+    assert "Trained. The results are in" in log
     _, _, err = tool("ablate", *arguments)
     assert "1 cells, 1 finished before" in err
     assert (Path(cell.directory) / "cell.log").read_text() == log

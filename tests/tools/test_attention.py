@@ -124,7 +124,7 @@ def test_the_whole_tool(  # type: ignore[no-untyped-def]
         "--all", *QUICK, "--no-cam",
     )  # fmt: skip
     assert status == 0, err
-    assert "Attention of res3.1 (nl) hardly depends on the query: 0.000" in err
+    assert "res3.1 (nl): attention hardly depends on the query: 0.000" in err
     assert re.search(r"Videos that could not be read: [12]\b", err)
     assert "Videos shorter than a clip: 1" in err
     assert str(out / "attention.html") in err
@@ -150,7 +150,7 @@ def test_shared_maps_of_the_runs_own_videos(  # type: ignore[no-untyped-def]
     listed.write_text(f"{clip} dark\n")
     status, _, err = tool("attention", gc, listed, "--out", tmp_path / "o", *QUICK, "--no-cam")
     assert status == 0, err
-    assert "2 blocks have one map for all queries" in err
+    assert "One map for all queries in 2 of 2 blocks" in err
     found = json.loads((tmp_path / "o" / "attention.json").read_text())
     assert found["losses"] is None
     assert found["videos"] == 1

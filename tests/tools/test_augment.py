@@ -37,7 +37,7 @@ def test_a_grid_of_clips_is_written(tool, clips_folder: Path, tmp_path: Path) ->
     options = ["--rows", 3, "--draws", 2, "--out", file, *SMALL]
     status, _, err = tool(clips_folder, *options)
     assert status == 0
-    assert f"3 videos, as they are tested and in 2 draws: {file}" in err
+    assert f"3 videos, tested and in 2 draws: {file}" in err
     grid = pictures(file)
     assert grid.shape == (4, 3 * 36, 3 * 36, 3)
     assert (grid[:, 32:36] == 255).all()  # the gap
@@ -76,7 +76,7 @@ def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
         (["{video}", "--rate", "0"], 2, "--rate: must be in [0.1, 1000], not 0"),
         (["{video}", "--flip", "1.5"], 2, "--flip: must be in [0, 1], not 1.5"),
         (["{video}", "--flip", "nan"], 2, "--flip: must be in [0, 1], not nan"),
-        (["{list}"], 2, "list.txt: has no suffix of a video (.mp4, "),
+        (["{list}"], 2, "list.txt: not a video suffix (.mp4, "),
     ],
 )
 def test_mistakes_get_one_clear_line(  # type: ignore[no-untyped-def]
@@ -106,5 +106,5 @@ def test_a_damaged_video_makes_room_for_the_next(  # type: ignore[no-untyped-def
         assert err.count("Left out: ") == len(left_out)
         assert all(f"{name}.mp4: cannot be read as a video" in err for name in left_out)
         shown = min(asked, 2)
-        assert f"{shown} videos, as they are tested" in err
+        assert f"{shown} videos, tested" in err
         assert pictures(file).shape[1] == shown * 36

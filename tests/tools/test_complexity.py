@@ -110,7 +110,9 @@ def test_a_narrow_terminal_cuts_no_figure(tool: Any, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(console, "width", 80)
     monkeypatch.setattr(network, "peak_memory", lambda *_, **__: 1234.0)
-    monkeypatch.setattr(network, "interleave", lambda make, *_: {kind: [0.1] for kind in make})
+    monkeypatch.setattr(
+        network, "time_networks", lambda networks, *_, **__: {kind: [0.1] for kind in networks}
+    )
     monkeypatch.setattr(
         network, "time_parts", lambda _, parts, *__: dict.fromkeys(["", *parts], 0.1)
     )

@@ -46,7 +46,8 @@ def test_hard_names_are_predicted_drawn_and_printed(
     written = [path.name for path in (tmp_path / "out").glob("*.png")]
     assert len(written) == 5
     assert all(name.encode() for name in written)  # each is UTF-8
-    assert tool("predict", checkpoint, folder, "--out", tmp_path / "out")[0] == 0
+    again = folder / NOT_UTF8
+    assert tool("predict", checkpoint, again, "--out", tmp_path / "out")[0] == 0
     assert len(list((tmp_path / "out").glob("*.png"))) == 5  # replaced
 
 

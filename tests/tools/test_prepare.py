@@ -50,7 +50,7 @@ def test_help_of_each_job_has_an_example(prepare, job: str) -> None:  # type: ig
         (["check", "{splits}", "--workers", "x"], 2, "argument --workers: invalid int value: 'x'"),
         (["check", "{splits}", "--time-limit", "0"], 2, "time_limit (0.0) must be above 0"),
         (["check", "--data", "kinetix", "--root", "."], 2, "--data ('kinetix') must be one of"),
-        (["check", "--data", "kinetics"], 2, "--data kinetics goes with --root DIR"),
+        (["check", "--data", "kinetics"], 2, "--data kinetics needs --root DIR"),
         (["resize", "{splits}"], 2, "required: DEST; see prepare.py resize --help"),
         (["resize", "nowhere", "{empty}"], 2, "nowhere: no such folder"),
         (["resize", "{splits}", "{splits}"], 2, "must not lie in"),

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.analysis.table.conftest import networks_are_counted_once  # noqa: F401 - a fixture
 from tests.analysis.table.making import make_run, shares
+from tests.conftest import slow
 
 
 def test_a_folder_of_runs_is_one_table(tool, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -27,12 +29,12 @@ def test_a_folder_of_runs_is_one_table(tool, tmp_path: Path) -> None:  # type: i
     [
         (["none", "nowhere"], 2, "nowhere: no such run directory, ablation or folder of runs"),
         (["nowhere"], 2, "nowhere: no such run directory, ablation or folder of runs; make runs"),
-        (["none/config.yaml"], 2, "none/config.yaml: is a file, and no run directory"),
+        (["none/config.yaml"], 2, "none/config.yaml: a file, not a run directory"),
         (["empty"], 2, "empty: no run and no ablation.json in it"),
         (["none", "gc", "--baseline", "nl"], 2, "no such row; the rows are none, gc one"),
-        (["none", "--out", "x"], 2, "--out is for a table, and none is one run"),
+        (["none", "--out", "x"], 2, "--out is for a table, but none is one run"),
         (["gc", "untested"], 0, "the baseline row, none, is not tested: no differences"),
-        (["untested", "untested/.."], 0, "untested: trained, not tested yet"),
+        slow(["untested", "untested/.."], 0, "untested: trained, not tested yet"),
         (["only"], 1, "none of 1 trainings is tested (a: trained, not tested yet)"),
     ],
 )

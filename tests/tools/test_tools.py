@@ -82,7 +82,7 @@ def test_train_test_predict_report(
     assert status == 1
     assert "whole video" in out
     assert "text.mp4: cannot be read as a video" in err
-    assert f"Timelines lie in {tmp_path / 'go/predict'}; files that failed: 1" in err
+    assert f"Timelines are in {tmp_path / 'go/predict'}; files that failed: 1" in err
     _, _, err = tool("predict", tmp_path / "go", damaged["text"])
     assert "No timeline was drawn; files that failed: 1" in err
     for precision in ("fp32", "bf16"):
@@ -125,7 +125,7 @@ def test_train_test_predict_report(
         ("predict", ["{checkpoint}", "{damaged}"], 1, "there is no video in the file"),
         slow("predict", ["{checkpoint}", "{video}", "--device", "foo"], 2, "unknown device 'foo'"),
         slow("predict", ["{checkpoint}", "{video}", "--top", "0"], 2, "must be at least 1"),
-        ("predict", ["{misfit}", "{video}"], 2, "of another architecture or class count"),
+        ("predict", ["{misfit}", "{video}"], 2, "have another architecture or class count"),
         slow("test", ["{checkpoint}", "--clips", "0"], 2, "test.clips (0) must be at least 1"),
         slow("test", ["{checkpoint}", "--data", "{list}"], 1, "none of 1 videos could be read"),
         ("test", ["{checkpoint}", "--data", "{video}"], 1, "not a text file"),

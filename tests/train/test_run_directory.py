@@ -1,4 +1,4 @@
-"""A run directory is new, goes on or starts over; it is never mixed, and nothing is lost in it."""
+"""A run directory is new, resumed or started again; runs are never mixed, and nothing is lost."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:
         train(compose_train([*given, "seed=5", "optim.lr=0.5"]))
     (run.parent / "taken").mkdir()
     (run.parent / "taken" / "thesis.txt").write_text("x")
-    with pytest.raises(FileExistsError, match="holds something that is no run"):
+    with pytest.raises(FileExistsError, match="holds something other than a run"):
         train(compose_train([*given, "name=taken"]))
 
 
@@ -57,10 +57,10 @@ def test_ctrl_c_ends_cleanly_and_a_corrected_command_starts_over(
     assert old
     (directory / "skipped.csv").write_text("kind,path,times,reason\ndamaged,x.mp4,1,x\n")
     (directory / "splits" / "missing.txt").write_text("x.mp4\n")
-    assert "starts over" not in capfd.readouterr().err
+    assert "starting from the beginning" not in capfd.readouterr().err
     assert train(compose_train([*given, "seed=4"])) == directory
     said = capfd.readouterr().err
-    assert "an earlier attempt has no checkpoint; this run starts over in it" in " ".join(
+    assert "an earlier attempt left no checkpoint; starting from the beginning" in " ".join(
         said.split()
     )
     assert yaml.safe_load((directory / "config.yaml").read_text())["seed"] == 4
@@ -94,7 +94,7 @@ def test_what_is_more_than_an_aborted_attempt_is_kept(
         file.unlink()
     config = yaml.safe_load((copy / "config.yaml").read_text()) | {"runs": str(tmp_path)}
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(FileExistsError, match="has no checkpoint to go on from; give name=OTHER"):
+    with pytest.raises(FileExistsError, match="has no checkpoint to resume from; give name=OTHER"):
         train(compose_train(given))
     (copy / "checkpoints" / "mine.ckpt").unlink()
     (copy / "finished.yaml").unlink()
@@ -161,7 +161,9 @@ def test_runs_of_other_versions_are_not_gone_on_with(run: Path, tmp_path: Path) 
     config = yaml.safe_load((copy / "config.yaml").read_text()) | {"runs": str(tmp_path)}
     given = [*SMALL, f"data.root={config['data']['root']}", f"runs={tmp_path}", "name=small"]
     (copy / "config.yaml").write_text(yaml.safe_dump(config | {"magic": 3}))
-    with pytest.raises(ValueError, match=r"options that this one lacks: magic \(3\); go on with"):
+    with pytest.raises(
+        ValueError, match=r"options that this one lacks: magic \(3\); resume it with"
+    ):
         train(compose_train(given))
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
     file = (copy / "checkpoints/last.ckpt").resolve()

@@ -34,6 +34,7 @@ def test_a_run_directory_holds_what_it_promises(run: Path) -> None:
     assert not (run / "skipped.csv").exists()
 
 
+@pytest.mark.slow  # a killed run that ends with the bits of another (test_killed) is quick
 def test_training_is_reproducible(run: Path, clips_folder: Path, tmp_path: Path) -> None:
     again = train(compose_train(options(clips_folder, tmp_path, "name=small")))
     one, two = (
@@ -139,7 +140,7 @@ def test_nothing_that_can_be_read_is_an_error(
     (tmp_path / "good.txt").write_text(sound)
     (tmp_path / "names.txt").write_text("bright\ndark\n")
     for number, (train_on, choose_on, message) in enumerate(
-        [("bad", "good", "videos could be read, at last"), ("good", "bad", "no validation video")]
+        [("bad", "good", "videos could be read; the last"), ("good", "bad", "no validation video")]
     ):
         lists = [f"data.train={tmp_path}/{train_on}.txt", f"data.val={tmp_path}/{choose_on}.txt"]
         given = ["data=list", *SMALL[1:], *lists, f"data.names={tmp_path}/names.txt"]

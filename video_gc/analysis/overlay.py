@@ -20,10 +20,10 @@ def heat(frames: np.ndarray, attention: np.ndarray) -> np.ndarray:
     return _mix(frames.mean(axis=3, keepdims=True), attention)
 
 
-def colour_bar(height: int, width: int, grey: int = 128) -> np.ndarray:
+def colour_bar(height: int, width: int) -> np.ndarray:
     """What `heat` makes of 0…1 from left to right over mid grey: uint8 (H, W, 3)."""
     ramp = np.broadcast_to(np.linspace(0, 1, width), (height, width))
-    return _mix(np.full((height, width, 1), grey, np.float64), ramp)
+    return _mix(np.full((height, width, 1), 128.0), ramp)
 
 
 def _mix(grey: np.ndarray, attention: np.ndarray) -> np.ndarray:

@@ -14,14 +14,15 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import nn
 
-from video_gc.analysis.attention.clips import classes_in_turn, read_view
+from video_gc.analysis.attention.clips import read_view
 from video_gc.analysis.attention.maps import attention_maps, stretch
-from video_gc.analysis.cost import Complexity, complexity
+from video_gc.analysis.cost import complexity
 from video_gc.analysis.html import data_uri, render
 from video_gc.analysis.overlay import heat, strip
 from video_gc.analysis.training_curves import read_metrics
 from video_gc.blocks import GlobalContext
 from video_gc.data.transforms import prepare_clips
+from video_gc.evaluate.test_videos import classes_in_turn
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.outputs import read_csv, write_output
@@ -91,7 +92,8 @@ def write_report(run: Path) -> Path:
             for name, title in PICTURES
             if (results / name).is_file()
         ],
-        cost=_cost_rows(complexity(plain, shape), complexity(model, shape)),
+        plain=complexity(plain, shape),
+        full=complexity(model, shape),
         mapped=mapped,
         right=[found for row in right if (found := examples[row["path"]])],
         wrong=[found for row in wrong if (found := examples[row["path"]])],
@@ -132,13 +134,10 @@ def choose_examples(
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Six right and six wrong rows of predictions.csv, the surest first, classes in turn."""
     surest = sorted(rows, key=lambda row: -float(row["score1"]))
-    right, wrong = (
-        [row for row in surest if (row["label"] == row["top1"]) == wanted]
-        for wanted in (True, False)
-    )
-    in_turn = (classes_in_turn(some, lambda row: row["label"]) for some in (right, wrong))
-    right, wrong = (some[:EXAMPLES] for some in in_turn)
-    return right, wrong
+    chosen: dict[bool, list[dict[str, str]]] = {True: [], False: []}
+    for row in classes_in_turn(surest, lambda row: (row["label"], row["label"] == row["top1"])):
+        chosen[row["label"] == row["top1"]].append(row)
+    return chosen[True][:EXAMPLES], chosen[False][:EXAMPLES]
 
 
 def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
@@ -182,18 +181,6 @@ def _example(
     ranked = [(row[f"top{rank}"], float(row[f"score{rank}"])) for rank in ranks][:3]
     name = "/".join(Path(row["path"]).parts[-2:])
     return Example(name, row["label"], ranked, _jpeg(strip(frames), side), overlay)
-
-
-def _cost_rows(plain: Complexity, full: Complexity) -> list[tuple[str, str, str]]:
-    return [
-        ("without context blocks", f"{plain.parameters:,}", f"{plain.flops:,}"),
-        ("as trained", f"{full.parameters:,}", f"{full.flops:,}"),
-        (
-            "difference",
-            f"+{full.parameters / plain.parameters - 1:.2%}",
-            f"+{full.flops / plain.flops - 1:.3%}",
-        ),
-    ]
 
 
 def _jpeg(picture: np.ndarray, side: int) -> str:

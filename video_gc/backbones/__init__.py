@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-with warnings.catch_warnings():  # pytorchvideo scripts a function that nothing here uses
+with warnings.catch_warnings():  # pytorchvideo scripts a function that we do not use
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
     import pytorchvideo.models  # noqa: F401
 
@@ -74,13 +74,13 @@ def build_backbone(
 ) -> nn.Module:
     """A randomly initialised backbone with its head, on the CPU.
 
-    width: factor on every channel count (1/8 is quick on a CPU); the depth and so every name of a
-        residual block stays.
-    head_pool: `adaptive` averages over whatever is left of T, H and W; `published` averages as the
-        network's publisher does, in windows of the size that the map of a training crop has, or
-        everywhere (MMAction2).
-    slow_frames: of SlowFast, which frames its slow pathway sees: `spread` or `strided`, by default
-        as its publisher has it (see `split_pathways`).
+    width: factor on every channel count (1/8 is fast on a CPU); the depth and all names of residual
+        blocks stay.
+    head_pool: `adaptive` averages over the whole remaining T, H and W; `published` averages as the
+        network's publisher does, in windows of the size of a training crop's map, or everywhere
+        (MMAction2).
+    slow_frames: frames of SlowFast's slow pathway, `spread` or `strided`; default: its publisher's
+        choice (see `split_pathways`).
 
     Raises ValueError naming the field, its value and the choices.
     """
@@ -101,7 +101,7 @@ def build_backbone(
         pool_everywhere(model)
     else:
         pool_as_published(model)
-    for module in model.modules():  # some are numpy's, which torch.compile takes for unknown
+    for module in model.modules():  # some sizes are numpy's, which torch.compile treats as unknown
         if isinstance(module, nn.Conv3d):
             module.stride = tuple(map(int, module.stride))
     return model
@@ -114,13 +114,13 @@ def check_width(width: float) -> None:
 
 
 def slow_frames_of(name: str, chosen: str | None = None) -> str | None:
-    """Which frames the slow pathway of a backbone sees, by default its publisher's choice.
+    """The frames of a backbone's slow pathway, by default its publisher's choice.
 
-    None where it has no slow pathway. Raises ValueError for a choice that does not exist.
+    None without a slow pathway. Raises ValueError for an unknown choice.
     """
     if not name.startswith("slowfast"):
         if chosen is not None:
-            raise ValueError(f"slow_frames ({chosen!r}) means nothing to {name}, only to slowfast")
+            raise ValueError(f"slow_frames ({chosen!r}) has no effect on {name}, only on slowfast")
         return None
     usual = "strided" if "linear" in name else "spread"
     if chosen not in (None, *SLOW_FRAMES):

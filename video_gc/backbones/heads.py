@@ -1,8 +1,8 @@
-"""How a head averages over what is left of T, H and W: everywhere, or as its publisher tests it.
+"""How a head averages over the remaining T, H and W: everywhere, or as in its publisher's tests.
 
-A crop at test time is larger than those of training (256 pixels, after 224). The libraries keep the
-window of training, 7×7 of 8×8 positions, move it over the map and average over its places, so that
-the middle counts four times and a corner once.
+Test crops are larger than training crops (256 and 224 pixels). The libraries keep the window of
+training, 7×7 of 8×8 positions, move it over the map and average its places, so the middle counts
+four times and a corner once.
 """
 
 from torch import Tensor, nn
@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 
 class WindowMean(nn.AvgPool3d):
-    """(N, C, T, H, W) → (N, C, t, h, w): the mean within a window, at each of its places.
+    """(N, C, T, H, W) → (N, C, t, h, w): the mean within a window, at each place.
 
-    window: frames, height and width; None: all frames. On a smaller map it is the whole map.
+    window: frames, height and width; None: all frames. It is cut to a smaller map.
     """
 
     def __init__(self, window: tuple[int | None, int, int]) -> None:
@@ -20,7 +20,7 @@ class WindowMean(nn.AvgPool3d):
         self.window = window
 
     def forward(self, x: Tensor) -> Tensor:
-        """The windows stand one position apart."""
+        """Windows are one position apart."""
         sizes = zip(self.window, x.shape[2:], strict=True)
         return F.avg_pool3d(x, [own if size is None else min(size, own) for size, own in sizes], 1)
 
@@ -28,8 +28,8 @@ class WindowMean(nn.AvgPool3d):
 class MeanProbability(nn.Module):
     """Logits of several places (N, classes, t, h, w) → (N, classes, 1, 1, 1).
 
-    Their softmax is the mean of the softmaxes of all places, which X3D and R(2+1)D are published
-    with. The logits of a single place come out as they are.
+    Their softmax is the mean of the softmaxes of all places, as in the published X3D and R(2+1)D.
+    The logits of a single place are unchanged.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,13 +41,13 @@ class MeanProbability(nn.Module):
 
 
 def pool_as_published(model: nn.Module) -> None:
-    """Let the windows of a network's head shrink to what the map is, in place."""
+    """Let the windows of a network's head shrink to a smaller map, in place."""
     for name, module in list(model.named_modules()):
         if type(module) is nn.AvgPool3d:
             model.set_submodule(name, WindowMean(module.kernel_size))  # type: ignore[arg-type]
 
 
 def pool_everywhere(model: nn.Module) -> None:
-    """Put a global mean wherever a head has a window, in place."""
+    """Replace the windows of a head by a global mean, in place."""
     for name in [name for name, m in model.named_modules() if isinstance(m, nn.AvgPool3d)]:
         model.set_submodule(name, nn.AdaptiveAvgPool3d(1))

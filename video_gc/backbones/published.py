@@ -1,4 +1,4 @@
-"""Where pytorchvideo's Kinetics-400 weights lie, and what network they belong to."""
+"""pytorchvideo's Kinetics-400 weights: their addresses and networks."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ class Published:
     depth: int
     frames: int
     stride: int
-    """frames of the video between two of the clip"""
+    """video frames between two frames of the clip"""
     side: int
-    """short side and crop of its published test, in pixels"""
+    """short side and crop of the published test, in pixels"""
 
 
 _URLS = (

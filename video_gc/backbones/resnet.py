@@ -17,12 +17,12 @@ def c2d(**arguments: Any) -> nn.Module:
 
 
 def c2d_nopool(**arguments: Any) -> nn.Module:
-    """C2D of Caffe2's published file and of MMAction2's "nopool": frames meet in the head alone."""
+    """C2D of Caffe2's published file and of MMAction2's "nopool": only the head combines frames."""
     return c2d(stage1_pool=None, head_pool_kernel_size=(8, 7, 7), **arguments)
 
 
 def c2d_unpadded(**arguments: Any) -> nn.Module:
-    """C2D as MMAction2 trains it: the max-pool of its stem has no padding."""
+    """C2D of MMAction2: the max-pool of its stem has no padding."""
     model = c2d(head_pool=nn.AdaptiveAvgPool3d, **arguments)
     stem = next(m for m in model.modules() if isinstance(m, ResNetBasicStem))
     assert isinstance(stem.pool, nn.MaxPool3d)
@@ -47,13 +47,13 @@ def i3d(*, conv_a: tuple[Any, ...] | None = None, **arguments: Any) -> nn.Module
 i3d_32x2 = partial(
     i3d, stem_conv_stride=(2, 2, 2), stem_pool_stride=(2, 2, 2), head_pool=nn.AdaptiveAvgPool3d
 )
-"""I3D for clips of 32 frames, as MMAction2 trains it: the stem takes 32 frames to 8."""
+"""MMAction2's I3D for clips of 32 frames: the stem reduces 32 frames to 8."""
 i3d_heavy = partial(i3d, conv_a=((3, 1, 1),) * 4, head_pool=nn.AdaptiveAvgPool3d)
 """I3D-heavy of MMAction2: temporal kernels in every block, and no stride in time in the stem."""
 
 
 def i3d_3x3x3(**arguments: Any) -> nn.Module:
-    """I3D with its temporal kernels in the middle: 3×3×3 where I3D has 3×1×1 before a 1×3×3.
+    """I3D with temporal kernels in the middle convolution: 3×3×3 in place of 3×1×1 and 1×3×3.
 
     Wang et al., "Non-local Neural Networks", CVPR 2018: the wider of the two ways to inflate.
     """
@@ -97,7 +97,7 @@ def _resnet(
     dropout: float,
     **more: Any,
 ) -> nn.Module:
-    """more: in the words of pytorchvideo's create_resnet."""
+    """more: arguments of pytorchvideo's create_resnet."""
     return create_resnet(
         model_depth=depth,
         model_num_class=num_classes,

@@ -1,4 +1,4 @@
-"""X3D, CSN and R(2+1)D: residual networks whose 3D convolutions are taken apart.
+"""X3D, CSN and R(2+1)D: residual networks with separated 3D convolutions.
 
 Feichtenhofer, CVPR 2020 (X3D); Tran et al., ICCV 2019 (CSN); Tran et al., CVPR 2018 (R(2+1)D); as
 pytorchvideo publishes them, with logits in place of its softmax.
@@ -14,7 +14,7 @@ from torch import nn
 
 from video_gc.backbones.heads import MeanProbability
 
-STEM_CHANNELS = 64  # of a ResNet at width 1
+STEM_CHANNELS = 64  # in a ResNet of width 1
 
 
 def csn(*, num_classes: int, depth: int, stem_channels: int, dropout: float) -> nn.Module:
@@ -52,7 +52,7 @@ def _x3d(
     dropout: float,
 ) -> nn.Module:
     if depth != 50:
-        raise ValueError(f"depth ({depth}) means nothing to X3D; x3d is XS, S and M, x3d_l is L")
+        raise ValueError(f"depth ({depth}) has no effect on X3D; x3d is XS, S and M, x3d_l is L")
     return _with_mean_probability(
         create_x3d(
             input_clip_length=16,
@@ -67,7 +67,7 @@ def _x3d(
 
 
 def _with_mean_probability(model: nn.Module) -> nn.Module:
-    """What is published averages the probabilities of all places, not their logits."""
+    """The published networks average the probabilities of all places, not their logits."""
     head = next(m for m in model.modules() if isinstance(m, ResNetBasicHead))
     head.output_pool = MeanProbability()
     return model

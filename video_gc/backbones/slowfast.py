@@ -1,8 +1,8 @@
 """SlowFast ResNets (Feichtenhofer et al., ICCV 2019), as PySlowFast and MMAction2 train them.
 
 pytorchvideo builds them. PySlowFast spreads the frames of the slow pathway from the first to the
-last one, MMAction2 takes every α-th from the first; with the other's frames a network gives other
-logits, so the backbones of MMAction2's naming take its frames.
+last one; MMAction2 takes every α-th from the first. Logits depend on this, so backbones named after
+MMAction2's use its frames.
 """
 
 from functools import partial
@@ -34,12 +34,12 @@ def slowfast(
     """SlowFast 8×8: one clip in, split into both pathways inside.
 
     frame_ratio: α, fast frames per slow frame.
-    fusion_kernel: temporal kernel of the lateral connections; by default 7 at depth 50, else 5.
-    linear_fusion: lateral connections without norm and ReLU, and MMAction2's heads: they average
-        over all positions, whatever the crop.
+    fusion_kernel: temporal kernel of the lateral connections; default: 7 at depth 50, else 5.
+    linear_fusion: lateral connections without norm and ReLU, and MMAction2's heads, which average
+        over all positions.
     slow_frames: see `split_pathways`.
 
-    Raises ValueError where the fast pathway would have no channel.
+    Raises ValueError if the fast pathway would have no channel.
     """
     if stem_channels < CHANNEL_RATIO:
         raise ValueError(
@@ -76,15 +76,15 @@ slowfast_4x16 = partial(slowfast, frame_ratio=8, fusion_kernel=5)
 slowfast_fuse5 = partial(slowfast, fusion_kernel=5)
 """SlowFast 8×8 with lateral kernels of 5 at any depth: PySlowFast's SLOWFAST_NLN_8x8_R50."""
 slowfast_linear = partial(slowfast, linear_fusion=True, fusion_kernel=7, slow_frames="strided")
-"""SlowFast 8×8 as MMAction2 trains it."""
+"""MMAction2's SlowFast 8×8."""
 slowfast_4x16_linear = partial(slowfast_4x16, linear_fusion=True, slow_frames="strided")
-"""SlowFast 4×16 as MMAction2 trains it."""
+"""MMAction2's SlowFast 4×16."""
 
 
 def slowfast_4x16_linear_r101_r50(*, depth: int, **arguments: Any) -> nn.Module:
     """MMAction2's 4×16 with a slow pathway of depth 101 and a fast one of depth 50.
 
-    Raises ValueError at another depth, or where the fast pathway would have no channel.
+    Raises ValueError at another depth, or if the fast pathway would have no channel.
     """
     if depth != 101:
         raise ValueError(f"depth ({depth}) must be 101 for slowfast_4x16_linear_r101_r50")
@@ -105,7 +105,7 @@ def slowfast_16x8(*, depth: int, fast_blocks: int = 6, **arguments: Any) -> nn.M
 
     fast_blocks: how many of res4's blocks have temporal kernels in the fast pathway.
 
-    Raises ValueError at another depth, or where the fast pathway would have no channel.
+    Raises ValueError at another depth, or if the fast pathway would have no channel.
     """
     if depth != 101:
         raise ValueError(f"depth ({depth}) must be 101 for slowfast_16x8 and slowfast_r101_50_101")
@@ -137,7 +137,7 @@ def split_pathways(
     slow_frames: `spread` from the first to the last one, rounded down (PySlowFast and
         pytorchvideo), or `strided`, every α-th from the first (MMAction2).
 
-    Raises ValueError where T is no multiple of α.
+    Raises ValueError unless T is a multiple of α.
     """
     (clip,) = inputs
     frames = clip.shape[2]

@@ -1,6 +1,6 @@
-"""Residual blocks by name, found by structure, and the places inside each.
+"""Residual blocks by name, found by structure, and the places in them.
 
-List positions mislead: in pytorchvideo's I3D `blocks[2]` is a max-pool, not res3.
+List positions are misleading: in pytorchvideo's I3D `blocks[2]` is a max-pool, not res3.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a residual block a context block can stand."""
+    """A place for a context block in a residual block."""
 
     module: nn.Module
     channels: int
     before: bool = False
-    """it sees what goes into the module, not what comes out"""
+    """it sees the module's input, not its output"""
 
 
 def residual_blocks(backbone: nn.Module) -> dict[str, nn.Module]:
     """{"res2.0": block, …} in order; "slow.res2.0" and "fast.res2.0" with two pathways.
 
-    Stages are res2 … res5; blocks in a stage count from 0. Of pytorchvideo's residual networks and
-    torchvision's image ResNets; empty for anything else.
+    Stages are res2 … res5; blocks in a stage count from 0. For pytorchvideo's residual networks and
+    torchvision's image ResNets; empty for other networks.
     """
     two_pathways = [
         tuple(module.multipathway_blocks)
@@ -56,7 +56,7 @@ def named_parts(backbone: nn.Module) -> dict[str, nn.Module]:
     """The residual blocks, stems (`stem`; `slow.stem` and `fast.stem`), lateral connections
     (`fuse1` … `fuse4`, by the stage before each, the stem being 1) and the classifier (`head`).
 
-    Of C2D, I3D, Slow-only and SlowFast; other networks lack some of them.
+    For C2D, I3D, Slow-only and SlowFast; other networks lack some of them.
     """
     parts = residual_blocks(backbone)
     stems = [m for m in backbone.modules() if isinstance(m, ResNetBasicStem)]
@@ -69,10 +69,10 @@ def named_parts(backbone: nn.Module) -> dict[str, nn.Module]:
 
 
 def whole_stages(backbone: nn.Module) -> dict[str, nn.Module]:
-    """The network in parts that do not overlap, in its order: stem, res2 … res5, head.
+    """The network in disjoint parts, in order: stem, res2 … res5, head.
 
-    With two pathways slow.stem, fast.stem, fuse1, slow.res2 …; a stage's name begins the names of
-    its residual blocks. Of pytorchvideo's networks; poolings between stages are in no part.
+    With two pathways slow.stem, fast.stem, fuse1, slow.res2 …; the names of residual blocks start
+    with their stage. For pytorchvideo's networks; poolings between stages are in no part.
     """
     parts = {n: m for n, m in named_parts(backbone).items() if "stem" in n or "fuse" in n}
     holder = {
@@ -92,7 +92,7 @@ def whole_stages(backbone: nn.Module) -> dict[str, nn.Module]:
 
 
 def depth_of(names: list[str]) -> int | None:
-    """50 or 101 by the blocks of its stages (those of the slow pathway); None for another depth."""
+    """50 or 101, from the number of blocks per (slow) stage; None for another depth."""
     stages = [name.removeprefix("slow.").split(".")[0] for name in names if name[:4] != "fast"]
     counts = [stages.count(stage) for stage in ("res2", "res3", "res4", "res5")]
     return {"3 4 6 3": 50, "3 4 23 3": 101}.get(" ".join(map(str, counts)))
@@ -103,7 +103,7 @@ def places(block: nn.Module) -> dict[str, Place]:
 
     after_add: after the sum and ReLU; after_1x1: after the last 1×1×1 convolution and its norm,
     before the sum; after_3x3: after the middle convolution, its norm and its activation. A block
-    of two 3×3 convolutions has the first alone.
+    of two 3×3 convolutions has only after_add.
     """
     if isinstance(block, ResBlock):
         branch = block.branch2
@@ -125,7 +125,7 @@ def places(block: nn.Module) -> dict[str, Place]:
 
 
 def residual_branch(block: nn.Module) -> nn.Module:
-    """The module whose output is what a residual block adds to its shortcut."""
+    """The module whose output a residual block adds to its shortcut."""
     return block.branch2 if isinstance(block, ResBlock) else last_norm(block)
 
 

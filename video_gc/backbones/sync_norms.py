@@ -1,9 +1,9 @@
-"""Batch norm over the batches of all processes on the CPU, where torch has none.
+"""Batch norm over the batches of all processes on the CPU, which torch lacks.
 
-pytorchvideo's NaiveSyncBatchNorm in all but its formula. Seen in 0.1.5: the variance is
-E[x²] − E[x]², which loses all its digits where the mean is large beside it, and in half precision
-everywhere; the running variance is the biased one; batches are not counted in
-`num_batches_tracked`; processes with fewer clips weigh as much as the others.
+It replaces pytorchvideo's NaiveSyncBatchNorm, whose formula has faults in 0.1.5: the variance is
+E[x²] − E[x]², which loses all digits if the mean is large, and always in half precision; the
+running variance is the biased one; `num_batches_tracked` does not count; processes with fewer clips
+weigh as much as others.
 """
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class SyncBatchNorm2d(NaiveSyncBatchNorm2d):
-    """For (N, C, H, W), or rows of positions as the context blocks normalise them."""
+    """For (N, C, H, W), or rows of positions as in context blocks."""
 
     def forward(self, input: Tensor) -> Tensor:
         """In training, each process must have at least one clip. In eval, plain batch norm."""
@@ -72,8 +72,8 @@ def _track(norm: nn.BatchNorm2d | nn.BatchNorm3d, mean: Tensor, var: Tensor) -> 
 def synchronise_on_cpu(model: nn.Module) -> None:
     """Let the batch norms of `model` train on the batches of all processes, in place (gloo).
 
-    Parameters, hooks and names stay: the modules change their class alone. One process trains as
-    before.
+    Parameters, hooks and names stay: only the class of the modules changes. A single process trains
+    as before.
     """
     for module in model.modules():
         if type(module) is nn.BatchNorm3d:

@@ -1,6 +1,6 @@
-"""What a network computes and no shape of a parameter shows.
+"""Properties of a network that the shapes of its parameters do not show.
 
-Weights of another library fit networks that differ in these, and then give other logits.
+Weights of another library fit networks with other properties, and then give other logits.
 """
 
 from functools import partial
@@ -24,7 +24,7 @@ STRIDE_AT = "convolution with the stride"
 
 
 def unstored_options(model: nn.Module) -> dict[str, Any]:
-    """Property, in words → its value, of pytorchvideo's ResNets; nothing of other networks."""
+    """Property in words → its value, for pytorchvideo's ResNets; empty for other networks."""
     parts = named_parts(model)
     stem = parts.get("stem", parts.get("slow.stem"))
     blocks = {

@@ -1,4 +1,4 @@
-"""Context blocks on plain tensors (N, C, *positions); torch is all they need."""
+"""Context blocks on plain tensors (N, C, *positions); they need only torch."""
 
 import difflib
 import inspect
@@ -51,7 +51,7 @@ def check_block(kind: str, options: dict[str, Any]) -> None:
 
 
 def choices(wrong: str, names: list[str]) -> str:
-    """For an error: the valid name nearest to a wrong one, and all of them."""
+    """For an error: the valid name nearest to a wrong one, and all valid names."""
     nearest = difflib.get_close_matches(wrong, names, 1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return f"{hint}Valid: {', '.join(names)}"

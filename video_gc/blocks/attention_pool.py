@@ -1,7 +1,7 @@
 """Global attention pooling: one weighted mean over all positions, shared by every query.
 
 Cao et al., GCNet, 2019, eq. 4: Σ_j softmax_j(W_k x_j) x_j, as matrix products over views of x in
-both memory layouts. docs/benchmarks.md has what it costs beside torch.compile.
+both memory layouts. docs/benchmarks.md compares its cost with torch.compile.
 """
 
 from math import gcd
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-PARTS = 8  # of a single sample, so that each core has one; a batch has its samples
+PARTS = 8  # of a single sample, to use all cores; a batch is divided by samples
 
 
 def attention_pool(x: Tensor, key: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def _scores(flat: Tensor, keys: Tensor) -> Tensor:
     # bmm, since matmul would fold the batch into the positions and copy x for it
     if not flat.is_contiguous():
         rows = _in_parts(flat.transpose(1, 2))  # (N·g, P/g, C)
-        columns = keys.unsqueeze(1).transpose(1, 2)  # by its strides a row: the quick way in BLAS
+        columns = keys.unsqueeze(1).transpose(1, 2)  # strides of a row: fast in BLAS
         repeated = columns.expand(rows.shape[0], -1, -1)
         return torch.bmm(rows, repeated).reshape(flat.shape[0], -1)
     channels = _in_parts(flat)  # (N·g, C/g, P)

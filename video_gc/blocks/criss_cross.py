@@ -21,17 +21,17 @@ class CrissCross(nn.Module):
     coordinate. After as many recurrences as there are axes, every position has reached every other.
 
     reduction: C / d, the inner width of θ, φ and g (the authors take 8 for θ and φ, and 1 for g).
-    recurrences: R; all of them share θ, φ, g and W_z. Each has a batch norm of its own, because the
-        features that it normalises differ.
+    recurrences: R; all share θ, φ, g and W_z. Each has its own batch norm, because their features
+        differ.
     scale: divide the exponent by √d; the authors do not.
 
-    Transform and fusion are those of `NonLocal`, so that the two differ in the positions seen
-    alone; the authors have one zero-initialised factor in place of W_z and batch norm. The scale
-    of each batch norm starts at zero: a fresh block is the identity, bit for bit.
+    Transform and fusion are those of `NonLocal`, so the two differ only in the positions that a
+    query sees; the authors use one zero-initialised factor in place of W_z and batch norm. The
+    scale of each batch norm starts at zero: a fresh block is the identity, bit for bit.
 
     Shape: (N, C, *positions) → the same, for any number of position axes and either memory layout.
 
-    Raises ValueError where `reduction` leaves no channel or `recurrences` is below 1.
+    Raises ValueError if `reduction` leaves no channel or `recurrences` is below 1.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class CrissCross(nn.Module):
     def attention(self, x: Tensor) -> Tensor:
         """The weights of the first recurrence: (N, C, *positions) → (N, *positions, T + H + W).
 
-        Along the last axis stand the positions of the first line, then those of the second, and so
-        on. They sum to 1. A query counts itself on its first line only.
+        The last axis has the positions of the first line, then those of the second, and so on. They
+        sum to 1. A query counts itself on its first line only.
         """
         query, key = (
             project(rows(x), layer).unflatten(1, x.shape[2:]) for layer in (self.query, self.key)
@@ -95,16 +95,16 @@ class CrissCross(nn.Module):
         return F.softmax(torch.cat(scores, -1) * self.scale, dim=-1, dtype=wide)
 
     def multiply_adds(self, positions: Sequence[int]) -> int:
-        """Of the matrix products for one sample whose position axes have these sizes."""
+        """Multiply-adds of the matrix products for one sample with position axes of these sizes."""
         projections = 4 * self.channels * self.inner * prod(positions)
         return len(self.norms) * projections + self.attention_multiply_adds(positions)
 
     def attention_multiply_adds(self, positions: Sequence[int]) -> int:
-        """As `multiply_adds`, of the attention alone: from queries, keys and values to the mean."""
+        """Multiply-adds of the attention alone: from queries, keys and values to the mean."""
         return len(self.norms) * 2 * self.inner * prod(positions) * sum(positions)
 
     def extra_repr(self) -> str:
-        """What nn.Module shows beside the layers."""
+        """Text for nn.Module's repr."""
         return f"{self.channels}, recurrences={len(self.norms)}"
 
     @staticmethod

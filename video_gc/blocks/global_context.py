@@ -21,7 +21,7 @@ FUSIONS = ("add", "scale", "both")
 
 
 class GlobalContext(nn.Module):
-    """One context vector shared by all positions, transformed and fused into each of them.
+    """One context vector for all positions, transformed and fused into each of them.
 
     context: softmax over positions of W_k x as weights of a mean (`pool="attention"`), or the plain
     mean (`"average"`). transform: C → C/r → LayerNorm (if `norm`) → ReLU (if `relu`) → C
@@ -34,8 +34,8 @@ class GlobalContext(nn.Module):
     identity, bit for bit; a gate starts at sigmoid(0) = 0.5, as published, so a fresh block halves
     x.
 
-    W_k has no bias: the softmax does not see a shift. `channels` and `reduction` must leave at
-    least 4 hidden channels where LayerNorm stands (over one it is constant, over two a sign).
+    W_k has no bias: a shift does not change the softmax. With LayerNorm `channels` and `reduction`
+    must leave at least 4 hidden channels (over one it is constant, over two a sign).
 
     Shape: (N, C, *positions) → the same, for any number of position axes and either memory layout.
 
@@ -86,7 +86,7 @@ class GlobalContext(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Kaiming for the inner layers, zero for the last one of each transform."""
+        """Kaiming for the inner layers, zero for the last layer of each transform."""
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -131,7 +131,7 @@ class GlobalContext(nn.Module):
         return weights.reshape(x.shape[0], *x.shape[2:])
 
     def multiply_adds(self, positions: Sequence[int]) -> int:
-        """Of the matrix products for one sample whose position axes have these sizes."""
+        """Multiply-adds of the matrix products for one sample with position axes of these sizes."""
         weights = sum(
             layer.weight.numel()
             for transform in self._transforms()
@@ -142,11 +142,11 @@ class GlobalContext(nn.Module):
         return transforms + self.attention_multiply_adds(positions)
 
     def attention_multiply_adds(self, positions: Sequence[int]) -> int:
-        """As `multiply_adds`, of the pooling alone; a plain mean has none."""
+        """Multiply-adds of the pooling alone; a plain mean has none."""
         return 2 * self.channels * prod(positions) if self.pool == "attention" else 0
 
     def extra_repr(self) -> str:
-        """What nn.Module shows beside the layers."""
+        """Text for nn.Module's repr."""
         inside = "_inside" if self.inside else ""
         first = self.transform[0]
         assert isinstance(first, nn.Linear)

@@ -1,7 +1,7 @@
 """Feature maps as matrices, without copying them, in both memory layouts.
 
-(N, C, *positions) is (N, C, P) to its owner; products with a weight want a row for each position.
-Both are views: only the strides differ, and a matrix product takes either.
+(N, C, *positions) is seen as (N, C, P); products with a weight need a row for each position.
+Both are views that differ only in strides, and a matrix product accepts either.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 def inner_width(channels: int, reduction: int) -> int:
-    """C / r, for projections; ValueError where that is no channel, or r no whole number."""
+    """C / r, for projections; ValueError if that is below 1, or r is not a whole number."""
     if not isinstance(reduction, int) or not 1 <= reduction <= channels:
         raise ValueError(
             f"reduction ({reduction}) must be a whole number in 1…{channels}, to leave an inner "
@@ -27,16 +27,16 @@ def rows(x: Tensor) -> Tensor:
 
 
 def project(x: Tensor, layer: nn.Linear) -> Tensor:
-    """`layer` on every row, (N, P, C) → (N, P, D), its rows contiguous, whatever x's strides."""
+    """`layer` on every row, (N, P, C) → (N, P, D) with contiguous rows, for any strides of x."""
     if x.is_contiguous():
         product = F.linear(x, layer.weight)
-    else:  # as a batch of products, since F.linear would copy x to make it one
+    else:  # a batch of products: F.linear would copy x
         product = torch.bmm(x, _weight(layer, x).t().expand(x.shape[0], -1, -1))
     return product if layer.bias is None else product.add_(layer.bias)
 
 
 def project_back(mean: Tensor, layer: nn.Linear, like: Tensor) -> Tensor:
-    """`layer` on every row, laid out in memory as `like`: (N, P, D) → (N, C, P)."""
+    """`layer` on every row, in the memory layout of `like`: (N, P, D) → (N, C, P)."""
     if not like.is_contiguous():
         return project(mean, layer).transpose(1, 2)
     weight = _weight(layer, mean).expand(mean.shape[0], -1, -1)  # (N, C, D)
@@ -45,22 +45,22 @@ def project_back(mean: Tensor, layer: nn.Linear, like: Tensor) -> Tensor:
 
 
 def _weight(layer: nn.Linear, x: Tensor) -> Tensor:
-    """The weight as autocast wants it: cast once, where it would cast each of N repetitions."""
+    """The weight in autocast's dtype: cast once here, not for each of N repetitions."""
     if x.is_meta or not torch.is_autocast_enabled(x.device.type):
         return layer.weight
     return layer.weight.to(torch.get_autocast_dtype(x.device.type))
 
 
 def normalise(z: Tensor, norm: nn.Module) -> Tensor:
-    """A batch norm of images on (N, C, P): seen as (N, C, 1, P) it is quick in both layouts."""
+    """A 2-D batch norm on (N, C, P), seen as (N, C, 1, P), which is fast in both layouts."""
     return norm(z.unsqueeze(2)).squeeze(2)
 
 
 def max_pool(x: Tensor, kernel: Sequence[int]) -> Tensor:
     """Max-pooling with stride = kernel over 1 to 3 position axes, in either layout.
 
-    A kernel is cut to the axis where the axis is shorter. Raises ValueError where `kernel` has
-    not one number for each position axis.
+    A kernel longer than its axis is cut to the axis. Raises ValueError unless `kernel` has one
+    number for each position axis.
     """
     size = x.shape[2:]
     if len(kernel) != len(size):

@@ -1,4 +1,4 @@
-"""The non-local block: every position attends to every other one.
+"""The non-local block: every position attends to all positions.
 
 Wang et al., "Non-local Neural Networks", CVPR 2018, arXiv:1711.07971, sections 3.2 and 3.3.
 """
@@ -44,23 +44,23 @@ class NonLocal(nn.Module):
         `pool_at="before"` pools x, as the authors and PySlowFast do, `"after"` pools φ(x) and g(x),
         as MMAction2 does.
     reduction: C / d, the inner width d of θ, φ and g.
-    norm: a batch norm after W_z that starts with zero scale; without it W_z starts at zero. A fresh
-        block is the identity either way, bit for bit.
-    plain: compute by the published formula, which stores all weights (P×P), for checking. Without
-        it a softmax goes through `scaled_dot_product_attention`, a dot product is re-associated
-        where that is cheaper, and a concatenation sorts its keys; none of these stores P×P.
+    norm: a batch norm after W_z that starts with zero scale; without it W_z starts at zero. Either
+        way a fresh block is the identity, bit for bit.
+    plain: use the published formula, which stores all weights (P×P), for checking. Otherwise a
+        softmax uses `scaled_dot_product_attention`, a dot product is re-associated if that is
+        cheaper, and a concatenation sorts its keys; none of these stores P×P.
 
     θ, φ, g: C → d; W_z: d → C; all with biases, as published. The bias of φ shifts all weights of a
-    query alike, which the softmax does not see; in training the batch norm hides those of g and W_z
-    too. They are kept because published weights have them.
+    query alike, which does not change the softmax; in training the batch norm cancels those of g
+    and W_z too. They are kept because published weights have them.
 
     Shape: (N, C, *positions) → the same, for 1 to 3 position axes and either memory layout. No
-    feature map is copied, but for `gaussian` in the contiguous layout, whose queries are x itself
-    with the channels last (the fused kernels want them so).
+    feature map is copied, except for `gaussian` in the contiguous layout: its queries are x itself,
+    and the fused kernels need them channels-last.
 
     Raises ValueError on an unknown choice, on a reduction that leaves no channel, on a pool that
-    does not fit the span, and in `forward` where x has other axes than `pool` or `span` need; also
-    in training where N·P = 1, of which a batch norm has no variance.
+    does not fit the span, and in `forward` if x lacks the axes that `pool` or `span` need; also in
+    training if N·P = 1, for which a batch norm has no variance.
     """
 
     def __init__(
@@ -129,18 +129,18 @@ class NonLocal(nn.Module):
         return x + normalise(z, self.norm).reshape(x.shape).to(x.dtype)
 
     def attention(self, x: Tensor) -> Tensor:
-        """The weights f / C(x) by the plain formula, for reading: (N, G, L, M).
+        """The weights f / C(x) by the plain formula, for analysis: (N, G, L, M).
 
         G groups of L queries and M keys: 1 × P × P over space-time, T × H·W × H·W in space, H·W × T
-        × T in time, with M smaller where keys are pooled. The rows of the gaussians sum to 1.
+        × T in time; pooled keys make M smaller. The rows of the gaussians sum to 1.
         """
         query, key, _ = self._grouped(x)
         return self._weights(query, key)
 
     def weights(self, x: Tensor, queries: Tensor) -> Tensor:
-        """The rows of `attention` of some queries alone: (N, C, *positions), (Q,) → (N, Q, M).
+        """The rows of `attention` for some queries: (N, C, *positions), (Q,) → (N, Q, M).
 
-        queries: indices of positions, which count 0…P-1 with the last axis fastest. The M keys are
+        queries: indices of positions, 0…P-1 with the last axis fastest. The M keys are
         those that the query reaches: all of them, those of its frame, or those of its location.
         Stores Q×M weights.
         """
@@ -156,9 +156,9 @@ class NonLocal(nn.Module):
         return found
 
     def group_of(self, queries: Tensor, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Which group of `attention` a position belongs to, and its row there: (Q,) → (Q,), (Q,).
+        """The group of `attention` of each position, and its row there: (Q,) → (Q,), (Q,).
 
-        The group is 0, the frame or the location, as `span` says.
+        Depending on `span` the group is 0, the frame or the location.
         """
         if self.span == "spacetime":
             return torch.zeros_like(queries), queries
@@ -167,7 +167,7 @@ class NonLocal(nn.Module):
         return (frame, location) if self.span == "space" else (location, frame)
 
     def multiply_adds(self, positions: Sequence[int]) -> int:
-        """Of the matrix products for one sample whose position axes have these sizes."""
+        """Multiply-adds of the matrix products for one sample with position axes of these sizes."""
         count = prod(positions)
         pooled = prod(pooled_size(positions, self.pool))
         projected = pooled if self.pool_at == "before" else count
@@ -178,7 +178,7 @@ class NonLocal(nn.Module):
         return projections + self.attention_multiply_adds(positions)
 
     def attention_multiply_adds(self, positions: Sequence[int]) -> int:
-        """As `multiply_adds`, of the attention alone: from queries, keys and values to y."""
+        """Multiply-adds of the attention alone: from queries, keys and values to y."""
         count = prod(positions)
         pooled = prod(pooled_size(positions, self.pool))
         frames, locations = prod(positions[:-2]), prod(positions[-2:])
@@ -195,12 +195,12 @@ class NonLocal(nn.Module):
         return groups * queries * keys * 2 * inner
 
     def extra_repr(self) -> str:
-        """What nn.Module shows beside the layers."""
+        """Text for nn.Module's repr."""
         pool = f", pool={self.pool} {self.pool_at}" if self.pool else ""
         return f"{self.channels} → {self.inner}, {self.pairwise}, {self.span}{pool}"
 
     def _grouped(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, one group for each frame or location where span says so."""
+        """Queries, keys and values, in groups by frame or location as `span` says."""
         if self.span == "time" and x.ndim != 5:
             raise ValueError(f"span 'time' needs x of (N, C, T, H, W), not {tuple(x.shape)}")
         source = x
@@ -227,7 +227,7 @@ class NonLocal(nn.Module):
         return query, key, value
 
     def _weights(self, query: Tensor, key: Tensor) -> Tensor:
-        """f / C(x), all of them: (N, G, L, d), (N, G, M, d) → (N, G, L, M)."""
+        """All weights f / C(x): (N, G, L, d), (N, G, M, d) → (N, G, L, M)."""
         if self.pairwise == "concatenation":
             left, right = self._halves(query, key)
             return F.relu(left.unsqueeze(3) + right.unsqueeze(2)) / key.shape[2]

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 def softmax_mean(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """softmax(scale · q kᵀ) v by the fused kernels: (N, G, L, d), … → (N, G, L, e).
 
-    They want four axes, the last one contiguous, and one width; anything else falls back to the
-    formula that stores L×M, silently. Narrower values are filled up with zeros.
+    The kernels need four axes, the last contiguous, and one width; for anything else torch silently
+    falls back to the formula that stores L×M. Narrower values are padded with zeros.
     """
     width = value.shape[3]
     if width < query.shape[3]:
@@ -30,7 +30,7 @@ def dot_product_mean(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     keys = key.shape[2]
     if not reassociates(query.shape[2], keys, query.shape[3]):
         return torch.matmul(torch.matmul(query, key.transpose(2, 3)) / keys, value)
-    # the division inside the product: a sum over all keys would leave the range of fp16
+    # divide inside the product: a sum over all keys would overflow fp16
     left, right = key.transpose(2, 3).flatten(0, 1), value.flatten(0, 1)
     summary = torch.baddbmm(right.new_zeros(()), left, right, beta=0, alpha=1 / keys)  # (N·G, d, d)
     return torch.matmul(query, summary.unflatten(0, query.shape[:2]).to(query.dtype))
@@ -39,8 +39,8 @@ def dot_product_mean(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def concatenation_mean(left: Tensor, right: Tensor, value: Tensor) -> Tensor:
     """Σ_j ReLU(a_i + b_j) v_j / M for a (N, G, L), b (N, G, M), v (N, G, M, d) → (N, G, L, d).
 
-    With the keys sorted by b, those that a query sees (b_j > -a_i) come first, so that its sum is
-    a_i Σ v_j + Σ b_j v_j over a prefix: running sums of size M×d in place of L×M weights.
+    With the keys sorted by b, those that a query sees (b_j > -a_i) come first, so its sum is
+    a_i Σ v_j + Σ b_j v_j over a prefix: running sums of size M×d instead of L×M weights.
     """
     wide = torch.promote_types(value.dtype, torch.float32)
     a, (b, order) = left.to(wide), right.to(wide).sort(dim=2, descending=True)

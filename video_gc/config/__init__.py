@@ -11,7 +11,7 @@ __all__ = ["CONFIGS", "compose_train", "hydra_arguments", "train_config", "train
 
 
 def __getattr__(name: str) -> Any:
-    # late, so that an ablation's file is read, and a wrong row refused, without torch
+    # late, so that reading an ablation and refusing a wrong row need no torch
     if name in __all__:
         from video_gc.config import train
 

@@ -1,6 +1,6 @@
 """A command of tools/ablate.py: the ablation from its file, then the cells.
 
-Everything but the cells is checked without torch, so that a typo is refused at once.
+Everything but the cells is checked without torch, so a typo is refused quickly.
 """
 
 import re
@@ -18,20 +18,20 @@ from video_gc.config.launch import check_launcher
 from video_gc.manual import CONFIGS, SWEEP, ablations, wrong_argument
 
 TOOLS = CONFIGS.parent / "tools"
-"""Where train.py and test.py are."""
+"""The folder of train.py and test.py."""
 
 
 @dataclass(kw_only=True)
 class SweepConfig:
-    """What configs/sweep.yaml holds: an ablation to read, or a job to run."""
+    """The options of configs/sweep.yaml: an ablation to read, or a job to run."""
 
     ablation: AblationConfig = field(default=MISSING)
     only: list[str] = field(default_factory=list)
-    """these rows and no others"""
+    """only these rows"""
     processes: int = 1
-    """of each training, by torchrun"""
+    """processes of each training, by torchrun"""
     dry: bool = False
-    """print the cells, and how far they are"""
+    """print the cells and their states"""
     plan: str = ""
     """file of jobs"""
     cell: int = 0
@@ -47,10 +47,10 @@ def list_ablations(configs: Path = CONFIGS) -> dict[str, AblationConfig]:
 
 
 def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
-    """The cells of `tools/ablate.py ARGUMENTS`, each of them composed and checked.
+    """The cells of `tools/ablate.py ARGUMENTS`, each composed and checked.
 
-    Raises ValueError in one line for a wrong option, row or combination of them, ImportError where
-    the launcher is not installed.
+    Raises ValueError in one line for a wrong option, row or combination, ImportError if the
+    launcher is not installed.
     """
     _refuse(wrong_argument(arguments, configs, SWEEP))
     names = {argument: option_of(argument) for argument in arguments}
@@ -100,7 +100,7 @@ def _refuse(wrong: str | None) -> None:
 
 
 def _seeds(given: str) -> str:
-    """`seeds=1` and `seeds=[0,1]` as Hydra takes a list."""
+    """`seeds=1` and `seeds=[0,1]` as a list for Hydra."""
     numbers = re.fullmatch(r"\[?(\d+(?:,\d+)*)\]?", given.replace(" ", ""))
     if numbers is None:
         raise ValueError(f"seeds ({given}) must be a list of whole numbers, such as seeds=[0,1]")
@@ -119,11 +119,11 @@ def _read(name: str, own: list[str], configs: Path) -> SweepConfig:
         found = read()
     except ValueError as error:
         raise ValueError(f"{configs / 'ablation' / name}.yaml: {error}") from error
-    return read(*own) if own else found  # an error here was typed; it is not in the file
+    return read(*own) if own else found  # an error here is in the command, not in the file
 
 
 def _check_shared(shared: Sequence[str], ablation: AblationConfig, name: str) -> None:
-    """Refuse an option for every cell that the rows or the seeds set."""
+    """Refuse an option for every cell if rows or seeds set it."""
     for argument in shared:
         key = option_of(argument)
         if key == "seed":
@@ -134,6 +134,6 @@ def _check_shared(shared: Sequence[str], ablation: AblationConfig, name: str) ->
             for theirs in map(option_of, settings):
                 if theirs == key or theirs.startswith(f"{key}."):
                     raise ValueError(
-                        f"{argument}: {theirs} is what the rows differ in (row {row!r}); leave it "
-                        f"out, or write an ablation of your own after configs/ablation/{name}.yaml"
+                        f"{argument}: the rows set {theirs} (row {row!r}); leave it "
+                        f"out, or copy configs/ablation/{name}.yaml to an ablation of your own"
                     )

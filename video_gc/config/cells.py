@@ -1,6 +1,6 @@
-"""The cells of an ablation: all are composed and checked before the first training.
+"""The cells of an ablation, all composed and checked before the first training.
 
-The arguments of a cell, in this order, later ones win: the experiment, `settings` of the file, the
+The arguments of a cell in order, later ones win: the experiment, `settings` of the file, the
 command line, the row, the seed.
 """
 
@@ -20,7 +20,7 @@ def cells_of(
 ) -> list[Cell]:
     """The cells, seed by seed.
 
-    base: the arguments before those of a row; shared: those of them that the command line gave.
+    base: the arguments before those of a row. shared: those of them from the command line.
 
     Raises ValueError in one line for a row that cannot be trained or equals another row.
     """
@@ -34,8 +34,8 @@ def cells_of(
             raise ValueError(f"row {row!r}: {error}") from error
         twin = rows.setdefault(cell_hash(config), row)
         if twin != row:
-            why = f"; does {' or '.join(shared)} replace what they differ in?" if shared else ""
-            raise ValueError(f"rows {twin!r} and {row!r} are one and the same training{why}")
+            why = f"; does {' or '.join(shared)} override their difference?" if shared else ""
+            raise ValueError(f"rows {twin!r} and {row!r} are the same training{why}")
         for seed in ablation.seeds:
             seeded = replace(config, seed=seed, runs=folder)
             named = replace(seeded, name=cell_name(seeded))
@@ -53,11 +53,11 @@ def cells_of(
 
 
 def what_is_trained(arguments: Sequence[str]) -> list[str]:
-    """The arguments that change what is trained, not where its data lie or how fast it is."""
+    """The arguments that change the trained network, not the place of its data or its speed."""
     ways = {f"{group}.{name}".lstrip(".") for group, names in MACHINE.items() for name in names}
     return [each for each in _last_of_each(arguments) if option_of(each) not in ways]
 
 
 def _last_of_each(arguments: Sequence[str]) -> list[str]:
-    """Without those that a later one replaces."""
+    """The arguments without those that a later one replaces."""
     return list({option_of(argument): argument for argument in arguments}.values())

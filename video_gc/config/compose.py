@@ -1,4 +1,4 @@
-"""Hydra on our files, and what a beginner is told about a typo; torch is not imported for it."""
+"""Hydra on our files, and plain errors for typos; it does not import torch."""
 
 import re
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ KINDS = {
     "StringNode": "a text", "str": "a text",
     "ListConfig": "a list", "DictConfig": "a mapping",
 }  # fmt: skip
-"""What a value must be; by the type of omegaconf's node, in a list by that of its items."""
+"""Type of omegaconf's node, or of a list's items → what a value must be."""
 
 
 def compose_config(
     primary: str, arguments: Sequence[str], configs: Path, *, hydra: bool = False
 ) -> DictConfig:
-    """What Hydra composes of the file `primary`.yaml in `configs` and of `arguments`.
+    """Hydra's config from `primary`.yaml in `configs` and `arguments`.
 
     hydra: with Hydra's own options.
 
-    Raises ValueError, in one line, for what Hydra refuses.
+    Raises ValueError, in one line, with Hydra's error.
     """
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
@@ -45,7 +45,7 @@ def compose_config(
 def to_dataclass(config: DictConfig) -> Any:
     """A composed config as plain dataclasses.
 
-    Raises ValueError, in one line, for what they refuse.
+    Raises ValueError, in one line, with their error.
     """
     try:
         return OmegaConf.to_object(config)
@@ -54,7 +54,7 @@ def to_dataclass(config: DictConfig) -> Any:
 
 
 def quoted(text: str) -> str:
-    """Any text as one value of Hydra's grammar, nothing in it read as a quote or `${NAME}`."""
+    """Any text as one value of Hydra's grammar; quotes and `${NAME}` in it are literal."""
     inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
     inside = re.sub(r"(\\*)\$\{", lambda m: 2 * m[1] + "\\${", inside)
     return f"'{inside}'"
@@ -74,13 +74,13 @@ def written(value: Any) -> str:
 
 
 def _explain(error: Exception, primary: str) -> str:
-    """What Hydra says of wrong arguments, in one line."""
+    """Hydra's error about wrong arguments, in one line."""
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     file = re.match("In '(.*)': ", lines[0]) if lines else None
-    if file:  # Hydra's own words for a wrong value in a file of ours; the reason is below it
+    if file:  # Hydra's header for a wrong value in one of our files; the reason is below it
         cause, lines = cause.__context__ or cause, lines[1:]
     if isinstance(cause, ValidationError) and (said := _wanted(cause, primary)):
         return f"{file[1]}.yaml: {said}" if file and primary == "train" else said
@@ -89,7 +89,7 @@ def _explain(error: Exception, primary: str) -> str:
 
 
 def _wanted(error: ValidationError, primary: str) -> str | None:
-    """Which kind of value an option takes, with the one that it has where nothing is said."""
+    """The kind of value that an option takes, with its default as an example."""
     name, item, _ = (error.full_key or "").partition("[")
     kind: str | None = type(error.child_node).__name__
     if item:
@@ -99,7 +99,7 @@ def _wanted(error: ValidationError, primary: str) -> str | None:
     try:
         usual = OmegaConf.select(compose(primary), name)
     except (HydraException, OmegaConfBaseException, AttributeError):
-        # the file itself is wrong, or what the option is part of has no usual value
+        # the file itself is wrong, or the option's parent has no default
         usual = None
     if OmegaConf.is_config(usual):
         usual = OmegaConf.to_container(usual) if OmegaConf.is_list(usual) else None

@@ -1,4 +1,4 @@
-"""Hydra's sweep over the jobs of an ablation, and the launchers that can start them."""
+"""Hydra's sweep over the jobs of an ablation, and the launchers for it."""
 
 import sys
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ LAUNCHERS = {
     "ray": ("hydra_ray_launcher", "ray"),
     "basic": (None, ""),
 }
-"""hydra/launcher → its module in hydra_plugins, and the extra of ours that installs it."""
+"""hydra/launcher → its module in hydra_plugins, and our extra that installs it."""
 
 
 def check_launcher(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
-    """Raise ImportError where the launcher is not installed, ValueError for a wrong option of it.
+    """Raise ImportError if the launcher is not installed, ValueError for a wrong option of it.
 
-    arguments: of Hydra itself, such as hydra/launcher=joblib hydra.launcher.n_jobs=2.
+    arguments: of Hydra, such as hydra/launcher=joblib hydra.launcher.n_jobs=2.
     """
     for argument in arguments:
         key, _, name = argument.partition("=")
@@ -43,10 +43,9 @@ def check_launcher(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
 
 
 def launch(jobs: Path, count: int, arguments: Sequence[str], configs: Path = CONFIGS) -> None:
-    """Run the `count` jobs of a file as a sweep. arguments: of Hydra itself.
+    """Run the `count` jobs of a file as a sweep. arguments: of Hydra.
 
-    Raises KeyboardInterrupt or SystemExit where a signal stopped it, RuntimeError where a launcher
-    lost its jobs.
+    Raises KeyboardInterrupt or SystemExit after a signal, RuntimeError if a launcher lost its jobs.
     """
     given = [
         f"plan={quoted(str(jobs))}",
@@ -62,8 +61,8 @@ def launch(jobs: Path, count: int, arguments: Sequence[str], configs: Path = CON
 
 
 def run_cell(config: DictConfig) -> str:
-    """One job of the sweep; Hydra calls it, perhaps on another machine."""
-    # here, because they import torch, and a launcher is checked without it
+    """One job of the sweep; Hydra calls this, perhaps on another machine."""
+    # here, because they import torch, and launchers are checked without it
     from video_gc.ablate.cell_process import job_environment
     from video_gc.ablate.run import run_job
 

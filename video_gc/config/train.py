@@ -17,7 +17,7 @@ from video_gc.train.options import TrainConfig
 
 TEXTS = (*(f"data.{name}" for name in DATA_PATHS), "model.weights", "runs", "name")
 """Options whose value is any text: Hydra's grammar would read its commas, letters and digits."""
-WIDTH, COLUMN = 100, 34  # of the help; where its meanings begin
+WIDTH, COLUMN = 100, 34  # of the help; column of the meanings
 HELP = """\
 Train a network with context blocks and write RUNS/NAME (config, checkpoints, logs).
 
@@ -25,14 +25,14 @@ Train a network with context blocks and write RUNS/NAME (config, checkpoints, lo
   python tools/train.py data=folder data.root=DIR name=X   your own clips, DIR/CLASS/video.mp4
   python tools/train.py context=nl placement=one name=X    another block, elsewhere
   python tools/train.py experiment=kinetics400/slow_r50_8x8_gc5 data.root=DIR
-  python tools/train.py recipe=finetune --help             the options as a recipe sets them
+  python tools/train.py recipe=finetune --help             the options that a recipe sets
 
 Choose a file of a group with GROUP=FILE:
 
 {groups}
 
 Set one option with NAME=VALUE, for example epochs=20 optim.lr=0.01
-model.context.options.reduction=8 seed=1. All options, as they stand now:
+model.context.options.reduction=8 seed=1. All options and their current values:
 
 {options}
 """
@@ -46,15 +46,15 @@ def train_config(config: Any) -> TrainConfig:
     Raises ValueError naming the field, its value and the choices.
     """
     if OmegaConf.get_type(config) is not TrainConfig:
-        raise ValueError(f"this is no config of one training; sweep.yaml is that of {ABLATE}")
+        raise ValueError(f"this is not the config of a training; sweep.yaml belongs to {ABLATE}")
     return to_dataclass(config)
 
 
 def hydra_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments as Hydra's grammar wants them.
+    """The arguments in Hydra's grammar.
 
-    `++` goes before a block's option, which no dataclass knows beforehand, and quotes around a
-    text that has none; in a sweep a comma parts two of them.
+    Options of a block get a `++`, because no dataclass lists them. A text gets quotes; in a sweep a
+    comma separates two texts.
     """
     sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
     written = []
@@ -72,10 +72,10 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
 def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainConfig:
     """The config of `tools/train.py ARGUMENTS`.
 
-    Raises ValueError, in one line with the nearest valid name, for what Hydra or a check refuses.
+    Raises ValueError, in one line with the nearest valid name, if Hydra or a check refuses it.
     """
     if not (configs / "train.yaml").is_file():
-        raise FileNotFoundError(f"{configs}: no configs here; training needs a clone of video_gc")
+        raise FileNotFoundError(f"{configs}: does not exist; training needs a clone of video_gc")
     return to_dataclass(compose_config("train", hydra_arguments(arguments), configs))
 
 

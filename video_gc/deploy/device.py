@@ -1,12 +1,12 @@
-"""Where a network runs."""
+"""The device of a network."""
 
 import torch
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """The device called `name`; without one, the GPU where there is one, else the CPU.
+    """The device called `name`; by default the GPU if there is one, else the CPU.
 
-    Raises ValueError for a name that torch does not know, or a GPU that is not there.
+    Raises ValueError for a name that torch does not know, or a missing GPU.
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

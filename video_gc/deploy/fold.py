@@ -1,6 +1,6 @@
 """Batch norms folded into the convolutions before them: y = γ (Wx − μ) / σ + β is one convolution.
 
-Jacob et al., CVPR 2018, section 3.2. Pairs are found by watching one forward pass.
+Jacob et al., CVPR 2018, section 3.2. Pairs are found by observing one forward pass.
 """
 
 import weakref
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CLOSE = 1e-3
-"""Relative difference of the logits up to which a folded network counts as the same one; rounding
-alone makes about 1e-5."""
+"""Allowed relative difference of a folded network's logits; rounding alone makes about 1e-5."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -21,8 +20,8 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 def fold_norms(model: nn.Module, clip: Tensor) -> tuple[nn.Module, int]:
     """A copy of `model` in eval mode without the norms that follow a convolution, and their number.
 
-    clip: (1, 3, T, H, W), what to watch and to compare with. A norm stays where it or its
-    convolution has hooks, or is called more than once, or the outputs would differ.
+    clip: (1, 3, T, H, W), the input for finding pairs and comparing outputs. A norm stays if it or
+    its convolution has hooks or is called more than once, or if the outputs would differ.
     """
     model = deepcopy(model).eval()
     pairs, wanted = _watch(model, clip)
@@ -39,7 +38,7 @@ def fold_norms(model: nn.Module, clip: Tensor) -> tuple[nn.Module, int]:
 
 
 def _watch(model: nn.Module, clip: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
-    """(convolution, norm) by name, where one's output is the other's input; and the logits."""
+    """Names (convolution, norm), the output of one being the input of the other; and the logits."""
     made: dict[int, tuple[weakref.ref[Tensor], str]] = {}
     pairs: list[tuple[str, str]] = []
     calls: dict[str, int] = {}

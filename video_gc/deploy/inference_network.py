@@ -15,7 +15,7 @@ from video_gc.deploy.choices import BACKENDS, INSTALL, PRECISIONS
 from video_gc.deploy.fold import fold_norms
 
 SMALL = 64
-"""Pixels: side of the clip that folded and unfolded network are compared on."""
+"""Side in pixels of the clip on which the folded and unfolded networks are compared."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class FastNetwork:
     run: Callable[[Tensor], Tensor]
     device: torch.device
     precision: str
-    """fp32 or bf16: of the products; they are summed in fp32"""
+    """fp32 or bf16 for the products; sums are in fp32"""
     backend: str
     """eager, compile or openvino"""
     folded: int
-    """batch norms that became part of the convolution before them"""
+    """number of batch norms folded into the convolution before them"""
     model: nn.Module
-    """the folded network in torch, to find where a number got lost"""
+    """the folded network in torch, to find the first layer with a NaN"""
 
     def __call__(self, clips: Tensor) -> Tensor:
         """The logits; without gradients.
 
-        Raises FloatingPointError, naming the layer, where they are NaN or infinite.
+        Raises FloatingPointError, naming the layer, if they are NaN or infinite.
         """
         logits = self.run(clips)
         if not logits.isfinite().all():
@@ -49,7 +49,7 @@ class FastNetwork:
 
     @property
     def about(self) -> str:
-        """What was chosen, for a title or a table."""
+        """The choices, for a title or a table."""
         folded = f", {self.folded} norms folded" if self.folded else ""
         return f"{self.precision}, {self.backend}{folded}, {self.device}"
 
@@ -66,13 +66,13 @@ def fast_network(
     """A copy of `model` that is ready to score clips.
 
     clip_shape: (T, H, W). micro_batch: clips in one call; `compile` and `openvino` build a
-    network for this number and one for a single clip; other numbers are filled up with zeros.
+    network for this number and one for a single clip; other numbers are padded with zeros.
 
-    Raises ValueError for an unknown choice, ImportError with the line that installs it where
-    OpenVINO is missing.
+    Raises ValueError for an unknown choice, ImportError with the install command if OpenVINO is
+    missing.
     """
     precision, backend = choose(device, precision, backend)
-    # where the model is: a GPU's TF32 may well differ by more than folding is allowed to
+    # on the model's device: a GPU's TF32 may differ by more than folding is allowed to
     where = next(model.parameters()).device
     folded, count = fold_norms(model, _example(model, clip_shape).to(where))
     folded = folded.to(device)
@@ -90,7 +90,7 @@ def fast_network(
 
 
 def first_not_finite(model: nn.Module, clips: Tensor) -> str | None:
-    """The first layer whose output is NaN or infinite for these clips, None where none is."""
+    """The first layer whose output is NaN or infinite for these clips; None if all are finite."""
     found: list[str] = []
 
     def look(name: str, output: object) -> None:
@@ -111,9 +111,9 @@ def first_not_finite(model: nn.Module, clips: Tensor) -> str | None:
 
 
 def choose(device: torch.device, precision: str, backend: str) -> tuple[str, str]:
-    """What `auto` means on this machine, and whether the rest is possible.
+    """Replace `auto` by the choice for this machine, and check the others.
 
-    Raises ValueError for an unknown choice, ImportError where OpenVINO is missing.
+    Raises ValueError for an unknown choice, ImportError if OpenVINO is missing.
     """
     for name, value, choices in (
         ("precision", precision, PRECISIONS),
@@ -140,10 +140,10 @@ def has_bf16(device: torch.device) -> bool:
 
 
 class FixedSizes:
-    """Calls networks that take a fixed number of clips, made when they are first needed."""
+    """Networks for fixed numbers of clips, built when they are first needed."""
 
     def __init__(self, make: Callable[[int], Callable[[Tensor], Tensor]], size: int) -> None:
-        """make: number of clips → network; it may be slow. size: clips in a full call."""
+        """make: number of clips → network, may be slow. size: clips in a full call."""
         self.make, self.size = make, size
         self.networks: dict[int, Callable[[Tensor], Tensor]] = {}
 
@@ -162,7 +162,7 @@ class FixedSizes:
 
 
 def _example(model: nn.Module, clip_shape: tuple[int, int, int]) -> Tensor:
-    """One clip to watch the network with: small, where its head takes any size."""
+    """One clip to observe the network with: small if its head takes any size."""
     frames, height, width = clip_shape
     if not any(isinstance(module, nn.AvgPool3d) for module in model.modules()):
         height, width = min(height, SMALL), min(width, SMALL)
@@ -171,7 +171,7 @@ def _example(model: nn.Module, clip_shape: tuple[int, int, int]) -> Tensor:
 
 
 def _ready(model: nn.Module, precision: str) -> nn.Module:
-    """Weights laid out and rounded; the classifier stays in fp32, so that its ties are broken."""
+    """Lay out and round the weights; the classifier stays in fp32, which avoids ties."""
     model = model.to(memory_format=torch.channels_last_3d)
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if precision == "bf16":

@@ -1,4 +1,4 @@
-"""A network compiled by OpenVINO for the CPU, an optional library."""
+"""A network compiled by OpenVINO, an optional library, for the CPU."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +14,12 @@ def compile_openvino(
 ) -> Callable[[Tensor], Tensor]:
     """`model` for exactly `size` clips (3, T, H, W): clips → logits in fp32.
 
-    It uses as many threads as torch does now.
+    It uses as many threads as torch uses now.
     """
     import openvino
 
     clips = torch.zeros(size, 3, *clip_shape)
-    with torch.no_grad():  # without gradients the blocks have no function of their own
+    with torch.no_grad():  # without gradients the blocks use no autograd function of their own
         exported = torch.export.export(model, (clips,))
     compiled: Any = openvino.Core().compile_model(
         openvino.convert_model(exported),

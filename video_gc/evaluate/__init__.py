@@ -1,1 +1,1 @@
-"""From a checkpoint to test results: every view of every video, on any number of processes."""
+"""Testing a checkpoint: every view of every video, on any number of processes."""

@@ -22,7 +22,7 @@ from video_gc.train.recipe.averaging import kept_weights
 from video_gc.train.test_options import ViewConfig
 
 WEIGHTS = ("ema", "raw")
-"""The results of the first that a checkpoint has lie in the folder itself, the other's beside."""
+"""Results of the first kind in a checkpoint go into the folder, the other's into a subfolder."""
 
 
 def load_networks(
@@ -30,8 +30,8 @@ def load_networks(
 ) -> tuple[dict[str, nn.Module], CheckpointContents]:
     """Name (ema, raw) → network, and the description of the checkpoint, which is read once.
 
-    weights: raw, ema, or both; without it, all that the checkpoint has. Raises as `load_network`,
-    and ValueError for EMA weights that are not there.
+    weights: raw, ema or both; None: all that the checkpoint has. Raises as `load_network`, and
+    ValueError for missing EMA weights.
     """
     if is_published(checkpoint):
         if weights in ("ema", "both"):
@@ -39,7 +39,7 @@ def load_networks(
         model, contents = load_network(checkpoint)
         return {"raw": model}, contents
     contents, state = read_checkpoint(checkpoint)
-    kept = kept_weights(state) or ["raw"]  # `network_of` says what is wrong with none
+    kept = kept_weights(state) or ["raw"]  # `network_of` raises if there are none
     if weights is None:
         names = [name for name in WEIGHTS if name in kept]
     else:
@@ -56,7 +56,7 @@ def ready_networks(
     device: torch.device,
     world: World,
 ) -> list[FastNetwork]:
-    """The networks as they are run; all processes in the precision that the first one's CPU has."""
+    """The networks ready to run, on all processes in the precision that the first one chooses."""
     size = micro_batch_size(config.clips * config.crops, config.micro_batch)
     precision, backend = from_first(world, lambda: choose(device, config.precision, config.backend))
     shape = clip.frames, clip.test_crop, clip.test_crop
@@ -69,7 +69,7 @@ def ready_networks(
 
 
 def own_device(name: str | None, world: World) -> torch.device:
-    """`pick_device`; one of several processes takes the GPU of its own number."""
+    """`pick_device`; each of several processes takes the GPU of its number."""
     device = pick_device(name)
     alone = world.size == 1 or device.type != "cuda" or device.index is not None
     return device if alone else pick_gpu(world) or device

@@ -1,4 +1,4 @@
-"""Which classes are right how often, and which are taken for which."""
+"""Accuracy per class, and which classes are confused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from video_gc.evaluate.metrics import confusion
 from video_gc.evaluate.scores import Scores
 
 EXAMPLES = 3
-"""Videos of a confused pair that are named."""
+"""Number of videos named per confused pair."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class ClassResult:
 
     name: str
     videos: int
-    """that have it and were scored"""
+    """scored videos of the class"""
     right: int
     taken_for: str
-    """the class that is most often said instead; empty where all are right"""
+    """the most frequent wrong prediction; empty if all are correct"""
     times: int
-    """how often it is"""
+    """how often it is predicted"""
 
     @property
     def top1(self) -> float:
-        """Share of its videos that are right; NaN where it has none."""
+        """Share of correct videos; NaN without videos."""
         return self.right / self.videos if self.videos else float("nan")
 
 
@@ -38,35 +38,35 @@ class Example:
 
     path: str
     segment: tuple[float, float] | None = None
-    """start and end, seconds; None for the whole file"""
+    """start and end in seconds; None for the whole file"""
 
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Videos of one class that were taken for another."""
+    """Videos of one class that were predicted as another."""
 
     true: str
     predicted: str
     of: int
     """videos of the true class"""
     rows: list[int]
-    """of the index: which videos these are, the surest mistakes first"""
+    """rows of these videos in the index, the most confident mistakes first"""
     examples: list[Example] = field(default_factory=list)
-    """the first few of them"""
+    """the first few videos"""
 
     @property
     def count(self) -> int:
-        """How many videos."""
+        """Number of videos."""
         return len(self.rows)
 
 
 def confusion_counts(result: Scores) -> Tensor:
-    """int64 (true class, predicted class) of the scored videos."""
+    """Counts of the scored videos, int64 (true class, predicted class)."""
     return confusion(result.scores[result.rows], result.targets)
 
 
 def class_results(result: Scores) -> list[ClassResult]:
-    """Each class of the index in its order; one label a video."""
+    """The classes in the order of the index, for one label per video."""
     names, counts = result.index.names, confusion_counts(result)
     wrong = counts - torch.diag(counts.diag())
     return [
@@ -82,15 +82,15 @@ def class_results(result: Scores) -> list[ClassResult]:
 
 
 def worst_classes(classes: Sequence[ClassResult], count: int) -> list[ClassResult]:
-    """Those with the lowest share of right videos, of those that have any; the larger first."""
+    """The classes with the lowest share of correct videos; of equal ones the larger first."""
     found = [one for one in classes if one.videos and one.right < one.videos]
     return sorted(found, key=lambda one: (one.top1, -one.videos))[:count]
 
 
 def confused_pairs(result: Scores, limit: int | None = None) -> list[ConfusedPair]:
-    """The pairs (true, predicted) with most videos, at most `limit`; ties in the order of classes.
+    """The pairs (true, predicted) with the most videos, at most `limit`; ties in class order.
 
-    One label a video.
+    For one label per video.
     """
     index, rows, true = result.index, result.rows, result.targets
     sure, said = result.best

@@ -1,4 +1,4 @@
-"""From a checkpoint to test results on disk, on one process or many, in one go or in several."""
+"""From a checkpoint to test results on disk, on one process or many; a test can be resumed."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -53,16 +53,16 @@ from video_gc.train.test_options import ViewConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TestOptions:
-    """What is asked of a test; None: as in the config that the checkpoint carries."""
+    """The options of a test; None: as in the checkpoint's config."""
 
-    __test__ = False  # pytest: this is no class of tests
+    __test__ = False  # pytest: not a class of tests
 
     data: Path | None = None
-    """folder of class folders, or list; None: the videos that the training set aside"""
+    """folder of class folders, or list; None: the run's test videos"""
     root: Path | None = None
-    """folder that relative paths of a list start from"""
+    """folder for relative paths of a list"""
     subset: int | None = None
-    """so many videos, for a quick look"""
+    """number of videos, for a quick look"""
     weights: str | None = None
     """raw, ema or both; None: all that the checkpoint has"""
     clips: int | None = None
@@ -74,12 +74,12 @@ class TestOptions:
     workers: int | None = None
     """decoding processes"""
     device: str | None = None
-    """cpu or cuda; None: cuda where there is one"""
+    """cpu or cuda; None: cuda if available"""
     out: Path | None = None
-    """folder for the results, which all processes must see; None: a folder of the run"""
+    """folder for the results, shared by all processes; None: a folder in the run"""
 
     def views(self, trained: dict[str, Any]) -> ViewConfig:
-        """The views: what is given here, the rest as in the training's config."""
+        """The views: the options given here, the rest from the training's config."""
         given = {field.name: getattr(self, field.name, None) for field in fields(ViewConfig)}
         chosen = {name: value for name, value in given.items() if value is not None}
         return ViewConfig(**trained | chosen)
@@ -87,7 +87,7 @@ class TestOptions:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A test that was run."""
+    """A finished test."""
 
     title: str
     results: dict[str, Scores]
@@ -95,17 +95,17 @@ class Evaluation:
     files: list[Path]
     skipped: Path
     coverage: dict[str, int]
-    """listed videos, how many were scored, and why the others were not"""
+    """number of listed and of scored videos, and of the others by cause"""
 
     @property
     def result(self) -> Scores:
-        """The scores of the first weights, whose files lie in the folder itself."""
+        """The scores of the first weights, whose files are in the folder itself."""
         return next(iter(self.results.values()))
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What every process scores its part of."""
+    """The work of a test, of which each process does a part."""
 
     networks: list[FastNetwork]
     views: VideoViews
@@ -119,13 +119,13 @@ class _Work:
 def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation:
     """Test a checkpoint.
 
-    Started as several processes (torchrun, srun), each scores a part, and the first alone prints
-    and writes; the numbers and files are those of one process. Rerun a test that was stopped to
-    resume it, on any number of processes.
+    With several processes (torchrun, srun) each scores a part, and only the first prints and
+    writes; numbers and files equal those of one process. Rerun a stopped test to resume it, on any
+    number of processes.
 
-    Raises FileNotFoundError, ValueError for an unusable checkpoint or option, DataError for data,
-    BlockingIOError where another test writes to `out`, FileExistsError where it has files that no
-    test wrote, or where none is given and the run's has the results of another measurement.
+    Raises FileNotFoundError; ValueError for an unusable checkpoint or option; DataError for data;
+    BlockingIOError if another test writes to `out`; FileExistsError if `out` has files that no test
+    wrote, or if it is not given and the run's folder has the results of a different test.
     """
     world = this_world()
     device = own_device(asked.device, world)
@@ -143,7 +143,7 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         out = asked.out or default_output(checkpoint, "test_subset" if videos.part else "test")
         decoding = Decoding(
             trained.decoder,
-            # a network that was trained on a GPU may well be tested without one
+            # a network trained on a GPU may be tested without one
             trained.decode_device if device.type == "cuda" else "cpu",
             trained.transfer,
             trained.max_pixels,
@@ -178,9 +178,9 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
 
 
 def _score(work: _Work, out: Path, world: World) -> list[VideoScore]:
-    """The scores of every video, of earlier starts too; the same on all processes.
+    """The scores of every video, from earlier starts too; equal on all processes.
 
-    Raises as `check_videos` and `guarded_workers`, and KeyboardInterrupt that says how to go on.
+    Raises as `check_videos` and `guarded_workers`, and KeyboardInterrupt with how to resume.
     """
     views, folder = work.views, out / FOLDER
     check_videos(views)
@@ -222,12 +222,12 @@ def _score(work: _Work, out: Path, world: World) -> list[VideoScore]:
 
 
 def _earlier(folder: Path, work: _Work, world: World) -> dict[int, VideoScore]:
-    """What earlier starts of this very test scored; says so, and makes room for this start."""
+    """The scores from earlier starts of the same test; prints how many there are."""
     kept, differs = read_journals(folder, work.identity)
     if differs:
         remove_journals(folder)
         say(
-            f"{folder}: another test was begun here (other {', '.join(differs)}); starting over",
+            f"{folder}: a different test began here (other {', '.join(differs)}); starting again",
             style="yellow",
         )
     if kept:
@@ -239,7 +239,7 @@ def _earlier(folder: Path, work: _Work, world: World) -> dict[int, VideoScore]:
 def _write(
     results: dict[str, Scores], videos: TestVideos, out: Path, about: Mapping[str, object]
 ) -> Evaluation:
-    """The files, and what is to be said of them. Raises DataError where nothing was scored."""
+    """Write the files; returns the finished test. Raises DataError if nothing was scored."""
     first = next(iter(results.values()))
     skipped = out / SKIPPED
     write_skipped(first, skipped)

@@ -1,8 +1,8 @@
-"""Which videos are scored already: what a test that was stopped need not do again.
+"""The videos already scored, so that a stopped test can be resumed.
 
-A folder with one file for each process: first what is tested, then a line a video, each with its
-checksum. A line that was torn when the process died does not count. The files go when the results
-are written, and the folder where nothing else is in it.
+A folder has one file for each process: first the identity of the test, then a line per video with
+its checksum. An incomplete line is ignored. The files are removed when the results are written, and
+so is the folder if it is empty.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from video_gc.train.checkpoint import CheckpointContents
 from video_gc.train.test_options import ViewConfig
 
 FOLDER = "scored"
-"""Its name among the results."""
+"""Its name in the folder of the results."""
 
 
 def identity_of(
@@ -37,9 +37,9 @@ def identity_of(
     config: ViewConfig,
     **more: str,
 ) -> dict[str, str]:
-    """All that the scores of a video depend on: what → a text that differs where it does.
+    """Everything that the scores of a video depend on: name → a text that changes with it.
 
-    config: with the precision and the backend that are used. more: what else there is.
+    config: with the precision and backend in use. more: further names and texts.
     """
     index, every = views.index, views.clips * views.crops
     paths, labels = index.table["path"].to_pylist(), index.joined_names().to_pylist()
@@ -68,25 +68,25 @@ def weights_hash(network: nn.Module) -> str:
 
 
 class Journal:
-    """What one process adds to; see `open_journal`."""
+    """The journal of one process; see `open_journal`."""
 
     def __init__(self, write: Callable[[object], None], identity: Mapping[str, str]) -> None:
         self._write = write
         self._keep(identity)
 
     def add(self, video: VideoScore) -> None:
-        """Keep a video's scores; they survive the end of the process, however it comes."""
+        """Append a video's scores; they survive if the process is killed."""
         self._keep(asdict(video))
 
     def _keep(self, content: Mapping[str, Any]) -> None:
-        text = json.dumps(content, default=np.ndarray.tolist)  # has every digit of a float32
+        text = json.dumps(content, default=np.ndarray.tolist)  # keeps every digit of a float32
         self._write([zlib.crc32(text.encode()), text])
 
 
 def claim_journals(folder: Path, processes: int) -> None:
-    """Note the files of so many processes as ours, before any of them writes.
+    """Note the files of so many processes as ours, before any process writes.
 
-    Raises FileExistsError where somebody else's has such a name.
+    Raises FileExistsError if a file that is not ours has such a name.
     """
     outputs = Outputs(folder)
     for rank in range(processes):
@@ -95,7 +95,7 @@ def claim_journals(folder: Path, processes: int) -> None:
 
 @contextmanager
 def open_journal(folder: Path, rank: int, identity: Mapping[str, str]) -> Iterator[Journal]:
-    """Yield the journal of one process, after what is tested was written to it."""
+    """Yield the journal of one process, with the identity of the test written."""
     with journal(folder / f"{rank}.jsonl", what="test", way="another --out") as write:
         yield Journal(write, identity)
 
@@ -103,9 +103,9 @@ def open_journal(folder: Path, rank: int, identity: Mapping[str, str]) -> Iterat
 def read_journals(
     folder: Path, identity: Mapping[str, str]
 ) -> tuple[dict[int, VideoScore], list[str]]:
-    """Row → what earlier starts kept of it, and what of `identity` differs from theirs.
+    """Row → its scores from earlier starts, and the names in `identity` that differ from theirs.
 
-    Where anything differs nothing of theirs counts.
+    If anything differs, there are no scores.
     """
     found: dict[int, VideoScore] = {}
     for name in Outputs(folder).names():
@@ -122,11 +122,11 @@ def read_journals(
 
 
 def remove_journals(folder: Path) -> None:
-    """Remove the journals, and the folder where nothing else is in it."""
+    """Remove the journals, and the folder if it is empty."""
     outputs = Outputs(folder)
     for name in outputs.names():
         outputs.remove(name)
-    with suppress(OSError):  # it is not there, or holds something of somebody else's
+    with suppress(OSError):  # missing, or holds other files
         folder.rmdir()
 
 
@@ -138,7 +138,7 @@ def _sound_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _video_score(line: dict[str, Any]) -> VideoScore:
-    """What `Journal.add` was given."""
+    """The inverse of `Journal.add`."""
     arrays = {"scores": np.float32, "hits": np.int64, "each": np.float32}
     given = {name: np.array(line[name], kind) for name, kind in arrays.items() if line[name]}
     return VideoScore(

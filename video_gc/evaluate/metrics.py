@@ -1,4 +1,4 @@
-"""Figures from scores: top-1, top-5, the mean over classes, calibration; mAP of several labels."""
+"""Metrics from scores: top-1, top-5, mean over classes, calibration; mAP for several labels."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares in 0…1, with how many they are of."""
+    """Shares in 0…1, and the number that they are of."""
 
     top1: float
     top5: float
     mean_class: float
-    """mean over the classes that occur of the top-1 accuracy within a class"""
+    """mean of the top-1 accuracy of each class that occurs"""
     count: int
 
     @property
@@ -32,10 +32,10 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Precision:
-    """What counts where a video has several labels: shares in 0…1, with how many they are of."""
+    """Metrics for several labels per video: shares in 0…1, and the number that they are of."""
 
     mAP: float  # noqa: N815 - the name that everybody uses
-    """mean over the classes that occur of the average precision"""
+    """mean of the average precision of each class that occurs"""
     classes: int
     """classes that occur"""
     count: int
@@ -47,21 +47,21 @@ class Precision:
 
 
 def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
-    """(N, classes) in fp32: softmax; sigmoid where a video has several labels."""
+    """(N, classes) in fp32: softmax, or sigmoid for several labels per video."""
     return logits.float().sigmoid() if multi_label else logits.float().softmax(1)
 
 
 def ranking(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` highest scores (…, classes) and their classes, fewer where there are fewer.
+    """The `count` highest scores (…, classes) and their classes, at most all.
 
-    Of equal scores the class of the smaller number comes first, in every figure, file and picture.
+    Of equal scores the lower class number comes first, in every metric, file and picture.
     """
     values, classes = scores.sort(dim=-1, descending=True, stable=True)
     return values[..., :count], classes[..., :count]
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> Accuracy:
-    """scores (N, classes), labels (N,). Top-5 is top-k where there are only k < 5 classes."""
+    """scores (N, classes), labels (N,). With k < 5 classes top-5 is top-k."""
     count, classes = scores.shape
     if not count:
         return Accuracy(float("nan"), float("nan"), float("nan"), 0)
@@ -73,17 +73,17 @@ def accuracy(scores: Tensor, labels: Tensor) -> Accuracy:
 
 
 def precision(scores: Tensor, labels: Tensor) -> Precision:
-    """scores (N, classes), labels (N, classes) of 0 and 1; mAP is NaN where no label is 1."""
+    """scores (N, classes), labels (N, classes) of 0 and 1; mAP is NaN if no label is 1."""
     each = average_precisions(scores, labels)
     occurring = ~each.isnan()
     return Precision(float(each[occurring].mean()), int(occurring.sum()), len(scores))
 
 
 def average_precisions(scores: Tensor, labels: Tensor) -> Tensor:
-    """(classes,): the average precision of each class, NaN where none has it. As `precision`.
+    """(classes,): the average precision of each class; NaN without videos. As `precision`.
 
-    It is the area under the steps of the precision-recall curve, as scikit-learn and PySlowFast
-    count it.
+    It is the area under the steps of the precision-recall curve, as in scikit-learn and
+    PySlowFast.
     """
     found = torch.full((scores.shape[1],), float("nan"))
     for number in labels.any(0).nonzero().flatten().tolist():
@@ -97,10 +97,10 @@ def confusion(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def calibration_error(scores: Tensor, labels: Tensor) -> float:
-    """Expected calibration error: how far the score of the best class is from how often it is
-    right, in 0…1; the mean over 15 bins of that score, weighted by their videos (Guo et al. 2017).
+    """Expected calibration error in 0…1: the distance between the score of the best class and the
+    share of correct ones; mean over 15 bins of that score, weighted by videos (Guo et al. 2017).
 
-    scores (N, classes) in 0…1, labels (N,). NaN where N is 0.
+    scores (N, classes) in 0…1, labels (N,). NaN if N is 0.
     """
     if not len(scores):
         return float("nan")

@@ -1,6 +1,6 @@
-"""Test results as pictures: is the confidence right, which classes are hard, what is confused.
+"""Pictures of test results: calibration, hard classes, confused classes.
 
-Plain data in, a file out: the functions know neither checkpoints nor indices.
+The functions take plain data and write a file; they know no checkpoints or indices.
 """
 
 from collections.abc import Sequence
@@ -21,30 +21,30 @@ from video_gc.outputs import output_path
 from video_gc.progress import track
 
 BINS = 15
-"""Of the confidence, as Guo et al., On calibration of modern neural networks, ICML 2017."""
+"""Bins of the confidence (Guo et al., On calibration of modern neural networks, ICML 2017)."""
 FEW = 30
-"""Classes up to which a confusion matrix has names and numbers."""
+"""A confusion matrix of up to so many classes has names and numbers."""
 WORST_AND_BEST = 30
-"""Classes that are drawn at either end."""
+"""Number of classes drawn at either end."""
 FRAMES = 4
-"""Of one video."""
+"""Frames of one video."""
 HEIGHT, WIDTH = 96, 128
-"""Of a frame, pixels; wider ones are cut left and right, narrower ones stay narrow."""
+"""Size of a frame in pixels; wider frames are cropped left and right, narrower ones stay narrow."""
 SOFT = "#8aa1b8"
 
 
 def draw_calibration(confidence: Tensor, correct: Tensor, file: Path) -> Path:
-    """A reliability diagram: how often the network is right where it is so sure.
+    """A reliability diagram: the accuracy at each confidence.
 
     confidence (V,): in 0…1, of the first class; correct (V,): whether it was the label. The
-    expected calibration error (ECE) is the mean distance of the bars to the diagonal, each bar
-    counted by its videos. Raises ValueError where there is no video.
+    expected calibration error (ECE) is the mean distance of the bars to the diagonal, weighted by
+    videos. Raises ValueError without videos.
     """
     if not len(confidence):
         raise ValueError(f"{file}: no video was scored, so there is nothing to draw")
     edges = torch.linspace(0, 1, BINS + 1)
     sure = confidence.detach().cpu().float()
-    # the last bin holds 1 itself, too
+    # the last bin includes 1
     places = (torch.bucketize(sure, edges, right=True) - 1).clamp(0, BINS - 1)
     counts = torch.bincount(places, minlength=BINS)
     filled = counts.clamp(min=1)
@@ -63,7 +63,7 @@ def draw_calibration(confidence: Tensor, correct: Tensor, file: Path) -> Path:
     upper.set_title(
         f"expected calibration error {error:.3f}; on average {abs(gap):.3f} {word}", fontsize=10
     )
-    upper.set(ylabel="share of videos that are right", ylim=(0, 1), xlim=(0, 1))
+    upper.set(ylabel="share of correct videos", ylim=(0, 1), xlim=(0, 1))
     upper.legend(frameon=False, loc="upper left")
     lower.bar(left, counts[shown].numpy(), width, align="edge", color=SOFT, edgecolor="white")
     lower.set(xlabel="confidence of the first class", ylabel="videos")
@@ -73,9 +73,9 @@ def draw_calibration(confidence: Tensor, correct: Tensor, file: Path) -> Path:
 def draw_class_accuracy(
     names: Sequence[str], accuracy: Sequence[float], counts: Sequence[int], file: Path
 ) -> Path:
-    """Bars of each class, the hardest at the top; of more than 60 the 30 at either end.
+    """A bar per class, the hardest at the top; of more than 60 classes the 30 at either end.
 
-    accuracy: shares in 0…1; counts: videos of each class. Classes without videos are not drawn.
+    accuracy: shares in 0…1. counts: videos of each class. Classes without videos are not drawn.
     """
     ranked = sorted(
         (share, name, count)
@@ -111,7 +111,7 @@ def draw_class_accuracy(
 
 
 def draw_confusion(names: Sequence[str], counts: Tensor, file: Path) -> Path:
-    """The confusion matrix, each row in shares of its class. counts: (true, predicted)."""
+    """The confusion matrix, each row as shares of its class. counts: (true, predicted)."""
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     few = len(names) <= FEW
     side = max(4.0, 0.55 * len(names)) if few else 12.0
@@ -133,8 +133,8 @@ def draw_confusion(names: Sequence[str], counts: Tensor, file: Path) -> Path:
 def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
     """The confused pairs with frames: a row for each, its `examples` side by side.
 
-    From each video come four frames, from its start to its end. A video that cannot be read any
-    more is a grey box. Raises ValueError where there is no pair.
+    Each video shows four frames, from its start to its end. An unreadable video is a grey box.
+    Raises ValueError without pairs.
     """
     if not pairs:
         raise ValueError(f"{file}: no video was mistaken, so there is nothing to draw")
@@ -175,7 +175,7 @@ def _draw_example(axes: Any, example: Example) -> None:
 
 
 def _frames(example: Example) -> np.ndarray | None:
-    """uint8 (FRAMES, H, W, 3), from the middles of equal parts; None where it cannot be read."""
+    """uint8 (FRAMES, H, W, 3), from the middles of equal parts; None for an unreadable video."""
     try:
         with open_video(example.path) as reader:
             part = frame_range(reader.times, reader.rate, example.segment)
@@ -183,7 +183,7 @@ def _frames(example: Example) -> np.ndarray | None:
             height, width = reader.size
             size = HEIGHT, max(1, round(width * HEIGHT / height))
             frames = reader.read(indices.tolist(), size=size)
-    except Exception:  # whatever a file makes of the decoders: the others are drawn
+    except Exception:  # a file can make decoders raise anything; draw the others
         return None
     left = max(0, size[1] - WIDTH) // 2
     return frames[:, :, left : left + WIDTH]

@@ -1,4 +1,4 @@
-"""What a test leaves on disk; every file appears under its name when it is complete."""
+"""The files of a test; each appears under its name when it is complete."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,13 +33,13 @@ RESULTS = (
 )
 DRAWN_PAIRS = 8
 BESIDE = "beside"
-"""In accuracy.json of further weights: the first ones of the same test."""
+"""Key in accuracy.json of further weights: the first weights of the same test."""
 
 
 def check_free(directory: Path, *beside: str) -> None:
-    """Raise FileExistsError where a result would replace a file that no test wrote.
+    """Raise FileExistsError if a result would replace a file that no test wrote.
 
-    beside: folders in it, for the results of further weights.
+    beside: subfolders for the results of further weights.
     """
     remove_stale_parts(directory)
     for folder in (directory, *(directory / name for name in beside)):
@@ -47,15 +47,15 @@ def check_free(directory: Path, *beside: str) -> None:
 
 
 def check_same(folder: Path, about: Mapping[str, Any]) -> None:
-    """Raise FileExistsError where `folder` has the results of another measurement.
+    """Raise FileExistsError if `folder` has the results of a different test.
 
-    about: what accuracy.json is to say of this one. Another precision, and the same checkpoint
-    trained further, is the same measurement; videos are the same by name or by fingerprint.
+    about: the content of accuracy.json for this test. Another precision, or the same checkpoint
+    trained further, is the same test; videos are compared by name or by fingerprint.
     """
     file = folder / "accuracy.json"
     if not file.is_file():
         return
-    there = {"weights": about["weights"]} | json.loads(file.read_text())  # older ones lack it
+    there = {"weights": about["weights"]} | json.loads(file.read_text())  # older files lack it
     old, new = _measured(there), _measured(about)
     if there.get("fingerprint") == about["fingerprint"]:
         new["data"] = old["data"]
@@ -69,7 +69,7 @@ def check_same(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _measured(about: Mapping[str, Any]) -> dict[str, str]:
-    """What a figure depends on, in words."""
+    """The settings that a metric depends on, in words."""
     fused = f", {about['fuse']} over them" if about.get("fuse") not in (None, "mean") else ""
     return {
         "checkpoint": Path(about["checkpoint"]).name,
@@ -80,7 +80,7 @@ def _measured(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def new_skipped(directory: Path) -> Path:
-    """The file of what could not be read, removed, and noted as one that is rewritten often."""
+    """Remove the list of unreadable files, and note it as a file that is rewritten often."""
     outputs = Outputs(directory)
     outputs.remove(SKIPPED)
     return outputs.claim(SKIPPED)
@@ -90,11 +90,11 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
     """Write the files of one network to `directory`; return their paths.
 
     predictions.csv; scores.npy (float32, a row for each line of predictions.csv, a column for each
-    line of classes.csv); accuracy.json; classes.csv; and where each video has one label,
-    confusion.csv, confusion.png, pairs.csv, and the pictures of calibration.png, classes.png and
-    (where a video was wrong) pairs.png. Those of an earlier test that are not written go.
+    line of classes.csv); accuracy.json; classes.csv; with one label per video also confusion.csv,
+    confusion.png, pairs.csv, calibration.png, classes.png and (if a video was wrong) pairs.png.
+    Other files of an earlier test are removed.
 
-    Raises FileExistsError where a file that no test wrote has one of these names.
+    Raises FileExistsError if a file that no test wrote has one of these names.
     """
     directory.mkdir(parents=True, exist_ok=True)
     summary = dict(about) | {
@@ -121,9 +121,9 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
 
 
 def remove_beside(directory: Path) -> bool:
-    """Remove what a test of several weights wrote to a folder beside its first; whether it did.
+    """Remove the subfolder of a test of several weights; returns whether it did.
 
-    Results that were written there by a test of their own stay.
+    The results of a separate test in that folder stay.
     """
     summary = directory / "accuracy.json"
     if not (Outputs(directory).is_ours(summary.name) and summary.is_file()):
@@ -144,7 +144,7 @@ def _remove_results(directory: Path, keep: Sequence[Path] = ()) -> None:
 
 
 def _confusions(result: Scores, directory: Path) -> list[Path]:
-    """The files of a set with one label a video."""
+    """The files for one label per video."""
     names, counts = result.index.names, confusion_counts(result)
     rows = [(name, *row) for name, row in zip(names, counts.tolist(), strict=True)]
     pairs, (sure, said) = confused_pairs(result), result.best
@@ -165,9 +165,9 @@ def _confusions(result: Scores, directory: Path) -> list[Path]:
 
 
 def write_classes(result: Scores, file: Path) -> Path:
-    """One line a class, in the order of the columns of scores.npy; see `class_results`.
+    """One line per class, in the order of the columns of scores.npy; see `class_results`.
 
-    Of several labels: name, videos that have it, average precision (empty where none has it).
+    With several labels: name, videos of the class, average precision (empty without videos).
     """
     if not result.index.multi_label:
         lines = [
@@ -185,7 +185,7 @@ def write_classes(result: Scores, file: Path) -> Path:
 
 
 def write_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
-    """A line a pair: true, predicted, count, example1, example2, example3 (paths or empty)."""
+    """A line per pair: true, predicted, count, example1, example2, example3 (paths or empty)."""
     lines = []
     for pair in pairs:
         paths = [example.path for example in pair.examples]
@@ -196,7 +196,7 @@ def write_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
 
 
 def write_predictions(result: Scores, file: Path) -> Path:
-    """One line a scored video, in the order of the list: path, label (several: a;b), top-5 names
+    """One line per scored video, in the order of the list: path, label (several: a;b), top-5 names
     and scores, views. A score has all digits of a float32.
     """
     names = result.index.names
@@ -225,7 +225,7 @@ def write_scores(result: Scores, file: Path) -> Path:
 
 
 def write_skipped(result: Scores, file: Path) -> Path | None:
-    """What could not be read, or was short, in the order of the index; None where there is none."""
+    """The unreadable and short videos, in the order of the index; None if there are none."""
     outputs = Outputs(file.parent)
     if not result.problems:
         outputs.remove(file.name)

@@ -1,4 +1,4 @@
-"""The scores of a set of videos, and what they amount to."""
+"""The scores of a set of videos, and their metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,29 +22,29 @@ from video_gc.evaluate.metrics import (
 
 @dataclass(frozen=True)
 class VideoScore:
-    """All that is kept of one video, for each of the networks that saw it."""
+    """The scores of one video, by each of the networks."""
 
     row: int
-    """in the index"""
+    """row in the index"""
     views: int
     """views that were scored; 0 for a damaged video"""
     scores: np.ndarray
     """float32 (networks, classes), over all views together"""
     hits: np.ndarray | None = None
-    """int64 (networks, 2): views whose best, or whose five best, were right; one label a video"""
+    """int64 (networks, 2): views with a correct top-1, or top-5; for one label per video"""
     each: np.ndarray | None = None
-    """float32 (networks, views, classes), of a multi-label set: its mAP needs every score"""
+    """float32 (networks, views, classes), only with several labels: mAP needs every score"""
     problems: list[VideoProblem] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a set of videos, and what they amount to."""
+    """The scores of a set of videos, and their metrics."""
 
     index: VideoIndex
     scores: Tensor
-    """(V, classes): probability, mean or maximum over the views of each video; 0 where not scored.
-    Of a multi-label set each class has its own (sigmoid), else they share one (softmax)."""
+    """(V, classes): probability, mean or maximum over the views of each video; 0 if not scored.
+    With several labels it is a sigmoid per class, otherwise a softmax over classes."""
     views: Tensor
     """(V,): views that were scored; 0 for a damaged video"""
     clip_level: Accuracy | Precision
@@ -52,13 +52,13 @@ class Scores:
     video_level: Accuracy | Precision
     """over each video's views together"""
     calibration: float | None = None
-    """of `scores`, see `calibration_error`; None where a video has several labels"""
+    """of `scores`, see `calibration_error`; None for several labels per video"""
     problems: list[VideoProblem] = field(default_factory=list)
     """of every video, in the order of the index"""
 
     @property
     def not_scored(self) -> int:
-        """Videos that could not be read."""
+        """Number of unreadable videos."""
         return int((self.views == 0).sum())
 
     @property
@@ -79,10 +79,9 @@ class Scores:
 
 
 def put_together(index: VideoIndex, videos: Sequence[VideoScore]) -> list[Scores]:
-    """The scores of each network, whatever the order of `videos`; those that are not among them
-    count as not scored.
+    """The scores of each network, for `videos` in any order; missing videos count as not scored.
 
-    Raises RuntimeError for a video that comes twice.
+    Raises RuntimeError for a repeated video.
     """
     videos = sorted(videos, key=lambda video: video.row)
     rows = [video.row for video in videos]
@@ -120,7 +119,7 @@ def _of_network(index: VideoIndex, videos: Sequence[VideoScore], number: int) ->
 
 
 def _of_hits(hits: np.ndarray, views: np.ndarray, labels: np.ndarray) -> Accuracy:
-    """Over single views, from the right ones (V, 2) among the `views` (V,) of each video."""
+    """Metrics over single views, from the correct ones (V, 2) among `views` (V,) of each video."""
     count = int(views.sum())
     if not count:
         return Accuracy(float("nan"), float("nan"), float("nan"), 0)

@@ -1,8 +1,11 @@
-"""Which videos a test takes, which of the listed ones it does not, and why."""
+"""The videos of a test, and the listed videos that it leaves out, by cause."""
 
 import filecmp
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,36 +25,37 @@ from video_gc.data.splits import (
 from video_gc.progress import say
 from video_gc.train.checkpoint import CheckpointContents, default_output
 
+Item = TypeVar("Item")
 DAMAGED = "damaged_when_read"
-"""The cause that skipped.csv has more of."""
+"""The cause that skipped.csv explains."""
 
 
 @dataclass(frozen=True)
 class TestVideos:
-    """What is tested, and how many of the listed videos are not."""
+    """The tested videos, and the number of listed videos that are not tested."""
 
-    __test__ = False  # pytest: this is no class of tests
+    __test__ = False  # pytest: not a class of tests
 
     index: VideoIndex
     manifest: Path | None
     missing: int = 0
-    """listed, but not there"""
+    """listed, but missing"""
     damaged: int = 0
-    """damaged, or missing, as a manifest says"""
+    """damaged or missing according to a manifest"""
     unexplained: int = 0
-    """missing or damaged; a run of an older version kept their number only"""
+    """missing or damaged; runs of older versions have only their number"""
     outside_subset: int = 0
     """left out by `subset_of`"""
 
     @property
     def part(self) -> str:
-        """That it is a subset, in words; empty where it is none."""
+        """The subset in words; empty if all videos are tested."""
         number = len(self.index)
         whole = number + self.outside_subset
         return f"a subset of {number} of {whole} videos" if self.outside_subset else ""
 
     def coverage(self, not_scored: int) -> dict[str, int]:
-        """listed = scored + the numbers that follow, by cause. not_scored: damaged when read."""
+        """listed = scored + the numbers by cause. not_scored: damaged when read."""
         causes = {
             "missing": self.missing,
             "left_out_by_manifest": self.damaged,
@@ -64,21 +68,26 @@ class TestVideos:
 
 
 def subset_of(videos: TestVideos, count: int) -> TestVideos:
-    """`count` of the videos, the same at every call, spread evenly over their classes.
+    """`count` of the videos, always the same ones, spread evenly over the classes.
 
-    A larger subset holds a smaller one. The order stays. Several labels: the first counts.
+    A larger subset contains a smaller one. The order stays. Of several labels the first counts.
     """
     index = videos.index
     if count >= len(index):
         return videos
-    order = np.random.default_rng(0).permutation(len(index))
-    labels = index.labels[order]
-    by_label = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[by_label], labels[by_label])
-    turn = np.empty(len(index), np.int64)
-    turn[by_label] = np.arange(len(index)) - starts  # how many of its class come before it
-    rows = np.sort(order[np.argsort(turn, kind="stable")[:count]])
+    order = np.random.default_rng(0).permutation(len(index)).tolist()
+    rows = np.sort(classes_in_turn(order, index.labels.__getitem__)[:count])
     return replace(videos, index=index.take(rows), outside_subset=len(index) - count)
+
+
+def classes_in_turn(items: Sequence[Item], class_of: Callable[[Item], object]) -> list[Item]:
+    """The first item of each class, then the second of each, …; else in their order."""
+    seen: Counter[object] = Counter()
+    turns = []
+    for item in items:
+        turns.append(seen[class_of(item)])
+        seen[class_of(item)] += 1
+    return [items[place] for place in sorted(range(len(items)), key=turns.__getitem__)]
 
 
 def videos_to_test(
@@ -88,9 +97,9 @@ def videos_to_test(
     data: Path | None,
     root: Path | None,
 ) -> TestVideos:
-    """The videos of a folder or list, else the very ones that the training set aside.
+    """The videos of a folder or list, or else the run's test videos.
 
-    Raises FileNotFoundError, ValueError for what does not fit the checkpoint, DataError.
+    Raises FileNotFoundError, DataError, and ValueError for data that does not fit the checkpoint.
     """
     if data is None:
         return _trained_for(checkpoint, contents, trained)
@@ -119,7 +128,7 @@ def videos_to_test(
 
 
 def _trained_for(checkpoint: Path, contents: CheckpointContents, trained: DataConfig) -> TestVideos:
-    """The very videos that were set aside when the training started, else the config's."""
+    """The test videos stored when the training started, or else those of the config."""
     manifest = data_manifest(trained)
     folder = default_output(checkpoint, "splits")
     kept = folder.is_dir()
@@ -139,7 +148,7 @@ def _trained_for(checkpoint: Path, contents: CheckpointContents, trained: DataCo
 def _listed(
     data: Path, config: DataConfig, contents: CheckpointContents, root: Path | None
 ) -> VideoIndex:
-    """A list or table, read as the training read its own where that was of the same kind."""
+    """A list or table, read with the options of the training if that used the same kind."""
     kind = config.kind if config.kind in LISTS else kind_of_list(data)
     return read_listed(
         data,
@@ -154,7 +163,7 @@ def _listed(
 def fingerprint_of(
     videos: TestVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
 ) -> str:
-    """Which copy is tested; says where it is another one than the training's, or the published."""
+    """The tested copy of the data; warns if it differs from the training's or the published one."""
     found = fingerprint(videos.index, videos.manifest)
     if videos.outside_subset:
         return found
@@ -169,11 +178,11 @@ def fingerprint_of(
 
 
 CHOSE = "which chose this checkpoint: an optimistic score"
-"""What is said of videos that `best` was chosen by."""
+"""Note on the videos that `best` was chosen by."""
 
 
 def kept_videos(checkpoint: Path) -> str:
-    """What the run's test videos are, said plainly."""
+    """The run's test videos in words."""
     splits = default_output(checkpoint, "splits")
     for ending in ("arrow", "txt"):
         val, test = splits / f"val.{ending}", splits / f"test.{ending}"

@@ -24,7 +24,7 @@ Network: TypeAlias = Callable[[Tensor], Tensor]
 
 @dataclass
 class _Seen:
-    """What is known of a video so far."""
+    """The scores of a video so far."""
 
     parts: list[np.ndarray] = field(default_factory=list)
     """float32 (networks, n, classes) of each micro-batch"""
@@ -34,10 +34,10 @@ class _Seen:
 
 
 def check_videos(views: VideoViews) -> None:
-    """Find what would otherwise be found after the first views, or after the last.
+    """Find errors before scoring starts.
 
-    Raises DataError for a video without label, ImportError or ValueError where this machine cannot
-    decode as `views` asks.
+    Raises DataError for a video without label, ImportError or ValueError if this machine cannot
+    decode as `views` says.
     """
     index = views.index
     need_each_label(index)
@@ -47,7 +47,7 @@ def check_videos(views: VideoViews) -> None:
     if sided:
         mirrored = some_names(index.names, sided)
         say(
-            f"10 crops mirror classes whose names have a side, too: {mirrored}; 3 crops do not",
+            f"10 crops also mirror classes whose names have a side: {mirrored}; 3 crops do not",
             style="yellow",
         )
 
@@ -63,13 +63,13 @@ def score_videos(
     fuse: str = "mean",
     advance: Callable[[int], None] = lambda views: None,
 ) -> Iterator[VideoScore]:
-    """Score the videos of `views.rows`, each decoded once for all networks; in no certain order.
+    """Score the videos of `views.rows`, each decoded once for all networks, in any order.
 
-    Every forward pass sees the same number of views, all of one video: what is missing in its last
-    micro-batch is filled with copies whose scores are thrown away. So a video's scores are the same
-    bit for bit, whoever scores it. A video that fails half-way is not scored at all.
+    Every forward pass has the same number of views, all of one video: its last micro-batch is
+    padded with copies whose scores are dropped. So a video's scores are bit-identical on every
+    process. A video that fails half-way is not scored.
 
-    fuse: mean or max over the views. advance: called with the number of views that were just done.
+    fuse: mean or max over the views. advance: called with the number of finished views.
 
     Raises FloatingPointError, naming video and layer, for scores that are NaN or infinite.
     """
@@ -106,7 +106,7 @@ def _scores(
     normalisation: Normalisation,
     multi_label: bool,
 ) -> np.ndarray:
-    """float32 (networks, n, classes) of a batch with n ≤ `size` clips; its last one fills it up."""
+    """float32 (networks, n, classes) of a batch of n ≤ `size` clips, padded with its last clip."""
     assert batch.clips is not None
     count = len(batch.clips)
     filled = torch.arange(size).clamp(max=count - 1)

@@ -1,4 +1,4 @@
-"""Less memory in training: the inside of each residual block is computed again backward.
+"""Less memory in training: the backward pass recomputes the inside of each residual block.
 
 Chen et al., Training deep nets with sublinear memory cost, 2016, by torch.utils.checkpoint.
 """
@@ -18,16 +18,16 @@ Context = Callable[[], AbstractContextManager[Any]]
 
 
 def checkpoint_activations(model: nn.Module, *, recompute_in: Context = nullcontext) -> None:
-    """Keep the input of each residual block alone, in place; nothing changes without gradients.
+    """Keep only the input of each residual block, in place; without gradients nothing changes.
 
-    Names stay, for nothing is wrapped. Context blocks after the sum keep their activations, those
-    inside the block do not. Losses, gradients and running statistics are those of before, and the
+    Names stay, because nothing is wrapped. Context blocks after the sum keep their activations,
+    those inside the block do not. Losses, gradients and running statistics are unchanged, and the
     second computation draws the same random numbers.
 
-    recompute_in: makes the context of the second computation. Where the first one runs in a
-    TorchFunctionMode, give that mode: torch leaves it while it runs backward.
+    recompute_in: makes the context of the second computation. If the first runs in a
+    TorchFunctionMode, give that mode: torch leaves it during the backward pass.
 
-    Raises ValueError where the network has no residual blocks.
+    Raises ValueError if the network has no residual blocks.
     """
     blocks = residual_blocks(model)
     if not blocks:
@@ -38,12 +38,12 @@ def checkpoint_activations(model: nn.Module, *, recompute_in: Context = nullcont
 
 @cache
 def _checkpointed(kind: type[nn.Module], recompute_in: Context) -> type[nn.Module]:
-    """A class in place of an attribute `forward`, which torch.compile cannot follow."""
+    """A class, because torch.compile cannot follow an attribute `forward`."""
 
     def forward(self: nn.Module, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
             return kind.forward(self, x)
-        if torch.compiler.is_compiling():  # the compiler knows by itself what to update once
+        if torch.compiler.is_compiling():  # the compiler itself updates each statistic once
             return _as_tensor(checkpoint(kind.forward, self, x, use_reentrant=False))
         contexts = partial(_contexts, self, recompute_in)
         output = checkpoint(kind.forward, self, x, use_reentrant=False, context_fn=contexts)
@@ -60,9 +60,9 @@ def _contexts(
 
 @contextmanager
 def _as_before(block: nn.Module, recompute_in: Context) -> Iterator[None]:
-    """Batch norms count their batch in copies, for they have counted it before.
+    """Let batch norms count their batch in copies, because they have counted it before.
 
-    Copies, and not none at all: torch wants the same tensors to be kept for the gradient.
+    They count in copies, since torch requires that the same tensors are saved for the gradient.
     """
     kept: list[tuple[nn.Module, str, Tensor]] = []
     for norm in block.modules():

@@ -22,7 +22,7 @@ from video_gc.models.weights.context_checks import named_options
 
 @dataclass(kw_only=True)
 class ModelConfig:
-    """A network: backbone, head, weights to start from and context blocks."""
+    """A network: backbone, head, initial weights and context blocks."""
 
     backbone: str = "i3d"
     """c2d, c2d_nopool, i3d, i3d_3x3x3, slow, slowfast, slowfast_4x16, slowfast_16x8, x3d, x3d_s,
@@ -31,31 +31,31 @@ class ModelConfig:
     depth: int = 50
     """50 or 101"""
     width: float = 1.0
-    """factor on every channel count; 0.125 is quick on a CPU"""
+    """factor on every channel count; 0.125 is fast on a CPU"""
     num_classes: int | None = None
-    """classes; taken from the data set where it is not given"""
+    """classes; default: those of the data set"""
     dropout: float = 0.5
-    """probability, before the classifier"""
+    """dropout probability before the classifier"""
     stochastic_depth: float = 0.0
-    """probability that the last residual branch is left out in training, linear over depth"""
+    """stochastic depth: probability of dropping the last residual branch, linear over depth"""
     head_pool: str | None = None
-    """adaptive (the mean over the whole map) or published (as the network's publisher averages a
-    test crop that is larger than those of training); by default published with the weights of a
-    zoo such as slow_r50, else adaptive"""
+    """adaptive (the mean over the whole map) or published (the publisher's average for test crops
+    larger than training crops); default: published with the weights of a zoo such as slow_r50,
+    else adaptive"""
     slow_frames: str | None = None
-    """of slowfast, frames of the slow pathway: spread from the first to the last (PySlowFast) or
-    strided (MMAction2); by default as the backbone's publisher has it"""
+    """slowfast: frames of the slow pathway, spread from the first to the last (PySlowFast) or
+    strided (MMAction2); default: the choice of the backbone's publisher"""
     weights: str | None = None
     """imagenet, a name of the PyTorchVideo zoo such as slow_r50, a URL, or a file of ours, of
     PyTorchVideo, PySlowFast, MMAction2 or torchvision"""
     inflation: str = "repeat"
-    """of image weights in time: repeat (and divide) or centre"""
+    """inflation of image weights in time: repeat (and divide) or centre"""
     weights_kind: str | None = None
-    """of a file with both: raw (as trained) or ema (averaged); by default the averaged ones"""
+    """for a file with both: raw (as trained) or ema (averaged); default: ema"""
     context: ContextConfig = field(default_factory=ContextConfig)
     """the context blocks"""
     more_context: list[ContextConfig] = field(default_factory=list)
-    """further kinds of context block in the same network"""
+    """further kinds of context block for the same network"""
 
     def __post_init__(self) -> None:
         for name, value, choices in (
@@ -78,15 +78,15 @@ class ModelConfig:
 def build_model(config: ModelConfig) -> nn.Module:
     """The network of `config`, on the CPU: (N, 3, T, H, W) → logits (N, num_classes).
 
-    Raises ValueError where `num_classes` is missing or a choice does not exist.
+    Raises ValueError for a missing `num_classes` or an unknown choice.
     """
     return build_with_report(config)[0]
 
 
 def settled(config: ModelConfig) -> ModelConfig:
-    """The same with what follows from other options written out: `head_pool` and `slow_frames`.
+    """The config with the defaults of `head_pool` and `slow_frames` filled in.
 
-    So that a checkpoint says what its network computes, whatever a later version's defaults are.
+    So a checkpoint describes its network even if a later version has other defaults.
     """
     published = config.weights is not None and config.weights in PUBLISHED
     return replace(
@@ -97,14 +97,14 @@ def settled(config: ModelConfig) -> ModelConfig:
 
 
 def sketch(config: ModelConfig) -> nn.Module:
-    """As `build_model` without weights, of tensors that have sizes and no numbers: enough to count
-    with, at once and without memory."""
+    """As `build_model` without weights, with meta tensors: enough for counting, fast and without
+    memory."""
     with torch.device("meta"):
         return build_model(replace(config, weights=None))
 
 
 def build_with_report(config: ModelConfig) -> tuple[nn.Module, WeightReport | None]:
-    """As `build_model`, with the account of the weights (None without `config.weights`)."""
+    """As `build_model`, with the report on the weights (None without `config.weights`)."""
     config = settled(config)
     if config.num_classes is None:
         raise ValueError("model.num_classes is missing; give the number of classes")

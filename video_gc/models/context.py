@@ -1,7 +1,7 @@
-"""Where context blocks go: named residual blocks, and a place inside each.
+"""Context blocks in named residual blocks, at a place inside each.
 
 A context block is registered as a child named `context` of the module at its place and applied by
-a forward hook. Every other parameter keeps its name, so that published weights keep loading.
+a forward hook. Every other parameter keeps its name, so published weights still load.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,13 +27,13 @@ PLACEMENTS: dict[str, dict[int, list[str]] | list[str]] = {
     "ten": {50: ["res3.*", "res4.*"]},
     "all": ["res3.*", "res4.*", "res5.*"],
 }
-"""Name → residual blocks, for each depth that has it, or for all (Wang et al., 2018, table 2c; Cao
-et al., 2019, table 7)."""
+"""Name → residual blocks, by depth or for all depths (Wang et al., 2018, table 2c; Cao et al.,
+2019, table 7)."""
 
 
 @dataclass(kw_only=True)
 class ContextConfig:
-    """One kind of context block and where it goes."""
+    """One kind of context block and its places."""
 
     kind: str = "none"
     """none, gc, snl, se, nl or cc"""
@@ -41,7 +41,7 @@ class ContextConfig:
     """after_add, after_1x1 or after_3x3 of the residual block"""
     after: list[str] = field(default_factory=lambda: ["five"])
     """residual blocks: res3.1, res4.*, or a named placement (none, one, five, …); in SlowFast those
-    of the slow pathway, unless written as fast.res3.1, or *.five for both"""
+    of the slow pathway; fast.res3.1 is the fast one, *.five both"""
     options: dict[str, Any] = field(default_factory=dict)
     """arguments of the block, such as reduction"""
 
@@ -53,8 +53,8 @@ class ContextConfig:
 
 
 def place_blocks(backbone: nn.Module, config: ContextConfig) -> None:
-    """Insert the context blocks that `config` asks for."""
-    if config.kind == "none":  # a wrong name is an error all the same
+    """Insert the context blocks of `config`."""
+    if config.kind == "none":  # a wrong name is an error anyway
         names = [name for name in config.after if _split(name)[1] not in PLACEMENTS]
         _matching(names, list(residual_blocks(backbone)))
         return
@@ -103,15 +103,14 @@ def insert_context(
     make_block: Callable[[int], nn.Module],
     place: str = "after_add",
 ) -> dict[str, nn.Module]:
-    """Put a new context block after each named residual block; return them by that name.
+    """Insert a new context block at each named residual block; return them by that name.
 
     after: names such as `res3.1`, patterns such as `res4.*`, or a named placement such as `five`;
-        in SlowFast a bare name means the slow pathway, `fast.res3.1` names the other one, `*.five`
-        both.
+        in SlowFast a bare name means the slow pathway, `fast.res3.1` the fast one, `*.five` both.
     make_block: channels → context block.
 
     Raises ValueError for a name that matches no residual block, a placement that the depth lacks,
-    an unknown place, a place that a residual block does not have, or one that is taken already.
+    an unknown place, a place that a residual block lacks, or one that is already taken.
     """
     if place not in PLACES:
         raise ValueError(f"unknown place {place!r}; {choices(place, list(PLACES))}")
@@ -130,7 +129,7 @@ def insert_context(
             raise ValueError(f"{name} has a context block {place} already")
         free[name] = valid[place]
     inserted = {name: make_block(there.channels) for name, there in free.items()}
-    for name, there in free.items():  # only now, so that an error leaves the network as it was
+    for name, there in free.items():  # only now, so an error leaves the network unchanged
         there.module.add_module("context", inserted[name])
         if there.before:
             there.module.register_forward_pre_hook(apply_context_before)
@@ -140,7 +139,7 @@ def insert_context(
 
 
 def matching_blocks(backbone: nn.Module, after: Iterable[str]) -> list[str]:
-    """The residual blocks that `after` means (names, patterns, placements), in network order.
+    """The residual blocks in `after` (names, patterns, placements), in network order.
 
     Raises ValueError for a name that matches none and a placement that the depth lacks.
     """
@@ -163,7 +162,7 @@ def apply_context_before(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tenso
 
 
 def context_blocks(model: nn.Module) -> dict[str, nn.Module]:
-    """The inserted context blocks: {"res3.1": block}, with the place behind it unless after_add."""
+    """The inserted context blocks: {"res3.1": block}; a place other than after_add is appended."""
     found: dict[str, nn.Module] = {}
     for name, block in residual_blocks(model).items():
         for place, there in places(block).items():
@@ -174,7 +173,7 @@ def context_blocks(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _matching(patterns: Iterable[str], names: list[str]) -> list[str]:
-    """Names in network order; without a pathway, the slow one is meant where there are two."""
+    """Names in network order; without a pathway, of two the slow one is meant."""
     prefix = "slow." if names and names[0].startswith("slow.") else ""
     wanted = set()
     for pattern in patterns:

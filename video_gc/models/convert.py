@@ -1,4 +1,4 @@
-"""A trained non-local block made simpler: NL → SNL → GC without norm and activation.
+"""Simplify trained non-local blocks: NL → SNL → GC without norm and activation.
 
 Cao et al., GCNet, 2019, section 3.2, derives the simplified block from attention that is the same
 for all queries; here the trained weights follow that derivation.
@@ -31,21 +31,21 @@ class Replaced:
     before: str
     """kind: nl or snl"""
     config: ContextConfig
-    """of the new block, at this one residual block"""
+    """config of the new block at this residual block"""
     query_mean: float | None = None
-    """length of the mean query over all positions and calibration clips; None if it was no NL"""
+    """norm of the mean query over all positions and calibration clips; None unless it was NL"""
     query_spread: float | None = None
-    """root of the mean squared distance of the queries from it"""
+    """root mean square distance of the queries from it"""
     rank: int | None = None
-    """hidden channels of the GC block: singular values of W_v that were kept"""
+    """hidden channels of the GC block: number of singular values of W_v kept"""
     energy: float | None = None
     """their share of the sum of squares of all singular values, 0…1; 1 means nothing was cut"""
     notes: tuple[str, ...] = ()
-    """what makes this block approximate beside the mean query and the rank"""
+    """further approximations, beside the mean query and the rank"""
 
     @property
     def query_share(self) -> float | None:
-        """Share of the mean query in the mean square of the queries: 1 where all are the same."""
+        """Share of the mean query in the mean square of the queries: 1 if all are equal."""
         if self.query_mean is None or self.query_spread is None:
             return None
         total = self.query_mean**2 + self.query_spread**2
@@ -57,17 +57,17 @@ class Conversion:
     """A network with blocks replaced."""
 
     network: nn.Module
-    """in eval mode, on the device of the given one"""
+    """in eval mode, on the device of the given network"""
     to: str
     replaced: list[Replaced]
     clips: int
-    """that were used for calibration"""
+    """number of clips used for calibration"""
 
     def config(self, given: ModelConfig) -> ModelConfig:
-        """The description of the new network, from that of the one that was converted.
+        """The description of the new network, from that of the original.
 
-        `build_model` of it (without weights) takes the state of `network`, so a checkpoint with
-        both is read by every tool. Raises ValueError where `given` describes another network.
+        `build_model` of it (without weights) takes the state of `network`, so every tool reads a
+        checkpoint with both. Raises ValueError if `given` describes another network.
         """
         new = {(r.config.place, r.config.after[0]): r.config for r in self.replaced}
         contexts: list[ContextConfig] = []
@@ -102,30 +102,29 @@ def convert(
 ) -> Conversion:
     """A copy of `model` in which its NL blocks are SNL (`to="snl"`) or GC blocks (`"gc"`).
 
-    clips: prepared (N, 3, T, H, W), on the model's device, for the mean query; not read where no
-        NL block is converted.
-    blocks: which, by their names in `context_blocks`; by default every NL block, and with "gc"
-        every SNL block too.
+    clips: prepared (N, 3, T, H, W), on the model's device, for the mean query; not read if no NL
+        block is converted.
+    blocks: names in `context_blocks`; default: every NL block, and with "gc" every SNL block too.
     reduction: C / rank of W_v in a GC block.
 
     NL → SNL: W_k = s · W_φᵀ q̄ with q̄ the mean of the queries θ(x_i) over all positions and clips
     and s the scale (`gaussian`: W_k = s · mean of x), W_v = W_z W_g with the biases, and the batch
-    norm as in eval mode. All statistics come from one pass through the given network, so a block
-    is calibrated with what it sees before any is replaced.
-        Exact: W_v, its bias and the batch norm, since weights that sum to 1 leave a constant alone.
-        So the outputs agree to rounding where the attention is query-independent, as with W_θ = 0.
+    norm as in eval mode. All statistics come from one pass through the given network, so each
+    block is calibrated with its inputs before any replacement.
+        Exact: W_v, its bias and the batch norm, since weights that sum to 1 keep a constant. So the
+        outputs agree to rounding if attention is query-independent, as with W_θ = 0.
         Approximate: the mean query in place of each, for any other W_θ, and for `gaussian` unless x
-        is the same everywhere. Pooled keys: the new block takes all positions, and not the maxima.
+        is the same everywhere. Pooled keys: the new block uses all positions, not the maxima.
     SNL → GC: the truncated singular value decomposition of W_v, its two factors in the two layers;
     no norm, no activation, the bias kept. W_k and the fusion stay.
-        Exact: where rank(W_v) ≤ C / reduction, to rounding. Approximate: what `energy` lacks to 1
-        is cut off (the best such approximation of W_v itself, not of the network's outputs).
-    An NL block becomes a GC block by both.
+        Exact to rounding if rank(W_v) ≤ C / reduction. Otherwise the share 1 − `energy` is cut off
+        (the best such approximation of W_v itself, not of the network's outputs).
+    NL → GC: both steps.
 
-    Raises ValueError for another target; a name that is no context block; a block that cannot be
-    converted: of another kind, `dot_product` or `concatenation` (they have no softmax), `span`
-    space or time (SNL has one map for the clip), `fusion="both"` (it has two W_v); where there is
-    nothing to convert; and without clips for an NL block.
+    Raises ValueError for another target; a name that is not a context block; a block that cannot be
+    converted: another kind, `dot_product` or `concatenation` (they have no softmax), `span` space
+    or time (SNL has one map for the clip), `fusion="both"` (it has two W_v); if there is nothing to
+    convert; and without clips for an NL block.
     """
     if to not in TARGETS:
         raise ValueError(f"to ({to!r}) must be one of {', '.join(TARGETS)}")
@@ -145,7 +144,7 @@ def convert(
             spread = max(0.0, square - length**2) ** 0.5
             facts = Replaced(name, "nl", _config(name, "snl", options), length, spread)
             if block.pool and max(block.pool) > 1:
-                pooled = f"its keys were pooled {list(block.pool)}, those of the new block are not"
+                pooled = f"its keys were pooled {list(block.pool)}; those of the new block are not"
                 facts = replace(facts, notes=(pooled,))
         if to == "gc":
             assert isinstance(new, GlobalContext)
@@ -159,7 +158,7 @@ def convert(
 
 
 def _chosen(model: nn.Module, to: str, blocks: Sequence[str] | None) -> list[str]:
-    """The names of the blocks to convert; ValueError for one that cannot be."""
+    """The names of the blocks to convert; ValueError for one that cannot be converted."""
     present = context_blocks(model)
     wanted = list(present) if blocks is None else list(dict.fromkeys(blocks))
     kinds = "NL" if to == "snl" else "NL or SNL"
@@ -174,7 +173,7 @@ def _chosen(model: nn.Module, to: str, blocks: Sequence[str] | None) -> list[str
             _check(name, block)
             chosen.append(name)
         elif blocks is not None:
-            raise ValueError(f"{name} is {type(block).__name__}, which is no {kinds} block")
+            raise ValueError(f"{name} is {type(block).__name__}, not an {kinds} block")
     if not chosen:
         raise ValueError(f"there is no {kinds} block to convert in this network")
     return chosen
@@ -199,7 +198,7 @@ def _check(name: str, block: nn.Module) -> None:
 def _queries(
     model: nn.Module, chosen: list[str], clips: Iterable[Tensor]
 ) -> tuple[dict[str, tuple[Tensor, float]], int]:
-    """Of each NL block the mean query in float64 and the mean square of them all; clips seen."""
+    """For each NL block the mean query and the mean square of all, in float64; number of clips."""
     sums: dict[str, tuple[Tensor, float, int]] = {}
     hooks = []
     for name, block in context_blocks(model).items():
@@ -231,15 +230,15 @@ def _queries(
         for hook in hooks:
             hook.remove()
     if not seen:
-        raise ValueError("an NL block needs clips to convert: there were none for its mean query")
+        raise ValueError("converting an NL block needs clips for its mean query; none were given")
     return {name: (total / n, square / n) for name, (total, square, n) in sums.items()}, seen
 
 
 @torch.no_grad()
 def simplified(block: NonLocal, query: Tensor) -> tuple[GlobalContext, dict[str, Any]]:
-    """The SNL block that looks as `query` (d,) does, and its options, in float64: W_k = s W_φᵀ q.
+    """The SNL block with the attention of `query` (d,), and its options (float64): W_k = s W_φᵀ q.
 
-    W_v = W_z W_g, with the batch norm of NL in it and in its bias as it is in eval mode.
+    W_v = W_z W_g, with the eval-mode batch norm of NL folded into it and its bias.
     """
     block = deepcopy(block).cpu().double().eval()
     out, value = block.out, block.value
@@ -262,7 +261,7 @@ def bottleneck(
 ) -> tuple[GlobalContext, dict[str, Any], int, float]:
     """The GC block whose two layers are W_v at rank C / reduction, and its options, in float64.
 
-    Also the rank, and the share of the sum of squares of W_v's singular values that is left.
+    Also the rank, and the kept share of the sum of squares of W_v's singular values.
 
     Raises ValueError for a reduction that leaves no channel.
     """
@@ -294,6 +293,6 @@ def _build(kind: str, channels: int, options: dict[str, Any]) -> GlobalContext:
 
 
 def _config(name: str, kind: str, options: dict[str, Any]) -> ContextConfig:
-    """Of a block by its name in `context_blocks`."""
+    """The config of a block with this name in `context_blocks`."""
     after, _, place = name.partition(" ")
     return ContextConfig(kind=kind, place=place or "after_add", after=[after], options=options)

@@ -1,4 +1,4 @@
-"""Where context blocks sit in a network and what each of them adds."""
+"""The context blocks of a network, their places and costs."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -16,10 +16,10 @@ def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
     """A table of the context blocks, for rich's print; the last line is their sum.
 
     clip: T, H, W of the input (H, W for an image network). The columns are the residual block, the
-    kind, the channels and positions that it sees, and the parameters and multiply-adds (of
-    convolutions and matrix products) that it adds.
+    kind, its channels and positions, and the parameters and multiply-adds (of convolutions and
+    matrix products) that it adds.
 
-    Raises ValueError where the network cannot take such a clip.
+    Raises ValueError if the network cannot take such a clip.
     """
     size = "×".join(map(str, clip))
     table = Table(title=f"Context blocks for one input of {size}")
@@ -29,7 +29,7 @@ def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
     totals = [0, 0]
     for name, block in context_blocks(model).items():
         channels, *positions = shapes[name]
-        count = getattr(block, "multiply_adds", lambda _positions: 0)  # a block of the user's own
+        count = getattr(block, "multiply_adds", lambda _positions: 0)  # a user's own block
         added = [sum(p.numel() for p in block.parameters()), count(positions)]
         totals = [total + more for total, more in zip(totals, added, strict=True)]
         kind = f"{type(block).__name__}({block.extra_repr()})"
@@ -44,7 +44,7 @@ def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
 
 def positions_seen(model: nn.Module, clip: Sequence[int]) -> dict[str, tuple[int, ...]]:
     """Channels and position axes that each context block sees for one input of size `clip`."""
-    shadow = deepcopy(model).to("meta").eval()  # shapes alone: nothing is computed
+    shadow = deepcopy(model).to("meta").eval()  # only shapes: nothing is computed
     shapes: dict[str, tuple[int, ...]] = {}
 
     def record(name: str) -> Any:
@@ -67,7 +67,7 @@ def positions_seen(model: nn.Module, clip: Sequence[int]) -> dict[str, tuple[int
 def check_clip(model: nn.Module, clip: Sequence[int]) -> None:
     """Try the network on the size of one clip, (T, H, W), without computing anything.
 
-    Raises ValueError where some layer has no output for it.
+    Raises ValueError if a layer would have an empty output.
     """
     shadow = model if next(model.parameters()).is_meta else deepcopy(model).to("meta")
     try:

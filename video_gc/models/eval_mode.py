@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def eval_mode(*networks: nn.Module) -> Iterator[None]:
-    """Within it all modules are in eval mode and nothing is recorded for gradients."""
+    """Inside it all modules are in eval mode, without gradients."""
     modes = {module: module.training for network in networks for module in network.modules()}
     for network in networks:
         network.eval()

@@ -1,8 +1,8 @@
-"""Residual branches that are left out at random, the later the more often.
+"""Stochastic depth: residual branches are dropped at random, later ones more often.
 
-Huang et al., Deep networks with stochastic depth, ECCV 2016: of L blocks, block l is left out with
-the probability l/L of the last one. Per clip, and branches that stay are scaled up, so that
-nothing is left to do in eval mode.
+Huang et al., Deep networks with stochastic depth, ECCV 2016: of L blocks, block l is dropped with
+l/L times the probability of the last one. Each clip is drawn separately, and kept branches are
+scaled up, so eval mode needs no change.
 """
 
 from functools import partial
@@ -14,12 +14,12 @@ from video_gc.backbones.stages import residual_blocks, residual_branch
 
 
 def drop_branches(model: nn.Module, rate: float) -> dict[str, float]:
-    """Leave out residual branches in training; returns the probability of each residual block.
+    """Drop residual branches in training; returns the probability of each residual block.
 
-    rate: of the last block; each pathway of SlowFast counts its own blocks. Context blocks that
-    stand before the sum are left out with their branch, those after it are not.
+    rate: of the last block; each pathway of SlowFast counts its own blocks. Context blocks before
+    the sum are dropped with their branch, those after it are not.
 
-    Raises ValueError where the network has no residual blocks.
+    Raises ValueError if the network has no residual blocks.
     """
     blocks = residual_blocks(model)
     if not blocks:

@@ -25,9 +25,9 @@ def predict_all(
 ) -> Iterator[Prediction | DecodeError]:
     """Predict each file, and each video in each folder; draw its timeline into `out`.
 
-    Yields in order a Prediction or the error of each file, as soon as it is known. Then the
-    timeline is drawn; an error there is only said. Pictures of an earlier prediction are replaced,
-    other files are not.
+    Yields a Prediction or an error for each file in order, before its timeline is drawn. An error
+    while drawing is only printed. Pictures of an earlier prediction are replaced, other files are
+    not.
     Raises FileNotFoundError for a path that does not exist, DataError for a folder without videos.
     """
     files: list[Path] = []
@@ -42,7 +42,7 @@ def predict_all(
         for file in progress.track(files, description="Predicting"):
             try:
                 prediction = recognizer.predict(file)
-            except Exception as error:  # whatever one file makes of the decoders
+            except Exception as error:  # a file can make decoders raise anything
                 yield decode_error(file, error)
                 continue
             yield prediction
@@ -50,5 +50,5 @@ def predict_all(
                 stem = outputs.free(readable(f"{file.parent.name}_{file.name}"), ".png")
                 with outputs.path(f"{stem}.png") as part:
                     draw_timeline(prediction, part, count)
-            except Exception as error:  # the disk, or what matplotlib makes of a name
+            except Exception as error:  # the disk, or a name that matplotlib cannot draw
                 say(f"{decode_error(file, error)}: its timeline is not drawn", style="yellow")

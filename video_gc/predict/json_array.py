@@ -1,4 +1,4 @@
-"""A JSON array on stdout, element by element. It is closed after an error and a signal, too."""
+"""A JSON array on stdout, element by element; closed also after an error or a signal."""
 
 import json
 import signal
@@ -11,9 +11,9 @@ from typing import Any
 
 @contextmanager
 def json_array() -> Iterator[Callable[[object], None]]:
-    """Yield a function that prints one element at once.
+    """Yield a function that prints one element immediately.
 
-    SIGINT (Ctrl-C) and SIGTERM end the block with KeyboardInterrupt or SystemExit(143): between two
+    SIGINT (Ctrl-C) and SIGTERM end the block with KeyboardInterrupt or SystemExit(143), between two
     elements, never within one.
     """
     elements, asked = 0, list[int]()
@@ -39,7 +39,7 @@ def json_array() -> Iterator[Callable[[object], None]]:
         yield add
     finally:
         writing = True
-        with suppress(BrokenPipeError):  # nobody reads any more
+        with suppress(BrokenPipeError):  # the reader has closed the pipe
             print("\n]" if elements else "[]", flush=True)
         for number, handler in before.items():
             signal.signal(number, handler)

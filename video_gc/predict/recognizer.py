@@ -25,7 +25,7 @@ from video_gc.train.checkpoint import load_network
 
 @dataclass(frozen=True)
 class Window:
-    """What the network saw at once: seconds of the video, and the scores (classes,)."""
+    """One input of the network: its seconds of the video, and the scores (classes,)."""
 
     start: float
     end: float
@@ -39,14 +39,14 @@ class Prediction:
     video: str
     names: list[str]
     scores: Tensor
-    """(classes,), probabilities that sum to 1; with several labels a video each has its own"""
+    """(classes,), probabilities that sum to 1; with several labels per video, one per class"""
     windows: list[Window]
     precision: str
-    """that the network computed in: fp32 or bf16"""
+    """precision of the network: fp32 or bf16"""
     backend: str
-    """that ran it: eager, compile or openvino"""
+    """eager, compile or openvino"""
     damaged: int = 0
-    """frames looked at that are not what was recorded, but what the decoder made of them"""
+    """used frames that are damaged: the decoder invented a part of them"""
 
     def top(self, count: int = 5, window: Window | None = None) -> list[tuple[str, float]]:
         """The best `count` classes of the video, or of one window, with their scores.
@@ -84,10 +84,10 @@ class Recognizer:
         recognizer = Recognizer("runs/demo/checkpoints/best.ckpt")
         print(recognizer.predict("video.mp4").top(3))
 
-    A name of published weights does too: `Recognizer("slow_r50")` knows Kinetics' 400 classes.
+    A name of published weights also works: `Recognizer("slow_r50")` knows Kinetics' 400 classes.
 
-    precision, backend: see `fast_network`; `auto` is bf16 where the machine multiplies it, in torch
-    itself. What was chosen stands in `recognizer.network.about`.
+    precision, backend: see `fast_network`; `auto` is bf16 if the hardware supports it, and eager
+    torch. `recognizer.network.about` names the choice.
 
     Raises FileNotFoundError, ValueError for a file that is no such checkpoint or an unknown choice,
     ImportError for a backend that is not installed.
@@ -103,7 +103,7 @@ class Recognizer:
         backend: str = "auto",
     ) -> None:
         self.device = pick_device(device)
-        choose(self.device, precision, backend)  # what is wrong is said before anything is loaded
+        choose(self.device, precision, backend)  # raises before anything is loaded
         self.model, self.contents = load_network(checkpoint)
         self.micro_batch = micro_batch
         self.multi_label = bool(self.contents.config.get("data", {}).get("multi_label"))
@@ -128,15 +128,15 @@ class Recognizer:
         *,
         fps: float = 25.0,
     ) -> Prediction:
-        """Score a whole video in windows that follow each other, centre crop.
+        """Score a whole video in consecutive windows, centre crop.
 
         video: a path, the bytes of a file or an open file; or frames with their rate `fps` in Hz:
             an array or tensor uint8 (T, H, W, 3), or a list of frames (H, W, 3), each an array, a
-            tensor or a PIL image (see `as_frames`), in RGB. A video shorter than a window has its
-            last frame repeated. Frames that are damaged are counted.
+            tensor or a PIL image (see `as_frames`), in RGB. A video shorter than a window
+            repeats its last frame. Damaged frames are counted.
 
-        Raises FileNotFoundError, DecodeError for a file that cannot be read, ValueError for frames
-        of another shape or type.
+        Raises FileNotFoundError, DecodeError for an unreadable file, ValueError for frames of
+        another shape or type.
         """
         reader: VideoReader
         if isinstance(video, np.ndarray | Tensor | list | tuple):
@@ -168,7 +168,7 @@ class Recognizer:
         )
 
     def _scores(self, reader: VideoReader, spans: np.ndarray) -> Iterator[Tensor]:
-        """(n, classes) for micro-batch after micro-batch of windows, in order."""
+        """Yield (n, classes) for each micro-batch of windows, in order."""
         clip = self.contents.clip
         size = scaled_size(reader.size, clip.test_short_side)
         views = stream_views(reader, spans, crop_boxes(size, clip.test_crop, 1), size)

@@ -18,7 +18,7 @@ def print_prediction(prediction: Prediction, count: int = 5) -> None:
     console.print(Text(readable(prediction.video)), style="bold", soft_wrap=True)
     console.print(prediction_table(prediction, count))
     if prediction.damaged:
-        console.print(f"{prediction.damaged} of the frames that were looked at are damaged")
+        console.print(f"{prediction.damaged} of the frames used are damaged")
 
 
 def prediction_table(prediction: Prediction, count: int = 5) -> Table:

@@ -1,4 +1,4 @@
-"""What a checkpoint carries beside weights: all that testing and prediction need."""
+"""The description in a checkpoint: what testing and prediction need beside the weights."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from video_gc.train.recipe.averaging import pick_weights
 from video_gc.train.resume.weights_file import KEY, SUFFIX, read_weights
 
 FORMAT = 2
-"""Of what a checkpoint carries; 2: the position inside an epoch. Older ones have no number."""
+"""Version of the checkpoint format; 2 added the position in the epoch. Older ones have none."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class CheckpointContents:
 
 
 def described(contents: CheckpointContents) -> dict[str, Any]:
-    """The description as it is written, in numbers, strings, lists and dictionaries."""
+    """The description to be written, as numbers, strings, lists and dictionaries."""
     return asdict(contents) | {"format": FORMAT}
 
 
 def check_format(path: str | os.PathLike[str], kept: dict[str, Any]) -> None:
-    """Raise ValueError where a checkpoint's description `kept` is of a newer version of ours."""
+    """Raise ValueError if a newer version of video_gc wrote the description `kept`."""
     if kept.get("format", 1) > FORMAT:
         raise ValueError(
             f"{os.fspath(path)}: written by a newer version of video_gc (format {kept['format']}, "
@@ -57,9 +57,9 @@ def is_published(checkpoint: str | os.PathLike[str]) -> bool:
 
 
 def default_output(checkpoint: Path, name: str) -> Path:
-    """RUN/name for a checkpoint in a run directory, ./name for one that lies elsewhere.
+    """RUN/name for a checkpoint in a run directory, ./name for any other.
 
-    Published weights such as slow_r50 have runs/slow_r50/name.
+    For published weights such as slow_r50: runs/slow_r50/name.
     """
     if is_published(checkpoint):
         return Path("runs") / checkpoint / name
@@ -75,13 +75,12 @@ def load_network(
     """The network of a checkpoint, in eval mode on the CPU, and its description.
 
     path: a checkpoint of ours, its weights alone (.safetensors), or the name of published weights
-        such as slow_r50, which come with the class names of Kinetics-400 and the size of their
-        published test.
-    weights: raw (as trained) or ema (averaged); by default the averaged ones where there are any,
-        for they chose the best checkpoint.
+        such as slow_r50, with the class names of Kinetics-400 and the published test size.
+    weights: raw (as trained) or ema (averaged). The default is ema if the checkpoint has it, since
+        the averaged weights chose the best checkpoint.
 
-    Raises FileNotFoundError, or ValueError for a file that is no such checkpoint, whose weights do
-    not fit its own description, or that has no averaged ones.
+    Raises FileNotFoundError; ValueError if the file is no such checkpoint, its weights do not fit
+    its description, or it lacks the averaged weights.
     """
     if is_published(path):
         return _published(os.fspath(path))
@@ -92,9 +91,9 @@ def load_network(
 def read_checkpoint(
     path: str | os.PathLike[str],
 ) -> tuple[CheckpointContents, dict[str, Tensor]]:
-    """A checkpoint's description, and all its weights by the names that they have there.
+    """A checkpoint's description, and all its weights under their names in the file.
 
-    Raises as `load_network`, which knows published weights too.
+    Raises as `load_network`, which also accepts published weights.
     """
     name = os.fspath(path)
     if not Path(path).is_file():
@@ -107,14 +106,14 @@ def read_checkpoint(
     try:
         checkpoint = (read_weights if Path(path).suffix == SUFFIX else read_file)(path)
         kept = checkpoint[KEY]
-    except Exception as error:  # whatever a foreign file lacks
+    except Exception as error:  # a foreign file may lack anything
         raise ValueError(
             f"{name}: not a checkpoint of tools/train.py, or a damaged one; "
             "a run has its own in RUN/checkpoints/best.ckpt"
         ) from error
     check_format(path, kept)
     model_config = dict(kept["model"])
-    if model_config["backbone"].startswith("slowfast"):  # older ones spread the frames of all
+    if model_config["backbone"].startswith("slowfast"):  # older ones spread all frames
         model_config.setdefault("slow_frames", "spread")
     model_config["context"] = ContextConfig(**model_config["context"])
     model_config["more_context"] = [ContextConfig(**c) for c in model_config["more_context"]]
@@ -135,7 +134,7 @@ def network_of(
     state: Mapping[str, Tensor],
     weights: str | None = None,
 ) -> nn.Module:
-    """The network in eval mode, of what `read_checkpoint` gave. weights, errors: `load_network`."""
+    """The network in eval mode, from the result of `read_checkpoint`; see `load_network`."""
     model = build_model(replace(contents.model, weights=None))
     try:
         picked = pick_weights(state, weights)
@@ -147,7 +146,7 @@ def network_of(
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()[:200]
         raise ValueError(
-            f"{os.fspath(path)}: its weights are of another architecture or class count ({reason})"
+            f"{os.fspath(path)}: its weights have another architecture or class count ({reason})"
         ) from error
     return model.eval()
 

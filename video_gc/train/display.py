@@ -1,4 +1,4 @@
-"""What a training shows: a bar for the work at hand, and a line per epoch."""
+"""The display of a training: a bar for the current work, and a line per epoch."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ FIGURES = (
 
 
 class Display:
-    """Bars where there is a terminal, one below the other; lines everywhere."""
+    """Bars, one below the other, on a terminal; lines everywhere."""
 
     def __init__(self, bars: Progress | None = None) -> None:
         self.bars = bars
@@ -37,7 +37,7 @@ class Display:
             yield cls(bars)
 
     def track(self, items: Iterable[T], description: str, total: int, done: int = 0) -> Iterator[T]:
-        """Iterate under a bar of its own, which goes when that is done. done: items before."""
+        """Iterate under a new bar, removed at the end. done: items finished before."""
         if self.bars is None:
             yield from items
             return
@@ -50,6 +50,6 @@ class Display:
             self.bars.remove_task(bar)
 
     def epoch(self, number: int, epochs: int, figures: dict[str, float]) -> None:
-        """The figures of an epoch, number from 1."""
+        """Print the metrics of an epoch, counted from 1."""
         shown = ", ".join(f"{name} {figures[name]:.3f}" for name in FIGURES if name in figures)
         say(f"epoch {number}/{epochs}: {shown}")

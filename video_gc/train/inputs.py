@@ -1,4 +1,4 @@
-"""What a training reads: its two loaders, and which copy of the data set that is."""
+"""The two loaders of a training, and the fingerprints of its videos."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,19 +23,19 @@ from video_gc.train.validation import shard
 def build_loaders(
     splits: Splits, config: TrainConfig, world: World, *, gpu: bool
 ) -> tuple["WorkerLoader | ThreadLoader", Iterable[Batch]]:
-    """Training clips, and one centre view of each validation video: this process's part of them.
+    """This process's part of the training clips, and of one centre view per validation video.
 
-    Classes whose names have a side are never mirrored. gpu: whether the training runs on one.
+    Classes with a side in their names are never mirrored. gpu: whether training runs on one.
     Raises ValueError for sizes that do not fit.
     """
     data, clip = config.data, config.clip
     decoding = decoding_of(data)
     if data.transfer == "yuv" and not torch.cuda.is_available():
-        say("data.transfer=yuv: there is no CUDA device here; the CPU makes the colours, too")
+        say("data.transfer=yuv: there is no CUDA device here; the CPU converts the colours")
     names = splits.train.names
     sided = sided_labels(names) if data.flip else []
     if sided:
-        say(f"Never mirrored, for their names have a side: {some_names(names, sided)}")
+        say(f"Never mirrored, because their names have a side: {some_names(names, sided)}")
     clips = TrainingClips(
         splits.train, clip, seed=config.seed, flip=data.flip, sided=sided, decoding=decoding
     )
@@ -58,9 +58,9 @@ def build_loaders(
 
 
 def shield_workers(loaders: Iterable[object]) -> None:
-    """Give each torch loader a generator of its own, and workers that leave signals alone.
+    """Give each torch loader its own generator, and workers that ignore signals.
 
-    A loader that begins its workers draws a seed, which a resumed run would draw once more.
+    A loader draws a seed when it starts its workers; a resumed run would draw it once more.
     """
     for loader in loaders:
         if isinstance(loader, DataLoader):
@@ -71,19 +71,19 @@ def shield_workers(loaders: Iterable[object]) -> None:
 def fingerprints(
     splits: Splits, data: DataConfig, kept: dict[str, str] | None = None
 ) -> dict[str, str]:
-    """Split → fingerprint of its videos, by the contents where there is a manifest.
+    """Split → fingerprint of its videos; of their contents if there is a manifest.
 
-    kept: of the checkpoint that a run is resumed from; where its videos are still all there, these
-        count, and no file is asked for its size again.
+    kept: fingerprints in the checkpoint to resume from. If all its videos still exist, these are
+        returned, and no file sizes are read.
     """
     parts = {name: getattr(splits, name) for name in ("train", "val", "test")}
-    if kept and all(index.file for index in parts.values()):  # as they were kept
+    if kept and all(index.file for index in parts.values()):  # the index that the run kept
         return dict(kept)
     return fingerprint_splits(parts, data_manifest(data))
 
 
 def check_same_videos(run: Path, kept: dict[str, str], splits: Splits, data: DataConfig) -> None:
-    """Raise ValueError where the videos that train or choose are others than the run's.
+    """Raise ValueError if the training or validation videos are not those of the run.
 
     kept: fingerprints in the run's checkpoint.
     """
@@ -91,7 +91,7 @@ def check_same_videos(run: Path, kept: dict[str, str], splits: Splits, data: Dat
     for name, found in fingerprint_splits(parts, data_manifest(data)).items():
         if same_copy(kept[name], found) is False:
             raise ValueError(
-                f"{run}: the {name} videos are not those that the run was "
-                f"started with (fingerprint {found}, the checkpoint's is {kept[name]}); put them "
+                f"{run}: the {name} videos differ from those at the start of "
+                f"the run (fingerprint {found}, the checkpoint's is {kept[name]}); put them "
                 "back, also those that a newer manifest leaves out, or give name=OTHER"
             )

@@ -1,4 +1,4 @@
-"""The logs of a run: a CSV file, TensorBoard and, where asked for, Weights & Biases."""
+"""The logs of a run: a CSV file, TensorBoard and optionally Weights & Biases."""
 
 import csv
 import os
@@ -17,7 +17,7 @@ from video_gc.train.resume.state import LoopState
 
 
 def check_logger(name: str) -> None:
-    """Raise ImportError where the library of a logger is not installed."""
+    """Raise ImportError if the library of a logger is not installed."""
     if name == "wandb" and find_spec("wandb") is None:
         raise ImportError(
             "logger=wandb: wandb is not installed; pip install 'video_gc[wandb]' "
@@ -26,8 +26,8 @@ def check_logger(name: str) -> None:
 
 
 def open_loggers(logs: Path, config: TrainConfig, state: LoopState) -> list[Logger]:
-    """The loggers of a run, on its first process; of a resumed one they go on from `state`."""
-    purge = state.step or None  # what was logged after the checkpoint
+    """The loggers of a run on its first process; in a resumed run they continue from `state`."""
+    purge = state.step or None  # drop what was logged after the checkpoint
     found: list[Logger] = [
         RowLogger(logs / "csv", state.rows),
         TensorBoardLogger(logs, "tensorboard", "", purge_step=purge),
@@ -38,13 +38,13 @@ def open_loggers(logs: Path, config: TrainConfig, state: LoopState) -> list[Logg
 
 
 class RowLogger(Logger):
-    """FOLDER/version_0/metrics.csv: one file however often the run was stopped.
+    """FOLDER/version_0/metrics.csv: one file, however often the run is resumed.
 
-    No row is lost or there twice: a run that is resumed goes on behind those of its checkpoint.
+    A resumed run appends to the rows up to its checkpoint, so none is lost or written twice.
     """
 
     def __init__(self, folder: Path, rows: int) -> None:
-        """rows: how many of the file's are kept."""
+        """rows: how many rows of the file to keep."""
         self.file = folder / "version_0" / "metrics.csv"
         self.columns: list[str] = []
         kept: list[dict[str, Any]] = []
@@ -59,16 +59,16 @@ class RowLogger(Logger):
 
     @property
     def name(self) -> str:
-        """Fabric: of the folder."""
+        """The folder's name, for Fabric."""
         return "csv"
 
     @property
     def version(self) -> int:
-        """Fabric: always the first."""
+        """Always the first version, for Fabric."""
         return 0
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Fabric: config.yaml has them."""
+        """Fabric calls this; config.yaml has the hyperparameters."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append a row."""
@@ -92,7 +92,7 @@ class RowLogger(Logger):
 
 
 class WandbLogger(Logger):
-    """A run at Weights & Biases, which goes on under its id when the training is resumed.
+    """A run at Weights & Biases; a resumed training continues it under the same id.
 
     WANDB_MODE=offline keeps it in the run directory; WANDB_PROJECT names the project, video_gc
     by default.
@@ -112,27 +112,27 @@ class WandbLogger(Logger):
 
     @property
     def name(self) -> str:
-        """Fabric: of the run."""
+        """The run's name, for Fabric."""
         return str(self.run.name)
 
     @property
     def version(self) -> str:
-        """Fabric: its id."""
+        """The run's id, for Fabric."""
         return str(self.run.id)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Fabric: the run has them since its start."""
+        """Fabric calls this; the run got the hyperparameters at its start."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log figures of a step."""
+        """Log the metrics of a step."""
         self.run.log({**metrics, "trainer/global_step": step})
 
     def finalize(self, status: str) -> None:
-        """Fabric: at the end."""
+        """Fabric calls this at the end."""
         self.run.finish(exit_code=int(status != "success"))
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """lr-SGD/weights, …: the rate of each group."""
+    """Learning rates by group: lr-SGD/weights, …"""
     kind = type(optimizer).__name__
     return {f"lr-{kind}/{group['name']}": group["lr"] for group in optimizer.param_groups}

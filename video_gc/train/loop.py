@@ -60,22 +60,22 @@ from video_gc.train.training import PREFIXES, Training, build_training, on_gpu, 
 from video_gc.train.validation import ValidationFigures, all_figures, validation_step
 
 BEFORE_VALIDATION = 60.0
-"""Seconds since the last checkpoint after which there is one before a validation, too."""
+"""A checkpoint is also written before a validation if the last is older than this, in s."""
 
 
 def train(config: TrainConfig) -> Path:
-    """Train, as one of several processes where there are, and return the run directory.
+    """Train, alone or as one of several processes, and return the run directory.
 
-    It holds config.yaml, versions.yaml, splits/ (which videos train, choose and test),
-    checkpoints/ (last.ckpt, best.ckpt, best.safetensors), logs/ (CSV and TensorBoard) and, where a
+    It holds config.yaml, versions.yaml, splits/ (the videos of train, val and test),
+    checkpoints/ (last.ckpt, best.ckpt, best.safetensors), logs/ (CSV and TensorBoard) and, if a
     file could not be read, skipped.csv.
 
-    A run that was stopped is resumed as if it had not been; a finished one is left as it is.
-    Nothing is written before options, data and network are found usable. A directory without a
-    checkpoint is that of an aborted attempt: the run starts over in it.
+    An existing run is resumed exactly; a finished one is not changed. Nothing is written before
+    options, data and network are checked. In a directory without a checkpoint the run starts from
+    the beginning.
 
-    Raises FileExistsError where the run exists and `resume` is off, ValueError where it exists
-    with another config or other videos, BlockingIOError where another process trains in it,
+    Raises FileExistsError if the run exists and `resume` is off, ValueError if it exists with
+    another config or other videos, BlockingIOError if another process trains in it,
     DataError or FileNotFoundError for unusable data, ImportError for a decoder or logger that is
     not installed, FloatingPointError for a loss that is NaN, ChildProcessError or OSError for a
     decoding worker that died, Stopped after a signal.
@@ -85,7 +85,7 @@ def train(config: TrainConfig) -> Path:
     with joined(world, gpu=on_gpu(config)), lock:
         try:
             run(config, world)
-        except Stopped as stopped:  # all of them, at the same step: no failure
+        except Stopped as stopped:  # on all processes at the same step: no failure
             asked = stopped
     if asked is not None:
         if world.first:
@@ -121,13 +121,13 @@ def run(config: TrainConfig, world: World) -> None:
         splits = from_first(world, lambda: kept_splits(config, known))
     network = build_network(config, splits, resumed=last is not None, gpu=gpu)
     decoding_of(config.data).check_decoder(splits.train.path(0))
-    wait_for_all(world)  # whoever cannot decode says so before anything is written
+    wait_for_all(world)  # a process that cannot decode raises before anything is written
     if last is None:
         from_first(world, lambda: begin(directory, options, splits))
         need_shared(directory / SPLITS)
         splits = read_splits(directory / SPLITS)  # memory-mapped: loader processes share it
     else:
-        say(f"{directory}: goes on from {last.name} ({position(state, config)})")
+        say(f"{directory}: resuming from {last.name} ({position(state, config)})")
         if world.first:
             files.set_aside(last.parent, last)
     say_about_norms(config.norm.kind, world, config.batch_size)
@@ -150,34 +150,34 @@ def run(config: TrainConfig, world: World) -> None:
 
 
 def kept_splits(config: TrainConfig, known: dict[str, str]) -> Splits:
-    """The videos as the run kept them. known: their fingerprints in its checkpoint."""
+    """The videos that the run kept. known: their fingerprints in its checkpoint."""
     splits = read_splits(config.directory / SPLITS, data_manifest(config.data))
     check_same_videos(config.directory, known, splits, config.data)
     return splits
 
 
 def begin(directory: Path, options: dict[str, Any], splits: Splits) -> None:
-    """Write what describes the run."""
+    """Write the files that describe the run."""
     begin_run(directory, options)
     write_splits(splits, directory / SPLITS)
 
 
 def position(state: LoopState, config: TrainConfig) -> str:
-    """Where a run stands, for people."""
+    """The position of a run in words."""
     if config.steps is not None:
         return f"step {state.step} of {config.steps}, epoch {state.epoch + 1}"
     return f"step {state.step}, epoch {state.epoch + 1} of {config.epochs}"
 
 
 def fit(training: Training) -> None:
-    """The epochs that are left, each validated at its end.
+    """Train the remaining epochs, with a validation after each.
 
-    Raises OSError where the last checkpoint could not be written.
+    Raises OSError if the last checkpoint could not be written.
     """
     state, length = training.state, training.length
     file = files.step_file(training.folder, state.step)
     if training.world.first and state.step == state.best_step and file.is_file():
-        keep_best(training, file)  # the end may have come between the two
+        keep_best(training, file)  # the run may have ended between the two
     while not state.validated or (state.epoch + 1 < length.epochs and state.step < length.steps):
         if state.validated:
             state.begin_next_epoch()
@@ -185,14 +185,14 @@ def fit(training: Training) -> None:
         validate(training)
     training.skipped.finish()
     if training.not_saved:
-        raise OSError(f"{training.folder}: {training.not_saved}; free some space and start again")
+        raise OSError(f"{training.folder}: {training.not_saved}; free some space and rerun")
 
 
 def train_epoch(training: Training) -> None:
-    """The steps of this epoch that are left, with checkpoints in between.
+    """Take the remaining steps of this epoch, with checkpoints in between.
 
-    Raises Stopped at the step in which a signal came, FloatingPointError for a loss that is no
-    number.
+    Raises Stopped at the step in which a signal came, FloatingPointError for a loss that is not
+    finite.
     """
     state, loader = training.state, training.loader
     start = state.epoch * training.length.steps_per_epoch
@@ -200,7 +200,7 @@ def train_epoch(training: Training) -> None:
     if state.batches == 0:
         training.fabric.log_dict(learning_rates(training.optimizer), state.step)
     training.train_mode()
-    if state.step == end:  # stopped before or in its validation
+    if state.step == end:  # stopped before or during its validation
         return
     assert isinstance(loader.sampler, EpochSampler)
     loader.sampler.set_epoch(state.epoch, start=state.batches)
@@ -223,7 +223,7 @@ def train_epoch(training: Training) -> None:
 def optimiser_step(training: Training, batches: Iterator[Batch]) -> list[Tensor]:
     """Forward and backward of each part of a step, then one step of the optimiser.
 
-    Returns the videos (rows) of each part whose loss is no number.
+    Returns the videos (rows) of each part whose loss is not finite.
     """
     config, fabric, state = training.config, training.fabric, training.state
     losses, training.videos = [], []
@@ -252,17 +252,17 @@ def optimiser_step(training: Training, batches: Iterator[Batch]) -> list[Tensor]
         update_average(training.average, training.model, decay_at(state.step, config.ema))
     state.step += 1
     state.batches += config.accumulate
-    if waiting and not training.waiting():  # the head has been trained alone long enough
+    if waiting and not training.waiting():  # the epochs that train the head alone are over
         training.train_mode()
     sound = torch.stack(losses).isfinite().tolist()
     return [rows for rows, fine in zip(training.videos, sound, strict=True) if not fine]
 
 
 def save_is_due(training: Training, end: int) -> bool:
-    """Whether a checkpoint is to be written after this step. end: the step that ends the epoch."""
+    """Whether to write a checkpoint after this step. end: the last step of the epoch."""
     config, step = training.config.checkpoint, training.state.step
     waited = time.monotonic() - training.saved_at
-    if step == end:  # the next one comes after validation
+    if step == end:  # the next checkpoint follows validation
         return waited > BEFORE_VALIDATION
     every, minutes = config.every_steps, config.every_minutes
     due = every is not None and step % every == 0
@@ -270,9 +270,9 @@ def save_is_due(training: Training, end: int) -> bool:
 
 
 def validate(training: Training) -> None:
-    """Validate, log the figures of the epoch, and save a checkpoint, perhaps the best.
+    """Validate, log the metrics of the epoch, and save a checkpoint, perhaps the best.
 
-    Raises DataError where no validation video could be read, Stopped after a signal.
+    Raises DataError if no validation video could be read, Stopped after a signal.
     """
     state, world, device = training.state, training.world, training.fabric.device
     networks = {PREFIXES[name]: network for name, network in training.networks.items()}
@@ -284,7 +284,7 @@ def validate(training: Training) -> None:
     trained: dict[str, Tensor] = {}
     with torch.no_grad(), training.fabric.autocast(), all_parameters(networks.values()):
         for network in networks.values():
-            share_buffers(network, world)  # all validate what the first one saves
+            share_buffers(network, world)  # all processes validate what the first saves
         if training.precise is not None:
             trained = training.precise.compute(device, training.display)
         for network in networks.values():
@@ -292,7 +292,7 @@ def validate(training: Training) -> None:
         for batch in training.display.track(training.views, "Validation", len(training.views)):
             training.skipped.add(batch.problems)
             validation_step(networks, figures, batch.to(device), objective)
-            if training.signals.wanted and world.size == 1:  # several stop after the last of all
+            if training.signals.wanted and world.size == 1:  # several stop later, together
                 stop_run(training, training.signals.wanted)
     training.skipped.exchange()
     found = all_figures(figures)
@@ -306,7 +306,7 @@ def validate(training: Training) -> None:
         state.best, state.best_step = score, state.step
     file = save(training, trained)
     if world.first and state.best_step == state.step:
-        if training.not_saved:  # best.ckpt is still the one before
+        if training.not_saved:  # best.ckpt is still the previous one
             state.best, state.best_step = before.best, before.best_step
         else:
             keep_best(training, file)
@@ -318,7 +318,7 @@ def validate(training: Training) -> None:
 
 
 def save(training: Training, trained: dict[str, Tensor] | None = None) -> Path:
-    """Write a checkpoint after this step, where every number in it is one. trained: see `saved`."""
+    """Write a checkpoint after this step if all its numbers are finite. trained: see `saved`."""
     wrong = next(filter(None, to_all(lacking(training.networks), training.world)), None)
     if wrong is not None:
         raise report_not_finite(training, f"{wrong} is NaN or infinite", training.videos)
@@ -331,25 +331,25 @@ def save(training: Training, trained: dict[str, Tensor] | None = None) -> Path:
         if training.world.first:
             files.point_last(file)
             files.remove_old(training.folder, training.config.checkpoint.keep)
-    wait_for_all(training.world)  # nobody goes on before it stands
+    wait_for_all(training.world)  # no process continues before the file is complete
     training.saved_at = time.monotonic()
     return file
 
 
 def keep_best(training: Training, file: Path) -> None:
-    """Let `file` be the best checkpoint, and write its weights alone."""
+    """Make `file` the best checkpoint, and write its weights to a file of their own."""
     files.keep_best(file)
-    # as they were validated: averaged where there is an average, with precise statistics
+    # the validated weights: averaged if there is an average, with precise statistics
     kept = read_file(file, mapped=True)
     weights = training.folder / f"best{SUFFIX}"
     try:
         write_weights(pick_weights(kept["state_dict"]), kept[KEY], weights)
     except OSError as error:
-        say(f"{error}; {file.name} has the weights, too", style="yellow")
+        say(f"{error}; {file.name} also has the weights", style="yellow")
 
 
 def report_not_finite(training: Training, what: str, bad: list[Tensor]) -> FloatingPointError:
-    """The error of a number that is none; the videos of that batch are listed in the run."""
+    """The error for a number that is not finite; a file in the run lists the batch's videos."""
     file, step = training.config.directory / NOT_FINITE, training.state.step
     parts = to_all([int(row) for videos in bad for row in videos], training.world)
     if training.world.first:
@@ -364,5 +364,5 @@ def stop_run(training: Training, number: int) -> None:
     step = training.saved_step
     where = f"from step {step}" if step else "from the beginning"
     say(f"Stopped; rerun the command to resume {where}")
-    end_workers()  # before the loaders are taken down, each waiting for its own
+    end_workers()  # before the loaders close, each waiting for its own
     raise Stopped(number)

@@ -1,9 +1,8 @@
-"""The network of a training run, and what its recipe makes of it."""
+"""The network of a training run, prepared as its recipe says."""
 
 import os
 import shutil
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -23,15 +22,15 @@ from video_gc.train.recipe.optim import OptimConfig, describe_optim, effective_l
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """What is trained, and how."""
+    """The network to train, and its settings."""
 
     model: nn.Module
     config: ModelConfig
-    """with the number of classes"""
+    """with the number of classes filled in"""
     optim: OptimConfig
-    """with the rate for this batch size"""
+    """with the learning rate for this batch size"""
     fresh_context: bool
-    """whether the context blocks start from scratch; a resumed run's optimiser knows it itself"""
+    """whether the context blocks start from scratch (a resumed optimiser restores this)"""
     about: list[str]
     """lines to print"""
 
@@ -39,7 +38,7 @@ class TrainedNetwork:
 def build_network(
     config: TrainConfig, splits: Splits, *, resumed: bool, gpu: bool
 ) -> TrainedNetwork:
-    """Build, freeze and convert it; a resumed run takes its weights from its checkpoint.
+    """Build the network, freeze and convert it; a resumed run loads its weights later.
 
     Raises ValueError for options that do not fit the network or the data.
     """
@@ -50,10 +49,10 @@ def build_network(
         )
     described = settled(replace(config.model, num_classes=classes))
     model, report = build_with_report(replace(described, weights=None) if resumed else described)
-    _check_clips(model, config.clip)
+    _check_clip(model, config.clip)
     cpu_bf16 = not gpu and config.precision == "bf16"
     if cpu_bf16 and config.compile and config.activation_checkpointing:
-        # the compiler leaves out SoundBf16 inside checkpointed blocks
+        # the compiler drops SoundBf16 inside checkpointed blocks
         raise ValueError(
             "compile, activation_checkpointing and precision=bf16 together give wrong gradients on "
             "the CPU; leave out one of them"
@@ -67,7 +66,7 @@ def build_network(
         late = [milestone for milestone in optim.milestones if milestone >= config.epochs]
         if late:
             about.append(
-                f"optim.milestones {late} lie beyond the {config.epochs} epochs of this run"
+                f"optim.milestones {late} are after the {config.epochs} epochs of this run"
             )
     if config.compile:
         about.append("torch.compile: the first step takes minutes")
@@ -98,11 +97,11 @@ def prepare_network(
 ) -> None:
     """Norms, activation checkpointing and compiling, in place and in this order.
 
-    weights: what the run starts from, also where it is resumed. The first training step compiles,
-    for the shapes that it has; without gradients the network runs as written.
+    weights: the initial weights of the run, also if it is resumed. The first training step compiles
+    for its shapes; without gradients the network runs uncompiled.
 
-    Raises ValueError for frozen norms that nothing could be learnt with, or where `compile` finds
-    no compiler.
+    Raises ValueError for frozen norms in a network from random weights, or if `compile` finds no
+    compiler.
     """
     prepare_norms(model, norm, weights=weights, gpu=gpu)
     if activation_checkpointing:
@@ -113,18 +112,17 @@ def prepare_network(
         model.compile(dynamic=False)
 
 
-def _check_clips(model: nn.Module, clip: ClipConfig) -> None:
-    """Raise ValueError, naming the options, where the network is too deep for a clip."""
-    shadow = deepcopy(model).to("meta")  # once for both sizes
-    for option in ("crop", "test_crop"):
-        side = getattr(clip, option)
-        try:
-            check_clip(shadow, (clip.frames, side, side))
-        except ValueError as error:
-            raise ValueError(
-                f"clip.frames ({clip.frames}) and clip.{option} ({side}) do not fit "
-                f"model.backbone: {error}; give more frames or a larger crop"
-            ) from error
+def _check_clip(model: nn.Module, clip: ClipConfig) -> None:
+    """Raise ValueError, naming the option, if the network is too deep for the smaller crop."""
+    option = "crop" if clip.crop <= clip.test_crop else "test_crop"
+    side = getattr(clip, option)
+    try:
+        check_clip(model, (clip.frames, side, side))
+    except ValueError as error:
+        raise ValueError(
+            f"clip.frames ({clip.frames}) and clip.{option} ({side}) do not fit "
+            f"model.backbone: {error}; give more frames or a larger crop"
+        ) from error
 
 
 def _announcement(config: TrainConfig, splits: Splits, model: nn.Module) -> str:

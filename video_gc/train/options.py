@@ -25,14 +25,14 @@ STRATEGIES = ("ddp", "fsdp")
 
 @dataclass(kw_only=True)
 class CheckpointConfig:
-    """When checkpoints are written beside those at the end of each epoch."""
+    """When to write checkpoints, beside those at the end of each epoch."""
 
     every_steps: int | None = None
-    """steps of the optimiser from one to the next"""
+    """optimiser steps between two checkpoints"""
     every_minutes: float | None = 5.0
-    """minutes from one to the next; 34 M parameters are written in one to five seconds"""
+    """minutes between two checkpoints; writing 34 M parameters takes one to five seconds"""
     keep: int = 2
-    """the newest so many are kept, beside the best"""
+    """how many of the newest checkpoints to keep, beside the best"""
 
     def __post_init__(self) -> None:
         for name in ("every_steps", "every_minutes"):
@@ -45,53 +45,53 @@ class CheckpointConfig:
 
 @dataclass(frozen=True)
 class Length:
-    """How long a training is."""
+    """The length of a training."""
 
     epochs: int
-    """the last one perhaps begun only"""
+    """the last may be incomplete"""
     steps_per_epoch: int
     steps: int
-    """of the optimiser, in all"""
+    """optimiser steps in total"""
 
 
 @dataclass(kw_only=True)
 class TrainConfig:
-    """Everything that one training run depends on."""
+    """All options of one training run."""
 
     name: str = "demo"
     """the run's name; its directory is RUNS/NAME"""
     runs: str = "runs"
     """folder of all runs"""
     seed: int = 0
-    """of the weights, the order of the videos, the clips and the crops"""
+    """seed of the weights, the order of the videos, the clips and the crops"""
     resume: bool = True
-    """resume from the last checkpoint where the run has one; false: refuse a run that exists"""
+    """resume from the last checkpoint if there is one; false: refuse a run that exists"""
     epochs: int = 10
     """passes over the training videos"""
     steps: int | None = None
-    """end after so many steps of the optimiser, whatever `epochs` says"""
+    """end after so many optimiser steps; overrides `epochs`"""
     batch_size: int = 8
-    """clips in one step of the optimiser, over all processes"""
+    """clips in one optimiser step, over all processes"""
     accumulate: int = 1
-    """parts in which a step's clips are computed, one after another: less memory"""
+    """parts of a step's clips, computed one after another: less memory"""
     label_smoothing: float = 0.0
     """in [0, 1)"""
     precision: str = "auto"
-    """fp32, bf16 (mixed), or auto: bf16 on a GPU that computes in it, else fp32"""
+    """fp32, bf16 (mixed), or auto: bf16 on a GPU that supports it, else fp32"""
     accelerator: str = "auto"
     """auto, cpu or gpu"""
     compile: bool = False
     """torch.compile the network: minutes at the start, faster steps"""
     activation_checkpointing: bool = False
-    """compute each residual block's inside a second time backward: less memory, slower"""
+    """recompute the inside of each residual block in the backward pass: less memory, slower"""
     ema: float | None = None
-    """decay per step of averaged weights, such as 0.999; tested beside the raw ones"""
+    """decay per step of averaged weights, such as 0.999; tested beside the raw weights"""
     steps_per_epoch: int | None = None
-    """end each epoch after so many steps, for a quick look; all videos by default"""
+    """end each epoch after so many steps, for a quick look; default: all videos"""
     logger: str = "tensorboard"
-    """tensorboard, or wandb: Weights & Biases too, an extra; the CSV log is always written"""
+    """tensorboard, or wandb (an extra): also Weights & Biases; the CSV log is always written"""
     strategy: str = "ddp"
-    """of several processes: ddp, or fsdp (FSDP2), where each keeps a part of the weights"""
+    """for several processes: ddp, or fsdp (FSDP2), which divides the weights among them"""
     model: ModelConfig = field(default_factory=ModelConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -133,17 +133,17 @@ class TrainConfig:
         self.check_inputs()
 
     def check_inputs(self, processes: int = 1) -> None:
-        """Raise ValueError for options that do not fit together, or not this machine."""
+        """Raise ValueError for options that do not fit together or not this machine."""
         videos_of(self.batch_size, self.clip.repeats, processes, self.accumulate)
         decoding_of(self.data).check_even(self.clip, "crop", "test_crop", "test_short_side")
 
     @property
     def directory(self) -> Path:
-        """Where the run writes."""
+        """The run directory."""
         return Path(self.runs) / self.name
 
     def length(self, batches: int) -> Length:
-        """How long it trains. batches: of the loader, in one epoch."""
+        """The length of the training. batches: of the loader, in one epoch."""
         per_epoch = math.ceil(batches / self.accumulate)
         per_epoch = min(per_epoch, self.steps_per_epoch or per_epoch)
         if self.steps is None:
@@ -152,5 +152,5 @@ class TrainConfig:
 
 
 def decoding_of(data: DataConfig) -> Decoding:
-    """How the videos are read. Raises ValueError where this machine cannot."""
+    """How to read the videos. Raises ValueError if this machine cannot."""
     return Decoding(data.decoder, data.decode_device, data.transfer, data.max_pixels)

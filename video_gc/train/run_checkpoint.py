@@ -1,4 +1,4 @@
-"""Which checkpoint of a run directory is meant; without torch, so that tools start at once."""
+"""The checkpoint of a run directory; without torch, so that tools start quickly."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
 
 
 def best_checkpoint(run: Path) -> Path:
-    """Where a run directory has its best checkpoint, once it has one."""
+    """The path of a run directory's best checkpoint, which may not exist yet."""
     return run / CHECKPOINTS / BEST
 
 
 def checkpoint_in(source: Path) -> Path:
-    """The best checkpoint of a run directory, else its last; any other path or name as it is."""
+    """The best checkpoint of a run directory, else its last; other paths or names unchanged."""
     best = best_checkpoint(source)
     if not best.parent.is_dir():
         return source

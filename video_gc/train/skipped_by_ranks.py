@@ -10,10 +10,10 @@ from video_gc.train.distributed.world import World, gather
 
 
 class SkippedByRanks(SkippedVideos):
-    """`SkippedVideos` that the first process says and lists.
+    """`SkippedVideos` that the first process prints and lists.
 
-    The others send it theirs in `exchange`, which all call before a checkpoint is written and at
-    the end of each validation.
+    The others send it theirs in `exchange`. All processes call that before each checkpoint and
+    at the end of each validation.
     """
 
     def __init__(self, file: Path, world: World) -> None:
@@ -22,14 +22,14 @@ class SkippedByRanks(SkippedVideos):
         self.unsent: list[VideoProblem] = []
 
     def add(self, problems: Iterable[VideoProblem]) -> None:
-        """On the first process as `SkippedVideos.add`; the others keep them for `exchange`."""
+        """As `SkippedVideos.add` on the first process; the others wait for `exchange`."""
         if self.world.first:
             super().add(problems)
         else:
             self.unsent += problems
 
     def exchange(self) -> None:
-        """Give the first process what the others found; all of them call this together."""
+        """Send the first process what the others found; all processes call this together."""
         parts = gather(self.unsent, self.world)
         self.unsent = []
         for part in parts or []:
@@ -41,9 +41,9 @@ class SkippedByRanks(SkippedVideos):
             super().write()
 
     def finish(self) -> None:
-        """Write the list with the final counts, and say how many there are."""
+        """Write the list with the final counts, and print how many there are."""
         self.write()
         if self.world.first and self.count():
             say(f"Damaged files: {self.count()}, listed in {self.file}")
         if self.world.first and self.count("fell_back"):
-            say(f"Decoded on the CPU, for the GPU cannot: {self.count('fell_back')} files")
+            say(f"Decoded on the CPU, because the GPU cannot: {self.count('fell_back')} files")

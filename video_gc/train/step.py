@@ -1,4 +1,4 @@
-"""From a batch to the loss: colours, augmentation, mixing, the network's answer, the target."""
+"""From a batch to the loss: colours, augmentation, mixing, forward pass, target."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from video_gc.data.transforms import Normalisation, prepare_clips
 
 @dataclass(frozen=True)
 class Objective:
-    """What the network is trained for."""
+    """The loss of a training, and the transforms before it."""
 
     num_classes: int
     normalisation: Normalisation
@@ -24,12 +24,12 @@ class Objective:
     def training_step(self, network: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
         """The mean loss () of a batch and the logits (N, classes).
 
-        step: of the optimiser, from which what is mixed is drawn.
-        Raises DataError for a batch of which no video could be read.
+        step: of the optimiser; mixing depends on it.
+        Raises DataError if no video of the batch could be read.
         """
         if batch.clips is None:
             last = batch.problems[-1].reason
-            raise DataError(f"none of {len(batch.problems)} videos could be read, at last {last}")
+            raise DataError(f"none of {len(batch.problems)} videos could be read; the last: {last}")
         clips, labels = self.prepare(batch), batch.labels
         if self.augment is not None:
             clips, labels = mix_clips(
@@ -37,7 +37,7 @@ class Objective:
                 labels,
                 self.augment,
                 classes=self.num_classes,
-                # of this very batch: parts of a step and processes draw each their own
+                # from this batch: parts of a step and processes draw separately
                 seed=int(batch.seeds[0]),
                 step=step,
             )
@@ -45,7 +45,7 @@ class Objective:
         return self.loss(logits, labels, self.label_smoothing), logits
 
     def prepare(self, batch: Batch) -> Tensor:
-        """The clips of a training batch as the network sees them, before any are mixed."""
+        """The augmented clips of a training batch, before mixing."""
         assert batch.clips is not None
         return prepare_clips(
             batch.clips,
@@ -59,8 +59,8 @@ class Objective:
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Cross-entropy; with several labels, binary cross-entropy of each class.
 
-        labels: (N,), or (N, classes): the shares of mixed clips, or 0 and 1 where labels are
-        several. Smoothing of those moves each towards 1/2: y (1 − s) + s / 2.
+        labels: (N,), or (N, classes): the shares of mixed clips, or 0 and 1 for several labels.
+        Smoothing moves the latter towards 1/2: y (1 − s) + s / 2.
         """
         if not self.multi_label:
             return F.cross_entropy(logits, labels, label_smoothing=smoothing)

@@ -1,4 +1,4 @@
-"""The options of a test: its views, and how their scores become a video's."""
+"""The options of a test: its views, and how their scores are combined."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ class ViewConfig:
     crops: int = 3
     """1 (centre), 3 along the longer side, or 10: corners and centre, each also mirrored"""
     micro_batch: int = 8
-    """most views in one forward pass; the views of a video are split evenly"""
+    """views in one forward pass at most; the views of a video are split evenly"""
     fuse: str = "mean"
-    """a video's score of a class: the mean over its views, or the max, as PySlowFast tests Charades
-    (an action that lasts a moment is in few of the views)"""
+    """score of a video: the mean over its views, or the max, as PySlowFast tests Charades
+    (a short action is in few views)"""
     precision: str = "auto"
-    """fp32, bf16, or auto: bf16 where the machine multiplies it"""
+    """fp32, bf16, or auto: bf16 if the hardware supports it"""
     backend: str = "auto"
     """eager, compile, openvino (on a CPU, an extra), or auto: eager"""
 

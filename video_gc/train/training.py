@@ -1,4 +1,4 @@
-"""Everything that takes part in a training, built from its config, saved and restored."""
+"""The objects of a training: built from its config, saved and restored."""
 
 import time
 from dataclasses import asdict, dataclass, field
@@ -46,12 +46,12 @@ from video_gc.train.skipped_by_ranks import SkippedByRanks
 from video_gc.train.step import Objective
 
 PREFIXES = {"model": "val", "average": "val_ema"}
-"""Of the names in a checkpoint → of the figures."""
+"""Prefix of names in a checkpoint → prefix of the metrics."""
 
 
 @dataclass
 class Training:
-    """All that takes part."""
+    """The objects of a training."""
 
     config: TrainConfig
     world: World
@@ -59,9 +59,9 @@ class Training:
     objective: Objective
     length: Length
     networks: dict[str, nn.Module]
-    """model and, where weights are averaged, average: the prefixes of names in a checkpoint"""
+    """model and, with averaged weights, average: the prefixes of names in a checkpoint"""
     network: Any
-    """the model as Fabric runs it: in its precision, with gradients of all processes"""
+    """the model wrapped by Fabric: its precision, gradients over all processes"""
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     loader: WorkerLoader | ThreadLoader
@@ -79,7 +79,7 @@ class Training:
     videos: list[Tensor] = field(default_factory=list)
     """rows of the last step's videos, part by part"""
     not_saved: str = ""
-    """what was said of the newest checkpoint, where it could not be written"""
+    """the message if the newest checkpoint could not be written"""
 
     @property
     def model(self) -> nn.Module:
@@ -93,23 +93,23 @@ class Training:
 
     @property
     def folder(self) -> Path:
-        """Of the checkpoints."""
+        """The folder of the checkpoints."""
         return self.config.directory / CHECKPOINTS
 
     @property
     def monitor(self) -> str:
-        """The figure whose highest value makes the best checkpoint."""
-        # by the averaged weights where there are any: they are what such a run is for
+        """The metric that chooses the best checkpoint; higher is better."""
+        # of the averaged weights if there are any: such a run is for them
         figure = "mAP" if self.objective.multi_label else "top1"
         return f"{PREFIXES[list(self.networks)[-1]]}/{figure}"
 
     def waiting(self) -> list[nn.Parameter]:
-        """Parameters that stand still, for the head is still trained alone."""
+        """Parameters that are not trained yet, while the head is trained alone."""
         alone = head_steps(self.config.optim, self.length.steps_per_epoch)
         return waiting_parameters(self.optimizer) if self.state.step < alone else []
 
     def train_mode(self) -> None:
-        """Put all modules in train mode, but what stands still."""
+        """Put all modules in train mode, except those that are not trained."""
         train_mode(self.model, self.average, self.waiting())
 
 
@@ -121,7 +121,7 @@ def build_training(
     state: LoopState,
     known: dict[str, str],
 ) -> Training:
-    """Loaders, Fabric, optimiser, schedule and logs. known: fingerprints in a run's checkpoint."""
+    """Build loaders, Fabric, optimiser, schedule and logs. known: fingerprints in a checkpoint."""
     gpu = on_gpu(config)
     loader, views = build_loaders(splits, config, world, gpu=gpu)
     length = config.length(len(loader))
@@ -135,7 +135,7 @@ def build_training(
     fabric = build_fabric(world, config, gpu=gpu, loggers=loggers)
     seed_this_process(world, config.seed)
     model = network.model.to(fabric.device)
-    if not is_parallel(fabric):  # FSDP2 cuts contiguous parameters alone
+    if not is_parallel(fabric):  # FSDP2 divides only contiguous parameters
         model = model.to(memory_format=torch.channels_last_3d)
     networks = {"model": model}
     if config.ema is not None:
@@ -173,7 +173,7 @@ def build_training(
             normalisation=config.normalisation,
             names=list(splits.train.names),
             config=asdict(config),
-            # the first process alone writes checkpoints
+            # only the first process writes checkpoints
             fingerprint=fingerprints(splits, config.data, known) if world.first else {},
         ),
         splits=splits,
@@ -184,9 +184,9 @@ def build_training(
 
 
 def saved(training: Training, trained: dict[str, Tensor]) -> dict[str, Any]:
-    """A checkpoint's content; all processes call this, and the first one gets all of it.
+    """The content of a checkpoint; all processes call this, and the first gets all of it.
 
-    trained: statistics of norms that training goes on with, where others are validated.
+    trained: the norm statistics for further training, if validation uses others.
     """
     state = training.state
     training.skipped.exchange()
@@ -211,7 +211,7 @@ def saved(training: Training, trained: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def restore(training: Training, kept: dict[str, Any]) -> None:
-    """Put back what `saved` gave; the generators last, when nothing draws from them any more."""
+    """Restore the result of `saved`; the generators last, when nothing draws from them any more."""
     for prefix, network in training.networks.items():
         names = [name for name in kept["state_dict"] if name.startswith(f"{prefix}.")]
         own = {name.removeprefix(f"{prefix}."): kept["state_dict"][name] for name in names}
@@ -227,5 +227,5 @@ def restore(training: Training, kept: dict[str, Any]) -> None:
 
 
 def on_gpu(config: TrainConfig) -> bool:
-    """Whether it runs on a GPU."""
+    """Whether the training runs on a GPU."""
     return config.accelerator != "cpu" and torch.cuda.is_available()

@@ -1,4 +1,4 @@
-"""Validation: one centre view of each video, scored once whatever the number of processes."""
+"""Validation: one centre view of each video, scored once on any number of processes."""
 
 import warnings
 from collections.abc import Iterable
@@ -22,23 +22,23 @@ def validation_step(
     batch: Batch,
     objective: Objective,
 ) -> None:
-    """Count a batch of views in the figures of each network."""
+    """Add a batch of views to the metrics of each network."""
     if batch.clips is None:
         return
     clips = prepare_clips(batch.clips, objective.normalisation, batch.flips, colours=batch.colours)
     for name, network in networks.items():
-        with torch.compiler.set_stance("force_eager"):  # its shapes are not those of training
+        with torch.compiler.set_stance("force_eager"):  # shapes differ from those of training
             logits = network(clips)
-        # torchmetrics would leave logits as they are in a batch in which all lie in [0, 1]
+        # torchmetrics applies no softmax to a batch of logits that all lie in [0, 1]
         scores = logits.float().sigmoid() if objective.multi_label else logits
         loss = objective.loss(logits, batch.labels)
         figures[name].update(loss, scores, batch.labels.long())
 
 
 def all_figures(figures: dict[str, "ValidationFigures"]) -> dict[str, float]:
-    """val/loss, val/top1, … of all processes; the same on each of them.
+    """val/loss, val/top1, … over all processes; equal on each of them.
 
-    Raises DataError where not one validation video could be read.
+    Raises DataError if no validation video could be read.
     """
     found: dict[str, float] = {}
     for name, counted in figures.items():
@@ -50,7 +50,7 @@ def all_figures(figures: dict[str, "ValidationFigures"]) -> dict[str, float]:
 
 
 def validation_metrics(num_classes: int, *, multi_label: bool) -> dict[str, Metric]:
-    """mAP where a video has several labels, else top-1 and top-5."""
+    """mAP if videos have several labels, else top-1 and top-5."""
     if multi_label:
         return {"mAP": MultilabelAveragePrecision(num_classes)}
     five = min(5, num_classes)
@@ -61,33 +61,33 @@ def validation_metrics(num_classes: int, *, multi_label: bool) -> dict[str, Metr
 
 
 class ValidationFigures:
-    """The loss and the metrics of one pass over the validation videos, of all processes."""
+    """The loss and the metrics of one pass over the validation videos, over all processes."""
 
     def __init__(
         self, num_classes: int, *, multi_label: bool, device: torch.device | None = None
     ) -> None:
         self.classes = num_classes
         self.metrics = validation_metrics(num_classes, multi_label=multi_label)
-        # in double precision the order of the videos does not show
+        # in double precision the order of the videos has no effect
         self.loss = MeanMetric(nan_strategy="disable").set_dtype(torch.float64)
         self.videos = SumMetric().set_dtype(torch.float64)
         for metric in self._all():
             metric.to(device or torch.device("cpu"))
 
     def update(self, loss: Tensor, scores: Tensor, labels: Tensor) -> None:
-        """Count a batch: its mean loss (), scores (N, classes), labels (N,) or (N, classes)."""
+        """Add a batch: its mean loss (), scores (N, classes), labels (N,) or (N, classes)."""
         self.loss.update(loss.double(), len(labels))
         self.videos.update(len(labels))
         for metric in self.metrics.values():
             metric.update(scores, labels)
 
     def finish(self) -> dict[str, float]:
-        """What was counted on all processes, the same on each, and begin anew.
+        """The metrics over all processes, equal on each; resets them.
 
-        Empty where no video could be read on any of them.
+        Empty if no process could read a video.
         """
         found: dict[str, float] = {}
-        with warnings.catch_warnings():  # of torchmetrics, where this process has scored nothing
+        with warnings.catch_warnings():  # from torchmetrics, if this process has scored nothing
             warnings.filterwarnings("ignore", message=".*called before the ``update``")
             if self.videos.compute():
                 found["loss"] = float(self.loss.compute().float())
@@ -103,16 +103,16 @@ class ValidationFigures:
 
 
 def shard(count: int, world: World, group: int) -> list[int]:
-    """The rows that this process scores: groups of neighbours in turn, each row on one process.
+    """The rows that this process scores: groups of neighbouring rows, dealt out in rotation.
 
-    A group has the same videos whatever the number of processes, so that a batch that holds whole
-    groups gives the same bits.
+    A group has the same videos on any number of processes, so a batch of whole groups gives the
+    same bits.
     """
     return [row for row in range(count) if row // group % world.size == world.rank]
 
 
 def _give_shape(metric: Metric, classes: int) -> None:
-    """Let a process that scored nothing gather (0, classes), for all must have two dimensions."""
+    """Let a process that scored nothing gather (0, classes): all need two dimensions."""
     if dist.is_initialized() and isinstance(metric, MultilabelAveragePrecision):
         for name, dtype in (("preds", torch.float32), ("target", torch.long)):
             if not getattr(metric, name):

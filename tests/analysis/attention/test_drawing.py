@@ -19,7 +19,7 @@ def drawing(side: int, rows: int = 2) -> Drawing:
     one[1, 0, 3] = 8.0  # the second half of the clip, top right
     queries = [(0.9, 0.75, 0.25)] if rows > 1 else []
     view = View(frames, np.arange(4) * 0.2)
-    return Drawing("a <b> name.mp4", view, queries, [Panel("res4.3", "nl", [one] * rows)], [8.0])
+    return Drawing("a <b> name.mp4", view, queries, [Panel("res4.3", "nl", [one] * rows)])
 
 
 @pytest.mark.parametrize("side", [63, 224])

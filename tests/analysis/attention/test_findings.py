@@ -11,7 +11,6 @@ from video_gc.analysis.attention.findings import (
     numbers,
     percent,
     points,
-    reading,
 )
 from video_gc.analysis.attention.replacements import Replacement, Replacements
 from video_gc.analysis.attention.statistics import Interval
@@ -46,9 +45,9 @@ def block(value: float, between: float, within: float, share: float = 0.5) -> Bl
 
 def test_the_answer_in_a_sentence() -> None:
     head, line = answer([block(0.02, 0.02, 0.02)])
-    assert line.startswith("Attention of res4.3 (nl) hardly depends on the query: 0.020 (0.015")
-    assert "nearly uniform" not in line
-    assert "hardly depends on the query in 1" in head
+    said = "res4.3 (nl): attention hardly depends on the query: 0.020 (0.015–0.025)"
+    assert line == said
+    assert head == "Attention hardly depends on the query in 1 of 1 blocks."
     assert "nearly uniform" in answer([block(0.02, 0.02, 0.02, share=0.995)])[1]
 
 
@@ -56,20 +55,15 @@ def test_a_block_that_adds_nothing_is_called_untrained() -> None:
     trained = replace(block(0.02, 0.02, 0.02), name="res4.1", change=estimate(0.05))
     fresh = replace(block(0.0, 0.0, 0.0), change=Estimate(0.0, 0.0, 0.0, 0.0))
     head, *lines = answer([fresh, replace(fresh, change=estimate(0.004))])
-    assert head.startswith("The network looks untrained")
-    assert lines[0] == "res4.3 (nl) adds nothing yet (0 % of its input's size): train longer"
-    assert "adds almost nothing yet (0.4 % of its input's size)" in lines[1]
+    assert head == (
+        "Nothing is added yet in 1 of 2 blocks; almost nothing is added yet in 1 of 2 blocks."
+    )
+    assert lines[0] == "res4.3 (nl): nothing is added yet: 0 % of its input's size; train longer"
+    assert "almost nothing is added yet: 0.4 % of its input's size" in lines[1]
     head, *lines = answer([fresh, trained])
-    assert "Of 1 blocks that add something, attention hardly depends" in head
+    assert "attention hardly depends on the query in 1 of 2 blocks" in head
     assert "train longer" in lines[0]
-    assert lines[1].startswith("Attention of res4.1 (nl) hardly depends")
-
-
-def test_the_reading_compares_only_what_does_not_overlap() -> None:
-    apart = " ".join(reading([block(0.1, 0.15, 0.05)]))
-    assert "differ more between frames (0.150) than within a frame (0.050)" in apart
-    alike = " ".join(reading([block(0.1, 0.101, 0.1)]))
-    assert "differ more" not in alike
+    assert lines[1].startswith("res4.1 (nl): attention hardly depends")
 
 
 def test_the_number_of_videos_is_said_with_their_intervals() -> None:

@@ -33,7 +33,7 @@ def test_attention_without_a_query_is_drawn_as_uniform() -> None:
         torch.nn.init.zeros_(block.query.bias)
     for panel in block_panels(model, CLIP, ["res3.1", "res4.3"], QUERIES):
         assert len(panel.maps) == 3
-        assert panel.peak() == 2  # in the middle of the colours
+        assert panel.peak == 2  # in the middle of the colours
         for one in panel.maps:
             assert torch.allclose(one, torch.ones_like(one), atol=1e-5)
 

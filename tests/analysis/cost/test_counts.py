@@ -17,7 +17,6 @@ from video_gc.blocks import build_block
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 
-EVERY_BACKBONE = [name if name == "slowfast" else slow(name) for name in BACKBONES]
 UNCOUNTED = ("aten::batch_norm", "aten::layer_norm")
 SHAPE = (4, 6, 8)
 
@@ -32,7 +31,7 @@ def network(backbone: str, **context: object) -> nn.Module:
     ).eval()  # fmt: skip
 
 
-@pytest.mark.parametrize("backbone", EVERY_BACKBONE)
+@pytest.mark.parametrize("backbone", [name if name == "slow" else slow(name) for name in BACKBONES])
 def test_every_module_has_fvcores_figures(backbone: str) -> None:
     """Criss-cross attention is of products that fvcore sees; blocks sit in the way of hooks."""
     model = network(backbone, kind="cc", after=["res3.0"], place="after_1x1")

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from tests.analysis.cost.test_counts import EVERY_BACKBONE
 from tests.conftest import slow
 from video_gc.analysis.cost.counts import inside
 from video_gc.analysis.cost.parts import (
@@ -17,6 +16,7 @@ from video_gc.analysis.cost.parts import (
     network_parts,
 )
 from video_gc.analysis.cost.profile import ALL, kept_for_backward, time_parts
+from video_gc.backbones import BACKBONES
 from video_gc.backbones.stages import residual_blocks
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
@@ -31,7 +31,9 @@ def network(backbone: str, kind: str = "cc", place: str = "after_add") -> torch.
     )
 
 
-@pytest.mark.parametrize("backbone", EVERY_BACKBONE)
+@pytest.mark.parametrize(
+    "backbone", [name if name == "slowfast" else slow(name) for name in BACKBONES]
+)
 def test_stages_and_the_rest_are_the_network(backbone: str) -> None:
     model = network(backbone)
     parts = network_parts(model)
@@ -101,25 +103,25 @@ def test_an_attention_that_stores_its_weights_keeps_them() -> None:
     assert sizes[True] - sizes[False] == 2 * 64**2 * 4 - 2 * 64 * 4
 
 
-def test_hooks_see_every_part_forward_and_backward_and_go() -> None:
-    for backbone in ("i3d", "slowfast"):
-        model = network(backbone).train()
-        parts = {f"{part.kind} {part.name}": part.module for part in network_parts(model)}
-        clip = torch.randn(2, 3, 8, 32, 32)
+@pytest.mark.parametrize("backbone", [slow("i3d"), "slowfast"])
+def test_hooks_see_every_part_forward_and_backward_and_go(backbone: str) -> None:
+    model = network(backbone).train()
+    parts = {f"{part.kind} {part.name}": part.module for part in network_parts(model)}
+    clip = torch.randn(2, 3, 8, 32, 32)
 
-        def step(model: torch.nn.Module = model, clip: torch.Tensor = clip) -> None:
-            model(clip).sum().backward()
+    def step(model: torch.nn.Module = model, clip: torch.Tensor = clip) -> None:
+        model(clip).sum().backward()
 
-        forward = torch.no_grad()(lambda model=model, clip=clip: model(clip))
-        tested = time_parts(forward, parts, torch.device("cpu"), range(1))
-        trained = time_parts(step, parts | {NETWORK: model}, torch.device("cpu"), range(1))
-        assert tested.keys() == {*parts, ALL}
-        assert all(seconds > 0 for seconds in tested.values())
-        for times in (tested, trained):  # stages do not overlap, though two pathways interleave
-            stages = sum(seconds for key, seconds in times.items() if key.startswith(STAGE))
-            assert 0 < stages <= times[ALL]
-        for part in network_parts(model):  # a part contains what is in it
-            if part.kind == BLOCK:
-                stage = part.name.rpartition(".")[0]
-                assert trained[f"{BLOCK} {part.name}"] <= trained[f"{STAGE} {stage}"]
-        assert not any(len(m._forward_pre_hooks) for m in parts.values())
+    forward = torch.no_grad()(lambda model=model, clip=clip: model(clip))
+    tested = time_parts(forward, parts, torch.device("cpu"), range(1))
+    trained = time_parts(step, parts | {NETWORK: model}, torch.device("cpu"), range(1))
+    assert tested.keys() == {*parts, ALL}
+    assert all(seconds > 0 for seconds in tested.values())
+    for times in (tested, trained):  # stages do not overlap, though two pathways interleave
+        stages = sum(seconds for key, seconds in times.items() if key.startswith(STAGE))
+        assert 0 < stages <= times[ALL]
+    for part in network_parts(model):  # a part contains what is in it
+        if part.kind == BLOCK:
+            stage = part.name.rpartition(".")[0]
+            assert trained[f"{BLOCK} {part.name}"] <= trained[f"{STAGE} {stage}"]
+    assert not any(len(m._forward_pre_hooks) for m in parts.values())

@@ -55,7 +55,7 @@ def test_any_row_name_is_printed_as_it_is(tmp_path: Path) -> None:
     table = two_rows(tmp_path)
 
     @example("a-–b---", "––$")
-    @settings(max_examples=40)
+    @settings(max_examples=20)
     @given(st.text(SPECIAL, min_size=1), st.text(SPECIAL, min_size=1))
     def check(first: str, second: str) -> None:
         names = [" ".join(name.split()) for name in (first, second)]

@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 from dataclasses import asdict, replace
-from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import torch
 
 from tests.analysis.compare.writing import write_test
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve
-from video_gc.analysis.cost.latency import Work
 from video_gc.analysis.table import costs
 from video_gc.analysis.table.files import markdown, write_files
 from video_gc.analysis.table.gather import collect
@@ -233,12 +231,14 @@ def test_memory_is_measured_once_and_time_of_all_rows_in_the_same_rounds(
         peaks.append(train)
         return 7.0
 
-    def interleave(make: dict[str, partial[Work]], *_: object) -> dict[str, list[float]]:
-        turns.append((next(iter(make.values())).keywords["train"], len(make)))
-        return {key: [0.5, 0.25, 1.0] for key in make}
+    def time_networks(
+        networks: dict[str, object], *_: object, train: bool, **__: object
+    ) -> dict[str, list[float]]:
+        turns.append((train, len(networks)))
+        return {key: [0.5, 0.25, 1.0] for key in networks}
 
     monkeypatch.setattr(costs, "peak_memory", peak)
-    monkeypatch.setattr(costs, "interleave", interleave)
+    monkeypatch.setattr(costs, "time_networks", time_networks)
     make_run(tmp_path / "a", shares(5))
     network = collect([tmp_path]).groups[0].runs[0].network
     assert network is not None
@@ -267,7 +267,9 @@ def test_a_busy_machine_is_said_with_the_file_to_delete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(costs, "peak_memory", lambda *_, **__: 100.0)
-    monkeypatch.setattr(costs, "interleave", lambda make, *_: {key: [0.5] for key in make})
+    monkeypatch.setattr(
+        costs, "time_networks", lambda networks, *_, **__: {key: [0.5] for key in networks}
+    )
     make_run(tmp_path / "a", shares(5))
     said = "other work ran while latency was measured"
     for beside, busy in ((4, True), (0, False)):

@@ -226,7 +226,7 @@ def test_a_file_that_comes_while_its_copy_is_made_is_kept(source: Path, tmp_path
     result = resize_videos(source, target, SMALL, work=plants_at_b)
     assert (result.done, result.failed) == (3, 2)
     assert (target / "run" / "b.mp4").read_text() == "mine"
-    assert "exists already, and is kept" in (target / "resize-failed.csv").read_text()
+    assert "already exists, and is kept" in (target / "resize-failed.csv").read_text()
 
 
 def test_killed_after_a_copy_was_complete(source: Path, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_other_options_than_pyslowfasts_are_an_error(
         slow("c2d_unpadded", pyslowfast_cfg("c2d"), "padding of the stem's pool 1, and .* use .*=c2d$"),
         slow(
             "slow", pyslowfast_cfg("slow", RESNET={"STRIDE_1X1": True}),
-            "RESNET.STRIDE_1X1: True in the file .* 3×3; no backbone here is like that",
+            "RESNET.STRIDE_1X1: True in the file .* 3×3; no backbone here has that",
         ),
         (
             "slow",
@@ -136,7 +136,7 @@ def test_without_a_configuration_the_options_are_to_be_named(tmp_path: Path) -> 
     given = saved(tmp_path / "w.pyth", config("slow", kind="nl"), None)
     with pytest.raises(
         ValueError,
-        match="do not say with which pairwise, span, pool their nl blocks were trained, .*"
+        match="do not tell the pairwise, span, pool of their nl blocks, .*"
         "model.context.options.pairwise=… model.context.options.span=… model.context.options.pool=…",
     ):
         build_model(given)
@@ -163,7 +163,7 @@ def test_mmaction2s_configuration_is_read(key: str, tmp_path: Path) -> None:
     check_equal(tmp_path / "w.pth", given, original, 32)
     heavy = MMACTION2_I3D.replace("_stride_t=2", "_stride_t=1")
     torch.save(content | {"meta": {key: heavy}}, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match="stem 1, and here it is 4; no backbone here is like that"):
+    with pytest.raises(ValueError, match="stem 1, and here it is 4; no backbone here has that"):
         build_model(given)
 
 
@@ -176,7 +176,7 @@ def test_what_names_of_mmaction2_tell(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"pool is null at res3.1, theirs is \[1,2,2\]"):
         build_model(given)
     given.context.options = {"pool": [1, 2, 2], "pool_at": "after", "scale": True}
-    with pytest.raises(ValueError, match="do not say with which pairwise their nl blocks"):
+    with pytest.raises(ValueError, match="do not tell the pairwise of their nl blocks"):
         build_model(given)
 
 

@@ -44,7 +44,8 @@ def test_the_class_names_of_the_published_weights_are_in_their_order() -> None:
     assert (KINETICS400[0], KINETICS400[399]) == ("abseiling", "zumba")
 
 
-@pytest.mark.parametrize("name", ["slow", slow("slowfast")])
+@pytest.mark.slow  # networks at their full width
+@pytest.mark.parametrize("name", ["slow", "slowfast"])
 def test_published_weights_give_pytorchvideos_output(
     name: str, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +80,7 @@ def test_another_class_count_leaves_the_head_new(hub: Path) -> None:
     assert report.new == ["blocks.5.proj.weight", "blocks.5.proj.bias"]
     assert str(report) == (
         f"{hub / 'seven.pt'} (pytorchvideo): {len(report.loaded)} loaded, 0 resized, 2 new, "
-        "2 unused (blocks.5.proj.weight, blocks.5.proj.bias); a new head, for 5 classes in place of 7"
+        "2 unused (blocks.5.proj.weight, blocks.5.proj.bias); a new head for 5 classes instead of 7"
     )
 
 
@@ -103,7 +104,7 @@ def test_a_file_without_a_head_says_so(hub: Path) -> None:
     state = {name: value for name, value in model.state_dict().items() if ".proj." not in name}
     torch.save(state, hub / "headless.pt")
     report = load_weights(model, hub / "headless.pt")
-    assert report.notes == ["a new head, for 5 classes in place of none"]
+    assert report.notes == ["a new head for 5 classes instead of none"]
 
 
 def test_a_missing_file_names_the_published_weights() -> None:
@@ -271,22 +272,22 @@ def context_file(folder: Path, **context: object) -> Path:
     [
         (
             {"kind": "nl"}, {"kind": "gc"},
-            "hold nl blocks after_add of res3.1,.*,res4.5, where the network has gc; use context=nl "
+            "have nl blocks after_add of res3.1,.*,res4.5, the network has gc; use context=nl "
             r"model.context.place=after_add model.context.after=\[res3.1,res3.3,res4.1,res4.3,res4.5\], or weights without",
         ),
-        slow({"kind": "gc"}, {"kind": "nl"}, "hold gc blocks after_add of .*the network has nl"),
+        slow({"kind": "gc"}, {"kind": "nl"}, "have gc blocks after_add of .*the network has nl"),
         slow({"kind": "cc"}, {"kind": "nl"}, "hold cc blocks after_add of .*the network has nl"),
-        ({"kind": "gc"}, {"kind": "snl"}, "hold gc blocks after_add of .*the network has snl"),
-        slow({"kind": "se"}, {"kind": "gc"}, "hold se blocks after_add of .*the network has gc"),
-        slow({"kind": "gc", "after": ["all"]}, {"kind": "gc"}, "hold gc blocks after_add of .*has no block"),
-        ({"kind": "gc"}, {"kind": "none"}, "hold gc blocks after_add of res3.1.*has no block"),
+        ({"kind": "gc"}, {"kind": "snl"}, "have gc blocks after_add of .*the network has snl"),
+        slow({"kind": "se"}, {"kind": "gc"}, "have se blocks after_add of .*the network has gc"),
+        slow({"kind": "gc", "after": ["all"]}, {"kind": "gc"}, "have gc blocks after_add of .*has no block"),
+        ({"kind": "gc"}, {"kind": "none"}, "have gc blocks after_add of res3.1.*has no block"),
         (
             {"kind": "gc"}, {"kind": "gc", "options": {"reduction": 2}},
-            "hold gc blocks of other options at res3.1.* .transform.0.weight differs",
+            "have gc blocks with other options at res3.1.* .transform.0.weight differs",
         ),
         slow(
             {"kind": "nl"}, {"kind": "nl", "options": {"pairwise": "gaussian"}},
-            "hold nl blocks of other options at .*query.weight differs",
+            "have nl blocks with other options at .*query.weight differs",
         ),
         ({"kind": "gc"}, {"kind": "gc", "place": "after_1x1"}, "model.context.place=after_add"),
     ],
@@ -325,7 +326,7 @@ def test_image_networks_with_blocks_load_under_their_own_names(
     for network in (model, twin):
         insert_context(network, after=["res4.*"], make_block=lambda c: build_block("gc", c))
     torch.save(model.state_dict(), hub / "mine.pt")
-    with pytest.raises(ValueError, match="do not say with which fusion, relu their gc blocks"):
+    with pytest.raises(ValueError, match="do not tell the fusion, relu of their gc blocks"):
         load_weights(twin, hub / "mine.pt")
     assert not load_weights(twin, hub / "mine.pt", named={"gc": ["fusion", "relu"]}).new
     for key, tensor in model.state_dict().items():
@@ -339,4 +340,4 @@ def test_what_became_of_the_weights_is_printed(
     load_weights(build_backbone("slow", width=0.125, num_classes=5), hub / "seven.pt")
     shown = " ".join(capsys.readouterr().err.split())
     assert "seven.pt (pytorchvideo): 265 loaded, 0 resized, 2 new, 2 unused" in shown
-    assert "a new head, for 5 classes in place of 7" in shown
+    assert "a new head for 5 classes instead of 7" in shown

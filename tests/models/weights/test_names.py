@@ -157,7 +157,7 @@ def test_mmaction2s_i3d_needs_its_strides(tmp_path: Path) -> None:
     torch.save({"state_dict": state}, tmp_path / "weights.pth")
     given = config("i3d")
     given.weights = str(tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match="stem .1. is another here; use model.backbone=i3d_32x2$"):
+    with pytest.raises(ValueError, match="stem .1. differs here; use model.backbone=i3d_32x2$"):
         build_model(given)
 
 
@@ -174,7 +174,7 @@ def test_other_i3ds_do_not_fit_mmaction2s_strides(tmp_path: Path) -> None:
     torch.save({"model_state": pyslowfast(random_network(config("i3d")))}, tmp_path / "i3d.pyth")
     given = config("i3d_32x2")
     given.weights = str(tmp_path / "i3d.pyth")
-    with pytest.raises(ValueError, match="stem .4. is another here; use model.backbone=i3d$"):
+    with pytest.raises(ValueError, match="stem .4. differs here; use model.backbone=i3d$"):
         build_model(given)
 
 
@@ -242,5 +242,5 @@ def test_a_naming_that_is_not_known(tmp_path: Path) -> None:
     torch.save({"encoder.weight": torch.zeros(3)}, tmp_path / "other.pth")
     given = config("slow")
     given.weights = str(tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="a naming that is not known, encoder.weight for example"):
+    with pytest.raises(ValueError, match="unknown parameter names, encoder.weight for example"):
         build_model(given)

@@ -36,7 +36,7 @@ def test_an_error_is_told_and_the_run_resumed(clips_folder: Path, tmp_path: Path
     ("kind", "said"),
     [
         ("killed", "Signal 9 (SIGKILL)"),
-        ("silent", "process 1 of 2 (HOST): not heard of for 30 s"),
+        ("silent", "process 1 of 2 (HOST): not heard from for 30 s"),
     ],
 )
 def test_who_does_not_answer_ends_the_others(

@@ -77,7 +77,7 @@ def test_processes_find_each_other_beside_what_an_earlier_attempt_left() -> None
     first, second = meeting(store, 3), meeting(store, 3)
     assert len({*first}) == len({*second}) == 1
     assert first[0] != second[0]
-    with pytest.raises(TimeoutError, match="of 3 processes these did not come: 1, 2"):
+    with pytest.raises(TimeoutError, match="of 3 processes these did not arrive: 1, 2"):
         meet(PrefixStore("new", store), 0, 3, timeout=timedelta(seconds=0.1))
     with pytest.raises(TimeoutError, match="process 0 did not answer"):
         meet(store, 1, 3, timeout=timedelta(seconds=0.1))

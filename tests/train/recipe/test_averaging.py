@@ -183,6 +183,7 @@ def test_every_process_has_its_part_of_the_same_batches() -> None:
     assert len({row for batch in whole for _, row in batch}) == 8
 
 
+@pytest.mark.slow
 def test_a_frozen_stage_keeps_its_statistics_in_the_average(
     clips_folder: Path, tmp_path: Path
 ) -> None:

@@ -141,7 +141,7 @@ def test_betas_reach_the_optimizer() -> None:
         ({"betas": [0.9]}, "two numbers in"),
         (
             {"milestones": [4]},
-            r"optim.milestones \(\[4\]\) means nothing with optim.schedule=cosine: "
+            r"optim.milestones \(\[4\]\) has no effect with optim.schedule=cosine: "
             r"set optim.schedule=steps, or optim.milestones=\[\], the default",
         ),
         ({"decay": 0.5}, "set optim.schedule=steps, or optim.decay=0.1"),

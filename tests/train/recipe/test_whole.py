@@ -111,7 +111,9 @@ def test_steps_in_epochs() -> None:
 def test_a_training_that_ends_with_its_head_says_so() -> None:
     found = said_of(compose_train(["recipe=finetune", "epochs=1"]), 4)
     assert found is not None
-    assert found.startswith("optim.head_epochs=1 is 4 steps and the training 4: it trains the head")
+    assert found.startswith(
+        "optim.head_epochs=1 is 4 steps and the training 4: it trains only the head"
+    )
     assert said_of(compose_train(["recipe=finetune", "steps=8", "accumulate=2"]), 18) == (
         found.replace("4", "9", 1).replace("4", "8", 1)
     )

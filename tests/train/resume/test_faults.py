@@ -90,6 +90,7 @@ def test_a_worker_that_was_killed(
         train(compose_train(options(clips_folder, tmp_path)))
 
 
+@pytest.mark.slow  # what is said of each cause is quick, below
 def test_shared_memory_that_is_full(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +161,7 @@ def test_other_videos_are_refused(clips_folder: Path, tmp_path: Path) -> None:
     (directory / "finished.yaml").unlink()
     with (clips / "dark/0.mp4").open("ab") as stream:
         stream.write(b"more")
-    message = r"the (train|val) videos are not those .* \(fingerprint sizes:\w+, .* is sizes:\w+\)"
+    message = r"(train|val) videos differ from those .* \(fingerprint sizes:\w+, .* is sizes:\w+\)"
     with pytest.raises(ValueError, match=message):
         train(compose_train(given))
 

@@ -159,6 +159,7 @@ def test_a_disk_that_is_full_at_the_end_is_no_finished_run(
     assert (other / "finished.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_from_the_start_ends_the_run(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

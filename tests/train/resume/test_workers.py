@@ -77,9 +77,9 @@ def test_a_worker_that_was_stopped(
         return plain(clips, key)
 
     monkeypatch.setattr(TrainingClips, "__getitem__", stop)
-    monkeypatch.setattr(workers, "LOOK", 1.0)
-    monkeypatch.setattr(workers, "SILENT", 3.0)
-    with pytest.raises(TimeoutError, match="no batch within 3 s from 2 decoding workers"):
+    monkeypatch.setattr(workers, "LOOK", 0.5)
+    monkeypatch.setattr(workers, "SILENT", 2.0)
+    with pytest.raises(TimeoutError, match="no batch within 2 s from 2 decoding workers"):
         train(compose_train(options(clips_folder, tmp_path)))
 
 

@@ -1,10 +1,8 @@
 """The videos that are looked at, and one centre view of each as the network is tested with it."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +23,6 @@ from video_gc.evaluate.test_videos import TestVideos, subset_of, videos_to_test
 from video_gc.progress import progress_bar
 from video_gc.train.checkpoint import CheckpointContents
 
-Item = TypeVar("Item")
 MICRO_BATCH = 8
 """Clips in one forward pass."""
 
@@ -142,16 +139,6 @@ def find_clips(
     order = np.random.default_rng(seed).permutation(len(whole))
     chosen = subset_of(TestVideos(whole.take(order), None), count or len(whole)).index
     return chosen, len(whole)
-
-
-def classes_in_turn(items: Sequence[Item], class_of: Callable[[Item], object]) -> list[Item]:
-    """The first item of each class, then the second of each, …; else in their order."""
-    seen: Counter[object] = Counter()
-    turns = []
-    for item in items:
-        turns.append(seen[class_of(item)])
-        seen[class_of(item)] += 1
-    return [items[place] for place in sorted(range(len(items)), key=turns.__getitem__)]
 
 
 def _part(

@@ -49,22 +49,24 @@ class Drawing:
     queries: Sequence[Query]
     """those that have a row each, below the row of the shared and mean maps"""
     panels: list[Panel]
-    peaks: list[float]
-    """where the colours of each panel end"""
-    scale: str = "video"
-    """video: the colours end at this video's largest weights; common: at those of all drawn"""
+    common: bool = False
+    """the colours end at the largest weights of all drawn videos, not at this one's"""
 
     @property
     def row_names(self) -> list[str]:
         """Two lines each; one empty name where there are no queries."""
-        times = self.view.times
-        named = [f"query {n}\n{times[int(q[0] * len(times))]:.2f} s" for n, q in self.numbered]
+        seconds = [self.view.times[int(q[0] * len(self.view.times))] for q in self.queries]
+        named = [f"query {number}\n{time:.2f} s" for number, time in enumerate(seconds, 1)]
         return ["mean\nover queries", *named] if named else [""]
 
-    @property
-    def numbered(self) -> list[tuple[int, Query]]:
-        """The queries with their rows."""
-        return list(enumerate(self.queries, 1))
+
+def share_scale(drawings: Sequence[Drawing]) -> None:
+    """Let the colours of a block end at the same weight in all drawings."""
+    for column in zip(*(drawing.panels for drawing in drawings), strict=True):
+        largest = max(panel.peak for panel in column)
+        for panel in column:
+            if panel.unit == "uniform":
+                panel.peak = largest
 
 
 class _Layout:
@@ -82,7 +84,8 @@ class _Layout:
         self.bottom = below + rows * (self.high + GAP)
         notes = 3 if drawing.queries else 2
         right, end = self.left[-1] + self.cell, self.bottom + BAR + notes * LINE
-        self.size = (_even(right + MARGIN), _even(end + MARGIN))
+        wide, high = (side + MARGIN + (side + MARGIN) % 2 for side in (right, end))
+        self.size = (wide, high)
 
 
 def draw(drawing: Drawing) -> np.ndarray:
@@ -92,8 +95,8 @@ def draw(drawing: Drawing) -> np.ndarray:
         [np.asarray(Image.fromarray(f).resize((at.wide, at.high))) for f in view.frames]
     )
     heats = [
-        [heat(clip, _stretched(one, peak, clip.shape[:3])) for one in panel.maps]
-        for panel, peak in zip(drawing.panels, drawing.peaks, strict=True)
+        [heat(clip, _stretched(one, panel.peak, clip.shape[:3])) for one in panel.maps]
+        for panel in drawing.panels
     ]
     base = Image.new("RGB", at.size, PAPER)
     _draw_still(base, drawing, at)
@@ -110,7 +113,7 @@ def draw(drawing: Drawing) -> np.ndarray:
                 picture.paste(Image.fromarray(shown[number]), (at.left[column], y))
             marked = [
                 (int(query[0] * len(clip)) == number, label, query)
-                for label, query in drawing.numbered
+                for label, query in enumerate(drawing.queries, 1)
                 if row in (0, label)
             ]
             for own, label, query in sorted(marked):  # those of this frame on top
@@ -145,19 +148,19 @@ def _draw_still(base: Image.Image, drawing: Drawing, at: _Layout) -> None:
         _text(pen, (MARGIN, y + 2), first, bold=True)
         _text(pen, (MARGIN, y + 2 + LINE), second, colour=SOFT)
     ends = at.bottom + BAR + 2
-    for panel, peak, x in zip(drawing.panels, drawing.peaks, at.left[1:], strict=True):
+    for panel, x in zip(drawing.panels, at.left[1:], strict=True):
         _text(pen, (x, TITLE), panel.title, bold=True, room=at.cell)
         _text(pen, (x, TITLE + LINE), panel.subtitle, colour=SOFT, room=at.cell)
         base.paste(Image.fromarray(colour_bar(BAR, at.cell)), (x, at.bottom))
-        largest = f"{peak:.3g}×" if panel.unit == "uniform" else "largest"
+        largest = f"{panel.peak:.3g}×" if panel.unit == "uniform" else "largest"
         _text(pen, (x, ends), "0", colour=SOFT)
         _text(pen, (x + at.cell, ends), largest, colour=SOFT, anchor="ra")
         if panel.unit == "uniform":
-            mark = x + min(round(at.cell / peak**0.5), at.cell - 1)
+            mark = x + min(round(at.cell / panel.peak**0.5), at.cell - 1)
             pen.line((mark, at.bottom - 3, mark, ends), fill=INK)
-            if 0.18 < peak**-0.5 < 0.6:
+            if 0.18 < panel.peak**-0.5 < 0.6:
                 _text(pen, (mark, ends), "1×", colour=SOFT, anchor="ma")
-    whose = "of this video" if drawing.scale == "video" else "of all drawn videos"
+    whose = "of all drawn videos" if drawing.common else "of this video"
     notes = [
         "Colours: the root of the weight, in multiples (×) of a uniform one; they end at the "
         f"block's largest {whose}."
@@ -208,7 +211,3 @@ def _text(
 def _font(bold: bool) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib brings."""
     return ImageFont.truetype(findfont(f"DejaVu Sans{':bold' if bold else ''}"), 13)
-
-
-def _even(number: int) -> int:
-    return number + number % 2

@@ -6,18 +6,19 @@ from pathlib import Path
 
 from torch import nn
 
-from video_gc.analysis.attention.clips import Clips, View, classes_in_turn, find_clips
-from video_gc.analysis.attention.drawing import Drawing, draw, save
+from video_gc.analysis.attention.clips import Clips, find_clips
+from video_gc.analysis.attention.drawing import Drawing, draw, save, share_scale
 from video_gc.analysis.attention.findings import (
+    CONVENTION,
+    LIMITS,
     Findings,
     Picture,
     answer,
     footing,
-    reading,
     write_findings,
 )
 from video_gc.analysis.attention.maps import INSTALL_CAPTUM, check_captum, has_captum
-from video_gc.analysis.attention.panels import Panel, activation_panel, block_panels, drawn_blocks
+from video_gc.analysis.attention.panels import activation_panel, block_panels, drawn_blocks
 from video_gc.analysis.attention.queries import Query
 from video_gc.analysis.attention.replacements import measure_replacements
 from video_gc.analysis.attention.study import BlockStudy, study
@@ -26,13 +27,11 @@ from video_gc.data.reading import Decoding
 from video_gc.decode.reader import MAX_PIXELS, decode_error
 from video_gc.deploy.device import pick_device
 from video_gc.escape import readable
-from video_gc.evaluate.test_videos import kept_videos
+from video_gc.evaluate.test_videos import classes_in_turn, kept_videos
 from video_gc.outputs import Outputs
 from video_gc.progress import say, track
 from video_gc.train.checkpoint import default_output, load_network
 from video_gc.train.run_checkpoint import checkpoint_in
-
-SCALES = ("video", "common")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +62,6 @@ class ExamineOptions:
     """of what is drawn by chance"""
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise ValueError(f"scale ({self.scale!r}) must be one of {', '.join(SCALES)}")
         if self.cam:
             check_captum()
 
@@ -107,8 +104,7 @@ def examine(
         losses = measure_replacements(model, clips, reduction=options.reduction, seed=seed)
     if options.cam is None and not has_captum() and options.pictures:
         say(f"No class activation beside the maps: {INSTALL_CAPTUM}")
-    rows = classes_in_turn(clips.sound, lambda row: index.labels[row])[: options.pictures]
-    shown = _panels(model, clips, rows, names, options, contents.names)
+    drawings = _drawings(model, clips, names, options, contents.names)
     found = Findings(
         checkpoint=str(checkpoint),
         data=", ".join(map(str, videos)) or kept_videos(checkpoint),
@@ -120,8 +116,8 @@ def examine(
         blocks=blocks,
         losses=losses,
         answer=[*answer(blocks), footing(len(clips.sound), losses)],
-        reading=reading(blocks),
-        pictures=_draw(shown, clips, options, out),
+        reading=[CONVENTION, LIMITS] if any(block.attention for block in blocks) else [LIMITS],
+        pictures=_save(drawings, out),
         files=[out / "attention.html", out / "attention.json"],
     )
     write_findings(found, out, scale=options.scale)
@@ -139,46 +135,42 @@ def _study(model: nn.Module, clips: Clips, positions: int, seed: int) -> list[Bl
         raise DataError(f"none of {len(clips.index)} videos could be read: {first}") from None
 
 
-def _panels(
+def _drawings(
     model: nn.Module,
     clips: Clips,
-    rows: Sequence[int],
     names: Sequence[str],
     options: ExamineOptions,
     classes: Sequence[str],
-) -> dict[int, tuple[View, list[Panel]]]:
-    """Row → its clip and the maps over it; all are held at once, since they may share a scale."""
-    shown = {}
+) -> list[Drawing]:
+    """What is drawn of some videos; all are held at once, since they may share a scale."""
+    labels = clips.index.labels
+    rows = classes_in_turn(clips.sound, labels.__getitem__)[: options.pictures]
+    with_cam = has_captum() if options.cam is None else options.cam
+    found: list[Drawing] = []
     for row in track(rows, "Attention of the drawn videos", len(rows)) if rows else ():
+        path = clips.index.path(row)
         try:
             view = clips.view(row)
         except Exception as error:  # whatever a file makes of the decoders
-            say(f"Not drawn: {decode_error(clips.index.path(row), error)}", style="yellow")
+            say(f"Not drawn: {decode_error(path, error)}", style="yellow")
             continue
         clip = clips.prepared(view)
         panels = block_panels(model, clip, names, options.queries)
-        if has_captum() if options.cam is None else options.cam:
-            panels.append(activation_panel(model, clip, classes))
-        shown[row] = (view, panels)
-    return shown
-
-
-def _draw(
-    shown: dict[int, tuple[View, list[Panel]]], clips: Clips, options: ExamineOptions, out: Path
-) -> list[Picture]:
-    """Draw some videos, and write an MP4 and a WebP of each."""
-    columns = zip(*(panels for _, panels in shown.values()), strict=True)
-    common = [max(panel.peak() for panel in column) for column in columns]
-    pictures, outputs = [], Outputs(out)
-    for row, (view, panels) in track(list(shown.items()), "Drawing", len(shown)) if shown else ():
-        peaks = [
-            together if options.scale == "common" and panel.unit == "uniform" else panel.peak()
-            for panel, together in zip(panels, common, strict=True)
-        ]
-        name = "/".join(clips.index.path(row).parts[-2:])  # CLASS/file
         queries = options.queries if any(len(panel.maps) > 1 for panel in panels) else []
-        drawing = Drawing(name, view, queries, panels, peaks, options.scale)
-        stem = readable("_".join(name.split("/")).rsplit(".", 1)[0])
+        if with_cam:
+            panels.append(activation_panel(model, clip, classes))
+        common = options.scale == "common"
+        found.append(Drawing("/".join(path.parts[-2:]), view, queries, panels, common))
+    if options.scale == "common":
+        share_scale(found)
+    return found
+
+
+def _save(drawings: Sequence[Drawing], out: Path) -> list[Picture]:
+    """Write an MP4 and a WebP of each."""
+    pictures, outputs = [], Outputs(out)
+    for drawing in track(drawings, "Drawing", len(drawings)) if drawings else ():
+        stem = readable("_".join(drawing.title.split("/")).rsplit(".", 1)[0])
         file = out / outputs.free(stem, ".mp4", ".webp")
-        pictures.append(Picture(name, *save(draw(drawing), view.times, file)))
+        pictures.append(Picture(drawing.title, *save(draw(drawing), drawing.view.times, file)))
     return pictures

@@ -5,8 +5,10 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 
+from video_gc.analysis.attention.record import PAIRED
 from video_gc.analysis.attention.replacements import Replacements
 from video_gc.analysis.attention.statistics import Interval
 from video_gc.analysis.attention.study import BlockStudy
@@ -35,12 +37,6 @@ LIMITS = (
     "the same for all queries can still differ from clip to clip, and attention is not "
     "explanation: what is weighed is not thereby used."
 )
-PAIRED = {
-    "input": "input",
-    "output": "output",
-    "attention": "attention",
-    "divergence": "JSD (nats)",
-}
 SHARED = {
     "entropy": "entropy (nats)",
     "entropy_share": "share of uniform",
@@ -48,7 +44,7 @@ SHARED = {
     "time_centre": "mean time",
     "time_spread": "its spread",
 }
-"""Fields of BlockStudy and their names in tables: over pairs of positions, and of maps."""
+"""Fields of BlockStudy that are of maps, and their names in tables."""
 EMBEDDED = 2_000_000
 """Bytes of the largest animation that is put into the page; larger ones are linked."""
 ALL_EMBEDDED = 10_000_000
@@ -89,80 +85,61 @@ class Findings:
 
 
 def numbers(one: Interval | None) -> str:
-    """0.020 (0.010–0.030), the interval left out where there is none; a dash for None.
+    """0.020 (0.010–0.030), without an interval where there is none; a dash for None.
 
     What is shown so is never negative: an interval that reaches below 0 is cut there.
     """
-    if one is None:
-        return "–"
-    if one.low is None or one.high is None:
-        return f"{one.value:.3f}"
-    return f"{max(one.value, 0.0):.3f} ({max(one.low, 0.0):.3f}–{one.high:.3f})"
+    return _written(one, ".3f", "–", least=0.0)
 
 
 def percent(one: Interval | float | None) -> str:
     """A share, as `numbers`, in per cent."""
-    return _hundredfold(one, ".1f", " %")
+    return _written(one, ".1f", " to ", factor=100, unit=" %")
 
 
 def points(one: Interval | None) -> str:
     """A difference of shares, with its sign, in percentage points."""
-    return _hundredfold(one, "+.1f", " points")
+    return _written(one, "+.1f", " to ", factor=100, unit=" points")
 
 
 def degree(one: Interval) -> str:
     """In words how far attention depends on the query, by both ends of its interval."""
-    ends = [one.value] if one.low is None or one.high is None else [one.low, one.high]
     words = [
         "hardly depends" if end <= HARDLY
         else "clearly depends" if end >= CLEARLY
         else "depends a little"
-        for end in ends
+        for end in one.ends or [one.value]
     ]  # fmt: skip
     return " or ".join(dict.fromkeys(words))
 
 
-def untrained(block: BlockStudy) -> bool:
-    """Whether a block does nothing yet, so that where it looks means nothing."""
-    return block.change is not None and block.change.value < BARELY
-
-
-def sentence(block: BlockStudy) -> str:
-    """The answer for one block."""
-    name, share = f"{block.name} ({block.kind})", block.entropy_share
-    if block.change is not None and untrained(block):
-        nothing = "almost nothing" if block.change.value > 0 else "nothing"
-        size = f"{100 * block.change.value:.2g} % of its input's size"
-        return f"{name} adds {nothing} yet ({size}): train longer"
-    if block.attention is not None and block.attention.overall is not None:
-        overall = block.attention.overall
-        said = f"Attention of {name} {degree(overall)} on the query: {numbers(overall)}"
-        if share is not None and share.value >= UNIFORM:
-            said += f" (its maps are nearly uniform, entropy {share.value:.3f} of the largest, "
-            said += "which alone keeps distances low)"
-        return said
-    if share is not None:
-        return f"{name} has one map for all queries; its entropy is {numbers(share)} of the largest"
-    return f"{name}: {block.reasons.get('attention', 'no statistics of its attention')}"
-
-
 def answer(blocks: Sequence[BlockStudy]) -> list[str]:
-    """The answer for the network in a line, then one for each block."""
-    lines = [sentence(block) for block in blocks]
-    trained = [block for block in blocks if not untrained(block)]
-    if blocks and not trained:
-        return ["The network looks untrained: no block adds anything to speak of yet.", *lines]
-    asked = [b.attention.overall for b in trained if b.attention and b.attention.overall]
-    if asked:
-        counts = Counter(degree(one) for one in asked)
-        parts = [f"{words} on the query in {count}" for words, count in counts.items()]
-        which = " that add something" if len(trained) < len(blocks) else ""
-        return [f"Of {len(asked)} blocks{which}, attention {', '.join(parts)}.", *lines]
-    shared = sum(block.kind in ("gc", "snl") for block in blocks)
-    if shared:
-        head = f"{shared} blocks have" if shared > 1 else "The block has"
-        lines.insert(0, f"{head} one map for all queries: attention cannot depend on the query.")
-    return lines
+    """In how many blocks attention depends on the query, then a line for each block."""
+    judged = [_judge(block) for block in blocks]
+    counts = Counter(words for words, _ in judged)
+    head = "; ".join(f"{said} in {n} of {len(blocks)} blocks" for said, n in counts.items())
+    lines = [
+        f"{block.name} ({block.kind}): {words}: {basis}"
+        for block, (words, basis) in zip(blocks, judged, strict=True)
+    ]
+    return [f"{head[:1].upper()}{head[1:]}.", *lines]
+
+
+def _judge(block: BlockStudy) -> tuple[str, str]:
+    """The answer for one block in words that others may share, and what they rest on."""
+    change, share = block.change, block.entropy_share
+    if change is not None and change.value < BARELY:
+        size = f"{100 * change.value:.2g} % of its input's size; train longer"
+        return f"{'almost ' if change.value else ''}nothing is added yet", size
+    if block.attention is not None and block.attention.overall is not None:
+        said = numbers(block.attention.overall)
+        if share is not None and share.value >= UNIFORM:
+            said += f"; its maps are nearly uniform (entropy {share.value:.3f} of the largest), "
+            said += "which alone keeps distances low"
+        return f"attention {degree(block.attention.overall)} on the query", said
+    if share is not None:
+        return "one map for all queries", f"entropy {numbers(share)} of the largest"
+    return "no distances between maps", block.reasons["attention"]
 
 
 def footing(videos: int, losses: Replacements | None) -> str:
@@ -174,25 +151,8 @@ def footing(videos: int, losses: Replacements | None) -> str:
     if measured != videos:
         said += f", those of the replacements over {measured}"
     if measured < FEW:
-        said += f"; below about {FEW} an interval is rough: look at more before you trust its ends"
+        said += f"; below about {FEW} an interval is rough: look at more videos"
     return f"{said}."
-
-
-def reading(blocks: Sequence[BlockStudy]) -> list[str]:
-    """Sentences on what the numbers say and where they end."""
-    said = [CONVENTION] if any(block.attention for block in blocks) else []
-    for block in blocks:
-        pairs = block.attention
-        if pairs is None or pairs.between is None or pairs.within is None:
-            continue
-        named = [(pairs.between, "between frames"), (pairs.within, "within a frame")]
-        less, more = sorted(named, key=lambda one: one[0].value)
-        if less[0].high is not None and more[0].low is not None and less[0].high < more[0].low:
-            said.append(
-                f"In {block.name}, maps differ more {more[1]} ({more[0].value:.3f}) than "
-                f"{less[1]} ({less[0].value:.3f}); their intervals do not overlap."
-            )
-    return [*said, LIMITS]
 
 
 def write_findings(found: Findings, out: Path, *, scale: str) -> None:
@@ -227,12 +187,18 @@ def _embedded(pictures: Sequence[Picture], folder: Path) -> list[dict[str, str]]
     return rows
 
 
-def _hundredfold(one: Interval | float | None, form: str, unit: str) -> str:
+def _written(
+    one: Interval | float | None,
+    form: str,
+    to: str,
+    *,
+    factor: float = 1,
+    unit: str = "",
+    least: float = -inf,
+) -> str:
+    """A figure and its interval; a dash for None."""
     if one is None:
         return "–"
-    if not isinstance(one, Interval):
-        return f"{100 * one:{form}}{unit}"
-    said = _hundredfold(one.value, form, unit)
-    if one.low is None or one.high is None:
-        return said
-    return f"{said} ({100 * one.low:{form}} to {100 * one.high:{form}})"
+    value, ends = (one.value, one.ends) if isinstance(one, Interval) else (one, [])
+    said, *interval = (f"{factor * max(each, least):{form}}" for each in (value, *ends))
+    return f"{said}{unit}" + (f" ({to.join(interval)})" if interval else "")

@@ -1,7 +1,7 @@
 """What stands in a picture of one clip: the maps of each block, and the class-activation map."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import prod
 
@@ -31,7 +31,7 @@ PEAK = 0.999
 """Quantile of the weights at which the colours end: one odd position does not darken the rest."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Panel:
     """One block, or class activation, in a column of its own."""
 
@@ -41,13 +41,17 @@ class Panel:
     """(T', H', W'), 0 or more: the shared or mean map, then that of each query of NL and CC"""
     unit: str = "uniform"
     """uniform: values are multiples of the uniform weight; share: of the largest value"""
+    peak: float = field(init=False)
+    """where the colours end: the 99.9 % quantile of all maps and at least 2 of uniform; the largest
+    of a share"""
 
-    def peak(self) -> float:
-        """Where the colours end: the 99.9 % quantile of all maps; at least 2 of uniform."""
+    def __post_init__(self) -> None:
         values = torch.cat([one.float().flatten() for one in self.maps])
         if self.unit == "share":
-            return max(float(values.max()), 1e-12)
-        return max(float(values.kthvalue(max(round(PEAK * len(values)), 1)).values), 2.0)
+            self.peak = max(float(values.max()), 1e-12)
+        else:
+            rank = max(round(PEAK * len(values)), 1)
+            self.peak = max(float(values.kthvalue(rank).values), 2.0)
 
 
 def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:

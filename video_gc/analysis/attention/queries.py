@@ -7,7 +7,7 @@ Query = tuple[float, float, float]
 """(t, h, w), each from 0 up to, not including, 1"""
 MOST = 24
 """Queries that one picture shows, a row each."""
-GRID = re.compile(r"(\d+)x(\d+)(?:@([\d.,]+))?")
+GRID = re.compile(r"(\d{1,2})x(\d{1,2})(?:@([\d.,]+))?")
 FORMS = "a grid such as 2x3 (2x3@0.25,0.75 for two frames), or t,h,w such as 0.5,0.25,0.75"
 
 
@@ -29,18 +29,16 @@ def parse_queries(texts: Sequence[str]) -> list[Query]:
     queries: list[Query] = []
     for text in texts:
         match = GRID.fullmatch(text)
+        parts = text.split(",")
         if match:
             rows, columns, frames = match.groups()
             times = [_fraction(part, text) for part in (frames or "0.5").split(",")]
-            if not 0 < int(rows) * int(columns) * len(times) <= MOST:
-                raise ValueError(f"--queries ({text}): a picture shows 1 to {MOST} queries")
             queries += grid(int(rows), int(columns), times)
-            continue
-        parts = text.split(",")
-        if len(parts) != 3:
+        elif len(parts) == 3:
+            time, height, width = (_fraction(part, text) for part in parts)
+            queries.append((time, height, width))
+        else:
             raise ValueError(f"--queries ({text}) must be {FORMS}")
-        time, height, width = (_fraction(part, text) for part in parts)
-        queries.append((time, height, width))
     if not 0 < len(queries) <= MOST:
         raise ValueError(f"--queries ({' '.join(texts)}): a picture shows 1 to {MOST} queries")
     return queries

@@ -21,10 +21,16 @@ from video_gc.blocks.layout import pooled_size
 
 MAPS_KEPT = 64
 """Clips whose maps are compared with each other."""
-PAIRED = ("input", "output", "attention", "divergence")
+PAIRED = {
+    "input": "input",
+    "output": "output",
+    "attention": "attention",
+    "divergence": "JSD (nats)",
+}
+"""Fields of BlockStudy over pairs of positions, and their names in tables."""
 ENTROPIES = ("entropy", "entropy_share")
 SHARED = ("time_entropy_share", "time_centre", "time_spread", "frame_weights", "between_clips")
-"""Fields of BlockStudy: over pairs of positions, of every map, of the one map of GC and SNL."""
+"""Fields of BlockStudy: of every map, and of the one map of GC and SNL."""
 
 Figures = dict[str, tuple[float, float]]
 """Field of BlockStudy → value of one clip, and the variance of its sampling error."""
@@ -144,7 +150,7 @@ def _reasons(block: nn.Module, frames: int, keys: int) -> dict[str, str]:
     elif isinstance(block, CrissCross):
         reasons = dict.fromkeys(SHARED, "each query has a map of its own")
         why = "a query weighs its own lines alone, so maps of two queries differ by construction"
-        reasons |= dict.fromkeys((*PAIRED[2:], *ENTROPIES), why)
+        reasons |= dict.fromkeys(("attention", "divergence", *ENTROPIES), why)
     elif isinstance(block, GlobalContext) and block.pool == "attention":
         reasons = dict.fromkeys(PAIRED, "all positions share one map and one context")
         if frames == 1:

@@ -89,8 +89,6 @@ def measure_replacements(
 
     Each block is calibrated in the network as it was trained, on every fourth video (32 at most),
     and measured on the others; fewer than 8 videos do both.
-
-    Raises ValueError where no video could be read.
     """
     names, reasons = convertible_blocks(model)
     if not names:
@@ -112,22 +110,23 @@ def measure_replacements(
         facts |= {(one.name, to): one for one in done.replaced}
     moved, same, right, base = _compare(model, clips, measuring, list(variants.values()))
     labelled = ~np.isnan(base)
-    known = bool(labelled.any())
-    found = [
-        Replacement(
+    before, known = base[labelled], bool(labelled.any())
+    found = []
+    for row, variant in enumerate(variants):
+        after, fact = right[row][labelled], facts.get(variant)
+        one = Replacement(
             *variant,
             clips=len(base),
             relative=mean_interval(moved[row], seed),
             agreement=share_interval(same[row]),
-            labelled=int(labelled.sum()),
-            before=float(base[labelled].mean()) if known else None,
-            after=float(right[row][labelled].mean()) if known else None,
-            change=change_interval((right[row] - base)[labelled]) if known else None,
-            energy=facts[variant].energy if variant in facts else None,
-            query_share=facts[variant].query_share if variant in facts else None,
+            labelled=len(before),
+            before=float(before.mean()) if known else None,
+            after=float(after.mean()) if known else None,
+            change=change_interval(after - before) if known else None,
+            energy=fact.energy if fact else None,
+            query_share=fact.query_share if fact else None,
         )
-        for row, variant in enumerate(variants)
-    ]
+        found.append(one)
     return Replacements(found, reduction, len(calibrating), apart, reasons)
 
 
@@ -171,8 +170,6 @@ def _compare(
                 (one == labels).double().masked_fill(unknown, torch.nan) for one in (first, before)
             ]
             parts.append((moved, (first == before).double(), *hits))
-    if not parts:
-        raise ValueError("no clips to measure the replacements on")
     return [torch.cat(part, -1).numpy() for part in zip(*parts, strict=True)]
 
 

@@ -25,6 +25,11 @@ class Interval:
     """None with fewer than two videos"""
     high: float | None
 
+    @property
+    def ends(self) -> list[float]:
+        """Both; none with fewer than two videos."""
+        return [end for end in (self.low, self.high) if end is not None]
+
 
 def wide(values: Tensor) -> Tensor:
     """In float64, on the same device where that has float64, else on the CPU."""
@@ -152,8 +157,7 @@ def mean_intervals(
     Raises ValueError with fewer than two videos.
     """
     size = len(values)
-    drawn, seen = _resampled(lambda counts: counts @ values / size, size, seed, resamples)
-    low, high = percentile_interval(drawn, seen, size)
+    _, low, high = _bootstrap(lambda counts: counts @ values / size, size, seed, resamples)
     return low, high
 
 
@@ -164,19 +168,18 @@ def pair_interval(distances: np.ndarray, *, seed: int = 0) -> tuple[float, float
     """
     others = 1 - np.eye(len(distances))
 
-    def mean(drawn: np.ndarray) -> np.ndarray:
+    def mean(counts: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # a draw of one video alone has no pair: nan
-            return ((drawn @ distances) * drawn).sum(1) / ((drawn @ others) * drawn).sum(1)
+            return ((counts @ distances) * counts).sum(1) / ((counts @ others) * counts).sum(1)
 
-    drawn, seen = _resampled(mean, len(distances), seed, RESAMPLES)
-    low, high = percentile_interval(drawn[~np.isnan(drawn)], seen, len(distances))
+    seen, low, high = _bootstrap(mean, len(distances), seed, RESAMPLES)
     return float(seen), float(low), float(high)
 
 
-def _resampled(
+def _bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray], videos: int, seed: int, resamples: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The statistic of each bootstrap resample of the videos (resamples, …), and of all of them.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The statistic of all videos, and the ends of its interval; draws that give nan do not count.
 
     statistic: how often each video was drawn (R, videos) → (R, …). scipy.stats.bootstrap would
     copy the values of each resample.
@@ -185,4 +188,6 @@ def _resampled(
         raise ValueError(f"an interval needs two videos or more, not {videos}")
     draws = draw_videos(np.random.default_rng(seed), np.ones(videos, int), resamples)
     drawn = np.concatenate([statistic(counts.astype(float)) for counts in draws])
-    return drawn, statistic(np.ones((1, videos)))[0]
+    seen = statistic(np.ones((1, videos)))[0]
+    known = ~np.isnan(drawn).reshape(len(drawn), -1).any(1)
+    return seen, *percentile_interval(drawn[known], seen, videos)

@@ -196,11 +196,21 @@ def compare_runs(
 
     a, b: one run each, or several trainings (seeds) of the same network.
 
-    Raises FileNotFoundError for a run that was not tested, ValueError for one that is given twice,
-    DataError where the runs share no video or disagree on a label.
+    Raises FileNotFoundError for a run that was not tested, and as `compare_tests`.
     """
-    side_a, side_b = [read_tested(place) for place in a], [read_tested(place) for place in b]
-    runs = [*side_a, *side_b]
+    sides = ([read_tested(place) for place in side] for side in (a, b))
+    return compare_tests(*sides, resamples=resamples, seed=seed)
+
+
+def compare_tests(
+    a: Sequence[TestedRun], b: Sequence[TestedRun], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Comparison:
+    """Compare runs that were read.
+
+    Raises ValueError for one that is given twice, DataError where the runs share no video or
+    disagree on a label.
+    """
+    runs = [*a, *b]
     file, times = Counter(run.file.resolve() for run in runs).most_common(1)[0]
     if times > 1:
         raise ValueError(f"{file}: is given twice; name two different tests")
@@ -224,7 +234,7 @@ def compare_runs(
         changes = Changes(*shares, *(_most_said(said[side]) for side in sides))
     found, drawn = differences(kinds, sizes, (len(a), len(b)), resamples=resamples, seed=seed)
     figures = dict(zip(names, found, strict=True))
-    return Comparison(side_a, side_b, videos, figures, drawn[0], changes)
+    return Comparison(list(a), list(b), videos, figures, drawn[0], changes)
 
 
 def _most_said(runs: Sequence[Sequence[Sequence[str]]]) -> list[str]:

@@ -7,6 +7,7 @@ of one process. What is compared is therefore measured in the same rounds.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median, quantiles
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ VERY_SLOW = 12.0
 """Seconds; of what takes longer in a round, two are enough."""
 TURN = 0.1
 """Seconds for which the calls of a turn are repeated."""
+Network = tuple[ModelConfig, ClipConfig]
+"""What is built, with num_classes and without weights, which cost the same; and what it sees."""
 K = TypeVar("K")
 
 
@@ -107,6 +110,22 @@ def interleave(
         found[name].append(median(times))
         del work  # before the next one is built
     return found
+
+
+def time_networks(
+    networks: Mapping[K, Network],
+    rounds: Iterable[int],
+    *,
+    batch: int = 1,
+    device: torch.device,
+    train: bool,
+) -> dict[K, list[float]]:
+    """Seconds of a forward pass, or of a training step, of each network: `build_work` in turns."""
+    make = {
+        key: partial(build_work, model, clip, batch=batch, device=device, train=train)
+        for key, (model, clip) in networks.items()
+    }
+    return interleave(make, device, rounds)
 
 
 def rounds(seconds: float, kinds: int = 1) -> Iterator[int]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import torch
 from video_gc.analysis.cost.counts import COUNTED, inside
 from video_gc.analysis.cost.latency import (
     MODES,
+    Network,
     Spread,
     build_work,
-    interleave,
     rounds,
     spread,
+    time_networks,
 )
 from video_gc.analysis.cost.memory import peak_memory
 from video_gc.analysis.cost.parts import (
@@ -72,7 +72,7 @@ class NetworkCost:
         return {"format": "complexity-1", "counted": COUNTED} | asdict(self)
 
 
-def described_network(source: str) -> tuple[ModelConfig, ClipConfig]:
+def described_network(source: str) -> Network:
     """The network and its clips; published weights are not downloaded for it.
 
     source: a checkpoint of ours, a run directory (its best checkpoint, else the last one), or a
@@ -123,14 +123,15 @@ def network_cost(
         positions_seen(network, (clip.frames, side, side))
     parts = network_parts(network)
     lines = counted_lines(network, parts, size)
-    networks = {NETWORK: model}
+    networks = {NETWORK: (model, clip)}
     if any(part.kind == CONTEXT for part in parts):
-        networks[WITHOUT] = replace(model, context=ContextConfig(), more_context=[])
-        bare = counted_lines(sketch(networks[WITHOUT]), [], size)[-1]
+        plain = replace(model, context=ContextConfig(), more_context=[])
+        networks[WITHOUT] = (plain, clip)
+        bare = counted_lines(sketch(plain), [], size)[-1]
         lines.append(replace(bare, name="without context blocks", kind=WITHOUT))
     added: dict[str, Spread] = {}
     if measure:
-        columns, added = _measure(networks, parts, clip, batch, where, seconds)
+        columns, added = _measure(networks, parts, batch, where, seconds)
         lines = [_with_measures(line, columns) for line in lines]
     return NetworkCost(
         model, clip.frames, clip.test_crop, clip.crop, batch, str(where), machine(where), lines,
@@ -139,9 +140,8 @@ def network_cost(
 
 
 def _measure(
-    networks: Mapping[str, ModelConfig],
+    networks: Mapping[str, Network],
     parts: list[NetworkPart],
-    clip: ClipConfig,
     batch: int,
     device: torch.device,
     seconds: float,
@@ -169,23 +169,20 @@ def _measure(
 
         for mode, train in MODES.items():  # peaks first: where memory is short, they say so
             peaks = columns[f"{mode}_peak_mib"] = {}
-            for kind, model in networks.items():
+            for kind, network in networks.items():
                 with step(f"Memory, {mode}"):
                     peaks[kind] = peak_memory(
-                        model, clip, batch=batch, device=str(device), train=train
+                        *network, batch=batch, device=str(device), train=train
                     )
         for mode, train in MODES.items():
-            make = {
-                kind: partial(build_work, model, clip, batch=batch, device=device, train=train)
-                for kind, model in networks.items()
-            }
             with step(f"Time, {mode}"):
-                turns = interleave(make, device, rounds(seconds, len(make)))
+                each = rounds(seconds, len(networks))
+                turns = time_networks(networks, each, batch=batch, device=device, train=train)
             if WITHOUT in turns:
                 pairs = zip(turns[NETWORK], turns[WITHOUT], strict=True)
                 added[f"added_{mode}"] = spread([whole - plain for whole, plain in pairs])
             with step(f"Parts, {mode}"):
-                work = make[NETWORK]()
+                work = build_work(*networks[NETWORK], batch=batch, device=device, train=train)
                 modules = {key: work.network.get_submodule(path) for key, path in paths.items()}
                 times = time_parts(work.call, modules, device, rounds(seconds))
             columns[f"{mode}_seconds"] = _with_sums(times, ALL) | {

@@ -8,12 +8,12 @@ The difference is that of tools/compare.py, with Holm's correction for the numbe
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
 
-from video_gc.analysis.compare.comparison import LEVEL, compare_runs
+from video_gc.analysis.compare.comparison import LEVEL, compare_tests
+from video_gc.analysis.compare.predictions import TestedRun
 from video_gc.analysis.table.tested_run import Run
 
 LEVELS = {"video": "video_level", "clip": "clip_level"}
@@ -85,12 +85,14 @@ def figure(shares: Sequence[float], videos: int | None) -> Figure:
     return Figure(values, mean, 100 * math.sqrt(shares[0] * (1 - shares[0]) / videos), "se")
 
 
-def against(base: Sequence[Path], row: Sequence[Path], names: tuple[str, str], n: int) -> Against:
+def against(
+    base: Sequence[TestedRun], row: Sequence[TestedRun], names: tuple[str, str], n: int
+) -> Against:
     """A row's difference to the baseline, before Holm's correction.
 
-    base, row: run directories; names: of both; n: resamples. Raises as `compare_runs`.
+    names: of both; n: resamples. Raises as `compare_tests`.
     """
-    compared = compare_runs(base, row, resamples=n)
+    compared = compare_tests(base, row, resamples=n)
     name, first = compared.first
     changes, sentence = compared.changes, compared.verdict_on(*names)
     if changes is not None:

@@ -6,21 +6,19 @@ can be compared; a network that joins them later makes all take turns again.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from video_gc.analysis.cost.counts import FLOPS, Complexity, complexity
-from video_gc.analysis.cost.latency import MODES, Spread, build_work, interleave, rounds, spread
+from video_gc.analysis.cost.latency import MODES, Network, Spread, rounds, spread, time_networks
 from video_gc.analysis.cost.memory import peak_memory
 from video_gc.analysis.measure import load, machine
 from video_gc.atomic import write_text
-from video_gc.data.sampling import ClipConfig
-from video_gc.models.build import ModelConfig, sketch
+from video_gc.models.build import sketch
 from video_gc.progress import progress_bar, say
 
 CACHE = "costs.json"
@@ -31,8 +29,7 @@ MEASURED = (
     "of the rounds"
 )
 SECONDS = 8.0
-"""For the turns of one network, to build it too."""
-Network = tuple[ModelConfig, ClipConfig]
+"""For the turns of one network, tested or trained, to build it too."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,10 @@ def network_costs(
     *,
     measure: bool = True,
     device: str | None = None,
-    seconds: float = SECONDS,
 ) -> list[Costs]:
     """The costs of each network; what `cache` has of this machine is not done again.
 
-    device: cpu or cuda; by default a GPU where there is one. seconds: for the turns of one network,
-        tested and trained each.
+    device: cpu or cuda; by default a GPU where there is one.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     here = machine(torch.device(device)) | {"device": device}
@@ -81,30 +76,31 @@ def network_costs(
     keyed = {kind: {_key(network, kind, here): network for network in networks}
              for kind in ("counted", *modes)}  # fmt: skip
     kept = _read(cache)
-    due = [len(keyed[mode]) for mode in modes if keyed[mode].keys() - kept.get(f"turns {mode}", {})]
     jobs = [(kind, key) for kind, own in keyed.items() for key in own if key not in kept]
+    due = [mode for mode in modes if keyed[mode].keys() - kept.get(f"turns {mode}", {})]
     if due:
-        apart = sum(kind != "counted" for kind, _ in jobs)
-        processes = f", and {apart} processes of some seconds each for memory" if apart else ""
+        number = len(keyed[due[0]])
         say(
-            f"Measuring {due[0]} network{'s' * (due[0] > 1)} on this machine: "
-            f"{seconds * sum(due):.0f} s or longer{processes}; --no-measure leaves it out, {cache} "
-            "keeps it"
+            f"Measuring {number} network{'s' * (number > 1)} on this machine: "
+            f"{SECONDS * sum(len(keyed[mode]) for mode in due):.0f} s or longer, and "
+            f"{sum(kind != 'counted' for kind, _ in jobs)} processes of some seconds each for "
+            f"memory; --no-measure leaves it out, {cache} keeps it"
         )
-    if jobs:
-        with progress_bar() as bar:
-            for kind, key in bar.track(jobs, description="Cost of networks"):
-                try:
-                    kept[key] = _one(kind, keyed[kind][key], device)
-                except ChildProcessError as error:
-                    say(f"not measured, {kind}: {error}", style="yellow")
-                else:  # at once, for it is slow and may be stopped
-                    write_text(cache, json.dumps(kept, indent=1))
-    for mode in modes:
-        fit = {key: network for key, network in keyed[mode].items() if key in kept}
-        if fit.keys() - kept.get(f"turns {mode}", {}):
-            kept[f"turns {mode}"] = _turns(fit, mode, device, seconds)
-            write_text(cache, json.dumps(kept, indent=1))
+    with progress_bar() as bar:
+        for kind, key in bar.track(jobs, description="Cost of networks") if jobs else ():
+            try:
+                kept[key] = _one(kind, keyed[kind][key], device)
+            except ChildProcessError as error:
+                say(f"not measured, {kind}: {error}", style="yellow")
+            else:  # at once, for it is slow and may be stopped
+                write_text(cache, json.dumps(kept, indent=1))
+        for mode in modes:
+            fit = {key: network for key, network in keyed[mode].items() if key in kept}
+            if fit.keys() - kept.get(f"turns {mode}", {}):
+                title = f"Rounds of {len(fit)} networks in turns, {mode}"
+                each = bar.track(rounds(SECONDS, len(fit)), total=None, description=title)
+                kept[f"turns {mode}"] = _turns(fit, mode, device, each)
+                write_text(cache, json.dumps(kept, indent=1))
     return [
         _costs({kind: _key(network, kind, here) for kind in keyed}, kept) for network in networks
     ]
@@ -127,17 +123,11 @@ def _one(kind: str, network: Network, device: str) -> Any:
     return peak_memory(model, clip, device=device, train=MODES[kind])
 
 
-def _turns(fit: Mapping[str, Network], mode: str, device: str, seconds: float) -> dict[str, Any]:
+def _turns(
+    fit: Mapping[str, Network], mode: str, device: str, rounds: Iterable[int]
+) -> dict[str, Any]:
     """The time of each network in the same rounds, and what else ran."""
-    make = {
-        key: partial(build_work, replace(model, weights=None), clip, batch=1,
-                     device=torch.device(device), train=MODES[mode])
-        for key, (model, clip) in fit.items()
-    }  # fmt: skip
-    with progress_bar() as bar:
-        title = f"Rounds of {len(fit)} networks in turns, {mode}"
-        each = bar.track(rounds(seconds, len(fit)), total=None, description=title)
-        times = interleave(make, torch.device(device), each)
+    times = time_networks(fit, rounds, device=torch.device(device), train=MODES[mode])
     beside = round(max(0.0, load() - torch.get_num_threads()), 2)
     return {key: asdict(spread(own)) | {LOAD: beside} for key, own in times.items()}
 
@@ -158,6 +148,6 @@ def _key(network: Network, kind: str, here: Mapping[str, str]) -> str:
     model, clip = network
     side = clip.crop if kind == "train" else clip.test_crop
     where = {} if kind == "counted" else here
-    what = [kind, "cost-2", asdict(replace(model, weights=None)), clip.frames, side, where]
+    what = [kind, "cost-2", asdict(model), clip.frames, side, where]
     text = json.dumps(what, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

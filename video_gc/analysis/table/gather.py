@@ -9,14 +9,14 @@ from typing import Any
 from video_gc.ablate.cell_name import cell_hash
 from video_gc.ablate.plan import RECORD
 from video_gc.ablate.spec import Reported
+from video_gc.analysis.compare.predictions import TestedRun
+from video_gc.analysis.cost.latency import Network
 from video_gc.analysis.table.naming import row_names
 from video_gc.analysis.table.tested_run import Run, is_run, read_run, typed_config
 from video_gc.backbones.published import KINETICS400
 from video_gc.data.fingerprint import same_copy
 from video_gc.data.generated.motions import CLASSES
 from video_gc.data.index import DataError
-from video_gc.data.sampling import ClipConfig
-from video_gc.models.build import ModelConfig
 from video_gc.train.options import TrainConfig
 
 
@@ -28,37 +28,25 @@ class Group:
     runs: list[Run]
     settings: list[str] = field(default_factory=list)
     reported: Reported | None = None
-    planned: TrainConfig | None = None
-    """what its cells are to be trained with; of an ablation"""
-    classes: int | None = None
-    """of the rows of the ablation that are trained, if they agree: their data are the same"""
+    planned: Network | None = None
+    """what is to be built for its cells; of an ablation"""
+    assumed: bool = False
+    """whether the classes of `planned` are not known, but taken to be those of Kinetics-400"""
 
     @property
-    def network(self) -> tuple[ModelConfig, ClipConfig] | None:
+    def network(self) -> Network | None:
         """What is to be built to know its cost; None where that is not known."""
-        built = next((run.network for run in self.runs if run.network), None)
-        if built is not None or self.planned is None:
-            return built
-        classes = self._planned_classes or len(KINETICS400)
-        return replace(self.planned.model, num_classes=classes, weights=None), self.planned.clip
-
-    @property
-    def assumed(self) -> bool:
-        """Whether the number of classes is not known, but taken to be that of Kinetics-400."""
-        trained = any(run.network for run in self.runs)
-        return self.planned is not None and not trained and self._planned_classes is None
-
-    @property
-    def _planned_classes(self) -> int | None:
-        assert self.planned is not None
-        if self.planned.data.kind == "motions":
-            return len(CLASSES)
-        return self.planned.model.num_classes or self.classes
+        return next((run.network for run in self.runs if run.network), self.planned)
 
     @property
     def tested(self) -> list[Run]:
         """Those that count."""
-        return [run for run in self.runs if run.problem is None]
+        return [run for run in self.runs if run.test is not None]
+
+    @property
+    def tests(self) -> list[TestedRun]:
+        """Of those."""
+        return [run.test for run in self.runs if run.test is not None]
 
     @property
     def absent(self) -> dict[str, str]:
@@ -128,19 +116,31 @@ def _ablation(place: Path) -> Collection:
                 runs=[read_run(place / cell) for cell in row["cells"]],
                 settings=list(row.get("settings", [])),
                 reported=_reported(row.get("reported")),
-                planned=typed_config(row["options"]) if row.get("options") else None,
             )
             for row in kept["rows"]
+        ]
+        trained = {run.network[0].num_classes for g in groups for run in g.runs if run.network}
+        classes = trained.pop() if len(trained) == 1 else None  # of all rows: their data are one
+        groups = [
+            _planned(group, typed_config(row["options"]), classes) if row.get("options") else group
+            for group, row in zip(groups, kept["rows"], strict=True)
         ]
         title = str(kept.get("title") or kept["name"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{file}: cannot be read ({type(error).__name__}: {error}); tools/ablate.py writes it"
         ) from error
-    known = {run.network[0].num_classes for group in groups for run in group.runs if run.network}
-    if len(known) == 1:
-        groups = [replace(group, classes=next(iter(known))) for group in groups]
     return Collection(title, kept.get("source"), kept.get("baseline"), groups, place)
+
+
+def _planned(group: Group, config: TrainConfig, classes: int | None) -> Group:
+    """With the network of its cells. classes: of the rows that are trained."""
+    known = config.model.num_classes or classes
+    if config.data.kind == "motions":
+        known = len(CLASSES)
+    model = replace(config.model, num_classes=known or len(KINETICS400), weights=None)
+    assumed = known is None and not any(run.network for run in group.runs)
+    return replace(group, planned=(model, config.clip), assumed=assumed)
 
 
 def _reported(kept: dict[str, Any] | None) -> Reported | None:

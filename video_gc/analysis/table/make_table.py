@@ -56,12 +56,11 @@ def _differences(
     refused: dict[str, str] = {}
     if baseline is None or not baseline.tested:
         return found, refused
-    base, *others = ([run.home for run in group.tested] for group in (baseline, *groups))
-    for group, homes in zip(groups, others, strict=True):
-        if group is not baseline and homes:
+    for group in groups:
+        if group is not baseline and group.tests:
             try:
                 names = baseline.name, group.name
-                found[group.name] = against(base, homes, names, resamples)
+                found[group.name] = against(baseline.tests, group.tests, names, resamples)
             except (DataError, ValueError) as error:
                 refused[group.name] = str(error)
     return corrected(found), refused

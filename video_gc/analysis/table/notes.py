@@ -9,7 +9,6 @@ import torch
 from video_gc.analysis.compare.predictions import (
     SETTINGS,
     identical_predictions,
-    read_tested,
     unlike_tests,
 )
 from video_gc.analysis.measure import machine
@@ -124,7 +123,7 @@ def warnings_on(
         seeds = [run.seed for run in group.tested if run.seed is not None]
         if len(set(seeds)) < len(seeds):
             found.append(f"{group.name}: seeds {', '.join(map(str, seeds))}: one is there twice")
-        found += identical_predictions([read_tested(run.home) for run in group.tested])
+        found += identical_predictions(group.tests)
     return found
 
 

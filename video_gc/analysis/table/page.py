@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from video_gc.analysis.compare.predictions import read_tested
 from video_gc.analysis.html import render
 from video_gc.analysis.table.columns import columns
 from video_gc.analysis.table.gather import Group
@@ -57,15 +56,14 @@ def confusions(groups: Sequence[Group]) -> Confusions | None:
     """None where there are less than two rows that have them."""
     counted: list[tuple[str, int, Counter[tuple[str, str]]]] = []
     for group in groups:
-        runs = [run for run in group.tested if "mAP" not in run.about["video_level"]]
-        tests = [read_tested(run.home) for run in runs]
+        tests = [test for test in group.tests if not test.multi_label]
         pairs = Counter(
             (label, top[0])
             for test in tests
             for label, top in zip(test.labels, test.top, strict=True)
         )
-        if runs:
-            counted.append((group.name, len(runs), pairs))
+        if tests:
+            counted.append((group.name, len(tests), pairs))
     if len(counted) < 2:
         return None
     classes = sorted({name for _, _, pairs in counted for pair in pairs for name in pair})

@@ -13,10 +13,10 @@ from tensorboard.backend.event_processing.event_file_loader import (  # type: ig
 )
 
 from video_gc.ablate.status import STATUS
-from video_gc.analysis.compare.predictions import read_tested
+from video_gc.analysis.compare.predictions import TestedRun, read_tested
+from video_gc.analysis.cost.latency import Network
 from video_gc.analysis.training_curves import read_metrics
 from video_gc.data.index import DataError
-from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 from video_gc.train.options import TrainConfig
@@ -37,9 +37,9 @@ class Run:
     """the run directory"""
     config: TrainConfig | None
     """None where there is none, as of published weights"""
-    about: dict[str, Any]
-    """accuracy.json; empty where it does not count"""
-    problem: str | None
+    test: TestedRun | None
+    """None where it does not count"""
+    problem: str | None = None
     """why it does not count; None where it does"""
 
     @property
@@ -53,13 +53,18 @@ class Run:
         return None if self.config is None else self.config.seed
 
     @property
+    def about(self) -> dict[str, Any]:
+        """accuracy.json; empty where it does not count."""
+        return {} if self.test is None else self.test.about
+
+    @property
     def fingerprint(self) -> str:
         """Of the tested videos; empty where it is not known."""
         return str(self.about.get("fingerprint") or "")
 
     @cached_property
-    def network(self) -> tuple[ModelConfig, ClipConfig] | None:
-        """What is to be built to know its cost; None where that is not known."""
+    def network(self) -> Network | None:
+        """None where it is not known."""
         file = self.home / "test" / "classes.csv"
         if self.config is None or not file.is_file():
             return None
@@ -76,23 +81,23 @@ def is_run(place: Path) -> bool:
 
 def read_run(home: Path) -> Run:
     """Read a run directory; one that is not there, or cannot be read, has its problem said."""
-    config, problem = None, None
     if not home.is_dir():
-        return Run(home, None, {}, "not trained yet")
-    if (home / CONFIG).is_file():
-        try:
+        return Run(home, None, None, "not trained yet")
+    config, test, problem, reading = None, None, None, CONFIG
+    try:
+        if (home / CONFIG).is_file():
             config = read_config(home / CONFIG)
-        except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-            problem = f"its {CONFIG} cannot be read ({_line(error)})"
-    problem = problem or _untrained(home, config)
-    if problem is None:
-        try:
-            return Run(home, config, _tested(home), None)
-        except FileNotFoundError:
-            problem = "trained, not tested yet"
-        except (ValueError, KeyError, TypeError, DataError) as error:
-            problem = f"its test cannot be read ({_line(error)})"
-    return Run(home, config, {}, problem)
+        reading = STATUS
+        problem = _untrained(home, config)
+        reading = "test"
+        if problem is None:
+            test = _tested(home)
+    except FileNotFoundError:
+        problem = "trained, not tested yet"
+    except (ValueError, KeyError, TypeError, DataError, yaml.YAMLError) as error:
+        said = str(error) or type(error).__name__
+        problem = f"its {reading} cannot be read ({said.splitlines()[0]})"
+    return Run(home, config, test, problem)
 
 
 def read_config(file: Path) -> TrainConfig:
@@ -152,13 +157,10 @@ def _status(home: Path) -> dict[str, Any]:
 
 
 def _untrained(home: Path, config: TrainConfig | None) -> str | None:
-    """Why the training has not ended, None where it has."""
+    """Why the training has not ended, None where it has. Raises ValueError as `_status`."""
     if is_finished(home):
         return None
-    try:
-        cell = _status(home)
-    except ValueError:
-        return f"its {STATUS} cannot be read"
+    cell = _status(home)
     status = cell.get("status")
     if status == "failed":
         return f"failed: {cell.get('reason') or 'nobody knows why'}"
@@ -170,16 +172,13 @@ def _untrained(home: Path, config: TrainConfig | None) -> str | None:
     return f"its training has not ended (epoch {epochs} of {config.epochs})"
 
 
-def _tested(home: Path) -> dict[str, Any]:
-    """accuracy.json. Raises FileNotFoundError where there is none, ValueError for a damaged one."""
-    about = json.loads((home / "test" / "accuracy.json").read_text(encoding="utf-8"))
-    figure = "mAP" if "mAP" in about["video_level"] else "top1"
+def _tested(home: Path) -> TestedRun:
+    """The test. Raises FileNotFoundError where there is none, ValueError for a damaged one."""
+    test = read_tested(home)
+    if not test.about:
+        raise FileNotFoundError(f"{test.file}: no accuracy.json beside it")
+    figure = "mAP" if test.multi_label else "top1"
     for level in ("video_level", "clip_level"):
-        if not isinstance(about[level][figure], float | int):
+        if not isinstance(test.about[level][figure], float | int):
             raise ValueError(f"accuracy.json has no {figure} of the {level}")
-    read_tested(home)
-    return dict(about)
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return test

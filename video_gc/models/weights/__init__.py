@@ -1,4 +1,4 @@
-"""Published and own weights into a model, with an account of every parameter."""
+"""Load published and own weights into a model, with a report on every parameter."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -39,19 +39,19 @@ IMAGENET: dict[int, str] = {
 }
 """torchvision's ImageNet ResNets, to be inflated: depth → URL."""
 HINTS = {
-    "PySlowFast": "its c2d, i3d, slow and slowfast load here, its X3D and transformers do not",
-    "MMAction2": "its C2D, TSN, I3D, Slow-only and SlowFast of depth 50 and 101 load here",
+    "PySlowFast": "its c2d, i3d, slow and slowfast are supported, its X3D and transformers are not",
+    "MMAction2": "its C2D, TSN, I3D, Slow-only and SlowFast of depth 50 and 101 are supported",
     "torchvision": "image networks fit c2d, i3d, slow and slowfast of the same depth at width 1",
 }
 
 
 @dataclass(frozen=True)
 class WeightReport:
-    """What became of every parameter, by name."""
+    """What was done with each parameter, by name."""
 
     source: str
     format: str
-    """whose naming the file has; video_gc: it is of a run of ours"""
+    """library whose names the file uses; video_gc: a run of ours"""
     loaded: list[str]
     new: list[str]
     """in the model only, or of another class count: left as initialised"""
@@ -60,7 +60,7 @@ class WeightReport:
     unused: list[str]
     """in the file only, or of another class count"""
     notes: list[str] = field(default_factory=list)
-    """what the user should know, a sentence each"""
+    """sentences for the user"""
 
     def __str__(self) -> str:
         counts = (
@@ -80,27 +80,27 @@ def load_weights(
     kind: str | None = None,
     named: Mapping[str, Collection[str]] | None = None,
 ) -> WeightReport:
-    """Load weights in place; print and return what became of each parameter.
+    """Load weights in place; print and return a report on each parameter.
 
     source: `imagenet` (torchvision's ResNet of the same depth, inflated; in SlowFast into the slow
         pathway), a name of the PyTorchVideo zoo (`slow_r50`), a URL, or a file: of this package, of
         PyTorchVideo, PySlowFast (`.pyth`, or Caffe2's `.pkl`), MMAction2 (`.pth`) or torchvision.
-        The format is found from the names inside.
+        The names inside identify the format.
     inflation: of image kernels along the new time axis of length T: `repeat` (w / T at every
         instant) or `centre` (w at the middle one).
-    kind: raw (as trained) or ema (averaged), of a file that has both; by default the averaged ones.
-    named: kind of context block (nl, cc, or gc for GC, SNL and SE) → options that `model` has on
-        purpose, for weights that do not say how they were trained.
+    kind: for a file with both: raw (as trained) or ema (averaged); default: ema.
+    named: kind of context block (nl, cc, or gc for GC, SNL and SE) → options that the user has set
+        by name, for weights that do not tell how they were trained.
 
-    The network must have the context blocks of the file; those that the file lacks stay as
-    initialised, and so does a classifier for another number of classes. What no shape shows (the
-    frames of SlowFast's slow pathway, strides, `pool`, `pairwise`, `fusion`, …) is compared with
-    the configuration in the file and with what its library does; options of context blocks that
-    neither tells have to be in `named`.
+    The network must have the context blocks of the file. Blocks that the file lacks stay as
+    initialised, and so does a classifier for another number of classes. Options that shapes do not
+    show (the frames of SlowFast's slow pathway, strides, `pool`, `pairwise`, `fusion`, …) are
+    compared with the configuration in the file and with the code of its library. Options of context
+    blocks that neither tells must be in `named`.
 
-    Raises FileNotFoundError for a missing file, OSError for a download that failed, ValueError for
-    a file without weights or for weights of another architecture or other context blocks, and for
-    weights that are not finite.
+    Raises FileNotFoundError for a missing file, OSError for a failed download, ValueError for a
+    file without weights or with weights that are not finite or that belong to another architecture
+    or other context blocks.
     """
     if inflation not in INFLATIONS:
         raise ValueError(f"inflation ({inflation!r}) must be one of {', '.join(INFLATIONS)}")
@@ -115,7 +115,7 @@ def load_weights(
     theirs = naming is not None and not any(key in own for key in state)
     if naming is None and not any(key in own for key in state):
         raise ValueError(
-            f"weights {name}: a naming that is not known, {next(iter(state))} for example; "
+            f"weights {name}: unknown parameter names, {next(iter(state))} for example; "
             "known are PyTorchVideo's, PySlowFast's, Caffe2's, MMAction2's and torchvision's"
         )
     if naming is not None and theirs:
@@ -143,7 +143,7 @@ def load_weights(
         matched.notes + _notes(model, naming),
     )
     if found.kind == "ema":
-        other = "; model.weights_kind=raw takes those as trained" * ("raw" in found.kinds)
+        other = "; model.weights_kind=raw loads the raw ones" * ("raw" in found.kinds)
         report.notes.append(f"its averaged weights (EMA){other}")
     say(f"Weights {report}")
     return report
@@ -167,7 +167,7 @@ def _find(name: str, model: nn.Module) -> Path:
 
 
 def _said(found: WeightFile, state: State, naming: str | None, model: nn.Module) -> Configuration:
-    """What the file and its library say of the network."""
+    """The configuration of the network according to the file and its library."""
     if found.ours:
         return own_configuration(found.extra.get(OWN), model)
     said = configuration(found.extra, naming or "")
@@ -177,7 +177,7 @@ def _said(found: WeightFile, state: State, naming: str | None, model: nn.Module)
 def _another_architecture(
     source: str, matched: Match, state: State, naming: str | None, said: Configuration
 ) -> str:
-    """The message for weights that do not fit: what does not, and which networks they do fit."""
+    """The message for weights that do not fit: the mismatch, and the networks that they fit."""
     what = (
         f"{len(matched.strange)} of {matched.wanted} parameters do not fit, "
         f"{matched.strange[0]} first"
@@ -192,7 +192,7 @@ def _another_architecture(
 
 
 def _notes(model: nn.Module, naming: str | None) -> list[str]:
-    """What the user should know of weights from elsewhere."""
+    """Notes for the user on weights from elsewhere."""
     notes = []
     if naming == "Caffe2" and unstored_options(model).get(POOLING) == 2 and _flat(model):
         notes.append("Caffe2's published C2D has no temporal pooling: model.backbone=c2d_nopool")
@@ -210,7 +210,7 @@ def _notes(model: nn.Module, naming: str | None) -> list[str]:
 
 
 def _flat(model: nn.Module) -> bool:
-    """Whether it is C2D: a stem without a kernel in time, and so all of it."""
+    """Whether it is C2D: a stem without a kernel in time."""
     convs = (module for module in model.modules() if isinstance(module, nn.Conv3d))
     return all(conv.kernel_size[0] == 1 for conv in convs)
 

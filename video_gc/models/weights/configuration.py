@@ -1,8 +1,8 @@
-"""What a file of weights says of the network that it was trained in, beside the weights.
+"""The configuration of a network in its file of weights.
 
-PySlowFast keeps its whole configuration (`cfg`, YAML), MMAction2 the text of its config file
-(`meta`, Python), a checkpoint of ours its description. All are read as data: of the Python text
-only assignments of literals, and calls of `dict`.
+PySlowFast stores its whole configuration (`cfg`, YAML), MMAction2 the text of its config file
+(`meta`, Python), our checkpoints their description. All are read as data: in the Python text only
+assignments of literals and calls of `dict`.
 """
 
 import ast
@@ -15,36 +15,36 @@ import yaml
 from video_gc.backbones import unstored_options as facts
 
 LONGEST = 300_000
-"""Characters of a configuration that is read."""
+"""Largest configuration that is read, in characters."""
 DEEPEST = 60
-"""Brackets within brackets."""
+"""Largest nesting of brackets."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One thing that a file says."""
+    """One setting in a file."""
 
     option: str
-    """as the file calls it"""
+    """its name in the file"""
     theirs: Any
     fact: str
     """a property of `backbones.unstored_options`, or an option of a context block"""
     value: Any
-    """of that fact"""
+    """the value of that fact"""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a file says of its network."""
+    """The settings of a network in its file."""
 
     network: list[Statement] = field(default_factory=list)
     context: list[tuple[str, Statement]] = field(default_factory=list)
-    """of one context block (`res3.1`), of those in a stage (`slow.res4.`), or of all (``)"""
+    """for one context block (`res3.1`), for those in a stage (`slow.res4.`), or for all (``)"""
     as_command: str = ""
-    """what to type for that network, where it is known"""
+    """the options to type for that network, if known"""
 
     def of_block(self, name: str) -> dict[str, Statement]:
-        """Option of the context block at `name` → what is said of it."""
+        """Option of the context block at `name` → its setting in the file."""
         return {
             said.fact: said
             for where, said in self.context
@@ -52,14 +52,14 @@ class Configuration:
         }
 
     def contradicted_by(self, network: Mapping[str, Any]) -> Statement | None:
-        """The first thing said that is not so in a network, by its `backbones.unstored_options`."""
+        """The first setting that differs from a network's `backbones.unstored_options`."""
         return next(
             (s for s in self.network if s.fact in network and network[s.fact] != s.value), None
         )
 
 
 def configuration(extra: Mapping[str, Any], naming: str) -> Configuration:
-    """What the plain values beside the weights say; empty where there is nothing to understand."""
+    """The settings in the plain values beside the weights; empty if none are understood."""
     if naming == "PySlowFast":
         return _pyslowfast(_yaml(extra.get("cfg")))
     if naming == "MMAction2":
@@ -158,7 +158,7 @@ def _mmaction2(model: Mapping[str, Any]) -> Configuration:
 
 
 def _mmaction2_context(options: Mapping[str, Any]) -> list[tuple[str, Statement]]:
-    """mmcv's NonLocal3d has defaults of its own, and no scale for its gaussian."""
+    """mmcv's NonLocal3d has its own defaults, and no scale for its gaussian."""
     mode = options.get("mode", "embedded_gaussian")
     scale = options.get("use_scale", True)
     pool = [1, 2, 2] if options.get("sub_sample", False) else None
@@ -171,7 +171,7 @@ def _mmaction2_context(options: Mapping[str, Any]) -> list[tuple[str, Statement]
 
 
 def _pool(value: Any) -> Any:
-    """A kernel that pools nothing is none."""
+    """The pooling kernel; None if it pools nothing."""
     return None if value in (None, [1, 1, 1]) else value
 
 
@@ -189,7 +189,7 @@ def _yaml(text: Any) -> Mapping[str, Any]:
 
 
 def _python(text: Any) -> Mapping[str, Any]:
-    """Name → value of the assignments in a Python text whose values are literals."""
+    """Name → value of the assignments of literals in a Python text."""
     if not isinstance(text, str) or not _readable(text):
         return _mapping(text)
     try:
@@ -221,7 +221,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _readable(text: str) -> bool:
-    """Whether it is neither too long nor nested too deeply for a parser's own stack."""
+    """Whether it is neither too long nor nested too deeply for a parser's stack."""
     depth = deepest = 0
     for character in text if len(text) <= LONGEST else "":
         depth += (character in "([{") - (character in ")]}")

@@ -1,9 +1,9 @@
-"""Whether the context blocks in a file of weights are those of the network.
+"""Whether the context blocks in a file of weights match those of the network.
 
-A dropped block, a tensor in a block of another kind, or another value of an option that no shape
-shows (`pairwise`, `scale`, …) changes what the network computes and raises no error by itself:
-logits are 40 to 100 % off. Such options are compared with the file's configuration, or with what
-its library always does. The user has to name the options that neither tells.
+A dropped block, a tensor in a block of another kind, or another value of an option that shapes do
+not show (`pairwise`, `scale`, …) changes the network's output without an error: logits are 40 to
+100 % off. Such options are compared with the file's configuration, or with what its library always
+does. The user must name the options that neither tells.
 """
 
 from collections import defaultdict
@@ -38,11 +38,11 @@ def check_blocks(source: str, state: State, model: nn.Module) -> None:
     where, place = _where(differing if kind == own else theirs, model)
     if kind == own:
         raise ValueError(
-            f"weights {source} hold {kind} blocks of other options at {where} "
-            f"({differing[first]} differs); give the network theirs in model.context.options"
+            f"weights {source} have {kind} blocks with other options at {where} "
+            f"({differing[first]} differs); set theirs in model.context.options"
         )
     raise ValueError(
-        f"weights {source} hold {kind} blocks {place} of {where}, where the network has {own}; use "
+        f"weights {source} have {kind} blocks {place} of {where}, the network has {own}; use "
         f"context={kind} model.context.place={place} model.context.after=[{where}], or weights "
         "without context blocks"
     )
@@ -76,7 +76,7 @@ def _by_block(state: State) -> dict[str, dict[str, Tensor]]:
 
 
 def _names(model: nn.Module) -> dict[str, tuple[str, str]]:
-    """Path of the module that a context block belongs to → residual block and place."""
+    """Path of the module with a context block → residual block and place."""
     path_of = {module: path for path, module in model.named_modules()}
     return {
         path_of[there.module]: (name, place)
@@ -90,7 +90,7 @@ def _squeezed(tensor: Tensor) -> list[int]:
 
 
 def _kind(block: dict[str, Tensor]) -> str:
-    """The kind of a context block, by the names of its parameters."""
+    """The kind of a context block, from the names of its parameters."""
     if any(name.startswith("norms.") for name in block):
         return "cc"
     if "value.weight" in block:
@@ -101,9 +101,9 @@ def _kind(block: dict[str, Tensor]) -> str:
 
 
 def unstored_block_options(block: nn.Module) -> dict[str, Any]:
-    """Option of a context block → its value, of those that no shape shows and that matter to it.
+    """Option of a context block → its value, for relevant options that shapes do not show.
 
-    A block of the user's own has none.
+    Empty for a user's own block.
     """
     if isinstance(block, NonLocal):
         pool = list(block.pool) if block.pool and max(block.pool) > 1 else None
@@ -124,7 +124,7 @@ def unstored_block_options(block: nn.Module) -> dict[str, Any]:
 
 
 def named_options(contexts: Iterable[ContextConfig]) -> dict[str, set[str]]:
-    """Kind of block → the options that configs give by name, or that their kind stands for."""
+    """Kind of block → the options that configs set by name or by their kind."""
     named: dict[str, set[str]] = {}
     for context in contexts:
         if context.kind != "none":
@@ -135,9 +135,9 @@ def named_options(contexts: Iterable[ContextConfig]) -> dict[str, set[str]]:
 
 
 def library_options(naming: str, names: Collection[str]) -> list[tuple[str, Statement]]:
-    """What the code of a library makes of its blocks, whatever its configuration is.
+    """The fixed options of a library's blocks, for any configuration.
 
-    naming: of the file; names: of its tensors.
+    naming: of the file. names: of its tensors.
     """
     if naming in ("PySlowFast", "Caffe2"):
         facts: dict[str, Any] = {"pool_at": "before"}
@@ -163,13 +163,13 @@ def check_block_options(
     said: Configuration,
     named: Mapping[str, Collection[str]],
 ) -> None:
-    """Compare the context blocks that weights were loaded into with what is said of them.
+    """Compare the context blocks of the loaded weights with the settings in the file.
 
-    loaded: parameters that came from the file. named: kind of block → options that were given by
-        name; the others must be said by the file.
+    loaded: parameters from the file. named: kind of block → options set by name; the file must give
+        the others.
 
-    Raises ValueError naming the options that differ, with the file's values, and those that nobody
-    has named.
+    Raises ValueError naming the options that differ, with the file's values, and those that are
+    missing.
     """
     wrong: dict[str, str] = {}
     missing: dict[str, None] = {}
@@ -189,18 +189,18 @@ def check_block_options(
                 kind = kind_of(block)
     if wrong:
         differing = "; ".join(wrong.values())
-        raise ValueError(f"weights {source} are of other context blocks: {differing}")
+        raise ValueError(f"weights {source} have other context blocks: {differing}")
     if missing:
         shown = " ".join(f"model.context.options.{option}=…" for option in missing)
         raise ValueError(
-            f"weights {source} do not say with which {', '.join(missing)} their {kind} blocks were "
-            f"trained, and no parameter shows it; give each by name: {shown} (docs/weights.md has "
-            f"those of published files), in Python load_weights(named={{{kind!r}: {[*missing]}}})"
+            f"weights {source} do not tell the {', '.join(missing)} of their {kind} blocks, "
+            f"and no parameter shows it; set each by name: {shown} (docs/weights.md lists "
+            f"published files), in Python load_weights(named={{{kind!r}: {[*missing]}}})"
         )
 
 
 def kind_of(block: nn.Module) -> str:
-    """Under which kind `named` has the options of a block: nl, cc, or gc (SNL and SE too)."""
+    """The key in `named` for a block: nl, cc, or gc (also for SNL and SE)."""
     return next((kind for cls, kind in KIND_OF if isinstance(block, cls)), "gc")
 
 
@@ -213,7 +213,7 @@ def _differing(name: str, option: str, own: Any, said: Statement) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """As it is typed on the command line."""
+    """The value as typed on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value).replace(" ", "") if isinstance(value, list) else str(value)

@@ -19,18 +19,18 @@ CHUNK = 1 << 20  # bytes
 
 
 def download(url: str, *, shared: bool = True) -> Path:
-    """The local copy of `url`, fetched where the cache lacks it.
+    """The local copy of `url`, downloaded if the cache lacks it.
 
-    shared: lay it where torch.hub lays it, under its own name; else in a folder for this URL, as
-        files of one name lie under many URLs.
+    shared: store it under its name, as torch.hub does; otherwise in a folder for this URL, because
+        many URLs have files of the same name.
 
-    What was fetched before a break stays in NAME.part and is continued. A file whose name carries
-    a hash, as torchvision's do (`resnet50-0676ba61.pth`), is checked against it; the hash of any
-    other is written beside it at first use (NAME.sha256) and checked from then on. Processes that
-    want the same file wait for the one that fetches it.
+    A partial download stays in NAME.part and is resumed. A file with a hash in its name, such as
+    torchvision's (`resnet50-0676ba61.pth`), is checked against it. The hash of any other file is
+    written beside it at first use (NAME.sha256) and checked afterwards. Processes that need the
+    same file wait for the one that downloads it.
 
-    Raises ValueError for a URL without a file's name and for a file that has changed, OSError
-    naming the URL, the reason and the folder to put the file into by hand.
+    Raises ValueError for a URL without a file name and for a changed file, OSError naming the URL,
+    the reason and the folder to put the file into by hand.
     """
     name = Path(urlparse(url).path).name
     if not name:
@@ -42,7 +42,7 @@ def download(url: str, *, shared: bool = True) -> Path:
     if not target.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{name}.lock"):
-            if not target.is_file():  # else another process was quicker
+            if not target.is_file():  # else another process has fetched it
                 _fetch_whole(url, target, part)
     _check_hash(target)
     return target
@@ -62,25 +62,25 @@ def _fetch_whole(url: str, target: Path, part: Path) -> None:
     if wanted and not _sha256(part).startswith(wanted):
         part.unlink()
         raise OSError(
-            f"{url}: what arrived does not have the hash {wanted} of its name; try again, "
+            f"{url}: the download does not match the hash {wanted} in its name; try again, "
             f"or put the file into {folder} by hand"
         )
     os.replace(part, target)
 
 
 def _published_hash(name: str) -> str | None:
-    """The beginning of the file's SHA-256, where its name carries it."""
+    """The beginning of the file's SHA-256 in its name, if there is one."""
     found = re.search(r"-(?=[0-9]*[a-f])([0-9a-f]{8,})\.", name)
     return found[1] if found else None
 
 
 def _check_hash(file: Path) -> None:
-    """Raise ValueError for other bytes than its name, or the note of its first use, says."""
+    """Raise ValueError if the file does not match the hash in its name or of its first use."""
     found, wanted = _sha256(file), _published_hash(file.name)
     if wanted:
         if not found.startswith(wanted):
             raise ValueError(
-                f"{file}: does not have the hash {wanted} of its name; delete it to fetch it again"
+                f"{file}: does not match the hash {wanted} in its name; delete it to fetch it again"
             )
         return
     note = file.with_name(f"{file.name}.sha256")
@@ -88,15 +88,15 @@ def _check_hash(file: Path) -> None:
     if re.fullmatch(r"[0-9a-f]{64}", known):
         if found != known:
             raise ValueError(
-                f"{file}: is another file than at its first use (SHA-256 {found[:12]}…, then "
+                f"{file}: has changed since its first use (SHA-256 {found[:12]}…, then "
                 f"{known[:12]}…); if you trust it, delete {note.name} beside it, else delete it to "
                 "fetch it again"
             )
         return
     try:
         note.write_text(f"{found}\n", "ascii")
-    except OSError as error:  # such as a folder that belongs to somebody else
-        say(f"{note}: could not be written ({error.strerror}); {file.name} is not checked later")
+    except OSError as error:  # such as a folder of another user
+        say(f"{note}: could not be written ({error.strerror}); {file.name} will not be checked")
 
 
 def _fetch(url: str, part: Path) -> None:
@@ -107,7 +107,7 @@ def _fetch(url: str, part: Path) -> None:
     except HTTPError as error:
         if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        part.unlink()  # nothing comes after it: whole or too long, begin again
+        part.unlink()  # the server has no more bytes: complete or too long, start again
         return _fetch(url, part)
     with response:
         if getattr(response, "status", None) != HTTPStatus.PARTIAL_CONTENT:

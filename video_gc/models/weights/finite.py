@@ -1,4 +1,4 @@
-"""Refuse weights with NaN or infinite values: the scores of their network look like results."""
+"""Refuse weights with NaN or infinite values: scores of such a network look like results."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 def check_finite(source: str, state: Mapping[str, Tensor], model: nn.Module) -> None:
-    """Raise ValueError for values that are not finite in the dtype that `model` holds them in.
+    """Raise ValueError for values that are not finite in the model's dtype.
 
-    source: the file, for the message, which names the parameter too. Names that the model lacks
+    source: the file, for the message, which also names the parameter. Names that the model lacks
     are skipped.
     """
     own = model.state_dict()

@@ -1,4 +1,4 @@
-"""Which tensor of a file goes where in a network, by name and shape, and image kernels in time."""
+"""Match the tensors of a file to a network by name and shape; inflate image kernels in time."""
 
 from dataclasses import dataclass, field
 
@@ -14,31 +14,31 @@ INFLATIONS = ("repeat", "centre")
 
 @dataclass
 class Match:
-    """What becomes of every parameter, by name."""
+    """What to do with each parameter, by name."""
 
     loaded: dict[str, Tensor] = field(default_factory=dict)
     """in the shapes of the network"""
     resized: list[str] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
-    """left as they are, and rightly so: a head of other classes, a context block"""
+    """correctly left as initialised: a head of other classes, a context block"""
     strange: list[str] = field(default_factory=list)
-    """of the network, without a tensor that fits"""
+    """parameters of the network without a tensor that fits"""
     unused: list[str] = field(default_factory=list)
-    """of the file, in no place"""
+    """tensors of the file without a place"""
     kernels: list[str] = field(default_factory=list)
-    """those of `unused` that were convolutions of another network"""
+    """those of `unused` that are convolutions of another network"""
     wanted: int = 0
     """parameters of the network"""
     notes: list[str] = field(default_factory=list)
 
     @property
     def fits(self) -> bool:
-        """Whether the weights are of this network, but for its head and its context blocks."""
+        """Whether the weights are of this network, except its head and its context blocks."""
         return not self.strange and not self.kernels
 
 
 def match(model: nn.Module, state: State, naming: str, inflation: str = "repeat") -> Match:
-    """Fit `state`, by the names of `model`, into it; the model stays as it is."""
+    """Fit `state`, under the names of `model`, into it; does not change the model."""
     own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     head = [f"{path}.{key}" for path in _paths(model, "head") for key in ("weight", "bias")]
     optional = [INFIX]
@@ -58,7 +58,7 @@ def match(model: nn.Module, state: State, naming: str, inflation: str = "repeat"
             found.new.append(name)
             if name in head and name.endswith(".weight"):
                 theirs = "none" if tensor is None else str(len(tensor))
-                found.notes.append(f"a new head, for {len(target)} classes in place of {theirs}")
+                found.notes.append(f"a new head for {len(target)} classes instead of {theirs}")
         elif INFIX not in name:
             found.strange.append(name)
     tracked = [name for name in state if name.endswith("num_batches_tracked")]
@@ -72,18 +72,18 @@ def match(model: nn.Module, state: State, naming: str, inflation: str = "repeat"
 
 
 def _paths(model: nn.Module, *parts: str) -> list[str]:
-    """Paths of the parts whose names begin so."""
+    """Paths of the parts with names that start so."""
     path_of = {module: path for path, module in model.named_modules()}
     return [path_of[m] for name, m in named_parts(model).items() if name.startswith(parts)]
 
 
 def fitted(source: Tensor, target: Tensor, inflation: str, leading: bool) -> Tensor | None:
-    """`source` in the shape of `target`; None where it does not fit.
+    """`source` in the shape of `target`; None if it does not fit.
 
-    Axes of length 1 come and go (a 1×1×1 convolution is a matrix). A 2D kernel is inflated (see
-    `inflated`).
-    leading: it may fill the leading input channels alone; those of the pathway itself come first
-        after a lateral connection of SlowFast.
+    Axes of length 1 are added or removed (a 1×1×1 convolution is a matrix). A 2D kernel is inflated
+    (see `inflated`).
+    leading: it may fill only the leading input channels; after a lateral connection of SlowFast
+        these are the pathway's own.
     """
     if source.shape == target.shape:
         return source
@@ -103,9 +103,9 @@ def fitted(source: Tensor, target: Tensor, inflation: str, leading: bool) -> Ten
 def inflated(kernel: Tensor, length: int, inflation: str) -> Tensor:
     """(O, I, H, W) → (O, I, T, H, W).
 
-    `repeat`: w / T at every instant, so that a still clip gives what the image gives (Carreira and
-    Zisserman, 2017); `centre`: w at instant T // 2 and zero elsewhere, so that each frame alone
-    does (Feichtenhofer et al., 2017).
+    `repeat`: w / T at every instant, so a still clip gives the image's output (Carreira and
+    Zisserman, 2017). `centre`: w at instant T // 2 and zero elsewhere, so each frame gives its
+    image's output (Feichtenhofer et al., 2017).
     """
     if inflation == "repeat":
         return kernel.unsqueeze(2).repeat(1, 1, length, 1, 1) / length

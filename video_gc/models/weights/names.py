@@ -1,7 +1,7 @@
-"""What other libraries call the parameters of the same networks.
+"""Parameter names of other libraries for the same networks.
 
 Each naming is a list of substitutions, applied in order, that turn its names into common ones: a
-pathway (`slow.` or `fast.`, where there are two), a part of the network (`stem`, `res3.1`, `fuse2`
+pathway (`slow.` or `fast.`, if there are two), a part of the network (`stem`, `res3.1`, `fuse2`
 for the lateral connection after res2, `head`), and the name inside that part. They are written
 from the published naming of the weights; the tests generate whole state dicts under it.
 """
@@ -102,11 +102,11 @@ FORMATS: dict[str, tuple[str, Rules]] = {
     "MMAction2": (r"backbone\.(slow_path\.)?conv1\.conv\.", MMACTION2),
     "torchvision": (r"layer1\.0\.conv1\.weight$", TORCHVISION),
 }
-"""Name → a pattern that the names of these networks have in it and in no other, and its rules."""
+"""Naming → a pattern that only its names match, and its rules."""
 
 
 def detect_format(state: State) -> str | None:
-    """The library whose naming these weights have; None for a naming that is not known."""
+    """The library whose names these weights have; None for unknown names."""
     for name, (mark, _) in FORMATS.items():
         if any(re.match(mark, key) for key in state):
             return name
@@ -114,7 +114,7 @@ def detect_format(state: State) -> str | None:
 
 
 def rename(state: State, naming: str, model: nn.Module) -> State:
-    """The same tensors under the names that `model` has for them; others keep their names."""
+    """The same tensors under the names in `model`; others keep their names."""
     if naming == "pytorchvideo":
         return state
     rules = [(re.compile(pattern), new) for pattern, new in FORMATS[naming][1]]
@@ -123,7 +123,7 @@ def rename(state: State, naming: str, model: nn.Module) -> State:
     renamed = {}
     for key, tensor in state.items():
         if key.endswith("_momentum"):
-            continue  # of Caffe2's optimiser
+            continue  # belongs to Caffe2's optimiser
         name = key
         for pattern, new in rules:
             name = pattern.sub(new, name)
@@ -136,7 +136,7 @@ def rename(state: State, naming: str, model: nn.Module) -> State:
 
 
 def _path(pathway: str, part: str, paths: dict[str, str]) -> str | None:
-    """The module's path; the slow pathway is the only one where a network has one."""
+    """The module's path; the slow pathway if the network has only one."""
     alternatives = [pathway + part]
     if pathway != "fast.":
         alternatives += [part, f"slow.{part}"]
@@ -144,9 +144,9 @@ def _path(pathway: str, part: str, paths: dict[str, str]) -> str | None:
 
 
 def _as_ours(state: State, parts: dict[str, str]) -> None:
-    """What MMAction2 does in another order or leaves out, in place."""
+    """Reorder and add what MMAction2 has in another order or lacks, in place."""
     head = f"{parts['head']}.weight"
-    if "fast.stem" in parts and head in state:  # it has the fast channels first
+    if "fast.stem" in parts and head in state:  # MMAction2 has the fast channels first
         fast = state[head].shape[1] // (CHANNEL_RATIO + 1)
         state[head] = state[head].roll(-fast, dims=1)
     for name in [name for name in state if name.endswith(".context.out.weight")]:
@@ -156,12 +156,12 @@ def _as_ours(state: State, parts: dict[str, str]) -> None:
 
 
 def inner_network(state: State) -> State:
-    """The same tensors without the path that leads to a network of a known naming.
+    """The same tensors without the path to a network with known names.
 
-    `student.layer1.0.conv1.weight` becomes `layer1.0.conv1.weight`; what lies beside that network
-    keeps its name. Nothing changes where the names are known already, or nowhere.
+    `student.layer1.0.conv1.weight` becomes `layer1.0.conv1.weight`; tensors beside that network
+    keep their names. Nothing changes if the names are known already, or unknown everywhere.
 
-    Raises ValueError where several parts are such networks.
+    Raises ValueError if several parts are such networks.
     """
     if detect_format(state) is not None:
         return state

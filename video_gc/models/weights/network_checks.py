@@ -1,4 +1,4 @@
-"""Which of our networks a file of weights belongs to: by names, shapes, or what the file says."""
+"""Which of our networks a file of weights belongs to, by names, shapes and its configuration."""
 
 import re
 from collections.abc import Mapping
@@ -34,20 +34,20 @@ PUBLISHERS: dict[str, tuple[str, ...]] = {
         "slowfast_16x8", "slowfast_r101_50_101", "slowfast_fuse5",
     ),
 }  # fmt: skip
-"""Naming → the backbones that weights under it can have been trained in."""
+"""Naming → the backbones that its weights can have been trained in."""
 STEMS = (
     "s1.pathway0_stem.conv.weight",
     "conv1_w",
     "backbone.conv1.conv.weight",
     "backbone.slow_path.conv1.conv.weight",
 )
-"""The stem's convolution, as each library calls it; its outputs tell the width of the network."""
+"""Names of the stem's convolution in each library; its outputs give the network's width."""
 
 
 def networks_of(state: State, naming: str, said: Configuration) -> list[Network]:
-    """The networks here that `state` goes into whole, and of which all is so that is said.
+    """Our networks that `state` fits completely and that agree with the file's settings.
 
-    state: under the names that it has in its file.
+    state: under its names in the file.
     """
     if naming not in PUBLISHERS:
         return []
@@ -71,13 +71,13 @@ def networks_of(state: State, naming: str, said: Configuration) -> list[Network]
 
 
 def unstored_options_of(network: Network) -> dict[str, Any]:
-    """What `unstored_options` says of a network of ours."""
+    """`unstored_options` of one of our networks."""
     model = _without_numbers(*network, 1.0)
     return {} if model is None else unstored_options(model)
 
 
 def as_command(networks: list[Network]) -> str:
-    """What to type for one of them, and by what they differ that no shape shows."""
+    """What to type for one of them, and how they differ beyond shapes."""
     facts = [unstored_options_of(network) for network in networks]
     shown = []
     for (backbone, depth), own in zip(networks, facts, strict=True):
@@ -96,9 +96,9 @@ def check_network(
     said: Configuration,
     networks: list[Network] | None = None,
 ) -> None:
-    """Raise ValueError where `model`, which the shapes of `state` fit, computes something else.
+    """Raise ValueError if `model`, which the shapes of `state` fit, computes something else.
 
-    networks: what the weights are of, where that is known; else those that they fit are looked for.
+    networks: those that the weights belong to, if known; otherwise all that they fit.
     """
     own = unstored_options(model)
     denied = said.contradicted_by(own)
@@ -111,7 +111,7 @@ def check_network(
     if denied is None:
         facts = [unstored_options_of(network) for network in networks]
         fact = next((key for key in own if all(f.get(key) != own[key] for f in facts)), "")
-        why = f"{fact or 'what no shape shows'} ({own.get(fact)}) is another here"
+        why = f"{fact or 'an option that shapes do not show'} ({own.get(fact)}) differs here"
     else:
         why = (
             f"{denied.option}: {denied.theirs} in the file means {denied.fact} {denied.value}, "
@@ -119,14 +119,14 @@ def check_network(
         )
     use = said.as_command or as_command(networks)
     raise ValueError(
-        f"weights {source} are of another network: {why}; "
-        + (f"use {use}" if use else "no backbone here is like that")
+        f"weights {source} belong to another network: {why}; "
+        + (f"use {use}" if use else "no backbone here has that")
     )
 
 
 @cache
 def _without_numbers(backbone: str, depth: int, width: float) -> nn.Module | None:
-    """A backbone without numbers; None where there is none of that depth and width."""
+    """A backbone of meta tensors; None if it does not exist at that depth and width."""
     try:
         with torch.device("meta"):
             return build_backbone(backbone, depth=depth, width=width)
@@ -135,9 +135,9 @@ def _without_numbers(backbone: str, depth: int, width: float) -> nn.Module | Non
 
 
 def own_configuration(description: Any, model: nn.Module) -> Configuration:
-    """Of the `model` part of a description; empty where it is none that can be understood.
+    """The settings in the `model` part of a description; empty if it cannot be understood.
 
-    model: the network that the weights are for; its names are used for those of the file.
+    model: the network to load into; its names stand for those of the file.
     """
     config = description.get("model") if isinstance(description, Mapping) else None
     if not isinstance(config, Mapping) or "backbone" not in config:
@@ -155,12 +155,12 @@ def own_configuration(description: Any, model: nn.Module) -> Configuration:
 
 
 def _of(context: Mapping[str, Any], model: nn.Module) -> list[tuple[str, Statement]]:
-    """What one kind of context block is said to be, wherever the network has its place too."""
+    """The settings of one kind of context block, at the places that the network also has."""
     kind, place, options = (context.get(key) for key in ("kind", "place", "options"))
     blocks = context_blocks(model)
     try:
         names = matching_blocks(model, context.get("after") or [])
-    except ValueError:  # a placement that this network lacks; the blocks will not fit either
+    except ValueError:  # this network lacks the placement; the blocks will not fit either
         return []
     said = []
     for name in names:

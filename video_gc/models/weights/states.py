@@ -1,4 +1,4 @@
-"""Where the weights lie in what a file holds, and what wraps their names."""
+"""Find the weights in a file's content, and remove wrappers from their names."""
 
 import re
 from collections.abc import Mapping
@@ -14,41 +14,41 @@ from video_gc.models.weights.reading.placeholders import Placeholder
 State = dict[str, Tensor]
 
 KINDS = ("ema", "raw")
-"""Averaged weights, and those as trained; the first that a file has is taken by default."""
+"""Averaged weights, and those as trained; the default is the first that a file has."""
 PREFIXES = {"raw": "model.", "ema": "average."}
-"""Of the names in a checkpoint of ours."""
+"""Prefixes of the names in our checkpoints."""
 INSIDE = ("model_state", "state_dict", "blobs", "model", "model_state_dict", "module")
-"""Under which names weights lie (PySlowFast, Lightning and MMEngine, Caffe2, torchvision, torch's
-tutorials, DeepSpeed); another name is taken where it is the only one with tensors under it."""
+"""Keys of weights (PySlowFast, Lightning and MMEngine, Caffe2, torchvision, torch's tutorials,
+DeepSpeed); another key is used if it is the only one with tensors under it."""
 AVERAGED = re.compile(r"(^|_)(ema|average|averaged|avg|swa|shadow)(_|$)")
-"""Words in the name of averaged weights."""
+"""Words in names of averaged weights."""
 TRANSPARENT = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-"""What torch puts into names, at any depth: DataParallel, compile, FSDP, checkpointing."""
+"""Words that torch inserts into names at any depth: DataParallel, compile, FSDP, checkpointing."""
 OUTER = {"model", "net", "network", "_forward_module"}
-"""What a class around the network calls it, at the beginning of a name."""
+"""Names of the network in a class around it, at the beginning of a parameter's name."""
 NESTED = 4
-"""Levels of dictionaries around weights."""
+"""Largest number of dictionaries around weights."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Those of a file, by kind (ema, raw), and what lies beside them."""
+    """The weights of a file, by kind (ema, raw), and the values beside them."""
 
     states: dict[str, State]
     extra: dict[str, Any]
 
 
 def find_weights(content: Any) -> Weights:
-    """The weights in what a file holds, by names that nothing wraps any more.
+    """The weights in a file's content, under names without wrappers.
 
-    Averaged weights lie under a name of their own (`state_dict_ema`, `model_ema`), or among the
-    others (`average.…`, `ema.…`).
+    Averaged weights have their own key (`state_dict_ema`, `model_ema`), or are among the others
+    (`average.…`, `ema.…`).
 
-    Raises ValueError for no weights, for several networks, for names that are one without what
-    wraps them, and for tensors that are not read.
+    Raises ValueError for no weights, several networks, names that become equal without wrappers,
+    and unsupported tensors.
     """
     held, extra = _holders(content)
-    if _of_mmengine_average(content):  # its hook exchanges the two before it saves
+    if _of_mmengine_average(content):  # its hook swaps the two before it saves
         held = [("ema" if kind == "raw" else "raw", named) for kind, named in held]
     states: dict[str, State] = {}
     for holder, named in held:
@@ -67,13 +67,13 @@ def find_weights(content: Any) -> Weights:
     if not states:
         raise ValueError("no tensors by name; save the network's state_dict")
     raw, average = states.get("raw"), states.get("ema")
-    if raw and average and {*average} < {*raw}:  # an average of the parameters alone
+    if raw and average and {*average} < {*raw}:  # an average of parameters without buffers
         states["ema"] = raw | average
     return Weights(states, extra)
 
 
 def unwrapped(name: str) -> tuple[str, bool]:
-    """A parameter's name without what wraps it, and whether the wrapper is an average."""
+    """A parameter's name without wrappers, and whether a wrapper is an average."""
     *path, last = name.split(".")
     path = [part for part in path if part not in TRANSPARENT]
     averaged = False
@@ -84,7 +84,7 @@ def unwrapped(name: str) -> tuple[str, bool]:
 
 
 def _holders(content: Any) -> tuple[list[tuple[str, Mapping[Any, Any]]], dict[str, Any]]:
-    """(kind, what holds its tensors), and all that lies beside."""
+    """(kind, dictionary with its tensors), and everything beside."""
     if not isinstance(content, Mapping):
         return [], {}
     inside = {
@@ -116,11 +116,11 @@ def _holders(content: Any) -> tuple[list[tuple[str, Mapping[Any, Any]]], dict[st
 
 
 OPTIMISERS = {"optimizer", "optimizer_state", "optimizer_states", "optim", "lr_schedulers"}
-"""Tensors by name that are no weights."""
+"""Keys with tensors that are not weights."""
 
 
 def _tensors_in(value: Any, depth: int = 0) -> tuple[Mapping[Any, Any], dict[str, Any]] | None:
-    """The tensors by name in a dictionary, or in one inside it, and what lies beside those."""
+    """The named tensors in a dictionary, or in one inside it, and everything beside."""
     if not isinstance(value, Mapping) or depth == NESTED:
         return None
     names = [name for name in INSIDE if name in value]
@@ -134,7 +134,7 @@ def _tensors_in(value: Any, depth: int = 0) -> tuple[Mapping[Any, Any], dict[str
 
 
 def _direct(named: Mapping[Any, Any]) -> list[str]:
-    """The names in it of what can be weights."""
+    """The keys that can be weights."""
     return [
         name
         for name, value in named.items()
@@ -148,14 +148,14 @@ def _direct(named: Mapping[Any, Any]) -> list[str]:
 
 
 def _tensor(name: str, value: Any) -> Tensor | None:
-    """A value as a tensor; None for what is none."""
+    """A value as a tensor; None for other values."""
     if isinstance(value, SavedArray):
         return value.tensor
     kind = value.name if isinstance(value, Placeholder) else ""
     if kind.startswith(("torch._utils._rebuild", "torch._tens")):
         kind = kind.rpartition("_rebuild_")[2]
         raise ValueError(
-            f"{name:.100} is a tensor of a form that is not read ({kind}); save a dense, plain one"
+            f"{name:.100} is a tensor of an unsupported kind ({kind}); save a dense, plain one"
         )
     return value if isinstance(value, Tensor) else None
 

@@ -1,1 +1,1 @@
-"""Several processes, on one machine or many: who I am, and what we tell each other."""
+"""Several processes, on one machine or many: their numbers, and what they exchange."""

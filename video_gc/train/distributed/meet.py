@@ -1,6 +1,6 @@
-"""Processes find each other anew at each start, whatever an earlier attempt left in the store.
+"""How processes find each other at each start, despite entries of earlier attempts in the store.
 
-torchrun keeps its store over restarts, with the addresses of dead processes in it.
+torchrun keeps its store over restarts, with the addresses of dead processes.
 """
 
 import json
@@ -15,12 +15,12 @@ PAUSE = 0.05
 
 
 def meet(store: Store, rank: int, size: int, *, timeout: timedelta) -> tuple[str, list[str]]:
-    """A word that all processes of this attempt share and no earlier one had, and their hosts.
+    """A word that only the processes of this attempt share, and their hosts.
 
-    The first makes the word; the others answer to the newest they see, and believe it when the
-    first repeats their own answer.
+    The first process makes the word. The others answer the newest word that they see, and accept
+    it when the first repeats their answer.
 
-    Raises TimeoutError naming the processes that did not come.
+    Raises TimeoutError naming the processes that did not arrive.
     """
     answer = json.dumps([uuid4().hex, socket.gethostname()])
     end = time.monotonic() + timeout.total_seconds()
@@ -37,7 +37,7 @@ def meet(store: Store, rank: int, size: int, *, timeout: timedelta) -> tuple[str
         }
         if time.monotonic() > end:
             late = ", ".join(str(other) for other in range(size) if other not in found)
-            raise TimeoutError(f"of {size} processes these did not come: {late}")
+            raise TimeoutError(f"of {size} processes these did not arrive: {late}")
         time.sleep(PAUSE)
     answers = [found[other] for other in range(size)]
     store.set(f"{word}/all", json.dumps(answers))
@@ -55,7 +55,7 @@ def _answer(store: Store, rank: int, answer: str, end: float) -> tuple[str, list
             if answers[rank] == answer:
                 return word, _hosts(answers)
         time.sleep(PAUSE)
-    raise TimeoutError("process 0 did not answer, or waits for another one that did not come")
+    raise TimeoutError("process 0 did not answer, or waits for one that did not arrive")
 
 
 def _hosts(answers: list[str]) -> list[str]:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 
 def slurm_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """RANK, WORLD_SIZE, …, MASTER_PORT of one of several tasks that srun started; else nothing.
+    """RANK, WORLD_SIZE, …, MASTER_PORT of one of several tasks of srun; otherwise empty.
 
-    Only the variables of a step count: a batch script and an interactive shell have SLURM_NTASKS
-    too, but are alone there.
+    Only the variables of a job step count: a batch script and an interactive shell also have
+    SLURM_NTASKS, but run one process.
     """
     tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
     if tasks == 1 or "SLURM_PROCID" not in environment:
@@ -36,6 +36,6 @@ def _first_node(nodes: str) -> str:
 
 
 def _port(environment: Mapping[str, str]) -> int:
-    """One that all tasks of a step agree on, and steps of other jobs on the same node do not."""
+    """A port that all tasks of a step compute alike, and other jobs on the node differently."""
     job, step = (int(environment.get(f"SLURM_{name}", "0")) for name in ("JOB_ID", "STEP_ID"))
     return 15000 + (job * 7 + step) % 15000

@@ -34,10 +34,10 @@ FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class OneDeviceEach(ClusterEnvironment):
-    """Tells Fabric that each process is a node of its own with one device.
+    """Tells Fabric that each process is a node with one device.
 
-    So it starts no processes, which under Hydra would run the command again, looks for neither
-    torchrun nor SLURM itself, and takes any number of processes on any machine.
+    So Fabric starts no processes (under Hydra they would run the command again), does not look for
+    torchrun or SLURM, and accepts any number of processes on any machine.
     """
 
     def __init__(self, world: World) -> None:
@@ -46,54 +46,54 @@ class OneDeviceEach(ClusterEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Fabric: whether somebody else starts the processes."""
+        """For Fabric: whether another program starts the processes."""
         return True
 
     @property
     def main_address(self) -> str:
-        """Fabric: the first machine; `joined` has connected to it already."""
+        """For Fabric: the first machine; `joined` has connected to it already."""
         return os.environ.get("MASTER_ADDR", "127.0.0.1")
 
     @property
     def main_port(self) -> int:
-        """Fabric: see main_address."""
+        """For Fabric: see main_address."""
         return int(os.environ.get("MASTER_PORT", "0"))
 
     @staticmethod
     def detect() -> bool:
-        """Fabric: never chosen by itself."""
+        """For Fabric: never chosen automatically."""
         return False
 
     def world_size(self) -> int:
-        """Fabric: the number of processes."""
+        """For Fabric: the number of processes."""
         return self.world.size
 
     def set_world_size(self, size: int) -> None:
-        """Fabric: it stands already."""
+        """For Fabric: fixed already."""
 
     def global_rank(self) -> int:
-        """Fabric: which of them."""
+        """For Fabric: the number of this process."""
         return self.world.rank
 
     def set_global_rank(self, rank: int) -> None:
-        """Fabric: it stands already."""
+        """For Fabric: fixed already."""
 
     def local_rank(self) -> int:
-        """Fabric: which device of those that it knows, and it knows one."""
+        """For Fabric: the number of the device; it knows only one."""
         return 0
 
     def node_rank(self) -> int:
-        """Fabric: which node."""
+        """For Fabric: the number of the node."""
         return self.world.rank
 
 
 def fabric_arguments(world: World, *, strategy: str, gpu: bool) -> dict[str, Any]:
-    """Accelerator, device and strategy of this process; inside `joined` where there are several.
+    """Accelerator, device and strategy of this process; several processes call it inside `joined`.
 
-    strategy: ddp, or fsdp (FSDP2); neither when alone. gpu: whether to train on one.
+    strategy: ddp or fsdp (FSDP2); unused by a single process. gpu: whether to train on one.
     """
     alone = world.size == 1
-    # a 1×1×1 convolution's weight is the same in both memory layouts: nothing is lost there
+    # a 1×1×1 convolution's weight is the same in both memory layouts, so this is harmless
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
     warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view tensor")
@@ -102,10 +102,10 @@ def fabric_arguments(world: World, *, strategy: str, gpu: bool) -> dict[str, Any
     if not alone and strategy == "fsdp":
         chosen = ModelParallelStrategy(shard_network, save_distributed_checkpoint=False)
     elif not alone:
-        # The buffers of norms are shared once before validation: DDP would wait for every process
-        # at every batch of it, and they do not have equally many. Looking for unused parameters
-        # keeps DDP from sorting its buckets anew after the first step, which a resumed run would
-        # do later: sums of three and more numbers would differ.
+        # Norm buffers are shared once before validation: with DDP's own sharing, each validation
+        # batch would wait for all processes, which have different numbers of batches. Looking for
+        # unused parameters keeps DDP from reordering its buckets after the first step: a resumed
+        # run would do that later, and sums of three or more numbers would differ.
         chosen = DDPStrategy(broadcast_buffers=False, find_unused_parameters=not gpu)
     return {
         "accelerator": "gpu" if gpu else "cpu",
@@ -119,7 +119,7 @@ def fabric_arguments(world: World, *, strategy: str, gpu: bool) -> dict[str, Any
 def build_fabric(world: World, config: TrainConfig, *, gpu: bool, loggers: list[Logger]) -> Fabric:
     """Fabric for this process, launched."""
     precision = config.precision
-    if precision == "auto":  # not `choose`: on a CPU a step in bf16 is the slower one
+    if precision == "auto":  # not `choose`: on a CPU a step in bf16 is slower
         precision = "bf16" if gpu and has_bf16(torch.device("cuda")) else "fp32"
     fabric = Fabric(
         **fabric_arguments(world, strategy=config.strategy, gpu=gpu),
@@ -144,7 +144,7 @@ def is_parallel(fabric: Fabric) -> bool:
 
 
 def shard_copy(network: nn.Module, fabric: Fabric) -> None:
-    """Cut a copy of the network as Fabric cut the network itself, where it did."""
+    """Divide a copy of the network as Fabric divided the network, if it did."""
     if isinstance(fabric.strategy, ModelParallelStrategy):
         shard_network(network, fabric.strategy.device_mesh)
 
@@ -153,7 +153,7 @@ def shard_copy(network: nn.Module, fabric: Fabric) -> None:
 def all_parameters(networks: Iterable[nn.Module]) -> Iterator[None]:
     """FSDP2: let forward passes in the block need no other process.
 
-    Processes do not validate equally many batches.
+    Processes validate different numbers of batches.
     """
     parts = [m for network in networks for m in network.modules() if isinstance(m, FSDPModule)]
     for part in parts:
@@ -166,19 +166,19 @@ def all_parameters(networks: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def is_sharded(network: nn.Module) -> bool:
-    """Whether it is one of FSDP2."""
+    """Whether FSDP2 manages this module."""
     return isinstance(network, FSDPModule)
 
 
 def network_state(network: nn.Module) -> dict[str, Any]:
-    """The whole `state_dict`, wherever its parts are; of FSDP2 the first process alone has it."""
+    """The whole `state_dict`, gathered from its parts; with FSDP2 only on the first process."""
     return (
         get_model_state_dict(network, options=FULL) if is_sharded(network) else network.state_dict()
     )
 
 
 def load_network_state(network: nn.Module, state: dict[str, Any]) -> None:
-    """Put back what `network_state` gave. Raises RuntimeError where it does not fit."""
+    """Load the result of `network_state`. Raises RuntimeError if it does not fit."""
     if is_sharded(network):
         set_model_state_dict(network, state, options=FULL)
     else:
@@ -186,7 +186,7 @@ def load_network_state(network: nn.Module, state: dict[str, Any]) -> None:
 
 
 def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The optimiser's whole state as one process has it: parameters have numbers."""
+    """The optimiser's whole state in the form of a single process: parameters have numbers."""
     if not is_sharded(network):
         return optimizer.state_dict()
     found: dict[str, Any] = get_optimizer_state_dict(network, optimizer, options=FULL)
@@ -203,7 +203,7 @@ def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def load_optimizer_state(
     network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
-    """Put back what `optimizer_state` gave, to one process or several."""
+    """Load the result of `optimizer_state`, on one process or several."""
     if not is_sharded(network):
         optimizer.load_state_dict(state)
         return
@@ -222,8 +222,8 @@ def load_optimizer_state(
 def share_buffers(module: nn.Module, world: World) -> None:
     """Give every process the first one's buffers, such as running statistics.
 
-    Parameters are equal all the time, for gradients are averaged; statistics are those of each
-    process's own clips unless norms are synchronised or frozen.
+    Parameters are always equal, because gradients are averaged. Statistics come from each process's
+    own clips unless norms are synchronised or frozen.
     """
     if world.size > 1:
         for buffer in module.buffers():
@@ -231,19 +231,19 @@ def share_buffers(module: nn.Module, world: World) -> None:
 
 
 def seed_this_process(world: World, seed: int) -> None:
-    """Different noise on each process: dropout must not hit the same place everywhere.
+    """Seed different noise on each process, so that dropout masks differ.
 
-    The first process draws as if it were alone.
+    The first process draws as a single process does.
     """
     if world.rank:
         torch.manual_seed(seed + 1_000_003 * world.rank)
 
 
 def say_about_norms(kind: str, world: World, batch_size: int) -> None:
-    """Warn where norms see a part of the batch only; kind: as NormConfig's."""
+    """Warn if norms see only a part of the batch. kind: as in NormConfig."""
     if world.size > 1 and kind == "batch":
         say(
             f"Each of {world.size} processes normalises over its own {batch_size // world.size} "
-            f"clips of a step, one over all {batch_size}; with norm.kind=sync they do, too",
+            f"clips of a step; with norm.kind=sync over all {batch_size}, as a single process does",
             style="yellow",
         )

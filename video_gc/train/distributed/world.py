@@ -1,4 +1,4 @@
-"""Which of how many processes this one is, as torchrun or SLURM started it, and exchange."""
+"""This process among those started by torchrun or SLURM, and exchange between them."""
 
 import os
 import socket
@@ -19,10 +19,10 @@ from video_gc.train.distributed.watch import Watch, words_of
 
 T = TypeVar("T")
 COME = timedelta(minutes=5)
-"""For all processes to start."""
+"""Time for all processes to start."""
 SLOW = timedelta(days=2)
-"""The timeout of a collective: a process may be done with its part hours before another; dead ones
-are found by their silence, see watch.py."""
+"""The timeout of a collective: one process may finish its part hours before another. watch.py finds
+dead ones."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class World:
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    """number on its own machine: its GPU"""
+    """number on its machine: its GPU"""
     local_size: int = 1
-    """processes on its own machine"""
+    """processes on its machine"""
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that prints and writes."""
+        """Whether this process prints and writes."""
         return self.rank == 0
 
 
 def this_world() -> World:
-    """From the variables that torchrun sets, or srun with one task per process.
+    """From the variables of torchrun, or of srun with one task per process.
 
-    What srun tells is put into the environment as torchrun would do it.
+    srun's values are put into the environment under torchrun's names.
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     if not all(name in os.environ for name in names):
@@ -58,13 +58,13 @@ def this_world() -> World:
 
 @contextmanager
 def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
-    """Let the processes work together while the block runs; nothing when alone.
+    """Connect the processes while the block runs; does nothing for a single process.
 
-    They exchange objects and the CPU's tensors by gloo, the GPU's by NCCL (gpu: whether there are
-    any; by default where there is a GPU, and then each process has its own). Only the first one
-    prints. An error in one ends the others, who say whose it was; so does silence.
+    They exchange objects and CPU tensors by gloo, GPU tensors by NCCL (gpu: whether there are any;
+    default: if there is a GPU, and then each process has its own). Only the first prints. An error
+    or silence of one process ends the others, which name it.
 
-    Raises TimeoutError where some do not come, ValueError where there are too few GPUs.
+    Raises TimeoutError if some do not arrive, ValueError if there are too few GPUs.
     """
     if world.size == 1 or dist.is_initialized():
         yield
@@ -89,7 +89,7 @@ def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
         failure = watch.fail(error)
         console.quiet = False
         if failure.rank != world.rank or failure.lost:
-            if failure.text != words_of(error):  # else all found the same, and one has said it
+            if failure.text != words_of(error):  # else all found it, and one printed it
                 say(f"process {world.rank} ends: {watch.describe(failure)}", style="red")
             raise SystemExit(1) from None
         say(f"process {world.rank} of {world.size} ({hosts[world.rank]}) failed:", style="red")
@@ -111,7 +111,7 @@ def gather(part: T, world: World) -> list[T] | None:
 
 
 def from_first(world: World, function: Callable[[], T]) -> T:
-    """What `function` gives on the first process, on all of them; the others wait for it.
+    """Run `function` on the first process and return its result on all of them.
 
     An error on the first ends the others, inside `joined`.
     """
@@ -132,13 +132,13 @@ def to_all(part: T, world: World) -> list[T]:
 
 
 def wait_for_all(world: World) -> None:
-    """Go on when every process is here."""
+    """Continue when every process has arrived here."""
     if world.size > 1:
         dist.barrier()
 
 
 def largest(world: World, *numbers: int) -> list[int]:
-    """Each number's maximum over the processes, which all must call this; waits for no GPU."""
+    """Each number's maximum over the processes, which must all call this; waits for no GPU."""
     if world.size == 1:
         return list(numbers)
     found = torch.tensor(numbers)  # on the CPU, so by gloo
@@ -147,7 +147,7 @@ def largest(world: World, *numbers: int) -> list[int]:
 
 
 def need_shared(path: Path) -> None:
-    """Raise FileNotFoundError where this machine does not see what the first process has there."""
+    """Raise FileNotFoundError if this machine does not see the first process's folder."""
     if not path.exists():
         raise FileNotFoundError(
             f"{path.absolute()}: not on {socket.gethostname()}; all machines need the folder of "
@@ -156,11 +156,11 @@ def need_shared(path: Path) -> None:
 
 
 def pick_gpu(world: World) -> torch.device | None:
-    """This process's own GPU; None where there is none.
+    """This process's own GPU; None without GPUs.
 
-    Where SLURM shows each task its own GPU alone, that is number 0.
+    If SLURM shows each task only its own GPU, that is number 0.
 
-    Raises ValueError where the machine has fewer GPUs than processes.
+    Raises ValueError if the machine has fewer GPUs than processes.
     """
     if not torch.cuda.is_available():
         return None
@@ -179,10 +179,10 @@ def _bound_by_slurm() -> bool:
 
 
 def share_cores(processes: int) -> int:
-    """Let torch compute with this process's share of the machine's cores, and say so.
+    """Give torch this process's share of the machine's cores, and print the number.
 
-    torchrun sets OMP_NUM_THREADS=1 where nobody set it, and other launchers leave every process
-    all cores. A number above 1 in OMP_NUM_THREADS stands; so does what SLURM binds a task to.
+    torchrun sets OMP_NUM_THREADS=1 if it is not set, and other launchers leave all cores to every
+    process. A number above 1 in OMP_NUM_THREADS is kept, and so are the cores that SLURM assigns.
     """
     threads = _threads(processes)
     torch.set_num_threads(threads)
@@ -210,6 +210,6 @@ def _meet(world: World) -> tuple[dist.Store, str, list[str]]:
         return store, *meet(store, world.rank, world.size, timeout=COME)
     except (TimeoutError, dist.DistError) as error:
         raise TimeoutError(
-            f"process {world.rank} of {world.size} waited {COME} at {where} ({error}); see what "
-            "the others say, and whether MASTER_ADDR is an address of the first machine"
+            f"process {world.rank} of {world.size} waited {COME} at {where} ({error}); read the "
+            "output of the others, and check that MASTER_ADDR is an address of the first machine"
         ) from error

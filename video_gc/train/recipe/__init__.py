@@ -1,1 +1,1 @@
-"""What a training does beside the plain step: optimiser, schedule, norms, averaged weights."""
+"""The recipe of a training: optimiser, schedule, norms, averaged weights."""

@@ -1,6 +1,6 @@
-"""Averaged weights (EMA): a second network that follows the trained one, tested beside it.
+"""Averaged weights (EMA): a second network with the running mean of the weights, also tested.
 
-Polyak and Juditsky, 1992; the slower start as TensorFlow's ExponentialMovingAverage has it.
+Polyak and Juditsky, 1992; with the warm-up of TensorFlow's ExponentialMovingAverage.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from video_gc.models.weights.states import PREFIXES
 
 
 def kept_weights(state: Mapping[str, Tensor]) -> list[str]:
-    """Which weights a checkpoint's `state_dict` has: raw, or raw and ema."""
+    """The kinds of weights in a checkpoint's `state_dict`: raw, or raw and ema."""
     return [kind for kind, prefix in PREFIXES.items() if any(n.startswith(prefix) for n in state)]
 
 
 def pick_weights(state: Mapping[str, Tensor], kind: str | None = None) -> dict[str, Tensor]:
-    """The network's weights by its own names, from a checkpoint's `state_dict`.
+    """The network's weights under its own names, from a checkpoint's `state_dict`.
 
-    kind: raw or ema; by default ema where there is one.
+    kind: raw or ema; default: ema if the checkpoint has it.
 
-    Raises ValueError for one that is not there.
+    Raises ValueError for a kind that is missing.
     """
     kept = kept_weights(state)
     if kind is None:
@@ -44,13 +44,13 @@ def averaged_copy(model: nn.Module) -> nn.Module:
 def decay_at(step: int, decay: float) -> float:
     """The decay after `step` earlier steps: min(decay, (1 + step) / (10 + step)).
 
-    So that a short training does not test the weights that it began with.
+    So a short training does not test its initial weights.
     """
     return min(decay, (1 + step) / (10 + step))
 
 
 def local(value: Tensor) -> Tensor:
-    """Its numbers, without a gradient; of a parameter that FSDP2 cut, those of this process."""
+    """Its numbers without a gradient; with FSDP2 only this process's part."""
     return value.to_local().detach() if isinstance(value, DTensor) else value.detach()
 
 

@@ -1,8 +1,8 @@
-"""bf16 on the CPU with sound gradients of convolution weights.
+"""bf16 on the CPU with correct gradients of convolution weights.
 
-Torch 2.15's oneDNN kernels for the bf16 gradient of a Conv3d weight read memory that nobody wrote
-(docs/results.md). Forward and the gradient of the input are sound; the gradient of the weight is
-made here another way: by matrix products where the kernel spans time alone, else in fp32.
+Torch 2.15's oneDNN kernels for the bf16 gradient of a Conv3d weight read uninitialised memory
+(docs/results.md). Forward and the gradient of the input are correct. The gradient of the weight is
+computed here: by matrix products if the kernel spans time alone, otherwise in fp32.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ Given = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 
 
 class SoundBf16(TorchFunctionMode):
-    """Within it, `F.conv3d` under CPU autocast to bf16 goes through `_Conv3d`."""
+    """Inside it, `F.conv3d` under CPU autocast to bf16 uses `_Conv3d`."""
 
     def __torch_function__(
         self,
@@ -28,7 +28,7 @@ class SoundBf16(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Torch: called in place of every function."""
+        """Torch calls this in place of every function."""
         if func is F.conv3d and _wanted(args[0]):
             return conv3d(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
@@ -58,14 +58,14 @@ class _Conv3d(torch.autograd.Function):
         weight: Tensor,
         given: Given,
     ) -> Tensor:
-        """Only the fp32 weight is kept: rounding it again costs less than keeping it twice."""
+        """Only the fp32 weight is saved: rounding it again costs less than keeping it twice."""
         ctx.save_for_backward(x, weight)
         ctx.given = given
         return F.conv3d(x, weight.to(BF16), None, *given)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Of the input in bf16; of the weight by `weight_gradient`."""
+        """The gradient of the input in bf16, and of the weight by `weight_gradient`."""
         x, weight = ctx.saved_tensors
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
@@ -81,7 +81,7 @@ def weight_gradient(
     weight: Tensor,
     given: Given,
 ) -> Tensor:
-    """Of a convolution's output `gradient` (N, D, T', H', W') with respect to its weight.
+    """The gradient of a convolution's weight, from its output's `gradient` (N, D, T', H', W').
 
     x: (N, C, T, H, W). Returns the shape and dtype of `weight`.
     """

@@ -1,6 +1,6 @@
-"""Which parameters decay, how fast each stage learns, and which stand still.
+"""Which parameters decay, how fast each stage learns, and which stages are frozen.
 
-Factors per layer: Clark et al., ELECTRA, ICLR 2020, here one for each stage of a residual network.
+Factors per layer: Clark et al., ELECTRA, ICLR 2020; here one factor per stage of the network.
 """
 
 import re
@@ -24,10 +24,10 @@ LEVELS = ("stem", "res2", "res3", "res4", "res5", "head")
 
 
 def stage_names(model: nn.Module) -> dict[str, str]:
-    """Parameter → the part that it belongs to, in the order of the network.
+    """Parameter → its part of the network, in the order of the network.
 
     stem, res2 … res5, head; with two pathways slow.stem, fast.res2 … and the laterals fuse1 …
-    fuse4. Context blocks: `context res3` (`context slow.res3`). What lies in no stage is the head.
+    fuse4. Context blocks: `context res3` (`context slow.res3`). Anything else is the head.
     """
     owner: dict[int, str] = {}
     for part, module in named_parts(model).items():
@@ -40,14 +40,14 @@ def stage_names(model: nn.Module) -> dict[str, str]:
 
 
 def level(stage: str) -> int:
-    """0 for the stem, 1 … 4 for res2 … res5, 5 for the head; a lateral: as the stage before."""
+    """0 for the stem, 1 … 4 for res2 … res5, 5 for the head; a lateral as the stage before it."""
     if stage.startswith("fuse"):
         return int(stage.removeprefix("fuse")) - 1
     return LEVELS.index(re.split(r"[. ]", stage)[-1])
 
 
 def parameter_kinds(model: nn.Module) -> dict[str, str]:
-    """Parameter → norm, bias, vector (scalars too) or weight; weights alone decay."""
+    """Parameter → norm, bias, vector (or scalar) or weight; only weights decay."""
     norms = {
         f"{prefix}.{name}".lstrip(".")
         for prefix, module in model.named_modules()
@@ -77,10 +77,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """The optimiser's groups: weights; norms, biases and other vectors; of each stage if asked.
 
-    Each has a `name`, its `lr` and `waits`: whether it stands still while the head is trained
-    alone. Rate and `waits` are in the optimiser's state, so that a resumed run, which reads no
-    weights and cannot know whether its context blocks were `fresh`, finds them there; which
-    parameters are in a group does not depend on it.
+    Each has a `name`, its `lr` and `waits`: whether it is not trained while the head is trained
+    alone. The optimiser's state stores `lr` and `waits`, because a resumed run cannot know whether
+    its context blocks were `fresh`. The parameters of a group do not depend on this.
     """
     kinds = parameter_kinds(model)
     stages = stage_names(model) if by_stage else dict.fromkeys(kinds, "")
@@ -109,12 +108,12 @@ def parameter_groups(
 
 
 def freeze_stages(model: nn.Module, names: Iterable[str]) -> None:
-    """Take these stages out of the training: their parameters require no gradient.
+    """Freeze these stages: their parameters require no gradient.
 
     names: stem, res2 … res5; in SlowFast those of both pathways and the lateral behind them, or
-        slow.res2, fast.res2, fuse1. Context blocks in a frozen stage are trained all the same.
+        slow.res2, fast.res2, fuse1. Context blocks in a frozen stage are still trained.
 
-    `keep_still` does the rest. Raises ValueError for a name that the network lacks.
+    `keep_still` freezes the norms. Raises ValueError for a name that the network lacks.
     """
     stages = stage_names(model)
     laterals = {f"fuse{number}": LEVELS[number - 1] for number in range(1, len(LEVELS))}
@@ -132,9 +131,9 @@ def freeze_stages(model: nn.Module, names: Iterable[str]) -> None:
 
 
 def keep_still(model: nn.Module, waiting: Iterable[nn.Parameter] = ()) -> None:
-    """Put the batch norms of what is not trained in eval mode: call it after `model.train()`.
+    """Put the batch norms of untrained parts in eval mode; call it after `model.train()`.
 
-    waiting: parameters that stand still for now, beside those that require no gradient.
+    waiting: parameters that are not trained yet, beside those that require no gradient.
     """
     still = {id(parameter) for parameter in waiting}
     for module in model.modules():
@@ -147,9 +146,9 @@ def keep_still(model: nn.Module, waiting: Iterable[nn.Parameter] = ()) -> None:
 def train_mode(
     model: nn.Module, average: nn.Module | None = None, waiting: Iterable[nn.Parameter] = ()
 ) -> None:
-    """`model.train()`, but the batch norms of what stands still stay in eval mode.
+    """`model.train()`, but the batch norms of untrained parts stay in eval mode.
 
-    average: the averaged copy, whose statistics stand still where the model's do.
+    average: the averaged copy; its norms are treated as the model's.
     """
     model.train()
     keep_still(model, waiting)
@@ -159,22 +158,22 @@ def train_mode(
 
 
 def waiting_parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    """Those that stand still while the head is trained alone."""
+    """Parameters that are not trained while the head is trained alone."""
     groups = optimizer.param_groups
     return [parameter for group in groups if group.get("waits") for parameter in group["params"]]
 
 
 def drop_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Let the next step pass over them: no decay moves them, and no momentum is gathered.
+    """Exclude them from the next step: no decay, no momentum.
 
-    Not `requires_grad`: DDP decides once and for all whose gradients it exchanges.
+    `requires_grad` would not do: DDP decides only once whose gradients it exchanges.
     """
     for parameter in parameters:
         parameter.grad = None
 
 
 def describe_groups(model: nn.Module, groups: Sequence[dict[str, Any]]) -> list[str]:
-    """What decays, what is frozen and how fast the stages learn, a sentence each."""
+    """Sentences on weight decay, frozen stages and the rates of the stages."""
     kinds, stages = parameter_kinds(model), stage_names(model)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     counts = Counter(kinds[name] for name in trained)

@@ -17,16 +17,16 @@ KINDS = ("batch", "sync", "frozen")
 
 @dataclass(kw_only=True)
 class NormConfig:
-    """How the batch norms of the network are trained."""
+    """The batch norms of a training."""
 
     kind: str = "batch"
-    """batch; sync (statistics over all processes); frozen (those of the weights, never changed;
-    the norms of context blocks, which have none, are trained)"""
+    """batch; sync (statistics over all processes); frozen (those of the loaded weights, unchanged;
+    new norms of context blocks are trained)"""
     zero_init: bool = True
-    """the last norm of each residual block starts at 0 (Goyal et al., 2017), or else at 1; where
-    model.weights are given, at what those say"""
+    """start the last norm of each residual block at 0 (Goyal et al., 2017), otherwise at 1;
+    model.weights override this"""
     precise: int = 0
-    """training batches over which the statistics are computed anew before validation; 0: none"""
+    """training batches for recomputing the statistics before each validation; 0: off"""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -36,11 +36,11 @@ class NormConfig:
 
 
 def prepare_norms(model: nn.Module, config: NormConfig, *, weights: str | None, gpu: bool) -> None:
-    """Start and convert the batch norms of `model` in place; names in its state_dict stay.
+    """Initialise and convert the batch norms of `model` in place; state_dict names stay.
 
-    weights: what the run starts from, also where it is resumed; gpu: whether it trains on one.
+    weights: the initial weights of the run, also if it is resumed. gpu: whether it trains on one.
 
-    Raises ValueError for frozen norms that would keep residual branches at 0 for ever.
+    Raises ValueError for frozen norms that would keep residual branches at 0.
     """
     if weights is None:
         if config.kind == "frozen" and config.zero_init:
@@ -86,8 +86,8 @@ FROZEN: dict[type[nn.Module], type[nn.Module]] = {
 def freeze_norms(modules: Iterable[nn.Module]) -> None:
     """Let the batch norms among `modules` use their running statistics, without gradients.
 
-    Names, parameters and hooks stay: a module changes its class alone, so that no `train()` of
-    the network changes it back.
+    Names, parameters and hooks stay. Only the class of a module changes, so `train()` of the
+    network cannot undo it.
     """
     for module in modules:
         if type(module) in FROZEN:

@@ -1,4 +1,4 @@
-"""The optimiser, its options, and a learning rate that follows the size of the batch."""
+"""The optimiser, its options, and a learning rate that scales with the batch size."""
 
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
@@ -18,49 +18,48 @@ ONLY_WITH = {
     "milestones": ("schedule", "steps"),
     "decay": ("schedule", "steps"),
 }
-"""Option → the choice without which it has no meaning."""
+"""Option → the choice that it belongs to."""
 
 
 @dataclass(kw_only=True)
 class OptimConfig:
-    """Optimiser, schedule, and what is trained how fast."""
+    """Optimiser, schedule, and the learning rate of each stage."""
 
     optimizer: str = "sgd"
     """sgd (Nesterov) or adamw"""
     lr: float = 0.1
     """peak learning rate"""
     lr_batch: int | None = None
-    """clips in a step that `lr` is for: the rate grows and falls with batch_size; null: as it is"""
+    """clips per step that `lr` is for; the rate scales with batch_size; null: `lr` unscaled"""
     momentum: float = 0.9
     """of sgd"""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    """of adamw: decay of its averages of gradients and of their squares"""
+    """adamw: decay of its averages of gradients and of squared gradients"""
     weight_decay: float = 1e-4
-    """on weights; none on norms, biases and other vectors"""
+    """weight decay, on weights; not on norms, biases and other vectors"""
     schedule: str = "cosine"
-    """cosine (half of one, over the whole training) or steps"""
+    """cosine (half a period over the whole training) or steps"""
     milestones: list[float] = field(default_factory=list)
-    """of steps: where the rate falls; none: it stays"""
+    """schedule steps: where the rate falls; empty: constant rate"""
     milestones_in: str = "epochs"
-    """what milestones count: epochs (fractions too) or steps of the optimiser"""
+    """unit of milestones: epochs (or fractions) or optimiser steps"""
     decay: float = 0.1
-    """of steps: factor at each milestone"""
+    """schedule steps: factor at each milestone"""
     warmup_epochs: float = 0.0
     """epochs of linear warm-up, at most half of the training"""
     warmup_start: float = 0.1
-    """learning rate at the start of the warm-up, as a part of `lr`"""
+    """learning rate at the start of the warm-up, as a fraction of `lr`"""
     clip_grad: float | None = None
-    """largest L2 norm of all gradients together"""
+    """maximum L2 norm of all gradients together"""
     freeze: list[str] = field(default_factory=list)
-    """stages that keep their weights and the statistics of their batch norms: stem, res2 … res5
-    (in SlowFast both pathways and the laterals behind them, slow.res2 one); their context blocks
-    train on"""
+    """stages with frozen weights and batch norm statistics: stem, res2 … res5 (in SlowFast both
+    pathways and the laterals behind them; slow.res2: one); their context blocks are trained"""
     layer_decay: float = 1.0
-    """factor on the rate from each stage to the one below it: head 1, res5 x, res4 x² …"""
+    """factor x on the rate from each stage to the one below: head 1, res5 x, res4 x² …"""
     head_lr: float = 1.0
     """factor on the rate of the head and of fresh context blocks"""
     head_epochs: float = 0.0
-    """epochs at the start in which the head and fresh context blocks alone are trained"""
+    """first epochs in which only the head and fresh context blocks are trained"""
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -80,7 +79,7 @@ class OptimConfig:
         if self.clip_grad is not None and self.clip_grad <= 0:
             raise ValueError(f"optim.clip_grad ({self.clip_grad}) must be above 0, or null")
         if self.warmup_start > 1:
-            raise ValueError(f"optim.warmup_start ({self.warmup_start}) is a part of lr, at most 1")
+            raise ValueError(f"optim.warmup_start ({self.warmup_start}) must be at most 1")
         if self.layer_decay > 1:
             raise ValueError(f"optim.layer_decay ({self.layer_decay}) must be at most 1")
         if self.lr_batch is not None and self.lr_batch < 1:
@@ -92,7 +91,7 @@ class OptimConfig:
         self._check_choices()
 
     def _check_choices(self) -> None:
-        """Raise ValueError for an option that was set, but that nothing here would read."""
+        """Raise ValueError for an option that was set but has no effect."""
         for option in fields(self):
             name, value = option.name, getattr(self, option.name)
             if name not in ONLY_WITH:
@@ -102,21 +101,21 @@ class OptimConfig:
             chooser, choice = ONLY_WITH[name]
             if getattr(self, chooser) != choice and value != default:
                 raise ValueError(
-                    f"optim.{name} ({value}) means nothing with optim.{chooser}="
+                    f"optim.{name} ({value}) has no effect with optim.{chooser}="
                     f"{getattr(self, chooser)}: set optim.{chooser}={choice}, or "
                     f"optim.{name}={str(default).replace(' ', '')}, the default"
                 )
 
     @property
     def by_stage(self) -> bool:
-        """Whether stages differ in how they are trained."""
+        """Whether stages are trained differently."""
         return self.layer_decay != 1 or self.head_lr != 1 or self.head_epochs > 0
 
 
 def effective_lr(config: OptimConfig, batch_size: int) -> tuple[float, str]:
-    """The peak rate for `batch_size` clips a step, and a sentence that says where it is from.
+    """The peak rate for `batch_size` clips a step, and a sentence that explains it.
 
-    It is in proportion to the clips where `lr_batch` is given (Goyal et al., 2017, section 2.1).
+    With `lr_batch` it is proportional to the clips (Goyal et al., 2017, section 2.1).
     """
     if config.lr_batch is None:
         return config.lr, f"learning rate {config.lr:g} as given, for {batch_size} clips a step"
@@ -135,9 +134,9 @@ def effective_lr(config: OptimConfig, batch_size: int) -> tuple[float, str]:
 def build_optimizer(
     model: nn.Module, config: OptimConfig, *, fresh: bool = True
 ) -> torch.optim.Optimizer:
-    """The optimiser of all parameters that require a gradient; `lr` is taken as it stands.
+    """The optimiser of all parameters that require a gradient; `lr` is not scaled.
 
-    fresh: whether the context blocks start from nothing, not from trained weights.
+    fresh: whether the context blocks start untrained.
     """
     groups = _groups(model, config, fresh=fresh)
     if config.optimizer == "adamw":
@@ -151,7 +150,7 @@ def build_optimizer(
 def describe_optim(
     model: nn.Module, config: OptimConfig, *, fresh: bool = True, pretrained: bool = True
 ) -> list[str]:
-    """What decays, what stands still and how fast the stages learn, a sentence each.
+    """Sentences on weight decay, frozen stages and the rates of the stages.
 
     fresh: as in `build_optimizer`. pretrained: whether the network has weights of another training.
     """

@@ -1,4 +1,4 @@
-"""Precise batch norm: the statistics of the weights that are tested, not of those on the way there.
+"""Precise batch norm: statistics of the final weights, not of the weights during training.
 
 Wu and Johnson, Rethinking "batch" in BatchNorm, 2021, section 3; computed by fvcore.
 """
@@ -29,15 +29,14 @@ STATISTICS = ("running_mean", "running_var")
 class PreciseNorms:
     """The statistics of the norms of `networks` over a fixed set of training clips.
 
-    The checkpoint after a validation has them in its `state_dict`, and those that training goes on
-    with under KEY: what is tested is what was validated, and training goes on as if nothing
-    had been computed.
+    The checkpoint after a validation has them in its `state_dict`, so a test uses what was
+    validated, and the statistics for further training under KEY, so training is unaffected.
     """
 
     networks: dict[str, nn.Module]
     """prefix of the names in a checkpoint → network"""
     prepare: Callable[[Batch], Tensor]
-    """of a batch on the device: the clips as the networks see them"""
+    """a batch on the device → the clips that the networks see"""
     clips: TrainingClips
     batches: list[list[tuple[int, int]]]
     """keys, see `fixed_batches`"""
@@ -45,13 +44,13 @@ class PreciseNorms:
     world: World
 
     def compute(self, device: torch.device, display: Display) -> dict[str, Tensor]:
-        """Set them, from train mode, and leave the networks in eval mode.
+        """Compute and set them, from train mode; leaves the networks in eval mode.
 
-        Returns the statistics from before, to `put` back.
+        Returns the earlier statistics, for `put`.
         """
         norms = _norms(self.networks)
         own = _statistics(norms)
-        # frames from the GPU do not leave their process
+        # frames decoded on the GPU do not leave their process
         decodes = self.clips.decoding.device == "cuda"
         loader = WorkerLoader(
             self.clips,
@@ -86,7 +85,7 @@ def precise_norms(
     config: TrainConfig,
     world: World,
 ) -> PreciseNorms | None:
-    """As `config` asks for them; None for none."""
+    """As `config` sets them; None if they are off."""
     if not config.norm.precise:
         return None
     parts = world.size * config.accumulate
@@ -104,9 +103,9 @@ def precise_norms(
 def fixed_batches(
     clips: TrainingClips, *, count: int, videos: int, rank: int = 0, world: int = 1
 ) -> list[list[tuple[int, int]]]:
-    """Keys of at most `count` batches over all processes, those of this one; always the same.
+    """This process's keys of at most `count` batches over all processes; always the same.
 
-    All processes get as many, of `videos` each; fewer where the data set ends.
+    All processes get equally many, of `videos` each; fewer if the data set is small.
     """
     rows = np.random.default_rng(clips.seed).permutation(len(clips))
     videos = min(videos, max(len(rows) // world, 1))
@@ -116,7 +115,7 @@ def fixed_batches(
 
 
 class _Together(nn.Module):
-    """Several networks on a batch: videos are decoded once for all of them."""
+    """Runs several networks on a batch: videos are decoded once for all of them."""
 
     def __init__(
         self,
@@ -153,7 +152,7 @@ def _compute(
 
 
 def _norms(networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    """The batch norms that have statistics of their own, frozen ones left out; in train mode."""
+    """The batch norms with statistics, except frozen ones; in train mode."""
     return {
         f"{prefix}.{name}": module
         for prefix, network in networks.items()

@@ -1,6 +1,6 @@
-"""Learning rates as functions of the optimiser's steps alone, so that a resumed run has the same.
+"""Learning rates as functions of the optimiser step alone, so a resumed run has the same rates.
 
-Half a cosine over the whole training, and a linear warm-up to where that has come by its end:
+Half a cosine over the whole training, and a linear warm-up to its value at the end of the warm-up:
 Feichtenhofer et al., SlowFast, ICCV 2019, section 4.1, and PySlowFast's lr_policy.py; steps:
 Wang et al., Non-local neural networks, CVPR 2018, section 4.1.
 """
@@ -19,9 +19,9 @@ from video_gc.train.recipe.optim import OptimConfig
 def build_schedule(
     optimizer: torch.optim.Optimizer, config: OptimConfig, *, steps: int, steps_per_epoch: int
 ) -> LambdaLR:
-    """The rates of all groups, each a factor of its own peak; `step()` it once per optimiser step.
+    """The rates of all groups, as fractions of their peaks; call `step()` once per optimiser step.
 
-    steps: of the whole training, steps of the optimiser as everywhere here, not of its parts.
+    steps: optimiser steps of the whole training.
     """
     warmup = min(config.warmup_epochs * steps_per_epoch, steps / 2)
     after: Callable[[float], float]
@@ -53,17 +53,17 @@ def warmed(step: float, after: Callable[[float], float], warmup: float, start: f
 
 
 def head_steps(config: OptimConfig, steps_per_epoch: int) -> int:
-    """Steps at the start in which the head and fresh context blocks alone are trained."""
+    """First steps in which only the head and fresh context blocks are trained."""
     return round(config.head_epochs * steps_per_epoch)
 
 
 def about_the_head(config: OptimConfig, *, steps: int, steps_per_epoch: int) -> str | None:
-    """A sentence, where the training of so many steps ends before more than the head is trained."""
+    """A warning if a training of so many steps ends before more than the head is trained."""
     alone = head_steps(config, steps_per_epoch)
     if not 0 < steps <= alone:
         return None
     return (
         f"optim.head_epochs={config.head_epochs:g} is {alone} steps and the training {steps}:"
-        " it trains the head alone, and fresh context blocks; train longer, or set "
+        " it trains only the head and fresh context blocks; train longer, or set "
         "optim.head_epochs=0"
     )

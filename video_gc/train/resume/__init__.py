@@ -1,1 +1,1 @@
-"""A run that may be killed at any moment: its directory, its checkpoints, its position."""
+"""The directory, checkpoints and position of a run, which may be killed at any moment."""

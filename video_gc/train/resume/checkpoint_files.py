@@ -1,7 +1,7 @@
-"""Checkpoint files: written at once or not at all, the newest sound one found, old ones removed.
+"""Checkpoint files: written completely or not at all; the newest undamaged one is found.
 
-`step-00000120.ckpt` after 120 steps of the optimiser; `last.ckpt` is a link to the newest, and
-`best.ckpt` holds one too.
+`step-00000120.ckpt` is written after 120 optimiser steps. `last.ckpt` is a link to the newest;
+`best.ckpt` holds the best.
 """
 
 import errno
@@ -26,10 +26,10 @@ FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 
 
 def save_or_keep(checkpoint: dict[str, Any], file: Path) -> str:
-    """Write a checkpoint, or say that it could not be and that an older one stands.
+    """Write a checkpoint; if that fails, say so and keep the older one.
 
-    Returns what was said, empty where it was written. Raises OSError where no older one stands: the
-    run could compute to its end and keep nothing.
+    Returns the message, empty on success. Raises OSError if there is no older one: the run could
+    train to its end and keep nothing.
     """
     try:
         write_checkpoint(checkpoint, file)
@@ -42,13 +42,13 @@ def save_or_keep(checkpoint: dict[str, Any], file: Path) -> str:
                 f"{file}: the first checkpoint could not be written ({why}), and nothing would "
                 "be kept; free some space, or give another directory with runs=DIR",
             ) from error
-        said = f"{file.name} could not be written ({why}); {older.name} stands"
+        said = f"{file.name} could not be written ({why}); {older.name} is kept"
         say(f"{file.parent}: {said}", style="yellow")
         return said
 
 
 def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
-    """Write to a temporary name, to the disk itself, and rename. Raises OSError."""
+    """Write under a temporary name, flush to the disk, and rename. Raises OSError."""
     content = io.BytesIO()  # torch.save to a file turns a full disk into a RuntimeError
     torch.save(checkpoint, content)
     with atomic_path(file) as part, part.open("wb") as stream:
@@ -59,9 +59,9 @@ def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
 
 
 def read_training(file: Path) -> dict[str, Any]:
-    """All that a checkpoint holds, tensors on the CPU, to go on from.
+    """The content of a checkpoint for resuming, tensors on the CPU.
 
-    Raises ValueError for one of an older version, which cannot be gone on from.
+    Raises ValueError for a checkpoint of an older version, which cannot be resumed.
     """
     found: dict[str, Any] = read_file(file)
     if found[KEY].get("format", 1) < FORMAT or "loop" not in found:
@@ -73,12 +73,12 @@ def read_training(file: Path) -> dict[str, Any]:
 
 
 def step_file(folder: Path, step: int) -> Path:
-    """The checkpoint after so many steps of the optimiser."""
+    """The checkpoint after so many optimiser steps."""
     return folder / f"step-{step:08d}.ckpt"
 
 
 def point_last(file: Path) -> None:
-    """Let last.ckpt be `file`: a link, or a copy where the file system has no links."""
+    """Make last.ckpt a link to `file`, or a copy if the file system has no links."""
     last = file.with_name(LAST)
     part = part_name(last)
     try:
@@ -89,7 +89,7 @@ def point_last(file: Path) -> None:
 
 
 def keep_best(file: Path) -> None:
-    """Let best.ckpt be `file`, which may be removed afterwards."""
+    """Make `file` best.ckpt; `file` may be removed afterwards."""
     best = file.with_name(BEST)
     part = part_name(best)
     try:
@@ -97,17 +97,17 @@ def keep_best(file: Path) -> None:
     except OSError:
         shutil.copyfile(file, part)
     os.replace(part, best)
-    part.unlink(missing_ok=True)  # renaming a link over another of the same file leaves both
+    part.unlink(missing_ok=True)  # renaming a hard link over another of the same file leaves both
 
 
 def remove_old(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints; the best has a name of its own."""
+    """Remove all but the newest `keep` checkpoints; best.ckpt stays."""
     for file in sorted(folder.glob(STEPS), reverse=True)[keep:]:
         file.unlink(missing_ok=True)
 
 
 def candidates(folder: Path) -> Iterator[Path]:
-    """Checkpoints of a run, newest first; the best one last, for it may be old."""
+    """Checkpoints of a run, newest first; the best last, since it may be old."""
     steps = sorted(folder.glob(STEPS), reverse=True)
     yield from steps
     known = {file.name for file in steps}
@@ -118,10 +118,10 @@ def candidates(folder: Path) -> Iterator[Path]:
 
 
 def newest_valid(folder: Path) -> Path | None:
-    """The newest checkpoint that can be read; damaged ones are named, and set aside.
+    """The newest readable checkpoint; damaged ones are named and renamed.
 
-    None where there is none at all. Raises ValueError for one of a newer version of video_gc, or
-    where all are damaged.
+    None if there are no checkpoints. Raises ValueError for one of a newer version of video_gc, or
+    if all are damaged.
     """
     damaged = []
     for file in candidates(folder):
@@ -138,24 +138,24 @@ def newest_valid(folder: Path) -> Path | None:
 
 
 def damage(file: Path) -> str | None:
-    """What is wrong with a checkpoint, every byte of it read; None for a sound one.
+    """The damage of a checkpoint, after reading every byte; None if there is none.
 
     Raises ValueError for one of a newer version of video_gc, which is not damaged.
     """
     try:
-        with zipfile.ZipFile(file) as records:  # read_file leaves the check sums alone
+        with zipfile.ZipFile(file) as records:  # read_file does not verify checksums
             broken = records.testzip()
         if broken is not None:
-            return f"{broken} has other bytes than were written"
+            return f"{broken} does not match its checksum"
         kept = read_file(file, mapped=True)[KEY]
-    except Exception as error:  # whatever a damaged file makes of the readers
+    except Exception as error:  # a damaged file can make the readers raise anything
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     check_format(file, kept)
     return None
 
 
 def set_aside(folder: Path, used: Path) -> None:
-    """Give checkpoints newer than the `used` one another name, and remove unfinished files."""
+    """Rename checkpoints newer than the `used` one, and remove unfinished files."""
     if used.match(STEPS):
         for file in sorted(folder.glob(STEPS)):
             if file.name > used.name:
@@ -164,7 +164,7 @@ def set_aside(folder: Path, used: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let the new name last through a power cut, too."""
+    """Flush the new name to the disk, to survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -14,7 +14,7 @@ NOT_FINITE = "not_finite.csv"
 
 
 def lacking(networks: Mapping[str, nn.Module]) -> str | None:
-    """The first weight or buffer with a NaN or infinite number in it, of the parts held here."""
+    """The first weight or buffer with a NaN or infinite number, of this process's parts."""
     found = {
         f"{prefix}.{name}": local(value)
         for prefix, network in networks.items()
@@ -26,7 +26,7 @@ def lacking(networks: Mapping[str, nn.Module]) -> str | None:
 
 
 def write_not_finite(file: Path, step: int, paths: Iterable[Path]) -> None:
-    """List the videos of the batch after which a number was not finite: step, path."""
+    """List the videos of the batch that led to a non-finite number: step, path."""
     with atomic_path(file) as part:
         fill_csv(part, ["step", "path"], ((step, path) for path in paths))
 

@@ -1,4 +1,4 @@
-"""A run directory: whether it is new, goes on or starts over, and what describes the run in it."""
+"""A run directory: whether it is new, resumed or started again, and the files that describe it."""
 
 import platform
 import shutil
@@ -20,15 +20,15 @@ from video_gc.train.run_checkpoint import CHECKPOINTS
 CONFIG, VERSIONS = "config.yaml", "versions.yaml"
 LOGS, SPLITS, FINISHED = "logs", "splits", "finished.yaml"
 OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED, NOT_FINITE}
-"""What a training writes before its first checkpoint, and that folder."""
+"""Files that a training writes before its first checkpoint, and the checkpoints' folder."""
 AROUND = {"cell.json", "cell.log"}
-"""What tools/ablate.py writes around a training, before it begins and after."""
+"""Files that tools/ablate.py writes before and after a training."""
 MAY_CHANGE = {
     *("resume", "runs", "name", "logger", "strategy", "data.workers", "data.decoder"),
     *("data.decode_device", "data.transfer", "checkpoint.every_steps"),
     *("checkpoint.every_minutes", "checkpoint.keep"),
 }
-"""Options that do not change what is trained; nor do those of test."""
+"""Options that do not change the trained network; those of `test` do not either."""
 BLOCK_OPTIONS = "model.context.options."
 LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "numpy", "fvcore")
 
@@ -36,26 +36,25 @@ LIBRARIES = ("torch", "torchvision", "pytorchvideo", "av", "numpy", "fvcore")
 def last_checkpoint(
     directory: Path, options: dict[str, Any], defaults: dict[str, Any], *, resume: bool
 ) -> Path | None:
-    """The newest sound checkpoint; None for a new run, or one that never got to a checkpoint.
+    """The newest undamaged checkpoint; None for a run without checkpoints.
 
-    options: of this run; defaults: of options that are newer than the run. Writes nothing.
+    options: of this run. defaults: for options that are newer than the run. Writes nothing.
 
-    Raises FileExistsError where the run exists and `resume` is off or the directory holds something
-    else, ValueError where the run was started with other options, or no checkpoint is usable.
+    Raises FileExistsError if the run exists and `resume` is off, or the directory is no run;
+    ValueError if the run was started with other options, or no checkpoint is usable.
     """
     if not (directory / CONFIG).is_file():
         if directory.exists() and not _is_empty(directory):
-            raise FileExistsError(f"{directory}: holds something that is no run; give name=OTHER")
+            raise FileExistsError(f"{directory}: holds something other than a run; give name=OTHER")
         return None
     folder = directory / CHECKPOINTS
-    # a hidden one is half of the first, whose writing was killed
+    # a hidden file is an unfinished first checkpoint
     if all(file.name.startswith(".") for file in folder.glob("*.ckpt")):
         _check_aborted(directory)
         return None
     if not resume:
         raise FileExistsError(
-            f"{directory}: this run exists; leave out resume=false to go on with it, or give "
-            "name=OTHER"
+            f"{directory}: this run exists; leave out resume=false to resume it, or give name=OTHER"
         )
     started = _with_defaults(defaults, yaml.safe_load((directory / CONFIG).read_text()))
     differing = [
@@ -67,7 +66,7 @@ def last_checkpoint(
     if foreign:
         raise ValueError(
             f"{directory}: was started by a version of video_gc with options that this one lacks: "
-            f"{', '.join(foreign)}; go on with that version, or give name=OTHER"
+            f"{', '.join(foreign)}; resume it with that version, or give name=OTHER"
         )
     changed = [f"{name}: {old} → {new}" for name, old, new in differing]
     if changed:
@@ -77,24 +76,24 @@ def last_checkpoint(
         )
     found = newest_valid(folder)
     if found is None:
-        raise FileExistsError(f"{directory}: has no checkpoint to go on from; give name=OTHER")
+        raise FileExistsError(f"{directory}: has no checkpoint to resume from; give name=OTHER")
     return found
 
 
 def is_finished(directory: Path) -> bool:
-    """Whether the run came to its end."""
+    """Whether the run is finished."""
     return (directory / FINISHED).is_file()
 
 
 def finish_run(directory: Path, *, epochs: int, steps: int) -> None:
-    """Note that the run came to its end."""
+    """Note that the run is finished."""
     write_text(directory / FINISHED, yaml.safe_dump({"epochs": epochs, "steps": steps}))
 
 
 def begin_run(directory: Path, options: dict[str, Any]) -> None:
-    """Describe the run in its directory; what an aborted attempt left there is removed."""
+    """Describe the run in its directory; remove the files of an aborted attempt."""
     if (directory / CONFIG).is_file():
-        say(f"{directory}: an earlier attempt has no checkpoint; this run starts over in it")
+        say(f"{directory}: an earlier attempt left no checkpoint; starting from the beginning")
         for name in (LOGS, SPLITS):
             shutil.rmtree(directory / name, ignore_errors=True)
         for name in (SKIPPED, NOT_FINITE):
@@ -109,12 +108,12 @@ def begin_run(directory: Path, options: dict[str, Any]) -> None:
 
 
 def _is_empty(directory: Path) -> bool:
-    """Whether nobody wrote anything there but locks, and what stands around a training."""
+    """Whether it holds only locks and the files of tools/ablate.py."""
     return all(path.name[0] == "." or path.name in AROUND for path in directory.iterdir())
 
 
 def _check_aborted(directory: Path) -> None:
-    """Raise FileExistsError for more than an aborted attempt, which nothing is lost of."""
+    """Raise FileExistsError if removing the directory's files would lose something."""
     names = sorted(path.name for path in directory.iterdir())
     others = [name for name in names if name not in OURS | AROUND and name[0] != "."]
     if others:
@@ -123,7 +122,7 @@ def _check_aborted(directory: Path) -> None:
         )
     for file in (directory / LOGS).rglob("metrics.csv"):
         with file.open() as stream:
-            if "val/" in stream.readline():  # after that comes a checkpoint
+            if "val/" in stream.readline():  # a checkpoint follows a validation
                 raise FileExistsError(
                     f"{directory}: was trained, but its checkpoints are gone; delete it, or give "
                     "name=OTHER"
@@ -131,7 +130,7 @@ def _check_aborted(directory: Path) -> None:
 
 
 def _with_defaults(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """`given`, and the defaults for options that are newer than it."""
+    """`given`, with the defaults for options that are newer than it."""
     return defaults | {
         name: _with_defaults(defaults[name], value)
         if isinstance(value, dict) and isinstance(defaults.get(name), dict)
@@ -141,7 +140,7 @@ def _with_defaults(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str,
 
 
 def _lacks(options: dict[str, Any], name: str) -> bool:
-    """Whether there is no option of this name; a block's own are free."""
+    """Whether no option has this name; options of a block are not checked."""
     if name.startswith(BLOCK_OPTIONS):
         return False
     found: Any = options
@@ -153,7 +152,7 @@ def _lacks(options: dict[str, Any], name: str) -> bool:
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
-    """(option, old value, new value) of all that differ."""
+    """(option, old value, new value) of all differences."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             found

@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: it saves at the end of the step, SLURM starts it again.
+"""Signals that ask a training to stop: it saves after the step, and SLURM queues it again.
 
 Exit statuses: 143 after SIGTERM, 138 after SIGUSR1 (SLURM's notice with --signal=USR1@90), 130
 after Ctrl-C.
@@ -19,7 +19,7 @@ from video_gc.progress import console, say
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 REQUEUED = (signal.SIGTERM, signal.SIGUSR1)
 WORKER_GRACE = 60
-"""Seconds that a decoding worker goes on after a SIGTERM to the whole group of processes."""
+"""Seconds that a decoding worker keeps running after a SIGTERM to the process group."""
 
 
 class Stopped(SystemExit):
@@ -39,7 +39,7 @@ class StopSignals:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Take the signals over while the block runs."""
+        """Handle the signals while the block runs."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -54,7 +54,7 @@ class StopSignals:
         again = self.wanted == signal.SIGINT == number
         if again:
             raise KeyboardInterrupt
-        if not self.wanted and not console.quiet:  # the first of several processes speaks
+        if not self.wanted and not console.quiet:  # only the first process prints
             more = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
             name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
             # os.write: the handler may interrupt rich in the middle of a line
@@ -64,10 +64,10 @@ class StopSignals:
 
 
 def worker_signals(_worker: int) -> None:
-    """Begin a decoding worker: signals to the whole group are for the training process.
+    """Start a decoding worker: signals to the process group are for the training process.
 
-    Ctrl-C is ignored, and SIGTERM ends the worker only after a minute, so that the step at hand
-    still gets its clips.
+    The worker ignores Ctrl-C, and SIGTERM ends it only after a minute, so the current step still
+    gets its clips.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -76,15 +76,15 @@ def worker_signals(_worker: int) -> None:
 
 
 def requeue(number: int) -> bool:
-    """Ask SLURM to start this job again, if it is one and nobody cancelled it.
+    """Ask SLURM to queue this job again, if it is a job and was not cancelled.
 
-    Returns whether it will be; says why it will not.
+    Returns whether it is queued; prints the reason if not.
     """
     job = _slurm_job()
     if job is None or number not in REQUEUED:
         return False
     if number == signal.SIGTERM and "CANCELLED" in _scontrol("show", "job", job)[1]:
-        return False  # scancel sends SIGTERM, too
+        return False  # scancel also sends SIGTERM
     status, said = _scontrol("requeue", job)
     if status:
         say(f"scontrol requeue {job} failed ({said.strip() or status})", style="yellow")

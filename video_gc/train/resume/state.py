@@ -1,4 +1,4 @@
-"""Where a training is: everything that changes from step to step beside weights and optimiser."""
+"""The state of a training: everything that changes per step beside weights and optimiser."""
 
 import random
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ class TrainingSums:
     clips: int = 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: its mean loss (), logits (N, classes), labels (N,) or (N, classes)."""
+        """Add a batch: its mean loss (), logits (N, classes), labels (N,) or (N, classes)."""
         self.clips += len(labels)
         self.loss = self.loss.to(loss.device) + loss.detach().float() * len(labels)
         if labels.ndim == 1:
@@ -32,7 +32,7 @@ class TrainingSums:
         return type(self)(self.loss.cpu(), self.right.cpu(), self.clips)
 
     def means(self, *, multi_label: bool) -> dict[str, float]:
-        """The figures of the epoch so far; several labels a clip have no figure but the loss."""
+        """The metrics of the epoch so far; with several labels per clip only the loss."""
         found = {"train/loss": float(self.loss / self.clips)}
         if not multi_label:
             found["train/top1"] = float(self.right / torch.tensor(self.clips))
@@ -41,33 +41,33 @@ class TrainingSums:
 
 @dataclass
 class LoopState:
-    """The state of the loop, saved in each checkpoint and restored as it is."""
+    """The state of the loop, saved in each checkpoint and restored from it."""
 
     epoch: int = 0
-    """the one at hand, from 0"""
+    """the current epoch, from 0"""
     batches: int = 0
-    """of this epoch that are done on each process"""
+    """batches of this epoch that each process has done"""
     step: int = 0
-    """steps of the optimiser that are done"""
+    """optimiser steps done"""
     validated: bool = False
-    """whether this epoch has been trained and validated: it is over"""
+    """whether this epoch has been trained and validated"""
     best: float | None = None
-    """highest figure of a validation so far"""
+    """highest metric of a validation so far"""
     best_step: int = -1
-    """step after which that was"""
+    """step of that validation"""
     rows: int = 0
-    """of the CSV log"""
+    """rows of the CSV log"""
     run_id: str = ""
     """the run's name at Weights & Biases"""
     skipped: list[list[Any]] = field(default_factory=list)
-    """kind, path, times and reason of what could not be read"""
+    """kind, path, times and reason of each unreadable file"""
     sums: TrainingSums = field(default_factory=TrainingSums)
     """of this process"""
     generators: dict[str, Any] = field(default_factory=dict)
     """states of this process's random generators"""
 
     def begin_next_epoch(self) -> None:
-        """Go on with the first batch of the epoch after this one."""
+        """Move to the first batch of the next epoch."""
         self.epoch, self.batches, self.validated = self.epoch + 1, 0, False
         self.sums = TrainingSums()
 
@@ -88,10 +88,10 @@ def total(parts: Iterable[TrainingSums]) -> TrainingSums:
 
 
 def restored_state(processes: list[dict[str, Any]], rank: int, size: int) -> LoopState:
-    """The state of process `rank` of `size`, from what `saved` gave on each process of then.
+    """The state of process `rank` of `size`, from the results of `saved` on each earlier process.
 
-    With another number of processes than then, the first one goes on with the sums of all, and
-    some share the state of their generators, as when a run begins.
+    If the number of processes has changed, the first takes the sums of all, and some share the
+    state of their generators, as at the start of a run.
     """
     states = [LoopState(**one | {"sums": TrainingSums(**one["sums"])}) for one in processes]
     state = replace(states[rank % len(states)])
@@ -115,7 +115,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def set_generators(states: dict[str, Any]) -> None:
-    """Put back what `generator_states` gave."""
+    """Restore the result of `generator_states`."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, position, has_gauss, cached = states["numpy"]

@@ -15,19 +15,19 @@ from video_gc.atomic import atomic_path
 from video_gc.models.weights.reading.read import OWN
 
 KEY = OWN
-"""Under which a checkpoint, or the metadata of such a file, has the description."""
+"""Key of the description in a checkpoint, or in the metadata of such a file."""
 SUFFIX = ".safetensors"
 
 
 def write_weights(state: Mapping[str, Tensor], described: Mapping[str, Any], file: Path) -> Path:
-    """Write weights by name, and in the metadata what `load_network` needs, as JSON.
+    """Write weights by name, and the description for `load_network` as JSON metadata.
 
     Raises OSError, such as for a full disk.
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with atomic_path(file) as part:
         part.touch()
-        mode = part.stat().st_mode  # safetensors makes files that nobody else may read
+        mode = part.stat().st_mode  # safetensors makes files readable only by their owner
         try:
             save_file(plain, part, {"format": "pt", KEY: json.dumps(described)})
             part.chmod(mode)
@@ -37,9 +37,9 @@ def write_weights(state: Mapping[str, Tensor], described: Mapping[str, Any], fil
 
 
 def read_weights(file: str | os.PathLike[str]) -> dict[str, Any]:
-    """As a checkpoint: {"state_dict": …, "video_gc": description}.
+    """Read it in the form of a checkpoint: {"state_dict": …, "video_gc": description}.
 
-    Raises ValueError for a file that is no such one.
+    Raises ValueError for any other file.
     """
     try:
         with safe_open(file, "pt") as opened:

@@ -1,1 +1,1 @@
-"""A file of weights → names and tensors; nothing in the file can run."""
+"""Read a file of weights into names and tensors, without running anything in it."""

@@ -1,8 +1,8 @@
-"""What the names in a file of weights stand for: tensors, arrays of numbers, plain data.
+"""The meaning of names in a file of weights: tensors, arrays of numbers, plain data.
 
-No name is imported. torch's and numpy's own constructors are never called with what a file says:
-numpy's would build arrays over any bytes as pointers. Other packages' objects become Placeholders;
-names of Python's library that are no data serve attacks only, and are refused.
+No name is imported. torch's and numpy's constructors are never called with values from a file:
+numpy's would build arrays over any bytes as pointers. Objects of other packages become
+Placeholders; names of Python's library that are not data serve only attacks, and are refused.
 """
 
 import math
@@ -27,10 +27,10 @@ from video_gc.models.weights.reading.storages import Storages, StorageType
 
 DATA_MODULES = {"argparse", "collections", "copyreg", "datetime", "decimal", "enum", "fractions",
                 "logging", "pathlib", "random", "types", "uuid", "zoneinfo"}  # fmt: skip
-"""Modules of Python's library whose objects are let in as Placeholders."""
+"""Modules of Python's library whose objects become Placeholders."""
 DATA_TYPES = {"bool", "bytes", "dict", "float", "int", "list", "object", "range", "slice", "str",
               "tuple"}  # fmt: skip
-"""As these modules; of builtins."""
+"""The same for names of builtins."""
 DTYPES = {name: dtype for name, dtype in vars(torch).items() if isinstance(dtype, torch.dtype)}
 STORAGES = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16,
@@ -42,7 +42,7 @@ STORAGES = {
 
 
 class SavedDtype(Placeholder):
-    """What a file says of a dtype: the code and byte order of a number.
+    """A dtype in a file: the code and byte order of a number.
 
     Raises RefusedError for objects.
     """
@@ -58,7 +58,7 @@ class SavedDtype(Placeholder):
 
     @property
     def dtype(self) -> np.dtype:
-        """As numpy has it. Raises RefusedError for what is no number."""
+        """The numpy dtype. Raises RefusedError unless it is a number."""
         if not re.fullmatch(r"[fiub]\d{1,2}", self.code):
             raise RefusedError(f"arrays of dtype {self.code[:20]!r} are not allowed")
         swapped = isinstance(self.state, tuple) and len(self.state) > 1 and self.state[1] == ">"
@@ -66,7 +66,7 @@ class SavedDtype(Placeholder):
 
 
 class SavedArray(Placeholder):
-    """What a file says of an array; `tensor` makes it."""
+    """An array in a file; `tensor` makes it."""
 
     __slots__ = ("made",)
 
@@ -78,7 +78,7 @@ class SavedArray(Placeholder):
     def tensor(self) -> Tensor:
         """The numbers, copied out of the file's bytes once.
 
-        Raises ValueError where shape, dtype and bytes disagree, or numpy's dtype is none of torch.
+        Raises ValueError if shape, dtype and bytes disagree, or torch lacks the dtype.
         """
         if self.made is None:
             _version, shape, numbers, column_major, content = self.state
@@ -95,8 +95,8 @@ class SavedArray(Placeholder):
 class AllowedNames:
     """`find` of an Unpickler, for one file.
 
-    size: of its pickle in bytes; each is copied twice at most, from text to bytes to a storage.
-    inner: reads a file of torch's that lies in it as bytes.
+    size: of its pickle in bytes; each is copied at most twice, from text to bytes to a storage.
+    inner: reads a torch file stored in it as bytes.
     """
 
     def __init__(self, storages: Storages, size: int, inner: Callable[[bytes], Any]) -> None:
@@ -136,7 +136,7 @@ class AllowedNames:
             self.allowed[f"{core}.numeric", "_frombuffer"] = _from_buffer
 
     def __call__(self, module: str, name: str) -> Any:
-        """What stands behind a name. Raises RefusedError, naming it."""
+        """The meaning of a name. Raises RefusedError, naming it."""
         module = IMPORT_MAPPING.get(module, module)
         full = f"{module}.{name}"[:100]
         if (module, name) in self.allowed:
@@ -166,7 +166,7 @@ class AllowedNames:
         return [*items]
 
     def ordered(self, items: Any = ()) -> OrderedDict[Any, Any]:
-        """Of a dictionary, or of pairs as Python 2 writes them."""
+        """An OrderedDict from a dictionary, or from pairs as Python 2 writes them."""
         if isinstance(items, dict):
             self.spend(len(items))
             return OrderedDict(items)
@@ -182,7 +182,7 @@ class AllowedNames:
         return text.encode("latin1")
 
     def inside(self, content: Any) -> Any:
-        """A storage, as pickle without torch.save writes it: as a file of its own."""
+        """A storage as pickle writes it without torch.save: as a file inside."""
         if not isinstance(content, bytes):
             raise RefusedError(f"a {type(content).__name__} for a file of torch is not allowed")
         self.spend(len(content))
@@ -226,7 +226,7 @@ def _made(kind: Any, *arguments: Any) -> Any:
 
 
 def _reconstructed(kind: Any, _base: Any, content: Any) -> Any:
-    """As `_made`, of a class that extends `_base`, such as a dictionary."""
+    """As `_made`, for a class that extends `_base`, such as a dictionary."""
     made = _made(kind)
     if isinstance(made, Placeholder) and isinstance(content, dict):
         made.entries = content
@@ -234,7 +234,7 @@ def _reconstructed(kind: Any, _base: Any, content: Any) -> Any:
 
 
 def _attribute(owner: Any, _name: Any) -> Placeholder:
-    """`getattr`, by which pickle names a method of a class."""
+    """`getattr`, with which pickle names a method of a class."""
     if isinstance(owner, Placeholder):
         return Placeholder(owner.name)
     name = owner.name if isinstance(owner, Constructor) else type(owner).__name__
@@ -242,7 +242,7 @@ def _attribute(owner: Any, _name: Any) -> Placeholder:
 
 
 def _scalar(numbers: Any, content: Any = b"") -> Any:
-    """One number of numpy's, as Python's; None for text and dates."""
+    """A numpy number as a Python number; None for text and dates."""
     if not isinstance(numbers, SavedDtype) or not isinstance(content, str | bytes):
         return None
     try:

@@ -1,29 +1,29 @@
-"""What stands for the objects and functions that a file of weights names, and its plain data."""
+"""Placeholders for objects and functions named in a file of weights, and its plain data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 HASHED = (1 << 61) - 1
-"""Whole numbers below it have hashes of their own; Python takes the others modulo this prime."""
+"""Whole numbers below it have distinct hashes; Python takes others modulo this prime."""
 DEPTH = 32
-"""Levels of nesting that are kept."""
+"""Nesting levels that are kept."""
 
 
 class RefusedError(Exception):
-    """What a file asks for and does not get: the reason, for people."""
+    """A request of a file that is refused; the text is the reason."""
 
 
 @dataclass(frozen=True)
 class Constructor:
-    """What a file gets for the name of a function or class that it may call."""
+    """A function or class that a file may call."""
 
     name: str
     make: Callable[..., Any]
 
 
 class Placeholder:
-    """Stands for an object of another package: keeps what it was given, does nothing."""
+    """Stands for an object of another package: keeps its arguments, does nothing."""
 
     __slots__ = ("arguments", "entries", "items", "name", "state")
 
@@ -35,7 +35,7 @@ class Placeholder:
 
 
 def as_key(value: Any) -> Any:
-    """The value, where it can be a key at once; else a Placeholder in its place.
+    """The value if it can be a key safely, otherwise a Placeholder.
 
     A file can choose tuples, complex and large whole numbers that have equal hashes. The time to
     fill a dictionary with them is quadratic, and the hash of a nested tuple may never end.
@@ -50,8 +50,8 @@ def plain(value: Any, depth: int = 0, seen: dict[int, Any] | None = None) -> Any
     """A copy in dictionaries by string, lists, strings, numbers and None.
 
     An object of another package becomes its items or its attributes, a path its text. None stands
-    for any other object, for what holds itself, and for what lies deeper than `DEPTH`.
-    An object that lies in many places is copied once, so the copy is no larger than the original.
+    for any other object, for an object that contains itself, and for anything deeper than `DEPTH`.
+    A shared object is copied once, so the copy is no larger than the original.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -72,12 +72,12 @@ def plain(value: Any, depth: int = 0, seen: dict[int, Any] | None = None) -> Any
 
 
 def _named(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
-    """Keys as text; those that have none are left out."""
+    """Keys as text; others are left out."""
     return [(str(k), v) for k, v in value.items() if isinstance(k, str | int | float | None)]
 
 
 def _content(value: Placeholder) -> Any:
-    """What an object of another package holds."""
+    """The content of an object of another package."""
     if value.name in ("numpy.ndarray", "numpy.dtype"):
         return None
     if value.name.startswith("pathlib.") and all(isinstance(a, str) for a in value.arguments):
@@ -85,5 +85,5 @@ def _content(value: Placeholder) -> Any:
     for held in (value.entries, value.items, value.state):
         if held is not None:
             return held
-    first = value.arguments[0] if len(value.arguments) == 1 else None  # of an enumeration
+    first = value.arguments[0] if len(value.arguments) == 1 else None  # an enumeration
     return first if isinstance(first, bool | int | float | str) else None

@@ -1,9 +1,9 @@
-"""A file of weights → names and tensors; nothing in the file can run.
+"""Read a file of weights into names and tensors, without running anything in it.
 
-One reader for torch's files of every age, for pickles (Caffe2) and for safetensors, checkpoints of
-ours included. torch.load(weights_only=True) has no part in it: it runs no code, but believes sizes
-and hashes keys that a file chooses (docs/weights.md, Safety), and for files from before torch 1.6
-it writes patches to where a file says.
+One reader for torch's files of every version, for pickles (Caffe2), for safetensors and for our
+checkpoints. It does not use torch.load(weights_only=True), which runs no code but trusts sizes and
+keys in a file (docs/weights.md, Safety), and in files from before torch 1.6 writes patches to an
+address from the file.
 """
 
 import io
@@ -24,48 +24,48 @@ from video_gc.models.weights.reading.unpickle import Unpickler
 from video_gc.models.weights.states import KINDS, State, find_weights
 
 OWN = "video_gc"
-"""Under which name a checkpoint of ours has its description."""
+"""Key of the description in our checkpoints."""
 OTHERS = {
     b"\x1f\x8b": "is compressed with gzip; unpack it",
     b"\x89HDF": "is an HDF5 file; save it with torch or as safetensors",
     b"version https://git-lfs": "is a pointer of Git LFS; fetch the file itself with git lfs pull",
     b"<": "is a web page, such as one that says why a download failed",
 }
-"""How files begin that are often taken for weights → what they are."""
+"""First bytes of files that are often mistaken for weights → what they are."""
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """What a file of weights holds."""
+    """The content of a file of weights."""
 
     state: State
     ours: bool
-    """whether it is a checkpoint of a run of ours"""
+    """whether it is a checkpoint of one of our runs"""
     extra: dict[str, Any]
-    """what lies beside the weights, such as PySlowFast's `cfg` and MMAction2's `meta`: dictionaries
-    by string, lists, strings, numbers and None, which also stands for any other object"""
+    """values beside the weights, such as PySlowFast's `cfg` and MMAction2's `meta`: dictionaries by
+    string, lists, strings, numbers and None, which also stands for any other object"""
     kind: str = "raw"
-    """raw (as trained) or ema (averaged): which weights these are"""
+    """kind of these weights: raw (as trained) or ema (averaged)"""
     kinds: tuple[str, ...] = ("raw",)
-    """all that the file has"""
+    """all kinds in the file"""
 
 
 def read_weights(path: Path) -> State:
-    """The tensors of a checkpoint of any supported origin, under the names they have there.
+    """The tensors of a checkpoint of any supported origin, under their names in the file.
 
-    Without what wraps the names: `module.`, `model.`, `_orig_mod.` and such. Raises as
+    Wrappers such as `module.`, `model.` and `_orig_mod.` are removed. Raises as
     `read_with_origin`.
     """
     return read_with_origin(path).state
 
 
 def read_with_origin(path: Path, kind: str | None = None) -> WeightFile:
-    """As `read_weights`, with where the weights come from and what lies beside them.
+    """As `read_weights`, with the origin of the weights and the values beside them.
 
-    kind: raw (as trained) or ema (averaged); by default the averaged ones where there are any.
+    kind: raw (as trained) or ema (averaged); default: ema if the file has it.
 
-    Raises ValueError for a file without weights, of several networks, or without weights of this
-    kind, and for one that asks for anything beside tensors, arrays and data, naming it.
+    Raises ValueError for a file without weights, of several networks, without weights of this kind,
+    or with anything but tensors, arrays and data, naming it.
     """
     content = read_file(path)
     try:
@@ -81,25 +81,25 @@ def read_with_origin(path: Path, kind: str | None = None) -> WeightFile:
 
 
 def read_file(path: str | os.PathLike[str], *, mapped: bool = False) -> Any:
-    """All that a file of weights or a checkpoint holds: dictionaries, lists, numbers and tensors.
+    """The content of a file of weights or a checkpoint: dictionaries, lists, numbers and tensors.
 
     Tensors are on the CPU, without gradients. Objects of other packages are Placeholders.
 
-    mapped: read a tensor from the file at its first use, for callers that want few of them.
+    mapped: read a tensor from the file at its first use, for callers that need few of them.
 
-    Raises ValueError naming the file for one that is damaged, that is none of these, or that asks
-    for anything else; OSError where it cannot be opened.
+    Raises ValueError naming the file if it is damaged, has another format or anything else in it;
+    OSError if it cannot be opened.
     """
     name = os.fspath(path)
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
-        raise ValueError(f"{name}: holds no weights; it is no regular file")
+        raise ValueError(f"{name}: holds no weights; it is not a regular file")
     with open(path, "rb") as file:
         try:
             return _read(file, os.fstat(file.fileno()).st_size, mapped)
         except RefusedError as error:
             reason = str(error)
         except Exception as error:  # a damaged file can raise any
-            reason = f"damaged or incomplete, or no file of weights: {type(error).__name__}"
+            reason = f"damaged or incomplete, or not a file of weights: {type(error).__name__}"
     raise ValueError(f"{name}: holds no weights that can be read safely ({reason})")
 
 
@@ -131,7 +131,7 @@ def _read_zip(file: IO[bytes], size: int, mapped: bool) -> Any:
 
 
 def _read_pickles(file: IO[bytes], size: int, *, inner: bool) -> Any:
-    """inner: whether there may be files inside, as in a pickle alone."""
+    """inner: whether there may be files inside, as in a plain pickle."""
     storages = LaterStorages(size)
     names = AllowedNames(storages, size, _inner if inner else _no_inner)
 
@@ -139,13 +139,13 @@ def _read_pickles(file: IO[bytes], size: int, *, inner: bool) -> Any:
         return Unpickler(file, size, names, storages).load()
 
     content = load()
-    if not isinstance(content, int) or content != MAGIC_NUMBER:  # a pickle alone, as Caffe2's
+    if not isinstance(content, int) or content != MAGIC_NUMBER:  # a plain pickle, as Caffe2's
         if storages.raw:
-            raise RefusedError("tensors without the storages that torch writes behind them")
+            raise RefusedError("tensors without the storages that torch writes after them")
         return content
     if load() != PROTOCOL_VERSION:
-        raise RefusedError("a version of torch's format that is not known")
-    load()  # of the machine that wrote it; the numbers' bytes are in one order anyway
+        raise RefusedError("an unknown version of torch's format")
+    load()  # about the machine that wrote it; numbers have one byte order anyway
     content = load()
     storages.fill(file, load())
     return content
@@ -156,11 +156,11 @@ def _inner(content: bytes) -> Any:
 
 
 def _no_inner(_content: bytes) -> Any:
-    raise RefusedError("a file inside a file of torch's is not allowed")
+    raise RefusedError("a file inside a torch file is not allowed")
 
 
 def _read_safetensors(name: str) -> dict[str, Any]:
-    """As a checkpoint of ours: the tensors as `state_dict`, beside them what the header says."""
+    """In the form of our checkpoints: the tensors as `state_dict`, beside the header's values."""
     with safe_open(name, "pt") as opened:
         described: dict[str, Any] = dict(opened.metadata() or {})
         if OWN in described:

@@ -15,22 +15,22 @@ from torch import Tensor
 from video_gc.models.weights.reading.placeholders import Placeholder, RefusedError
 
 LOCAL_HEADER = 30
-"""Bytes before the name in a zip's entry (APPNOTE 4.3.7); two lengths are its last four."""
+"""Bytes before the name in a zip's entry (APPNOTE 4.3.7); the last four are two lengths."""
 TENSORS = 200_000
-"""Tensors in one file: a few bytes of a pickle ask for each."""
+"""Largest number of tensors in one file: a few bytes of a pickle can request each."""
 
 
 @dataclass(frozen=True)
 class StorageType:
-    """What a file gets for the name of a class of storage."""
+    """A class of storages named in a file."""
 
     dtype: torch.dtype
 
 
 class Storages:
-    """What the storages of one file hold, by key; each is read once.
+    """The storages of one file, by key; each is read once.
 
-    size: of the file in bytes; all storages together have no more.
+    size: of the file in bytes; all storages together cannot have more.
     """
 
     def __init__(self, size: int) -> None:
@@ -44,8 +44,8 @@ class Storages:
         Raises RefusedError for another kind of id, and for a claim beyond the file's size.
         """
         if not isinstance(saved, tuple) or not saved or saved[0] not in ("storage", "module"):
-            raise RefusedError("an outside object that is no storage is not allowed")
-        if saved[0] == "module":  # a class and its source, of which nothing is wanted
+            raise RefusedError("an external object that is not a storage is not allowed")
+        if saved[0] == "module":  # a class and its source, which are ignored
             return saved[1]
         kind, key, _place, count, *views = saved[1:]
         if not isinstance(kind, StorageType) or not isinstance(key, str | int):
@@ -63,7 +63,7 @@ class Storages:
         if len(raw) < nbytes:
             raise RefusedError(f"storage {key!r:.40} is claimed in two sizes")
         elements = raw[:nbytes].view(kind.dtype)
-        if views and views[0] is not None:  # of torch before 0.4
+        if views and views[0] is not None:  # torch before 0.4
             _key, first, length = views[0]
             if whole(first) + whole(length) > len(elements):
                 raise RefusedError(f"a view beyond storage {key!r:.40} is not allowed")
@@ -98,7 +98,7 @@ class Storages:
 
 
 class ZipStorages(Storages):
-    """Of torch's files since 1.6: a zip whose records are stored as they are.
+    """Torch's files since 1.6: a zip with uncompressed records.
 
     mapped: read the bytes from the file at their first use.
     """
@@ -120,14 +120,14 @@ class ZipStorages(Storages):
         )
 
     def place(self, name: str) -> tuple[int, int]:
-        """Where a record's bytes begin in the file, and how many there are."""
+        """The offset of a record's bytes in the file, and their number."""
         record = self.records[name]
         if record.compress_type != zipfile.ZIP_STORED or record.compress_size != record.file_size:
             raise RefusedError(f"{name!r:.60} is compressed, as torch.save never does")
         self.file.seek(record.header_offset)
         header = self.file.read(LOCAL_HEADER)
         if len(header) != LOCAL_HEADER or header[:4] != b"PK\x03\x04":
-            raise ValueError(f"{name!r:.60} is not where the zip says")
+            raise ValueError(f"{name!r:.60} is not at the place that the zip gives")
         start = record.header_offset + LOCAL_HEADER
         start += int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
         if start + record.file_size > self.size:
@@ -159,7 +159,7 @@ class ZipStorages(Storages):
 
 
 class LaterStorages(Storages):
-    """Of torch's files before 1.6: the storages follow the pickles, in the order of a list."""
+    """Torch's files before 1.6: the storages follow the pickles, in the order of a list."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -171,17 +171,17 @@ class LaterStorages(Storages):
         return torch.zeros(nbytes, dtype=torch.uint8)
 
     def fill(self, file: IO[bytes], keys: list[Any]) -> None:
-        """Read all storages from where the file stands; keys: in which order.
+        """Read all storages from the file's position, in the order of `keys`.
 
-        Raises ValueError for a list that is not of these storages.
+        Raises ValueError if `keys` are not these storages.
         """
         if sorted(map(str, keys)) != sorted(self.raw):
-            raise ValueError("the list of storages is another than the tensors'")
+            raise ValueError("the list of storages does not match the tensors")
         for key in map(str, keys):
             raw = self.raw[key]
             count = int.from_bytes(file.read(8), "little")
             if count * self.widths[key] != len(raw):
-                raise ValueError(f"storage {key!r:.40} has another size than its tensors say")
+                raise ValueError(f"storage {key!r:.40} has a size that its tensors do not")
             raw.copy_(fill(file, len(raw)))
 
 
@@ -195,7 +195,7 @@ def fill(file: IO[bytes], nbytes: int) -> Tensor:
 
 
 def whole(value: Any) -> int:
-    """The value, if it is a number of something. Raises RefusedError."""
+    """The value if it is a valid count. Raises RefusedError otherwise."""
     if not isinstance(value, int) or not 0 <= value < 1 << 62:
         shown = str(value)[:30] if isinstance(value, int) else f"a {type(value).__name__}"
         raise RefusedError(f"{shown} as a size is not allowed")

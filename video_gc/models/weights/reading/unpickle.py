@@ -1,7 +1,7 @@
-"""Reads pickles; imports nothing, and calls nothing but what its owner gives it.
+"""Read pickles without importing anything; calls only functions from its caller.
 
 Python's own unpickler calls every function that a file names, and allocates every size that it
-claims. Here `find` says what a name stands for, only a `Constructor` is called, and a size beyond
+claims. Here `find` gives the meaning of a name, only a `Constructor` is called, and a size beyond
 the end of the file is an error. Python's pickletools decode the opcodes of the protocols 0 to 5.
 """
 
@@ -20,16 +20,16 @@ from video_gc.models.weights.reading.placeholders import (
 
 OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 PARTS = 2_000_000
-"""Opcodes in one pickle; a file of weights has some thousand."""
+"""Largest number of opcodes in one pickle; a file of weights has some thousand."""
 BITS = 8192
-"""Of a whole number."""
+"""Largest size of a whole number."""
 
 
 class Unpickler:
-    """Reads one pickle from where `file` stands; `end`: the position after the last byte it has.
+    """Reads one pickle from the position of `file`; `end`: the position after its last byte.
 
     find: module and name → a Constructor, a value, or a Placeholder.
-    storage: a persistent id → what stands for it.
+    storage: a persistent id → its value.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Unpickler:
         raise RefusedError(f"a description of more than {PARTS} parts is not allowed")
 
     def argument(self, opcode: pickletools.OpcodeInfo) -> Any:
-        """What stands behind an opcode."""
-        source = cast(IO[bytes], self)  # its readers call `read` and `readline` alone
-        if opcode.name == "STRING":  # of Python 2: bytes, which may be no text
+        """The argument of an opcode."""
+        source = cast(IO[bytes], self)  # its readers call only `read` and `readline`
+        if opcode.name == "STRING":  # from Python 2: bytes, which may not be text
             quoted: Any = pickletools.read_stringnl(source, decode=False)
             return codecs.escape_decode(quoted)[0].decode("latin1")
         return opcode.arg and opcode.arg.reader(source)
@@ -77,38 +77,38 @@ class Unpickler:
         return content
 
     def readline(self) -> bytes:
-        """Up to the end of the line, with it."""
+        """The rest of the line, with its end."""
         content = self.file.readline(self.left)
         self.left -= len(content)
         return content
 
     def push(self, value: Any) -> None:
-        """Onto the stack."""
+        """Push a value onto the stack."""
         if isinstance(value, int) and value.bit_length() > BITS:
             raise RefusedError(f"a whole number of {value.bit_length()} bits is not allowed")
         self.stack.append(bytes(value) if isinstance(value, bytearray) else value)
 
     def pop_mark(self) -> list[Any]:
-        """What lies above the last mark."""
+        """Pop the values above the last mark."""
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]
         return items
 
     def pop_tuple(self, size: int) -> None:
-        """Make one of the last values."""
+        """Make one value of the last ones."""
         if len(self.stack) < size:
             raise IndexError("the stack is empty")
         self.stack[-size:] = [tuple(self.stack[-size:])]
 
     def keep(self, place: int) -> None:
-        """The top of the stack, for later."""
+        """Memoise the top of the stack."""
         self.memo[place] = self.stack[-1]
 
     def name(self, module: Any, name: Any) -> None:
-        """Push what a name stands for."""
+        """Push the meaning of a name."""
         if not isinstance(module, str) or not isinstance(name, str):
-            raise TypeError("a name that is no text")
+            raise TypeError("a name that is not text")
         self.push(self.find(module, name))
 
     def name_on_stack(self) -> None:
@@ -117,9 +117,9 @@ class Unpickler:
         self.name(module, name)
 
     def call(self, function: Any, arguments: Any) -> None:
-        """A Constructor makes, a Placeholder gives a Placeholder, anything else is refused."""
+        """Call a Constructor; a Placeholder gives a Placeholder; refuse anything else."""
         if not isinstance(arguments, tuple):
-            raise TypeError("arguments that are no tuple")
+            raise TypeError("arguments that are not a tuple")
         if isinstance(function, Placeholder):
             self.push(Placeholder(function.name, arguments))
         elif isinstance(function, Constructor):
@@ -133,28 +133,28 @@ class Unpickler:
         self.call(function, arguments)
 
     def call_with_keywords(self) -> None:
-        """As `call_on_stack`; arguments by name are forgotten."""
+        """As `call_on_stack`; keyword arguments are ignored."""
         self.stack.pop()
         self.call_on_stack()
 
     def call_marked(self) -> None:
-        """Of the protocols 0 and 1: the class is the first above the mark."""
+        """Protocols 0 and 1: the class is the first value above the mark."""
         function, *arguments = self.pop_mark()
         self.call(function, tuple(arguments))
 
     def call_named(self, name: str) -> None:
-        """Of protocol 0: as `call_marked`, with the class's name as text."""
+        """Protocol 0: as `call_marked`, with the class's name as text."""
         self.name(*name.split(" ", 1))
         function = self.stack.pop()
         self.call(function, tuple(self.pop_mark()))
 
     def build(self) -> None:
-        """Give an object its state; only what stands for foreign objects takes it."""
+        """Give an object its state; only Placeholders and a few types accept it."""
         state = self.stack.pop()
         target = self.stack[-1]
         if isinstance(target, Placeholder):
             target.state = state
-        elif isinstance(target, OrderedDict):  # torch keeps the versions of its modules there
+        elif isinstance(target, OrderedDict):  # torch stores the versions of its modules there
             if isinstance(state, dict) and "_metadata" in state:
                 target._metadata = state["_metadata"]  # type: ignore[attr-defined]
         elif isinstance(target, Constructor):
@@ -172,7 +172,7 @@ class Unpickler:
             raise RefusedError(f"appending to a {type(target).__name__} is not allowed")
 
     def set_items(self, items: list[Any]) -> None:
-        """Keys and values, in turns, into the dictionary on top of the stack."""
+        """Put alternating keys and values into the dictionary on top of the stack."""
         target = self.stack[-1]
         if isinstance(target, Placeholder):
             target.entries = target.entries or {}
@@ -183,7 +183,7 @@ class Unpickler:
             target[as_key(key)] = value
 
     def new_dictionary(self) -> None:
-        """Of what lies above the last mark."""
+        """Make a value from those above the last mark."""
         items = self.pop_mark()
         self.push({})
         self.set_items(items)
@@ -216,7 +216,7 @@ OPERATIONS: dict[str, Callable[[Unpickler, Any], Any]] = {
     "TUPLE3": lambda m, _: m.pop_tuple(3),
     "EMPTY_LIST": lambda m, _: m.push([]),
     "LIST": lambda m, _: m.push(m.pop_mark()),
-    "EMPTY_SET": lambda m, _: m.push([]),  # as a list: a set would ask for hashes
+    "EMPTY_SET": lambda m, _: m.push([]),  # a list: a set would compute hashes
     "FROZENSET": lambda m, _: m.push(m.pop_mark()),
     "APPEND": lambda m, _: m.extend([m.stack.pop()]),
     "APPENDS": lambda m, _: m.extend(m.pop_mark()),
@@ -242,4 +242,4 @@ OPERATIONS: dict[str, Callable[[Unpickler, Any], Any]] = {
     "FRAME": Unpickler.check_frame,
     "PROTO": lambda _m, _version: None,
 }  # fmt: skip
-"""What each opcode does; those that are missing (extensions, buffers outside) are refused."""
+"""Opcode → its action; missing ones (extensions, external buffers) are refused."""
