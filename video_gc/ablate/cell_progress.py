@@ -1,4 +1,4 @@
-"""The progress of an ablation: a line for each cell that begins or ends, with the time left.
+"""The progress of an ablation: a line for each cell that begins or ends, and a bar.
 
 It is read from cell.json, so it covers the jobs of other processes and machines.
 """
@@ -11,9 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
 
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
 from video_gc.ablate.cell import Cell
 from video_gc.ablate.status import LOG, CellStatus, read_status
-from video_gc.progress import say
+from video_gc.progress import console, say
 
 INTERVAL = 1.0
 """Seconds between two looks."""
@@ -81,23 +83,34 @@ class CellProgress:
 def show_progress(cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> Iterator[None]:
     """Show the progress of `cells` while the block runs; finished: others, before it."""
     progress, stop = CellProgress(cells, finished), threading.Event()
-    if (left := progress.left()) is not None:
-        say(f"About {short(left)}, if each cell takes as long as those finished before")
+    columns = (
+        TextColumn("cells"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA {task.fields[eta]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("cells", total=progress.total, eta="–")
 
-    def keep_looking() -> None:
-        ended = False
-        while not ended:
-            ended = stop.wait(INTERVAL)
-            for cell, status in progress.look():
-                say(*progress.line(cell, status))
+        def keep_looking() -> None:
+            ended = False
+            while not ended:
+                left = progress.left()
+                eta = "–" if left is None else short(left)
+                bar.update(task, completed=progress.done, eta=eta)
+                ended = stop.wait(INTERVAL)
+                for cell, status in progress.look():
+                    say(*progress.line(cell, status))
+            bar.update(task, completed=progress.done)
 
-    thread = threading.Thread(target=keep_looking, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+        thread = threading.Thread(target=keep_looking, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
 
 def short(seconds: float) -> str:
