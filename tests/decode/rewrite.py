@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
-from tests.decode.videos import NO_SCENES
+from tests.decode.videos import NO_SCENES, end_real_time
 
 RATE, BASE = 25, 12800
 HEVC = "keyint=8:min-keyint=8:scenecut=0:log-level=error:pools=1:frame-threads=1"
@@ -89,6 +89,7 @@ def encoded(name: str, first: int = 0, count: int = 24) -> tuple[Any, tuple[Samp
             frame.pts, frame.time_base = at, Fraction(1, RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    end_real_time()
     source = av.open(io.BytesIO(file.getvalue()))
     stream = source.streams.video[0]
     packets = [packet for packet in source.demux(stream) if packet.size]

@@ -56,10 +56,14 @@ def encode(
             frame.pts, frame.time_base = stamps(index), Fraction(1, RATE)
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
-    if codec == "libsvtav1" and hasattr(os, "sched_setscheduler"):
-        # run by root, it takes real-time priority, keeps it, and starves what else is tested
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    end_real_time()
     return path
+
+
+def end_real_time() -> None:
+    """Give back the real-time priority that libsvtav1 takes where root runs it, and keeps."""
+    if hasattr(os, "sched_setscheduler"):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def displayed(matrix: tuple[float, ...]) -> Callable[[Any], None]:
