@@ -229,7 +229,7 @@ def test_wrong_calls() -> None:
         (("se", clips()), {}, "must be one of snl, gc"),
         (("snl", []), {}, "needs clips"),
         (("snl", clips()), {"blocks": ["res3.2"]}, "no context block at 'res3.2'; there are res3"),
-        (("snl", clips()), {"blocks": ["res4.2"]}, "no NL block"),
+        (("snl", clips()), {"blocks": ["res4.2"]}, "res4.2 is GlobalContext, not an NL block"),
         (("gc", clips()), {"reduction": 1000}, "leaves 0"),
     ):
         with pytest.raises(ValueError, match=message):

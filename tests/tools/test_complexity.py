@@ -39,7 +39,7 @@ def test_an_experiment_is_counted_without_its_data(tool: Any, tmp_path: Path) ->
     ("arguments", "message"),
     [
         (("context=ngl",), "nl"),
-        (("slow_r50", "context=gc"), "'slow_r50' stands alone"),
+        (("slow_r50", "context=gc"), "give 'slow_r50' alone"),
         (("nothing.ckpt",), "no such checkpoint, nor published weights"),
         (("model=slowfast_small", "--clip", "7", "64"), "multiple of 4 frames"),
     ],
