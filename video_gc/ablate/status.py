@@ -127,7 +127,7 @@ def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
     then: dict[str, str] = {}
     best = best_checkpoint(directory)
     if best.is_file():
-        then |= read_file(best, mapped=True)[KEY].get("fingerprint", {})
+        then |= read_file(best, mapped=True)[KEY]["fingerprint"]
     if tested := _read_results(directory).get("fingerprint"):
         then["test"] = tested
     for split, what in (("train", "training"), ("val", "validation"), ("test", "test")):
