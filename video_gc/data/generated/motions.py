@@ -18,8 +18,8 @@ colours, shapes, sizes, speeds, wandering distractors and noise vary independent
 objects rest where they started, so that no single frame shows what has happened already; and a
 key frame every few frames keeps the codec from telling the time.
 
-Controls (`tests/data/test_motions_controls.py`, marked slow): within a pair, a network that sees one
-repeated frame, and one that sees 3-frame windows of 16×16 tiles and averages their scores, stay
+Controls (`tests/data/test_motions_controls.py`, marked slow): within a pair, a network that sees
+one repeated frame, and one that sees 3-frame windows of 16×16 tiles and averages their scores, stay
 at or below 60 % (chance 50 %); the demo's network reaches at least 60 % over all eight classes,
 and the same network without context blocks stays at or below 90 %.
 """

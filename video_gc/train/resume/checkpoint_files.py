@@ -19,7 +19,7 @@ from video_gc.atomic import atomic_path, part_name, remove_stale_parts
 from video_gc.models.weights.reading.read import read_file
 from video_gc.progress import say
 from video_gc.train.checkpoint import KEY, check_format
-from video_gc.train.run_checkpoint import BEST, LAST
+from video_gc.train.checkpoint_paths import BEST, LAST
 
 STEPS = "step-*.ckpt"
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
