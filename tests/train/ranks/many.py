@@ -34,6 +34,18 @@ def train_forked(given: list[str], *patches: Patch, size: int = 2) -> list[int]:
     patches: (rank, owner, name, what is made of the function there); the act of a patch sees the
     processes in `everybody`.
     """
+
+    def work(rank: int) -> None:
+        for whose, owner, name, make in patches:
+            if whose == rank:
+                setattr(owner, name, make(getattr(owner, name)))
+        run_tool(lambda: train(compose_train(given)) and None)
+
+    return run_forked(work, size)
+
+
+def run_forked(act: Callable[[int], None], size: int = 2) -> list[int]:
+    """Call `act` with its number in each of the forked processes; their exit statuses."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -48,10 +60,7 @@ def train_forked(given: list[str], *patches: Patch, size: int = 2) -> list[int]:
         while not all(numbers):
             time.sleep(0.01)
         everybody[:] = numbers
-        for whose, owner, name, make in patches:
-            if whose == rank:
-                setattr(owner, name, make(getattr(owner, name)))
-        run_tool(lambda: train(compose_train(given)) and None)
+        act(rank)
 
     started = [FORK.Process(target=work, args=(rank,)) for rank in range(size)]
     for process in started:

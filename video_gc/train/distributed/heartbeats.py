@@ -5,8 +5,10 @@ process writes a heartbeat into the shared store, and its reason when it ends.
 
 Tests prove each part necessary: heartbeats, with a stopped process (test_faults.py, silent);
 counting silence, with a cut network (test_hosts.py), when not even the store answers; the reason,
-with an error that the others would report as a lost connection. A process that fails or is killed
-breaks the connections of the others; torchrun and srun end those that still wait.
+with an error that the others would report as a lost connection; reading it in the thread, with a
+process that fails and does not end. A process that fails or is killed breaks the connections of the
+others, by gloo. A process that waits for a GPU does not notice; the thread ends it if there is a
+reason in the store, otherwise torchrun and srun do.
 """
 
 import json
@@ -26,6 +28,8 @@ INTERVAL = 1.0
 """Seconds between two heartbeats."""
 PATIENCE = 30.0
 """Seconds of silence after which a process counts as dead."""
+GRACE = 5.0
+"""Seconds that a process has to end by itself after a failure of any of them."""
 LOST = re.compile("connection|timed out|peer|remote", re.IGNORECASE)
 """Words in the errors of gloo and NCCL when another process is gone."""
 KILLED = "the connection to another process broke; torchrun or srun says which one was killed"
@@ -47,6 +51,8 @@ class Watch:
     def __init__(self, store: Store, rank: int, hosts: list[str]) -> None:
         self.store, self.rank, self.hosts = store, rank, hosts
         self._closed, self._silence = threading.Event(), 0.0
+        self._first: Failure | None = None
+        """the first failure of all, once the thread has read it"""
         self.store.set(f"beat/{rank}", "0")
         # the first watches all and reports; the others watch only the first
         self._asked = list(range(1, len(hosts))) if rank == 0 else [0]
@@ -63,11 +69,14 @@ class Watch:
         Returns the first failure of all, perhaps another process's that caused this one.
         """
         lost = isinstance(error, RuntimeError) and LOST.search(str(error)) is not None
-        first = own = Failure(self.rank, KILLED if lost else words_of(error), lost)
+        own = Failure(self.rank, KILLED if lost else words_of(error), lost)
         if lost:  # the reason of the process that left may come a moment later
             time.sleep(2 * INTERVAL)
+        first = self._first or own
         with suppress(RuntimeError):  # the store may be gone with its machine
             first = self._publish(own)
+            if self.rank == 0:  # srun: the store ends with this process
+                time.sleep(2 * INTERVAL)
         _write_error_file(self.describe(first))
         return first
 
@@ -83,14 +92,19 @@ class Watch:
 
     def _beat(self) -> None:
         store = self.store.clone()  # a separate client: others may wait long for an answer
-        count, silent = 0, dict.fromkeys(self._asked, 0.0)
+        count, failed, silent = 0, 0.0, dict.fromkeys(self._asked, 0.0)
         last: dict[int, bytes] = {}
         while not self._closed.wait(INTERVAL):
             count += 1
+            failed += INTERVAL if self._first else 0.0
+            if self._first and failed > GRACE:
+                self._leave(self.describe(self._first))
             try:
                 store.set(f"beat/{self.rank}", str(count))
                 keys = [f"beat/{other}" for other in self._asked]
                 beats = store.multi_get(keys) if store.check(keys) else []
+                if store.check(["failure"]):
+                    self._first = Failure(**json.loads(store.get("failure")))
             except RuntimeError:  # the same as no answer: see `_count_silence`
                 continue
             self._silence = 0.0

@@ -62,7 +62,8 @@ def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
 
     They exchange objects and CPU tensors by gloo, GPU tensors by NCCL (gpu: whether there are any;
     default: if there is a GPU, and then each process has its own). Only the first prints. An error
-    or silence of one process ends the others, which name it.
+    or silence of one process ends the others, which name it. After an error every process, also the
+    one that raised it, has some seconds to end.
 
     Raises TimeoutError if some do not arrive, ValueError if there are too few GPUs.
     """
@@ -85,7 +86,11 @@ def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
         share_cores(world.local_size)
         yield
         dist.barrier()
+        dist.destroy_process_group()
+        watch.close()
     except BaseException as error:
+        # The group is left as it is: with NCCL its end waits for the others, which may wait for
+        # this process in a collective. The watch goes on, and ends what does not end by itself.
         failure = watch.fail(error)
         console.quiet = False
         if failure.rank != world.rank or failure.lost:
@@ -96,9 +101,6 @@ def joined(world: World, *, gpu: bool | None = None) -> Iterator[None]:
         raise
     finally:
         console.quiet = False
-        if dist.is_initialized():
-            dist.destroy_process_group()
-        watch.close()
 
 
 def gather(part: T, world: World) -> list[T] | None:
