@@ -11,8 +11,9 @@ import pytest
 from tests.train.test_training import options
 from video_gc.config import compose_train
 from video_gc.train import logs
-from video_gc.train.logs import RowLogger
+from video_gc.train.logs import RowLogger, WandbLogger, finalized
 from video_gc.train.loop import train
+from video_gc.train.resume.signals import Stopped
 
 
 def rows(log: RowLogger) -> list[dict[str, str]]:
@@ -66,3 +67,35 @@ def test_wandb_hears_of_what_the_csv_file_has(
     steps = [row | {"step": row.pop("trainer/global_step")} for row in map(dict, logged)]
     assert steps == written
     assert ended == [0]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, 0), (Stopped(15), 0), (OSError("the disk is gone"), 1)]
+)
+def test_each_log_is_told_how_the_run_ended(
+    error: BaseException | None,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A signal is no failure; a log that cannot be ended hides neither the error nor the others."""
+    ended: list[int] = []
+
+    def broken(exit_code: int) -> None:
+        raise RuntimeError("the network is down")
+
+    ends = iter([broken, lambda exit_code: ended.append(exit_code)])
+    init = lambda **_: SimpleNamespace(finish=next(ends))  # noqa: E731
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    loggers = [WandbLogger(tmp_path, {"name": "w"}, "x") for _ in range(2)]
+    found = None
+    try:
+        with finalized(loggers):
+            if error is not None:
+                raise error
+    except (Stopped, OSError) as raised:
+        found = raised
+    assert found is error
+    assert ended == [status]
+    assert "WandbLogger could not end its log: the network is down" in capfd.readouterr().err

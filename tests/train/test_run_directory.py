@@ -13,6 +13,8 @@ from video_gc.config import compose_train
 from video_gc.train import loop
 from video_gc.train.loop import train
 from video_gc.train.options import TrainConfig
+from video_gc.train.resume.run_directory import begin_run
+from video_gc.train.resume.state import LoopState, set_generators
 
 
 def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:
@@ -81,6 +83,18 @@ def test_a_resumed_run_without_checkpoint_starts_over_with_other_options(
         train(compose_train(given))
     directory = train(compose_train([*given, "optim.lr=0.01"]))
     assert (directory / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_a_training_on_the_cpu_does_not_touch_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("get_rng_state", "set_rng_state", "get_device_name"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: pytest.fail("CUDA is initialised"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    states = LoopState().saved()["generators"]
+    set_generators(states | {"cuda": torch.get_rng_state()})
+    begin_run(tmp_path, {"accelerator": "cpu"}, gpu=False)
+    assert "gpu" not in yaml.safe_load((tmp_path / "versions.yaml").read_text())
 
 
 def test_what_is_more_than_an_aborted_attempt_is_kept(

@@ -2,7 +2,8 @@
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,9 @@ import torch
 from lightning_fabric.loggers import Logger, TensorBoardLogger
 
 from video_gc.atomic import atomic_path
+from video_gc.progress import say
 from video_gc.train.options import TrainConfig
+from video_gc.train.resume.signals import Stopped
 from video_gc.train.resume.state import LoopState
 
 
@@ -35,6 +38,27 @@ def open_loggers(logs: Path, config: TrainConfig, state: LoopState) -> list[Logg
     if config.logger == "wandb":
         found.append(WandbLogger(logs, asdict(config), state.run_id))
     return found
+
+
+@contextmanager
+def finalized(loggers: Iterable[Logger]) -> Iterator[None]:
+    """Tell the loggers how the block ended: success, aborted (by a signal) or failed.
+
+    An error of a logger is printed: it must not hide the block's own.
+    """
+    status = "failed"
+    try:
+        yield
+        status = "success"
+    except Stopped:
+        status = "aborted"
+        raise
+    finally:
+        for logger in loggers:
+            try:
+                logger.finalize(status)
+            except Exception as error:  # the library of a logger may raise anything
+                say(f"{type(logger).__name__} could not end its log: {error}", style="yellow")
 
 
 class RowLogger(Logger):
@@ -128,8 +152,8 @@ class WandbLogger(Logger):
         self.run.log({**metrics, "trainer/global_step": step})
 
     def finalize(self, status: str) -> None:
-        """Fabric calls this at the end."""
-        self.run.finish(exit_code=int(status != "success"))
+        """End the run; one that a signal stopped is not marked as failed."""
+        self.run.finish(exit_code=int(status == "failed"))
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:

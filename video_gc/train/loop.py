@@ -38,7 +38,7 @@ from video_gc.train.distributed.world import (
     wait_for_all,
 )
 from video_gc.train.inputs import check_same_videos
-from video_gc.train.logs import check_logger, learning_rates
+from video_gc.train.logs import check_logger, finalized, learning_rates
 from video_gc.train.network import build_network
 from video_gc.train.options import TrainConfig, decoding_of
 from video_gc.train.recipe.averaging import decay_at, pick_weights, update_average
@@ -53,7 +53,7 @@ from video_gc.train.resume.run_directory import (
     is_finished,
     last_checkpoint,
 )
-from video_gc.train.resume.signals import Stopped, requeue
+from video_gc.train.resume.signals import Stopped, StopSignals, requeue
 from video_gc.train.resume.state import LoopState, restored_state, total
 from video_gc.train.resume.weights_file import SUFFIX, write_weights
 from video_gc.train.training import PREFIXES, Training, build_training, on_gpu, restore, saved
@@ -82,9 +82,11 @@ def train(config: TrainConfig) -> Path:
     """
     world, asked = this_world(), None
     lock = locked(config.directory) if world.first else nullcontext()
+    signals = StopSignals(alone=world.size == 1)
     with joined(world, gpu=on_gpu(config)), lock:
         try:
-            run(config, world)
+            with signals.heard():
+                run(config, world, signals)
         except Stopped as stopped:  # on all processes at the same step: no failure
             asked = stopped
     if asked is not None:
@@ -94,7 +96,7 @@ def train(config: TrainConfig) -> Path:
     return config.directory
 
 
-def run(config: TrainConfig, world: World) -> None:
+def run(config: TrainConfig, world: World, signals: StopSignals) -> None:
     """Check everything, then build it and train."""
     directory, options, gpu = config.directory, asdict(config), on_gpu(config)
     check_logger(config.logger)
@@ -123,28 +125,28 @@ def run(config: TrainConfig, world: World) -> None:
     decoding_of(config.data).check_decoder(splits.train.path(0))
     wait_for_all(world)  # a process that cannot decode raises before anything is written
     if last is None:
-        from_first(world, lambda: begin(directory, options, splits))
+        from_first(world, lambda: begin(directory, options, splits, gpu=gpu))
         need_shared(directory / SPLITS)
         splits = read_splits(directory / SPLITS)  # memory-mapped: loader processes share it
     else:
         say(f"{directory}: resuming from {last.name} ({position(state, config)})")
         if world.first:
             files.set_aside(last.parent, last)
-    say_about_norms(config.norm.kind, world, config.batch_size)
+    say_about_norms(config.norm.kind, world, config.batch_size, config.accumulate)
     training = build_training(config, world, splits, network, state, known)
-    status = "failed"
-    try:
-        sound = SoundBf16() if not gpu and config.precision == "bf16" else nullcontext()
-        with guarded_workers(config.data.workers), sound, training.signals.heard():
-            if kept is not None:
-                restore(training, kept)
-                kept = None
-            with Display.opened() as training.display:
-                fit(training)
-        status = "success"
-    finally:
-        for logger in training.fabric.loggers:
-            logger.finalize(status)
+    training.signals = signals
+    sound = SoundBf16() if not gpu and config.precision == "bf16" else nullcontext()
+    with finalized(training.fabric.loggers), guarded_workers(config.data.workers), sound:
+        if kept is not None:
+            restore(training, kept)
+            kept = None
+        [stop] = largest(world, signals.wanted)
+        if stop:
+            stop_run(training, stop)
+        signals.training = True
+        with Display.opened() as training.display:
+            fit(training)
+        signals.training = False
     if world.first:
         finish_run(directory, epochs=training.length.epochs, steps=state.step)
 
@@ -156,9 +158,9 @@ def kept_splits(config: TrainConfig, known: dict[str, str]) -> Splits:
     return splits
 
 
-def begin(directory: Path, options: dict[str, Any], splits: Splits) -> None:
+def begin(directory: Path, options: dict[str, Any], splits: Splits, *, gpu: bool) -> None:
     """Write the files that describe the run."""
-    begin_run(directory, options)
+    begin_run(directory, options, gpu=gpu)
     write_splits(splits, directory / SPLITS)
 
 

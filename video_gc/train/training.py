@@ -223,7 +223,14 @@ def restore(training: Training, kept: dict[str, Any]) -> None:
     training.schedule.load_state_dict(schedule)
     training.skipped.restore(tuple(row) for row in training.state.skipped)
     training.skipped.write()
-    set_generators(training.state.generators)
+    restore_generators(training.state, training.world, training.config.seed)
+
+
+def restore_generators(state: LoopState, world: World, seed: int) -> None:
+    """Restore the generators of this process; one that is new in the run begins its own noise."""
+    set_generators(state.generators)
+    if "torch" not in state.generators:
+        seed_this_process(world, seed, step=state.step)
 
 
 def on_gpu(config: TrainConfig) -> bool:

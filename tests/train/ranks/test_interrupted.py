@@ -76,7 +76,7 @@ def test_a_signal_stops_all_at_the_same_step(
     step = (1, Objective, "training_step", lambda plain: at_call(6, send, plain))
     assert train_forked(given, step) == [status, status]
     said = capfd.readouterr().err
-    assert "this step is finished and saved first" in said
+    assert "a training step in progress is finished and saved first" in said
     assert "Stopped; rerun the command to resume from step 3" in said
     assert "process" not in said.split("saved first")[1]  # it is no failure
     assert newest(run) == "step-00000003"

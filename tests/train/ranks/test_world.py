@@ -1,5 +1,6 @@
 """Who a process is, how processes find each other, and what each of them takes."""
 
+import copy
 import itertools
 import os
 import threading
@@ -17,9 +18,15 @@ from video_gc.data.dataset import VideoProblem
 from video_gc.train.distributed import world
 from video_gc.train.distributed.rendezvous import meet
 from video_gc.train.distributed.slurm import slurm_variables
-from video_gc.train.distributed.strategy import fabric_arguments, seed_this_process
+from video_gc.train.distributed.strategy import (
+    fabric_arguments,
+    say_about_norms,
+    seed_this_process,
+)
 from video_gc.train.distributed.world import World, pick_gpu, this_world
+from video_gc.train.resume.state import LoopState, restored_state
 from video_gc.train.skipped_by_ranks import SkippedByRanks
+from video_gc.train.training import restore_generators
 from video_gc.train.validation import shard
 
 SIX = {
@@ -141,6 +148,39 @@ def test_each_process_draws_its_own_noise() -> None:
         seed_this_process(one, 5)
         drawn.append(float(torch.rand(())))
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_process_that_joins_a_run_draws_its_own_noise() -> None:
+    torch.manual_seed(5)
+    kept = LoopState().saved()
+    states = [restored_state([copy.deepcopy(kept)], rank, 2) for rank in range(2)]
+    drawn = []
+    for rank, state in enumerate(states):
+        restore_generators(state, World(rank, 2), 5)
+        drawn.append(float(torch.rand(())))
+    torch.manual_seed(5)
+    assert drawn[0] == float(torch.rand(()))
+    assert drawn[1] != drawn[0]
+    states[1].step = 7
+    restore_generators(states[1], World(1, 2), 5)
+    assert float(torch.rand(())) not in drawn
+
+
+@pytest.mark.parametrize(
+    ("kind", "accumulate", "said"),
+    [
+        ("batch", 1, "own 8 clips of a step; with norm.kind=sync over all 16, as"),
+        ("batch", 4, "own 2 clips of a part of a step; with norm.kind=sync over all 4, as"),
+        ("sync", 4, ""),
+    ],
+)
+def test_how_many_clips_norms_see(
+    kind: str, accumulate: int, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    say_about_norms(kind, World(0, 2), 16, accumulate)
+    printed = capfd.readouterr().err
+    assert said in printed
+    assert bool(said) == bool(printed)
 
 
 def test_only_the_first_process_writes_what_could_not_be_read(tmp_path: Path) -> None:

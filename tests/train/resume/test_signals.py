@@ -58,7 +58,7 @@ def test_the_step_is_finished_and_saved(
     assert run_forked(given, patch) == status
     assert newest(tmp_path / "run") == "step-00000003"
     said = capfd.readouterr().err
-    assert "this step is finished and saved first" in said
+    assert "a training step in progress is finished and saved first" in said
     assert "Stopped; rerun the command to resume from step 3" in said
     assert "Traceback" not in said
     assert "Hydra" not in said
@@ -79,6 +79,31 @@ def test_a_signal_at_the_end_of_an_epoch_or_in_validation(
     val = (loop, "validation_step", lambda plain: at_call(1, term, plain))
     assert run_forked(given, count, val) == 143  # validated first: no step was computed
     assert newest(tmp_path / "run") == "step-00000005"
+
+
+@pytest.mark.parametrize("first", [True, slow(False)])
+def test_a_signal_before_the_first_step(
+    first: bool,
+    clips_folder: Path,
+    tmp_path: Path,
+    scontrol: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It comes while the network is built, in a new run or a resumed one."""
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    given = options(clips_folder, tmp_path, STEPS)
+    term = send(signal.SIGTERM)
+    step = (Objective, "training_step", lambda plain: at_call(3, term, plain))
+    assert first or run_forked(given, step) == 143
+    count = (Objective, "training_step", lambda plain: at_call(1, pytest.fail, plain))
+    build = (loop, "build_network", lambda plain: at_call(1, term, plain))
+    scontrol.unlink(missing_ok=True)
+    assert run_forked(given, count, build) == 143
+    assert "requeue 77" in scontrol.read_text()
+    assert "SIGTERM: stops\n" in capfd.readouterr().err
+    interrupt = (loop, "build_network", lambda plain: at_call(1, send(signal.SIGINT), plain))
+    assert run_forked(given, count, interrupt) == 130
 
 
 def test_a_second_ctrl_c_stops_at_once(clips_folder: Path, tmp_path: Path) -> None:

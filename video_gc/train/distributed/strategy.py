@@ -28,9 +28,12 @@ from video_gc.deploy.inference_network import has_bf16
 from video_gc.progress import say
 from video_gc.train.distributed.world import World, pick_gpu
 from video_gc.train.options import TrainConfig
+from video_gc.train.resume.state import generator_states, set_generators
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
+PARTIAL = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
+"""As FULL; parameters may lack a state."""
 
 
 class OneDeviceEach(ClusterEnvironment):
@@ -126,7 +129,9 @@ def build_fabric(world: World, config: TrainConfig, *, gpu: bool, loggers: list[
         precision=PRECISIONS[precision],  # type: ignore[arg-type]
         loggers=loggers,
     )
-    fabric.launch()
+    drawn = generator_states()
+    fabric.launch()  # with FSDP2 this seeds the generators again; a single process draws on
+    set_generators(drawn)
     return fabric
 
 
@@ -203,20 +208,31 @@ def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def load_optimizer_state(
     network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
-    """Load the result of `optimizer_state`, on one process or several."""
+    """Load the result of `optimizer_state`, on one process or several.
+
+    A parameter has no state if the optimiser keeps none, or if it has not been trained yet.
+    """
     if not is_sharded(network):
         optimizer.load_state_dict(state)
         return
+    if not state["state"]:  # torch needs at least one
+        for group, kept in zip(optimizer.param_groups, state["param_groups"], strict=True):
+            group.update({name: value for name, value in kept.items() if name != "params"})
+        return
+    every = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     name_of = {id(parameter): name for name, parameter in network.named_parameters()}
-    names = [name_of[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    names = [name_of[id(parameter)] for parameter in every]
     groups = [
         group | {"params": [names[number] for number in group["params"]]}
         for group in state["param_groups"]
     ]
     named = {names[number]: of for number, of in state["state"].items()}
     set_optimizer_state_dict(
-        network, optimizer, {"state": named, "param_groups": groups}, options=FULL
+        network, optimizer, {"state": named, "param_groups": groups}, options=PARTIAL
     )
+    for number, parameter in enumerate(every):  # torch has given each of them a state
+        if number not in state["state"]:
+            optimizer.state.pop(parameter, None)
 
 
 def share_buffers(module: nn.Module, world: World) -> None:
@@ -230,20 +246,22 @@ def share_buffers(module: nn.Module, world: World) -> None:
             dist.broadcast(buffer, 0)
 
 
-def seed_this_process(world: World, seed: int) -> None:
+def seed_this_process(world: World, seed: int, *, step: int = 0) -> None:
     """Seed different noise on each process, so that dropout masks differ.
 
-    The first process draws as a single process does.
+    The first process draws as a single process does. step: at which this process joins a run.
     """
     if world.rank:
-        torch.manual_seed(seed + 1_000_003 * world.rank)
+        torch.manual_seed(seed + 1_000_003 * world.rank + 7_919 * step)
 
 
-def say_about_norms(kind: str, world: World, batch_size: int) -> None:
+def say_about_norms(kind: str, world: World, batch_size: int, accumulate: int) -> None:
     """Warn if norms see only a part of the batch. kind: as in NormConfig."""
     if world.size > 1 and kind == "batch":
+        clips = batch_size // accumulate
+        what = "step" if accumulate == 1 else "part of a step"
         say(
-            f"Each of {world.size} processes normalises over its own {batch_size // world.size} "
-            f"clips of a step; with norm.kind=sync over all {batch_size}, as a single process does",
+            f"Each of {world.size} processes normalises over its own {clips // world.size} clips "
+            f"of a {what}; with norm.kind=sync over all {clips}, as a single process does",
             style="yellow",
         )

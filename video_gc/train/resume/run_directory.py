@@ -90,8 +90,11 @@ def finish_run(directory: Path, *, epochs: int, steps: int) -> None:
     write_text(directory / FINISHED, yaml.safe_dump({"epochs": epochs, "steps": steps}))
 
 
-def begin_run(directory: Path, options: dict[str, Any]) -> None:
-    """Describe the run in its directory; remove the files of an aborted attempt."""
+def begin_run(directory: Path, options: dict[str, Any], *, gpu: bool) -> None:
+    """Describe the run in its directory; remove the files of an aborted attempt.
+
+    gpu: whether it trains on one.
+    """
     if (directory / CONFIG).is_file():
         say(f"{directory}: an earlier attempt left no checkpoint; starting from the beginning")
         for name in (LOGS, SPLITS):
@@ -102,7 +105,7 @@ def begin_run(directory: Path, options: dict[str, Any]) -> None:
     versions = {"python": platform.python_version(), "machine": platform.machine()}
     versions |= {name: version(name) for name in LIBRARIES}
     versions["lightning-fabric"] = lightning_fabric.__version__
-    if torch.cuda.is_available():
+    if gpu:
         versions["gpu"] = torch.cuda.get_device_name()
     write_text(directory / VERSIONS, yaml.safe_dump(versions, sort_keys=False))
 

@@ -31,15 +31,25 @@ class Stopped(SystemExit):
 
 
 class StopSignals:
-    """Remembers the first signal; a second Ctrl-C ends the process at once."""
+    """Remembers the first signal; a second Ctrl-C ends the process at once.
 
-    def __init__(self) -> None:
+    Before the first step and after the last, Ctrl-C ends it at once, and so does any signal if the
+    process is alone: nothing has to be saved, and no other process waits for this one.
+    """
+
+    def __init__(self, *, alone: bool = True) -> None:
+        self.alone = alone
+        self.training = False
+        """whether steps and validations run"""
         self.wanted = 0
         """number of the signal, 0 without one"""
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Handle the signals while the block runs."""
+        """Handle the signals while the block runs.
+
+        The block raises Stopped when a signal comes outside training, if the process is alone.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -52,15 +62,20 @@ class StopSignals:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         again = self.wanted == signal.SIGINT == number
-        if again:
+        if again or (number == signal.SIGINT and not self.training):
             raise KeyboardInterrupt
         if not self.wanted and not console.quiet:  # only the first process prints
             more = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
             name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
             # os.write: the handler may interrupt rich in the middle of a line
-            line = f"\n{name}: this step is finished and saved first{more}\n"
-            os.write(2, line.encode())
+            if self.training:
+                what = "stops; a training step in progress is finished and saved first"
+            else:
+                what = "stops" if self.alone else "stops when all processes are ready"
+            os.write(2, f"\n{name}: {what}{more}\n".encode())
         self.wanted = self.wanted or number
+        if self.alone and not self.training:
+            raise Stopped(self.wanted)
 
 
 def worker_signals(_worker: int) -> None:

@@ -90,13 +90,16 @@ def total(parts: Iterable[TrainingSums]) -> TrainingSums:
 def restored_state(processes: list[dict[str, Any]], rank: int, size: int) -> LoopState:
     """The state of process `rank` of `size`, from the results of `saved` on each earlier process.
 
-    If the number of processes has changed, the first takes the sums of all, and some share the
-    state of their generators, as at the start of a run.
+    If the number of processes has changed, the first takes the sums of all. A process that is new
+    has no state of torch's generators, so that it is seeded as at the start of a run; Python's and
+    numpy's are equal on all processes.
     """
     states = [LoopState(**one | {"sums": TrainingSums(**one["sums"])}) for one in processes]
     state = replace(states[rank % len(states)])
     if len(states) != size:
         state.sums = total(other.sums for other in states if rank == 0)
+    if rank >= len(states):
+        state.generators = {name: state.generators[name] for name in ("python", "numpy")}
     return state
 
 
@@ -109,19 +112,20 @@ def generator_states() -> dict[str, Any]:
         "numpy": [numpy[0], torch.from_numpy(numpy[1].astype(np.int64)), *map(float, numpy[2:])],
         "torch": torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # reading it would initialise CUDA
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 
 
 def set_generators(states: dict[str, Any]) -> None:
-    """Restore the result of `generator_states`."""
+    """Restore the result of `generator_states`, or a part of it."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state(
         (name, keys.numpy().astype(np.uint32), int(position), int(has_gauss), cached)
     )
-    torch.set_rng_state(states["torch"].cpu())
-    if "cuda" in states and torch.cuda.is_available():
+    if "torch" in states:
+        torch.set_rng_state(states["torch"].cpu())
+    if "cuda" in states and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(states["cuda"].cpu())
