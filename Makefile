@@ -29,7 +29,7 @@ lint: $(READY) ## ruff: rules and format
 types: $(READY) ## mypy
 	$(BIN)/mypy
 
-test-slow: $(READY) ## the tests that take minutes each
+test-slow: $(READY) ## the slow tests: several processes, many combinations, mutated files
 	$(BIN)/python -m pytest -m slow -n 2
 
 fuzz: $(READY) ## mutated videos, weights and indices, some thousands (FUZZ_SEED=1000 for others)

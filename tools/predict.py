@@ -10,7 +10,7 @@ from pathlib import Path
 from video_gc.cli import Parser, in_range, report_error, run_tool
 from video_gc.deploy.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import say
-from video_gc.train.run_checkpoint import checkpoint_in
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ def main() -> None:
     parser = Parser(
         description=__doc__,
         epilog="examples: python tools/report.py runs/demo; python tools/report.py "
-        "runs/ablations/gcnet; python tools/report.py runs/plain_* runs/gc_* --baseline none",
+        "runs/ablations/kinds; python tools/report.py runs/plain_* runs/gc_* --baseline none",
     )
     parser.add_argument(
         "runs",

@@ -12,7 +12,7 @@ from rich.table import Table
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.deploy.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import console, say
-from video_gc.train.run_checkpoint import checkpoint_in
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 if TYPE_CHECKING:
     from video_gc.evaluate.evaluate import Evaluation
@@ -100,7 +100,7 @@ def main() -> None:
 
 def print_result(done: "Evaluation") -> None:
     """Print accuracy, the most frequent errors, coverage and the paths of the files."""
-    from video_gc.evaluate.test_videos import DAMAGED
+    from video_gc.evaluate.tested_videos import DAMAGED
 
     say(done.title, style="bold")
     console.print(accuracy_table(done))

@@ -18,7 +18,7 @@ from video_gc.decode.reader import DecodeError
 from video_gc.predict.batch import predict_all
 from video_gc.predict.timeline import print_prediction
 from video_gc.progress import say
-from video_gc.train.run_checkpoint import checkpoint_in
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 
 def test_a_file_and_its_frames_give_the_same(checkpoint: Path, video: Path) -> None:

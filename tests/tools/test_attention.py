@@ -20,8 +20,8 @@ from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.models.convert import convert
 from video_gc.train.checkpoint import load_network
+from video_gc.train.checkpoint_paths import checkpoint_in
 from video_gc.train.resume.weights_file import KEY
-from video_gc.train.run_checkpoint import checkpoint_in
 
 QUICK = ("--positions", 16, "--pictures", 1, "--queries", "1x2")
 

@@ -25,7 +25,7 @@ from benchmarks.decode_peers import (
     pyav_from_start,
 )
 from benchmarks.decode_table import Row, cells, decode_targets, to_markdown
-from benchmarks.measurement import Target, interleave
+from benchmarks.measurement import Target, run_interleaved
 from benchmarks.videos import (
     Sample,
     Video,
@@ -156,7 +156,7 @@ def test_all_take_turns_with_the_same_samples(monkeypatch: pytest.MonkeyPatch) -
     calls = {
         name: lambda sample, name=name: seen.append((name, sample)) or Done([]) for name in "abc"
     }
-    timed = [name for _, name, _, _ in interleave(calls, [0, 1], "")]
+    timed = [name for _, name, _, _ in run_interleaved(calls, [0, 1], "")]
     assert seen == [("a", 0), ("b", 0), ("c", 0), ("b", 1), ("c", 1), ("a", 1)]
     assert timed == [name for name, _ in seen]
 

@@ -1,4 +1,4 @@
-"""The plain CNN of docs/results.md: its shape, and its way through our trainer and test."""
+"""The plain CNN of docs/results.md: its shape, and its way through our training and test."""
 
 import json
 from itertools import pairwise

@@ -22,8 +22,8 @@ from video_gc.evaluate.metrics import Precision, precision, probabilities
 from video_gc.train.checkpoint import load_network
 from video_gc.train.loop import train
 from video_gc.train.step import Objective
-from video_gc.train.test_options import ViewConfig
 from video_gc.train.validation import ValidationFigures, validation_step
+from video_gc.train.view_options import ViewConfig
 
 NAMES = ["bright", "dark", "even number"]
 

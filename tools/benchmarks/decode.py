@@ -29,9 +29,9 @@ from benchmarks.measurement import (
     add_cache,
     add_folder,
     as_dicts,
-    interleave,
     load_ffmpeg,
     reason,
+    run_interleaved,
     write_results,
 )
 from benchmarks.videos import (
@@ -184,7 +184,7 @@ def time_rows(
         _try(call, samples[0], row, right)
     working = {number: call for number, call in enumerate(calls) if not rows[number].error}
     counts: dict[int, list[tuple[int | None, int | None]]] = {number: [] for number in working}
-    for _, number, done, seconds in interleave(working, samples[1:], title):
+    for _, number, done, seconds in run_interleaved(working, samples[1:], title):
         rows[number].seconds.append(seconds / done.share)
         counts[number].append((done.packets, done.pictures))
     for number, own in counts.items():

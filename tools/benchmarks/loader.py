@@ -22,7 +22,7 @@ from benchmarks.measurement import (
     add_cache,
     add_folder,
     as_dicts,
-    interleave,
+    run_interleaved,
     table,
     write_results,
 )
@@ -157,7 +157,7 @@ def measure(
         loaders.append((Row(NAIVE, "rgb", number), naive.loader(batch, number)))
     calls = {number: partial(_epoch, loader) for number, (_, loader) in enumerate(loaders)}
     rows = [row for row, _ in loaders]
-    for epoch, number, (last,), seconds in interleave(calls, range(rounds + 1), "Epochs"):
+    for epoch, number, (last,), seconds in run_interleaved(calls, range(rounds + 1), "Epochs"):
         row = rows[number]
         if epoch:  # the first one starts the workers
             row.clips_per_second.append(clips // batch * batch / seconds)

@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from rich.markdown import Markdown
 
-from video_gc.analysis.measure import load, machine, turns
+from video_gc.analysis.measure import interleave, load, machine
 from video_gc.atomic import atomic_path, write_text
 from video_gc.decode.ffmpeg_env import COMMAND, library_path
 from video_gc.progress import console, say, track
@@ -53,14 +53,14 @@ class Target:
         return [self.what, limit, f"{self.number:.2f}", "yes" if self.met else "**no**"]
 
 
-def interleave(
+def run_interleaved(
     calls: Mapping[K, Callable[[Any], Result]], samples: Sequence[Any], title: str
 ) -> Iterator[tuple[int, K, Result, float]]:
-    """Call each on each sample, in `turns`.
+    """Call each on each sample, in the order of `interleave`.
 
     Yields the number of the sample, the name of the call, its result, and the seconds that it took.
     """
-    each = turns(list(calls), range(len(samples) if calls else 0))
+    each = interleave(list(calls), range(len(samples) if calls else 0))
     for number, name in track(each, title, len(samples) * len(calls)):
         gc.collect()
         started = time.perf_counter()

@@ -20,8 +20,8 @@ from benchmarks.measurement import (
     add_folder,
     as_dicts,
     in_new_process,
-    interleave,
     product_rates,
+    run_interleaved,
     table,
     write_results,
 )
@@ -196,7 +196,7 @@ def time_rows(rows: Sequence[Row], works: Mapping[str, Work], rounds: int, title
     """A round of each to warm up, then `rounds` in turns."""
     by_name = {row.name: row for row in rows if not row.error}
     calls = {name: _without_sample(works[name]) for name in by_name}
-    for number, name, spent, seconds in interleave(calls, range(rounds + 1), title):
+    for number, name, spent, seconds in run_interleaved(calls, range(rounds + 1), title):
         row = by_name[name]
         if number:
             row.seconds.append(seconds)

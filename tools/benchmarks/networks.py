@@ -5,7 +5,7 @@ from functools import partial
 from statistics import median
 
 from benchmarks.measurement import about_machine, add_folder, table, write_results
-from video_gc.analysis.cost.latency import build_work, interleave
+from video_gc.analysis.cost.latency import build_work, time_interleaved
 from video_gc.cli import in_range
 from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.device import pick_device
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         model = ModelConfig(backbone="slow", num_classes=400, context=ContextConfig(kind=kind))
         make[kind] = partial(build_work, model, CLIP, batch=1, device=device, train=False)
     about = about_machine(device)
-    times = interleave(make, device, track(range(options.rounds), "Rounds", options.rounds))
+    times = time_interleaved(make, device, track(range(options.rounds), "Rounds", options.rounds))
     body = []
     for kind, seconds in times.items():
         own = [t / base - 1 for t, base in zip(seconds, times["none"], strict=True)]

@@ -1,7 +1,7 @@
 """The peer of our networks on few real clips (docs/results.md): a plain 3D CNN of 7 convolutions.
 
-Its trainer, data and test are those of tools/train.py and tools/test.py; only the network is
-another one, so a difference between the two is the network's. Options are tools/train.py's:
+It uses the training loop and data of tools/train.py and the scoring of tools/test.py; only the
+network differs. Options are those of tools/train.py:
 
     python tools/benchmarks/plain_cnn.py data=list data.root=DIR data.train=… name=plain
 

@@ -74,10 +74,7 @@ def _drop_without_effect(model: dict[str, Any]) -> None:
     if "more_context" in model:  # what a later version adds to an entry must not count here either
         entry = asdict(ContextConfig())
         model["more_context"] = [_differing(one, entry) for one in model["more_context"] if one]
-    usual_frames = slow_frames_of(model.get("backbone", ModelConfig.backbone))
-    if usual_frames is not None:  # older runs, which have no such option, spread the frames of all
-        model.setdefault("slow_frames", "spread")
-    if model.get("slow_frames") == usual_frames:
+    if model.get("slow_frames") == slow_frames_of(model.get("backbone", ModelConfig.backbone)):
         model["slow_frames"] = None
     weights = model.get("weights")
     if model.get("head_pool") == ("published" if weights in PUBLISHED else "adaptive"):

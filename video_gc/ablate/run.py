@@ -35,8 +35,8 @@ from video_gc.ablate.status import (
 )
 from video_gc.data.config import DataConfig
 from video_gc.data.splits import open_splits
+from video_gc.train.checkpoint_paths import best_checkpoint
 from video_gc.train.inputs import fingerprints
-from video_gc.train.run_checkpoint import best_checkpoint
 
 DONE, ELSEWHERE, FAILED = "finished", "running elsewhere", "failed"
 

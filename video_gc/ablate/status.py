@@ -19,8 +19,8 @@ from video_gc.data.fingerprint import same_copy
 from video_gc.locks import LOCK as RUN_LOCK
 from video_gc.models.weights.reading.read import read_file
 from video_gc.train.checkpoint import KEY
+from video_gc.train.checkpoint_paths import BEST, best_checkpoint
 from video_gc.train.resume.run_directory import CONFIG, is_finished
-from video_gc.train.run_checkpoint import BEST, best_checkpoint
 
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
 STOPPED = "stopped by "
@@ -127,7 +127,7 @@ def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
     then: dict[str, str] = {}
     best = best_checkpoint(directory)
     if best.is_file():
-        then |= read_file(best, mapped=True)[KEY].get("fingerprint", {})
+        then |= read_file(best, mapped=True)[KEY]["fingerprint"]
     if tested := _read_results(directory).get("fingerprint"):
         then["test"] = tested
     for split, what in (("train", "training"), ("val", "validation"), ("test", "test")):

@@ -61,7 +61,7 @@ def measure(
     return Cost(timing.median, peak, first, len(timing.times) * timing.number_per_run)
 
 
-def turns(items: Sequence[T], rounds: Iterable[int]) -> Iterator[tuple[int, T]]:
+def interleave(items: Sequence[T], rounds: Iterable[int]) -> Iterator[tuple[int, T]]:
     """Round and item, each item once a round; the order rotates by one from round to round.
 
     So a busy moment of the machine affects all equally.

@@ -22,13 +22,13 @@ from video_gc.analysis.overlay import heat, strip
 from video_gc.analysis.training_curves import read_metrics
 from video_gc.blocks import GlobalContext
 from video_gc.data.transforms import prepare_clips
-from video_gc.evaluate.test_videos import classes_in_turn
+from video_gc.evaluate.tested_videos import classes_in_turn
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.outputs import read_csv, write_output
 from video_gc.progress import track
 from video_gc.train.checkpoint import CheckpointContents, load_network
-from video_gc.train.run_checkpoint import best_checkpoint
+from video_gc.train.checkpoint_paths import best_checkpoint
 
 PICTURES = (
     ("classes.png", "Accuracy of each class"),

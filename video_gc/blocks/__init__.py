@@ -52,6 +52,6 @@ def check_block(kind: str, options: dict[str, Any]) -> None:
 
 def choices(wrong: str, names: list[str]) -> str:
     """For an error: the valid name nearest to a wrong one, and all valid names."""
-    nearest = difflib.get_close_matches(wrong, names, 1)
+    nearest = difflib.get_close_matches(wrong, names, 1)  # blocks import nothing of ours
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return f"{hint}Valid: {', '.join(names)}"

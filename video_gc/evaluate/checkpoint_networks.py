@@ -19,7 +19,7 @@ from video_gc.train.checkpoint import (
 )
 from video_gc.train.distributed.world import World, from_first, pick_gpu
 from video_gc.train.recipe.averaging import kept_weights
-from video_gc.train.test_options import ViewConfig
+from video_gc.train.view_options import ViewConfig
 
 WEIGHTS = ("ema", "raw")
 """Results of the first kind in a checkpoint go into the folder, the other's into a subfolder."""

@@ -36,8 +36,8 @@ from video_gc.evaluate.results import (
     write_skipped,
 )
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
-from video_gc.evaluate.test_videos import (
-    TestVideos,
+from video_gc.evaluate.tested_videos import (
+    TestedVideos,
     fingerprint_of,
     kept_videos,
     subset_of,
@@ -48,7 +48,7 @@ from video_gc.locks import locked
 from video_gc.progress import progress_bar, say
 from video_gc.train.checkpoint import default_output, is_published
 from video_gc.train.distributed.world import World, from_first, joined, this_world, to_all
-from video_gc.train.test_options import ViewConfig
+from video_gc.train.view_options import ViewConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +237,7 @@ def _earlier(folder: Path, work: _Work, world: World) -> dict[int, VideoScore]:
 
 
 def _write(
-    results: dict[str, Scores], videos: TestVideos, out: Path, about: Mapping[str, object]
+    results: dict[str, Scores], videos: TestedVideos, out: Path, about: Mapping[str, object]
 ) -> Evaluation:
     """Write the files; returns the finished test. Raises DataError if nothing was scored."""
     first = next(iter(results.values()))

@@ -24,7 +24,7 @@ from video_gc.data.dataset import VideoProblem, VideoViews
 from video_gc.evaluate.scores import VideoScore
 from video_gc.outputs import Outputs
 from video_gc.train.checkpoint import CheckpointContents
-from video_gc.train.test_options import ViewConfig
+from video_gc.train.view_options import ViewConfig
 
 FOLDER = "scored"
 """Its name in the folder of the results."""

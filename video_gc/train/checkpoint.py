@@ -19,7 +19,7 @@ from video_gc.train.recipe.averaging import pick_weights
 from video_gc.train.resume.weights_file import KEY, SUFFIX, read_weights
 
 FORMAT = 2
-"""Version of the checkpoint format; 2 added the position in the epoch. Older ones have none."""
+"""Version of the checkpoint format."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CheckpointContents:
     config: dict[str, Any]
     """the whole resolved training config"""
     fingerprint: dict[str, str] = field(default_factory=dict)
-    """split (train, val, test) → fingerprint of its videos; empty in checkpoints without one"""
+    """split (train, val, test) → fingerprint of its videos; empty for published weights"""
 
 
 def described(contents: CheckpointContents) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def described(contents: CheckpointContents) -> dict[str, Any]:
 
 def check_format(path: str | os.PathLike[str], kept: dict[str, Any]) -> None:
     """Raise ValueError if a newer version of video_gc wrote the description `kept`."""
-    if kept.get("format", 1) > FORMAT:
+    if kept["format"] > FORMAT:
         raise ValueError(
             f"{os.fspath(path)}: written by a newer version of video_gc (format {kept['format']}, "
             f"this one reads up to {FORMAT}); update video_gc"
@@ -112,18 +112,17 @@ def read_checkpoint(
             "a run has its own in RUN/checkpoints/best.ckpt"
         ) from error
     check_format(path, kept)
-    model_config = dict(kept["model"])
-    if model_config["backbone"].startswith("slowfast"):  # older ones spread all frames
-        model_config.setdefault("slow_frames", "spread")
-    model_config["context"] = ContextConfig(**model_config["context"])
-    model_config["more_context"] = [ContextConfig(**c) for c in model_config["more_context"]]
+    model_config = kept["model"] | {
+        "context": ContextConfig(**kept["model"]["context"]),
+        "more_context": [ContextConfig(**context) for context in kept["model"]["more_context"]],
+    }
     contents = CheckpointContents(
         model=ModelConfig(**model_config),
         clip=ClipConfig(**kept["clip"]),
         normalisation=Normalisation(**kept["normalisation"]),
         names=kept["names"],
         config=kept["config"],
-        fingerprint=kept.get("fingerprint", {}),
+        fingerprint=kept["fingerprint"],
     )
     return contents, checkpoint["state_dict"]
 

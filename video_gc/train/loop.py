@@ -113,7 +113,7 @@ def run(config: TrainConfig, world: World) -> None:
             return
         kept = files.read_training(last)
         state = restored_state(kept["loop"]["processes"], world.rank, world.size)
-        known = kept[KEY].get("fingerprint") or {}
+        known = kept[KEY]["fingerprint"]
     seed_everything(config.seed, verbose=False)
     if last is None:
         splits = from_first(world, lambda: open_splits(config.data))

@@ -16,7 +16,7 @@ from video_gc.deploy.choices import PRECISIONS
 from video_gc.models.build import ModelConfig
 from video_gc.train.recipe.norms import NormConfig
 from video_gc.train.recipe.optim import OptimConfig
-from video_gc.train.test_options import ViewConfig
+from video_gc.train.view_options import ViewConfig
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 LOGGERS = ("tensorboard", "wandb")

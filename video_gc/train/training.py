@@ -16,6 +16,7 @@ from video_gc.data.skipped_videos import SKIPPED
 from video_gc.data.splits import Splits
 from video_gc.progress import say
 from video_gc.train.checkpoint import KEY, CheckpointContents, described
+from video_gc.train.checkpoint_paths import CHECKPOINTS
 from video_gc.train.display import Display
 from video_gc.train.distributed.strategy import (
     build_fabric,
@@ -41,7 +42,6 @@ from video_gc.train.recipe.schedule import about_the_head, build_schedule, head_
 from video_gc.train.resume.run_directory import LOGS
 from video_gc.train.resume.signals import StopSignals
 from video_gc.train.resume.state import LoopState, set_generators
-from video_gc.train.run_checkpoint import CHECKPOINTS
 from video_gc.train.skipped_by_ranks import SkippedByRanks
 from video_gc.train.step import Objective
 

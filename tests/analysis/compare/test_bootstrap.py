@@ -20,7 +20,7 @@ def draw(videos: int, runs: int, classes: int = 4) -> tuple[np.ndarray, ...]:
 
 
 def test_figures_of_a_resample_are_those_of_the_videos_that_were_drawn() -> None:
-    """Beside the metrics of the engine, over the rows repeated as often as they were drawn."""
+    """Beside the metrics of `evaluate`, over the rows repeated as often as they were drawn."""
     random = np.random.default_rng(0)
     classes, first, _ = draw(30, 2, classes=12)  # so many that some are not drawn
     scores = torch.zeros(30, 12)

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from video_gc.analysis.cost import latency
-from video_gc.analysis.cost.latency import Spread, Work, build_work, interleave, rounds, spread
+from video_gc.analysis.cost.latency import (
+    Spread,
+    Work,
+    build_work,
+    rounds,
+    spread,
+    time_interleaved,
+)
 from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig
 
@@ -28,7 +35,7 @@ def test_the_order_moves_on_and_one_network_is_held_at_a_time(
         return Work(network, torch.zeros(1), lambda: done.append(name))
 
     make = {name: partial(build, name) for name in "abc"}
-    found = interleave(make, torch.device("cpu"), range(4))
+    found = time_interleaved(make, torch.device("cpu"), range(4))
     once = "".join(done[::2])
     assert done == [name for name in once for _ in range(2)]  # one warms up, one counts
     assert once == "abc" + "bca" + "cab" + "abc"

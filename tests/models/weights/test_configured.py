@@ -222,10 +222,10 @@ def test_a_checkpoint_of_ours_says_how_its_blocks_compute(tmp_path: Path) -> Non
 
 
 def test_a_checkpoint_of_ours_keeps_the_frames_of_its_slow_pathway(tmp_path: Path) -> None:
-    """Those before `slow_frames` spread them, in MMAction2's networks too."""
     given = config("slowfast_linear")
+    described = {"backbone": "slowfast_linear", "slow_frames": "spread", "context": None}
     content = {
-        "video_gc": {"model": {"backbone": "slowfast_linear", "depth": 50, "context": None}},
+        "video_gc": {"model": described},
         "state_dict": {f"model.{k}": v for k, v in random_network(given).state_dict().items()},
     }
     torch.save(content, tmp_path / "best.ckpt")

@@ -15,7 +15,7 @@ from torch.distributed import HashStore, PrefixStore
 from tests.train.ranks.launch import step_of_srun
 from video_gc.data.dataset import VideoProblem
 from video_gc.train.distributed import world
-from video_gc.train.distributed.meet import meet
+from video_gc.train.distributed.rendezvous import meet
 from video_gc.train.distributed.slurm import slurm_variables
 from video_gc.train.distributed.strategy import fabric_arguments, seed_this_process
 from video_gc.train.distributed.world import World, pick_gpu, this_world

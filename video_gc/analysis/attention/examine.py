@@ -27,11 +27,11 @@ from video_gc.data.reading import Decoding
 from video_gc.decode.reader import MAX_PIXELS, decode_error
 from video_gc.deploy.device import pick_device
 from video_gc.escape import readable
-from video_gc.evaluate.test_videos import classes_in_turn, kept_videos
+from video_gc.evaluate.tested_videos import classes_in_turn, kept_videos
 from video_gc.outputs import Outputs
 from video_gc.progress import say, track
 from video_gc.train.checkpoint import default_output, load_network
-from video_gc.train.run_checkpoint import checkpoint_in
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 
 @dataclass(frozen=True, kw_only=True)

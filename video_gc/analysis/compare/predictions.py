@@ -16,7 +16,7 @@ import numpy as np
 from video_gc.data.fingerprint import same_copy
 from video_gc.data.index import DataError
 from video_gc.outputs import read_csv
-from video_gc.train.run_checkpoint import checkpoint_in
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 PREDICTIONS = "predictions.csv"
 SETTINGS = {

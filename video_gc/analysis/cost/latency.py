@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.analysis.measure import turns, wait
+from video_gc.analysis.measure import interleave, wait
 from video_gc.data.sampling import ClipConfig
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.train.recipe.optim import OptimConfig, build_optimizer
@@ -90,17 +90,17 @@ def build_work(
     return Work(network, clips, step)
 
 
-def interleave(
+def time_interleaved(
     make: Mapping[K, Callable[[], Work]], device: torch.device, rounds: Iterable[int]
 ) -> dict[K, list[float]]:
-    """Seconds per call of each in each round, in `turns`.
+    """Seconds per call of each in each round, in the order of `interleave`.
 
     make: builds it; called again in every turn, so only one network is in memory at a time. The
         first call of a turn warms up, the median of the others counts.
     """
     clock = Clock(device)
     found: dict[K, list[float]] = {name: [] for name in make}
-    for _, name in turns(list(make), rounds):
+    for _, name in interleave(list(make), rounds):
         work = make[name]()
         clock.seconds(work.call)
         times = [clock.seconds(work.call)]
@@ -124,7 +124,7 @@ def time_networks(
         key: partial(build_work, model, clip, batch=batch, device=device, train=train)
         for key, (model, clip) in networks.items()
     }
-    return interleave(make, device, rounds)
+    return time_interleaved(make, device, rounds)
 
 
 def rounds(seconds: float, kinds: int = 1) -> Iterator[int]:

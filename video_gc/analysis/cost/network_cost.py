@@ -41,7 +41,7 @@ from video_gc.models.context import ContextConfig
 from video_gc.models.describe import positions_seen
 from video_gc.progress import progress_bar, say
 from video_gc.train.checkpoint import is_published, load_network
-from video_gc.train.run_checkpoint import checkpoint_in
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from video_gc.analysis.measure import machine
 from video_gc.analysis.table.costs import COUNTED, MEASURED
 from video_gc.analysis.table.gather import Group
 from video_gc.analysis.table.table import Row
-from video_gc.evaluate.test_videos import CHOSE
+from video_gc.evaluate.tested_videos import CHOSE
 
 BUSY = 0.5
 """Other processes that want the processor, from which on latency is not to be trusted."""

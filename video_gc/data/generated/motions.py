@@ -18,10 +18,10 @@ colours, shapes, sizes, speeds, wandering distractors and noise vary independent
 objects end where they started, so no single frame shows what has happened already; and key frames
 are so frequent that compression does not reveal the time.
 
-Controls (`tests/test_motions_controls.py`, marked slow): within a pair, a network on one repeated
-frame, and one on 3-frame windows of 16×16 tiles with averaged scores, stay at or below 60 % (chance
-50 %); the demo's network reaches at least 60 % over all eight classes, and the same network without
-context blocks stays at or below 90 %.
+Controls (`tests/data/test_motions_controls.py`, marked slow): within a pair, a network on one
+repeated frame, and one on 3-frame windows of 16×16 tiles with averaged scores, stay at or below
+60 % (chance 50 %); the demo's network reaches at least 60 % over all eight classes, and the same
+network without context blocks stays at or below 90 %.
 """
 
 import json

@@ -13,16 +13,16 @@ import torch
 import torch.distributed as dist
 
 from video_gc.progress import console, say
-from video_gc.train.distributed.meet import meet
+from video_gc.train.distributed.heartbeats import Watch, words_of
+from video_gc.train.distributed.rendezvous import meet
 from video_gc.train.distributed.slurm import slurm_variables
-from video_gc.train.distributed.watch import Watch, words_of
 
 T = TypeVar("T")
 COME = timedelta(minutes=5)
 """Time for all processes to start."""
 SLOW = timedelta(days=2)
-"""The timeout of a collective: one process may finish its part hours before another. watch.py finds
-dead ones."""
+"""The timeout of a collective: one process may finish its part hours before another.
+heartbeats.py finds dead ones."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import torch
 from video_gc.atomic import atomic_path, part_name, remove_stale_parts
 from video_gc.models.weights.reading.read import read_file
 from video_gc.progress import say
-from video_gc.train.checkpoint import FORMAT, KEY, check_format
-from video_gc.train.run_checkpoint import BEST, LAST
+from video_gc.train.checkpoint import KEY, check_format
+from video_gc.train.checkpoint_paths import BEST, LAST
 
 STEPS = "step-*.ckpt"
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
@@ -61,13 +61,13 @@ def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
 def read_training(file: Path) -> dict[str, Any]:
     """The content of a checkpoint for resuming, tensors on the CPU.
 
-    Raises ValueError for a checkpoint of an older version, which cannot be resumed.
+    Raises ValueError for one that has weights alone.
     """
     found: dict[str, Any] = read_file(file)
-    if found[KEY].get("format", 1) < FORMAT or "loop" not in found:
+    if "loop" not in found:
         raise ValueError(
-            f"{file}: written by an older version of video_gc, whose runs this one cannot "
-            "resume; start from its weights with model.weights=CHECKPOINT name=OTHER"
+            f"{file}: has no state of a training to resume; start from its weights with "
+            "model.weights=CHECKPOINT name=OTHER"
         )
     return found
 

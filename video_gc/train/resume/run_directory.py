@@ -13,9 +13,9 @@ import yaml
 from video_gc.atomic import write_text
 from video_gc.data.skipped_videos import SKIPPED
 from video_gc.progress import say
+from video_gc.train.checkpoint_paths import CHECKPOINTS
 from video_gc.train.resume.checkpoint_files import newest_valid
 from video_gc.train.resume.not_finite import NOT_FINITE
-from video_gc.train.run_checkpoint import CHECKPOINTS
 
 CONFIG, VERSIONS = "config.yaml", "versions.yaml"
 LOGS, SPLITS, FINISHED = "logs", "splits", "finished.yaml"

@@ -11,7 +11,7 @@ from video_gc.data.index import DataError
 from video_gc.data.manifest import NAME, Listed, write_manifest
 from video_gc.data.splits import read_splits
 from video_gc.decode.video_facts import VideoFacts
-from video_gc.evaluate import test_videos as videos
+from video_gc.evaluate import tested_videos as videos
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 
 

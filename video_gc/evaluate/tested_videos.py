@@ -33,10 +33,8 @@ DAMAGED = "damaged_when_read"
 
 
 @dataclass(frozen=True)
-class TestVideos:
+class TestedVideos:
     """The tested videos, and the number of listed videos that are not tested."""
-
-    __test__ = False  # pytest: not a class of tests
 
     index: VideoIndex
     manifest: Path | None
@@ -69,7 +67,7 @@ class TestVideos:
         return {"listed": listed, "scored": len(self.index) - not_scored} | causes
 
 
-def subset_of(videos: TestVideos, count: int) -> TestVideos:
+def subset_of(videos: TestedVideos, count: int) -> TestedVideos:
     """`count` of the videos, always the same ones, spread evenly over the classes.
 
     A larger subset contains a smaller one. The order stays. Of several labels the first counts.
@@ -98,7 +96,7 @@ def videos_to_test(
     trained: DataConfig,
     data: Path | None,
     root: Path | None,
-) -> TestVideos:
+) -> TestedVideos:
     """The videos of a folder or list, or else the run's test videos.
 
     Raises FileNotFoundError, DataError, and ValueError for data that does not fit the checkpoint.
@@ -126,10 +124,12 @@ def videos_to_test(
         say_missing(missing, listed)
     need_labels(index, "test")
     damaged = listed - len(index) - len(missing)
-    return TestVideos(index, manifest, missing=len(missing), damaged=damaged)
+    return TestedVideos(index, manifest, missing=len(missing), damaged=damaged)
 
 
-def _trained_for(checkpoint: Path, contents: CheckpointContents, trained: DataConfig) -> TestVideos:
+def _trained_for(
+    checkpoint: Path, contents: CheckpointContents, trained: DataConfig
+) -> TestedVideos:
     """The test videos stored when the training started, or else those of the config."""
     manifest = data_manifest(trained)
     folder = default_output(checkpoint, "splits")
@@ -143,8 +143,8 @@ def _trained_for(checkpoint: Path, contents: CheckpointContents, trained: DataCo
         )
     left_out, absent = splits.left_out.get("test", 0), splits.absent.get("test")
     if absent is None:
-        return TestVideos(splits.test, manifest, unexplained=left_out)
-    return TestVideos(splits.test, manifest, missing=absent, damaged=left_out - absent)
+        return TestedVideos(splits.test, manifest, unexplained=left_out)
+    return TestedVideos(splits.test, manifest, missing=absent, damaged=left_out - absent)
 
 
 def _listed(
@@ -163,7 +163,7 @@ def _listed(
 
 
 def fingerprint_of(
-    videos: TestVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
+    videos: TestedVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
 ) -> str:
     """The tested copy of the data; warns if it differs from the training's or the published one."""
     found = fingerprint(videos.index, videos.manifest)
