@@ -1,4 +1,4 @@
-"""The table of costs as it is printed, and as CSV."""
+"""The printed table of costs, and its CSV."""
 
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -34,7 +34,7 @@ MEASURED = (
 
 
 def cost_table(cost: NetworkCost, *, blocks: bool) -> Table:
-    """For rich's print, at most 100 columns wide. blocks: whether residual blocks have lines."""
+    """For rich's print, at most 100 columns wide. blocks: whether to show residual blocks."""
     measured = _measured(cost)
     table = Table(title=title(cost), title_justify="left", box=SIMPLE)
     for head in (*(f"{name}\n" for name in COUNTS), *MEASURES) if measured else COUNTS:
@@ -59,7 +59,7 @@ def cost_table(cost: NetworkCost, *, blocks: bool) -> Table:
 
 
 def notes(cost: NetworkCost) -> list[str]:
-    """What stands below the table."""
+    """The lines below the table."""
     lines = added(cost)
     lines.append(COUNTED)
     if _measured(cost):
@@ -69,7 +69,7 @@ def notes(cost: NetworkCost) -> list[str]:
 
 
 def title(cost: NetworkCost) -> str:
-    """Which network, and clips of which size."""
+    """The network, and the size of its clips."""
     model = cost.model
     sizes = f"{cost.frames}×{cost.test_side}²"
     if cost.train_side != cost.test_side:
@@ -84,7 +84,7 @@ def title(cost: NetworkCost) -> str:
 
 
 def added(cost: NetworkCost) -> list[str]:
-    """What the context blocks add, in sentences."""
+    """The cost added by the context blocks, in sentences."""
     if not cost.of(WITHOUT):
         return []
     without, whole = cost.of(WITHOUT)[0], cost.of(NETWORK)[0]
@@ -101,7 +101,7 @@ def added(cost: NetworkCost) -> list[str]:
 
 
 def write_cost_csv(cost: NetworkCost, file: Path) -> Path:
-    """All lines, residual blocks too, with units in the heads' names."""
+    """All lines, with residual blocks and with units in the column names."""
     return write_csv(file, [field.name for field in fields(Line)], map(astuple, cost.lines))
 
 

@@ -1,4 +1,4 @@
-"""The order in which an epoch's videos train, cut among processes and parts of a step."""
+"""The order of an epoch's videos, divided among processes and parts of a step."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,11 @@ from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, row) in an order that (seed, epoch) alone decides.
+    """(epoch, row) in an order that depends on (seed, epoch) only.
 
-    batch: videos in a step of the optimiser; a last, smaller one is left out. They are cut into
-    parts, one after another, and each part into equal runs for the processes (ranks).
-    start: parts of the epoch to leave out in the next iteration, and in no other: a resumed run
-    has had them.
+    batch: videos per optimiser step; a last, smaller step is left out. Each step is cut into parts,
+    and each part into equal runs for the processes (ranks).
+    start: parts to skip in the next iteration only, because a resumed run has had them.
     """
 
     def __init__(
@@ -29,7 +28,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.batch, self.rank, self.ranks, self.parts = batch, rank, ranks, parts
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch of the next iteration, and the part that it starts with."""
+        """Choose the epoch and the first part of the next iteration."""
         self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
@@ -45,9 +44,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 def videos_of(batch_size: int, repeats: int, ranks: int = 1, accumulate: int = 1) -> int:
-    """Videos in a step of so many clips.
+    """Videos in a step of `batch_size` clips.
 
-    Raises ValueError naming the nearest that fit, where processes, parts and repeated clips do not
+    Raises ValueError with the nearest valid sizes if processes, parts and repeated clips do not
     divide it evenly.
     """
     unit = repeats * ranks * accumulate

@@ -1,4 +1,4 @@
-"""Jobs in threads, their results in order: for decoding on the GPU."""
+"""Run jobs in threads and give their results in order: for decoding on the GPU."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,7 @@ from video_gc.data.batches.workers import SILENT
 
 Item = TypeVar("Item")
 WAIT = 0.05
-"""Seconds after which a thread looks whether it is still wanted."""
+"""Seconds after which a waiting thread checks whether it should stop."""
 DONE = object()
 
 
@@ -27,11 +27,11 @@ def in_threads(
     held: int = 8,
     device: torch.device | None = None,
 ) -> Iterator[Item]:
-    """What each job yields, job after job in their order, while threads run those that follow.
+    """The results of each job, in the order of the jobs, while threads run the next jobs.
 
-    ahead: jobs that may be begun; held: what one job may yield before it has to wait. An exception
-    comes where the job raised it. The threads end with the iteration. device: the GPU that they use
-    where a job names none; a new thread would use the first.
+    ahead: most jobs started; held: most results of one job before its thread waits. An exception
+    is raised in place of the result. The threads end with the iteration. device: the threads' GPU,
+    unless a job names one; new threads would use the first GPU.
     """
     stopped = Event()
     waiting = iter(jobs)
@@ -60,7 +60,7 @@ def in_threads(
 
 
 class _Failure:
-    """An exception on its way out of a thread."""
+    """An exception passed from a thread to the reader."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -73,7 +73,7 @@ def _run(job: Callable[[], Iterator[Item]], results: Queue[Any], stopped: Event)
             if not _put(item, results, stopped):
                 return
         _put(DONE, results, stopped)
-    except BaseException as error:  # whatever it is, the thread that waits must learn of it
+    except BaseException as error:  # the waiting thread must learn of any error
         _put(_Failure(error), results, stopped)
     finally:
         items.close()  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ def _get(results: Queue[Any]) -> Any:
 
 
 def _put(item: object, results: Queue[Any], stopped: Event) -> bool:
-    """Hand over `item`; False where nobody wants it any more."""
+    """Put `item` into the queue; False if the reader has stopped."""
     while not stopped.is_set():
         try:
             results.put(item, timeout=WAIT)
