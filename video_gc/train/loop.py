@@ -211,7 +211,9 @@ def train_epoch(training: Training) -> None:
     if state.step == end:  # stopped before or during its validation
         return
     assert isinstance(loader.sampler, EpochSampler)
-    loader.sampler.set_epoch(state.epoch, start=state.batches)
+    # no worker may be decoding a batch that nobody takes when the next epoch begins
+    stop = (end - start) * training.config.accumulate
+    loader.sampler.set_epoch(state.epoch, start=state.batches, stop=stop)
     batches = iter(loader)
     what = f"Epoch {state.epoch + 1}/{training.length.epochs}"
     todo = range(state.step, end)

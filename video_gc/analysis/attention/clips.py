@@ -89,7 +89,11 @@ class Clips:
         with guarded_workers(self.workers), progress_bar() as progress:
             task = progress.add_task(doing, total=len(sound))
             for batch in view_loader(
-                views, micro_batch=MICRO_BATCH, workers=self.workers, group=MICRO_BATCH
+                views,
+                micro_batch=MICRO_BATCH,
+                workers=self.workers,
+                group=MICRO_BATCH,
+                device=self.device,
             ):
                 known = len(self.damaged)
                 for problem in batch.problems:

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Any
 
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import BatchSampler, IterableDataset, get_worker_info
 
 from video_gc.data.batches.sampler import EpochSampler, videos_of
 from video_gc.data.batches.threads import in_threads
@@ -95,11 +95,10 @@ class ThreadLoader:
         def job(key: tuple[int, int]) -> Iterator[list[Sample]]:
             yield self.dataset[key]
 
-        left = len(self) - self.sampler.start  # batches not taken before
-        keys = islice(self.sampler, left * self.batch_size)
+        batches: Any = BatchSampler(self.sampler, self.batch_size, drop_last=True)  # type: ignore[arg-type]
         # at least one batch ahead, so its first sample does not wait for this batch's last one
         ahead = max(AHEAD * self.threads, self.batch_size)
-        jobs = (partial(job, key) for key in keys)
+        jobs = (partial(job, key) for key in chain.from_iterable(batches))
         samples = in_threads(jobs, self.threads, ahead=ahead, device=self.device)
         yield from _batches(samples, self.batch_size)
 
@@ -111,15 +110,17 @@ def view_loader(
     workers: int,
     group: int = 1,
     pin_memory: bool = False,
+    device: torch.device | None = None,
 ) -> "WorkerLoader | ThreadViewLoader":
     """Views in micro-batches that never mix groups of `group` videos; see ViewBatches.
 
-    Workers or threads decode the next videos while a batch is used.
+    Workers or threads decode the next videos while a batch is used. device: the device that uses
+    the batches; if a GPU decodes, it is this one.
     """
     dataset = ViewBatches(views, micro_batch=micro_batch, group=group)
     workers = min(workers, len(dataset.groups))
     if views.decoding.device == "cuda":
-        return ThreadViewLoader(dataset, threads=workers)
+        return ThreadViewLoader(dataset, threads=workers, device=device)
     return WorkerLoader(
         dataset,
         batch_size=None,  # workers give complete batches
@@ -173,15 +174,18 @@ def micro_batch_size(views: int, micro_batch: int) -> int:
 class ThreadViewLoader:
     """The batches of `view_loader` without workers, decoded by threads of this process."""
 
-    def __init__(self, dataset: ViewBatches, *, threads: int) -> None:
-        self.dataset, self.threads = dataset, max(threads, 1)
+    def __init__(
+        self, dataset: ViewBatches, *, threads: int, device: torch.device | None = None
+    ) -> None:
+        self.dataset, self.threads, self.device = dataset, max(threads, 1), device
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __iter__(self) -> Iterator[Batch]:
         jobs = (partial(self.dataset.batches, group) for group in self.dataset.groups)
-        return in_threads(jobs, self.threads, ahead=AHEAD * self.threads, held=HELD)
+        ahead = AHEAD * self.threads
+        return in_threads(jobs, self.threads, ahead=ahead, held=HELD, device=self.device)
 
 
 def _batches(samples: Iterator[Any], size: int) -> Iterator[Batch]:

@@ -11,7 +11,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     batch: videos per optimiser step; a last, smaller step is left out. Each step is cut into parts,
     and each part into equal runs for the processes (ranks).
-    start: parts to skip in the next iteration only, because a resumed run has had them.
+    start, stop: the parts of the next iteration only: a resumed run has had those before `start`,
+    and an epoch that ends early does not take those from `stop`.
     """
 
     def __init__(
@@ -24,23 +25,26 @@ class EpochSampler(Sampler[tuple[int, int]]):
         ranks: int = 1,
         parts: int = 1,
     ) -> None:
-        self.length, self.seed, self.epoch, self.start = length, seed, 0, 0
+        self.length, self.seed, self.epoch = length, seed, 0
+        self.start: int = 0
+        self.stop: int | None = None
         self.batch, self.rank, self.ranks, self.parts = batch, rank, ranks, parts
 
-    def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch and the first part of the next iteration."""
-        self.epoch, self.start = epoch, start
+    def set_epoch(self, epoch: int, start: int = 0, stop: int | None = None) -> None:
+        """Choose the epoch and the parts of the next iteration."""
+        self.epoch, self.start, self.stop = epoch, start, stop
 
     def __len__(self) -> int:
         return self.length // self.batch * self.batch // self.ranks
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch, steps = self.epoch, self.length // self.batch
-        start, self.start = self.start, 0
+        taken = slice(self.start, self.stop)
+        self.start, self.stop = 0, None
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
         shape = (steps * self.parts, self.ranks, self.batch // (self.parts * self.ranks))
         cut = order[: steps * self.batch].reshape(shape)
-        return ((epoch, int(row)) for row in cut[start:, self.rank].ravel())
+        return ((epoch, int(row)) for row in cut[taken, self.rank].ravel())
 
 
 def videos_of(batch_size: int, repeats: int, ranks: int = 1, accumulate: int = 1) -> int:

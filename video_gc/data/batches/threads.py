@@ -31,12 +31,13 @@ def in_threads(
 
     ahead: most jobs started; held: most results of one job before its thread waits. An exception
     is raised in place of the result. The threads end with the iteration. device: the threads' GPU,
-    unless a job names one; new threads would use the first GPU.
+    unless a job names one; new threads would use the first GPU, as they do if it has no number.
     """
     stopped = Event()
     waiting = iter(jobs)
     begun: deque[Queue[Any]] = deque()
-    use = None if device is None else partial(torch.cuda.set_device, device)
+    numbered = device is not None and device.type == "cuda" and device.index is not None
+    use = partial(torch.cuda.set_device, device) if numbered else None
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode", initializer=use)
 
     def begin() -> None:

@@ -18,6 +18,8 @@ SILENT = 600.0
 """Seconds without a batch after which the workers count as stuck; a decoder's own limit is 60."""
 LOOK = 5.0
 """Seconds between torch's checks that all workers live."""
+TIMED_OUT = "DataLoader timed out"
+"""How torch's error begins."""
 SHARED_MEMORY = Path("/dev/shm")
 KILLED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", re.DOTALL)
 NO_ROOM = re.compile(
@@ -29,6 +31,9 @@ NO_ROOM = re.compile(
 class WorkerLoader(DataLoader[Batch]):
     """Torch's loader that waits at most SILENT seconds for a batch.
 
+    Persistent workers must answer within LOOK when the next iteration begins, so take all batches
+    of an iteration.
+
     Raises TimeoutError then, and torch's error if a worker died.
     """
 
@@ -37,25 +42,31 @@ class WorkerLoader(DataLoader[Batch]):
         super().__init__(dataset, num_workers=num_workers, timeout=look, **named)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        batches, waited = super().__iter__(), 0.0
+        try:
+            batches = super().__iter__()
+        except RuntimeError as error:
+            if TIMED_OUT not in str(error):
+                raise
+            raise TimeoutError(self._stuck(f"no answer within {LOOK:g} s")) from error
+        waited = 0.0
         while True:
             try:
                 batch = next(batches)
             except StopIteration:
                 return
             except RuntimeError as error:
-                if "DataLoader timed out" not in str(error):
+                if TIMED_OUT not in str(error):
                     raise
                 waited += LOOK
                 if waited >= SILENT:
-                    raise TimeoutError(self._stuck(waited)) from error
+                    raise TimeoutError(self._stuck(f"no batch within {waited:g} s")) from error
                 continue
             waited = 0.0
             yield batch
 
-    def _stuck(self, seconds: float) -> str:
+    def _stuck(self, what: str) -> str:
         return (
-            f"no batch within {seconds:g} s from {self.num_workers} decoding workers: they are "
+            f"{what} from {self.num_workers} decoding workers: they are "
             "stopped or stuck, or the disk is; rerun the command to resume, with data.workers=0 "
             "(--workers 0) where one batch really takes so long"
         )
