@@ -153,7 +153,7 @@ def compare_long(
     """
     short = min((v for v in videos if v.times[-1] < 60), key=lambda v: v.group, default=None)
     if short is None:
-        say("every video is longer than a minute: there is none to repeat for a long one")
+        say("every video is longer than a minute: none is repeated to make a long one")
         return []
     path = repeat(short.path, options.cache / f"{short.path.stem}_{LOOPS}times.mp4")
     both = (short, look_at(path))

@@ -33,9 +33,9 @@ CONVENTION = (
 )
 LIMITS = (
     "The numbers are from one trained network and one centre clip of each video. Another training "
-    "of the same kind can differ by more than the intervals, which cover videos only. A map that is "
-    "the same for all queries can still differ from clip to clip. Attention does not explain a "
-    "prediction: a position with a large weight need not be used."
+    "of the same kind can differ by more than the intervals, which cover videos only. A map "
+    "that is the same for all queries can still differ from clip to clip. Attention does not "
+    "explain a prediction: a position with a large weight need not be used."
 )
 SHARED = {
     "entropy": "entropy (nats)",
