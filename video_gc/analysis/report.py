@@ -32,8 +32,8 @@ from video_gc.train.checkpoint_paths import best_checkpoint
 
 PICTURES = (
     ("classes.png", "Accuracy of each class"),
-    ("calibration.png", "Is it as sure as it is right?"),
-    ("pairs.png", "What it confuses most"),
+    ("calibration.png", "Confidence and accuracy"),
+    ("pairs.png", "Most frequent confusions"),
 )
 """Files of a test shown if they exist, and their headings."""
 EXAMPLES = 6

@@ -166,7 +166,7 @@ def _draw_still(base: Image.Image, drawing: Drawing, at: _Layout) -> None:
         f"block's largest {whose}."
     ]
     if drawing.queries:
-        notes.append("Crosses: where a query stands; bright on its own frame, thin on the others.")
+        notes.append("Crosses: a query's position; bright on its own frame, thin on the others.")
     for line, note in enumerate(notes, 1):
         _text(pen, (MARGIN, ends + line * LINE + 4), note, colour=SOFT, room=room)
 

@@ -26,16 +26,16 @@ BARELY = 0.02
 FEW = 20
 """With fewer videos an interval is called rough."""
 CONVENTION = (
-    f"Our words for the cosine distance between the maps of two queries of a clip (0 the same, 1 "
+    f"Words for the cosine distance between the maps of two queries of a clip (0 the same, 1 "
     f"nothing in common): up to {HARDLY:g} attention hardly depends on the query, from "
-    f"{CLEARLY:g} it clearly does, between them a little; two words where the 95 % interval "
-    "crosses a border."
+    f"{CLEARLY:g} it clearly does, between them a little; two words if the 95 % interval "
+    "crosses a limit."
 )
 LIMITS = (
-    "The numbers are of one trained network and one centre clip of each video: another training of "
-    "the same kind can differ by more than the intervals, which know of videos only. A map that is "
-    "the same for all queries can still differ from clip to clip, and attention is not "
-    "explanation: what is weighed is not thereby used."
+    "The numbers are from one trained network and one centre clip of each video. Another training "
+    "of the same kind can differ by more than the intervals, which cover videos only. A map "
+    "that is the same for all queries can still differ from clip to clip. Attention does not "
+    "explain a prediction: a position with a large weight need not be used."
 )
 SHARED = {
     "entropy": "entropy (nats)",
@@ -135,7 +135,7 @@ def _judge(block: BlockStudy) -> tuple[str, str]:
         said = numbers(block.attention.overall)
         if share is not None and share.value >= UNIFORM:
             said += f"; its maps are nearly uniform (entropy {share.value:.3f} of the largest), "
-            said += "which alone keeps distances low"
+            said += "which by itself keeps distances low"
         return f"attention {degree(block.attention.overall)} on the query", said
     if share is not None:
         return "one map for all queries", f"entropy {numbers(share)} of the largest"
@@ -145,13 +145,13 @@ def _judge(block: BlockStudy) -> tuple[str, str]:
 def footing(videos: int, losses: Replacements | None) -> str:
     """The number of videos behind the intervals, and whether it is too small."""
     if videos == 1:
-        return "One video was looked at: there are no intervals."
+        return "One video was examined: there are no intervals."
     measured = losses.rows[0].clips if losses else videos
     said = f"95 % intervals are over {videos} videos"
     if measured != videos:
         said += f", those of the replacements over {measured}"
     if measured < FEW:
-        said += f"; below about {FEW} an interval is rough: look at more videos"
+        said += f"; below about {FEW} an interval is rough: examine more videos"
     return f"{said}."
 
 

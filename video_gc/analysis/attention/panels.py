@@ -65,7 +65,7 @@ def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
         which = f"context blocks ({', '.join(sorted(set(kinds.values())))}) weigh all positions"
         why = f"the {which} alike" if kinds else "the network has no context blocks"
         raise DataError(
-            f"{why}, so there is no attention to look at; train with context=nl, cc, gc or snl"
+            f"{why}, so there is no attention to show; train with context=nl, cc, gc or snl"
         )
     if not patterns:
         places = torch.linspace(0, len(mapped) - 1, min(DRAWN, len(mapped))).round().long()

@@ -50,5 +50,7 @@ def _fraction(part: str, text: str) -> float:
     except ValueError:
         raise ValueError(f"--queries ({text}) must be {FORMS}") from None
     if not 0 <= value < 1:
-        raise ValueError(f"--queries ({text}): {part} is no fraction of the clip, from 0 up to 1")
+        raise ValueError(
+            f"--queries ({text}): {part} must be a fraction of the clip, from 0 up to 1"
+        )
     return value

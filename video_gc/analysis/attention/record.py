@@ -149,14 +149,14 @@ def _reasons(block: nn.Module, frames: int, keys: int) -> dict[str, str]:
             reasons |= dict.fromkeys(("divergence", *ENTROPIES), why)
     elif isinstance(block, CrissCross):
         reasons = dict.fromkeys(SHARED, "each query has a map of its own")
-        why = "a query weighs its own lines alone, so maps of two queries differ by construction"
+        why = "a query weighs only its own lines, so the maps of two queries always differ"
         reasons |= dict.fromkeys(("attention", "divergence", *ENTROPIES), why)
     elif isinstance(block, GlobalContext) and block.pool == "attention":
         reasons = dict.fromkeys(PAIRED, "all positions share one map and one context")
         if frames == 1:
             reasons |= dict.fromkeys(SHARED[:-1], "there is one frame")
     else:
-        why = f"a block of class {type(block).__name__} has no attention that is known here"
+        why = f"a block of class {type(block).__name__} has no known attention"
         if isinstance(block, GlobalContext):
             why = "a plain mean: all positions weigh the same"
         reasons = dict.fromkeys((*PAIRED, *ENTROPIES, *SHARED), why)

@@ -151,7 +151,7 @@ class Comparison:
             about = "; with one training each this is about two networks, not about two methods"
             return f"{text}{about if single else ''}."
         if found.sure:
-            text += f": {self.name_of_test} sees no difference"
+            text += f": {self.name_of_test} finds no difference"
         videos = f"{count} video{'s' * (count != 1)}"
         if single:
             text += f"; {videos} {'show' if count != 1 else 'shows'}"
@@ -168,14 +168,14 @@ class Comparison:
         found = []
         if self.trainings == (1, 1):
             found.append(
-                "one training each: the interval is about these two networks; how far another seed "
-                f"would have come is not in it ({SEVERAL})"
+                "one training each: the interval is about these two networks and does not include "
+                f"the spread over seeds ({SEVERAL})"
             )
         elif 1 in self.trainings:
             side = "AB"[self.trainings.index(1)]
             found.append(f"{side} is one training: its spread is not in the interval ({SEVERAL})")
         if unknown := ", ".join(run.name for run in runs if not run.about):
-            found.append(f"no accuracy.json, so nobody knows how it was tested: {unknown}")
+            found.append(f"no accuracy.json, so the test's settings are unknown: {unknown}")
         found += unlike_tests([(run.name, run.about) for run in runs])
         found += identical_predictions(self.a) + identical_predictions(self.b)
         for run, left_out in zip(runs, self.videos.left_out, strict=True):
@@ -183,8 +183,8 @@ class Comparison:
                 found.append(f"{run.name}: {left_out} videos that another run lacks are left out")
         if self.videos.moved:
             found.append(
-                f"the videos lie elsewhere in {runs[0].name} than in another run: they are matched "
-                "by their paths below the common folder"
+                f"the videos of {runs[0].name} are in another folder than those of another run: "
+                "they are matched by their paths below the common folder"
             )
         return found
 

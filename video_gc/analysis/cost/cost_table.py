@@ -26,10 +26,10 @@ MEASURES = ("test\nms", "training\nms", "test\nMiB", "training\nMiB")
 SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 MEASURED = (
     "Times are medians of a batch; training is forward, loss, backward and a step of SGD; fp32, "
-    "channels last. Of the network, with and without blocks: time in turns; memory is the peak of "
-    "a process of its own, with weights. "
-    "Of a part: with hooks around it, so parts do not add up exactly; memory is what it keeps for "
-    "backward. The rest is what is in no part, in training the loss and the step too."
+    "channels last. For the network, with and without blocks: time is measured in turns; memory is "
+    "the peak of a separate process, with weights. "
+    "For a part: time is measured with hooks, so parts do not add up exactly; memory is what it "
+    "keeps for backward. The rest is outside all parts; in training it includes loss and step."
 )
 
 
@@ -96,7 +96,7 @@ def added(cost: NetworkCost) -> list[str]:
     if cost.added_test and cost.added_train:
         test = _in_words(cost.added_test, without.test_seconds)
         train = _in_words(cost.added_train, without.train_seconds)
-        lines.append(f"In time, measured in turns with and without: test {test}; training {train}.")
+        lines.append(f"Time, measured in turns with and without: test {test}; training {train}.")
     return lines
 
 

@@ -156,7 +156,7 @@ def _measure(
     count = len(MODES) * len(networks)
     say(
         f"Measuring on this machine: {seconds * (count + len(MODES)):.0f} s or longer, and {count} "
-        "processes of some seconds each for memory; --no-measure only counts"
+        "processes of a few seconds each for memory; --no-measure only counts"
     )
     with progress_bar() as bar:
         task = bar.add_task("Measuring", total=count + 2 * len(MODES))

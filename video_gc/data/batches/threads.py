@@ -86,7 +86,7 @@ def _get(results: Queue[Any]) -> Any:
     except Empty:
         raise TimeoutError(
             f"no batch within {SILENT:g} s from the decoding threads: a decoder or the disk is "
-            "stuck; rerun the command to resume, with data.decode_device=cpu where it comes again"
+            "stuck; rerun the command to resume, with data.decode_device=cpu if it happens again"
         ) from None
 
 

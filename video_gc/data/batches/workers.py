@@ -68,7 +68,7 @@ class WorkerLoader(DataLoader[Batch]):
         return (
             f"{what} from {self.num_workers} decoding workers: they are "
             "stopped or stuck, or the disk is; rerun the command to resume, with data.workers=0 "
-            "(--workers 0) where one batch really takes so long"
+            "(--workers 0) if one batch really takes so long"
         )
 
 
