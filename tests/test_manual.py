@@ -86,7 +86,7 @@ SAID = [
     ("train", ["optim.lrr=3"], "unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
     ("ablate", [], "kinds"),
     ("ablate", ["ablation=kidns"], "did you mean 'kinds'?"),
-    ("ablate", ["ablation=kinds", "only=[XX]"], "only: 'XX' is no row"),
+    ("ablate", ["ablation=kinds", "only=[XX]"], "only: 'XX' is not a row"),
     ("ablate", ["ablation=kinds", "seeds=[a]"], "must be a list of whole numbers"),
     ("ablate", ["ablation=kinds", "context=gc"], "the rows set context"),
     ("ablate", ["ablation=kinds", "hydra/launcher=jolib"], "no such launcher"),

@@ -83,7 +83,7 @@ def print_tables(found: "Findings") -> None:
     columns = ["block", *SHARED.values()]
     _show("How concentrated the maps are", columns, entropies, found.videos)
     columns = ["block", "logits move", "same first class", "accuracy changes by"]
-    _show("NL blocks replaced, not trained again", columns, replaced, measured)
+    _show("NL blocks replaced, without retraining", columns, replaced, measured)
 
 
 def _show(

@@ -1,6 +1,6 @@
 """Measure time and memory of video_gc and its peers, in one run on this machine.
 
-Writes a table (Markdown), JSON with machine and versions, and some benchmarks a plot.
+Writes a table (Markdown), JSON with machine and versions, and in some cases a plot.
 """
 
 import argparse
@@ -20,7 +20,7 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Parse, and call the benchmark."""
+    """Parse, and run the benchmark."""
     parser = Parser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

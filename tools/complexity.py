@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from video_gc.models.build import ModelConfig
 
 SHORT = 20
-"""Up to so many residual blocks are printed by default."""
+"""Most residual blocks printed by default."""
 KINETICS = 400
 WIDTH = 100
 """Smallest width of the table; a narrower terminal breaks its lines."""
@@ -109,12 +109,12 @@ def parser() -> Parser:
 
 
 def is_config(network: list[str]) -> bool:
-    """Whether these are options of tools/train.py, and not a name or a path."""
+    """Whether these are options of tools/train.py, not a name or a path."""
     return len(network) != 1 or "=" in network[0]
 
 
 def chosen(network: list[str]) -> "tuple[ModelConfig, ClipConfig]":
-    """The network and its clips that the arguments name."""
+    """The network and clips given by the arguments."""
     if not is_config(network):
         from video_gc.analysis.cost.network_cost import described_network
 

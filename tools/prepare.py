@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def sources(options: argparse.Namespace) -> tuple[list[Listed], Path]:
-    """The videos that the arguments name, and their root."""
+    """The videos given by the arguments, and their root."""
     names = read_names(options.names) if options.names else None
     if options.data is None:
         columns = {name: getattr(options, f"{name}_column") for name in COLUMNS}

@@ -151,8 +151,8 @@ def test_the_report_is_one_page_that_needs_no_network(
     top1 = read_metrics(copy / "logs")["val/top1"]
     assert [epoch for epoch, _ in top1] == [1, 2]
     assert "without context blocks" in page
-    assert "Is it as sure as it is right?" in page
-    assert "What it confuses most" in page
+    assert "Confidence and accuracy" in page
+    assert "Most frequent confusions" in page
     (copy / "test" / "pairs.png").unlink()
     assert write_report(copy).read_text().count("<img") == page.count("<img") - 1
 

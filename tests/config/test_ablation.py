@@ -179,7 +179,7 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         slow(["ablation=kinds", "seeds=[-1]"], "must be a list of whole numbers"),
         slow(["ablation=kinds", "seeds=[]"], "must be a list of whole numbers"),
         (["ablation=kinds", "seeds=x"], "seeds"),
-        slow(["ablation=kinds", "only=[nl]"], "'nl' is no row; the rows are none, SE"),
+        slow(["ablation=kinds", "only=[nl]"], "'nl' is not a row; the rows are none, SE"),
         slow(["ablation=kinds", "name=a/b"], "must be the name of one folder"),
         slow(["ablation=kinds", "processes=0"], r"processes \(0\) must be at least 1"),
         (["ablation=kinds", "resume=false"], "cells always resume"),
@@ -195,12 +195,12 @@ def test_a_wrong_command_is_one_clear_line(arguments: list[str], message: str) -
     ("fields", "message"),
     [
         ({"rows": {}}, "rows and axes are empty"),
-        ({"baseline": "b"}, "baseline: 'b' is no row; the rows are a"),
-        ({"reported": {"b": None}}, "reported: 'b' is no row"),
+        ({"baseline": "b"}, "baseline: 'b' is not a row; the rows are a"),
+        ({"reported": {"b": None}}, "reported: 'b' is not a row"),
         ({"rows": {"a": ["seed=3"]}}, "'seed=3' has no place in a row"),
         ({"settings": ["+name=x"]}, "has no place in a row"),
         ({"axes": {"x": {}}}, "axes.x has no values"),
-        ({"rows": {"p": []}, "axes": {"x": {"p": ["a=1"]}}}, "row 'p' stands in rows and"),
+        ({"rows": {"p": []}, "axes": {"x": {"p": ["a=1"]}}}, "row 'p' is in rows and"),
         ({"title": ""}, "title is missing"),
     ],
 )
@@ -274,7 +274,9 @@ def test_the_record_says_what_a_report_needs(
     rows = write("only=['5 GC']", "epochs=3")["rows"]  # other trainings do not come together
     assert isinstance(rows, list)
     assert [row["name"] for row in rows] == ["5 GC"]
-    assert "are no longer in it: baseline" in " ".join(capsys.readouterr().err.split())
+    assert "removed the rows of another command: baseline" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -70,9 +70,9 @@ def test_lists_without_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("0 1 1O 2 10", "list.txt, line 3: label '1O' is no class number as the others are; corr"),
-        ("0 1 -2 2", "line 3: label '-2' is no class number"),
-        ("0 1 ² 2", "line 3: label '²' is no class number"),
+        ("0 1 1O 2 10", "list.txt, line 3: label '1O' is not a class number like the others; cor"),
+        ("0 1 -2 2", "line 3: label '-2' is not a class number"),
+        ("0 1 ² 2", "line 3: label '²' is not a class number"),
         (
             "0 20000000 1",
             "line 2: label 20000000 in a list of 3 videos; correct it, or give data.n",
@@ -97,7 +97,7 @@ def test_names_may_hold_numbers_and_numbers_may_be_far_apart(tmp_path: Path) -> 
     file.write_text("a.mp4 699\nb.mp4 -1\n")
     assert len(read_list(file).names) == 700
     (tmp_path / "t.csv").write_text("path,label\na.mp4,3;1\nb.mp4,1\nc.mp4,0|l\n")
-    with pytest.raises(DataError, match="t.csv, line 4: label 'l' is no class number"):
+    with pytest.raises(DataError, match="t.csv, line 4: label 'l' is not a class number"):
         read_table(tmp_path / "t.csv", multi_label=True)
 
 
@@ -119,10 +119,10 @@ def test_a_bad_line_is_named(tmp_path: Path, text: str, message: str) -> None:
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none: no such folder"):
         find_videos(tmp_path / "none")
-    with pytest.raises(DataError, match="no videos in this folder .training wants CLASS/video"):
+    with pytest.raises(DataError, match="no videos in this folder .expected CLASS/video"):
         find_videos(tmp_path)
     touch(tmp_path, "loose.mp4")
-    with pytest.raises(DataError, match=r"loose.mp4: lies in no class folder; move it to"):
+    with pytest.raises(DataError, match=r"loose.mp4: is in no class folder; move it to"):
         read_class_folders(tmp_path)
     with pytest.raises(FileNotFoundError, match="no such list"):
         read_list(tmp_path / "none.txt")
@@ -151,7 +151,7 @@ def test_hold_out_takes_from_every_class(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="0.mp4: the only video of class 'c'; add another"):
         hold_out(read_class_folders(tmp_path))
     touch(tmp_path, "d/0.mp4", "e/0.mp4")
-    with pytest.raises(DataError, match=r"of class 'c' \(and so it is with 'd', 'e'\); add"):
+    with pytest.raises(DataError, match=r"of class 'c' \(likewise 'd', 'e'\); add"):
         hold_out(read_class_folders(tmp_path))
 
 
@@ -190,4 +190,4 @@ def test_of_two_files_with_one_name_the_first_in_the_alphabet_counts(
     touch(tmp_path, "small/v.mp4", "large/v.avi", "middle/v.avi", "large/w.avi")
     assert videos_by_name(tmp_path) == {"v": "large/v.avi", "w": "large/w.avi"}
     said = capsys.readouterr().err
-    assert "1 names are those of several files; the first counts, such as large/v.avi" in said
+    assert "1 names have several files; the first counts, such as large/v.avi" in said

@@ -100,7 +100,7 @@ def test_wrong_files_of_kinetics_are_explained(tmp_path: Path) -> None:
     ):
         read_kinetics(file, videos, tmp_path)
     file.write_text(HEADER + f"zumba,{IDS[0]},soon,17,train\n")
-    with pytest.raises(DataError, match="own.csv, line 2: 'soon' is no time in seconds"):
+    with pytest.raises(DataError, match="own.csv, line 2: 'soon' is not a time in seconds"):
         read_kinetics(file, videos, tmp_path)
     with pytest.raises(DataError, match="no train.csv in this folder"):
         OFFICIAL["kinetics"](OfficialFiles(tmp_path, tmp_path))
@@ -178,7 +178,7 @@ def test_something_something(tmp_path: Path, prefix: str) -> None:
     ):
         OFFICIAL["something_something"](OfficialFiles(tmp_path, tmp_path))
     (tmp_path / f"{prefix}train.json").write_text("{")
-    with pytest.raises(DataError, match="train.json: no JSON"):
+    with pytest.raises(DataError, match="train.json: not JSON"):
         OFFICIAL["something_something"](OfficialFiles(tmp_path, tmp_path))
 
 
@@ -225,9 +225,7 @@ def test_charades(tmp_path: Path) -> None:
 def test_another_folder_of_videos_is_noticed(tmp_path: Path, kind: str) -> None:
     {"ucf101": ucf101, "charades": charades}[kind](tmp_path)
     other = touch(tmp_path / "other", "z/0.mp4")
-    with pytest.raises(
-        DataError, match=r"none of its 2 videos is in .*data.root.*found for instance '0'"
-    ):
+    with pytest.raises(DataError, match=r"none of its 2 videos is in .*data.root.*the folder '0'"):
         OFFICIAL[kind](OfficialFiles(other, tmp_path, split=2))
     with pytest.raises(DataError, match="no videos below this folder"):
         OFFICIAL[kind](OfficialFiles(touch(tmp_path / "empty", "a.txt"), tmp_path, split=2))

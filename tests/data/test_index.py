@@ -102,7 +102,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, share: float) -> None:
     file = plain().save(tmp_path / "i.arrow")
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(DataError, match="i.arrow: damaged, or no index of video_gc"):
+    with pytest.raises(DataError, match="i.arrow: damaged, or not an index of video_gc"):
         VideoIndex.open(file)
     with pytest.raises(FileNotFoundError, match="none.arrow: no such index"):
         VideoIndex.open(tmp_path / "none.arrow")
@@ -112,7 +112,7 @@ def test_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
     table = pa.table({"path": ["a"]})
     with pa.ipc.new_file(tmp_path / "foreign.arrow", table.schema) as writer:
         writer.write_table(table)
-    with pytest.raises(DataError, match="foreign.arrow: damaged, or no index"):
+    with pytest.raises(DataError, match="foreign.arrow: damaged, or not an index"):
         VideoIndex.open(tmp_path / "foreign.arrow")
     schema = table.schema.with_metadata({b"video_gc": json.dumps(METADATA | {"version": 99})})
     with pa.ipc.new_file(tmp_path / "new.arrow", schema) as writer:
@@ -149,7 +149,7 @@ def test_what_no_index_holds_is_refused(tmp_path: Path, change: dict, kept: dict
         if not wrong:
             assert len(VideoIndex.open(tmp_path / "i.arrow")) == 2
             continue
-        with pytest.raises(DataError, match="i.arrow: damaged, or no index of video_gc"):
+        with pytest.raises(DataError, match="i.arrow: damaged, or not an index of video_gc"):
             VideoIndex.open(tmp_path / "i.arrow")
 
 

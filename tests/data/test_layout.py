@@ -107,19 +107,22 @@ def test_other_words_are_no_splits(name: str) -> None:
         (["train/0.mp4"], "train: named like splits, but with videos directly in them"),
         (["train/a/0.mp4", "val/a/0.mp4", "valid/a/0.mp4"], "val and valid all mean the val split"),
         (["train/a/0.mp4", "Train/b/0.mp4"], "Train and train all mean the train split"),
-        (["test/a/0.mp4", "val/b/0.mp4"], "test and val is named like a split, but no folder like"),
-        (["Train/a/0.mp4", "run/0.mp4", "run/1.mp4"], r"is no split: run \(2 videos\). Move that"),
-        (["train/a/0.mp4", "1.mp4"], r"is no split: in no folder \(1 video\)"),
+        (
+            ["test/a/0.mp4", "val/b/0.mp4"],
+            "test and val is named like a split, but there is no tra",
+        ),
+        (["Train/a/0.mp4", "run/0.mp4", "run/1.mp4"], r"are not splits: run \(2 videos\). Move th"),
+        (["train/a/0.mp4", "1.mp4"], r"are not splits: in no folder \(1 video\)"),
         (["train/p/0.mp4", "bus/p/0.mp4"], "or rename train, if it is a class"),
-        (["train/a/0.mp4", "train/b/0.mp4", "test/0.mp4"], "0.mp4: lies in no class folder; move"),
+        (["train/a/0.mp4", "train/b/0.mp4", "test/0.mp4"], "0.mp4: is in no class folder; move"),
         (["data/train/a/0.mp4", "data/val/a/0.mp4"], "train and val lie in data; give .*/data ins"),
         (["a/train/0.mp4", "a/test/0.mp4", "b/train/0.mp4", "b/test/0.mp4"], "a: the splits test "),
         (
             ["train/train/a/0.mp4", "val/val/a/0.mp4"],
-            "train: holds splits itself; move what is in it up",
+            "train: contains splits itself; move its contents up",
         ),
         (["train/a/0.mp4", "train/b/0.mp4", "val/notes.txt"], "val: no videos in this folder"),
-        (["run/0.mp4", "run/1.mp4"], "all 2 training videos are of class 'run'; there is nothing"),
+        (["run/0.mp4", "run/1.mp4"], "all 2 training videos are of class 'run'; give videos of"),
     ],
 )
 def test_what_can_be_understood_in_two_ways_is_an_error(
@@ -137,7 +140,7 @@ def test_known_classes_may_be_named_like_splits(
 ) -> None:
     touch(tmp_path, *(f"{name}/{n}.mp4" for name in ("bus", "train") for n in range(2)))
     assert opened(tmp_path).train.names == ["bus", "train"]
-    assert "train: is taken for a class like its neighbours, though" in capsys.readouterr().err
+    assert "train: counts as a class like its neighbours, but" in capsys.readouterr().err
     (tmp_path / "names.txt").write_text("train\ntest\n")
     touch(tmp_path / "set", *(f"{name}/{n}.mp4" for name in ("test", "train") for n in range(2)))
     splits = opened(tmp_path / "set", names=str(tmp_path / "names.txt"))

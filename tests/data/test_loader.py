@@ -27,6 +27,7 @@ from video_gc.data.batches.loader import (
 )
 from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.batches.threads import in_threads
+from video_gc.data.batches.workers import WorkerLoader
 from video_gc.data.dataset import Batch, TrainingClips, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
@@ -130,6 +131,70 @@ def test_processes_and_parts_cut_each_step_of_one(
         assert sorted(together) == sorted(whole[number * batch : number * batch + batch])
 
 
+@given(
+    st.integers(1, 3), st.integers(1, 3), st.integers(0, 40), st.integers(0, 9), st.integers(0, 12)
+)
+def test_an_epoch_that_ends_early_has_the_same_order(
+    ranks: int, accumulate: int, length: int, start: int, more: int
+) -> None:
+    given = {"batch": 2 * ranks * accumulate, "ranks": ranks, "parts": accumulate}
+    for rank in range(ranks):
+        sampler = EpochSampler(length, 1, rank=rank, **given)
+        sampler.set_epoch(3)
+        whole = list(sampler)
+        sampler.set_epoch(3, start=start, stop=start + more)
+        assert list(sampler) == whole[2 * start : 2 * (start + more)]
+        assert list(sampler) == whole  # the next iteration is a whole one
+
+
+def test_threads_stop_where_the_epoch_does(index: VideoIndex) -> None:
+    loaders = [training_loader(training(index), batch_size=4, workers=0)]
+    loaders += [
+        ThreadLoader(training(index), EpochSampler(12, 3, batch=4), batch_size=4, threads=2)
+    ]
+    for loader in loaders:
+        loader.sampler.set_epoch(2, start=1, stop=2)
+    [one], [two] = loaders
+    assert equal(one, two)
+
+
+class Slow(torch.utils.data.Dataset[torch.Tensor]):
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, key: tuple[int, int]) -> torch.Tensor:
+        time.sleep(0.6)
+        return torch.tensor(key)
+
+
+def looking_often(monkeypatch: pytest.MonkeyPatch) -> WorkerLoader:
+    """A loader whose batches take three times as long as the wait for an answer of its workers."""
+    monkeypatch.setattr("video_gc.data.batches.workers.LOOK", 2.0)
+    sampler = EpochSampler(24, 0, batch=10)
+    return WorkerLoader(
+        Slow(), num_workers=1, batch_size=10, sampler=sampler, persistent_workers=True
+    )
+
+
+@pytest.mark.slow
+def test_an_epoch_that_ended_early_leaves_no_batch_with_the_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loader = looking_often(monkeypatch)
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch, stop=1)
+        first = next(iter(loader))
+        assert first[:, 0].tolist() == [epoch] * 10
+
+
+@pytest.mark.slow
+def test_workers_that_do_not_answer_are_no_lost_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = looking_often(monkeypatch)
+    next(iter(loader))
+    with pytest.raises(TimeoutError, match="no answer within 2 s from 1 decoding workers"):
+        next(iter(loader))
+
+
 def test_what_does_not_divide_names_what_does(index: VideoIndex) -> None:
     with pytest.raises(
         ValueError,
@@ -155,6 +220,22 @@ def test_threads_use_the_gpu_of_their_process(monkeypatch: pytest.MonkeyPatch) -
     assert list(in_threads(jobs, 1, ahead=1, device=gpu)) == [1, 2]
     assert list(used.values()) == [gpu]
     assert all(name.startswith("decode") for name in used)
+    used.clear()
+    for unnumbered in (torch.device("cuda"), torch.device("cpu")):
+        assert list(in_threads(jobs, 1, ahead=1, device=unnumbered)) == [1, 2]
+    assert not used
+
+
+def test_views_are_decoded_on_the_gpu_of_their_process(
+    index: VideoIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_cuda(monkeypatch)
+    used: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    gpu = torch.device("cuda", 3)
+    views = VideoViews(index, CLIP, clips=1, crops=1, decoding=Decoding(device="cuda"))
+    assert len(list(view_loader(views, micro_batch=4, workers=1, device=gpu))) == 12
+    assert used == [gpu]
 
 
 def test_views_of_some_videos(index: VideoIndex) -> None:

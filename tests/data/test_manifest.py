@@ -139,7 +139,7 @@ def test_files_that_changed_since_are_said_once(
     write_video(root / "run" / "b.mp4", counted_frames(20))
     apply_manifest(index, root / NAME)
     said = capsys.readouterr().err
-    assert "1 of 3 files looked at have changed since it was written (such as run/b.mp4)" in said
+    assert "1 of 3 checked files have changed since it was written (such as run/b.mp4)" in said
     assert said.count("\n") == 1
 
 
@@ -273,7 +273,7 @@ def test_a_damaged_manifest_is_made_afresh(
     with pytest.raises(DataError, match="run the check again: it starts afresh"):
         apply_manifest(index_of(tmp_path, "a.mp4"), file)
     if harm in ("text", "empty"):  # perhaps somebody else's, where no check noted it as its own
-        with pytest.raises(DataError, match="is no manifest; give --out another name"):
+        with pytest.raises(DataError, match="is not a manifest; give --out another name"):
             check_module._read_earlier(file, noted=False)
     assert check_module._read_earlier(file, noted=True) is None
-    assert "damaged, and made afresh: every file is decoded" in capsys.readouterr().err
+    assert "damaged; it is made anew, so every file is decoded" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def test_another_seed_draws_other_videos(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_folder_with_something_else_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     for root in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(FileExistsError, match="holds something else, and no motions.json"):
+        with pytest.raises(FileExistsError, match="has other contents, and no motions.json"):
             open_motions(root)
     assert (tmp_path / "mine.txt").read_text() == "precious"
     assert list(tmp_path.iterdir()) == [tmp_path / "mine.txt"]
@@ -92,7 +92,7 @@ def test_it_is_said_where_they_are_generated(
         assert open_motions(root) == root
         assert len(list(root.rglob("*.mp4"))) == 2
         said = capsys.readouterr().err.splitlines()
-        assert said[0].startswith(f"{root}: has no motions yet; 2 small videos are generated")
+        assert said[0].startswith(f"{root}: has no motions yet; generating 2 small videos")
 
 
 def test_the_full_set_has_several_hundred_clips_in_pairs() -> None:

@@ -140,7 +140,7 @@ def test_a_manifest_leaves_out_what_is_damaged(
     splits = open_splits(config)
     assert (len(splits.train), len(splits.val)) == (5, 5)
     assert asked == [tmp_path / "manifest.parquet"] * 2
-    assert "1 of 6 videos are left out after" in said[0]
+    assert "1 of 6 videos are left out by" in said[0]
     assert "train0.mp4 (moov atom not found)" in said[0]
     open_splits(DataConfig(kind="list", train=train, val=train, manifest="other.parquet"))
     assert asked[2] == Path("other.parquet")
@@ -164,7 +164,7 @@ def test_a_manifest_beside_a_list_counts_and_for_kept_splits_too(
         assert splits.left_out == {"train": 1, "val": 0, "test": 0}
         assert set(kept.train.paths) - set(splits.train.paths) == {tmp_path / "train/b/train0.mp4"}
     assert said == [said[0]] * 2
-    assert said[0].startswith(f"1 of 6 videos are left out after {file}, such as")
+    assert said[0].startswith(f"1 of 6 videos are left out by {file}, such as")
     assert len(read_splits(tmp_path / "splits", file, only=("test",)).train) == 6
     write_splits(opened, tmp_path / "again")  # what was left out at the start is not forgotten
     assert read_splits(tmp_path / "again", file).left_out["train"] == 1
@@ -186,7 +186,7 @@ def test_class_names(tmp_path: Path) -> None:
     file.write_bytes("\ufeffrun\r\n\nkäse essen\n".encode())
     assert read_names(file) == ["run", "käse essen"]
     file.write_text("run\njump\n run \n")
-    with pytest.raises(DataError, match="names.txt, line 3: class 'run' stands in line 1 too"):
+    with pytest.raises(DataError, match="names.txt, line 3: class 'run' is in line 1 too"):
         read_names(file)
     file.write_bytes(b"k\xe4se")
     with pytest.raises(
@@ -225,7 +225,7 @@ def test_each_official_kind_has_a_reader() -> None:
         ),
         ({"kind": "charades"}, "data.root is missing"),
         ({"kind": "table"}, "data.train is missing: give a table .CSV, TSV, Parquet., data.train="),
-        ({"kind": "pyslowfast"}, "data.train is missing: give a list as pyslowfast has it"),
+        ({"kind": "pyslowfast"}, "data.train is missing: give a list in the format of pyslowfast"),
         ({"split": 4}, r"data.split \(4\) must be 1, 2 or 3"),
         ({"multi_label": True}, "videos of kind motions have one label"),
         ({"decoder": "ffmpeg"}, r"data.decoder \('ffmpeg'\) must be one of auto, pyav"),

@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.metrics import accuracy
 from video_gc.evaluate.results import write_predictions
 from video_gc.evaluate.scores import Scores
+from video_gc.evaluate.views import score_videos
 from video_gc.train.checkpoint import default_output, load_network
 
 
@@ -39,6 +41,17 @@ def test_a_checkpoint_carries_all_that_prediction_needs(checkpoint: Path) -> Non
     assert contents.normalisation == Normalisation()
     assert contents.model.context.kind == "gc"
     assert not model.training
+
+
+def test_views_are_decoded_on_the_device_that_scores_them(
+    clips_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("video_gc.evaluate.views.view_loader", lambda _, **n: given.update(n) or [])
+    gpu = torch.device("cuda", 1)
+    views = VideoViews(read_class_folders(clips_folder), ClipConfig(), clips=1, crops=1)
+    assert not list(score_videos([], views, Normalisation(), micro_batch=4, workers=0, device=gpu))
+    assert given["device"] == gpu
 
 
 @pytest.mark.parametrize("workers", [slow(0), 2])

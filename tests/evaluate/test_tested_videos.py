@@ -48,14 +48,14 @@ def test_kept_videos_that_a_manifest_calls_damaged_are_left_out(
     assert list(done.result.index.paths) == kept[1:]
     assert left_out(copy / "test") == 1
     assert said == [
-        f"1 of {len(kept)} videos are left out after {file}, such as {kept[0]} (damaged: cut off)"
+        f"1 of {len(kept)} videos are left out by {file}, such as {kept[0]} (damaged: cut off)"
     ]
     moved = tmp_path / "elsewhere" / "best.ckpt"  # alone, it falls back on the config's data
     moved.parent.mkdir()
     shutil.copy(copy / "checkpoints/best.ckpt", moved)
     monkeypatch.setattr("video_gc.data.splits.data_manifest", lambda _: file)
     evaluate(moved, TestOptions(out=tmp_path, workers=0, clips=1, crops=1))
-    assert said[1].startswith("1 of 12 videos are left out after")
+    assert said[1].startswith("1 of 12 videos are left out by")
 
 
 @pytest.mark.parametrize("with_root", [slow(False), True])
@@ -80,7 +80,7 @@ def test_lists_lose_missing_videos_and_those_of_a_manifest(
     assert done.result.video_level.count == 5
     assert done.result.not_scored == 0
     assert left_out(tmp_path / "out") == 2
-    assert said[0].startswith("1 of 7 videos are left out after")
+    assert said[0].startswith("1 of 7 videos are left out by")
     assert said[1:] == [f"1 of 7 listed videos are missing: {root}/dark/gone.mp4"]
 
 

@@ -29,7 +29,7 @@ from video_gc.progress import say, track
 
 
 class LiteralNonLocal(nn.Module):
-    """The formula as it is written: all P×P weights, a softmax, a product."""
+    """The formula as written: all P×P weights, a softmax, a product."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class LiteralNonLocal(nn.Module):
 
 
 class LiteralGlobalContext(nn.Module):
-    """The formula as it is written, with 1×1×1 convolutions."""
+    """The formula as written, with 1×1×1 convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class LiteralGlobalContext(nn.Module):
 
 
 class ReadAndWrite(nn.Module):
-    """`x.sum()` and `x + 1`: reading a feature map, and reading and writing it once."""
+    """`x.sum()` and `x + 1`: the cost of reading a feature map, and of reading and writing it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) → the same shape."""
@@ -124,15 +124,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="all; one of " + "; ".join(BLOCKS),
     )
     parser.add_argument(
-        "--seconds", type=float, default=1.0, help="to repeat a quick measurement for (1)"
+        "--seconds", type=float, default=1.0, help="time for repeating a fast measurement (1)"
     )
-    parser.add_argument("--no-growth", action="store_true", help="leave the plot against P out")
+    parser.add_argument("--no-growth", action="store_true", help="skip the plot against P")
     add_folder(parser)
-    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda if available")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Every block, size, layout and mode, each in a process of its own."""
+    """Every block, size, layout and mode, each in its own process."""
     device = pick_device(options.device)
     growing = [] if options.no_growth else [b for b in GROWING if b in options.blocks]
     cases = [
@@ -150,7 +150,7 @@ def run(options: argparse.Namespace) -> int:
     for number, case in enumerate(track(cases, "Measuring", len(cases)), start=1):
         given = [case[name] for name in ("block", "shape", "layout", "training")]
         case |= in_new_process(block_cost, *given, str(device), options.seconds)
-        kept = {"machine": about, "cases": cases[:number]}  # it takes long: none is lost
+        kept = {"machine": about, "cases": cases[:number]}  # a stopped run keeps its results
         write_text(options.out / "blocks.json", json.dumps(kept, indent=1))
     intro = (
         "Forward in eval mode without gradients, and forward and backward in training mode, batch "
@@ -191,12 +191,12 @@ def block_cost(
         return out.sum().backward() if training else out
 
     x = features(*shape)
-    call(x if "compile" in block else features(shape[0], 2, 2, 2))  # libraries, and compilation
+    call(x if "compile" in block else features(shape[0], 2, 2, 2))  # load libraries, compile
     return asdict(measure(lambda: call(x), where, seconds))
 
 
 def _table(size: str, cases: Sequence[dict[str, Any]]) -> list[str]:
-    """Markdown: a line a block; forward and training, in both layouts."""
+    """Markdown: a line per block; forward and training, in both layouts."""
     channels, *positions = SIZES[size]
     shown = [(training, layout) for training in (False, True) for layout in LAYOUTS]
     heads = [f"{'training' if training else 'forward'}, {layout}" for training, layout in shown]

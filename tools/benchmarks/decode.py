@@ -1,4 +1,4 @@
-"""`benchmark.py decode`: our decoders, the floor and the peers on the same frames, in turns."""
+"""`benchmark.py decode`: our decoders, the floor and the peers on the same frames, interleaved."""
 
 import argparse
 import warnings
@@ -49,20 +49,19 @@ from video_gc.cli import in_range
 from video_gc.progress import say
 
 ABOUT = """\
-Time what a loader does with a video, in one thread, and set it beside the floor (decode every
-packet from the key frame to the last one needed, convert nothing) and beside what others do for the
-same frames: PyAV as it is commonly used, decord's get_batch, torchcodec, pytorchvideo's get_clip.
-All take turns in one process, each round with a new random clip, so that a busy moment hurts all
-alike. What counts are the ratios of medians. The frames are compared, too: a peer that brings other
-ones is marked."""
+Time a data loader's work on a video, in one thread, and compare it with the floor (decode every
+packet from the key frame to the last one needed, convert nothing) and with other ways to get the
+same frames: PyAV as commonly used, decord's get_batch, torchcodec, pytorchvideo's get_clip. All are
+interleaved in one process, with a new random clip each round, so a busy moment affects all equally.
+Compare the ratios of medians. The frames are compared, too: a peer with other frames is marked."""
 EXAMPLES = """\
 examples:
   python tools/benchmark.py decode                          on videos that it encodes first
   python tools/benchmark.py decode a.mp4 b.mp4 --rounds 21  on your own
-  python tools/benchmark.py decode --quick                  does it work? (the figures are rough)
+  python tools/benchmark.py decode --quick                  a quick test (the figures are rough)
   python tools/benchmark.py decode --samples views --only video_gc floor"""
 WRONG = 3.0
-"""Grey levels of mean difference from the right frames above which a row is marked."""
+"""A row is marked if its mean difference from the right frames exceeds this, in grey levels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,14 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--only", nargs="+", metavar="NAME",
-        help="implementations whose name begins so: " + "; ".join(i.name for i in IMPLEMENTATIONS),
+        help="implementations whose names begin so: " + "; ".join(i.name for i in IMPLEMENTATIONS),
     )  # fmt: skip
     parser.add_argument("--rounds", type=in_range(int, 1), default=21,
-                        help="of training samples (21); of views a third")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the random clips (0)")
+                        help="for training samples (21); a third of it for views")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random clips (0)")
     parser.add_argument("--no-long", action="store_true",
-                        help="leave the file of a quarter of an hour out")  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="3 rounds, 1 of views")
+                        help="skip the 15-minute file")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="3 rounds, 1 for views")
     add_cache(parser)
     add_folder(parser)
 
@@ -107,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
             samples = [draw(name, video, random) for _ in range(turns + 1)]
             rows += compare(video, name, chosen, samples)
     long = [] if options.no_long else compare_long(videos, chosen, options, rounds)
-    intro = f"Medians of {rounds} rounds (views: {max(rounds // 3, 1)}) in turns, one thread."
+    intro = f"Medians of {rounds} rounds (views: {max(rounds // 3, 1)}), interleaved, one thread."
     results = {
         "format": "decode-1", "rounds": rounds, "rows": as_dicts(rows), "long": as_dicts(long),
     }  # fmt: skip
@@ -118,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def choose(only: Sequence[str] | None) -> list[Implementation]:
-    """Those whose names begin with one of `only`. Raises ValueError where there is none."""
+    """Those whose names begin with one of `only`. Raises ValueError if there are none."""
     found = [i for i in IMPLEMENTATIONS if only is None or i.name.startswith(tuple(only))]
     if not found:
         names = "; ".join(i.name for i in IMPLEMENTATIONS)
@@ -129,14 +128,14 @@ def choose(only: Sequence[str] | None) -> list[Implementation]:
 def compare(
     video: Video, name: str, implementations: Sequence[Implementation], samples: Sequence[Sample]
 ) -> list[Row]:
-    """All on one kind of sample of one video."""
+    """All implementations on one kind of sample of one video."""
     mine = [i for i in implementations if name in i.samples]
     rows = [_row(i.name, name, video, samples[0].clips) for i in mine]
     right = pyav_from_start(video, samples[0], turn=True).clips
     calls = [partial(i.run, video) for i in mine]
     time_rows(rows, calls, samples, f"{video.path.name}, {name}", right)
     for row, way in zip(rows, mine, strict=True):
-        if way.name in (OURS, OURS_YUV) and not row.error:  # so counting takes none of their time
+        if way.name in (OURS, OURS_YUV) and not row.error:  # counted outside the timing
             counts = [count_ours(way.run, video, sample) for sample in samples[1:]]
             row.packets, row.pictures = (round(mean(own), 1) for own in zip(*counts, strict=True))
     return rows
@@ -148,13 +147,13 @@ def compare_long(
     options: argparse.Namespace,
     rounds: int,
 ) -> list[Row]:
-    """A training sample of a file of a quarter of an hour and of the file that it repeats.
+    """A training sample of a 15-minute file and of the file that it repeats.
 
-    Both are opened for every sample, as a loader does.
+    Both are opened for every sample, as in a loader.
     """
     short = min((v for v in videos if v.times[-1] < 60), key=lambda v: v.group, default=None)
     if short is None:
-        say("every video is longer than a minute: there is none to repeat for a long one")
+        say("every video is longer than a minute: none is repeated to make a long one")
         return []
     path = repeat(short.path, options.cache / f"{short.path.stem}_{LOOPS}times.mp4")
     both = (short, look_at(path))
@@ -165,7 +164,7 @@ def compare_long(
         for k, video in enumerate(both if i.name in (OURS, DECORD, TORCHCODEC) else ()):
             rows.append(_row(i.name, "8x8", video, 1))
             calls.append(partial(_run_one, i, video, k))
-    time_rows(rows, calls, pairs, "a quarter of an hour")
+    time_rows(rows, calls, pairs, "15 minutes")
     return rows
 
 
@@ -176,9 +175,9 @@ def time_rows(
     title: str,
     right: Sequence[Any] = (),
 ) -> None:
-    """Time the call of each row on each sample, in turns.
+    """Time the call of each row on each sample, interleaved.
 
-    The first sample warms up and shows what cannot be had or is wrong. right: its clips.
+    The first sample warms up and finds errors and wrong frames. right: its clips.
     """
     for row, call in zip(rows, calls, strict=True):
         _try(call, samples[0], row, right)
@@ -204,7 +203,7 @@ def _try(call: Callable[[Any], Done], sample: Any, row: Row, right: Sequence[Any
         warnings.simplefilter("always")
         try:
             clips = call(sample).clips
-        except Exception as error:  # whatever a decoder raises is a line of the results
+        except Exception as error:  # any decoder error becomes a line of the results
             row.error = reason(error)
             return
     row.note = next((str(w.message) for w in caught if "known to" in str(w.message)), None)

@@ -1,7 +1,7 @@
-"""The floor, our readers, and what others do for the same frames.
+"""The floor, our readers, and other ways to get the same frames.
 
 Each takes a video and a sample, opens the file, and returns the clips. One decoder thread. The
-peers are used as their documentation shows; they get torchvision's crop.
+peers are used as in their documentation, and get torchvision's crop.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,20 +22,20 @@ from video_gc.decode.ffmpeg.packet_decoder import PacketDecoder
 from video_gc.decode.open import open_video
 
 MEASURED_VIEWS = 2
-"""Of the views that are data-set items of their own; the rest is multiplied."""
+"""Number of views decoded as separate data-set items; the rest is extrapolated."""
 
 
 @dataclass
 class Done:
-    """What one call brought."""
+    """The result of one call."""
 
     clips: list[Any]
     packets: int | None = None
-    """that went into the decoder; None where it cannot be seen"""
+    """that went into the decoder; None if unknown"""
     pictures: int | None = None
     """that came out"""
     share: float = 1.0
-    """of the work that was done"""
+    """share of the work done"""
 
 
 Run = Callable[[Video, Sample], Done]
@@ -43,7 +43,7 @@ Run = Callable[[Video, Sample], Done]
 
 @dataclass(frozen=True)
 class Implementation:
-    """One way to do it."""
+    """One way to read the frames."""
 
     name: str
     run: Run
@@ -90,7 +90,7 @@ def ours(decoder: str, form: str) -> Run:
 
 
 def count_ours(run: Run, video: Video, sample: Sample) -> tuple[int, int]:
-    """(packets, pictures) that one of our readers on PyAV decodes, the first frame included."""
+    """(packets, pictures) decoded by one of our readers on PyAV, with the first frame."""
     decode, counts = PacketDecoder.decode, [0, 0]
 
     def counted(self: PacketDecoder, packet: Any, *, wanted: bool = True) -> Any:
@@ -105,9 +105,9 @@ def count_ours(run: Run, video: Video, sample: Sample) -> tuple[int, int]:
 
 
 def pyav_from_start(video: Video, sample: Sample, *, turn: bool = False) -> Done:
-    """Decode from the start to the last frame wanted, all of them to RGB arrays.
+    """Decode from the start to the last wanted frame, all of them to RGB arrays.
 
-    turn: as a player shows them; PyAV leaves that to who uses it.
+    turn: as a player does; PyAV leaves that to its user.
     """
     wanted = sample.wanted
     arrays: list[np.ndarray] = []
@@ -122,7 +122,7 @@ def pyav_from_start(video: Video, sample: Sample, *, turn: bool = False) -> Done
 
 
 def pyav_seek(video: Video, sample: Sample) -> Done:
-    """Seek to the first frame wanted, decode to the last, convert the wanted ones."""
+    """Seek to the first wanted frame, decode to the last, convert the wanted ones."""
     wanted, arrays, pictures = sample.wanted, [], 0
     with _opened(video.path) as (container, stream):
         begin = stream.start_time or 0
@@ -159,7 +159,7 @@ def torchcodec_alone(video: Video, sample: Sample) -> Done:
 
 
 def get_clip(video: Video, sample: Sample) -> Done:
-    """pytorchvideo: a window of time of each clip, T frames spread over it, float."""
+    """pytorchvideo: a time window per clip, with T frames spread over it, float."""
     from pytorchvideo.data.encoded_video import EncodedVideo
 
     encoded = EncodedVideo.from_path(str(video.path), decode_audio=False, decoder="pyav")
@@ -179,7 +179,7 @@ def get_clip(video: Video, sample: Sample) -> Done:
 
 
 def item_per_view(video: Video, sample: Sample) -> Done:
-    """Every view opens the file, decodes all of it to arrays, takes its frames and its crop."""
+    """Every view opens the file, decodes all of it to arrays, and takes its frames and its crop."""
     clips: list[Tensor] = []
     pictures = 0
     for number in range(MEASURED_VIEWS):

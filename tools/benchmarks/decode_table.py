@@ -1,4 +1,4 @@
-"""What `benchmark.py decode` shows: targets, tables and a plot of its rows."""
+"""The output of `benchmark.py decode`: targets, tables and a plot of its rows."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from benchmarks.measurement import Target, table
 from benchmarks.videos import SAMPLES
 
 LONG_GROUP = 48
-"""Frames from one key frame to the next from which a group of pictures counts as long."""
+"""Distance of key frames from which a group of pictures counts as long, in frames."""
 HEADS = ["ms", "× floor", "clips/s per core", "packets sent", "pictures decoded", "× ours"]
 
 
@@ -27,28 +27,28 @@ class Row:
     size: list[int]
     """(height, width)"""
     group: float
-    """mean number of frames from one key frame to the next"""
+    """mean distance of key frames, in frames"""
     clips: int
-    """that come of one call"""
+    """from one call"""
     seconds: list[float] = field(default_factory=list)
     """of each round"""
     packets: float | None = None
-    """that went into the decoder, mean"""
+    """packets into the decoder, mean"""
     pictures: float | None = None
-    """that came out of it, mean"""
+    """pictures out of the decoder, mean"""
     difference: float | None = None
-    """from a sequential decode and torchvision's crop, mean grey levels"""
+    """from a sequential decode and torchvision's crop, mean, in grey levels"""
     error: str | None = None
     note: str | None = None
 
     @property
     def median(self) -> float | None:
-        """Seconds; None where it could not be measured."""
+        """Seconds; None if it could not be measured."""
         return statistics.median(self.seconds) if self.seconds else None
 
 
 def decode_targets(rows: Sequence[Row], long: Sequence[Row]) -> list[Target]:
-    """Those that the rows have figures for; ratios of medians."""
+    """The targets with figures in the rows; ratios of medians."""
     targets: list[Target] = []
     for _, group in _groups(rows):
         times = {row.name: row.median for row in group if row.median}
@@ -89,7 +89,7 @@ def to_markdown(rows: Sequence[Row], long: Sequence[Row]) -> list[str]:
         lines += ["", f"**{sample}**, {SAMPLES[sample]}: ms (× floor)", ""]
         lines += table(["", *(g[0].video for g in mine)], [[n, *c] for n, c in body.items()])
     if long:
-        lines += ["", "**A quarter of an hour**, 8×8, the file opened for each clip", ""]
+        lines += ["", "**15 minutes**, 8×8, the file opened for each clip", ""]
         lines += table(["", "10 s, ms", "15 min, ms", "ratio"], _long_cells(long))
     for title, group in _groups(rows):
         lines += ["", f"**{title}**", ""]
@@ -99,7 +99,7 @@ def to_markdown(rows: Sequence[Row], long: Sequence[Row]) -> list[str]:
 
 
 def cells(row: Row, group: Sequence[Row]) -> list[str]:
-    """HEADS for one row; `group` has the floor and ours beside it."""
+    """HEADS for one row; `group` also contains the floor's and our rows."""
     if row.median is None:
         return [row.error or "not measured", *[""] * (len(HEADS) - 1)]
     times = {other.name: other.median for other in group}
@@ -115,7 +115,7 @@ def cells(row: Row, group: Sequence[Row]) -> list[str]:
 
 
 def plot_ratios(rows: Sequence[Row]) -> Figure:
-    """Time over the floor of every implementation, a colour a video, a panel a sample."""
+    """Time over the floor for every implementation, a colour per video, a panel per sample."""
     samples = list(dict.fromkeys(row.sample for row in rows))
     figure = Figure(figsize=(5.5 * len(samples), 6), layout="constrained")
     for axes, sample in zip(

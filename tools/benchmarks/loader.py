@@ -1,4 +1,4 @@
-"""`benchmark.py loader`: what the training loader delivers, with workers and with threads."""
+"""`benchmark.py loader`: the speed of the training loader, with workers and with threads."""
 
 import argparse
 import statistics
@@ -37,10 +37,10 @@ from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig, training_clip
 
 ABOUT = """\
-Time epochs of training clips (8×8, random-resized crop to 224) from the loader of training: worker
-processes and threads, RGB and 4:2:0 planes, beside torch's DataLoader over a data set that decodes
-with PyAV from the start and crops with torchvision. All take turns, an epoch each. Workers are
-running before the clock does; worker processes of those that wait are idle."""
+Time epochs of training clips (8×8, random-resized crop to 224) from the training loader (worker
+processes and threads, RGB and 4:2:0 planes), and from torch's DataLoader over a data set that
+decodes with PyAV from the start and crops with torchvision. All are interleaved, one epoch each.
+Workers start before the clock; worker processes of waiting loaders are idle."""
 EXAMPLES = """\
 examples:
   python tools/benchmark.py loader
@@ -70,7 +70,7 @@ class Row:
 
 
 class NaiveClips(Dataset[Tensor]):
-    """Training clips as they are commonly read, indexed by (epoch, row): (T, 3, H, W)."""
+    """Training clips as commonly read, indexed by (epoch, row): (T, 3, H, W)."""
 
     def __init__(self, videos: Sequence[Video], length: int, seed: int) -> None:
         self.videos, self.length, self.seed = videos, length, seed
@@ -88,7 +88,7 @@ class NaiveClips(Dataset[Tensor]):
         return clip
 
     def loader(self, batch: int, workers: int) -> Any:
-        """Torch's loader over it, in the order of ours."""
+        """Torch's loader over it, in the same order as ours."""
         sampler = EpochSampler(self.length, self.seed)
         return DataLoader(
             self, batch, sampler=sampler, drop_last=True, num_workers=workers,
@@ -101,15 +101,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = ABOUT, EXAMPLES
     parser.add_argument("videos", nargs="*", type=Path, metavar="VIDEO",
-                        help="files that the clips are of, in turn; default: the small ones of "
+                        help="files of the clips, in turn; default: the small ones of "
                         "`decode`")  # fmt: skip
     parser.add_argument("--workers", nargs="+", type=in_range(int, 0), default=[0, 1, 2],
-                        help="(0 1 2)")  # fmt: skip
+                        help="numbers of workers (0 1 2)")  # fmt: skip
     many = in_range(int, 1)
     parser.add_argument("--batch-size", type=many, default=8, help="clips in a batch (8)")
-    parser.add_argument("--clips", type=many, default=96, help="in an epoch (96)")
-    parser.add_argument("--rounds", type=many, default=5, help="epochs of each (5)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random clips (0)")
+    parser.add_argument("--clips", type=many, default=96, help="clips in an epoch (96)")
+    parser.add_argument("--rounds", type=many, default=5, help="epochs of each loader (5)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random clips (0)")
     parser.add_argument("--quick", action="store_true", help="1 epoch of 32 clips")
     add_cache(parser)
     add_folder(parser)
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     about = about_machine()
     rows = measure(videos, clips, rounds, options)
     intro = (
-        f"Medians of {rounds} epochs of {clips} clips in turns, batches of {options.batch_size}; "
+        f"Medians of {rounds} interleaved epochs of {clips} clips, batches: {options.batch_size}; "
         f"videos: {', '.join(video.path.name for video in videos)}."
     )
     return write_results(
@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
 def measure(
     videos: Sequence[Video], clips: int, rounds: int, options: argparse.Namespace
 ) -> list[Row]:
-    """Every way, an epoch to warm up and `rounds` to time, in turns."""
+    """Every way, an epoch to warm up and `rounds` to time, interleaved."""
     batch, seed = options.batch_size, options.seed
     paths = [videos[row % len(videos)].path.absolute() for row in range(clips)]
     index = VideoIndex.build(paths, [0] * clips, ["any"])
@@ -169,7 +169,7 @@ def measure(
 
 
 def loader_targets(rows: Sequence[Row]) -> list[Target]:
-    """Two workers of ours against one."""
+    """Two of our workers compared with one."""
     speed = {(row.name, row.form, row.workers): row.median for row in rows}
     return [
         Target(f"two workers against one, {form}", speed[two] / speed[one], 1.8, at_least=True)

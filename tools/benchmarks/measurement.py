@@ -1,4 +1,4 @@
-"""What the benchmarks share: calls in turn, figures beside targets, the machine, the files."""
+"""Shared parts of the benchmarks: interleaved calls, targets, the machine, the files."""
 
 import argparse
 import gc
@@ -27,24 +27,24 @@ CACHE = Path("data/benchmark")
 CPU = torch.device("cpu")
 RESTARTED = "VIDEO_GC_BENCHMARK_RESTARTED"
 LIMIT, LINGER = 900, 5
-"""Seconds for one measurement in a process of its own, and for compilers that it started to end."""
+"""Seconds for one measurement in its own process, and then for its compiler processes to end."""
 K = TypeVar("K")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One number beside its limit."""
+    """One figure and its limit."""
 
     what: str
     number: float
     limit: float
     at_least: bool = False
-    """rather than at most"""
+    """otherwise at most"""
 
     @property
     def met(self) -> bool:
-        """As it was measured, unrounded."""
+        """As measured, unrounded."""
         return self.number >= self.limit if self.at_least else self.number <= self.limit
 
     def cells(self) -> list[str]:
@@ -58,7 +58,7 @@ def run_interleaved(
 ) -> Iterator[tuple[int, K, Result, float]]:
     """Call each on each sample, in the order of `interleave`.
 
-    Yields the number of the sample, the name of the call, its result, and the seconds that it took.
+    Yields the number of the sample, the name of the call, its result, and its time in seconds.
     """
     each = interleave(list(calls), range(len(samples) if calls else 0))
     for number, name in track(each, title, len(samples) * len(calls)):
@@ -70,23 +70,23 @@ def run_interleaved(
 
 
 def in_new_process(call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """`call(*arguments)` in a process whose memory is its own; {"error": why} where it fails.
+    """`call(*arguments)` in a process with its own memory; {"error": why} if it fails.
 
-    call: a function of a module, for it is sent by name.
+    call: a function of a module, because it is sent by name.
     """
     try:
         return call_in_new_process(call, *arguments, limit=LIMIT, linger=LINGER)
-    except Exception as error:  # whatever it raises is a line of the results
+    except Exception as error:  # any error becomes a line of the results
         return {"error": reason(error)}
 
 
 def reason(error: Exception) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def about_machine(device: torch.device = CPU) -> dict[str, str]:
-    """Machine and versions, the peers' too; warns where others are at work on it."""
+    """Machine and versions, also of the peers; warns if other processes are using it."""
     about = machine(device)
     for library in ("av", "decord", "torchcodec"):
         try:
@@ -101,7 +101,7 @@ def about_machine(device: torch.device = CPU) -> dict[str, str]:
 
 
 def product_rates() -> dict[str, float]:
-    """FLOPs per second of torch's matrix product on this machine, the best of some: the limit."""
+    """FLOPs per second of torch's matrix product on this machine, the best of several."""
     rates = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         best = 0.0
@@ -116,7 +116,7 @@ def product_rates() -> dict[str, float]:
 
 
 def load_ffmpeg() -> None:
-    """Start again with FFmpeg's libraries, which torchcodec needs, where they are not on the path.
+    """Restart with FFmpeg's libraries, which torchcodec needs, unless they are on the path.
 
     The loader reads LD_LIBRARY_PATH once, when a process starts.
     """
@@ -125,16 +125,18 @@ def load_ffmpeg() -> None:
     try:
         path = library_path()
     except FileNotFoundError:
-        return  # an FFmpeg of the system perhaps
+        return  # the system may have an FFmpeg
     if path != os.environ.get("LD_LIBRARY_PATH"):
-        say(f"Starting again with FFmpeg's libraries for torchcodec, as {COMMAND} sets them")
+        say(f"Restarting with FFmpeg's libraries for torchcodec, as {COMMAND} sets them")
         os.environ |= {"LD_LIBRARY_PATH": path, RESTARTED: "1"}
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
-    """The folder of the videos that a benchmark makes."""
-    parser.add_argument("--cache", type=Path, default=CACHE, help=f"of made videos ({CACHE})")
+    """The folder of the benchmarks' videos."""
+    parser.add_argument(
+        "--cache", type=Path, default=CACHE, help=f"folder of generated videos ({CACHE})"
+    )
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +146,7 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    """Markdown: a head, a rule, the lines."""
+    """Markdown: head, rule, lines."""
     rows = [heads, ["---"] * len(heads), *lines]
     return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
 
@@ -158,7 +160,7 @@ def write_results(
     targets: Sequence[Target] = (),
     figure: Figure | None = None,
 ) -> int:
-    """Show the text, and write it, JSON and the figure as FILE.md, FILE.json and FILE.png.
+    """Print the text, and write it, JSON and the figure as FILE.md, FILE.json and FILE.png.
 
     about: the machine. intro, lines: Markdown, before and after machine and targets. results: for
     JSON, beside machine and targets.

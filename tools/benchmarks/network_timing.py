@@ -1,4 +1,4 @@
-"""What test and predict share: the network, rows of figures, the machine's limit."""
+"""Shared parts of test and predict: the network, rows of figures, the machine's limit."""
 
 import argparse
 import os
@@ -35,7 +35,7 @@ from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 
 PLAIN = "plain loop"
-"""pytorchvideo's own network, contiguous, in fp32: what a user would write first."""
+"""pytorchvideo's own network, contiguous, in fp32: a user's first attempt."""
 CLASSES = 400
 HEADS = ["", "clips/s", "× plain", "videos/s", "model, s/clip", "waiting for data", "of the limit",
          "peak, MiB"]  # fmt: skip
@@ -43,7 +43,7 @@ HEADS = ["", "clips/s", "× plain", "videos/s", "model, s/clip", "waiting for da
 
 @dataclass(frozen=True)
 class Sized:
-    """The default of an option: as it is, and with --quick."""
+    """The default of an option: normally, and with --quick."""
 
     usual: Any
     quick: Any
@@ -51,7 +51,7 @@ class Sized:
 
 @dataclass(frozen=True)
 class Setting:
-    """Which network, on which clips."""
+    """The network and its clips."""
 
     backbone: str
     width: float
@@ -72,7 +72,7 @@ class Setting:
         )
 
     def config(self) -> ModelConfig:
-        """Of the network with five GC."""
+        """Config of the network with five GC."""
         return ModelConfig(
             backbone=self.backbone, width=self.width, num_classes=CLASSES,
             context=ContextConfig(kind="gc"),
@@ -84,7 +84,7 @@ class Setting:
         return build_backbone(self.backbone, num_classes=CLASSES, width=self.width)
 
     def ours(self) -> nn.Module:
-        """With five GC, and norms that have seen clips, so that errors mean something."""
+        """With five GC, and with norms calibrated on clips, so that errors are meaningful."""
         torch.manual_seed(0)
         model = build_model(self.config())
         for module in model.modules():
@@ -97,7 +97,7 @@ class Setting:
         return model.eval()
 
     def flops(self) -> float:
-        """Of one clip forward, a multiply-add as two."""
+        """FLOPs of one clip forward, a multiply-add as two."""
         return 2.0 * complexity(self.ours(), self.shape).flops
 
     def __str__(self) -> str:
@@ -106,16 +106,16 @@ class Setting:
 
 @dataclass
 class Row:
-    """One way to do the work; a figure a round."""
+    """One way to do the work, with a figure per round."""
 
     name: str
     precision: str
     seconds: list[float] = field(default_factory=list)
-    """of all the work of a round"""
+    """all work of a round"""
     model: list[float] = field(default_factory=list)
-    """of it in the network"""
+    """its part in the network"""
     waiting: list[float] = field(default_factory=list)
-    """of it until data came"""
+    """its part spent waiting for data"""
     clips: int = 0
     """in a round"""
     videos: int = 0
@@ -131,7 +131,7 @@ class Row:
 
 @dataclass
 class Spent:
-    """What a round cost, in seconds; what is neither model nor waiting is the rest."""
+    """The time of a round in seconds; the rest is neither model nor waiting."""
 
     clips: int
     model: float
@@ -143,7 +143,7 @@ Work = Callable[[], Spent]
 
 
 class Clocked:
-    """A network that adds up the time of its calls."""
+    """A network that adds up the times of its calls."""
 
     def __init__(self, network: Callable[[Tensor], Tensor]) -> None:
         self.network, self.seconds = network, 0.0
@@ -158,31 +158,31 @@ class Clocked:
 
 
 def add_network_arguments(parser: argparse.ArgumentParser, *, side: int, rounds: int) -> None:
-    """Options that test and predict share."""
+    """Options of test and predict."""
     many = in_range(int, 1)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--backbone", choices=BACKBONES, default="slow", metavar="NAME",
-                        help="of depth 50, with five GC (slow)")  # fmt: skip
+                        help="backbone of depth 50, with five GC (slow)")  # fmt: skip
     parser.add_argument("--width", type=float, default=Sized(1.0, 0.125),
-                        help="factor on the channels (1)")  # fmt: skip
-    parser.add_argument("--frames", type=many, default=Sized(8, 4), help="in a clip (8)")
-    parser.add_argument("--stride", type=many, default=8, help="frames from one to the next (8)")
+                        help="factor for the channels (1)")  # fmt: skip
+    parser.add_argument("--frames", type=many, default=Sized(8, 4), help="frames in a clip (8)")
+    parser.add_argument("--stride", type=many, default=8, help="distance of its frames (8)")
     parser.add_argument("--side", type=many, default=Sized(side, 64),
-                        help=f"of a clip, in pixels ({side})")  # fmt: skip
+                        help=f"height and width of a clip, in pixels ({side})")  # fmt: skip
     parser.add_argument("--rounds", type=many, default=Sized(rounds, 1),
-                        help=f"turns of each ({rounds})")  # fmt: skip
-    parser.add_argument("--threads", type=many, help="of torch; default: the cores")
+                        help=f"rounds of each ({rounds})")  # fmt: skip
+    parser.add_argument("--threads", type=many, help="threads of torch; default: the cores")
     parser.add_argument("--quick", action="store_true",
-                        help="1 round of a small network and clip, where their sizes are not "
-                        "given: does it work?")  # fmt: skip
+                        help="a quick test: 1 round of a small network and clip, unless their "
+                        "sizes are given")  # fmt: skip
     add_cache(parser)
     add_folder(parser)
 
 
 def setting_of(options: argparse.Namespace) -> Setting:
-    """What `add_network_arguments` asked for.
+    """The setting from `add_network_arguments`.
 
-    Puts a number in the place of each size that was not given.
+    Replaces the sizes that were not given by numbers.
     """
     for name, value in vars(options).items():
         if isinstance(value, Sized):
@@ -193,7 +193,7 @@ def setting_of(options: argparse.Namespace) -> Setting:
 
 
 def time_rows(rows: Sequence[Row], works: Mapping[str, Work], rounds: int, title: str) -> None:
-    """A round of each to warm up, then `rounds` in turns."""
+    """A round of each to warm up, then `rounds`, interleaved."""
     by_name = {row.name: row for row in rows if not row.error}
     calls = {name: _without_sample(works[name]) for name in by_name}
     for number, name, spent, seconds in run_interleaved(calls, range(rounds + 1), title):
@@ -208,7 +208,7 @@ def time_rows(rows: Sequence[Row], works: Mapping[str, Work], rounds: int, title
 def add_peaks(
     rows: Sequence[Row], make: Callable[..., Work], setting: Setting, *given: Any
 ) -> None:
-    """The most memory of a process that does a round of one row alone.
+    """Peak memory of a process that does a round of one row alone.
 
     make: of a module; `make(row, setting, *given)` returns the work.
     """
@@ -257,7 +257,7 @@ def report(
 
 
 def faster(rows: Sequence[Row], name: str, limit: float, what: str) -> list[Target]:
-    """How many times as fast as the plain loop a row is."""
+    """Speed of a row relative to the plain loop."""
     rates = {row.name: row.rate for row in rows if row.seconds}
     if name not in rates or PLAIN not in rates:
         return []
@@ -270,7 +270,7 @@ def _without_sample(work: Work) -> Callable[[int], Spent]:
 
 
 def _peak(threads: int, make: Callable[..., Work], *given: Any) -> dict[str, Any]:
-    """The most that this process has held after a round, in MiB."""
+    """Peak memory of this process after a round, in MiB."""
     torch.set_num_threads(threads)
     make(*given)()
     return {"peak_mib": peak_bytes(CPU) / MIB}

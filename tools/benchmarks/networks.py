@@ -20,13 +20,13 @@ CLIP = ClipConfig(frames=8, test_crop=224, test_short_side=224)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `networks`."""
     parser.add_argument("--rounds", type=in_range(int, 1), default=20,
-                        help="turns of each network (20)")  # fmt: skip
+                        help="rounds of each network (20)")  # fmt: skip
     add_folder(parser)
-    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda if available")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Latency of one 8×224² clip, the networks in turns."""
+    """Latency of one 8×224² clip, with the networks interleaved."""
     device = pick_device(options.device)
     make = {}
     for kind in KINDS:
@@ -40,8 +40,8 @@ def run(options: argparse.Namespace) -> int:
         against = "" if kind == "none" else f"{100 * median(own):+.1f} %"
         body.append([kind, f"{1e3 * median(seconds):.0f} ms", against])
     intro = (
-        f"Slow-only R50, one clip of 8×224², channels-last, {options.rounds} rounds in turns; the "
-        "difference is the median of the differences within a round."
+        f"Slow-only R50, one clip of 8×224², channels-last, {options.rounds} interleaved rounds; "
+        "the difference is the median of the differences within a round."
     )
     lines = table(["five blocks of", "median", "against none"], body)
     return write_results(options.out / "networks", about, intro, lines, {"seconds": times})

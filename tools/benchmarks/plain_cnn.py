@@ -36,9 +36,9 @@ LAYERS = (  # channels as multiples of FIRST, stride in T, H and W
 
 
 def plain_cnn(config: ModelConfig) -> nn.Sequential:
-    """7 convolutions 3×3×3 with batch norm and ReLU, the mean over what is left, a linear layer.
+    """7 convolutions 3×3×3 with batch norm and ReLU, the mean over all positions, a linear layer.
 
-    (N, 3, T, H, W) → logits (N, num_classes). Of `config` it takes the classes and the dropout.
+    (N, 3, T, H, W) → logits (N, num_classes). Uses only classes and dropout of `config`.
     """
     layers: list[nn.Module] = []
     channels = 3

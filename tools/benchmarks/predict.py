@@ -44,9 +44,9 @@ from video_gc.progress import say, track
 from video_gc.train.checkpoint import KEY, CheckpointContents, load_network
 
 ABOUT = """\
-Time a trained network: on clips in memory, one and eight in a call, in every way that this machine
-can run it, and on whole videos (tools/predict.py), beside pytorchvideo's network in a plain loop:
-contiguous, eager, fp32, videos decoded from the start with PyAV. All in turns."""
+Time a trained network on clips in memory (one and eight per call, in every way that this machine
+can run it) and on whole videos (tools/predict.py), compared with pytorchvideo's network in a plain
+loop: contiguous, eager, fp32, videos decoded from the start with PyAV. All are interleaved."""
 EXAMPLES = """\
 examples:
   python tools/benchmark.py predict
@@ -54,7 +54,7 @@ examples:
   python tools/benchmark.py predict --agreement runs/demo/checkpoints/best.ckpt"""
 WAYS = ("eager", "compile", "openvino")
 HELD_OUT = 400
-"""Clips on which the ways are compared with fp32."""
+"""Number of clips on which the ways are compared with fp32."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,9 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_arguments(parser, side=224, rounds=7)
     parser.description, parser.epilog = ABOUT, EXAMPLES
     parser.add_argument("--batch", nargs="+", type=in_range(int, 1), default=Sized([1, 8], [1]),
-                        help="clips a call (1 8)")  # fmt: skip
+                        help="clips per call (1 8)")  # fmt: skip
     parser.add_argument("--ways", nargs="+", choices=WAYS,
-                        help="backends; default: eager, and openvino where it is installed; "
+                        help="backends; default: eager, and openvino if installed; "
                         "compile takes a minute")  # fmt: skip
     parser.add_argument("--agreement", type=Path, metavar="CHECKPOINT",
                         help="count how often each way agrees with fp32 on the best class of 400 "
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     if options.agreement:
         targets += agreement(options.agreement, options.held_out, ways)
     about = (f"{setting}, clips of {setting.frames} frames at {setting.side}², {CPU}; the default "
-             f"is {default}; medians of {options.rounds} rounds in turns.")  # fmt: skip
+             f"is {default}; medians of {options.rounds} interleaved rounds.")  # fmt: skip
     say(f"The default here: {default}")
     return report("predict", tables, setting.flops(), targets, options, about)
 
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 def on_clips(
     names: Sequence[str], setting: Setting, batch: int
 ) -> tuple[list[Row], dict[str, Work]]:
-    """Each way on the same clips, and how far its logits are from ours in fp32."""
+    """Each way on the same clips, and the distance of its logits from ours in fp32."""
     clips = torch.randn(batch, 3, *setting.shape)
     with torch.no_grad():
         right = setting.ours()(clips)
@@ -115,7 +115,7 @@ def on_clips(
         try:
             call = network_of(row, setting, batch)
             off = float((call(clips) - right).norm() / right.norm())
-        except Exception as error:  # a backend that does not work here is a line of the results
+        except Exception as error:  # a backend that fails here becomes a line of the results
             row.error = reason(error)
             continue
         row.note = "" if row.name == PLAIN else f"logits {off:.1e} off (relative)"
@@ -124,7 +124,7 @@ def on_clips(
 
 
 def network_of(row: Row, setting: Setting, batch: int) -> Callable[[Tensor], Tensor]:
-    """A way to run a network, called like `bf16, eager`, or the plain one."""
+    """A way to run a network, with a name like `bf16, eager`, or the plain one."""
     if row.name == PLAIN:
         return Clocked(setting.plain().eval())
     precision, backend = row.name.split(", ")
@@ -133,12 +133,12 @@ def network_of(row: Row, setting: Setting, batch: int) -> Callable[[Tensor], Ten
 
 
 def clips_work(row: Row, setting: Setting, batch: int) -> Work:
-    """One call, for its memory."""
+    """One call, to measure its memory."""
     return partial(_timed, network_of(row, setting, batch), torch.randn(batch, 3, *setting.shape))
 
 
 def on_videos(setting: Setting, video: Video, file: Path) -> tuple[list[Row], dict[str, Work]]:
-    """The Recognizer, and a loop over the same windows. file: where its checkpoint may lie."""
+    """The Recognizer, and a loop over the same windows. file: where to save its checkpoint."""
     names = [f"class {number}" for number in range(CLASSES)]
     contents = CheckpointContents(setting.config(), setting.clip, Normalisation(), names, {})
     state = {f"model.{name}": tensor for name, tensor in setting.ours().state_dict().items()}
@@ -152,7 +152,7 @@ def on_videos(setting: Setting, video: Video, file: Path) -> tuple[list[Row], di
 
 
 def plain_video(model: nn.Module, video: Video, setting: Setting) -> Spent:
-    """Decode from the start, scale and crop every frame wanted, one window after the other."""
+    """Decode from the start, scale and crop every wanted frame, window by window."""
     began, clocked = time.perf_counter(), Clocked(model)
     sample = views_of(video, setting.clip, window_clips(setting.clip, video.part), 1)
     clips = pyav_from_start(video, sample).clips
@@ -163,9 +163,9 @@ def plain_video(model: nn.Module, video: Video, setting: Setting) -> Spent:
 
 
 def agreement(checkpoint: Path, folders: Sequence[Path], ways: Sequence[str]) -> list[Target]:
-    """Share of the same best class in bf16 as in fp32, one centre clip a video, for each backend.
+    """Share of clips with the same best class in bf16 as in fp32, for each backend.
 
-    The network has not seen the clips.
+    One centre clip per video; the network was not trained on them.
     """
     model, contents = load_network(checkpoint)
     clips = torch.cat([*_held_out(contents, folders)])[:HELD_OUT]

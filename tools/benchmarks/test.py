@@ -1,4 +1,4 @@
-"""`benchmark.py test`: every view of a video, decoded once, beside a loop that reopens the file."""
+"""`benchmark.py test`: views of a video from one decode, or from a loop that reopens the file."""
 
 import argparse
 import time
@@ -42,14 +42,14 @@ ABOUT = """\
 Time the test of whole videos, 10 clips × 3 crops each: ours (every video decoded once, in
 micro-batches, in the default precision and backend, and in fp32), and a plain loop: for each view
 the file is opened and decoded from the start with PyAV, and pytorchvideo's network runs on it,
-contiguous, eager, fp32. All in turns, on the CPU. Time outside the model counts as waiting."""
+contiguous, eager, fp32. All interleaved, on the CPU. Time outside the model counts as waiting."""
 EXAMPLES = """\
 examples:
   python tools/benchmark.py test
   python tools/benchmark.py test --clips 4 --crops 3 --videos 2
   python tools/benchmark.py test --backbone i3d --width 0.125 --frames 12 --stride 3 --side 64"""
 SMALL = 0.5
-"""Widths below it count as a small network, whose target is higher."""
+"""Widths below this count as a small network, with a higher target."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,12 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = ABOUT, EXAMPLES
     many = in_range(int, 1)
     parser.add_argument("--clips", type=many, default=Sized(10, 2),
-                        help="spread over a video (10)")  # fmt: skip
+                        help="clips of a video (10)")  # fmt: skip
     parser.add_argument("--crops", type=int, default=3, choices=(1, 3), help="of each (3)")
-    parser.add_argument("--videos", type=many, default=1, help="in a round (1)")
-    parser.add_argument("--micro-batch", type=many, default=8, help="views in a call (8)")
+    parser.add_argument("--videos", type=many, default=1, help="videos in a round (1)")
+    parser.add_argument("--micro-batch", type=many, default=8, help="views per call (8)")
     parser.add_argument("--workers", type=in_range(int, 0), default=1,
-                        help="decoding processes of ours (1)")  # fmt: skip
+                        help="our decoding processes (1)")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,12 +81,12 @@ def run(options: argparse.Namespace) -> int:
     targets = faster(rows, rows[-1].name, limit, f"{options.clips} × {options.crops} views")
     about = (f"{setting}, {options.clips} × {options.crops} views of {setting.frames} frames at "
              f"{setting.side}² of {options.videos} videos, {options.workers} workers; the default "
-             f"is {default.about}; medians of {options.rounds} rounds in turns.")  # fmt: skip
+             f"is {default.about}; medians of {options.rounds} interleaved rounds.")  # fmt: skip
     return report("test", {"videos": rows}, setting.flops(), targets, options, about)
 
 
 def testing(row: Row, setting: Setting, path: Path, options: argparse.Namespace) -> Work:
-    """A round over the videos, of the plain loop or of ours; its loader's workers are its own."""
+    """A round over the videos, of the plain loop or of ours; our loader has its own workers."""
     clips, crops, videos = options.clips, options.crops, options.videos
     if row.name == PLAIN:
         model = setting.plain().eval()
@@ -121,7 +121,7 @@ def plain_test(
 
 
 def our_test(network: FastNetwork, views: VideoViews, micro_batch: int, workers: int) -> Spent:
-    """What tools/test.py does with a set of videos."""
+    """The work of tools/test.py on a set of videos."""
     began, clocked = time.perf_counter(), Clocked(network)
 
     def two_classes(clips: Tensor) -> Tensor:

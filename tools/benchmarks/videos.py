@@ -1,4 +1,4 @@
-"""The videos that decoding is measured on, and the frames and crops that are wanted of them."""
+"""The videos of the decoding benchmarks, with the wanted frames and crops."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from video_gc.decode.reader import Box
 from video_gc.decode.write import write_video
 from video_gc.progress import track
 
-MADE = {  # name: width, height, frames from one key frame to the next at most
+MADE = {  # name: width, height, largest distance of key frames
     "made340_g250.mp4": (340, 256, 250),
     "made340_g12.mp4": (340, 256, 12),
     "made720_g250.mp4": (1280, 720, 250),
 }
 SPARSE, DENSE = "made340_g250.mp4", "made340_g12.mp4"
-"""Those of the size of Kinetics' copies; many frames or few from one key frame to the next."""
+"""Of the size of Kinetics' copies; with long or short distances of key frames."""
 RATE, FRAMES = 30, 300
 LOOPS = 90
-"""Times that a clip of ten seconds fits into a quarter of an hour."""
+"""Number of ten-second clips in 15 minutes."""
 SAMPLES = {
     "8x8": "training sample: 8 frames, stride 8, random start, random crop to 224",
     "32x2": "training sample: 32 frames, stride 2, random start, random crop to 224",
@@ -41,20 +41,20 @@ LUMA = torch.tensor([65.481, 128.553, 24.966]) / 255
 
 @dataclass(frozen=True)
 class Video:
-    """A file, and what must be known of it to draw samples."""
+    """A file, and the facts needed to draw samples."""
 
     path: Path
     size: tuple[int, int]
     """(height, width)"""
     rate: float
     times: np.ndarray
-    """seconds of each frame"""
+    """start of each frame, seconds"""
     group: float
-    """mean number of frames from one key frame to the next"""
+    """mean distance of key frames, in frames"""
 
     @property
     def frames(self) -> int:
-        """How many there are."""
+        """Number of frames."""
         return len(self.times)
 
     @property
@@ -65,26 +65,26 @@ class Video:
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames and crops that are wanted of a video."""
+    """Wanted frames and crops of a video."""
 
     windows: np.ndarray
     """frame indices (K, T)"""
     boxes: Sequence[Box]
-    """crops of each window: of the picture, or of the scaled one"""
+    """crops of each window: in the original picture, or in the scaled one"""
     crop: int
     """height and width of a clip"""
     scaled: tuple[int, int] | None = None
-    """(height, width) to scale the picture to before it is cropped, for views; in training a
-    box is scaled to `crop`"""
+    """(height, width) of the picture before it is cropped, for views; in training a box is scaled
+    to `crop`"""
 
     @property
     def wanted(self) -> list[int]:
-        """The distinct frames, rising."""
+        """The distinct wanted frames, rising."""
         return [int(index) for index in np.unique(self.windows)]
 
     @property
     def clips(self) -> int:
-        """How many come out."""
+        """Number of clips that come out."""
         return len(self.windows) * len(self.boxes)
 
 
@@ -99,7 +99,7 @@ def look_at(path: Path) -> Video:
 
 
 def draw(name: str, video: Video, random: np.random.Generator) -> Sample:
-    """One of SAMPLES of a video; the views of a video are always the same."""
+    """One of SAMPLES for a video; the views of a video are always the same."""
     if name == "views":
         config = ClipConfig(frames=8, stride=8)
         return views_of(video, config, fixed_clips(config, video.part, 10), 3, even=True)
@@ -154,7 +154,7 @@ def difference(clips: Sequence[Any], others: Sequence[Any]) -> float:
 def made_videos(
     folder: Path, names: Sequence[str] = tuple(MADE), frames: int = FRAMES
 ) -> list[Path]:
-    """These of the default videos, in `folder`; those that are not there yet are encoded."""
+    """These default videos, in `folder`; missing ones are encoded."""
     for name in names:
         if not (folder / name).is_file():
             encode(folder / name, *MADE[name], frames)
@@ -162,9 +162,9 @@ def made_videos(
 
 
 def encode(path: Path, width: int, height: int, group: int, frames: int = FRAMES) -> Path:
-    """H.264 as people encode it: x264 medium (up to 3 B-frames), crf 23, 4:2:0, 30 Hz.
+    """H.264 as commonly encoded: x264 medium (up to 3 B-frames), crf 23, 4:2:0, 30 Hz.
 
-    group: frames from one key frame to the next at most.
+    group: largest distance of key frames, in frames.
     """
     pictures = track(_pictures(width, height, frames), f"Making {path.name}", frames)
     clip = np.stack(list(pictures))
@@ -172,7 +172,7 @@ def encode(path: Path, width: int, height: int, group: int, frames: int = FRAMES
 
 
 def repeat(source: Path, path: Path, times: int = LOOPS) -> Path:
-    """The packets of `source` `times` over, one after the other, without encoding anything."""
+    """The packets of `source` repeated `times` times, without encoding."""
     if path.is_file():
         return path
     with atomic_path(path) as part, av.open(source) as own, av.open(part, "w") as container:
@@ -192,7 +192,7 @@ def repeat(source: Path, path: Path, times: int = LOOPS) -> Path:
 
 
 def _pictures(width: int, height: int, frames: int) -> Iterator[np.ndarray]:
-    """A textured background that pans, textured patches that move over it, and some noise."""
+    """A panning textured background, moving textured patches, and some noise."""
     random = np.random.default_rng(0)
     background = _texture(random, height + 64, 2 * width)
     unit = height // 4
@@ -212,7 +212,7 @@ def _pictures(width: int, height: int, frames: int) -> Iterator[np.ndarray]:
 
 
 def _texture(random: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Float (height, width, 3), 0…255, with detail at every scale as photographs have it."""
+    """Float (height, width, 3), 0…255, with detail at every scale as in photographs."""
     y, x = np.meshgrid(np.fft.fftfreq(height), np.fft.rfftfreq(width), indexing="ij")
     falloff = 1 / np.maximum(np.hypot(y, x), 1 / max(height, width)) ** 1.3
     shape = (3, *falloff.shape)

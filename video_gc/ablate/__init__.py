@@ -1,1 +1,1 @@
-"""Many trainings of one question: its cells, and running each of them once."""
+"""Ablations: the cells of a question, each trained and tested once."""

@@ -1,4 +1,4 @@
-"""A cell of an ablation, and the job that trains and tests it in a process of Hydra's sweep."""
+"""A cell of an ablation, and the job that trains and tests it in Hydra's sweep."""
 
 import hashlib
 import json
@@ -21,37 +21,37 @@ class Cell:
     arguments: list[str]
     """of tools/train.py"""
     options: dict[str, Any]
-    """the resolved config that `arguments` give"""
+    """the resolved config from `arguments`"""
 
     @property
     def name(self) -> str:
-        """Of its run directory, such as i3d_gc_five_0dde795b_s0."""
+        """Name of its run directory, such as i3d_gc_five_0dde795b_s0."""
         return Path(self.directory).name
 
     @property
     def title(self) -> str:
-        """As a person calls it."""
+        """Its name for people."""
         return f"{self.row}, seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one process of Hydra's sweep needs to know: a cell, and how it is started."""
+    """The input of one process of Hydra's sweep: a cell, and how to start it."""
 
     cell: Cell
     """its directory is absolute"""
     folder: str
-    """where the ablation was started; relative paths of the cell's arguments begin there"""
+    """where the ablation was started; base of relative paths in the cell's arguments"""
     tools: str
     processes: int = 1
     fingerprints: dict[str, str] = field(default_factory=dict)
-    """split → fingerprint of its videos as they are now"""
+    """split → present fingerprint of its videos"""
 
 
 def write_jobs(folder: Path, jobs: Sequence[Job]) -> Path:
-    """Write the jobs under a name that is made from them, and return the absolute path.
+    """Write the jobs under a name made from their contents, and return the absolute path.
 
-    So two sweeps of one ablation at once, with different seeds, never read each other's.
+    So two simultaneous sweeps of one ablation, with different seeds, never read each other's jobs.
     """
     text = json.dumps([asdict(job) for job in jobs], indent=1)
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

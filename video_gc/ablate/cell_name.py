@@ -1,6 +1,6 @@
-"""What makes a cell of an ablation: a hash of what is trained and tested in it.
+"""The identity of a cell: a hash of its training and test.
 
-So no cell is trained twice, whichever ablation asks for it and wherever its data lie.
+So no cell is trained twice, for any ablation and any place of its data.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ MACHINE = {
     "data": (*PATHS, "decoder", "decode_device", "transfer", "workers"),
     "test": ("micro_batch", "backend"),
 }
-"""Options that change where and how fast a cell is computed, not what; and the seed, which the
-name of the directory has."""
+"""Options that change where and how fast a cell is computed, not its result; and the seed, which is
+in the directory's name."""
 DIGEST_BYTES = 4
 
 
@@ -44,14 +44,14 @@ def cell_name(config: TrainConfig) -> str:
 def cell_hash(config: TrainConfig) -> str:
     """Eight hexadecimal digits of the resolved config without paths: the same for every seed.
 
-    Only what differs from a default counts, so that an option which a later version adds leaves
-    the cells of this one theirs, and a default that is written out is none.
+    Only values that differ from a default count, so a new option in a later version does not rename
+    this version's cells, and neither does a default that is written out.
     """
     return options_hash(asdict(config))
 
 
 def options_hash(options: Mapping[str, Any]) -> str:
-    """As `cell_hash`, of the config as a run keeps it in its config.yaml."""
+    """`cell_hash` of a run's config.yaml."""
     counted = deepcopy(dict(options))
     for group, names in MACHINE.items():
         for name in names:
@@ -63,7 +63,7 @@ def options_hash(options: Mapping[str, Any]) -> str:
 
 
 def _drop_without_effect(model: dict[str, Any]) -> None:
-    """Take out of a network's options what changes no network, such as a default written out."""
+    """Remove network options without effect, such as a default that is written out."""
     for context in (model.get("context", {}), *model.get("more_context", ())):
         kind = context.get("kind", "none")
         if kind == "none":
@@ -71,7 +71,7 @@ def _drop_without_effect(model: dict[str, Any]) -> None:
         elif kind in BLOCKS and "options" in context:
             usual = {name: p.default for name, p in signature(BLOCKS[kind]).parameters.items()}
             context["options"] = _differing(context["options"], usual)
-    if "more_context" in model:  # what a later version adds to an entry must not count here either
+    if "more_context" in model:  # a new option in an entry must not count here either
         entry = asdict(ContextConfig())
         model["more_context"] = [_differing(one, entry) for one in model["more_context"] if one]
     if model.get("slow_frames") == slow_frames_of(model.get("backbone", ModelConfig.backbone)):
@@ -84,14 +84,15 @@ def _drop_without_effect(model: dict[str, Any]) -> None:
 
 
 def _without_folder(weights: Path) -> str:
-    """The name of a file of weights; of a checkpoint, whose name every run has, the run's too."""
+    """The name of a file of weights; for a checkpoint, whose name is the same in every run, also
+    the run's."""
     if weights.parent.name == "checkpoints":
         return f"{weights.parent.parent.name}/{weights.name}"
     return weights.name
 
 
 def _differing(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are not at their defaults."""
+    """The options that differ from their defaults."""
     found = {}
     for name, value in options.items():
         default = defaults.get(name)

@@ -1,7 +1,7 @@
 """The process that trains or tests a cell: its log, and its share of the machine.
 
-A crash or a kill ends that process and nothing else. It has its own session, so that the terminal's
-Ctrl-C reaches it once, through this process.
+A crash or a kill ends only that process. It has its own session, so the terminal's Ctrl-C reaches
+it once, through this process.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 SHARED_MACHINE = ("joblib", "submitit_local")
-"""Launchers that run several jobs on this machine; the others assign cores and GPUs themselves."""
+"""Launchers of several jobs on this machine; the others assign cores and GPUs themselves."""
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -26,7 +26,7 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 def run_logged(command: Sequence[str], log: Path, *, folder: str, env: Mapping[str, str]) -> int:
     """Run `command`, append its output to `log`, and return its exit status (-N after signal N).
 
-    Ctrl-C, SIGTERM and SIGHUP let it save and end; then KeyboardInterrupt or SystemExit is raised.
+    Ctrl-C, SIGTERM and SIGHUP let it save and end; then raises KeyboardInterrupt or SystemExit.
     If this process is killed, the command gets SIGTERM (on Linux).
     """
     with _ended_by_exceptions(), log.open("ab") as stream:
@@ -42,14 +42,14 @@ def run_logged(command: Sequence[str], log: Path, *, folder: str, env: Mapping[s
             number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
             while process.poll() is None:
                 process.send_signal(number)
-                with suppress(KeyboardInterrupt):  # a second Ctrl-C is passed on, too
+                with suppress(KeyboardInterrupt):  # a second Ctrl-C is passed on too
                     process.wait()
             raise
 
 
 @contextmanager
 def _ended_by_exceptions() -> Iterator[None]:
-    """Raise SystemExit for a signal that would end this process at once, while the block runs."""
+    """While the block runs, a signal that would end this process at once raises SystemExit."""
 
     def leave(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -74,16 +74,16 @@ def _end_with_parent() -> None:
 def job_environment(
     folder: Path, launcher: str, jobs: int, at_once: int, processes: int
 ) -> Iterator[dict[str, str]]:
-    """The variables for the processes of one job, while the block runs.
+    """While the block runs, the environment variables for the processes of one job.
 
-    jobs: their number. at_once: how many of them this machine runs at the same time, -1 for one a
-    core. processes: of each job. A job takes the first free slot of `folder`, and the GPU with that
-    number modulo the number of GPUs.
+    jobs: their number. at_once: number of them that run simultaneously on this machine, -1 for one
+    per core. processes: of each job. A job takes the first free slot of `folder`, and the GPU with
+    that number modulo the number of GPUs.
     """
     if launcher not in SHARED_MACHINE:
         yield {}
         return
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     together = min(at_once if at_once > 0 else cores, jobs)
     env = {"OMP_NUM_THREADS": str(max(cores // (together * processes), 1))}
@@ -110,7 +110,7 @@ def _free_slot(folder: Path) -> Iterator[int]:
 
 
 def _gpus() -> list[str]:
-    """The GPUs of this machine that may be used, as CUDA_VISIBLE_DEVICES names them."""
+    """The usable GPUs of this machine, by their names in CUDA_VISIBLE_DEVICES."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [name for name in given.split(",") if name]

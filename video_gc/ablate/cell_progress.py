@@ -18,14 +18,14 @@ from video_gc.ablate.status import LOG, CellStatus, read_status
 from video_gc.progress import console, say
 
 INTERVAL = 1.0
-"""Seconds between two looks."""
+"""Seconds between two reads."""
 
 
 class CellProgress:
-    """What jobs have done with `cells` since the sweep began. finished: others, before it."""
+    """Progress of `cells` since the sweep began. finished: cells finished before it."""
 
     def __init__(self, cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> None:
-        self.waiting = list(cells)  # those that have not ended
+        self.waiting = list(cells)  # cells that have not ended
         self.seen = {cell.name: read_status(Path(cell.directory)) for cell in cells}
         self.total = len(finished) + len(cells)
         earlier = [read_status(Path(cell.directory)) for cell in finished]
@@ -34,7 +34,7 @@ class CellProgress:
         self.began = time.monotonic()
 
     def look(self) -> list[tuple[Cell, CellStatus]]:
-        """The cells that began or ended since the last look."""
+        """The cells that began or ended since the last call."""
         news = []
         for cell in list(self.waiting):
             status = read_status(Path(cell.directory))
@@ -48,14 +48,14 @@ class CellProgress:
 
     @property
     def done(self) -> int:
-        """Cells that have ended, those finished before too."""
+        """Number of ended cells, including those finished before."""
         return self.total - len(self.waiting)
 
     def left(self) -> float | None:
-        """Seconds until all have ended, at the pace of the cells that this sweep finished.
+        """Seconds until all have ended, from the mean time of the cells finished by this sweep.
 
-        Before the first one: by the mean time of the cells finished earlier. Failed cells do not
-        count: most fail at once.
+        Before the first one: from the cells finished earlier. Failed cells do not count, because
+        most fail at once.
         """
         if self.finished_now:
             pace = (time.monotonic() - self.began) / self.finished_now
@@ -66,7 +66,7 @@ class CellProgress:
         return pace * len(self.waiting)
 
     def line(self, cell: Cell, status: CellStatus) -> tuple[str, str | None]:
-        """What is said of a cell that began or ended, and its style."""
+        """The message about a cell that began or ended, and its style."""
         if status.status == "running":
             return f"{cell.title}: started; its output: {cell.directory}/{LOG}", None
         if status.status == "finished":
@@ -81,7 +81,7 @@ class CellProgress:
 
 @contextmanager
 def show_progress(cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> Iterator[None]:
-    """Show the progress of `cells` while the block runs; finished: others, before it."""
+    """Show the progress of `cells` while the block runs; finished: cells finished before it."""
     progress, stop = CellProgress(cells, finished), threading.Event()
     columns = (
         TextColumn("cells"),

@@ -1,7 +1,7 @@
-"""The plan of an ablation: which cells there are, in which directories, with which arguments.
+"""The plan of an ablation: its cells, their directories and arguments.
 
-RUNS/cells/CELL is a cell's run directory, shared by all ablations; RUNS/ablations/NAME says which
-of them belong to one.
+RUNS/cells/CELL is a cell's run directory, shared by all ablations; RUNS/ablations/NAME lists the
+cells of one ablation.
 """
 
 import json
@@ -20,18 +20,18 @@ RECORD, CELLS, ABLATIONS = "ablation.json", "cells", "ablations"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A command of tools/ablate.py: all cells of an ablation, and how they are started."""
+    """A command of tools/ablate.py: all cells of an ablation, and how to start them."""
 
     name: str
     runs: str
     ablation: AblationConfig
-    """of the rows that are asked for"""
+    """of the chosen rows"""
     whole: AblationConfig
-    """with the rows that `only` leaves out, too"""
+    """also of the rows that `only` leaves out"""
     cells: list[Cell]
-    """seed by seed, so that the table has all rows early"""
+    """seed by seed, so the table has all rows early"""
     base: list[str]
-    """the arguments that all rows share, of those that change what is trained"""
+    """the arguments shared by all rows that change what is trained"""
     tools: str
     """folder of train.py and test.py"""
     processes: int = 1
@@ -39,7 +39,7 @@ class Plan:
     launcher: list[str] = field(default_factory=list)
     """arguments of Hydra itself, such as hydra/launcher=joblib"""
     dry: bool = False
-    """whether the cells are only to be shown"""
+    """whether to show the cells only"""
 
     @property
     def directory(self) -> Path:
@@ -48,13 +48,13 @@ class Plan:
 
 
 def write_record(plan: Plan) -> Path:
-    """Write ablation.json: rows, what is reported for them, their options (those of one seed), so
-    that their cost is known before they are trained, and where their cells lie.
+    """Write ablation.json: rows, reported values, their options (for one seed), so their cost is
+    known before training, and the directories of their cells.
 
-    Seeds that an earlier command trained of the same cells stay, and so do rows that this one
-    leaves out, if all else in it was the same.
+    Seeds of the same cells from an earlier command stay, and so do rows that this command leaves
+    out, if everything else was the same.
 
-    Raises FileExistsError where an ablation of this name has other cells in one of the rows.
+    Raises FileExistsError if an ablation of this name has other cells in a row.
     """
     file = plan.directory / RECORD
     before = json.loads(file.read_text("utf-8")) if file.is_file() else {"rows": []}
@@ -90,12 +90,12 @@ def write_record(plan: Plan) -> Path:
         "rows": rows,
     }
     if gone := earlier.keys() - set(names):
-        say(f"{file}: the rows of another command are no longer in it: {', '.join(sorted(gone))}")
+        say(f"{file}: removed the rows of another command: {', '.join(sorted(gone))}")
     return write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _check_same_cells(file: Path, row: str, before: Sequence[str], now: Sequence[str]) -> None:
-    """Raise FileExistsError where the cells of a row differ in more than their seeds."""
+    """Raise FileExistsError if the cells of a row differ in more than their seeds."""
     first, *others = dict.fromkeys(Path(path).name.rpartition("_s")[0] for path in (*before, *now))
     if others:
         raise FileExistsError(

@@ -42,13 +42,13 @@ DONE, ELSEWHERE, FAILED = "finished", "running elsewhere", "failed"
 
 
 def begin(plan: Plan) -> list[Job]:
-    """Write ablation.json; returns the jobs of the cells that have no results yet.
+    """Write ablation.json; returns the jobs of the cells without results.
 
-    The data set is opened once for all jobs (`motions` is generated). Where a cell failed and was
-    then trained or tested by hand, its cell.json is set to finished.
+    The data set is opened once for all jobs (`motions` is generated). If a failed cell was later
+    trained or tested by hand, its cell.json is set to finished.
 
-    Raises ValueError where a cell was made with other videos, FileExistsError where an ablation of
-    this name has other cells, DataError or FileNotFoundError for unusable data.
+    Raises ValueError if a cell was made with other videos, FileExistsError if an ablation of this
+    name has other cells, DataError or FileNotFoundError for unusable data.
     """
     known: dict[str, dict[str, str]] = {}
     jobs = []
@@ -77,13 +77,13 @@ def begin(plan: Plan) -> list[Job]:
 
 
 def run_job(job: Job, env: Mapping[str, str] | None = None) -> str:
-    """Train and test the cell of `job` where it has no results yet; "finished", "failed" or
+    """Train and test the cell of `job` if it has no results yet; returns "finished", "failed" or
     "running elsewhere".
 
-    env: variables for its processes, over those of this one.
+    env: variables for its processes, overriding this process's.
 
-    Raises KeyboardInterrupt after Ctrl-C, SystemExit after another signal, when the cell's training
-    has saved.
+    Raises KeyboardInterrupt after Ctrl-C, SystemExit after another signal, after the cell's
+    training has saved.
     """
     try:
         with cell_lock(Path(job.cell.directory)):
@@ -115,10 +115,10 @@ def _run(job: Job, env: Mapping[str, str]) -> str:
         steps = [to_test(job)] if is_trained(cell) else [to_train(job), to_test(job)]
         reason = next(filter(None, (_run_tool(command, job, env) for command in steps)), None)
         if reason is None and not has_results(cell):
-            reason = "was tested in another way than its options ask; see test/accuracy.json"
+            reason = "was tested with other settings than its options; see test/accuracy.json"
     except KeyboardInterrupt as stop:
         reason = f"{STOPPED}SIGINT; rerun the command to resume"
-        stop.args = ("Interrupted; all is saved. Rerun the command to resume.",)
+        stop.args = ("Interrupted; everything is saved. Rerun the command to resume.",)
         raise
     except SystemExit:
         reason = f"{STOPPED}a signal; rerun the command to resume"
@@ -131,7 +131,7 @@ def _run(job: Job, env: Mapping[str, str]) -> str:
 
 
 def to_train(job: Job) -> list[str]:
-    """The command that trains this cell, by hand too."""
+    """The command that trains this cell, also by hand."""
     return [*_python(job), f"{job.tools}/train.py", *job.cell.arguments]
 
 
@@ -151,7 +151,7 @@ def _python(job: Job) -> list[str]:
 
 
 def _run_tool(command: list[str], job: Job, env: Mapping[str, str]) -> str | None:
-    """Run one tool; returns why it failed, None where it did not."""
+    """Run one tool; returns the reason of its failure, or None."""
     log = Path(job.cell.directory, LOG)
     start = log.stat().st_size if log.is_file() else 0
     status = run_logged(command, log, folder=job.folder, env=env)
@@ -163,7 +163,7 @@ def _run_tool(command: list[str], job: Job, env: Mapping[str, str]) -> str | Non
 
 
 def failure(tool: str, status: int, said: str) -> str:
-    """Why a tool failed, in one line. status: its exit status; said: what it printed."""
+    """The reason of a tool's failure, in one line. status: its exit status; said: its output."""
     first = re.search(r"torch/distributed/elastic/.*failed \(exitcode: (-?\d+)\)", said)
     if first:  # torchrun's report, below what its processes said, has the status of the first one
         status = int(first[1])

@@ -1,4 +1,4 @@
-"""What an ablation asks: its rows, what they share, and how often each is trained."""
+"""An ablation's question: its rows, their common options, and their seeds."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 SEPARATOR = " · "
-"""Between the values of several axes in the name of a row."""
+"""Separates the values of several axes in a row's name."""
 NOT_IN_ROWS = ("experiment", "seed", "name", "runs", "resume")
-"""Options that say which cell it is and where, not what is trained."""
+"""Options that identify a cell and its place, not its training."""
 
 
 @dataclass(kw_only=True)
 class Reported:
-    """What a paper reports for a row: shown beside ours, and marked as not ours."""
+    """A paper's values for a row, shown beside ours and marked as reported."""
 
     top1: float | None = None
     """percent, video level"""
@@ -24,7 +24,7 @@ class Reported:
     gflops: float | None = None
     """multiply-adds of one view, in units of 1e9"""
     source: str | None = None
-    """where it stands, and what is known of it"""
+    """source, and remarks"""
 
 
 @dataclass(kw_only=True)
@@ -32,11 +32,11 @@ class AblationConfig:
     """An ablation: networks that differ in one thing, each trained with every seed."""
 
     title: str = ""
-    """what is compared, in one line; what follows a colon gives way to the rows that are chosen"""
+    """the comparison in one line; the chosen rows replace the text after a colon"""
     source: str | None = None
-    """the paper and section it follows"""
+    """paper and section"""
     experiment: str = "motions"
-    """what the rows have in common: a file of configs/experiment"""
+    """common options of the rows: a file of configs/experiment"""
     settings: list[str] = field(default_factory=list)
     """further arguments of tools/train.py, for every row"""
     rows: dict[str, list[str]] = field(default_factory=dict)
@@ -44,11 +44,11 @@ class AblationConfig:
     axes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     """axis → value → its arguments; each combination of values is a row, such as `average · add`"""
     baseline: str | None = None
-    """the row that the others are set against"""
+    """row with which the others are compared"""
     seeds: list[int] = field(default_factory=lambda: [0])
-    """each row is trained with each of them"""
+    """seeds of each row"""
     reported: dict[str, Reported] = field(default_factory=dict)
-    """row → what a paper reports for it"""
+    """row → a paper's values for it"""
 
     def __post_init__(self) -> None:
         if not self.title:
@@ -62,23 +62,22 @@ class AblationConfig:
         if repeated := [seed for seed, count in Counter(self.seeds).items() if count > 1]:
             raise ValueError(f"seeds ({self.seeds}) has {repeated[0]} more than once")
         if doubled := self.rows.keys() & self._combinations().keys():
-            raise ValueError(f"row {min(doubled)!r} stands in rows and comes from axes, too")
+            raise ValueError(f"row {min(doubled)!r} is in rows and also comes from axes")
         names = self.all_rows
         for what, row in (("baseline", self.baseline), *(("reported", r) for r in self.reported)):
             if row is not None and row not in names:
-                raise ValueError(f"{what}: {row!r} is no row; the rows are {', '.join(names)}")
+                raise ValueError(f"{what}: {row!r} is not a row; the rows are {', '.join(names)}")
         for name, arguments in {"settings": self.settings, **names}.items():
             for argument in arguments:
                 if option_of(argument) in NOT_IN_ROWS:
                     raise ValueError(
                         f"{name}: {argument!r} has no place in a row; `experiment` and `seeds` "
-                        "stand for themselves, and name and folder of a cell are made from its "
-                        "options"
+                        "are own fields, and a cell's name and folder come from its options"
                     )
 
     @property
     def all_rows(self) -> dict[str, list[str]]:
-        """Row → its own arguments, of `rows` and of `axes`, in this order."""
+        """Row → its own arguments, from `rows` and then `axes`."""
         return self.rows | self._combinations()
 
     def _combinations(self) -> dict[str, list[str]]:
@@ -89,14 +88,14 @@ class AblationConfig:
         return found
 
     def only(self, rows: Sequence[str]) -> "AblationConfig":
-        """The ablation with these rows alone; itself with all of them, or where none is named.
+        """The ablation with these rows only; unchanged if none are named.
 
-        Raises ValueError for a name that is no row.
+        Raises ValueError for a name that is not a row.
         """
         known = self.all_rows
         for row in rows:
             if row not in known:
-                raise ValueError(f"only: {row!r} is no row; the rows are {', '.join(known)}")
+                raise ValueError(f"only: {row!r} is not a row; the rows are {', '.join(known)}")
         if not rows or set(rows) == set(known):
             return self
         chosen = {name: arguments for name, arguments in known.items() if name in rows}
@@ -111,5 +110,5 @@ class AblationConfig:
 
 
 def option_of(argument: str) -> str:
-    """The option that `NAME=VALUE` sets, without the marks of Hydra's grammar."""
+    """The option set by `NAME=VALUE`, without Hydra's prefixes."""
     return argument.lstrip("+~").partition("=")[0]

@@ -1,4 +1,4 @@
-"""The state of a cell: what its directory says, and whether a process works on it."""
+"""The state of a cell, from its directory and the locks of running processes."""
 
 import json
 import shlex
@@ -24,14 +24,14 @@ from video_gc.train.resume.run_directory import CONFIG, is_finished
 
 STATUS, LOG, LOCK = "cell.json", "cell.log", ".cell.lock"
 STOPPED = "stopped by "
-"""How the reason begins where the job was stopped."""
+"""Beginning of the reason of a stopped job."""
 PATIENCE = 2.0
 """Seconds to wait for a lock: `state_of` takes it for a moment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellStatus:
-    """What a cell's job writes into cell.json."""
+    """The content of cell.json, written by the cell's job."""
 
     status: str
     """running, finished or failed"""
@@ -40,9 +40,9 @@ class CellStatus:
     started: str
     """when its job began, ISO 8601"""
     seconds: float = 0.0
-    """that its jobs took, the earlier ones too"""
+    """total of its jobs, including earlier ones"""
     command: list[str]
-    """that trains it alone"""
+    """command that trains only this cell"""
 
     @property
     def stopped(self) -> bool:
@@ -51,24 +51,24 @@ class CellStatus:
 
     @property
     def typed(self) -> str:
-        """`command` as it is typed."""
+        """`command` as typed in a shell."""
         return shlex.join(["python" if part == sys.executable else part for part in self.command])
 
 
 def read_status(directory: Path) -> CellStatus | None:
-    """What the last job wrote; None where there was none, as after tools/train.py by hand."""
+    """The content of cell.json; None if there is none, for example after tools/train.py by hand."""
     with suppress(OSError, ValueError, TypeError):
         return CellStatus(**json.loads((directory / STATUS).read_text("utf-8")))
     return None
 
 
 def write_status(directory: Path, status: CellStatus) -> None:
-    """Replace cell.json at once."""
+    """Replace cell.json atomically."""
     write_text(directory / STATUS, json.dumps(asdict(status), indent=2) + "\n")
 
 
 def mark_finished(directory: Path) -> None:
-    """Set cell.json to finished: the results may be newer than a job that failed."""
+    """Set cell.json to finished if the results are newer than a failed job."""
     status = read_status(directory)
     if status is not None and status.status != "finished":
         write_status(directory, replace(status, status="finished", reason=None))
@@ -77,29 +77,29 @@ def mark_finished(directory: Path) -> None:
 def cell_lock(directory: Path) -> FileLock:
     """The lock that a job holds while it trains and tests the cell; take it with `with`.
 
-    Entering raises filelock.Timeout where another job has it.
+    Entering raises filelock.Timeout if another job has it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     return FileLock(directory / LOCK, timeout=PATIENCE)
 
 
 def is_trained(cell: Cell) -> bool:
-    """Whether the training of exactly these options came to its end."""
+    """Whether a training with exactly these options was completed."""
     directory = Path(cell.directory)
     if not is_finished(directory):
         return False
     kept = yaml.safe_load((directory / CONFIG).read_text("utf-8"))
     try:
         return options_hash(kept) == options_hash(cell.options)
-    except (AttributeError, TypeError):  # of another version: tools/train.py says what differs
+    except (AttributeError, TypeError):  # of another version; tools/train.py explains it
         return False
 
 
 def has_results(cell: Cell) -> bool:
-    """Whether it is trained to the end, and tested as its options ask.
+    """Whether it is fully trained, and tested as its options require.
 
-    What the results of an older version do not say counts as equal; so does any precision where the
-    options ask for `auto`.
+    Settings missing in the results of an older version count as equal; so does any precision if the
+    option is `auto`.
     """
     found = _read_results(Path(cell.directory))
     if not found or Path(found.get("checkpoint", BEST)).name != BEST:
@@ -113,16 +113,16 @@ def has_results(cell: Cell) -> bool:
 
 
 def _read_results(directory: Path) -> dict[str, Any]:
-    """accuracy.json of a run's test; empty where there is none."""
+    """accuracy.json of a run's test; empty if there is none."""
     with suppress(OSError, ValueError):
         return dict(json.loads((directory / "test" / "accuracy.json").read_text("utf-8")))
     return {}
 
 
 def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
-    """What to say of a cell that was made with other videos than these; None if it was not.
+    """The message if a cell was made with other videos than these; None if it was not.
 
-    now: split → fingerprint; a split without one is not compared.
+    now: split → fingerprint; other splits are not compared.
     """
     then: dict[str, str] = {}
     best = best_checkpoint(directory)
@@ -140,9 +140,9 @@ def other_videos(directory: Path, now: Mapping[str, str]) -> str | None:
 
 
 def state_of(cell: Cell) -> tuple[str, str | None]:
-    """finished, failed, running, stopped or to do; and why it failed.
+    """finished, failed, running, stopped or to do; and the reason of a failure.
 
-    Takes the locks for a moment, to see whether a process holds them.
+    Takes the locks briefly, to see whether a process holds them.
     """
     directory = Path(cell.directory)
     if has_results(cell):
@@ -158,7 +158,7 @@ def state_of(cell: Cell) -> tuple[str, str | None]:
 
 
 def is_training(directory: Path) -> bool:
-    """Whether tools/train.py or tools/test.py is at work in a run directory."""
+    """Whether tools/train.py or tools/test.py is running in a run directory."""
     return _held(directory / RUN_LOCK) or _held(directory / "test" / RUN_LOCK)
 
 

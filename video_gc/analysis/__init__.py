@@ -1,1 +1,1 @@
-"""What a network costs, where it looks, and the report on a run."""
+"""A network's cost and attention, comparisons of runs, and reports."""

@@ -1,4 +1,4 @@
-"""Pictures that move, in the formats that browsers play."""
+"""Animated pictures in the formats that browsers play."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ SUFFIXES = (".webp", ".gif", ".png")
 
 
 def check_suffix(file: Path) -> None:
-    """Raise ValueError where the name is of another kind of file."""
+    """Raise ValueError if the file name has another suffix."""
     if file.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{file}: an animated picture is written as {', '.join(SUFFIXES)}")
 
 
 def write_animation(file: Path, frames: np.ndarray, *, rate: float = 8.0) -> Path:
-    """Write uint8 frames (T, H, W, 3) as WebP, GIF or animated PNG that plays for ever.
+    """Write uint8 frames (T, H, W, 3) as WebP, GIF or animated PNG that loops forever.
 
     rate: frames per second. Raises ValueError for another kind of file.
     """

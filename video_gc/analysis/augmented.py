@@ -1,4 +1,4 @@
-"""Augmented clips side by side."""
+"""A grid of augmented clips."""
 
 from dataclasses import replace
 
@@ -29,12 +29,12 @@ def augmented_grid(
 ) -> tuple[np.ndarray, int]:
     """Frames (T, H, W, 3), uint8, of a grid: a row for each video, a column for each draw.
 
-    The first column is the clip as it is tested, the others are what training sees in epoch 0, 1,
-    …; a column is a batch, which mixup and cutmix mix. Returns the number of rows too: `rows`
-    videos, spread over the index; the next one takes the place of a damaged one, with a line, and
-    there are fewer where the index has no more.
+    The first column is the test clip, the others are the training clips of epochs 0, 1, …; a column
+    is a batch, in which mixup and cutmix mix. Also returns the number of rows: `rows` videos,
+    spread over the index. A damaged video is replaced by the next one, with a message; there are
+    fewer rows if the index has no more videos.
 
-    Raises DataError where no video can be read.
+    Raises DataError if no video can be read.
     """
     chosen = list(np.unique(np.linspace(0, len(index) - 1, rows).astype(int)))
     spare = list(np.setdiff1d(np.arange(len(index)), chosen))
@@ -47,14 +47,14 @@ def augmented_grid(
                 raise DataError(str(error)) from None
             say(f"Left out: {error}", style="yellow")
             damaged = chosen.pop(error.row)
-            if spare:  # the nearest, most often of the same class
+            if spare:  # the nearest, usually of the same class
                 near = min(spare, key=lambda row: abs(row - damaged))
                 spare.remove(near)
                 chosen.insert(error.row, near)
 
 
 class _DamagedError(Exception):
-    """A video that cannot be read, and its row."""
+    """An unreadable video, and its row."""
 
     def __init__(self, problem: VideoProblem) -> None:
         super().__init__(problem.reason)
@@ -85,7 +85,7 @@ def _grid(
 def _pictures(
     batch: Batch, augment: AugmentConfig | None, step: int, classes: int, seed: int = 0
 ) -> np.ndarray:
-    """uint8 (N, T, H, W, 3) of a batch, after everything that training does to it."""
+    """uint8 (N, T, H, W, 3) of a batch, after all augmentation of the training."""
     for problem in batch.problems:
         if problem.kind == "damaged":
             raise _DamagedError(problem)

@@ -1,4 +1,4 @@
-"""Pages of HTML from the templates of this room; they share the style sheet of base.html.j2."""
+"""HTML pages from the templates of this folder; they share the style sheet of base.html.j2."""
 
 import base64
 from typing import Any
@@ -9,7 +9,7 @@ from video_gc.escape import readable_lines
 
 
 def render(template: str, **values: Any) -> str:
-    """The page of a template such as table/page.html.j2; everything in `values` is escaped."""
+    """The page from a template such as table/page.html.j2; all `values` are escaped."""
     environment = Environment(
         loader=PackageLoader("video_gc.analysis", "."),
         autoescape=select_autoescape(default=True),
@@ -21,10 +21,10 @@ def render(template: str, **values: Any) -> str:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A picture as the source of an `<img>`; kind: such as png or svg+xml."""
+    """A picture as the source of an `<img>`; kind: for example png or svg+xml."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _shown(value: object) -> object:
-    """A text without characters that cannot be seen; pictures are markup, and stay as they are."""
+    """A text without invisible characters; pictures are markup and stay unchanged."""
     return readable_lines(value) if type(value) is str else value

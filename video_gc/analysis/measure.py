@@ -1,4 +1,4 @@
-"""Time and memory of a call, and the machine that they hold for."""
+"""Time and memory of a call, and the machine's description."""
 
 import os
 import platform
@@ -17,8 +17,7 @@ import torch
 MIB = 1 << 20
 LIBRARIES = ("torch", "torchvision", "pytorchvideo")
 SLOW, VERY_SLOW = 3.0, 12.0
-"""Seconds; a call that takes longer than the one is timed a second time only, longer than the other
-not even that."""
+"""Seconds; above the first, a call is timed only twice, above the second only once."""
 T = TypeVar("T")
 
 
@@ -29,9 +28,9 @@ class Cost:
     seconds: float
     """median"""
     peak_mib: float
-    """the most that was held at once beyond what was held before, in MiB"""
+    """peak memory beyond that before the call, in MiB"""
     first_seconds: float
-    """of the first call, which also asks the system for that memory"""
+    """of the first call, which also allocates the memory"""
     runs: int
 
 
@@ -40,9 +39,9 @@ def measure(
     device: torch.device,
     seconds: float = 1.0,
 ) -> Cost:
-    """Time and peak memory of `call`, which is repeated for `seconds` unless it is slow itself.
+    """Time and peak memory of `call`, which is repeated for `seconds` unless it is slow.
 
-    Measure one call a process: see `peak_mib`.
+    Measure one call per process: see `peak_mib`.
     """
     started = time.perf_counter()
     peak = peak_mib(call, device)
@@ -54,7 +53,7 @@ def measure(
         call()
         wait(device)
         return Cost(time.perf_counter() - started, peak, first, 1)
-    # imported late: without a GPU but with CUDA_HOME set, it prints a warning of its own
+    # imported here: without a GPU but with CUDA_HOME set, it prints a warning
     from torch.utils.benchmark import Timer
 
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
@@ -63,9 +62,9 @@ def measure(
 
 
 def interleave(items: Sequence[T], rounds: Iterable[int]) -> Iterator[tuple[int, T]]:
-    """Round and item, each item once a round; the order moves on by one from round to round.
+    """Round and item, each item once a round; the order rotates by one from round to round.
 
-    So a slow moment of the machine hits all alike.
+    So a busy moment of the machine affects all equally.
     """
     for number in rounds:
         at = number % len(items)
@@ -74,10 +73,10 @@ def interleave(items: Sequence[T], rounds: Iterable[int]) -> Iterator[tuple[int,
 
 
 def peak_mib(call: Callable[[], object], device: torch.device, calls: int = 1) -> float:
-    """The most MiB that were held in the next `calls` calls beyond what was held before.
+    """The peak memory of the next `calls` calls beyond that before them, in MiB.
 
-    On a CPU of the process's resident memory, so measure one thing a process; on a GPU of the
-    allocator's.
+    On a CPU it is the process's resident memory, so measure one thing per process; on a GPU it is
+    the allocator's.
     """
     before = _held(device)
     _forget_peak(device)
@@ -88,12 +87,12 @@ def peak_mib(call: Callable[[], object], device: torch.device, calls: int = 1) -
 
 
 def load() -> float:
-    """Processes that wanted a processor in the last minute, on average; 0 where nobody counts."""
+    """Processes that wanted a processor in the last minute, on average; 0 if unknown."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def machine(device: torch.device) -> dict[str, str]:
-    """What a figure depends on: processor, cores, memory, GPU, and the versions."""
+    """The conditions of a figure: processor, cores, memory, GPU, and versions."""
     names = [
         line.split(":")[1].strip()
         for line in _lines("/proc/cpuinfo")
@@ -112,7 +111,7 @@ def machine(device: torch.device) -> dict[str, str]:
 
 
 def wait(device: torch.device) -> None:
-    """Until a GPU has done what it was given; a CPU has already."""
+    """Wait until a GPU has finished its work; nothing to do on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -128,14 +127,14 @@ def _forget_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform == "linux":
-        with suppress(OSError):  # then the peak is that of the whole process
+        with suppress(OSError):  # otherwise the peak is the whole process's
             Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most bytes in use since `_forget_peak`, or since the process began.
+    """Peak bytes since `_forget_peak`, or since the process began.
 
-    Not what getrusage says: that begins with the peak of the process that started this one.
+    getrusage would begin with the peak of the parent process.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -143,7 +142,7 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def _status(name: str) -> int:
-    """A line of the kernel's account of this process, in bytes; 0 where there is none."""
+    """A line of /proc's status of this process, in bytes; 0 if missing."""
     values = [line.split()[1] for line in _lines("/proc/self/status") if line.startswith(name)]
     return int(values[0]) << 10 if values else 0
 

@@ -1,9 +1,9 @@
-"""Frames in a row, plain and under a heat map, and the colours of that map."""
+"""Frames in a row, plain or under a heat map, and the colours of that map."""
 
 import numpy as np
 from matplotlib import colormaps
 
-STRENGTH = 0.65  # of the heat map where the attention is highest
+STRENGTH = 0.65  # opacity of the heat map at the highest attention
 COLOURS = "inferno"
 
 
@@ -21,7 +21,7 @@ def heat(frames: np.ndarray, attention: np.ndarray) -> np.ndarray:
 
 
 def colour_bar(height: int, width: int) -> np.ndarray:
-    """What `heat` makes of 0…1 from left to right over mid grey: uint8 (H, W, 3)."""
+    """Colours of `heat` for 0…1 from left to right over mid grey: uint8 (H, W, 3)."""
     ramp = np.broadcast_to(np.linspace(0, 1, width), (height, width))
     return _mix(np.full((height, width, 1), 128.0), ramp)
 

@@ -1,4 +1,4 @@
-"""One HTML page on a run: what was trained, how it went, what it costs, what it sees."""
+"""One HTML page about a run: its options, training, accuracy, cost and attention."""
 
 import io
 import json
@@ -32,17 +32,17 @@ from video_gc.train.checkpoint_paths import best_checkpoint
 
 PICTURES = (
     ("classes.png", "Accuracy of each class"),
-    ("calibration.png", "Is it as sure as it is right?"),
-    ("pairs.png", "What it confuses most"),
+    ("calibration.png", "Confidence and accuracy"),
+    ("pairs.png", "Most frequent confusions"),
 )
-"""Files of a test that are shown where they exist, and their headings."""
+"""Files of a test shown if they exist, and their headings."""
 EXAMPLES = 6
-FRAME_PIXELS = 128  # largest frame of a strip
+FRAME_PIXELS = 128  # largest side of a frame in a strip
 
 
 @dataclass(frozen=True)
 class Example:
-    """One test video: what it is, what was said, and its frames."""
+    """One test video: its label, the prediction, and its frames."""
 
     name: str
     label: str
@@ -56,8 +56,8 @@ class Example:
 def write_report(run: Path) -> Path:
     """Write RUN/report.html from a trained and tested run and return its path.
 
-    Raises FileNotFoundError naming the command that makes what is missing, ValueError for a run of
-    several labels a video.
+    Raises FileNotFoundError with the command that makes the missing file, ValueError for a run with
+    several labels per video.
     """
     tested = read_accuracy(run)
     results = run / "test"
@@ -132,7 +132,7 @@ def read_accuracy(run: Path) -> dict[str, Any]:
 def choose_examples(
     rows: list[dict[str, str]],
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Six right and six wrong rows of predictions.csv, the surest first, classes in turn."""
+    """Six right and six wrong rows of predictions.csv, the surest first, from different classes."""
     surest = sorted(rows, key=lambda row: -float(row["score1"]))
     chosen: dict[bool, list[dict[str, str]]] = {True: [], False: []}
     for row in classes_in_turn(surest, lambda row: (row["label"], row["label"] == row["top1"])):
@@ -141,7 +141,7 @@ def choose_examples(
 
 
 def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
-    """Loss and top-1 over epochs, training beside validation."""
+    """Loss and top-1 over epochs, of training and validation."""
     figure = Figure(figsize=(9, 3), layout="constrained")
     for axes, what in zip(figure.subplots(1, 2), ("loss", "top1"), strict=True):
         for split, colour in (("train", "#8aa1b8"), ("val", "#c2410c")):
@@ -158,7 +158,7 @@ def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
 
 
 def _drawn_block(blocks: dict[str, nn.Module]) -> str | None:
-    """The block whose map is drawn: the deepest of the finest stage with pooling attention."""
+    """The block whose map is drawn: the deepest one of the finest stage with pooling attention."""
     names = [n for n, b in blocks.items() if isinstance(b, GlobalContext) and b.pool == "attention"]
     finest = [name for name in names if name.split(".")[-2] == names[0].split(".")[-2]]
     return finest[-1] if finest else None
@@ -171,7 +171,7 @@ def _example(
     try:
         frames = read_view(Path(row["path"]), contents.clip).frames
     except Exception:
-        return None  # it was read when the network was tested, and has gone since
+        return None  # it was readable in the test but no longer is
     overlay = None
     if block is not None:
         clip = prepare_clips(torch.from_numpy(frames)[None], contents.normalisation)

@@ -1,4 +1,4 @@
-"""Tables for a terminal: no cell is broken; what is too wide goes on in a table below."""
+"""Tables for a terminal: no cell is cut; columns that do not fit go to a table below."""
 
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
@@ -10,7 +10,7 @@ from rich.text import Text
 from video_gc.escape import readable
 
 KEY_SHARE = 3
-"""The first column has at most this part of the width; longer names are wrapped."""
+"""Largest share of the width for the first column; longer names are wrapped."""
 
 
 def fitting(
@@ -21,10 +21,10 @@ def fitting(
     title: str | None = None,
     sections: Sequence[int] = (),
 ) -> Iterator[Table]:
-    """One table, or several that begin with the first column each, none wider than `width`.
+    """One table, or several that begin with the first column, none wider than `width`.
 
-    sections: rows after which a line is drawn. A column that alone is too wide has a table of its
-    own, which the terminal cuts.
+    sections: rows after which a line is drawn. A column too wide alone has its own table, which the
+    terminal cuts.
     """
     sizes = [_size(heading, cells) for heading, *cells in zip(headings, *rows, strict=True)]
     key = min(sizes[0], max(width // KEY_SHARE, _word(headings[0])))
@@ -42,11 +42,11 @@ def fitting(
 
 
 def _packed(sizes: Sequence[int], key: int, width: int) -> list[list[int]]:
-    """Places of the columns beside the first, in order, as many in a table as there is room for."""
+    """Groups of the columns after the first, in order, each as large as the width allows."""
     tables: list[list[int]] = []
     taken = width
     for place, size in enumerate(sizes[1:], start=1):
-        if taken + size + 3 > width:  # a cell has a space on each side and a line
+        if taken + size + 3 > width:  # each cell has two spaces and a line
             tables.append([])
             taken = key + 4
         tables[-1].append(place)
@@ -59,5 +59,5 @@ def _size(heading: str, cells: Sequence[str]) -> int:
 
 
 def _word(text: str) -> int:
-    """The length of its longest word."""
+    """The length of the longest word."""
     return max(map(cell_len, text.split()), default=1)

@@ -1,11 +1,11 @@
-"""What a training wrote into its logs: metrics by epoch."""
+"""A training's logs: metrics by epoch."""
 
 import csv
 from pathlib import Path
 
 
 def read_metrics(logs: Path) -> dict[str, list[tuple[int, float]]]:
-    """Metric → (epoch, value), from every CSV log of a run; a resumed run has several."""
+    """Metric → (epoch, value), from all CSV logs of a run; a resumed run has several."""
     found: dict[str, dict[int, float]] = {}
     for file in sorted(
         logs.glob("csv/version_*/metrics.csv"), key=lambda f: int(f.parent.name[8:])

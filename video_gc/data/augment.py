@@ -1,9 +1,9 @@
 """Augmentation on the training device, clip by clip, with torchvision.transforms.v2.
 
-A v2 transform on a batch draws once for the whole batch, and on a video (T, C, H, W) once for all
-its frames: so each clip goes through on its own, and its frames change together. Mirroring and
-everything that decides which pixels are decoded are drawn in the data set. Mixup and cutmix blend a
-batch with itself, once per batch.
+A v2 transform draws once per batch, and for a video (T, C, H, W) once for all its frames. So each
+clip is transformed alone, and its frames change together. The data set draws mirroring and
+everything that decides which pixels are decoded. Mixup and cutmix blend a batch with itself, once
+per batch.
 """
 
 import re
@@ -24,28 +24,28 @@ SIDE = re.compile(r"(left|right)(s|most|wards?|hand(ed)?)?|(anti|counter)?clockw
 
 @dataclass(kw_only=True)
 class AugmentConfig:
-    """What is done to a training clip beside cropping and mirroring; nothing by default."""
+    """Changes of a training clip besides cropping and mirroring; none by default."""
 
     brightness: float = 0.0
-    """colour jitter: a factor from 1 - x to 1 + x, drawn once per clip, as the next two"""
+    """colour jitter: a factor from 1 - x to 1 + x, drawn once per clip; likewise the next two"""
     contrast: float = 0.0
     """colour jitter: see brightness"""
     saturation: float = 0.0
     """colour jitter: see brightness"""
     hue: float = 0.0
-    """colour jitter: a turn of the hue from -x to x, at most 0.5"""
+    """colour jitter: rotation of the hue from -x to x, at most 0.5"""
     grey: float = 0.0
-    """probability that a clip loses its colours"""
+    """probability that a clip becomes grey"""
     randaugment: int = 0
     """operations of RandAugment per clip (Cubuk et al., 2020); 2 is usual"""
     magnitude: int = 9
     """strength of RandAugment, 0…30"""
     erase: float = 0.0
-    """probability that a box of the clip, the same in all frames, is painted grey"""
+    """probability that a box of the clip, the same in all frames, becomes grey"""
     mixup: float = 0.0
     """α of mixup (Zhang et al., 2018), which blends a batch with itself; 0.8 is usual, 0 is off"""
     cutmix: float = 0.0
-    """α of cutmix (Yun et al., 2019); with mixup too, one of them is drawn for each batch"""
+    """α of cutmix (Yun et al., 2019); if mixup is on too, one of them is drawn for each batch"""
 
     def __post_init__(self) -> None:
         for name in ("brightness", "contrast", "saturation", "mixup", "cutmix"):
@@ -64,7 +64,7 @@ class AugmentConfig:
 
     @property
     def per_clip(self) -> bool:
-        """Whether anything is done to single clips."""
+        """Whether single clips are changed."""
         return any((self.jitter, self.grey, self.randaugment, self.erase))
 
     @property
@@ -76,11 +76,11 @@ class AugmentConfig:
 def augment_clips(
     clips: Tensor, seeds: Tensor, config: AugmentConfig, fill: Sequence[int] = (115, 115, 115)
 ) -> Tensor:
-    """uint8 (N, T, H, W, 3) → the same, each clip changed as its seed alone decides.
+    """uint8 (N, T, H, W, 3) → the same shape, each clip changed by its seed alone.
 
-    seeds: int64 (N,), from (seed, epoch, index). fill: the grey of erased boxes and of what a
-    turned picture leaves empty. The transforms draw from torch's generator on the CPU whatever the
-    device is; `drawing_from` gives it back as it was.
+    seeds: int64 (N,), from (seed, epoch, index). fill: the grey of erased boxes and of the empty
+    corners of rotated pictures. The transforms always draw from torch's CPU generator;
+    `drawing_from` restores its state.
     """
     transform = build_transform(config, fill)
     out = torch.empty_like(clips)
@@ -99,7 +99,7 @@ def build_transform(config: AugmentConfig, fill: Sequence[int]) -> v2.Transform:
             v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
         )
     if config.grey:
-        # not v2.RandomGrayscale: of a Video it changes nothing (torchvision 0.29)
+        # not v2.RandomGrayscale: it leaves a Video unchanged (torchvision 0.29)
         steps.append(v2.RandomApply([v2.ColorJitter(saturation=(0.0, 0.0))], config.grey))
     if config.randaugment:
         steps.append(
@@ -117,8 +117,8 @@ def mix_clips(
 
     clips: float (N, 3, T, H, W). labels: int64 (N,), or multi-hot (N, classes).
     Returns the mixed clips and their labels, float (N, classes): shares of each class. Without
-    mixup and cutmix both come back as they are. Every frame of a clip is mixed alike, a box of
-    cutmix is the same in all of them.
+    mixup and cutmix both are returned unchanged. All frames of a clip are mixed equally; cutmix
+    uses the same box in all of them.
     """
     if not config.mixup and not config.cutmix:
         return clips, labels
@@ -133,9 +133,9 @@ def mix_clips(
 
 @contextmanager
 def drawing_from(seed: int) -> Iterator[None]:
-    """Let torch's CPU generator draw from `seed` inside; afterwards it goes on where it was.
+    """Let torch's CPU generator draw from `seed` in the block, then restore its state.
 
-    Not torch.manual_seed: that would seed every GPU's generator too, and dropout would repeat.
+    torch.manual_seed would also seed every GPU's generator, and dropout would repeat.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -145,7 +145,7 @@ def drawing_from(seed: int) -> Iterator[None]:
 def sided_labels(names: Sequence[str]) -> list[int]:
     """The numbers of the classes whose names have a side: left, right, clockwise and the like.
 
-    A mirrored clip of such a class would show another one, so it is never mirrored.
+    Mirroring would change such a clip's class, so it is never mirrored.
     """
     return [
         number
@@ -155,7 +155,7 @@ def sided_labels(names: Sequence[str]) -> list[int]:
 
 
 def some_names(names: Sequence[str], numbers: Sequence[int]) -> str:
-    """Up to four of these classes by name, and how many of all they are."""
+    """Up to four of these classes by name, and their number."""
     shown = ", ".join(names[n] for n in numbers[:4]) + (", …" if len(numbers) > 4 else "")
     return f"{shown} ({len(numbers)} of {len(names)} classes)"
 

@@ -18,48 +18,50 @@ class DataConfig:
     """A data set and how it is read."""
 
     kind: str = "motions"
-    """motions (generated where it is missing), folder (ROOT/CLASS/video), list (`path label`),
-    table (CSV, TSV, Parquet), pyslowfast or mmaction2 (their lists), or a data set with its
-    official files: kinetics, ucf101, hmdb51, something_something, charades"""
+    """motions (generated if missing), folder (ROOT/CLASS/video), list (`path label`), table (CSV,
+    TSV, Parquet), pyslowfast or mmaction2 (their lists), or a data set with its official files:
+    kinetics, ucf101, hmdb51, something_something, charades"""
     root: str | None = None
-    """folder of the videos; for lists, what relative paths start from (the list's own folder)"""
+    """folder of the videos; for lists, where relative paths start (the list's own folder)"""
     annotations: str | None = None
-    """folder of the official files; ROOT/annotations where it exists, else ROOT"""
+    """folder of the official files; ROOT/annotations if it exists, else ROOT"""
     train: str | None = None
     """list or table of training videos; for kinetics, the CSV (train.csv)"""
     val: str | None = None
-    """list that chooses the best checkpoint; without it every fifth training video is held out"""
+    """list that chooses the best checkpoint; without it, every fifth training video is held out"""
     test: str | None = None
-    """list that is tested; without it, the validation videos"""
+    """list to test; without it, the validation videos"""
     names: str | None = None
-    """file of class names, one a line, in order; the other official files bring their own"""
+    """file of class names in order, one per line; the official files of other data sets contain
+    them"""
     split: int = 1
-    """which of the three official splits (ucf101, hmdb51)"""
+    """which of the three official splits (ucf101, hmdb51): 1, 2 or 3"""
     path_column: str = "path"
-    """of a table: its column of paths; a number (from 0) where the first line names no columns"""
+    """column of paths in a table; a number from 0 if the first line has no names"""
     label_column: str = "label"
-    """of a table: its column of labels"""
+    """column of labels in a table"""
     start_column: str | None = None
-    """of a table: where the part that is meant begins, in seconds"""
+    """column with the start of the labelled part, in seconds"""
     end_column: str | None = None
-    """of a table: where the part that is meant ends, in seconds"""
+    """column with the end of the labelled part, in seconds"""
     multi_label: bool = False
-    """a video has several labels: in a list or table separated by ; or |, in one of mmaction2 by
-    spaces (charades is always multi-label)"""
+    """videos have several labels: separated by ; or | in a list or table, in a list of mmaction2 by
+    spaces (charades always has several)"""
     manifest: str | None = None
-    """what tools/prepare.py check found: its damaged and missing videos are left out;
-    manifest.parquet in ROOT, or beside a list without ROOT, where it exists"""
+    """manifest of tools/prepare.py check; its damaged and missing videos are left out. Default:
+    manifest.parquet in ROOT, or beside a list without ROOT, if it exists"""
     decoder: str = "auto"
     """auto, pyav, decord, torchcodec or frames (a folder of extracted frames)"""
     decode_device: str = "cpu"
     """cpu or cuda (decode, crop and scale on the GPU)"""
     transfer: str = "rgb"
-    """how clips travel to the device: rgb, or yuv (half the bytes; colours are made there)"""
+    """form in which clips go to the device: rgb, or yuv (half the bytes; the device converts
+    colours)"""
     max_pixels: int = MAX_PIXELS
-    """of the largest picture, as it is and as it is scaled (16 times as many in a clip); a file
-    that claims more is skipped"""
+    """largest picture in pixels, before and after scaling; a clip may have 16 times as many; larger
+    files are skipped"""
     flip: float = 0.5
-    """probability of a mirrored training clip; 0 where left and right are classes"""
+    """probability of mirroring a training clip; classes with left or right are never mirrored"""
     workers: int = 2
     """loader processes; 0 decodes in the training process"""
 
@@ -96,13 +98,13 @@ class DataConfig:
 
     @property
     def without_list(self) -> str:
-        """What to say where a list of training videos is needed."""
+        """The message for a missing list of training videos."""
         forms = {"list": "a list of `path label`", "table": "a table (CSV, TSV, Parquet)"}
-        form = forms.get(self.kind, f"a list as {self.kind} has it")
+        form = forms.get(self.kind, f"a list in the format of {self.kind}")
         return f"data.train is missing: give {form}, data.train=FILE"
 
     @property
     def table_columns(self) -> dict[str, str]:
-        """The columns of a table that are named, as `read_table` takes them."""
+        """The named columns of a table, as `read_table` takes them."""
         names = ("path", "label", "start", "end")
         return {name: own for name in names if (own := getattr(self, f"{name}_column")) is not None}

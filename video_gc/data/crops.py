@@ -1,4 +1,4 @@
-"""Which part of the picture a clip sees. Arithmetic only; the decoder crops and scales."""
+"""The part of the picture in a clip. Arithmetic only; the decoder crops and scales."""
 
 import math
 
@@ -16,8 +16,8 @@ def random_crop(
 ) -> Box:
     """The box that a crop×crop window covers after scaling the short side to a random length.
 
-    size: (height, width) of the video. The short side is drawn evenly from `short_side`, as in
-    Simonyan and Zisserman (2015); the window lies anywhere.
+    size: (height, width) of the video. The short side is drawn uniformly from `short_side`, as in
+    Simonyan and Zisserman (2015); the position of the window too.
     """
     height, width = size
     side = max(round(min(size) * crop / random.uniform(*short_side)), 1)
@@ -31,12 +31,12 @@ def random_resized_crop(
     aspect: tuple[float, float],
     random: np.random.Generator,
 ) -> Box:
-    """A box of a random share of the picture and a random shape, to be scaled to a square.
+    """A box with a random share of the picture and a random shape, to be scaled to a square.
 
     size: (height, width) of the video. area: smallest and largest share of the picture, drawn
-    evenly; aspect: narrowest and widest width / height, drawn evenly in its logarithm, as in
-    Szegedy et al. (2015). What does not fit is drawn again, ten times; then it is the largest
-    centred box of an allowed shape.
+    uniformly; aspect: smallest and largest width / height, drawn uniformly in the logarithm, as in
+    Szegedy et al. (2015). A box that does not fit is drawn again, up to ten times; then the largest
+    centred box of an allowed shape is used.
     """
     height, width = size
     for _ in range(ATTEMPTS):
@@ -53,9 +53,9 @@ def random_resized_crop(
 
 
 def scaled_size(size: tuple[int, int], short_side: int, *, even: bool = False) -> tuple[int, int]:
-    """(height, width) after scaling the short side to `short_side`, in proportion.
+    """(height, width) after scaling the short side to `short_side`, keeping the aspect ratio.
 
-    even: to the nearest even numbers, as 4:2:0 planes need.
+    even: round to even numbers, for 4:2:0 planes.
     """
     factor = short_side / min(size)
     unit = 2 if even else 1
@@ -66,8 +66,8 @@ def scaled_size(size: tuple[int, int], short_side: int, *, even: bool = False) -
 def crop_boxes(size: tuple[int, int], crop: int, crops: int, *, even: bool = False) -> list[Box]:
     """crop×crop boxes in a picture of `size`: 1 in the centre, or 3 along the longer side.
 
-    For 10 crops: the four corners and the centre, each of which is to be seen as it is and
-    mirrored (Krizhevsky et al., 2012). even: from even corners, as 4:2:0 planes need.
+    10 crops: the four corners and the centre, each used both plain and mirrored (Krizhevsky et al.,
+    2012). even: even corners, for 4:2:0 planes.
 
     Raises ValueError for any other number.
     """

@@ -1,7 +1,7 @@
 """Videos → samples: clips of a video for training, all views of a video for testing.
 
-All randomness of a training sample derives from (seed, epoch, index), whatever the number of
-workers. A file that cannot be read becomes a VideoProblem that travels with the samples.
+All randomness of a training sample derives from (seed, epoch, index), for any number of workers. An
+unreadable file becomes a VideoProblem, which is passed on with the samples.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -26,7 +26,7 @@ NO_FRAMES = np.empty(0, np.uint8)
 
 @dataclass(frozen=True)
 class VideoProblem:
-    """One thing that went wrong with one file."""
+    """One problem of one file."""
 
     path: str
     kind: str
@@ -38,10 +38,10 @@ class VideoProblem:
 
 @dataclass(frozen=True)
 class Sample:
-    """One clip on its way to the device."""
+    """One clip for the device."""
 
     clip: np.ndarray | Tensor
-    """uint8 (T, H, W, 3), or 4:2:0 planes (T, 3 H / 2, W); empty where nothing could be read"""
+    """uint8 (T, H, W, 3), or 4:2:0 planes (T, 3 H / 2, W); empty if nothing could be read"""
     label: int | np.ndarray
     """class number, or multi-hot float32 (classes,)"""
     video: int
@@ -50,13 +50,13 @@ class Sample:
     seed: int = 0
     """of its augmentation"""
     colour: int = 0
-    """how its planes become RGB; see `colour_code`"""
+    """conversion of its planes to RGB; see `colour_code`"""
     problems: list[VideoProblem] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples put together; `clips` is None where every one of them failed."""
+    """A batch of samples; `clips` is None if all of them failed."""
 
     clips: Tensor | None
     """uint8 (N, T, H, W, 3), or planes (N, T, 3 H / 2, W)"""
@@ -65,7 +65,7 @@ class Batch:
     videos: Tensor
     flips: Tensor
     seeds: Tensor
-    """int64 (N,), of the augmentation"""
+    """int64 (N,), for the augmentation"""
     colours: Tensor
     """int64 (N,), see `colour_code`"""
     problems: list[VideoProblem]
@@ -73,12 +73,12 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its clips and labels on `device`.
 
-        The rest is read by the host, which would have to wait for the device to get it back.
+        The rest stays on the host, which reads it.
         """
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def share_memory(self) -> "Batch":
-        """The same batch where other processes can read it. Raises RuntimeError without room."""
+        """The same batch in shared memory. Raises RuntimeError if there is no room."""
         for value in vars(self).values():
             if isinstance(value, Tensor):
                 value.share_memory_()
@@ -96,9 +96,9 @@ class Batch:
 class TrainingClips(Dataset[list[Sample]]):
     """Random clips and crops of each video, indexed by (epoch, row): clip.repeats of them.
 
-    flip: probability of a mirrored clip; one of the classes in `sided` is never mirrored.
-    A damaged video is replaced by another one, drawn from (seed, epoch, index) too. After 10 that
-    cannot be read the sample has no frames.
+    flip: probability of a mirrored clip; classes in `sided` are never mirrored.
+    A damaged video is replaced by another one, also drawn from (seed, epoch, index). After 10
+    unreadable videos the sample has no frames.
 
     Raises ValueError for planes of an odd crop.
     """
@@ -128,7 +128,7 @@ class TrainingClips(Dataset[list[Sample]]):
         for _ in range(MAX_REPLACEMENTS):
             try:
                 return self._samples(video, random, problems)
-            except Exception as error:  # whatever a file makes of the decoders ends no training
+            except Exception as error:  # no decoder error may end a training
                 problems.append(_problem(self.index.path(video), error, video))
                 video = int(random.integers(len(self.index)))
         return [Sample(NO_FRAMES, self.index.target(row), row, problems=problems)]
@@ -171,16 +171,16 @@ class TrainingClips(Dataset[list[Sample]]):
 
 
 class VideoViews:
-    """Every view of every video, each video opened and decoded once.
+    """Every view of every video; each video is opened and decoded once.
 
-    Views leave in the order in which their last frame is decoded, so that only the frames of
-    unfinished views are held: memory does not grow with their number. A damaged video ends with a
-    sample without frames; its earlier views must not be scored. Of 10 crops every second one is
-    marked as flipped.
+    Views come in the order of their last frames, so only frames of unfinished views are held:
+    memory does not grow with the number of views. A damaged video ends with a sample without
+    frames; its earlier views must not be scored. With 10 crops every second one is marked as
+    flipped.
 
-    rows: which rows of the index are seen; all by default.
+    rows: rows of the index to read; all by default.
 
-    Raises ValueError for another number of crops than 1, 3 and 10, or for planes of an odd crop.
+    Raises ValueError for a number of crops other than 1, 3 and 10, or for planes of an odd crop.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class VideoViews:
         self.decoding = decoding or Decoding()
         self._even = self.decoding.transfer == "yuv"
         self.decoding.check_even(clip, "test_crop", "test_short_side")
-        crop_boxes((clip.test_short_side,) * 2, clip.test_crop, crops)  # a wrong number, at once
+        crop_boxes((clip.test_short_side,) * 2, clip.test_crop, crops)  # refuse wrong numbers early
 
     def __iter__(self) -> Iterator[Sample]:
         for video in self.rows:
@@ -223,16 +223,16 @@ class VideoViews:
                     for mirrored in mirrors:
                         yield Sample(view, label, video, mirrored, 0, colour, problems)
                         problems = []
-        except Exception as error:  # whatever a file makes of the decoders ends no test
+        except Exception as error:  # no decoder error may end a test
             problems.append(_problem(path, error, video))
             yield Sample(NO_FRAMES, label, video, problems=problems)
 
 
 def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
-    """Stack samples; those without frames leave only their problems.
+    """Stack samples; samples without frames leave only their problems.
 
-    Several clips of a video do not become neighbours, for mixing blends neighbours: first comes
-    the first clip of each video, then the second of each.
+    Clips of one video must not be neighbours, because mixing blends neighbours: the first clips of
+    all videos come first, then the second clips.
     """
     videos = [item if isinstance(item, list) else [item] for item in samples]
     every = [sample for turn in zip_longest(*videos) for sample in turn if sample is not None]
@@ -251,7 +251,7 @@ def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
         numbers("colour", torch.long),
         [problem for sample in every for problem in sample.problems],
     )
-    # here, where an error reaches the training: the thread that sends a batch only prints its own
+    # here the training sees an error; torch's pinning thread would only print it
     return batch if get_worker_info() is None else batch.share_memory()
 
 
@@ -260,7 +260,7 @@ def _problem(path: Path, error: Exception, video: int) -> VideoProblem:
 
 
 def _notes(reader: VideoReader, length: float, clip: ClipConfig, video: int) -> list[VideoProblem]:
-    """What is to be said of a video that can be read."""
+    """The problem of a readable video, if any."""
     notes, path, span = [], reader.path, clip.span(reader.rate)
     if length < span:
         if clip.sampling == "segments":

@@ -1,16 +1,16 @@
-"""Which videos exactly: a short hash of a split, kept with every checkpoint and every result.
+"""A short hash of a split's exact videos, stored with every checkpoint and every result.
 
-Copies of Kinetics differ, as videos vanish from YouTube; scores on different copies cannot be
-compared. The fingerprint says whether two copies are the same without either of them at hand.
+Copies of Kinetics differ, because videos vanish from YouTube; scores on different copies cannot be
+compared. Equal fingerprints show that two copies are the same, without access to either.
 
-Definition. One line of text for each video, its fields separated by tabs:
-    file name without folders, class name, start and end of the segment, what is in the file
-where several class names are sorted and joined by |, a segment is `1.000-2.500` in seconds (empty
-for the whole file), and what is in the file is its size in bytes ("sizes") or the hash of its bytes
-in the manifest ("contents"). Before these lines comes `class name<TAB>count` for each class that
-has videos, sorted; then the lines of the videos, sorted; each line ends with a newline. The hash is
-blake2b with 6 bytes of the UTF-8 text: 12 hexadecimal digits. So the order of rows, the place of
-the folder and its layout do not matter, and a video more, less, relabelled or re-encoded does.
+Definition. One line of text per video, with fields separated by tabs:
+    file name without folders, class name, start and end of the segment, content
+Several class names are sorted and joined by |; a segment is `1.000-2.500` in seconds (empty for the
+whole file); the content is the file's size in bytes ("sizes") or the hash of its bytes in the
+manifest ("contents"). These lines are sorted. Before them come the sorted lines
+`class name<TAB>count` of all classes with videos. Each line ends with a newline. The hash is
+blake2b with 6 bytes of the UTF-8 text: 12 hexadecimal digits. So the order of rows and the place
+and layout of the folder do not matter; a video added, removed, relabelled or re-encoded does.
 """
 
 import hashlib
@@ -30,16 +30,16 @@ from video_gc.progress import track
 KINETICS400_VAL = 19_907
 """Videos in the official list of Kinetics-400's validation split."""
 KINETICS400_COPIES = (19_881, 19_796, 19_761)
-"""Sizes of incomplete copies of it that results were published on."""
-STAT_THREADS = 16  # sizes come from a file server, where each question takes a millisecond
-AT_ONCE = 2048  # rows that are asked for, or hashed, together
+"""Sizes of incomplete copies of it with published results."""
+STAT_THREADS = 16  # on a file server, each size takes a millisecond
+AT_ONCE = 2048  # rows whose files are checked or hashed together
 
 
 def fingerprint(index: VideoIndex, manifest: Path | None = None) -> str:
     """`contents:1234567890ab sizes:1234567890ab` of a split, as the module's docstring defines it.
 
-    manifest: of tools/prepare.py check; contents are given where it knows every video as it is now
-        (of the same size and time of change), sizes always. A file that is missing counts as empty.
+    manifest: of tools/prepare.py check; contents are given if it knows every video in its present
+        state (same size and modification time), sizes always. A missing file counts as empty.
 
     Raises FileNotFoundError or DataError for an unreadable manifest.
     """
@@ -53,7 +53,7 @@ def fingerprint_splits(
     known = _known(manifest)
     found: dict[str, str] = {}
     for name, index in splits.items():
-        # validation videos are often the test videos, too: their files are asked once
+        # validation videos are often the test videos too; stat their files once
         same = (
             done
             for done in found
@@ -65,16 +65,16 @@ def fingerprint_splits(
 
 
 def fingerprint_videos(videos: Sequence[Listed], manifest: Path | None = None) -> str:
-    """The fingerprint of videos that are in no index; see `fingerprint`."""
+    """The fingerprint of videos without an index; see `fingerprint`."""
     paths = pa.array([absolute(video.path) for video in videos], pa.large_string())
     labels = pa.array([video.label for video in videos], pa.large_string())
     return _fingerprint(paths, labels, [video.segment for video in videos], _known(manifest))
 
 
 def same_copy(first: str, second: str) -> bool | None:
-    """Whether two fingerprints are of the same videos; None where they have nothing in common.
+    """Whether two fingerprints are of the same videos; None if they cannot be compared.
 
-    Contents are compared where both have them, else sizes.
+    Contents are compared if both have them, else sizes.
     """
     one, other = (dict(part.split(":", 1) for part in text.split()) for text in (first, second))
     for kind in ("contents", "sizes"):
@@ -86,9 +86,9 @@ def same_copy(first: str, second: str) -> bool | None:
 def fingerprint_warning(
     trained: Mapping[str, str], evaluated: str, split: str = "test"
 ) -> str | None:
-    """A line of warning where the evaluated videos are not those of the checkpoint's split.
+    """A warning if the evaluated videos are not those of the checkpoint's split.
 
-    trained: split → fingerprint, of the checkpoint; empty for old ones, which gives no warning.
+    trained: split → fingerprint, from the checkpoint; empty for old ones, which give no warning.
     """
     recorded = trained.get(split)
     if not recorded or same_copy(recorded, evaluated) is not False:
@@ -102,10 +102,10 @@ def fingerprint_warning(
 
 
 def published_count_note(name: str, count: int, classes: int | None = None) -> str | None:
-    """What a number of videos says about a copy of a published split; None for other data.
+    """Compare the number of videos with that of a published split; None for other data.
 
-    name: of the data set or its folder, such as data/kinetics400/val, or one with kinetics in it
-        and 400 `classes`; only the validation split is known.
+    name: of the data set or its folder, such as data/kinetics400/val, or a name with kinetics and
+        400 `classes`; only the validation split is known.
     """
     kinetics = "kinetics" in name.lower() and ("400" in name or classes == 400)
     if classes not in (None, 400) or not (kinetics or "k400" in name.lower()):
@@ -128,7 +128,7 @@ def _columns(index: VideoIndex) -> tuple[pa.Array, pa.Array, Segments]:
 
 
 def _known(manifest: Path | None) -> pa.Table | None:
-    """What a manifest says of its files, by absolute path."""
+    """The manifest's entries by absolute path."""
     if manifest is None:
         return None
     read = read_manifest(manifest, ("path", "bytes", "mtime", "content"))
@@ -158,7 +158,7 @@ def _fingerprint(
 
 
 def _contents(paths: pa.Array, stamps: np.ndarray, known: pa.Table) -> pa.Array | None:
-    """The hash of each file; None where one is unknown or has changed since it was read."""
+    """The hash of each file; None if one is unknown or has changed since it was read."""
     rows = pc.index_in(paths, value_set=known["path"].combine_chunks())
     if not len(paths) or rows.null_count:
         return None
@@ -184,7 +184,7 @@ def _hash(fields: Sequence[pa.Array], whats: pa.Array) -> str:
 
 
 def _stamps(paths: pa.Array) -> np.ndarray:
-    """(V, 2) int64: size in bytes and time of change of each file, 0 where there is none."""
+    """(V, 2) int64: size in bytes and modification time of each file, 0 if it is missing."""
     parts = [paths.slice(start, AT_ONCE) for start in range(0, len(paths), AT_ONCE)]
     with ThreadPoolExecutor(STAT_THREADS) as threads:
         stamps: Iterable[np.ndarray] = threads.map(_stamp_each, parts)

@@ -1,7 +1,7 @@
 """Which videos, with which labels: a VideoIndex in Arrow columns.
 
-Columns and not Python objects, so that ten million rows are memory-mapped from a file in an
-instant, and loader processes share their pages under fork and under spawn.
+Arrow columns instead of Python objects: ten million rows are memory-mapped from a file at once, and
+loader processes share their pages under fork and spawn.
 """
 
 import json
@@ -29,19 +29,19 @@ COLUMNS = {
     "end": pa.float64(),
     "source_id": pa.large_string(),
 }
-"""Column → type; path and label are always there and hold no nulls."""
+"""Column → type; path and label always exist and have no nulls."""
 
 
 class DataError(Exception):
-    """Data that cannot be used, with the file or folder and the way out."""
+    """Unusable data; the message names the file or folder and says what to do."""
 
 
 class VideoIndex:
     """Videos and their labels in columns, and the name of each class.
 
     Columns of `table`: path (relative to `root`, or absolute), label (class number, -1 for none;
-    of a multi-label set the first), and where the set has them labels (a list of class numbers),
-    start and end (seconds) and source_id. `VideoIndex.build` makes one from Python sequences.
+    the first label of a multi-label set), and optionally labels (a list of class numbers), start
+    and end (seconds) and source_id. `VideoIndex.build` makes one from Python sequences.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class VideoIndex:
 
     @classmethod
     def open(cls, file: str | os.PathLike[str]) -> "VideoIndex":
-        """Memory-map what `save` wrote, after one look at all of it (0.1 s for ten million rows).
+        """Memory-map a file of `save`, after validating all of it (0.1 s for ten million rows).
 
-        Raises FileNotFoundError, or DataError for a damaged or foreign file: places in it that lie
-        outside of it would end the process when they are read.
+        Raises FileNotFoundError, or DataError for a damaged or foreign file: offsets outside the
+        file would crash the process when read.
         """
         if not Path(file).is_file():
             raise FileNotFoundError(f"{os.fspath(file)}: no such index")
@@ -113,7 +113,7 @@ class VideoIndex:
             if version == VERSION:
                 _check_content(table, kept)
         except (pa.ArrowException, OSError, TypeError, KeyError, ValueError) as error:
-            raise DataError(f"{os.fspath(file)}: damaged, or no index of video_gc") from error
+            raise DataError(f"{os.fspath(file)}: damaged, or not an index of video_gc") from error
         if version != VERSION:
             raise DataError(
                 f"{os.fspath(file)}: an index of version {version}, this program reads {VERSION}; "
@@ -129,7 +129,7 @@ class VideoIndex:
         )
 
     def save(self, file: Path, about: dict[str, Any] | None = None) -> Path:
-        """Write Arrow IPC, atomically, for `open`; `about` is kept with it (JSON)."""
+        """Write Arrow IPC, atomically, for `open`; `about` (JSON) is stored in it."""
         kept = {
             "version": VERSION,
             "names": self.names,
@@ -143,7 +143,7 @@ class VideoIndex:
         return file
 
     def with_root(self, root: str | os.PathLike[str]) -> "VideoIndex":
-        """The same videos, relative paths starting from another folder."""
+        """The same videos, with relative paths from another folder."""
         return VideoIndex(
             self.table,
             self.names,
@@ -157,23 +157,23 @@ class VideoIndex:
         return self.table.num_rows
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To another process goes the name of the file where there is one, else the columns."""
+        """Another process gets the name of the file, or the columns if there is no file."""
         if self.file:
             return _reopen, (self.file, self.root)
         return _rebuild, (self.table, self.names, self.root, self.multi_label)
 
     @property
     def paths(self) -> "Paths":
-        """The path of each video, made when it is asked for."""
+        """The path of each video, made on access."""
         return Paths(self)
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(V,) int64 class numbers, -1 for none; of a multi-label set the first of each video."""
+        """(V,) int64 class numbers, -1 for none; the first of each multi-label video."""
         return self.table["label"].to_numpy().astype(np.int64)
 
     def path(self, row: int) -> Path:
-        """Where a video lies."""
+        """The path of a video."""
         return Path(self.root, self.table["path"][row].as_py())
 
     def target(self, row: int) -> int | np.ndarray:
@@ -191,7 +191,7 @@ class VideoIndex:
         return [self.names[n] for n in (numbers if self.multi_label else [numbers]) if n >= 0]
 
     def joined_names(self) -> pa.Array:
-        """The names of each video's classes as one text, joined by |; empty where it has none."""
+        """The names of each video's classes, joined by |; empty without classes."""
         names = pa.array(self.names, pa.large_string())
         if self.multi_label:
             lists = self.table["labels"].combine_chunks()
@@ -202,11 +202,11 @@ class VideoIndex:
         return names.take(known).fill_null("")
 
     def segment(self, row: int) -> tuple[float, float] | None:
-        """Start and end in seconds of the part of the file that is meant; None for the whole."""
+        """Start and end of the labelled part in seconds; None for the whole file."""
         return _segment(self._cell("start", row), self._cell("end", row))
 
     def segments(self) -> list[tuple[float, float] | None] | None:
-        """`segment` of every video; None where the set has no such columns."""
+        """`segment` of every video; None if the set has no such columns."""
         if not {"start", "end"} & set(self.table.column_names):
             return None
         starts, ends = (
@@ -216,7 +216,7 @@ class VideoIndex:
         return list(map(_segment, starts, ends))
 
     def source_id(self, row: int) -> str | None:
-        """What the video was cut from, such as a YouTube id, where the set says so."""
+        """The source of the video, such as a YouTube id, if the set knows it."""
         return self._cell("source_id", row)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "VideoIndex":
@@ -225,12 +225,12 @@ class VideoIndex:
         return VideoIndex(chosen, self.names, root=self.root, multi_label=self.multi_label)
 
     def _cell(self, column: str, row: int) -> Any:
-        """None where the set has no such column."""
+        """None if the set has no such column."""
         return self.table[column][row].as_py() if column in self.table.column_names else None
 
 
 class Paths(Sequence[Path]):
-    """The paths of an index as a sequence that holds none of them."""
+    """The paths of an index as a sequence that makes each on access."""
 
     def __init__(self, videos: VideoIndex) -> None:
         self._videos = videos
@@ -261,7 +261,7 @@ class Paths(Sequence[Path]):
 
 
 def _check_content(table: pa.Table, kept: dict[str, Any]) -> None:
-    """Raise ValueError, TypeError or KeyError for what no index holds."""
+    """Raise ValueError, TypeError or KeyError for invalid contents."""
     names, texts = kept["names"], [kept["root"], *kept["names"]]
     if not all(isinstance(text, str) for text in texts) or not isinstance(names, list):
         raise TypeError("names and root must be text")

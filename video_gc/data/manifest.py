@@ -1,8 +1,8 @@
-"""The manifest: a Parquet table of what is in each video file, and whether it can be used.
+"""The manifest: a Parquet table of the contents and state of each video file.
 
-`tools/prepare.py check` writes it beside the videos; training and testing leave out what it says
-cannot be read. Paths in it are relative to a root, which is stored relative to the manifest, so
-that a folder with its manifest can be moved and copied.
+`tools/prepare.py check` writes it beside the videos; training and testing leave out the unreadable
+videos in it. Its paths are relative to a root, which is stored relative to the manifest, so a
+folder with its manifest can be moved and copied.
 """
 
 import json
@@ -22,9 +22,9 @@ from video_gc.decode.video_facts import VideoFacts, stamp
 from video_gc.progress import say
 
 NAME = "manifest.parquet"
-"""Its name in the root of a data set."""
+"""File name in the root of a data set."""
 LOOKED_AT = 256
-"""Files whose size and time are compared with the manifest's when it is used."""
+"""Number of files compared by size and time with the manifest when it is used."""
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 FACTS = {field.name: _TYPES[field.type] for field in fields(VideoFacts)}  # type: ignore[index]
@@ -35,20 +35,20 @@ source: what the video was cut from, such as a YouTube id; then the fields of Vi
 
 @dataclass(frozen=True)
 class Listed:
-    """A video as a list or folder names it."""
+    """A video as named by a list or folder."""
 
     path: Path
     label: str = ""
     split: str = ""
     source: str | None = None
-    """what it was cut from, where that is known"""
+    """what the video was cut from, if known"""
     segment: tuple[float, float] | None = None
-    """start and end of the part that is meant, s"""
+    """start and end of the labelled part, s"""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A table with the columns of COLUMNS, and the folder that its paths start from."""
+    """A table with the columns of COLUMNS, and the folder where its paths start."""
 
     table: pa.Table
     root: Path
@@ -77,9 +77,9 @@ def write_manifest(rows: Sequence[tuple[Listed, VideoFacts]], root: Path, file: 
 def read_manifest(
     file: Path, columns: Sequence[str] = tuple(COLUMNS), where: pc.Expression | None = None
 ) -> Manifest:
-    """Read a manifest, or some columns of it; of all rows, or those whose status fits `where`.
+    """Read a manifest, or some columns of it; all rows, or those whose status fits `where`.
 
-    Raises FileNotFoundError, DataError for a file that is no manifest.
+    Raises FileNotFoundError, or DataError for a file that is not a manifest.
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such manifest; python tools/prepare.py check makes it")
@@ -91,7 +91,7 @@ def read_manifest(
         return Manifest(table.select(list(columns)), file.parent / root)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's, or missing rights; those of Arrow have no number
+            raise  # an error of the disk or of permissions; Arrow's have no errno
         raise DataError(
             f"{file}: not a manifest of tools/prepare.py check ({type(error).__name__}); "
             "run the check again: it starts afresh"
@@ -99,9 +99,9 @@ def read_manifest(
 
 
 def unusable(file: Path) -> dict[str, str]:
-    """Absolute path → status and cause, of what a manifest does not call ok.
+    """Absolute path → status and cause, of the videos that are not ok.
 
-    Raises FileNotFoundError, DataError for a file that is no manifest.
+    Raises FileNotFoundError, or DataError for a file that is not a manifest.
     """
     columns = ("path", "status", "cause")
     manifest = read_manifest(file, columns, pc.field("status") != "ok")
@@ -114,9 +114,9 @@ def choose_manifest(
     root: str | os.PathLike[str] | None,
     lists: Sequence[str | os.PathLike[str]] = (),
 ) -> Path | None:
-    """The manifest that is `given`, else the one in `root`, else none.
+    """The `given` manifest, else the one in `root`, else None.
 
-    lists: files that name the videos; where there is no root, the manifest lies beside one of them.
+    lists: files with the videos; without a root, the manifest lies beside one of them.
     """
     if given:
         return Path(given)
@@ -125,12 +125,12 @@ def choose_manifest(
 
 
 def apply_manifest(index: VideoIndex, file: Path) -> tuple[VideoIndex, list[tuple[Path, str]]]:
-    """The index without videos whose status is not ok, and (path, why) of each that is left out.
+    """The index without videos whose status is not ok, and (path, why) of each one left out.
 
-    Videos that the manifest does not know stay. Says it in one line where files were changed since
-    the manifest was written (a sample of them is looked at).
+    Videos unknown to the manifest stay. Prints a warning if files have changed since the manifest
+    was written (a sample of them is checked).
 
-    Raises FileNotFoundError, DataError for a file that is no manifest or where nothing is left.
+    Raises FileNotFoundError, or DataError for a file that is not a manifest or if none is left.
     """
     bad = unusable(file)
     _warn_of_changes(file)
@@ -152,19 +152,19 @@ def apply_manifest(index: VideoIndex, file: Path) -> tuple[VideoIndex, list[tupl
 
 
 def relative_path(path: Path, root: Path) -> str:
-    """`path` as seen from `root`, with /; the absolute path where it lies elsewhere."""
+    """`path` relative to `root`, with /; the absolute path if it lies elsewhere."""
     full = Path(absolute(path))
     base = absolute(root)
     return full.relative_to(base).as_posix() if full.is_relative_to(base) else full.as_posix()
 
 
 def absolute(path: Path) -> str:
-    """The path without . and .., links kept as they are."""
+    """The path without . and .., with links unresolved."""
     return os.path.abspath(path)
 
 
 def absolute_paths(paths: pa.ChunkedArray, root: str | os.PathLike[str]) -> pa.Array:
-    """`absolute` of a column of paths that start from `root`, as large strings."""
+    """`absolute` for a column of paths relative to `root`, as large strings."""
     text = paths.combine_chunks().cast(pa.large_string())
     base, slash = (pa.scalar(part, text.type) for part in (os.path.abspath(root).rstrip("/"), "/"))
     below = pc.binary_join_element_wise(base, text, slash)
@@ -177,15 +177,15 @@ def absolute_paths(paths: pa.ChunkedArray, root: str | os.PathLike[str]) -> pa.A
 
 
 def _read_columns(file: Path, columns: Iterable[str]) -> pa.Table:
-    """Without statistics and threads: damaged ones end or stop the process."""
+    """Read without statistics and threads: damaged statistics crash or hang the process."""
     with pq.ParquetFile(file) as stored:
-        if stored.metadata.num_rows > file.stat().st_size:  # each row has hashes of its own
+        if stored.metadata.num_rows > file.stat().st_size:  # each row has its own hashes
             raise ValueError("more rows than bytes")
         return stored.read(columns=sorted({*columns}), use_threads=False)
 
 
 def _check_columns(table: pa.Table) -> None:
-    """Raise ArrowInvalid, TypeError or ValueError for what no check writes."""
+    """Raise ArrowInvalid, TypeError or ValueError for contents that check never writes."""
     table.validate(full=True)
     for name in table.column_names:
         if table[name].type != COLUMNS[name]:
@@ -195,11 +195,11 @@ def _check_columns(table: pa.Table) -> None:
 
 
 def _candidates(index: VideoIndex, bad: list[str]) -> list[int]:
-    """Rows that may be one of these absolute paths, found without a Python object for each row."""
+    """Rows that may be one of these absolute paths, without a Python object for each row."""
     paths, root = index.table["path"], Path(absolute(Path(index.root)))
     forms = bad + [relative_path(Path(path), root) for path in bad]
     found = pc.is_in(paths, value_set=pa.array(forms, paths.type))
-    for sign in ("./", "//"):  # a path that is not written in the shortest way
+    for sign in ("./", "//"):  # a path not in its shortest form
         found = pc.or_(found, pc.match_substring(paths, sign))
     return np.flatnonzero(found.to_numpy()).tolist()
 
@@ -213,12 +213,12 @@ def _warn_of_changes(file: Path) -> None:
     for row in some.to_pylist():
         try:
             now = stamp(manifest.root / row["path"])
-        except FileNotFoundError:  # elsewhere on this machine; the index knows
+        except FileNotFoundError:  # elsewhere on this machine; the index knows it
             continue
         if now != (row["bytes"], row["mtime"]):
             changed.append(row["path"])
     if changed:
         say(
-            f"{file}: {len(changed)} of {len(some)} files looked at have changed since it was "
+            f"{file}: {len(changed)} of {len(some)} checked files have changed since it was "
             f"written (such as {changed[0]}); run tools/prepare.py check again"
         )

@@ -1,4 +1,4 @@
-"""How a data set reads its videos: which decoder and device, RGB or planes, clips or all views."""
+"""How a data set reads its videos: decoder, device, RGB or planes, clips or all views."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,21 +13,21 @@ from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, Box, Colour, DecodeError, Request, VideoReader
 
 MATRICES = ("bt601", "bt709", "bt2020", "smpte240m")
-"""Of `Colour.matrix`; their numbers go into a batch."""
+"""Values of `Colour.matrix`; a batch contains their indices."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """Decoder, device and form of the frames, as `DataConfig` gives and checks them.
+    """Decoder, device and form of the frames, from a valid `DataConfig`.
 
-    Raises ValueError where this machine has no such device, or for what does not go together.
+    Raises ValueError if the device is missing, or for options that exclude each other.
     """
 
     decoder: str = "auto"
     device: str = "cpu"
-    """cpu, or cuda: decoded, cropped and scaled there"""
+    """cpu or cuda: where frames are decoded, cropped and scaled"""
     transfer: str = "rgb"
-    """what goes to the training device: rgb, or yuv (4:2:0 planes, half the bytes)"""
+    """form in which frames go to the training device: rgb, or yuv (4:2:0 planes, half the bytes)"""
     max_pixels: int = MAX_PIXELS
     """see `open_video`"""
 
@@ -41,24 +41,24 @@ class Decoding:
             )
 
     def check_even(self, clip: ClipConfig, *names: str) -> None:
-        """Raise ValueError where one of these sizes of a clip is odd and planes are to be sent."""
+        """Raise ValueError if planes are to be sent and one of these clip sizes is odd."""
         for name in names:
             if self.transfer == "yuv" and getattr(clip, name) % 2:
                 pixels = getattr(clip, name)
                 raise ValueError(f"clip.{name} ({pixels}) must be even with data.transfer=yuv")
 
     def check_decoder(self, path: str | os.PathLike[str]) -> None:
-        """Open a video. Raises ImportError or ValueError where this machine cannot decode so.
+        """Test the decoder on a video; ImportError or ValueError if it cannot work here.
 
-        Whether this file is sound does not matter.
+        Errors of this file do not matter.
         """
         try:
             self.open(path).close()
-        except UnicodeError:  # a ValueError too, and of the file
+        except UnicodeError:  # a ValueError, but of the file
             pass
         except (ImportError, ValueError):
             raise
-        except Exception:  # of this file; the others are read
+        except Exception:  # of this file; others are read later
             pass
 
     def open(self, path: str | os.PathLike[str]) -> VideoReader:
@@ -68,9 +68,9 @@ class Decoding:
     def part(
         self, reader: VideoReader, segment: tuple[float, float] | None, *, timed: bool
     ) -> FrameRange:
-        """The part of the video that `segment` means; frame times are read where they matter.
+        """The part of the video in `segment`; frame times are read only if needed.
 
-        Raises DecodeError where the segment lies outside the video.
+        Raises DecodeError if the segment lies outside the video.
         """
         if segment is None and not timed:
             return FrameRange(0, len(reader), reader.rate)
@@ -90,7 +90,7 @@ class Decoding:
     def views(
         self, reader: VideoReader, windows: np.ndarray, boxes: Sequence[Box], size: tuple[int, int]
     ) -> Iterator[np.ndarray | Tensor]:
-        """Each box of each window, from one decode; see `stream_views`."""
+        """Each box of each window, all from one decode; see `stream_views`."""
         if self.device == "cpu":
             for _, view in stream_views(reader, windows, boxes, size, self.transfer):
                 yield view
@@ -108,7 +108,7 @@ class Decoding:
 
 
 def colour_code(colour: Colour) -> int:
-    """A colour as one number, for a batch: twice the matrix, and 1 for the full range."""
+    """A colour as one number, for a batch: twice the matrix's index, plus 1 for full range."""
     return 2 * MATRICES.index(colour.matrix) + colour.full_range
 
 
@@ -119,12 +119,12 @@ def stream_views(
     size: tuple[int, int],
     form: str = "rgb",
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (window, view) with view uint8 (T, h, w, 3), each box of each window.
+    """Yield (window, view) with view uint8 (T, h, w, 3), for each box of each window.
 
-    windows: frame indices (K, T). boxes: parts of the picture scaled to `size`. form: "yuv" for
-    views of 4:2:0 planes (T, 3 h / 2, w), with even boxes and size.
-    A window leaves as soon as its last frame is decoded, and a frame is dropped with the last
-    window that needs it, so that memory depends on how far windows overlap, not on their number.
+    windows: frame indices (K, T). boxes: parts of the picture, scaled to `size`. form: "yuv" for
+    4:2:0 planes (T, 3 h / 2, w), with even boxes and size.
+    A window is yielded as soon as its last frame is decoded, and a frame is dropped after the last
+    window that needs it, so memory depends on the overlap of windows, not on their number.
     """
     reader.check_clip(windows.shape[1], size)
     ends = windows.max(axis=1)
@@ -136,7 +136,7 @@ def stream_views(
         held[index] = frame
         while done < len(order) and ends[order[done]] == index:
             window = int(order[done])
-            for box in boxes:  # cut out before they are joined: a very wide picture is large
+            for box in boxes:  # cut before joining: a very wide picture is large
                 parts = [crop_frames(held[i][None], box, form) for i in windows[window]]
                 yield window, np.concatenate(parts)
             done += 1
@@ -145,7 +145,7 @@ def stream_views(
 
 
 def crop_frames(frames: np.ndarray, box: Box, form: str = "rgb") -> np.ndarray:
-    """The part of uint8 frames (T, H, W, 3), or of planes (T, 3 H / 2, W), that lies in `box`."""
+    """The part of uint8 frames (T, H, W, 3), or of planes (T, 3 H / 2, W), inside `box`."""
     if form == "rgb":
         return frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
     number, rows, width = frames.shape

@@ -1,9 +1,9 @@
-"""Which frames of a video a clip sees. Arithmetic only: no files, no frames.
+"""The frames of a video in a clip. Arithmetic only: no files, no frames.
 
-A dense clip is T frames, τ apart; from its first to its last it spans (T - 1) τ + 1 frames of the
-video. With `target_fps` it spans (T - 1) τ / target_fps seconds whatever the video's own rate is,
-and sees the frame that is shown at each instant. A clip of segments (TSN, Wang et al., ECCV 2016)
-sees one frame of each of T equal parts of the video.
+A dense clip is T frames, τ apart; it spans (T - 1) τ + 1 frames of the video. With `target_fps` it
+spans (T - 1) τ / target_fps seconds at any frame rate, and has the frame shown at each instant. A
+clip of segments (TSN, Wang et al., ECCV 2016) has one frame from each of T equal parts of the
+video.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,31 +14,31 @@ SAMPLING = ("dense", "segments")
 OFFSETS = ("mmaction2", "pyslowfast")
 PAST_END = ("repeat", "loop")
 TOLERANCE = 1e-3
-"""Seconds; some containers (Matroska) keep whole milliseconds."""
+"""Seconds; some containers (Matroska) store whole milliseconds."""
 MOST_WINDOWS = 1_000_000
 ROUNDING = 1e-6
-"""Of a frame: an instant this little before a frame is that frame's."""
+"""Of a frame: an instant at most this much before a frame belongs to that frame."""
 
 
 @dataclass(kw_only=True)
 class ClipConfig:
-    """What one forward pass sees: T frames at stride τ, and the crops.
+    """The frames and crops of one forward pass: T frames at stride τ.
 
-    Both pathways of SlowFast come from one clip, the fast one: the network picks the slow
-    pathway's frames out of it, so that they are decoded once.
+    Both pathways of SlowFast use one clip, the fast one: the network picks the slow pathway's
+    frames from it, so they are decoded once.
     """
 
     frames: int = 8
     """T, frames in a clip"""
     stride: int = 8
-    """τ, frames of the video from one frame of the clip to the next"""
+    """τ, distance of the clip's frames, in frames of the video"""
     target_fps: float | None = None
-    """frame rate in which `stride` counts, Hz, whatever the video's is; the video's by default"""
+    """frame rate for `stride`, Hz, for videos of any rate; default: the video's own"""
     sampling: str = "dense"
     """dense (T frames, τ apart), or segments (TSN: one frame of each of T parts of the video)"""
     offsets: str = "mmaction2"
-    """where clips lie and how long they are, in training and in tests: as mmaction2 or pyslowfast
-    count; pyslowfast's T frames span T·τ of the video, mmaction2's (T − 1)·τ + 1"""
+    """position and length of clips in training and tests: as in mmaction2 or pyslowfast;
+    pyslowfast's T frames span T·τ of the video, mmaction2's (T − 1)·τ + 1"""
     past_end: str = "repeat"
     """in a video shorter than a clip: repeat the last frame (PySlowFast), or loop (MMAction2)"""
     repeats: int = 1
@@ -46,7 +46,7 @@ class ClipConfig:
     crop: int = 224
     """height and width of a training crop, pixels"""
     short_side: list[int] = field(default_factory=lambda: [256, 320])
-    """smallest and largest short side the video is scaled to in training, pixels"""
+    """smallest and largest short side after scaling in training, pixels"""
     crop_area: list[float] | None = None
     """smallest and largest share of the picture: random-resized crops instead of short_side"""
     crop_aspect: list[float] = field(default_factory=lambda: [3 / 4, 4 / 3])
@@ -88,7 +88,7 @@ class ClipConfig:
             )
 
     def span(self, rate: float) -> int:
-        """Frames of a video of `rate` Hz that it takes to fill a clip."""
+        """Frames of a video of `rate` Hz needed to fill a clip."""
         if self.sampling == "segments":
             return self.frames
         pace = self.pace(rate) or 1
@@ -103,27 +103,27 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class FrameRange:
-    """The frames of a video that may be sampled: all of them, or those of a segment."""
+    """The frames of a video that may be sampled: all, or those of a segment."""
 
     first: int
     count: int
     rate: float
     """mean frame rate, Hz"""
     times: np.ndarray | None = None
-    """seconds of each frame where uneven; without target_fps, frames are counted all the same"""
+    """seconds of each frame if uneven; without target_fps, frames are counted anyway"""
 
     @property
     def length(self) -> float:
-        """How long it is shown, in mean frame intervals: `count` where the rate is even."""
+        """Its duration in mean frame intervals: `count` if the rate is even."""
         if self.times is None:
             return self.count
         return float(self.times[-1] - self.times[0]) * self.rate + 1
 
     def frames_at(self, positions: np.ndarray, past_end: str = "repeat") -> np.ndarray:
-        """The frame of the video that is shown at each position.
+        """The frame shown at each position.
 
-        positions: mean frame intervals since the first frame of the part was shown.
-        past_end: there, repeat the last frame or loop from the first.
+        positions: mean frame intervals since the first frame of the part.
+        past_end: after the end, repeat the last frame or loop from the first.
         """
         if self.times is None:
             found = np.floor(positions + ROUNDING).astype(np.int64)
@@ -138,12 +138,12 @@ class FrameRange:
 def frame_range(
     times: np.ndarray, rate: float, segment: tuple[float, float] | None = None
 ) -> FrameRange:
-    """The part of a video that lies in `segment`, (start, end) in seconds; all of it without.
+    """The part of a video in `segment`, (start, end) in seconds; all of it without a segment.
 
-    times: when each frame is shown, rising seconds. A frame belongs to the segment in which it
-    begins to be shown; a segment too short for that has the frame that is shown then.
+    times: start of each frame, rising, seconds. A frame belongs to the segment in which it starts;
+    a segment too short to contain a start has the frame shown at that time.
 
-    Raises ValueError where the segment lies outside the video.
+    Raises ValueError if the segment lies outside the video.
     """
     first, stop = 0, len(times)
     if segment is not None:
@@ -159,13 +159,13 @@ def frame_range(
     own = times[first:stop]
     even = np.linspace(own[0], own[-1], len(own))
     uneven = bool((np.abs(own - even) > TOLERANCE).any())
-    if len(own) > 1:  # nor may it be another rate than the mean of the file
+    if len(own) > 1:  # nor may its rate differ from the file's mean
         uneven |= abs((even[1] - even[0]) * rate - 1) > 0.01
     return FrameRange(first, stop - first, rate, own if uneven else None)
 
 
 def training_clip(clip: ClipConfig, part: FrameRange, random: np.random.Generator) -> np.ndarray:
-    """Frame indices (T,) of a training clip that lies anywhere in `part`."""
+    """Frame indices (T,) of a training clip anywhere in `part`."""
     if clip.sampling == "segments":
         return part.first + segment_frames(part.count, random.random(clip.frames))
     pace = clip.pace(part.rate)
@@ -183,9 +183,9 @@ def training_clip(clip: ClipConfig, part: FrameRange, random: np.random.Generato
 
 
 def fixed_clips(clip: ClipConfig, part: FrameRange, clips: int) -> np.ndarray:
-    """Frame indices (K, T) of the K clips that `part` is tested with; see `offsets`.
+    """Frame indices (K, T) of the K test clips of `part`; see `offsets`.
 
-    Of segments, clip k sees the frame at (k + 1/2) / K of each: the middle one, for one clip.
+    For segments, clip k has the frame at (k + 1/2) / K of each: the middle one, for one clip.
     """
     if clip.sampling == "segments":
         places = np.repeat((np.arange(clips)[:, None] + 0.5) / clips, clip.frames, axis=1)
@@ -199,9 +199,9 @@ def fixed_clips(clip: ClipConfig, part: FrameRange, clips: int) -> np.ndarray:
 
 
 def window_clips(clip: ClipConfig, part: FrameRange) -> np.ndarray:
-    """Frame indices (K, T) of clips that cover `part` one after the other.
+    """Frame indices (K, T) of consecutive clips that cover `part`.
 
-    Raises ValueError where those are more than MOST_WINDOWS: time stamps may claim any duration.
+    Raises ValueError for more than MOST_WINDOWS of them: time stamps may claim any duration.
     """
     if clip.sampling == "segments":
         return fixed_clips(clip, part, 1)
@@ -224,7 +224,7 @@ def window_clips(clip: ClipConfig, part: FrameRange) -> np.ndarray:
 def random_clip(
     length: int, frames: int, stride: int, random: np.random.Generator, past_end: str = "repeat"
 ) -> np.ndarray:
-    """Indices (T,) of a dense clip that starts anywhere in a video of `length` frames."""
+    """Indices (T,) of a dense clip with a random start in a video of `length` frames."""
     last_start = max(length - (frames - 1) * stride - 1, 0)
     indices = int(random.integers(last_start + 1)) + stride * np.arange(frames)
     return indices % length if past_end == "loop" else np.minimum(indices, length - 1)
@@ -233,8 +233,8 @@ def random_clip(
 def segment_frames(length: int, places: np.ndarray) -> np.ndarray:
     """One frame of each of T equal parts of a video of `length` frames: indices like `places`.
 
-    places: (…, T), where in its part each frame lies, in [0, 1). With fewer frames than parts, a
-    frame stands for several.
+    places: (…, T), position of each frame in its part, in [0, 1). With fewer frames than parts,
+    frames repeat.
     """
     parts = places.shape[-1]
     found = np.floor((np.arange(parts) + places) * length / parts + ROUNDING)
@@ -244,17 +244,17 @@ def segment_frames(length: int, places: np.ndarray) -> np.ndarray:
 def mmaction2_clips(
     length: float, frames: int, stride: int, clips: int, pace: float | None = None
 ) -> np.ndarray:
-    """Positions (K, T) of test clips as MMAction2's SampleFrames counts them.
+    """Positions (K, T) of test clips as in MMAction2's SampleFrames.
 
-    A clip spans (T - 1) τ + 1 frames; K starts are spread from the first frame to the last start
-    possible and rounded (half to even); a single clip is centred. A clip of one frame is the frame
-    in the middle of each of K equal parts. With a `pace` (frames per frame
-    at the target rate) a clip spans T τ pace, the distance of two starts is rounded down, and the
-    T frames are spread from the clip's first to its last, as PySlowFast spreads them.
+    A clip spans (T - 1) τ + 1 frames; K starts are spread from the first frame to the last possible
+    start and rounded (half to even); a single clip is centred. A clip of one frame is the middle
+    frame of each of K equal parts. With a `pace` (frames per frame at the target rate) a clip spans
+    T τ pace, the distance of two starts is rounded down, and the T frames are spread from the
+    clip's first to its last, as in PySlowFast.
 
     100 frames, T = 4, τ = 8, 3 clips: starts 0, 38, 75; the first clip is 0, 8, 16, 24.
     `pyslowfast_clips` starts at 0, 22.67, 45.33, and its first clip is 0, 10, 20, 31.
-    MMAction2 loops in short videos by default (past_end=loop).
+    By default MMAction2 loops in short videos (past_end=loop).
     """
     span = (frames - 1) * stride + 1 if pace is None else max(frames * stride * pace, 1.0)
     room = max(length - span, 0)
@@ -274,14 +274,13 @@ def mmaction2_clips(
 def pyslowfast_clips(
     length: float, frames: int, stride: int, clips: int, pace: float | None = None
 ) -> np.ndarray:
-    """Positions (K, T) of test clips as PySlowFast's decoder counts them.
+    """Positions (K, T) of test clips as in PySlowFast's decoder.
 
-    A clip spans T τ pace frames, not (T - 1) τ + 1; of K starts, k is at k / K of the room that is
-    left, so that a single clip starts with the video and no clip ends with it. The T frames are
-    spread from the clip's first to its last: 8×8 takes every ninth frame. Nothing is rounded
-    before the frames are picked, then downwards. Short videos repeat their last frame. PySlowFast
-    counts in float32 and so takes the frame before or after in about one clip of 600. For an
-    example see `mmaction2_clips`.
+    A clip spans T τ pace frames, not (T - 1) τ + 1. Start k of K is at k / K of the remaining room,
+    so a single clip starts with the video and no clip ends with it. The T frames are spread from
+    the clip's first to its last: 8×8 takes every ninth frame. Nothing is rounded before the frames
+    are picked, then downwards. Short videos repeat their last frame. PySlowFast counts in float32,
+    so about one clip of 600 has a frame one earlier or later. For an example see `mmaction2_clips`.
     """
     steps, span = _spread(frames, stride, pace)
     starts = max(length - span, 0) * np.arange(clips) / clips
@@ -289,12 +288,12 @@ def pyslowfast_clips(
 
 
 def _spread(frames: int, stride: int, pace: float | None) -> tuple[np.ndarray, float]:
-    """Positions (T,) in a clip of PySlowFast from its start, and how much of a video it spans."""
+    """Positions (T,) in a PySlowFast clip from its start, and the length of video that it spans."""
     span = max(frames * stride * (pace or 1.0), 1.0)
     return np.linspace(0, span - 1, frames), span
 
 
 def consecutive_starts(length: float, span: float) -> np.ndarray:
-    """Starts (K,) of windows of `span` that follow each other; the last ends with the video."""
+    """Starts (K,) of consecutive windows of `span`; the last ends with the video."""
     last_start = max(length - span, 0)
     return np.append(np.arange(0, last_start - ROUNDING, span), last_start)

@@ -1,4 +1,4 @@
-"""Videos that could not be read, or not as asked: said by name and cause, counted, and listed."""
+"""Report, count and list videos that could not be read, or not as requested."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,23 +9,24 @@ from video_gc.outputs import fill_csv
 from video_gc.progress import say
 
 SKIPPED = "skipped.csv"
-"""The name of the list, in a run and among the results of a test."""
+"""Name of the list, in a run and among the results of a test."""
 
 
 class SkippedVideos:
-    """What was found so far, and its list: kind, path, times, reason.
+    """The problems found so far, and their list: kind, path, times, reason.
 
-    Each damaged file is said once and listed with the number of its failures. Short files, and
-    those that fell back to the CPU, are listed too, but only the first of a kind is said.
+    Each damaged file is reported once and listed with its number of failures. Short files, and
+    files decoded on the CPU instead of the GPU, are all listed; only the first of a kind is
+    reported.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.found: dict[tuple[str, str], tuple[int, str]] = {}
-        """(kind, path) → how often it was met, and the first reason"""
+        """(kind, path) → number of occurrences, and the first reason"""
 
     def add(self, problems: Iterable[VideoProblem]) -> None:
-        """Count, say what is new, and rewrite the list where there is any."""
+        """Count problems, report new ones, and rewrite the list if there are any."""
         before = len(self.found)
         for problem in problems:
             if (problem.kind, problem.path) not in self.found:
@@ -38,14 +39,14 @@ class SkippedVideos:
             self.write()
 
     def replace(self, problems: Iterable[VideoProblem]) -> None:
-        """Count these alone, in their order, and rewrite the list. Nothing is said."""
+        """Replace all counts by these, in this order, and rewrite the list. Prints nothing."""
         self.found = {}
         for problem in problems:
             self._count(problem)
         self.write()
 
     def count(self, kind: str = "damaged") -> int:
-        """Files of this kind."""
+        """Number of files of this kind."""
         return sum(found == kind for found, _ in self.found)
 
     def rows(self) -> list[tuple[str, str, int, str]]:
@@ -53,11 +54,11 @@ class SkippedVideos:
         return [(*key, *rest) for key, rest in self.found.items()]
 
     def restore(self, rows: Iterable[tuple[str, str, int, str]]) -> None:
-        """Go on from the `rows` of an earlier process."""
+        """Continue from the `rows` of an earlier process."""
         self.found = {(kind, path): (times, reason) for kind, path, times, reason in rows}
 
     def write(self) -> None:
-        """Write the list where there is anything to list."""
+        """Write the list if it is not empty."""
         if self.found:
             with atomic_path(self.file) as part:
                 fill_csv(part, ["kind", "path", "times", "reason"], self.rows())

@@ -1,4 +1,4 @@
-"""Which videos train, choose and test: from a config to three VideoIndex tables."""
+"""The videos for training, validation and test: from a config to three VideoIndex tables."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,34 +28,34 @@ from video_gc.outputs import fill_csv
 from video_gc.progress import say
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
-"""Name of a split → what its videos are called."""
+"""Name of a split → name of its videos in messages."""
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Disjoint videos for training, for choosing, and for the score."""
+    """Disjoint videos for training, validation and test."""
 
     train: VideoIndex
     val: VideoIndex
     test: VideoIndex
     missing: list[str] = field(default_factory=list)
-    """listed videos that are not there"""
+    """listed videos that do not exist"""
     left_out: dict[str, int] = field(default_factory=dict)
-    """train, val or test → listed videos that are missing, or damaged as a manifest says; those of
-    a split that was held out are counted where it was taken from"""
+    """train, val or test → number of listed videos that are missing, or damaged in a manifest; for
+    a held-out split they count in the split it was taken from"""
     absent: dict[str, int] = field(default_factory=dict)
-    """how many of `left_out` are missing; has no entry where only their sum is known"""
+    """number of missing videos in `left_out`; no entry if only the sum is known"""
     passed_over: PassedOver = field(default_factory=PassedOver)
-    """what lies in a folder of classes and is no video of them"""
+    """contents of a folder of classes that are not its videos"""
 
 
 def open_splits(config: DataConfig) -> Splits:
-    """Index the data set; `motions` is generated where it is missing.
+    """Index the data set; `motions` is generated if missing.
 
-    Listed videos that are not there are left out, counted and named; so are those that a manifest
-    calls damaged.
+    Missing listed videos are left out, counted and named; so are videos that are damaged in a
+    manifest.
 
-    Raises FileNotFoundError or DataError with the way out.
+    Raises FileNotFoundError or DataError; the message says what to do.
     """
     listed = _annotated(config)
     manifest = data_manifest(config)
@@ -97,17 +97,18 @@ def open_splits(config: DataConfig) -> Splits:
 
 
 def data_manifest(config: DataConfig) -> Path | None:
-    """The manifest of a data set: the one that is given, or lies where `check` writes it."""
+    """The manifest of a data set: the given one, or the one written by `check`."""
     root = config.root or (str(MOTIONS) if config.kind == "motions" else None)
     files = (config.train, config.val, config.test) if config.kind in LISTS else ()
     return choose_manifest(config.manifest, root, [file for file in files if file])
 
 
 def write_splits(splits: Splits, folder: Path) -> Splits:
-    """Keep which videos train, choose and test, so that new files in a folder change nothing.
+    """Store which videos train, validate and test, so new files in a folder change nothing.
 
-    Writes train.arrow, val.arrow, test.arrow and, where there are such, missing.txt (listed, but
-    not there) and passed_over.csv (no video, hidden, …). Returns the same splits, memory-mapped.
+    Writes train.arrow, val.arrow and test.arrow, and if needed missing.txt (listed videos that do
+    not exist) and passed_over.csv (other files, hidden files, …). Returns the same splits,
+    memory-mapped.
     """
     for split in SPLITS:
         index: VideoIndex = getattr(splits, split)
@@ -129,11 +130,11 @@ def write_splits(splits: Splits, folder: Path) -> Splits:
 def read_splits(
     folder: Path, manifest: Path | None = None, only: Sequence[str] = tuple(SPLITS)
 ) -> Splits:
-    """What `write_splits` kept, without what a manifest calls damaged (perhaps only since then).
+    """The splits stored by `write_splits`, without damaged videos of a (perhaps newer) manifest.
 
-    only: the splits that a manifest is applied to.
+    only: the splits to which a manifest is applied.
 
-    Raises DataError for a file that is no manifest, or where no video is left.
+    Raises DataError for a file that is not a manifest, or if no video is left.
     """
     kept = {split: VideoIndex.open(folder / f"{split}.arrow") for split in SPLITS}
     left_out = {split: int(index.about.get("left_out", 0)) for split, index in kept.items()}
@@ -151,14 +152,14 @@ def read_splits(
 
 
 def without_damaged(index: VideoIndex, manifest: Path) -> VideoIndex:
-    """The videos that a manifest calls sound; says how many others there are.
+    """The sound videos of a manifest; prints how many are left out.
 
-    Raises DataError for a file that is no manifest, or where no video is left.
+    Raises DataError for a file that is not a manifest, or if no video is left.
     """
     index, left_out = apply_manifest(index, manifest)
     if left_out:
         say(
-            f"{len(left_out)} of {len(index) + len(left_out)} videos are left out after {manifest}"
+            f"{len(left_out)} of {len(index) + len(left_out)} videos are left out by {manifest}"
             f", such as {left_out[0][0]} ({left_out[0][1]})",
             style="yellow",
         )
@@ -166,7 +167,7 @@ def without_damaged(index: VideoIndex, manifest: Path) -> VideoIndex:
 
 
 def _annotated(config: DataConfig) -> AnnotatedSplits:
-    """What the config's annotations say, before anything is left out."""
+    """The config's annotations, with nothing left out."""
     names = read_names(config.names) if config.names else None
     root = Path(config.root) if config.root else None
     if config.kind in LISTS:
@@ -202,9 +203,9 @@ def _annotated(config: DataConfig) -> AnnotatedSplits:
 
 
 def need_labels(index: VideoIndex, what: str) -> None:
-    """Raise DataError where there are no videos, or one that cannot be scored.
+    """Raise DataError if there are no videos, or one that cannot be scored.
 
-    what: what they are called in the message, such as test.
+    what: their name in the message, such as test.
     """
     if not len(index):
         raise DataError(f"there are no {what} videos left; see what is missing above")
@@ -216,7 +217,7 @@ def need_labels(index: VideoIndex, what: str) -> None:
 
 
 def need_classes(train: VideoIndex) -> None:
-    """Say which classes have no training video. Raise DataError where there is one class only."""
+    """Warn about classes without a training video. Raise DataError if there is only one class."""
     if train.multi_label:
         return
     counts = np.bincount(train.labels, minlength=len(train.names))
@@ -224,7 +225,7 @@ def need_classes(train: VideoIndex) -> None:
     if len(full) == 1:
         raise DataError(
             f"{train.path(0)}: like it, all {len(train)} training videos are of class "
-            f"{train.names[full[0]]!r}; there is nothing to tell apart, give videos of two classes"
+            f"{train.names[full[0]]!r}; give videos of at least two classes"
         )
     (empty,) = np.nonzero(counts == 0)
     if len(empty):
@@ -237,7 +238,7 @@ def need_classes(train: VideoIndex) -> None:
 
 
 def need_each_label(index: VideoIndex, what: str = "videos") -> None:
-    """Raise DataError naming the first video without a label, where each has one of them."""
+    """Raise DataError with the first video without a label, if each must have one."""
     without = (index.labels < 0).nonzero()[0]
     if len(without) and not index.multi_label:
         raise DataError(
@@ -247,16 +248,16 @@ def need_each_label(index: VideoIndex, what: str = "videos") -> None:
 
 
 def say_missing(missing: Sequence[str], listed: int) -> None:
-    """A line with their number and the first of them, where there are any."""
+    """Print the number of missing videos and the first ones, if there are any."""
     if missing:
         shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         say(f"{len(missing)} of {listed} listed videos are missing: {shown}", style="yellow")
 
 
 def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]:
-    """Split by class: each `every`-th video (by name) is held out, the others train.
+    """Split by class: every `every`-th video (by name) is held out, the others train.
 
-    Videos with several labels are split by the first of them.
+    Videos with several labels are split by the first label.
 
     Raises DataError for a class with a single video.
     """
@@ -265,11 +266,11 @@ def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]
     order = np.argsort(index.labels, kind="stable")
     ordered = index.labels[order]
     for rows in np.split(order, np.flatnonzero(np.diff(ordered)) + 1):
-        if not len(rows) or index.labels[rows[0]] < 0:  # no video, or without label
+        if not len(rows) or index.labels[rows[0]] < 0:  # no video, or no label
             continue
         name = index.names[index.labels[rows[0]]]
         if len(rows) < 2:
-            if index.multi_label:  # it may be in other videos, as their second label
+            if index.multi_label:  # other videos may have it as their second label
                 continue
             alone.append((index.path(int(rows[0])), name))
             continue
@@ -277,7 +278,7 @@ def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]
     if alone:
         path, name = alone[0]
         others = ", ".join(repr(other) for _, other in alone[1:])
-        also = f" (and so it is with {others})" if others else ""
+        also = f" (likewise {others})" if others else ""
         raise DataError(
             f"{path}: the only video of class {name!r}{also}; add another, or give validation "
             "videos (DIR/train and DIR/val, or data.val=FILE)"

@@ -25,8 +25,8 @@ class Normalisation:
     mean: list[float] = field(default_factory=lambda: [0.45, 0.45, 0.45])
     std: list[float] = field(default_factory=lambda: [0.225, 0.225, 0.225])
     subtract_mean_frame: bool = False
-    """take the mean of a clip's frames away from each: what stands still vanishes, and with it the
-    colour of the place; the network sees what moves"""
+    """subtract the mean frame of each clip; this removes still objects and the colours of the
+    place"""
 
     def __post_init__(self) -> None:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -44,13 +44,12 @@ def prepare_clips(
     augment: AugmentConfig | None = None,
     seeds: Tensor | None = None,
 ) -> Tensor:
-    """uint8 (N, T, H, W, 3) → float (N, 3, T, H, W), normalised; clips where `flips` is mirrored.
+    """uint8 (N, T, H, W, 3) → normalised float (N, 3, T, H, W), mirrored where `flips` is set.
 
-    Clips of 4:2:0 planes (N, T, 3 H / 2, W) become RGB as `colours` (N,) say. With `augment` each
-    clip is then augmented as its seed in `seeds` (N,) decides. Flips, colours and seeds are best on
-    the CPU: the host reads them.
-    The result is a channels-last view: no copy is made to move the channels.
-    With `subtract_mean_frame` a clip's frames are its deviations from their mean, over `std`.
+    Clips of 4:2:0 planes (N, T, 3 H / 2, W) become RGB by their `colours` (N,). `augment` changes
+    each clip by its seed in `seeds` (N,). Keep flips, colours and seeds on the CPU: the host reads
+    them. The result is a channels-last view, so moving the channels copies nothing.
+    `subtract_mean_frame` subtracts the clip's mean frame and divides by `std` only.
 
     Raises ValueError where colours or seeds are missing.
     """
@@ -98,14 +97,14 @@ def planes_to_rgb(planes: Tensor, colours: Tensor, *, rounded: bool = False) -> 
 
 
 def upsample(chroma: Tensor) -> Tensor:
-    """(N, 2, H/2, W/2) → (N, 2, H, W): rows between rows, columns from the left one of two."""
+    """(N, 2, H/2, W/2) → (N, 2, H, W): interpolated between rows, and from the left column."""
     tall = F.interpolate(chroma, scale_factor=(2.0, 1.0), mode="bilinear", align_corners=False)
     right = torch.cat([tall[..., 1:], tall[..., -1:]], dim=-1)
     return torch.stack([tall, (tall + right) / 2], dim=-1).flatten(-2)
 
 
 def _coefficients(code: int) -> list[float]:
-    """Black, scale of luma, and what V and U add: red of V, green of U and V, blue of U."""
+    """Black, scale of luma, and the weights of V and U: V in red, U and V in green, U in blue."""
     kr, kb = KR_KB[code // 2]
     kg = 1 - kr - kb
     full = code % 2

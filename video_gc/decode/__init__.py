@@ -1,1 +1,1 @@
-"""A video file → exactly the frames that are asked for."""
+"""A video file → exactly the requested frames."""

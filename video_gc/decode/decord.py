@@ -1,4 +1,4 @@
-"""decord 0.6, for comparison. It can hang with the interpreter's lock held: it has its own process.
+"""decord 0.6, for comparison. It runs in its own process, because it can hang holding the GIL.
 
 decord counts packets as frames and seeks by the container's key frames. known_faults.py lists the
 files that it reads wrongly.
@@ -26,7 +26,7 @@ from video_gc.decode.whole_frames import PictureReader
 
 
 def open_reader(source: Source, options: OpenOptions) -> VideoReader:
-    """See open_video. Raises ImportError where decord is not installed."""
+    """See open_video. Raises ImportError if decord is not installed."""
     if options.device != "cpu":
         what = f"device ({options.device!r})"
         raise ValueError(f"{what} must be cpu with decord; its packages have no CUDA")
@@ -36,7 +36,7 @@ def open_reader(source: Source, options: OpenOptions) -> VideoReader:
 
 
 def open_here(source: str | bytes, options: OpenOptions) -> PictureReader:
-    """The reader itself, in the process that calls it."""
+    """The reader itself, in the calling process."""
     return DecordReader(source, options)
 
 
@@ -89,6 +89,6 @@ class DecordReader(PictureReader):
 
 
 def _cause(error: BaseException) -> str:
-    """The last telling line of decord's message, without its stack."""
+    """The last informative line of decord's message, without its stack."""
     lines = str(error).split("Stack trace")[0].strip().splitlines()
     return lines[0].split("] ")[-1] if lines else type(error).__name__

@@ -1,8 +1,8 @@
-"""FFmpeg's shared libraries for torchcodec, out of PyAV's wheel.
+"""FFmpeg's shared libraries for torchcodec, from PyAV's wheel.
 
-torchcodec brings no FFmpeg. PyAV does (FFmpeg 8), under names that the loader does not look for:
-links with the usual names, and LD_LIBRARY_PATH, make torchcodec load the very libraries that PyAV
-uses. The variable counts only where it is set before the process starts:
+torchcodec contains no FFmpeg. PyAV does (FFmpeg 8), under names that the loader does not find.
+Links with the usual names, and LD_LIBRARY_PATH, make torchcodec load PyAV's libraries. The variable
+must be set before the process starts:
 
     eval "$(python -m video_gc.decode.ffmpeg_env)"
 """
@@ -20,7 +20,7 @@ MANGLED = re.compile(r"(lib(?:av|sw)\w+)-[0-9a-f]+\.so\.(\d+)[\d.]*")
 
 
 def main() -> None:
-    """Print the line that a shell evaluates; nothing and exit code 1 without PyAV's libraries."""
+    """Print the line for the shell; nothing and exit code 1 without PyAV's libraries."""
     try:
         print(f"export LD_LIBRARY_PATH={shlex.quote(library_path())}")
     except FileNotFoundError as error:
@@ -28,10 +28,10 @@ def main() -> None:
 
 
 def library_path() -> str:
-    """The value for LD_LIBRARY_PATH: links, PyAV's libraries, what was there already.
+    """The value for LD_LIBRARY_PATH: links, PyAV's libraries, and the previous value.
 
-    Writes the links to a cache folder of the user (XDG_CACHE_HOME).
-    Raises FileNotFoundError where PyAV came without libraries (built from source, macOS, Windows).
+    Writes the links to the user's cache folder (XDG_CACHE_HOME).
+    Raises FileNotFoundError if PyAV has no libraries (built from source, macOS, Windows).
     """
     libraries = bundled_libraries()
     links = _cache() / "video_gc" / "ffmpeg" / _name_of(libraries)

@@ -1,7 +1,7 @@
-"""A folder of extracted frames, such as img_00001.jpg … img_00250.jpg, read as if it were a video.
+"""Read a folder of extracted frames, such as img_00001.jpg … img_00250.jpg, as a video.
 
-The number in a file's name gives its place; it may begin anywhere. The frame rate is not in the
-files: 25 Hz, or the number in a file `rate.txt` beside them.
+The number in a file's name is its place; it may begin anywhere. The frame rate is 25 Hz, or the
+number in a file `rate.txt` in the folder.
 """
 
 import os
@@ -35,7 +35,7 @@ NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
 def open_reader(source: Source, options: OpenOptions) -> VideoReader:
-    """See open_video; `threads` and `time_limit` have no meaning here."""
+    """See open_video; `threads` and `time_limit` are ignored here."""
     if options.device != "cpu":
         raise ValueError(f"device ({options.device!r}) must be cpu for a folder of frames")
     if not isinstance(source, str | os.PathLike) or not Path(source).is_dir():
@@ -46,9 +46,9 @@ def open_reader(source: Source, options: OpenOptions) -> VideoReader:
 class FolderReader(PictureReader):
     """The images of a folder in the order of their numbers; see VideoReader.
 
-    Raises OpenError for a folder without images, with a gap in the numbers, with a number twice or
-    with several series of names; reading raises CorruptError for an image that cannot be decoded or
-    has another size than the first.
+    Raises OpenError for a folder without images, with a gap in the numbers, with a repeated number
+    or with several series of names; reading raises CorruptError for an image that cannot be decoded
+    or differs in size from the first.
     """
 
     decoder = "frames"
@@ -84,7 +84,7 @@ class FolderReader(PictureReader):
             yield index, frame
 
     def _decode(self, file: Path) -> tuple[Any, str]:
-        """The picture and the name of its codec."""
+        """The picture and its codec's name."""
         with opened(file, max_pixels=self.max_pixels) as (container, stream):
             stream.codec_context.thread_count = 1
             try:
@@ -101,7 +101,7 @@ class FolderReader(PictureReader):
 
 
 def _series(folder: Path) -> list[Path]:
-    """The images by their number. Raises OpenError; see FolderReader."""
+    """The images by number. Raises OpenError; see FolderReader."""
     files: dict[int, Path] = {}
     prefixes = set()
     for file in folder.iterdir():
@@ -144,7 +144,7 @@ def _rate(folder: Path) -> float:
 
 
 def _shown(frame: Any) -> tuple[int, int]:
-    """(height, width) as a viewer shows it: cameras store an orientation, and pixels are square."""
+    """(height, width) as shown: with the camera's orientation, in square pixels."""
     return presentation_of(frame).size
 
 

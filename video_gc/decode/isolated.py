@@ -1,7 +1,6 @@
-"""A decoder in a process of its own, which can be killed when it hangs.
+"""A decoder in its own process, which can be killed if it hangs.
 
-Each process that reads starts one for each decoder when it first needs it. So does a forked
-process.
+Each reading process, forked ones too, starts one process per decoder at its first use.
 """
 
 import atexit
@@ -28,14 +27,14 @@ from video_gc.decode.whole_frames import batched_rising
 from video_gc.subprocess_call import ChildProcess, ProcessDied, ProcessStuck
 
 PORTION = 32
-"""Frames that are fetched at a time."""
+"""Frames fetched at a time."""
 
 
 class IsolatedReader(VideoReader):
     """A video that `module.open_here(source, options)` reads in another process, which is killed
     after `options.time_limit` seconds without a frame.
 
-    Raises OpenError, StuckError, ImportError; DecodeError where the process dies.
+    Raises OpenError, StuckError, ImportError; DecodeError if the process dies.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class IsolatedReader(VideoReader):
             yield from frames
 
     def close(self) -> None:
-        """See VideoReader.close; a later read opens the file again."""
+        """See VideoReader.close; a later read reopens the file."""
         server, self._server = self._server, None
         if server is not None:
             server.forgotten.append(self._number)
@@ -88,7 +87,7 @@ class IsolatedReader(VideoReader):
             self.close()
 
     def _opened(self) -> "_Server":
-        """A process that has the file open."""
+        """A process with the file open."""
         server = _server(self._module)
         if server is not self._server:
             self._server = None
@@ -108,7 +107,7 @@ class IsolatedReader(VideoReader):
         except ProcessDied as error:
             reason = f"the decoder's process died ({error})"
             raise DecodeError(self.path, reason, decoder=self.decoder) from None
-        except DecodeError as error:  # its path is that of the other process
+        except DecodeError as error:  # its path is the other process's
             raise type(error)(
                 self.path, error.reason, decoder=self.decoder, frame=error.frame
             ) from None
@@ -119,12 +118,12 @@ class IsolatedReader(VideoReader):
 
 
 class _Server:
-    """A process that holds readers open, for one request at a time."""
+    """A process with open readers, for one request at a time."""
 
     def __init__(self) -> None:
         self.child = ChildProcess()
         self.forgotten: list[int] = []
-        """readers to be closed before the next request"""
+        """readers to close before the next request"""
         self._lock = threading.Lock()
 
     def ask(self, limit: float, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -157,7 +156,7 @@ def _end_all() -> None:
 
 
 def _after_fork() -> None:
-    """A forked process shares pipes with its parent: let go of them, and start anew."""
+    """A forked process shares pipes with its parent: close them and start anew."""
     global _lock
     for server in _servers.values():
         server.child.disown()
@@ -192,7 +191,7 @@ def _open(number: int, module: str, source: str | bytes, options: OpenOptions) -
 def _frames(
     number: int, requests: Sequence[Request], form: str
 ) -> Iterator[tuple[int, int, np.ndarray] | dict[int, str]]:
-    """The frames, and at last which of them are damaged."""
+    """The frames, and finally which of them are damaged."""
     yield from _readers[number].stream(requests, form)
     yield _readers[number].damaged
 

@@ -1,6 +1,6 @@
 """Which decoders give wrong frames for which kinds of files.
 
-The conformance suite found these faults (docs/decoders.md has its table). pyav has none: the suite
+The conformance suite found these faults (table in docs/decoders.md). pyav has none: the suite
 requires it to be exact on every file.
 """
 
@@ -16,37 +16,37 @@ from video_gc.decode.ffmpeg.presentation import UPRIGHT, is_wide, orientation_of
 from video_gc.decode.frame_table.packet_heads import PacketHeads
 from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source
 
-PACKETS = 3000  # of a file that are looked at; more would make opening a long one slow
+PACKETS = 3000  # packets examined per file; more would make opening a long file slow
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What tells files apart that decoders treat differently."""
+    """The properties of a file that make decoders fail."""
 
     container: str
     """FFmpeg's name of the format, such as "avi" or "mov,mp4,m4a,3gp,3g2,mj2" """
     codec: str
     """such as h264"""
     reorders: bool
-    """frames are shown in another order than they are stored in"""
+    """frames are not stored in display order"""
     open_gop: bool
-    """frames before some key frame are stored after it (open groups of pictures)"""
+    """some frames before a key frame are stored after it (open groups of pictures)"""
     intra_refresh: bool
-    """some key frame is whole only after more frames (intra-refresh)"""
+    """some key frame is complete only after further frames (intra-refresh)"""
     edit_list: bool
     """an edit list hides frames"""
     mirrored: bool = False
     """a display matrix mirrors the picture"""
     turned_by_codec: bool = False
-    """the codec says that the picture is turned, not the container"""
+    """the codec, not the container, turns the picture"""
     stretched: bool = False
     """pixels are not square"""
     wide_gamut: bool = False
-    """a high dynamic range, or the primaries of BT.2020"""
+    """high dynamic range, or the primaries of BT.2020"""
 
 
 def kind_of(source: Source, max_pixels: int = MAX_PIXELS) -> Kind | None:
-    """The kind of a file, from its packets and its first frame; None for what cannot be read."""
+    """The kind of a file, from its packets and its first frame; None if it cannot be read."""
     try:
         with opened(source, max_pixels=max_pixels) as (container, stream):
             return _kind(container, stream)
@@ -55,7 +55,7 @@ def kind_of(source: Source, max_pixels: int = MAX_PIXELS) -> Kind | None:
 
 
 def known_wrong(decoder: str, kind: Kind | None) -> str | None:
-    """Why this decoder gets such files wrong; None where nothing is known against it."""
+    """Why this decoder reads such files wrongly; None if no fault is known."""
     if kind is None:
         return None
     for reason, applies in WRONG.get(decoder, {}).items():
@@ -99,7 +99,7 @@ def _kind(container: Any, stream: Any) -> Kind:
     context = stream.codec_context
     context.thread_count = 1
     starts = PacketHeads(context)
-    codec = context.codec.canonical_name  # av1, whichever library decodes it
+    codec = context.codec.canonical_name  # av1 for all of its libraries
     reorders, open_gop, intra_refresh, edit_list = bool(context.has_b_frames), False, False, False
     latest = key = frame = None
     begun: list[Any] = []
@@ -133,7 +133,7 @@ def _kind(container: Any, stream: Any) -> Kind:
 
 
 def _told(context: Any, packets: Sequence[Any]) -> bool:
-    """Whether the pictures are turned without the container's word too."""
+    """Whether the codec, not the container, turns the pictures."""
     alone: Any = av.CodecContext.create(context.name, "r")
     alone.extradata = context.extradata
     alone.options = {"max_pixels": coded_pixels(context.width * context.height)}
@@ -142,7 +142,7 @@ def _told(context: Any, packets: Sequence[Any]) -> bool:
 
 
 def _first(context: Any, packets: Sequence[Any]) -> Any:
-    """The first frame that comes out, if one does; damage is for others to report."""
+    """The first frame, if one can be decoded; others report damage."""
     for packet in packets:
         with suppress(av.FFmpegError):
             if frames := context.decode(packet):

@@ -1,4 +1,4 @@
-"""Open a video with the decoder that is asked for, or with one that reads it right."""
+"""Open a video with the named decoder, or with one that reads it correctly."""
 
 import os
 import warnings
@@ -16,7 +16,7 @@ DECODERS = {
     "torchcodec": "video_gc.decode.torchcodec",
     "frames": "video_gc.decode.frames_folder",
 }
-"""Name → module with `open_reader(source, options)`; imported when it is asked for."""
+"""Name → module with `open_reader(source, options)`; imported when used."""
 
 
 def open_video(
@@ -32,24 +32,24 @@ def open_video(
     """Open a video; use it in a `with` block.
 
     source: a path, the bytes of a file, an open binary file (read from its
-        start), or a folder of images. `~` is the home directory. Nothing else is opened, whatever
-        the file names: no other file, no address.
-    decoder: auto, or the name of one. `auto` takes pyav, on CUDA torchcodec, and none that is known
-        to get this kind of file wrong (docs/decoders.md); asking for such a one by name warns.
-    device: cpu, or cuda (frames are decoded, cropped and scaled there, and come back as arrays).
-        Where CUDA cannot take the file, the CPU does, and `reader.fell_back` is True.
+        start), or a folder of images. `~` is the home directory. No other file or address named in
+        the file is opened.
+    decoder: auto, or a decoder's name. `auto` uses pyav, on CUDA torchcodec, but none with known
+        faults for this kind of file (docs/decoders.md); naming such a decoder prints a warning.
+    device: cpu, or cuda (frames are decoded, cropped and scaled there, and returned as arrays).
+        If CUDA cannot decode the file, the CPU does, and `reader.fell_back` is True.
     threads: of the decoder; several workers with one thread each are faster than one with several.
-    damage: "raise" CorruptError for a frame that is not what was recorded, or "report": give what
-        the decoder makes of it (the nearest frame where there is none) and list it in
-        `reader.damaged`. pyav alone sees hidden damage, how much of it says docs/decoders.md.
-    time_limit: seconds without a new frame, or of opening, after which StuckError is raised.
-    max_pixels: of the largest picture, as it is coded and as it is scaled; a clip may have 16 times
-        as many. What a file claims is checked before it is decoded.
+    damage: "raise" CorruptError for a frame that is not as recorded, or "report": give the
+        decoder's frame (or the nearest one if it is missing) and list it in `reader.damaged`. Only
+        pyav finds hidden damage; docs/decoders.md says how much.
+    time_limit: most seconds for opening and for each new frame; then StuckError is raised.
+    max_pixels: largest picture in pixels, coded and scaled; a clip may have 16 times as many. The
+        file's claims are checked before it is decoded.
 
-    Raises FileNotFoundError, OpenError where the file cannot be read as a video (or is a pipe, a
-    device or a socket), NoVideoError where it holds none, TooLargeError; ValueError for an unknown
-    decoder, device or option, TypeError for what is no source, ImportError with the command to type
-    where a decoder is not installed.
+    Raises FileNotFoundError, OpenError if the file cannot be read as a video (or is a pipe, a
+    device or a socket), NoVideoError if it contains none, TooLargeError; ValueError for an unknown
+    decoder, device or option, TypeError for an invalid source, ImportError with the install command
+    if a decoder is not installed.
     """
     if decoder not in (*DECODERS, "auto"):
         raise ValueError(f"decoder ({decoder!r}) must be one of auto, {', '.join(DECODERS)}")
@@ -73,7 +73,7 @@ def open_video(
     if _is_folder(source) and decoder != "frames":
         raise ValueError(f"decoder ({decoder!r}) must be auto or frames for a folder: {source!r}")
     reader: VideoReader = import_module(DECODERS[decoder]).open_reader(source, options)
-    try:  # what is shown may be larger than what is coded: pixels need not be square
+    try:  # the shown picture may be larger than the coded one: pixels need not be square
         check_picture(reader.path, reader.size, max_pixels)
     except BaseException:
         reader.close()
@@ -83,7 +83,7 @@ def open_video(
 
 
 def _choose(source: Source, device: str, max_pixels: int) -> str:
-    """The decoder for `auto`. Raises ValueError for device="cuda" where there is none."""
+    """The decoder for `auto`. Raises ValueError for device="cuda" without a CUDA device."""
     if _is_folder(source):
         return "frames"
     if device == "cpu":

@@ -1,11 +1,11 @@
-"""PyAV decodes few pictures, and exactly the right ones: each packet is known by its frame.
+"""PyAV decodes few pictures, and exactly the right ones, because each frame's packet is known.
 
 - The file is demuxed once. Its packets say which picture each frame is (frame_table/packets.py).
 - Decoding goes from the last key frame before a wanted frame to that frame, and no further.
-- Pictures that are not wanted, and to which no other picture refers, are not decoded.
+- Unwanted pictures that no other picture refers to are not decoded.
 - One filter graph crops, scales and converts to RGB. It gets the wanted frames only.
 
-Where packets do not say which frame they are, all frames are decoded and counted from the start.
+If packets do not say which frame they are, all frames are decoded and counted from the start.
 """
 
 import time
@@ -41,9 +41,9 @@ from video_gc.decode.reader import (
 )
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
-"""What PyAV raises for a file."""
+"""PyAV's errors for a file."""
 OPENING_ERRORS = (*PYAV_ERRORS, ValueError)
-"""later on, ValueError is that of a request which cannot be met"""
+"""after opening, a ValueError means an impossible request"""
 
 
 def open_reader(source: Source, options: OpenOptions) -> "Reader":
@@ -119,12 +119,12 @@ class Reader(VideoReader):
         if isinstance(self._source, Held):
             self._source.close()
 
-    def __del__(self) -> None:  # FFmpeg's memory is not seen by the garbage collector
+    def __del__(self) -> None:  # the garbage collector does not see FFmpeg's memory
         if hasattr(self, "_source"):
             self.close()
 
     def _open(self, threads: int) -> None:
-        # without a reference to this reader: a cycle would keep FFmpeg's memory for a while
+        # without a reference to this reader: a cycle would delay the release of FFmpeg's memory
         self._limits: Any = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
         reopen = partial(open_container, self._source, kept=self._containers, **self._limits)
         container = reopen()
@@ -147,9 +147,9 @@ class Reader(VideoReader):
         self.rate = float(stream.average_rate or stream.guessed_rate or 25)
 
     def _first_frame(self) -> Any:
-        """One frame, for what only a frame knows: the rotation, the size after the codec's crop."""
+        """One frame, for facts only in a frame: the rotation, the size after the codec's crop."""
         first = self._packets.first
-        for alone in (True, False):  # a key frame can be decoded alone, unless it is not shown
+        for alone in (True, False):  # a key frame can be decoded alone, unless it is hidden
             packets = filter(None, (first,)) if alone else self._packets.from_start()
             self._codec.restart()
             deadline = time.monotonic() + self._time_limit
@@ -161,7 +161,7 @@ class Reader(VideoReader):
         return None
 
     def _wanted(self, wanted: list[int], ordered: OrderedFrames) -> Iterator[Shown]:
-        """The wanted frames by the table, and where that is unsound by counting."""
+        """The wanted frames by the table, or by counting if the table is unsound."""
         if self._packets.exact:
             try:
                 yield from self._table(wanted, ordered)
@@ -171,7 +171,7 @@ class Reader(VideoReader):
         yield from self._counted(ordered)
 
     def _recount(self) -> None:
-        """Count the frames of a file whose index was found to be wrong."""
+        """Count the frames of a file with a wrong index."""
         promised = self._count
         with self._errors(CorruptError, "cannot decode"):
             self._count = self._count_frames()
@@ -207,7 +207,7 @@ class Reader(VideoReader):
                 ordered.damage(end if position is None else position, cause)
             for frame in frames:
                 at = place.get(frame.pts)
-                if at is None:  # of a picture before the span
+                if at is None:  # from a picture before the span
                     continue
                 if frame.is_corrupt:
                     ordered.damage(at, "it refers to damaged data")
@@ -225,7 +225,7 @@ class Reader(VideoReader):
             yield from ordered.rest()
 
     def _count_frames(self) -> int:
-        """Frames that a sequential decode shows; their times are kept."""
+        """Frames of a sequential decode; their times are kept."""
         rate = float(self._stream.average_rate or 25)
         base = float(self._stream.time_base or 1 / rate)
         stamps = [
@@ -246,7 +246,7 @@ class Reader(VideoReader):
                 deadline = time.monotonic() + self._time_limit
             self._check_time(deadline)
 
-        if not self._packets.begins_at_start:  # many decoders keep pictures when they are flushed
+        if not self._packets.begins_at_start:  # many decoders keep pictures when flushed
             with opened(self._source, **self._limits) as (_, stream):
                 self._codec = self._codec.anew(stream.codec_context)
         return count_through(self._packets.from_start(), self._codec, beat)
@@ -277,7 +277,7 @@ class Reader(VideoReader):
     def _errors(
         self, kind: type[DecodeError], what: str, caught: tuple[type[Exception], ...] = PYAV_ERRORS
     ) -> Iterator[None]:
-        """Turn the errors of FFmpeg, and of PyAV around it, into ours."""
+        """Convert the errors of FFmpeg and PyAV into ours."""
         try:
             yield
         except caught as error:

@@ -1,4 +1,4 @@
-"""What every decoder offers, and the errors. `open_video` (in decode/open.py) picks the decoder."""
+"""The interface of every decoder, and the errors; `open_video` (decode/open.py) picks one."""
 
 import os
 from abc import ABC, abstractmethod
@@ -10,21 +10,21 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 MAX_PIXELS = 8192 * 4320
-"""Pixels of the largest picture that is decoded or scaled to: the largest size in common use."""
+"""Most pixels of a decoded or scaled picture: the largest size in common use."""
 CLIP_PICTURES = 16
-"""A clip in memory may have as many pixels as that many of the largest pictures."""
+"""A clip in memory may have as many pixels as this many of the largest pictures."""
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the content of a file, or an open file."""
 
 FORMS = ("rgb", "yuv")
-"""What a frame is: rgb (H, W, 3), or yuv: 4:2:0 planes one below the other, (3 H / 2, W)."""
+"""Forms of a frame: rgb (H, W, 3), or yuv: 4:2:0 planes one below the other, (3 H / 2, W)."""
 DEVICES, DAMAGE = ("cpu", "cuda"), ("raise", "report")
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenOptions:
-    """How a video is opened; see `open_video`. Raises ValueError for an unknown choice."""
+    """How to open a video; see `open_video`. Raises ValueError for an unknown choice."""
 
     device: str = "cpu"
     threads: int = 1
@@ -60,7 +60,7 @@ class DecodeError(Exception):
 
 
 class OpenError(DecodeError):
-    """No decoder can make anything of the file."""
+    """No decoder can read the file."""
 
 
 class NoVideoError(DecodeError):
@@ -68,11 +68,11 @@ class NoVideoError(DecodeError):
 
 
 class CorruptError(DecodeError):
-    """A video of which some frame that was asked for is damaged or missing."""
+    """A requested frame is damaged or missing."""
 
 
 class StuckError(DecodeError):
-    """A decoder brought nothing forth within its time limit."""
+    """A decoder gave nothing within its time limit."""
 
 
 class TooLargeError(DecodeError):
@@ -80,9 +80,9 @@ class TooLargeError(DecodeError):
 
 
 def decode_error(path: str | os.PathLike[str], error: Exception) -> DecodeError:
-    """Whatever was raised while a file was read, as an error that names the file.
+    """Any exception while reading a file, as an error with the file's name.
 
-    The boundary around one video of many takes every Exception, and reports it so.
+    Code that reads many videos catches every Exception for each, and reports it in this form.
     """
     if isinstance(error, DecodeError):
         return error
@@ -97,7 +97,7 @@ def decode_error(path: str | os.PathLike[str], error: Exception) -> DecodeError:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of the picture as it is shown, in whole pixels from the upper left corner."""
+    """A rectangle of the shown picture, in whole pixels from the upper left corner."""
 
     left: int
     top: int
@@ -107,49 +107,48 @@ class Box:
 
 @dataclass(frozen=True)
 class Request:
-    """Some frames of a video, and what of each is wanted."""
+    """Requested frames of a video, and their crop and size."""
 
     indices: Sequence[int]
     """frames from 0, in any order, repeated or not"""
     crop: Box | None = None
     """the part of the picture to keep; the whole by default"""
     size: tuple[int, int] | None = None
-    """(height, width) to scale it to; as it is by default"""
+    """(height, width) to scale to; unscaled by default"""
 
 
 @dataclass(frozen=True)
 class Colour:
-    """How the planes of a video become RGB."""
+    """How a video's planes become RGB."""
 
     matrix: str = "bt601"
     """bt601, bt709, bt2020 or smpte240m"""
     full_range: bool = False
-    """0…255 rather than 16…235"""
+    """0…255 instead of 16…235"""
 
 
 class VideoReader(ABC):
-    """A video as a sequence of frames: those, and in that order, that a player shows."""
+    """A video as a sequence of frames, the ones that a player shows, in their order."""
 
     decoder: str
     """its name, such as pyav"""
     path: str
-    """where it came from; <bytes> or <file> where it has no name"""
+    """its path; <bytes> or <file> without one"""
     rate: float
     """mean frame rate, Hz"""
     size: tuple[int, int]
-    """(height, width) as it is shown: upright, in square pixels"""
+    """(height, width) as shown: upright, in square pixels"""
     codec: str
     """such as h264"""
     colour: Colour
     """how yuv frames become RGB"""
     fell_back: bool = False
-    """CUDA was asked for, and the CPU decodes"""
+    """CUDA was requested, but the CPU decodes"""
     max_pixels: int = MAX_PIXELS
-    """of one picture, as it is or scaled; a clip may have CLIP_PICTURES times as many"""
+    """of one picture, before and after scaling; a clip may have CLIP_PICTURES times as many"""
     damaged: dict[int, str]
-    """frames read so far that are not what was recorded → "concealed", "missing" or "displaced"
-    (right, but others before it are lost); filled only where the video was opened with
-    damage="report" """
+    """frames read so far that are not as recorded → "concealed", "missing" or "displaced" (right,
+    but others before it are lost); filled only if the video was opened with damage="report" """
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -157,7 +156,7 @@ class VideoReader(ABC):
     @property
     @abstractmethod
     def times(self) -> np.ndarray:
-        """When each frame is shown: float64 (frames,), seconds from the first frame."""
+        """Start of each frame: float64 (frames,), seconds from the first frame."""
 
     @abstractmethod
     def stream(
@@ -165,11 +164,11 @@ class VideoReader(ABC):
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """Yield (number of the request, frame index, uint8 frame), all requests in one decode.
 
-        Frame indices rise; a frame that several requests want comes once for each, a frame that
-        one request names twice comes once. The frame is (H, W, 3), or for form "yuv" (3 H / 2, W)
-        with even H and W.
+        Frame indices rise; a frame in several requests comes once for each, a frame repeated in one
+        request comes once. The frame is (H, W, 3), or for form "yuv" (3 H / 2, W) with even H and
+        W.
 
-        Raises IndexError for an index outside 0…len-1, DecodeError where the file is damaged,
+        Raises IndexError for an index outside 0…len-1, DecodeError if the file is damaged,
         TooLargeError for pictures of more than `max_pixels`.
         """
 
@@ -212,13 +211,13 @@ class VideoReader(ABC):
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index, frame) for each of the distinct `indices`, in rising order, one by one.
 
-        Holds a few frames at a time, so that a long video can be read from end to end.
+        Holds a few frames at a time, so a long video can be read from end to end.
         """
         for _, index, frame in self.stream([Request(indices, crop, size)], form):
             yield index, frame
 
     def check_clip(self, frames: int, size: tuple[int, int]) -> None:
-        """Raise TooLargeError where so many frames of (height, width) are too much to hold."""
+        """Raise TooLargeError if this many frames of (height, width) are too large to hold."""
         height, width = size
         pixels, most = frames * height * width, CLIP_PICTURES * self.max_pixels
         if pixels > most:
@@ -230,8 +229,8 @@ class VideoReader(ABC):
                 decoder=self.decoder,
             )
 
-    def close(self) -> None:  # noqa: B027 - not every reader holds something
-        """Let go of the file."""
+    def close(self) -> None:  # noqa: B027 - some readers hold nothing
+        """Release the file."""
 
     def __enter__(self) -> Self:
         return self
@@ -241,10 +240,10 @@ class VideoReader(ABC):
 
 
 def check_requests(reader: VideoReader, requests: Sequence[Request]) -> list[int]:
-    """The distinct frames that are wanted, rising.
+    """The distinct wanted frames, rising.
 
-    Raises IndexError for one that there is not, ValueError for a crop outside the picture or a size
-    of nothing, TooLargeError for a size of more than `reader.max_pixels`.
+    Raises IndexError for a frame that does not exist, ValueError for a crop outside the picture or
+    an empty size, TooLargeError for a size of more than `reader.max_pixels`.
     """
     path, length, (height, width) = reader.path, len(reader), reader.size
     for request in requests:
@@ -283,7 +282,7 @@ def check_picture(path: str, size: tuple[int, int], max_pixels: int) -> None:
 
 
 def source_name(source: Any) -> str:
-    """What to call it in a message."""
+    """The source's name in messages."""
     if isinstance(source, bytes):
         return "<bytes>"
     if isinstance(source, str | os.PathLike):

@@ -1,8 +1,8 @@
 """torchcodec, on the CPU or with NVDEC on a CUDA device.
 
-An exact scan of the file finds the frames; their times alone would not. torchcodec releases the
-interpreter's lock while it works, so a thread is enough for the time limit.
-It needs FFmpeg's shared libraries: see decode/ffmpeg_env.py.
+An exact scan of the file finds the frames; their times alone would not. torchcodec releases the GIL
+while it works, so a thread is enough for the time limit. It needs FFmpeg's shared libraries: see
+decode/ffmpeg_env.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,11 +30,11 @@ from video_gc.decode.whole_frames import PictureReader, batched_rising
 if TYPE_CHECKING:
     import torch
 
-BATCH = 64 << 20  # bytes of pictures that are decoded at a time
+BATCH = 64 << 20  # bytes of pictures decoded at a time
 
 
 def open_reader(source: Source, options: OpenOptions) -> VideoReader:
-    """See open_video. Raises ImportError with the command to type, ValueError without CUDA."""
+    """See open_video. Raises ImportError with the install command, ValueError without CUDA."""
     check_installed()
     if options.device == "cuda":
         check_cuda()
@@ -42,7 +42,7 @@ def open_reader(source: Source, options: OpenOptions) -> VideoReader:
 
 
 def check_installed() -> None:
-    """Raises ImportError, with the command to type, where torchcodec cannot be loaded."""
+    """Raises ImportError, with the command to type, if torchcodec cannot be loaded."""
     if find_spec("torchcodec") is None:
         raise ImportError("torchcodec is not installed; pip install 'video_gc[torchcodec]'")
     try:
@@ -52,7 +52,7 @@ def check_installed() -> None:
 
 
 def check_cuda() -> None:
-    """Raises ValueError where there is no CUDA device."""
+    """Raises ValueError without a CUDA device."""
     import torch
 
     if not torch.cuda.is_available():
@@ -74,7 +74,7 @@ class TorchcodecReader(PictureReader):
         try:
             self._decoder: Any = self._within(lambda: self._open(options))
         except (RuntimeError, ValueError, IndexError) as error:
-            if "load libtorchcodec" in str(error):  # new versions do without FFmpeg until now
+            if "load libtorchcodec" in str(error):  # new versions load FFmpeg only here
                 raise ImportError(_no_libraries(error)) from error
             reason = f"cannot be read as a video ({_cause(error)})"
             raise OpenError(self.path, reason, decoder=self.decoder) from error
@@ -83,7 +83,7 @@ class TorchcodecReader(PictureReader):
         self.codec = about.codec or "unknown"
         self.portion = max(1, BATCH // (3 * about.height * about.width))
         if "444" in (about.pixel_format or ""):
-            self._batch([0])  # FFmpeg works around old x264's 4:4:4 once it has seen who encoded it
+            self._batch([0])  # FFmpeg works around old x264's 4:4:4 after seeing the encoder's name
         self.fell_back = self._device == "cuda" and bool(self._decoder.cpu_fallback)
 
     def __len__(self) -> int:
@@ -97,7 +97,7 @@ class TorchcodecReader(PictureReader):
     def stream(
         self, requests: Sequence[Request], form: str = "rgb"
     ) -> Iterator[tuple[int, int, np.ndarray]]:
-        """See VideoReader.stream. From a CUDA device, frames are cropped and scaled there."""
+        """See VideoReader.stream. With a CUDA device, frames are cropped and scaled there."""
         if self._device == "cpu" or form != "rgb":
             yield from super().stream(requests, form)
             return
@@ -162,7 +162,7 @@ class TorchcodecReader(PictureReader):
 
         try:
             return self._within(lambda: self._decoder.get_frames_at(list(indices)).data)
-        except torch.OutOfMemoryError:  # of the GPU: the video is none the worse
+        except torch.OutOfMemoryError:  # of the GPU; the video is not damaged
             raise
         except (RuntimeError, ValueError, IndexError) as error:
             reason = f"cannot decode frames {indices[0]}…{indices[-1]} of {len(self)}"
@@ -176,7 +176,7 @@ class TorchcodecReader(PictureReader):
 
 
 def _on_this_stream(call: Callable[[], Any]) -> Callable[[], Any]:
-    """The call, on the CUDA device and stream that this thread uses: they are a thread's own."""
+    """The call on this thread's CUDA device and stream, which are per thread."""
     import torch
 
     stream = torch.cuda.current_stream()
@@ -210,6 +210,6 @@ def _no_libraries(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """torchcodec's message without the place in its source."""
+    """torchcodec's message without its source location."""
     text = str(error).strip().splitlines()
     return text[0].split(".cpp:")[-1].lstrip("0123456789, ") if text else type(error).__name__

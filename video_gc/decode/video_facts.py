@@ -1,4 +1,4 @@
-"""What is in a video file: facts from its packets, and whether every frame can be decoded."""
+"""Facts about a video file from its packets, and whether every frame can be decoded."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from video_gc.subprocess_call import heartbeat
 
 CHUNK = 1 << 20  # bytes
 THUMB = (32, 32)
-"""(height, width) that frames are scaled to before they are hashed."""
+"""(height, width) of frames before they are hashed."""
 STATUSES = ("ok", "damaged", "missing", "no-video", "short")
 
 
@@ -35,7 +35,7 @@ class VideoFacts:
     """mean frame rate, Hz"""
     width: int = 0
     height: int = 0
-    """pixels, as it is shown"""
+    """pixels, as shown"""
     codec: str = ""
     keyframe_mean: float = 0.0
     """mean distance of key frames, frames"""
@@ -43,23 +43,24 @@ class VideoFacts:
     """largest distance of key frames, frames"""
     bytes: int = 0
     mtime: int = 0
-    """when the file was last changed, ns since 1970"""
+    """modification time, ns since 1970"""
     content: str = ""
     """blake2b (16 bytes, hex) of the file"""
     pictures: str = ""
     """blake2b (16 bytes, hex) of the number of frames and all frames at 32×32: equal for the same
-    stream in another container; comparable on one machine only, as scaling may round otherwise"""
+    stream in another container; comparable on one machine only, because scaling may round otherwise
+    elsewhere"""
 
 
 def examine(path: str | os.PathLike[str], *, time_limit: float = 60.0) -> VideoFacts:
-    """Read and decode the whole file: its facts, hashes, and what is wrong with it.
+    """Read and decode the whole file: its facts, hashes and problems.
 
-    time_limit: seconds without a new frame after which it counts as damaged.
-    Does not raise for a file that cannot be read: see `status` and `cause`.
+    time_limit: most seconds for a new frame; then the file counts as damaged.
+    Does not raise for an unreadable file: see `status` and `cause`.
     """
     path = Path(path)
     try:
-        resolved(path)  # a pipe would wait for a writer
+        resolved(path)  # opening a pipe would wait for a writer
         size, mtime = stamp(path)
         facts = VideoFacts(bytes=size, mtime=mtime, content=hash_file(path))
     except FileNotFoundError:
@@ -81,9 +82,9 @@ def examine(path: str | os.PathLike[str], *, time_limit: float = 60.0) -> VideoF
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes, and time of the last change in ns since 1970, within 64 bits (to 2262).
+    """Size in bytes, and modification time in ns since 1970, within 64 bits (to 2262).
 
-    Of a folder of frames: the size of all files in it. Raises FileNotFoundError.
+    For a folder of frames: the size of all files in it. Raises FileNotFoundError.
     """
     status = path.stat()
     size = sum(file.stat().st_size for file in _files(path)) if path.is_dir() else status.st_size
@@ -117,7 +118,7 @@ def _decode_all(reader: VideoReader, facts: VideoFacts) -> VideoFacts:
         digest.update(frame.tobytes())
         heartbeat()
     facts = replace(facts, pictures=digest.hexdigest())
-    if facts.status != "ok" or not reader.damaged:  # the packets have said it already
+    if facts.status != "ok" or not reader.damaged:  # already found in the packets
         return facts
     kinds = list(reader.damaged.values())
     counts = [(kind, kinds.count(kind)) for kind in ("concealed", "missing", "displaced")]
@@ -127,15 +128,15 @@ def _decode_all(reader: VideoReader, facts: VideoFacts) -> VideoFacts:
 
 
 def _keyframes(path: Path) -> tuple[list[int], int, int]:
-    """Places of the key frames among the packets that are shown, how many are shown, and how many
-    the index of the file promises (0: unknown)."""
+    """Positions of the key frames among the shown packets, the number of shown packets, and the
+    number of frames promised by the file's index (0: unknown)."""
     keys: list[int] = []
     shown = promised = 0
-    if path.is_dir():  # of pictures: each is one
+    if path.is_dir():  # of pictures: each is a key frame
         return keys, shown, promised
     try:
         with opened(path) as (container, stream):
-            if "mp4" in container.format.name:  # has a table of all frames; others guess
+            if "mp4" in container.format.name:  # it lists all frames; other formats guess
                 promised = sum(e.size > 0 and not e.is_discard for e in stream.index_entries)
             for packet in stream_packets(container, stream):
                 if not packet.is_discard:
@@ -143,7 +144,7 @@ def _keyframes(path: Path) -> tuple[list[int], int, int]:
                         keys.append(shown)
                     shown += 1
     except (DecodeError, av.FFmpegError, ValueError):
-        pass  # damage is found, and named, by decoding
+        pass  # decoding finds and reports the damage
     return keys, shown, promised
 
 

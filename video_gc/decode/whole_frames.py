@@ -1,7 +1,7 @@
-"""A base for decoders that hand out whole pictures, and frames that are in memory already.
+"""A base for decoders that give whole pictures, and a reader of frames in memory.
 
-They are cropped, scaled and converted in the filter graph that the pyav decoder uses too, so that
-training and testing see the same pixels with every decoder.
+They are cropped, scaled and converted in the same filter graph as the pyav decoder's frames, so
+training and tests see the same pixels with every decoder.
 """
 
 from abc import abstractmethod
@@ -24,12 +24,12 @@ from video_gc.decode.reader import (
 )
 
 PORTION = 8
-"""Pictures that are decoded at a time: few enough to hold, many enough to keep a decoder busy."""
-TIME_BASE = Fraction(1, 25)  # nothing in the graph looks at times
+"""Pictures decoded at a time: few enough to hold, many enough to keep a decoder busy."""
+TIME_BASE = Fraction(1, 25)  # the graph ignores times
 
 
 class PictureReader(VideoReader):
-    """A reader that has to write `_pictures` only; see VideoReader."""
+    """A reader that only needs to implement `_pictures`; see VideoReader."""
 
     colour = Colour()
     damage: str = "raise"
@@ -37,14 +37,14 @@ class PictureReader(VideoReader):
 
     @property
     def times(self) -> np.ndarray:
-        """See VideoReader.times: even ones, where nothing else is known."""
+        """See VideoReader.times: evenly spaced if nothing else is known."""
         return np.arange(len(self)) / self.rate
 
     @abstractmethod
     def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, Any]]:
-        """Yield (index, av.VideoFrame, or uint8 (H, W, 3) as shown) of rising, distinct indices.
+        """Yield (index, av.VideoFrame, or uint8 (H, W, 3) as shown) for rising, distinct indices.
 
-        Raises CorruptError where one of them cannot be decoded.
+        Raises CorruptError if one of them cannot be decoded.
         """
 
     def stream(
@@ -72,7 +72,7 @@ class PictureReader(VideoReader):
                     yield number, index, graphs[key].convert(frame)
 
     def _sound_pictures(self, portion: Sequence[int]) -> Iterator[tuple[int, Any]]:
-        """The pictures; with damage="report" the nearest one where there is none."""
+        """The pictures; with damage="report" the nearest one in place of a missing one."""
         if self.damage == "raise":
             yield from self._pictures(portion)
             return
@@ -82,7 +82,7 @@ class PictureReader(VideoReader):
         except CorruptError as error:
             cause = error
         found: dict[int, Any] = {}
-        for index in portion:  # one by one: which of them is it?
+        for index in portion:  # one by one, to find the damaged one
             try:
                 found.update(self._pictures([index]))
             except CorruptError as error:
@@ -107,13 +107,13 @@ def _frame(picture: Any) -> Any:
 
 
 def as_frames(frames: Any) -> np.ndarray:
-    """Frames as they come from cameras and decoders, as uint8 (T, H, W, 3).
+    """Frames of a camera or decoder as uint8 (T, H, W, 3).
 
     frames: an array or a torch tensor (T, H, W, 3), on any device, or a list or tuple of frames
-        (H, W, 3), each an array, a tensor or a PIL image. A tensor (T, 3, H, W), as torchcodec and
-        torchvision give it, is turned.
+        (H, W, 3), each an array, a tensor or a PIL image. A tensor (T, 3, H, W), as in torchcodec
+        and torchvision, is permuted.
 
-    Raises ValueError for another shape or dtype, frames of several sizes, or none.
+    Raises ValueError for another shape or dtype, frames of several sizes, or no frames.
     """
     if isinstance(frames, list | tuple):
         parts = [_array(frame) for frame in frames]
@@ -134,9 +134,9 @@ def as_frames(frames: Any) -> np.ndarray:
 
 
 class FrameReader(PictureReader):
-    """Frames in memory at `rate` Hz; see VideoReader, and `as_frames` for what is taken.
+    """Frames in memory at `rate` Hz; see VideoReader, and `as_frames` for valid types.
 
-    Raises ValueError for what is no frames, or a rate that is not above 0.
+    Raises ValueError for invalid frames, or a rate that is not above 0.
     """
 
     decoder, path, codec = "memory", "<frames>", "rawvideo"
@@ -157,8 +157,8 @@ class FrameReader(PictureReader):
 
 
 def _array(frames: Any) -> np.ndarray:
-    """An array, without knowing torch or PIL: both can be asked."""
-    if hasattr(frames, "detach"):  # a tensor may lie on a GPU
+    """An array, without importing torch or PIL."""
+    if hasattr(frames, "detach"):  # a tensor may be on a GPU
         frames = frames.detach().cpu().numpy()
     return np.asarray(frames)
 

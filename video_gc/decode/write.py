@@ -1,8 +1,8 @@
-"""Write H.264 files with PyAV: frames in memory, or another video again.
+"""Write H.264 files with PyAV, from frames in memory or from another video.
 
-`transcode` makes a video smaller, with key frames closer together and the same frames and times. A
-random clip is decoded from the key frame before it, so that key frames 250 frames apart (x264's
-default) cost a training clip of 8×8 about twice the pictures that it needs.
+`transcode` makes a smaller video, with closer key frames and the same frames and times. A random
+clip is decoded from the key frame before it, so key frames 250 frames apart (x264's default) cost a
+training clip of 8×8 about twice the pictures that it needs.
 """
 
 import os
@@ -33,10 +33,10 @@ def write_video(
     """Encode uint8 RGB frames (T, H, W, 3) as H.264 4:2:0 and return the path.
 
     H and W must be even. Equal frames give equal bytes with one encoder thread and a preset without
-    macroblock trees (ultrafast, superfast): with x264's slower ones, 73 of 160 files differed.
-    The file appears under its name only when it is complete.
+    macroblock trees (ultrafast, superfast): with x264's slower presets, 73 of 160 files differed.
+    The file gets its name only when it is complete.
 
-    Raises ValueError on another shape or dtype, or on odd sizes.
+    Raises ValueError for another shape or dtype, or for odd sizes.
     """
     path = Path(path)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
@@ -65,7 +65,7 @@ def _muxer(path: Path) -> str:
 
 MATRICES = {"bt709": 1, "bt601": 6, "bt2020": 9, "smpte240m": 7}  # ISO/IEC 23091-2, 8.3
 BT709, UNSPECIFIED = 1, 2  # primaries and transfer functions, 8.1 and 8.2
-FINEST = 90_000  # Hz, of time stamps where the source has none of its own, as in MPEG
+FINEST = 90_000  # Hz, for time stamps if the source has none, as in MPEG
 MOST = 10**9  # Hz; MP4 stores the rate of time stamps in 32 bits
 
 
@@ -82,17 +82,17 @@ def transcode(
 ) -> int:
     """Write the video of `source` to the MP4 file `target`; return the number of frames.
 
-    short_side: pixels, of the smaller of height and width; the other in proportion, both even.
+    short_side: smaller of height and width, pixels; the other in proportion, both even.
         A smaller video keeps its size unless `enlarge`; None keeps every size.
     keyframe_interval: the largest distance of key frames, frames; scene cuts add others.
     crf, preset: x264's quality (lower is better and larger) and effort.
 
     Every frame is kept, at its own time (variable rates stay variable), the first at 0 s. The copy
-    has the pictures that the reader shows: upright, with square pixels and standard range; it keeps
-    the matrix, the range and the primaries of their colours. Sound is dropped.
+    has the reader's pictures: upright, with square pixels and standard range; it keeps the matrix,
+    range and primaries of their colours. Sound is dropped.
 
-    Raises DecodeError where the source is damaged or where the result lacks frames, ValueError for
-    an unusable option.
+    Raises DecodeError if the source is damaged or the result lacks frames, ValueError for an
+    unusable option.
     """
     if short_side is not None and short_side < 2:
         raise ValueError(f"short_side ({short_side}) must be at least 2")
@@ -135,7 +135,7 @@ def transcode(
 def target_size(
     size: tuple[int, int], short_side: int | None, *, enlarge: bool = False
 ) -> tuple[int, int]:
-    """(height, width) with that short side, in proportion, both even."""
+    """(height, width) with this short side, in proportion, both even."""
     factor = 1.0 if short_side is None else short_side / min(size)
     factor = factor if enlarge else min(factor, 1.0)
     height, width = (max(2 * round(side * factor / 2), 2) for side in size)
@@ -143,26 +143,26 @@ def target_size(
 
 
 def _source_tags(source: str | os.PathLike[str]) -> tuple[Fraction, int, int]:
-    """A unit of time in which every stamp of the source is a whole number, and the numbers of the
-    primaries and of the transfer function that the copy has."""
+    """A unit of time in which every time stamp of the source is a whole number, and the numbers of
+    the copy's primaries and transfer function."""
     if Path(source).is_dir():
         return Fraction(1, FINEST), UNSPECIFIED, UNSPECIFIED
     with opened(source) as (_, stream):
         base, context = stream.time_base, stream.codec_context
         tags = int(context.color_primaries), int(context.color_trc)
         if is_wide(context):
-            tags = BT709, BT709  # frames come so
+            tags = BT709, BT709  # the reader converts to it
     if base is None or base.denominator > MOST:
         return Fraction(1, FINEST), *tags
     return Fraction(1, base.denominator), *tags
 
 
 def _stamps(reader: VideoReader, unit: Fraction) -> np.ndarray:
-    """When each frame begins, and when the last one ends: int64 (frames + 1,), rising."""
+    """Start of each frame, and end of the last one: int64 (frames + 1,), rising."""
     times = reader.times
     last = times[-1] - times[-2] if len(times) > 1 else 1 / reader.rate
     stamps = np.rint(np.append(times, times[-1] + last) / float(unit)).astype(np.int64)
-    order = np.arange(len(stamps))  # x264 refuses equal stamps
+    order = np.arange(len(stamps))  # x264 rejects equal stamps
     return np.maximum.accumulate(stamps - order) + order
 
 

@@ -75,7 +75,9 @@ def score_videos(
     every, index = views.clips * views.crops, views.index
     size, seen = micro_batch_size(every, micro_batch), dict[int, _Seen]()
     cuda = device.type == "cuda"
-    loader = view_loader(views, micro_batch=micro_batch, workers=workers, pin_memory=cuda)
+    loader = view_loader(
+        views, micro_batch=micro_batch, workers=workers, pin_memory=cuda, device=device
+    )
     for batch in loader:
         damaged = next((t.video for t in batch.problems if t.kind == "damaged"), None)
         row = int(batch.videos[0]) if damaged is None else damaged

@@ -42,6 +42,7 @@ def build_loaders(
     group = config.test.micro_batch
     rows = shard(len(splits.val), world, group)
     views = VideoViews(splits.val, clip, clips=1, crops=1, decoding=decoding, rows=rows)
+    decodes = pick_gpu(world) if data.decode_device == "cuda" else None
     training = training_loader(
         clips,
         batch_size=config.batch_size,
@@ -50,9 +51,11 @@ def build_loaders(
         rank=world.rank,
         ranks=world.size,
         accumulate=config.accumulate,
-        device=pick_gpu(world) if data.decode_device == "cuda" else None,
+        device=decodes,
     )
-    validation = view_loader(views, micro_batch=group, workers=data.workers, group=group)
+    validation = view_loader(
+        views, micro_batch=group, workers=data.workers, group=group, device=decodes
+    )
     shield_workers([training, validation])
     return training, validation
 

@@ -178,14 +178,22 @@ def fit(training: Training) -> None:
     """
     state, length = training.state, training.length
     file = files.step_file(training.folder, state.step)
-    if training.world.first and state.step == state.best_step and file.is_file():
-        keep_best(training, file)  # the run may have ended between the two
+    if training.world.first and file.is_file():  # the run may have ended before it did this
+        training.not_saved = files.point_last(file)
+        if state.step == state.best_step and not training.not_saved:
+            keep_best(training, file)
+        need_saved(training)
     while not state.validated or (state.epoch + 1 < length.epochs and state.step < length.steps):
         if state.validated:
             state.begin_next_epoch()
         train_epoch(training)
         validate(training)
     training.skipped.finish()
+    need_saved(training)
+
+
+def need_saved(training: Training) -> None:
+    """Raise OSError if the newest checkpoint could not be written."""
     if training.not_saved:
         raise OSError(f"{training.folder}: {training.not_saved}; free some space and rerun")
 
@@ -205,7 +213,9 @@ def train_epoch(training: Training) -> None:
     if state.step == end:  # stopped before or during its validation
         return
     assert isinstance(loader.sampler, EpochSampler)
-    loader.sampler.set_epoch(state.epoch, start=state.batches)
+    # no worker may be decoding a batch that nobody takes when the next epoch begins
+    stop = (end - start) * training.config.accumulate
+    loader.sampler.set_epoch(state.epoch, start=state.batches, stop=stop)
     batches = iter(loader)
     what = f"Epoch {state.epoch + 1}/{training.length.epochs}"
     todo = range(state.step, end)
@@ -308,10 +318,10 @@ def validate(training: Training) -> None:
         state.best, state.best_step = score, state.step
     file = save(training, trained)
     if world.first and state.best_step == state.step:
+        if not training.not_saved:
+            keep_best(training, file)
         if training.not_saved:  # best.ckpt is still the previous one
             state.best, state.best_step = before.best, before.best_step
-        else:
-            keep_best(training, file)
     if training.precise is not None:
         training.precise.put(trained)
     [stop] = largest(world, training.signals.wanted)
@@ -327,12 +337,10 @@ def save(training: Training, trained: dict[str, Tensor] | None = None) -> Path:
     content = saved(training, trained or {})
     file = files.step_file(training.folder, training.state.step)
     if training.world.first:
-        training.not_saved = files.save_or_keep(content, file)
+        keep = training.config.checkpoint.keep
+        training.not_saved = files.save_or_keep(content, file, keep=keep)
     if not training.not_saved:
         training.saved_step = training.state.step
-        if training.world.first:
-            files.point_last(file)
-            files.remove_old(training.folder, training.config.checkpoint.keep)
     wait_for_all(training.world)  # no process continues before the file is complete
     training.saved_at = time.monotonic()
     return file
@@ -340,7 +348,9 @@ def save(training: Training, trained: dict[str, Tensor] | None = None) -> Path:
 
 def keep_best(training: Training, file: Path) -> None:
     """Make `file` the best checkpoint, and write its weights to a file of their own."""
-    files.keep_best(file)
+    training.not_saved = files.keep_best(file)
+    if training.not_saved:
+        return
     # the validated weights: averaged if there is an average, with precise statistics
     kept = read_file(file, mapped=True)
     weights = training.folder / f"best{SUFFIX}"

@@ -77,7 +77,7 @@ def test_the_number_of_videos_is_said_with_their_intervals() -> None:
     assert "over 19 videos; below about 20 an interval is rough" in footing(19, None)
     fewer = replace(losses, rows=[replace(loss, clips=18)])
     assert "the replacements over 18; below about 20 an interval is rough" in footing(24, fewer)
-    assert footing(1, None) == "One video was looked at: there are no intervals."
+    assert footing(1, None) == "One video was examined: there are no intervals."
 
 
 def test_numbers_have_their_interval() -> None:

@@ -51,7 +51,7 @@ def test_a_handful_of_videos_is_no_proof(tmp_path: Path) -> None:
     found = compare_runs([tmp_path / "a"], [tmp_path / "b"])
     assert found.figures["top-1"].sure
     assert found.word == "noise"
-    assert "noise: McNemar's test sees no difference; 7 videos" in found.verdict
+    assert "noise: McNemar's test finds no difference; 7 videos" in found.verdict
 
 
 def test_one_video_and_one_class(tmp_path: Path) -> None:

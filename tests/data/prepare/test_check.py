@@ -118,22 +118,22 @@ def test_a_damaged_manifest_is_made_afresh(
     content = (root / NAME).read_bytes()
     (root / NAME).write_bytes(b"hello" if harm == "text" else content[: len(content) // 2])
     assert check(root, "train.txt").decoded == 2
-    assert "manifest.parquet: damaged, and made afresh" in capsys.readouterr().err
+    assert "manifest.parquet: damaged; it is made anew" in capsys.readouterr().err
     assert check(root, "train.txt").decoded == 0
 
 
 def test_a_file_of_somebody_else_is_not_overwritten(root: Path) -> None:
     listed, _ = list_sources([root / "train.txt"])
     before = (root / "val.txt").read_text()
-    with pytest.raises(DataError, match="val.txt: is no manifest; give --out another name"):
+    with pytest.raises(DataError, match="val.txt: is not a manifest; give --out another name"):
         check_videos(listed, root, root / "val.txt")
     assert (root / "val.txt").read_text() == before
     (root / "own.parquet").write_text("mine")
-    with pytest.raises(DataError, match="own.parquet: is no manifest; give --out another name"):
+    with pytest.raises(DataError, match="own.parquet: is not a manifest; give --out another name"):
         check_videos(listed, root, root / "own.parquet")
     assert (root / "own.parquet").read_text() == "mine"
     pq.write_table(pa.table({"path": ["a.mp4"]}), root / "own.parquet")
-    with pytest.raises(DataError, match="own.parquet: is no manifest; give --out another name"):
+    with pytest.raises(DataError, match="own.parquet: is not a manifest; give --out another name"):
         check_videos(listed, root, root / "own.parquet")
 
 

@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributed import HashStore, PrefixStore
 
+from tests.conftest import SMALL
 from tests.train.ranks.launch import step_of_srun
+from video_gc.config import compose_train
 from video_gc.data.dataset import VideoProblem
+from video_gc.data.splits import open_splits
 from video_gc.train.distributed import world
 from video_gc.train.distributed.rendezvous import meet
 from video_gc.train.distributed.slurm import slurm_variables
@@ -24,6 +27,7 @@ from video_gc.train.distributed.strategy import (
     seed_this_process,
 )
 from video_gc.train.distributed.world import World, pick_gpu, this_world
+from video_gc.train.inputs import build_loaders
 from video_gc.train.resume.state import LoopState, restored_state
 from video_gc.train.skipped_by_ranks import SkippedByRanks
 from video_gc.train.training import restore_generators
@@ -129,6 +133,17 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "3")
     assert pick_gpu(World(2, 3, 2, 3)) == torch.device("cuda", 0)  # it sees its own alone
+
+
+def test_each_process_decodes_on_its_own_gpu(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    given = [*SMALL, f"data.root={clips_folder}", f"runs={tmp_path}", "data.decode_device=cuda"]
+    config = compose_train([*given, "batch_size=2"])
+    loaders = build_loaders(open_splits(config.data), config, World(1, 2, 1, 2), gpu=True)
+    assert [loader.device for loader in loaders] == [torch.device("cuda", 1)] * 2  # type: ignore[attr-defined]
 
 
 def test_lightning_starts_nothing_and_looks_for_nothing() -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from video_gc.train.resume.checkpoint_files import (
     newest_valid,
     point_last,
     remove_old,
+    save_or_keep,
     set_aside,
     step_file,
     write_checkpoint,
@@ -68,6 +70,27 @@ def test_a_damaged_one_is_passed_over(
         newest_valid(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+def test_if_all_numbered_ones_are_damaged_the_next_is_kept(name: str, tmp_path: Path) -> None:
+    for step in (100, 200, 300):
+        write_checkpoint(CONTENT, step_file(tmp_path, step))
+        cut(step_file(tmp_path, step))
+    write_checkpoint(CONTENT, tmp_path / name)  # of step 100; no link to it
+    assert newest_valid(tmp_path) == tmp_path / name
+    set_aside(tmp_path, tmp_path / name)
+    assert len(list(tmp_path.glob("*.damaged"))) == 3
+    assert not save_or_keep(CONTENT, step_file(tmp_path, 105), keep=1)
+    assert newest_valid(tmp_path) == step_file(tmp_path, 105)
+    assert (tmp_path / "last.ckpt").resolve() == step_file(tmp_path, 105).resolve()
+
+
+def test_the_one_just_written_is_never_removed(tmp_path: Path) -> None:
+    for step in (1, 7, 8, 9):
+        write_checkpoint(CONTENT, step_file(tmp_path, step))
+    remove_old(step_file(tmp_path, 1), 2)
+    assert sorted(tmp_path.iterdir()) == [step_file(tmp_path, 1), step_file(tmp_path, 9)]
+
+
 def test_one_of_a_newer_version_is_said(tmp_path: Path) -> None:
     write_checkpoint(CONTENT | {"video_gc": {"format": 99}}, step_file(tmp_path, 1))
     with pytest.raises(
@@ -85,7 +108,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
         point_last(file)
         if step in (1, 2):
             keep_best(file)
-        remove_old(tmp_path, 2)
+        remove_old(file, 2)
     assert [file.name for file in candidates(tmp_path)] == [
         *("step-00000004.ckpt", "step-00000003.ckpt", "best.ckpt")
     ]
@@ -93,17 +116,44 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     assert damage(tmp_path / "best.ckpt") is None
 
 
-def test_without_links_there_are_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def refuse_links(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(Path, "symlink_to", refuse)
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_without_links_there_are_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_links(monkeypatch)
     write_checkpoint(CONTENT, step_file(tmp_path, 1))
     for make, name in ((point_last, "last.ckpt"), (keep_best, "best.ckpt")):
         make(step_file(tmp_path, 1))
         assert damage(tmp_path / name) is None
         assert (tmp_path / name).stat().st_nlink == 1
+
+
+def test_a_copy_that_does_not_fit_leaves_the_previous_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_links(monkeypatch)
+    flushed = []
+    plain = os.fsync
+    monkeypatch.setattr(files.os, "fsync", lambda handle: (flushed.append(1), plain(handle)))
+    assert not save_or_keep(CONTENT, step_file(tmp_path, 1), keep=1)
+    assert not keep_best(step_file(tmp_path, 1))
+    assert len(flushed) == 6  # three files, and the folder after each
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(files.shutil, "copyfileobj", full)
+    said = save_or_keep(CONTENT, step_file(tmp_path, 2), keep=1)
+    assert said.startswith("last.ckpt could not be written (the disk is full); step-00000002.ckpt")
+    assert keep_best(step_file(tmp_path, 2)).startswith("best.ckpt could not be written (the disk")
+    assert sorted(tmp_path.iterdir()) == [*before, step_file(tmp_path, 2)]
+    assert damage(tmp_path / "last.ckpt") is damage(tmp_path / "best.ckpt") is None
 
 
 def test_a_full_disk_leaves_the_previous_one(tmp_path: Path) -> None:
@@ -127,9 +177,6 @@ def test_a_run_goes_on_over_a_full_disk_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def full() -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     given = options(clips_folder, tmp_path, "epochs=1", "data.workers=0")
     monkeypatch.setattr(files.os, "fsync", at_call(3, full, os.fsync))  # the second: file, folder
     train(compose_train(given))
@@ -144,9 +191,6 @@ def test_a_run_goes_on_over_a_full_disk_and_says_so(
 def test_a_disk_that_is_full_at_the_end_is_no_finished_run(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full() -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     given = options(clips_folder, tmp_path, "epochs=1", "data.workers=0", "name=other")
     monkeypatch.setattr(files.os, "fsync", at_call(5, full, os.fsync))
     with pytest.raises(OSError, match="step-00000005.ckpt could not be written .* free some space"):
@@ -159,13 +203,39 @@ def test_a_disk_that_is_full_at_the_end_is_no_finished_run(
     assert (other / "finished.yaml").is_file()
 
 
+def test_a_run_goes_on_if_the_best_cannot_be_copied(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_links(monkeypatch)
+    monkeypatch.setattr(files, "point_last", lambda _file: "")
+    monkeypatch.setattr(files.shutil, "copyfileobj", at_call(1, full, shutil.copyfileobj))
+    run = train(compose_train(options(clips_folder, tmp_path, "epochs=2", "data.workers=0")))
+    folder = run / "checkpoints"
+    assert (folder / "best.ckpt").read_bytes() == step_file(folder, 10).read_bytes()
+    assert (run / "finished.yaml").is_file()
+
+
+@pytest.mark.slow
+def test_a_best_that_cannot_be_copied_at_the_end_is_no_finished_run(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_links(monkeypatch)
+    monkeypatch.setattr(files, "point_last", lambda _file: "")
+    monkeypatch.setattr(files.shutil, "copyfileobj", full)
+    given = options(clips_folder, tmp_path, "epochs=1", "data.workers=0")
+    for _ in range(2):  # the rerun finds that the best is lacking
+        with pytest.raises(OSError, match=r"best.ckpt could not be written .* free some space"):
+            train(compose_train(given))
+    monkeypatch.undo()
+    run = train(compose_train(given))
+    assert damage(run / "checkpoints/best.ckpt") is damage(run / "checkpoints/last.ckpt") is None
+    assert (run / "finished.yaml").is_file()
+
+
 @pytest.mark.slow
 def test_a_disk_that_is_full_from_the_start_ends_the_run(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_file: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     monkeypatch.setattr(files.os, "fsync", full)
     steps = []
     plain = Objective.training_step

@@ -83,6 +83,23 @@ def test_a_worker_that_was_stopped(
         train(compose_train(options(clips_folder, tmp_path)))
 
 
+def test_workers_decode_only_what_a_short_epoch_takes(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = TrainingClips.__getitem__
+    decoded = FORK.Value("i", 0)
+
+    def counted(clips: TrainingClips, key: tuple[int, int]) -> Any:
+        with decoded.get_lock():
+            decoded.value += 1
+        return plain(clips, key)
+
+    monkeypatch.setattr(TrainingClips, "__getitem__", counted)
+    short = ("epochs=2", "steps_per_epoch=1", "batch_size=4", "accumulate=2")
+    train(compose_train(options(clips_folder, tmp_path, *short)))
+    assert decoded.value == 2 * 4
+
+
 @pytest.mark.slow
 def test_a_signal_in_a_validation_does_not_wait_for_workers(
     clips_folder: Path, tmp_path: Path

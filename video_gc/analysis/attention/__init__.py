@@ -1,1 +1,1 @@
-"""Where the context blocks look, and whether that depends on the query."""
+"""Where context blocks look, and whether that depends on the query."""

@@ -1,4 +1,4 @@
-"""The videos that are looked at, and one centre view of each as the network is tested with it."""
+"""The examined videos, with one centre view of each as in the network's tests."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ MICRO_BATCH = 8
 
 @dataclass(frozen=True)
 class View:
-    """The clip of one video that the network sees."""
+    """The clip of one video for the network."""
 
     frames: np.ndarray
     """uint8 (T, H, W, 3)"""
@@ -44,7 +44,7 @@ def read_view(
 ) -> View:
     """The centre crop of the centre clip of a video, or of a segment (seconds) of it.
 
-    Raises DecodeError or OSError where it cannot be read.
+    Raises DecodeError or OSError if it cannot be read.
     """
     decoding = decoding or Decoding()
     with decoding.open(path) as reader:
@@ -60,8 +60,8 @@ def read_view(
 class Clips:
     """One centre clip of each video in `index`, prepared for the network, batch after batch.
 
-    A video that cannot be read is left out and kept in `damaged`; one that is too short is looked
-    at as testing does, its last frame repeated, and kept in `short`.
+    An unreadable video is left out and recorded in `damaged`; one that is too short is padded as in
+    tests (its last frame repeated), and recorded in `short`.
     """
 
     index: VideoIndex
@@ -75,13 +75,13 @@ class Clips:
 
     @property
     def sound(self) -> list[int]:
-        """The rows that were not found damaged."""
+        """The rows not found damaged."""
         return [row for row in range(len(self.index)) if row not in self.damaged]
 
     def batches(
         self, doing: str, rows: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, np.ndarray]]:
-        """Clips (N, C, T, H, W) on the device and their rows of the index, under a bar."""
+        """Clips (N, C, T, H, W) on the device and their rows of the index, with a progress bar."""
         sound = self.sound if rows is None else [row for row in rows if row not in self.damaged]
         views = VideoViews(
             self.index, self.clip, clips=1, crops=1, decoding=self.decoding, rows=sound
@@ -89,7 +89,11 @@ class Clips:
         with guarded_workers(self.workers), progress_bar() as progress:
             task = progress.add_task(doing, total=len(sound))
             for batch in view_loader(
-                views, micro_batch=MICRO_BATCH, workers=self.workers, group=MICRO_BATCH
+                views,
+                micro_batch=MICRO_BATCH,
+                workers=self.workers,
+                group=MICRO_BATCH,
+                device=self.device,
             ):
                 known = len(self.damaged)
                 for problem in batch.problems:
@@ -107,7 +111,7 @@ class Clips:
         return read_view(path, self.clip, self.decoding, segment)
 
     def prepared(self, view: View) -> Tensor:
-        """(1, C, T, H, W) of a view, as the network sees it."""
+        """(1, C, T, H, W) of a view, prepared for the network."""
         frames = torch.from_numpy(view.frames[None]).to(self.device)
         return prepare_clips(frames, self.normalisation)
 
@@ -123,11 +127,11 @@ def find_clips(
 ) -> tuple[VideoIndex, int]:
     """`count` of the videos, spread over their classes, in an order drawn with `seed`.
 
-    videos: files, folders and `path label` lists; the run's test videos without any. A video's
-    label is what its list says, else the folder it lies in, not above VIDEO, where that is a class
-    of the network, else -1. Returns the number of all of them, too.
+    videos: files, folders and `path label` lists; by default the run's test videos. A video's label
+    comes from its list, else from its folder (VIDEO or below) if that is a class of the network,
+    else it is -1. Returns the number of all videos, too.
 
-    Raises FileNotFoundError, ValueError for what does not fit the checkpoint, DataError.
+    Raises FileNotFoundError, ValueError for contents that do not fit the checkpoint, DataError.
     """
     trained = DataConfig(**contents.config.get("data", {}))
     if videos:

@@ -1,7 +1,7 @@
-"""A clip under its attention maps: blocks side by side, a row for each query, as a moving picture.
+"""Draw a clip under its attention maps: a column per block, a row per query, animated.
 
-Weights are drawn as multiples of the uniform weight, on a scale that starts at 0, so that a map
-that is nearly uniform looks so; colours follow their square root, so that faint ones are seen.
+Weights are multiples of the uniform weight, on a scale that starts at 0, so a nearly uniform map
+looks uniform; colours follow their square root, so faint weights are visible.
 """
 
 from collections.abc import Sequence
@@ -25,43 +25,43 @@ from video_gc.escape import readable
 from video_gc.outputs import output_path
 
 WIDTH = 1100
-"""Pixels that the columns of a picture share."""
+"""Pixels shared by the columns of a picture."""
 CELL = (144, 288)
-"""Least and largest side of one panel, pixels."""
+"""Smallest and largest side of one panel, pixels."""
 GAP, MARGIN, LINE, BAR = 6, 12, 18, 10
 TITLE = MARGIN + LINE + 6
-"""Where the titles of the columns begin, pixels from the top."""
+"""Top of the columns' titles, pixels."""
 SIDE = 84
-"""Pixels for the names of the rows."""
+"""Width of the rows' names, pixels."""
 INK, SOFT, PAPER, CROSS = (28, 39, 51), (91, 107, 123), (255, 255, 255), (0, 229, 255)
 RATES = (1.0, 8.0)
-"""Slowest and fastest play, frames per second."""
+"""Slowest and fastest rate, frames per second."""
 SECONDS = 6.0
-"""The video file repeats its clip up to here; players do not loop."""
+"""The video file repeats its clip up to this many seconds, because players do not loop."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """All that one picture shows."""
+    """The content of one picture."""
 
     title: str
     view: View
     queries: Sequence[Query]
-    """those that have a row each, below the row of the shared and mean maps"""
+    """queries with a row each, below the row of the shared and mean maps"""
     panels: list[Panel]
     common: bool = False
-    """the colours end at the largest weights of all drawn videos, not at this one's"""
+    """the colours end at the largest weights of all drawn videos, not of this one"""
 
     @property
     def row_names(self) -> list[str]:
-        """Two lines each; one empty name where there are no queries."""
+        """Two lines each; one empty name without queries."""
         seconds = [self.view.times[int(q[0] * len(self.view.times))] for q in self.queries]
         named = [f"query {number}\n{time:.2f} s" for number, time in enumerate(seconds, 1)]
         return ["mean\nover queries", *named] if named else [""]
 
 
 def share_scale(drawings: Sequence[Drawing]) -> None:
-    """Let the colours of a block end at the same weight in all drawings."""
+    """End the colours of each block at the same weight in all drawings."""
     for column in zip(*(drawing.panels for drawing in drawings), strict=True):
         largest = max(panel.peak for panel in column)
         for panel in column:
@@ -70,7 +70,7 @@ def share_scale(drawings: Sequence[Drawing]) -> None:
 
 
 class _Layout:
-    """Where things stand, in pixels."""
+    """Positions in the picture, pixels."""
 
     def __init__(self, drawing: Drawing) -> None:
         height, width = drawing.view.frames.shape[1:3]
@@ -116,7 +116,7 @@ def draw(drawing: Drawing) -> np.ndarray:
                 for label, query in enumerate(drawing.queries, 1)
                 if row in (0, label)
             ]
-            for own, label, query in sorted(marked):  # those of this frame on top
+            for own, label, query in sorted(marked):  # those on this frame on top
                 for column in columns if row else [0]:
                     place = (at.left[column] + query[2] * at.wide, y + query[1] * at.high)
                     _cross(pen, place, own, "" if row else str(label))
@@ -125,7 +125,7 @@ def draw(drawing: Drawing) -> np.ndarray:
 
 
 def save(pictures: np.ndarray, times: np.ndarray, file: Path) -> tuple[Path, Path]:
-    """Write FILE.mp4 and FILE.webp, in real time but at most 8 frames a second; their paths."""
+    """Write FILE.mp4 and FILE.webp, in real time but at most 8 frames a second; returns both."""
     steps = np.diff(times)
     steps = steps[steps > 0]
     rate = float(np.clip(1 / np.median(steps) if len(steps) else RATES[1], *RATES))
@@ -137,7 +137,7 @@ def save(pictures: np.ndarray, times: np.ndarray, file: Path) -> tuple[Path, Pat
 
 
 def _draw_still(base: Image.Image, drawing: Drawing, at: _Layout) -> None:
-    """What does not move: titles, names of rows, colour bars, notes."""
+    """The static parts: titles, names of rows, colour bars, notes."""
     pen, room = ImageDraw.Draw(base), base.width - 2 * MARGIN
     _text(pen, (MARGIN, MARGIN), drawing.title, bold=True, room=room - 190)
     _text(pen, (at.left[0], TITLE), "clip", bold=True)
@@ -166,7 +166,7 @@ def _draw_still(base: Image.Image, drawing: Drawing, at: _Layout) -> None:
         f"block's largest {whose}."
     ]
     if drawing.queries:
-        notes.append("Crosses: where a query stands; bright on its own frame, thin on the others.")
+        notes.append("Crosses: a query's position; bright on its own frame, thin on the others.")
     for line, note in enumerate(notes, 1):
         _text(pen, (MARGIN, ends + line * LINE + 4), note, colour=SOFT, room=room)
 
@@ -177,7 +177,7 @@ def _stretched(one: Tensor, peak: float, shape: Sequence[int]) -> np.ndarray:
 
 
 def _cross(pen: ImageDraw.ImageDraw, at: tuple[float, float], own: bool, label: str) -> None:
-    """A query: bright with a dark rim on its own frame, a thin grey one on the others."""
+    """Draw a query: bright with a dark rim on its own frame, thin and grey on the others."""
     x, y = at
     reach = 7 if own else 4
     for colour, width in (
@@ -209,5 +209,5 @@ def _text(
 
 @cache
 def _font(bold: bool) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings."""
+    """DejaVu Sans, which is part of matplotlib."""
     return ImageFont.truetype(findfont(f"DejaVu Sans{':bold' if bold else ''}"), 13)

@@ -1,4 +1,4 @@
-"""A checkpoint and videos → statistics, pictures and a page on where its context blocks look."""
+"""A checkpoint and videos → statistics, pictures and a page about its context blocks' attention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,30 +36,30 @@ from video_gc.train.checkpoint_paths import checkpoint_in
 
 @dataclass(frozen=True, kw_only=True)
 class ExamineOptions:
-    """What is looked at, how closely, and what is drawn; the defaults are those of the tool."""
+    """What to examine and draw; the defaults are the tool's."""
 
     queries: Sequence[Query]
     """positions whose maps are drawn"""
     root: Path | None = None
-    """folder that relative paths of a list start from"""
+    """folder for relative paths of a list"""
     count: int | None = 64
-    """videos to look at, spread over the classes; None: all"""
+    """number of videos, spread over the classes; None: all"""
     blocks: Sequence[str] = ()
-    """patterns of the blocks that are drawn; statistics are of all"""
+    """patterns of the blocks to draw; statistics cover all"""
     pictures: int = 2
     """videos to draw"""
     scale: str = "video"
     """video or common: colours end at the largest weight of each video, or of all drawn"""
     convert: bool = True
-    """replace NL blocks by SNL and GC and measure what is lost"""
+    """replace NL blocks by SNL and GC and measure the loss"""
     reduction: int = 4
     """C / rank of those GC blocks"""
     cam: bool | None = None
-    """draw class activation; None: where captum is installed"""
+    """draw class activation; None: if captum is installed"""
     positions: int = 256
-    """of each clip that are compared"""
+    """positions compared in each clip"""
     seed: int = 0
-    """of what is drawn by chance"""
+    """seed of random choices"""
 
     def __post_init__(self) -> None:
         if self.cam:
@@ -74,7 +74,7 @@ def examine(
     out: Path | None = None,
     device: str | None = None,
 ) -> Findings:
-    """Look at videos (the run's test videos without any) and write what was found.
+    """Examine videos (by default the run's test videos) and write the results.
 
     Writes attention.html, attention.json, and an MP4 and a WebP for each drawn video into `out`
     (RUN/attention).
@@ -142,7 +142,7 @@ def _drawings(
     options: ExamineOptions,
     classes: Sequence[str],
 ) -> list[Drawing]:
-    """What is drawn of some videos; all are held at once, since they may share a scale."""
+    """The drawings of some videos; all are in memory at once, because they may share a scale."""
     labels = clips.index.labels
     rows = classes_in_turn(clips.sound, labels.__getitem__)[: options.pictures]
     with_cam = has_captum() if options.cam is None else options.cam
@@ -151,7 +151,7 @@ def _drawings(
         path = clips.index.path(row)
         try:
             view = clips.view(row)
-        except Exception as error:  # whatever a file makes of the decoders
+        except Exception as error:  # any decoder error
             say(f"Not drawn: {decode_error(path, error)}", style="yellow")
             continue
         clip = clips.prepared(view)

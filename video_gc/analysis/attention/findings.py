@@ -1,4 +1,4 @@
-"""What was found about a network's attention: in sentences, in tables, as a page and as JSON."""
+"""The results about a network's attention as sentences, tables, a page and JSON."""
 
 import json
 import os
@@ -17,25 +17,25 @@ from video_gc.outputs import write_output
 
 HARDLY, CLEARLY = 0.05, 0.25
 """Cosine distance between the maps of two queries up to which attention hardly depends on the
-query, and from which it clearly does. A convention of ours, said wherever it is used."""
+query, and from which it clearly does. Our convention, stated wherever it is used."""
 UNIFORM = 0.98
 """Share of the largest entropy from which a map counts as nearly uniform."""
 BARELY = 0.02
-"""Change that a block makes, as a share of its input's size, below which it looks untrained: after
-nine steps of the demo 0.002 to 0.009, in trained networks from 0.04 up."""
+"""Change made by a block, as a share of its input's size, below which it looks untrained: 0.002 to
+0.009 after nine steps of the demo, 0.04 and more in trained networks."""
 FEW = 20
-"""Videos below which an interval is said to be rough."""
+"""With fewer videos an interval is called rough."""
 CONVENTION = (
-    f"Our words for the cosine distance between the maps of two queries of a clip (0 the same, 1 "
+    f"Words for the cosine distance between the maps of two queries of a clip (0 the same, 1 "
     f"nothing in common): up to {HARDLY:g} attention hardly depends on the query, from "
-    f"{CLEARLY:g} it clearly does, between them a little; two words where the 95 % interval "
-    "crosses a border."
+    f"{CLEARLY:g} it clearly does, between them a little; two words if the 95 % interval "
+    "crosses a limit."
 )
 LIMITS = (
-    "The numbers are of one trained network and one centre clip of each video: another training of "
-    "the same kind can differ by more than the intervals, which know of videos only. A map that is "
-    "the same for all queries can still differ from clip to clip, and attention is not "
-    "explanation: what is weighed is not thereby used."
+    "The numbers are from one trained network and one centre clip of each video. Another training "
+    "of the same kind can differ by more than the intervals, which cover videos only. A map "
+    "that is the same for all queries can still differ from clip to clip. Attention does not "
+    "explain a prediction: a position with a large weight need not be used."
 )
 SHARED = {
     "entropy": "entropy (nats)",
@@ -44,11 +44,11 @@ SHARED = {
     "time_centre": "mean time",
     "time_spread": "its spread",
 }
-"""Fields of BlockStudy that are of maps, and their names in tables."""
+"""Fields of BlockStudy about maps, and their names in tables."""
 EMBEDDED = 2_000_000
-"""Bytes of the largest animation that is put into the page; larger ones are linked."""
+"""Largest animation embedded in the page, bytes; larger ones are linked."""
 ALL_EMBEDDED = 10_000_000
-"""Bytes of all of them."""
+"""Largest sum of the embedded animations, bytes."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """All that was found, and where it lies; attention.json has these fields."""
+    """All results and their paths; attention.json has these fields."""
 
     checkpoint: str
     data: str
     videos: int
-    """that were looked at"""
+    """examined videos"""
     listed: int
-    """there were so many to choose from"""
+    """number of available videos"""
     damaged: dict[str, str]
     """file → why it could not be read"""
     short: int
@@ -85,25 +85,25 @@ class Findings:
 
 
 def numbers(one: Interval | None) -> str:
-    """0.020 (0.010–0.030), without an interval where there is none; a dash for None.
+    """0.020 (0.010–0.030); without an interval if there is none; a dash for None.
 
-    What is shown so is never negative: an interval that reaches below 0 is cut there.
+    The quantities are never negative, so an interval is cut at 0.
     """
     return _written(one, ".3f", "–", least=0.0)
 
 
 def percent(one: Interval | float | None) -> str:
-    """A share, as `numbers`, in per cent."""
+    """A share in per cent, formatted as in `numbers`."""
     return _written(one, ".1f", " to ", factor=100, unit=" %")
 
 
 def points(one: Interval | None) -> str:
-    """A difference of shares, with its sign, in percentage points."""
+    """A signed difference of shares, in percentage points."""
     return _written(one, "+.1f", " to ", factor=100, unit=" points")
 
 
 def degree(one: Interval) -> str:
-    """In words how far attention depends on the query, by both ends of its interval."""
+    """How much attention depends on the query, in words, from both ends of its interval."""
     words = [
         "hardly depends" if end <= HARDLY
         else "clearly depends" if end >= CLEARLY
@@ -114,7 +114,7 @@ def degree(one: Interval) -> str:
 
 
 def answer(blocks: Sequence[BlockStudy]) -> list[str]:
-    """In how many blocks attention depends on the query, then a line for each block."""
+    """The number of blocks whose attention depends on the query, then a line for each block."""
     judged = [_judge(block) for block in blocks]
     counts = Counter(words for words, _ in judged)
     head = "; ".join(f"{said} in {n} of {len(blocks)} blocks" for said, n in counts.items())
@@ -126,7 +126,7 @@ def answer(blocks: Sequence[BlockStudy]) -> list[str]:
 
 
 def _judge(block: BlockStudy) -> tuple[str, str]:
-    """The answer for one block in words that others may share, and what they rest on."""
+    """The answer for one block, in words shared with other blocks, and its basis."""
     change, share = block.change, block.entropy_share
     if change is not None and change.value < BARELY:
         size = f"{100 * change.value:.2g} % of its input's size; train longer"
@@ -135,7 +135,7 @@ def _judge(block: BlockStudy) -> tuple[str, str]:
         said = numbers(block.attention.overall)
         if share is not None and share.value >= UNIFORM:
             said += f"; its maps are nearly uniform (entropy {share.value:.3f} of the largest), "
-            said += "which alone keeps distances low"
+            said += "which by itself keeps distances low"
         return f"attention {degree(block.attention.overall)} on the query", said
     if share is not None:
         return "one map for all queries", f"entropy {numbers(share)} of the largest"
@@ -143,20 +143,20 @@ def _judge(block: BlockStudy) -> tuple[str, str]:
 
 
 def footing(videos: int, losses: Replacements | None) -> str:
-    """Over how many videos the intervals are, and whether that is too few for them."""
+    """The number of videos behind the intervals, and whether it is too small."""
     if videos == 1:
-        return "One video was looked at: there are no intervals."
+        return "One video was examined: there are no intervals."
     measured = losses.rows[0].clips if losses else videos
     said = f"95 % intervals are over {videos} videos"
     if measured != videos:
         said += f", those of the replacements over {measured}"
     if measured < FEW:
-        said += f"; below about {FEW} an interval is rough: look at more videos"
+        said += f"; below about {FEW} an interval is rough: examine more videos"
     return f"{said}."
 
 
 def write_findings(found: Findings, out: Path, *, scale: str) -> None:
-    """Write OUT/attention.html and OUT/attention.json; animations lie beside them."""
+    """Write OUT/attention.html and OUT/attention.json, which link to animations beside them."""
     page = render(
         "attention/page.html.j2",
         found=found,
@@ -174,7 +174,7 @@ def write_findings(found: Findings, out: Path, *, scale: str) -> None:
 
 
 def _embedded(pictures: Sequence[Picture], folder: Path) -> list[dict[str, str]]:
-    """Names, links, and the source of each animation: itself while there is room, else its link."""
+    """Names, links, and the source of each animation: embedded while there is room, else a link."""
     left, rows = ALL_EMBEDDED, []
     for picture in pictures:
         link = source = os.path.relpath(picture.animation, folder)

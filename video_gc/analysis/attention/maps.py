@@ -1,4 +1,4 @@
-"""Where the context blocks look, and which positions speak for a class."""
+"""Attention maps of context blocks, and class-activation maps."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ from video_gc.models.eval_mode import eval_mode
 INSTALL_CAPTUM = "pip install 'video_gc[cam]'"
 
 Observer = Callable[[str, nn.Module, Tensor, list[Tensor], Tensor], None]
-"""Name, block, its input x, what it adds to x (one (N, C, P) for each recurrence; [] where the
-block is neither NL nor CC), and its output."""
+"""Name, block, its input x, its additions to x (one (N, C, P) per recurrence; [] unless the block
+is NL or CC), and its output."""
 
 
 def kind_of(block: nn.Module) -> str:
-    """nl, cc, gc, snl or se by what the block computes; the class name of any other."""
+    """nl, cc, gc, snl or se from the block's class; the class name of any other block."""
     if isinstance(block, NonLocal):
         return "nl"
     if isinstance(block, CrissCross):
@@ -38,9 +38,9 @@ def kind_of(block: nn.Module) -> str:
 
 @contextmanager
 def observe_blocks(model: nn.Module, observer: Observer) -> Iterator[None]:
-    """Within it, every forward pass calls `observer` for each context block, after the block ran.
+    """In the block, every forward pass calls `observer` for each context block after it has run.
 
-    The network is in eval mode and records no gradients; afterwards it is as it was.
+    The network is in eval mode without gradients; afterwards its state is restored.
     """
     hooks = []
     for name, block in context_blocks(model).items():
@@ -76,7 +76,7 @@ def attention_maps(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
     """The attention of every block with attention pooling, for a prepared clip (N, C, T, H, W).
 
     Name of the residual block → (N, T', H', W') at the resolution of its features; each map sums
-    to 1 per clip. Empty where the network has no such block.
+    to 1 per clip. Empty if the network has no such block.
     """
     maps: dict[str, Tensor] = {}
 
@@ -92,15 +92,15 @@ def attention_maps(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
 def query_maps(
     model: nn.Module, clip: Tensor, queries: Sequence[tuple[float, float, float]]
 ) -> dict[str, Tensor]:
-    """The weights with which chosen positions look at all others, of every NL and CC block.
+    """The weights of all positions for chosen queries, of every NL and CC block.
 
     clip: (N, C, T, H, W), prepared.
-    queries: where they stand, as fractions (t, h, w) in [0, 1) of the block's feature map.
+    queries: their positions, as fractions (t, h, w) in [0, 1) of the block's feature map.
 
-    Name of the residual block → (N, Q, T', H', W'), over the keys: where the block pools them, at
-    the pooled size; 0 at keys that a query does not reach (`span` of NL, the lines of CC, whose
-    first recurrence this is). A map sums to 1 but for the pairwise functions dot_product (any sign)
-    and concatenation. Empty where the network has no such block.
+    Name of the residual block → (N, Q, T', H', W'), over the keys, at the pooled size if the block
+    pools them; 0 at keys out of a query's reach (`span` of NL, the lines of CC, whose first
+    recurrence this is). A map sums to 1, except for the pairwise functions dot_product (any sign)
+    and concatenation. Empty if the network has no such block.
 
     Raises ValueError for a query outside [0, 1).
     """
@@ -129,7 +129,7 @@ def query_maps(
 
 
 def keys_of_a_query(block: nn.Module, keys: Sequence[int]) -> int:
-    """How many of the keys (T', H', W') of a block one query weighs; 0 where it has no queries."""
+    """Number of the keys (T', H', W') that one query weighs; 0 if the block has no queries."""
     frames, height, width = keys
     if isinstance(block, CrissCross):
         return frames + height + width - 2
@@ -139,7 +139,7 @@ def keys_of_a_query(block: nn.Module, keys: Sequence[int]) -> int:
 
 
 def stretch(attention: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """One map (T', H', W') at the size (T, H, W) of the clip, scaled to 0…1 for drawing."""
+    """One map (T', H', W') scaled to the size (T, H, W) of the clip and to 0…1 for drawing."""
     large = F.interpolate(attention[None, None], shape, mode="trilinear")[0, 0]
     low, high = large.min(), large.max()
     return (large - low) / (high - low).clamp(min=1e-12)
@@ -151,15 +151,15 @@ def has_captum() -> bool:
 
 
 def check_captum() -> None:
-    """Raise ImportError with the install line where captum is missing."""
+    """Raise ImportError with the install command if captum is missing."""
     if not has_captum():
         raise ImportError(f"class activation needs captum: {INSTALL_CAPTUM}")
 
 
 def class_activation(model: nn.Module, clips: Tensor, classes: Tensor) -> Tensor:
-    """How much each position speaks for a class: (N, C, T, H, W), (N,) → (N, T', H', W'), ≥ 0.
+    """Evidence of each position for a class: (N, C, T, H, W), (N,) → (N, T', H', W'), ≥ 0.
 
-    Features of the last residual block (of the slow pathway, where there are two), weighted by the
+    Features of the last residual block (of the slow pathway, if there are two), weighted by the
     mean gradient of the class's logit over each channel, summed over channels, negative sums
     dropped (Selvaraju et al., "Grad-CAM", ICCV 2017). Raises ImportError without captum.
     """
@@ -169,7 +169,7 @@ def class_activation(model: nn.Module, clips: Tensor, classes: Tensor) -> Tensor
     blocks = residual_blocks(model)
     last = [name for name in blocks if not name.startswith("fast.")][-1]
     with torch.inference_mode(False), torch.enable_grad():
-        own = clips.detach().clone().requires_grad_()  # a network may be frozen as a whole
+        own = clips.detach().clone().requires_grad_()  # all parameters may be frozen
         maps = LayerGradCam(model, blocks[last]).attribute(
             own, target=classes, relu_attributions=True
         )
@@ -177,7 +177,7 @@ def class_activation(model: nn.Module, clips: Tensor, classes: Tensor) -> Tensor
 
 
 def _over_reach(block: NonLocal, x: Tensor, queries: Tensor) -> Tensor:
-    """The weights of queries (Q,) over all keys, 0 at those out of reach: (N, Q, *keys)."""
+    """The weights of queries (Q,) over all keys, 0 out of reach: (N, Q, *keys)."""
     size = pooled_size(x.shape[2:], block.pool)
     weights = block.weights(x, queries)  # (N, Q, M)
     if block.span == "spacetime":

@@ -1,4 +1,4 @@
-"""What stands in a picture of one clip: the maps of each block, and the class-activation map."""
+"""The panels in a picture of one clip: the maps of each block, and class activation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,29 +21,29 @@ from video_gc.data.index import DataError
 from video_gc.models.context import context_blocks
 
 DRAWN = 5
-"""Most blocks in a picture when none are named."""
+"""Largest number of blocks in a picture if none are named."""
 FINEST = 14
-"""Most rows and columns, and MOST_FRAMES frames, of the queries that a mean map is taken over."""
+"""Most rows and columns of queries for a mean map, on at most MOST_FRAMES frames."""
 MOST_FRAMES = 8
 WEIGHTS_AT_ONCE = 4_000_000
-"""Weights in one answer of `query_maps`."""
+"""Largest number of weights per call of `query_maps`."""
 PEAK = 0.999
-"""Quantile of the weights at which the colours end: one odd position does not darken the rest."""
+"""Quantile of the weights at which the colours end, so one outlier does not darken the rest."""
 
 
 @dataclass
 class Panel:
-    """One block, or class activation, in a column of its own."""
+    """One column: a block, or class activation."""
 
     title: str
     subtitle: str
     maps: list[Tensor]
-    """(T', H', W'), 0 or more: the shared or mean map, then that of each query of NL and CC"""
+    """(T', H', W'), 0 or more: the shared or mean map, then the map of each query of NL and CC"""
     unit: str = "uniform"
     """uniform: values are multiples of the uniform weight; share: of the largest value"""
     peak: float = field(init=False)
-    """where the colours end: the 99.9 % quantile of all maps and at least 2 of uniform; the largest
-    of a share"""
+    """end of the colours: the 99.9 % quantile of all maps, at least 2 for uniform; the largest
+    value for share"""
 
     def __post_init__(self) -> None:
         values = torch.cat([one.float().flatten() for one in self.maps])
@@ -55,9 +55,9 @@ class Panel:
 
 
 def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
-    """The blocks that have maps and match `patterns`; without any, at most 5 of them, evenly.
+    """The blocks that have maps and match `patterns`; by default at most 5 of them, evenly spaced.
 
-    Raises ValueError for a pattern that matches none, DataError where no block has a map.
+    Raises ValueError for a pattern without a match, DataError if no block has a map.
     """
     kinds = {name: kind_of(block) for name, block in context_blocks(model).items()}
     mapped = [name for name, kind in kinds.items() if kind in ("nl", "cc", "gc", "snl")]
@@ -65,7 +65,7 @@ def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
         which = f"context blocks ({', '.join(sorted(set(kinds.values())))}) weigh all positions"
         why = f"the {which} alike" if kinds else "the network has no context blocks"
         raise DataError(
-            f"{why}, so there is no attention to look at; train with context=nl, cc, gc or snl"
+            f"{why}, so there is no attention to show; train with context=nl, cc, gc or snl"
         )
     if not patterns:
         places = torch.linspace(0, len(mapped) - 1, min(DRAWN, len(mapped))).round().long()
@@ -79,10 +79,10 @@ def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
 def block_panels(
     model: nn.Module, clip: Tensor, names: Sequence[str], queries: Sequence[Query]
 ) -> list[Panel]:
-    """A panel for each of the blocks `names`, of one prepared clip (1, C, T, H, W).
+    """A panel for each of the blocks `names`, for one prepared clip (1, C, T, H, W).
 
-    The first map is the shared one of GC and SNL, the mean over a dense grid of queries of NL and
-    CC. Weights are multiples of the uniform weight over what a query reaches.
+    The first map is the shared one of GC and SNL, or the mean over a dense grid of queries of NL
+    and CC. Weights are multiples of the uniform weight over the keys in a query's reach.
     """
     blocks = context_blocks(model)
     shared = attention_maps(model, clip)
@@ -102,9 +102,9 @@ def block_panels(
 
 
 def activation_panel(model: nn.Module, clip: Tensor, names: Sequence[str]) -> Panel:
-    """The class-activation map of the class that the network chooses, for a clip (1, C, T, H, W).
+    """The class-activation map of the network's best class, for a clip (1, C, T, H, W).
 
-    Raises ImportError with the install line where captum is missing.
+    Raises ImportError with the install command if captum is missing.
     """
     with torch.inference_mode():
         scores = model(clip).float().softmax(1)
@@ -119,8 +119,8 @@ def _mean_maps(
 ) -> dict[str, Tensor]:
     """Name → (T', H', W'), the mean over a grid of queries that covers the clip.
 
-    sizes: T', H', W' of each block's keys. Where a query reaches a part of the clip only, over
-    those that reach a position.
+    sizes: T', H', W' of each block's keys. If a query reaches only a part of the clip, each
+    position has the mean over the queries that reach it.
     """
     if not sizes:
         return {}
@@ -129,7 +129,7 @@ def _mean_maps(
     side = max(sides)
     reached = {name: keys_of_a_query(blocks[name], size) for name, size in sizes.items()}
     whole = {name: prod(size) for name, size in sizes.items()}
-    if reached == whole:  # each query says something of all positions, so some are enough
+    if reached == whole:  # each query weighs all positions, so a few queries are enough
         side, count = min(side, FINEST), min(count, MOST_FRAMES)
     queries = grid(side, side, [(number + 0.5) / count for number in range(count)])
     step = max(WEIGHTS_AT_ONCE // max(whole.values()), 1)

@@ -1,4 +1,4 @@
-"""Which positions of a clip ask: fractions (t, h, w) of its frames, height and width."""
+"""Query positions in a clip: fractions (t, h, w) of its frames, height and width."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 Query = tuple[float, float, float]
 """(t, h, w), each from 0 up to, not including, 1"""
 MOST = 24
-"""Queries that one picture shows, a row each."""
+"""Most queries in one picture, with a row each."""
 GRID = re.compile(r"(\d{1,2})x(\d{1,2})(?:@([\d.,]+))?")
 FORMS = "a grid such as 2x3 (2x3@0.25,0.75 for two frames), or t,h,w such as 0.5,0.25,0.75"
 
@@ -22,9 +22,9 @@ def grid(rows: int, columns: int, frames: Sequence[float] = (0.5,)) -> list[Quer
 
 
 def parse_queries(texts: Sequence[str]) -> list[Query]:
-    """Grids (2x3, 2x3@0.25,0.75) and positions (0.5,0.25,0.75) as they are typed → queries.
+    """Typed grids (2x3, 2x3@0.25,0.75) and positions (0.5,0.25,0.75) → queries.
 
-    Raises ValueError for what is neither, a fraction outside [0, 1), or more than 24 queries.
+    Raises ValueError for other texts, a fraction outside [0, 1), or more than 24 queries.
     """
     queries: list[Query] = []
     for text in texts:
@@ -50,5 +50,7 @@ def _fraction(part: str, text: str) -> float:
     except ValueError:
         raise ValueError(f"--queries ({text}) must be {FORMS}") from None
     if not 0 <= value < 1:
-        raise ValueError(f"--queries ({text}): {part} is no fraction of the clip, from 0 up to 1")
+        raise ValueError(
+            f"--queries ({text}): {part} must be a fraction of the clip, from 0 up to 1"
+        )
     return value

@@ -1,4 +1,4 @@
-"""What is kept of one context block while clips go by: a few numbers a clip, and some maps."""
+"""Records of one context block over many clips: a few numbers per clip, and some maps."""
 
 from math import log, prod
 
@@ -20,7 +20,7 @@ from video_gc.blocks import CrissCross, GlobalContext, NonLocal
 from video_gc.blocks.layout import pooled_size
 
 MAPS_KEPT = 64
-"""Clips whose maps are compared with each other."""
+"""Number of clips whose maps are compared with each other."""
 PAIRED = {
     "input": "input",
     "output": "output",
@@ -30,10 +30,10 @@ PAIRED = {
 """Fields of BlockStudy over pairs of positions, and their names in tables."""
 ENTROPIES = ("entropy", "entropy_share")
 SHARED = ("time_entropy_share", "time_centre", "time_spread", "frame_weights", "between_clips")
-"""Fields of BlockStudy: of every map, and of the one map of GC and SNL."""
+"""Fields of BlockStudy: for every map, and for the one map of GC and SNL."""
 
 Figures = dict[str, tuple[float, float]]
-"""Field of BlockStudy → value of one clip, and the variance of its sampling error."""
+"""Field of BlockStudy → value for one clip, and the variance of its sampling error."""
 
 
 class Record:
@@ -59,7 +59,7 @@ class Record:
         self.maps: dict[int, np.ndarray] = {}
 
     def add(self, x: Tensor, added: list[Tensor], output: Tensor, *, first: int) -> None:
-        """The clips of a batch, the first of which is clip number `first` of the study."""
+        """Add the clips of a batch; `first` is the number of its first clip in the study."""
         if x.shape[2:] != self.size:
             old, new = ("×".join(map(str, size)) for size in (self.size, x.shape[2:]))
             raise ValueError(
@@ -131,7 +131,7 @@ class Record:
         return found
 
     def _keep(self, attention: np.ndarray, random: np.random.Generator) -> None:
-        """Keep a map in a reservoir, in which each clip is as likely to be as any other."""
+        """Keep a map in a reservoir, with equal probability for every clip."""
         if len(self.clips) >= MAPS_KEPT:
             place = int(random.integers(len(self.clips) + 1))
             if place >= MAPS_KEPT:
@@ -141,7 +141,7 @@ class Record:
 
 
 def _reasons(block: nn.Module, frames: int, keys: int) -> dict[str, str]:
-    """Why fields of BlockStudy stay None for this block."""
+    """The reasons for fields of BlockStudy that are None for this block."""
     if isinstance(block, NonLocal):
         reasons = dict.fromkeys(SHARED, "each query has a map of its own")
         if not block.pairwise.endswith("gaussian"):
@@ -149,14 +149,14 @@ def _reasons(block: nn.Module, frames: int, keys: int) -> dict[str, str]:
             reasons |= dict.fromkeys(("divergence", *ENTROPIES), why)
     elif isinstance(block, CrissCross):
         reasons = dict.fromkeys(SHARED, "each query has a map of its own")
-        why = "a query weighs its own lines alone, so maps of two queries differ by construction"
+        why = "a query weighs only its own lines, so the maps of two queries always differ"
         reasons |= dict.fromkeys(("attention", "divergence", *ENTROPIES), why)
     elif isinstance(block, GlobalContext) and block.pool == "attention":
         reasons = dict.fromkeys(PAIRED, "all positions share one map and one context")
         if frames == 1:
             reasons |= dict.fromkeys(SHARED[:-1], "there is one frame")
     else:
-        why = f"a block of class {type(block).__name__} has no attention that is known here"
+        why = f"a block of class {type(block).__name__} has no known attention"
         if isinstance(block, GlobalContext):
             why = "a plain mean: all positions weigh the same"
         reasons = dict.fromkeys((*PAIRED, *ENTROPIES, *SHARED), why)

@@ -1,4 +1,4 @@
-"""What a network loses when its NL blocks become SNL or GC blocks, each alone and all together."""
+"""The loss when a network's NL blocks become SNL or GC blocks, each alone and all together."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ from video_gc.models.convert import Replaced, convert
 from video_gc.progress import track
 
 CALIBRATION = 32
-"""Most clips that the mean query is taken over."""
+"""Most clips for the mean query."""
 FEWEST = 8
-"""Fewer videos than this calibrate and measure both; more are divided."""
+"""With fewer videos, all are used both to calibrate and to measure; more are divided."""
 TOGETHER = "all together"
 
 Variants = dict[tuple[str, str], dict[str, nn.Module]]
@@ -30,7 +30,7 @@ Variants = dict[tuple[str, str], dict[str, nn.Module]]
 
 @dataclass(frozen=True)
 class Replacement:
-    """One replacement, on the clips that did not calibrate it."""
+    """One replacement, measured on clips that were not used to calibrate it."""
 
     block: str
     """name, or "all together" """
@@ -40,35 +40,35 @@ class Replacement:
     relative: Interval
     """|b - a| / |a| of the logits, a before and b after"""
     agreement: Interval
-    """share of clips with the same class first"""
+    """share of clips with the same best class"""
     labelled: int
     before: float | None
-    """share of labelled clips recognised; None without any"""
+    """share of labelled clips recognised; None without labels"""
     after: float | None
     change: Interval | None
     """after - before, paired over videos"""
     energy: float | None
-    """share of W_v that the rank of a GC block keeps"""
+    """share of W_v kept by the rank of a GC block"""
     query_share: float | None
     """share of the mean query in the mean square of the queries"""
 
 
 @dataclass(frozen=True)
 class Replacements:
-    """All replacements of a network, and what was not replaced."""
+    """All replacements of a network, and the blocks not replaced."""
 
     rows: list[Replacement]
     reduction: int
     calibration: int
-    """clips of the mean query"""
+    """number of clips for the mean query"""
     apart: bool
-    """whether other clips measured than calibrated"""
+    """whether different clips were used to calibrate and to measure"""
     left_out: dict[str, str]
     """block → why it cannot be converted"""
 
 
 def convertible_blocks(model: nn.Module) -> tuple[list[str], dict[str, str]]:
-    """The NL blocks that `convert` takes, and why it does not take the others."""
+    """The NL blocks accepted by `convert`, and the reasons for the others."""
     names, reasons = [], {}
     for name, block in context_blocks(model).items():
         if not isinstance(block, NonLocal):
@@ -87,8 +87,8 @@ def measure_replacements(
 ) -> Replacements | None:
     """Replace the NL blocks of `model` and compare, in one pass over `clips`; None without any.
 
-    Each block is calibrated in the network as it was trained, on every fourth video (32 at most),
-    and measured on the others; fewer than 8 videos do both.
+    Each block is calibrated in the trained network, on every fourth video (32 at most), and
+    measured on the others; fewer than 8 videos are used for both.
     """
     names, reasons = convertible_blocks(model)
     if not names:
@@ -132,7 +132,7 @@ def measure_replacements(
 
 @contextmanager
 def swap_blocks(model: nn.Module, blocks: Mapping[str, nn.Module]) -> Iterator[None]:
-    """Within it, `model` has these context blocks in place of its own of the same names."""
+    """In the block, `model` has these context blocks in place of its own of the same names."""
     own = context_blocks(model)
     holders = {id(child): module for module in model.modules() for child in module.children()}
     at = {name: holders[id(own[name])] for name in blocks}
@@ -148,9 +148,9 @@ def swap_blocks(model: nn.Module, blocks: Mapping[str, nn.Module]) -> Iterator[N
 def _compare(
     model: nn.Module, clips: Clips, rows: Sequence[int], variants: Sequence[dict[str, nn.Module]]
 ) -> list[np.ndarray]:
-    """Relative move, agreement and hits of each variant (variants, V), hits before (V,).
+    """Relative change, agreement and hits of each variant (variants, V), hits before (V,).
 
-    Hits are nan where a clip has no label.
+    Hits are nan for a clip without a label.
     """
     parts: list[tuple[Tensor, ...]] = []
     with torch.inference_mode():
@@ -174,7 +174,7 @@ def _compare(
 
 
 def mean_interval(values: np.ndarray, seed: int) -> Interval:
-    """The mean of one value a video, 0 or more, with its interval by bootstrap over videos."""
+    """The mean of one value (≥ 0) per video, with its bootstrap interval over videos."""
     mean = float(values.mean())
     if len(values) < 2:
         return Interval(mean, None, None)
@@ -183,7 +183,7 @@ def mean_interval(values: np.ndarray, seed: int) -> Interval:
 
 
 def share_interval(same: np.ndarray) -> Interval:
-    """The share of ones among 0 and 1, with Wilson's interval, which has a width at 0 and 1, too.
+    """The share of ones among 0 and 1, with Wilson's interval, whose width is not 0 at 0 and 1.
 
     Wilson, Journal of the American Statistical Association 22, 1927.
     """
@@ -195,8 +195,8 @@ def share_interval(same: np.ndarray) -> Interval:
 
 
 def change_interval(change: np.ndarray) -> Interval:
-    """The mean of paired changes -1, 0 and 1, with a Wald interval after half a video was added to
-    each cell of the paired table, so that it has a width where nothing changed.
+    """The mean of paired changes -1, 0 and 1, with a Wald interval after adding half a video to
+    each cell of the paired table, so its width is not 0 if nothing changed.
 
     Agresti and Min, Statistics in Medicine 24, 2005.
     """

@@ -12,7 +12,7 @@ from video_gc.analysis.compare.bootstrap import draw_videos, percentile_interval
 LEAST_OF_A_FRAME = 4
 """Positions; the jackknife of a mean over pairs needs three."""
 LEAST = 16
-"""Positions of a clip: four frames' worth."""
+"""Positions per clip: those of four frames."""
 RESAMPLES = 2000
 
 
@@ -27,17 +27,17 @@ class Interval:
 
     @property
     def ends(self) -> list[float]:
-        """Both; none with fewer than two videos."""
+        """Both ends; empty with fewer than two videos."""
         return [end for end in (self.low, self.high) if end is not None]
 
 
 def wide(values: Tensor) -> Tensor:
-    """In float64, on the same device where that has float64, else on the CPU."""
+    """In float64, on the same device if it supports float64, else on the CPU."""
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def normalised(maps: Tensor) -> Tensor:
-    """Rows of weights in float64, scaled to sum to 1: a softmax in fp32 does so only about."""
+    """Rows of weights in float64, scaled to sum to 1, because a softmax in fp32 is inexact."""
     maps = wide(maps)
     return maps / maps.sum(-1, keepdim=True)
 
@@ -69,7 +69,7 @@ def jensen_shannon(maps: Tensor) -> Tensor:
     maps = normalised(maps)
     own = entropy(maps)
     found = maps.new_zeros(len(maps), len(maps))
-    for row in range(len(maps) - 1):  # the largest array is as large as the maps
+    for row in range(len(maps) - 1):  # the largest array has the size of the maps
         rest = slice(row + 1, None)
         found[row, rest] = entropy((maps[row] + maps[rest]) / 2) - (own[row] + own[rest]) / 2
     return (found + found.t()).clamp(min=0)
@@ -77,7 +77,7 @@ def jensen_shannon(maps: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sample:
-    """Positions that were drawn from a feature map of `of_frames` frames of `of_each` positions."""
+    """Positions drawn from a feature map of `of_frames` frames with `of_each` positions each."""
 
     indices: np.ndarray
     """(frames · each,), frame by frame, counting 0…P-1"""
@@ -88,10 +88,10 @@ class Sample:
 
 
 def draw_positions(frames: int, each: int, count: int, random: np.random.Generator) -> Sample:
-    """About `count` of frames × each positions, without replacement; all where they are no more.
+    """About `count` of frames × each positions, without replacement; all if there are no more.
 
-    As many in each frame, so that there are pairs in one frame and pairs in two. A clip of more
-    than count / 4 frames has frames drawn first.
+    Every drawn frame has the same number, so there are pairs within and between frames. If a clip
+    has more than count / 4 frames, frames are drawn first.
 
     Raises ValueError for fewer positions than the estimates of error need.
     """
@@ -110,11 +110,11 @@ def draw_positions(frames: int, each: int, count: int, random: np.random.Generat
 def pair_means(distances: np.ndarray, sample: Sample) -> dict[str, tuple[float, float]]:
     """The means over pairs of positions of a clip, and the variance of their sampling error.
 
-    distances: symmetric (Q, Q) of the sampled positions, zero on the diagonal. "overall" weighs
-    pairs between frames and within one as the whole feature map has them; what has no pair is left
-    out. The variance is the delete-one jackknife's within each frame, with the correction for a
-    finite population, or the delete-one-frame jackknife's where frames were drawn, without it,
-    since their positions are drawn too (Wolter, Introduction to Variance Estimation, 2007, ch. 4).
+    distances: symmetric (Q, Q) of the sampled positions, zero on the diagonal. "overall" weights
+    pairs between and within frames as in the whole feature map; kinds without pairs are left out.
+    The variance is the delete-one jackknife's within each frame, with the correction for a finite
+    population; or, if frames were drawn, the delete-one-frame jackknife's, without the correction,
+    since positions were drawn too (Wolter, Introduction to Variance Estimation, 2007, ch. 4).
     """
     frames, each = sample.frames, sample.each
     by_frames, by_places = frames < sample.of_frames, each < sample.of_each
@@ -152,7 +152,7 @@ def pair_means(distances: np.ndarray, sample: Sample) -> dict[str, tuple[float, 
 def mean_intervals(
     values: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of the intervals of each column's mean: (videos, K) → (K,), (K,).
+    """The ends of the interval of each column's mean: (videos, K) → (K,), (K,).
 
     Raises ValueError with fewer than two videos.
     """
@@ -162,14 +162,14 @@ def mean_intervals(
 
 
 def pair_interval(distances: np.ndarray, *, seed: int = 0) -> tuple[float, float, float]:
-    """The mean of distances (videos, videos) over pairs of two videos, and its interval.
+    """The mean of distances (videos, videos) over pairs of two videos, with its interval.
 
     distances: symmetric, zero on the diagonal. Raises ValueError with fewer than two videos.
     """
     others = 1 - np.eye(len(distances))
 
     def mean(counts: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # a draw of one video alone has no pair: nan
+        with np.errstate(invalid="ignore"):  # a draw of a single video has no pair: nan
             return ((counts @ distances) * counts).sum(1) / ((counts @ others) * counts).sum(1)
 
     seen, low, high = _bootstrap(mean, len(distances), seed, RESAMPLES)
@@ -179,10 +179,10 @@ def pair_interval(distances: np.ndarray, *, seed: int = 0) -> tuple[float, float
 def _bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray], videos: int, seed: int, resamples: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The statistic of all videos, and the ends of its interval; draws that give nan do not count.
+    """The statistic of all videos, and the ends of its interval; draws that give nan are ignored.
 
-    statistic: how often each video was drawn (R, videos) → (R, …). scipy.stats.bootstrap would
-    copy the values of each resample.
+    statistic: number of draws of each video (R, videos) → (R, …). scipy.stats.bootstrap would copy
+    the values of each resample.
     """
     if videos < 2:
         raise ValueError(f"an interval needs two videos or more, not {videos}")

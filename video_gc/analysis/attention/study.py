@@ -26,8 +26,8 @@ from video_gc.models.context import context_blocks
 
 LARGEST = {"input": 2.0, "output": 2.0, "attention": 2.0, "divergence": log(2), "time_spread": 0.5}
 LARGEST |= dict.fromkeys(("entropy_share", "time_entropy_share", "time_centre"), 1.0)
-"""What no mean of a field can exceed, where there is such a bound; the least is 0 of all. An
-interval ends there."""
+"""Upper bound of a field's means, if there is one; the lower bound is always 0. Intervals end
+there."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Estimate(Interval):
     """A mean over clips; the interval is by bootstrap over videos."""
 
     sampling_error: float
-    """standard error that comes from taking some positions of each clip (of `between_clips`: some
-    clips); 0 where all were taken. The interval has it in it."""
+    """standard error due to sampling positions of each clip (clips, for `between_clips`); 0 if all
+    were used. The interval includes it."""
 
 
 @dataclass(frozen=True)
@@ -52,53 +52,53 @@ class Pairs:
 
 @dataclass(frozen=True)
 class BlockStudy:
-    """One context block over all clips. What is None has its reason in `reasons`."""
+    """One context block over all clips. `reasons` explains each None."""
 
     name: str
     """as in models.context.context_blocks, such as "res3.1" or "res3.1 after_1x1" """
     kind: str
-    """nl, cc, gc, snl, se, or the class of a block of another kind"""
+    """nl, cc, gc, snl, se, or the class name of another block"""
     form: str
-    """the block in words, with the options that matter"""
+    """the block in words, with its important options"""
     positions: tuple[int, int, int]
     """T', H', W' of its input; T' = 1 in an image network"""
     clips: int
     videos: int
-    """as many: each clip is of a video of its own"""
+    """also the number of videos: each has one clip"""
     queries: int
-    """positions taken of each clip; T'·H'·W' where all were"""
+    """positions compared in each clip; T'·H'·W' if all"""
     reach: str
-    """which keys a query of an NL block weighs: "all", "own frame", "own location"; "lines" of CC;
-    "shared" where one map serves all positions; "" otherwise"""
+    """keys weighed by a query of an NL block: "all", "own frame", "own location"; "lines" for CC;
+    "shared" if one map serves all positions; "" otherwise"""
     keys: int
-    """how many those are, after pooling; 0 otherwise"""
+    """number of those keys, after pooling; 0 otherwise"""
     change: Estimate | None = None
-    """‖y - x‖ / ‖x‖ of a block's input x and output y; 0 of a fresh block that adds"""
+    """‖y - x‖ / ‖x‖ of a block's input x and output y; 0 for a new block that adds"""
     input: Pairs | None = None
     """cosine distance, 0…2, between positions of x (NL and CC)"""
     output: Pairs | None = None
-    """cosine distance between positions of what the block adds to x (NL and CC)"""
+    """cosine distance between positions of the block's addition to x (NL and CC)"""
     attention: Pairs | None = None
     """cosine distance between maps of queries (NL)"""
     divergence: Pairs | None = None
     """Jensen-Shannon divergence between maps of queries in nats, 0…log 2 (NL, both gaussians)"""
     entropy: Estimate | None = None
-    """of a map, in nats: that of GC and SNL, the mean over queries of NL (both gaussians)"""
+    """entropy of a map, in nats: of GC and SNL, the mean over queries of NL (both gaussians)"""
     entropy_share: Estimate | None = None
-    """the same as a share of log(keys), its largest value: 1 where all keys weigh the same"""
+    """entropy as a share of log(keys), its largest value: 1 if all keys have equal weights"""
     time_entropy_share: Estimate | None = None
     """entropy of the frames' total weights as a share of log T' (GC and SNL)"""
     time_centre: Estimate | None = None
     """mean time of the weights as a fraction of the clip, 0…1; 0.5 is the middle (GC and SNL)"""
     time_spread: Estimate | None = None
-    """their standard deviation as a fraction of the clip: √(1/12 · (1 - 1/T'²)) of a uniform map,
-    0 where one frame has all (GC and SNL)"""
+    """their standard deviation as a fraction of the clip: √(1/12 · (1 - 1/T'²)) for a uniform map,
+    0 if one frame has all the weight (GC and SNL)"""
     frame_weights: list[float] | None = None
     """share of each of the T' frames in the map, the mean over clips (GC and SNL)"""
     between_clips: Estimate | None = None
     """Jensen-Shannon divergence in nats between the maps of different clips (GC and SNL)"""
     reasons: dict[str, str] = field(default_factory=dict)
-    """field → why it is None, in a phrase for the reader"""
+    """field → reason for None, as a phrase for the reader"""
 
 
 def study(
@@ -112,25 +112,25 @@ def study(
 
     batches: prepared clips (N, C, T, H, W) of one size on the model's device, any N; (N, C, H, W)
         for an image network.
-    positions: queries of a clip that are compared with each other, at least 16; all where the clip
-        has no more. Memory grows by positions · P and never by P². Time grows by positions² · P,
-        for the divergence; 64 is quick.
-    seed: of the sampled positions and of the intervals. How the clips are batched changes nothing.
+    positions: queries of a clip that are compared with each other, at least 16; all if the clip
+        has no more. Memory is O(positions · P), never O(P²). Time is O(positions² · P), for the
+        divergence; 64 is fast.
+    seed: of the sampled positions and of the intervals. Batching does not change the results.
 
     With d(i, j) a distance between positions i and j of one clip, a figure is the mean of d over
-    i ≠ j, then over clips. `Pairs.overall` takes all pairs; GCNet's table 1 has i = j among them,
-    which makes it 1 - 1/P of ours. Its cosine distance is (1 - cos) / 2 as far as its text could be
-    recalled, which could not be checked: then its numbers are half of ours. The three are taken of
+    i ≠ j, then over clips. `Pairs.overall` uses all pairs; GCNet's table 1 includes i = j, which
+    makes it 1 - 1/P of ours. Its cosine distance is probably (1 - cos) / 2, which we could not
+    check; then its numbers are half of ours. The three distances are between
 
-    - input: x_i, what comes into the block;
-    - output: what the block adds to x_i, so after W_z and its batch norm (of CC the sum over its
+    - input: x_i, the block's input;
+    - output: the block's addition to x_i, so after W_z and its batch norm (for CC the sum over its
       recurrences); GCNet: the output before fusion;
-    - attention: the weights f(x_i, ·) / C(x) over the keys that query i reaches. With span "space"
-      those are the keys of its own frame and with "time" those of its own location, so that two
-      queries are compared by how they look at their surroundings.
+    - attention: the weights f(x_i, ·) / C(x) over the keys in the reach of query i. With span
+      "space" those are the keys of its own frame and with "time" those of its own location, so two
+      queries are compared by the weights of their surroundings.
 
-    Statistics are float64, whatever the model computes in. A map close to uniform is alike for all
-    queries whatever else holds: read `entropy_share` beside the distances.
+    Statistics are float64, for any precision of the model. A nearly uniform map is equal for all
+    queries in any case: read `entropy_share` beside the distances.
 
     Raises ValueError without clips, for clips of several sizes, and for fewer than 16 positions.
     """

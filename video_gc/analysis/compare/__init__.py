@@ -1,1 +1,1 @@
-"""Two tested runs over the same videos: which one is better, or whether that is noise."""
+"""Compare two tested runs over the same videos: which is better, or is the difference noise?"""

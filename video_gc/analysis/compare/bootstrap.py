@@ -1,18 +1,18 @@
-"""How far a difference between tested runs may be from the true one: a paired bootstrap.
+"""The uncertainty of a difference between tested runs, by a paired bootstrap.
 
-Each resample draws as many videos as there are, with replacement, the same ones for A and for B
-(Efron and Tibshirani, An Introduction to the Bootstrap, 1993). With several trainings on a side it
-draws these too, independently of the videos: every training saw every video, so the design is
-crossed (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007). Of S trainings
-S - 1 are drawn: S would make their spread look (S - 1) / S of what it is (Rao and Wu, JASA 83,
-1988). What chance does to one video in one training is then in the variance three times (Owen):
-with the videos alone, with the trainings alone, and with both; two of them are taken off.
+Each resample draws as many videos as there are, with replacement, the same ones for A and B (Efron
+and Tibshirani, An Introduction to the Bootstrap, 1993). With several trainings on a side it also
+draws trainings, independently of the videos: every training saw every video, so the design is
+crossed (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007). Of S trainings S - 1
+are drawn: drawing S would shrink their variance to (S - 1) / S of its value (Rao and Wu, JASA 83,
+1988). The variance then contains the chance of one video in one training three times (Owen): with
+the videos alone, with the trainings alone, and with both; two of them are subtracted.
 
-With one training each the interval is the percentile interval, widened about the difference by
-Student's t over the normal quantile. With several, whose few draws have jumpy percentiles, it is
+With one training each, the interval is the percentile interval, widened about the difference by
+Student's t over the normal quantile. With several, whose few draws give unstable percentiles, it is
 the difference ± t standard errors of the bootstrap (both: Hesterberg, The American Statistician 69,
-2015), t with Welch's and Satterthwaite's degrees of freedom: three trainings know little about
-their own spread. BCa was not taken: where there is little data it covers too seldom (Owen, arXiv
+2015), t with Welch's and Satterthwaite's degrees of freedom, because three trainings tell little
+about their own spread. BCa is not used: with little data its coverage is too low (Owen, arXiv
 2508.10083).
 """
 
@@ -28,18 +28,18 @@ from video_gc.progress import track
 RESAMPLES = 10_000
 NORMAL, POWER = (float(stats.norm.ppf(share)) for share in (0.975, 0.8))
 CELLS_AT_ONCE = 2_000_000
-"""Numbers in one array of resampled counts."""
+"""Most numbers in one array of resampled counts."""
 NAMES = ("top-1", "top-5", "mean class")
 POSITIVES_AT_ONCE = 512
 
 Figures = Callable[[np.ndarray], np.ndarray]
-"""How often each kind of video was drawn, (R, kinds) → each figure of each run, (figures, runs, R);
-the runs of A first."""
+"""Number of draws of each kind of video, (R, kinds) → each figure of each run, (figures, runs, R);
+the runs of A come first."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """B - A of one figure, in points (hundredths)."""
+    """B - A of one figure, in percentage points."""
 
     a: list[float]
     """the figure of each run of A, per cent"""
@@ -50,7 +50,7 @@ class Difference:
     error: float
     """standard error"""
     detectable: float
-    """the smallest true difference that so many videos (and runs) show in 4 of 5 tests"""
+    """the smallest true difference that this many videos (and runs) detect in 4 of 5 tests"""
 
     @property
     def difference(self) -> float:
@@ -73,12 +73,12 @@ def differences(
 ) -> tuple[list[Difference], np.ndarray]:
     """Each figure's difference, and its resampled values (figures, resamples), in points.
 
-    sizes: videos of each kind (videos that count alike are interchangeable, so that kinds are
-        drawn and not videos); runs: how many of A, how many of B.
+    sizes: number of videos of each kind (videos of a kind are interchangeable, so kinds are drawn,
+        not videos); runs: number of runs of A and of B.
     """
     random = np.random.default_rng(seed)
     means = np.repeat([-1 / runs[0], 1 / runs[1]], runs)[:, None]
-    crossed, fixed = [], []  # videos and runs drawn, and videos alone
+    crossed, fixed = [], []  # both videos and runs drawn, and only videos
     counted = draw_videos(random, sizes, resamples)
     parts = math.ceil(resamples / _at_once(sizes))
     for counts in track(counted, "Resampling", parts) if parts > 1 else counted:
@@ -99,9 +99,9 @@ def differences(
 def draw_videos(
     random: np.random.Generator, sizes: np.ndarray, resamples: int
 ) -> Iterator[np.ndarray]:
-    """How often each kind of video was drawn, (R, kinds) of some resamples at a time.
+    """The number of draws of each kind of video, (R, kinds), for some resamples at a time.
 
-    sizes (kinds,): videos of each kind.
+    sizes (kinds,): number of videos of each kind.
     """
     step, videos = _at_once(sizes), int(sizes.sum())
     for start in range(0, resamples, step):
@@ -109,23 +109,23 @@ def draw_videos(
 
 
 def _at_once(sizes: np.ndarray) -> int:
-    """Resamples whose counts are in memory together."""
+    """Number of resamples whose counts are in memory together."""
     return max(1, CELLS_AT_ONCE // len(sizes))
 
 
 def percentile_interval(drawn: np.ndarray, seen: np.ndarray | float, videos: int) -> np.ndarray:
-    """Both ends of the 95 % interval, widened about what was `seen`: (R, …) → (2, …)."""
+    """Both ends of the 95 % interval, widened about the value `seen`: (R, …) → (2, …)."""
     factor = t_quantile(videos - 1) / NORMAL
     return np.asarray(seen + factor * (np.percentile(drawn, [2.5, 97.5], axis=0) - seen))
 
 
 def t_quantile(freedom: float) -> float:
-    """97.5 % quantile of Student's t; of less than one degree of freedom that of one."""
+    """97.5 % quantile of Student's t; below one degree of freedom, that for one."""
     return float(stats.t.ppf(0.975, max(freedom, 1)))
 
 
 def _run_weights(random: np.random.Generator, runs: int, count: int) -> np.ndarray:
-    """(runs, count): the share that each run has in each resample."""
+    """(runs, count): the share of each run in each resample."""
     if runs == 1:
         return np.ones((1, count))
     return random.multinomial(runs - 1, [1 / runs] * runs, size=count).T / (runs - 1)
@@ -146,7 +146,7 @@ def _difference(
     t = t_quantile(total**2 / below if below else videos - 1)
     error = math.sqrt(total)
     if error < 1e-9:
-        # of V videos that are all alike nothing can be drawn; up to 3 / V of all may differ
+        # with V equal videos every draw is the same; up to 3 / V of all videos may differ
         # (the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983)
         half = 100 * min(1, 3 / videos)
         low, high, error = seen - half, seen + half, half / 3
@@ -167,11 +167,11 @@ def _difference(
 def accuracy_figures(
     classes: np.ndarray, right1: np.ndarray, right5: np.ndarray
 ) -> tuple[Figures, np.ndarray]:
-    """The three `NAMES` of each run, and how many videos there are of each kind.
+    """The three `NAMES` of each run, and the number of videos of each kind.
 
     classes (V,): class numbers; right1, right5 (runs, V): whether the label was first, or among the
-    first five. Videos of one class that are right in the same runs are of one kind. Mean class
-    accuracy is over the classes that were drawn.
+    first five. Videos of one class that are right in the same runs form a kind. Mean class accuracy
+    is over the drawn classes.
     """
     runs = len(right1)
     rows = np.column_stack([classes, right1.T, right5.T]).astype(np.int64)
@@ -195,10 +195,10 @@ def accuracy_figures(
 
 
 def precision_figures(hot: np.ndarray, scores: list[np.ndarray]) -> tuple[Figures, np.ndarray]:
-    """The mAP of each run, over the classes that were drawn; each video is a kind of its own.
+    """The mAP of each run, over the drawn classes; each video is a kind of its own.
 
     hot (V, classes): 0 or 1; scores: (V, classes) of each run. The average precision of a class is
-    the mean over its videos of the precision among all that score at least as high, which is the
+    the mean over its videos of the precision among all videos with the same or a higher score: the
     area under the steps of the precision-recall curve.
     """
 
@@ -214,7 +214,7 @@ def precision_figures(hot: np.ndarray, scores: list[np.ndarray]) -> tuple[Figure
 
 
 def _average_precision(weights: np.ndarray, scores: np.ndarray, has: np.ndarray) -> np.ndarray:
-    """(R,): of one class, each video counted `weights` (R, V) times; NaN where none has it."""
+    """(R,): for one class, each video counted `weights` (R, V) times; NaN if no video has it."""
     rows = has.nonzero()[0]
     total = np.zeros(len(weights))
     for start in range(0, len(rows), POSITIVES_AT_ONCE):

@@ -1,4 +1,4 @@
-"""From two tested runs, or two groups of them, to a verdict."""
+"""A verdict on two tested runs, or two groups of them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from video_gc.analysis.compare.predictions import (
 
 LEVEL = 0.05
 GAINS = (0.2, 1.3)
-"""Points of top-1 that papers on context blocks usually report as their gain."""
+"""Gains of top-1, in points, usual in papers on context blocks."""
 SEVERAL = "give several with --a RUN… --b RUN…"
 
 
@@ -41,30 +41,30 @@ class McNemar:
 
 
 def mcnemar(wins: int, losses: int) -> McNemar:
-    """McNemar's test: do two networks that were tested on the same videos differ?
+    """McNemar's test: do two networks tested on the same videos differ?
 
     wins: videos that only B gets right; losses: videos that only A gets right. If neither is
-    better, each of them is a coin toss. The mid-p value is the one to use: the exact one errs far
-    less often than it promises, the mid-p one kept its promise in all 9595 cases of Fagerland,
-    Lydersen and Laake, BMC Medical Research Methodology 13:91, 2013.
+    better, each of them is a coin toss. Use the mid-p value: the exact test errs far less often
+    than it promises, the mid-p test kept its promise in all 9595 cases of Fagerland, Lydersen and
+    Laake, BMC Medical Research Methodology 13:91, 2013.
     """
     trials = wins + losses
     if not trials:
         return McNemar(1.0, 1.0)
     exact = float(stats.binomtest(wins, trials).pvalue)
     equal = float(stats.binom.pmf(wins, trials, 0.5)) * (1 + (wins != losses))
-    return McNemar(exact - equal / 2, exact)  # of results as probable as this one, half count
+    return McNemar(exact - equal / 2, exact)  # results as probable as this one count half
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Which videos A and B get right, and what they take them for."""
+    """Which videos A and B get right, and the classes they predict."""
 
     right_a: np.ndarray
-    """(V,): share of A's runs that get the video right; 0 or 1 of one run"""
+    """(V,): share of A's runs that get the video right; 0 or 1 for one run"""
     right_b: np.ndarray
     said_a: list[str]
-    """the class that most of A's runs say"""
+    """the class predicted by most of A's runs"""
     said_b: list[str]
 
     @property
@@ -79,7 +79,7 @@ class Changes:
 
     @property
     def test(self) -> McNemar:
-        """Of several runs, the sign test over the videos' shares; McNemar's with one each."""
+        """With several runs, the sign test over the videos' shares; McNemar's with one each."""
         return mcnemar(self.wins, self.losses)
 
 
@@ -91,7 +91,7 @@ class Comparison:
     b: list[TestedRun]
     videos: SharedVideos
     figures: dict[str, Difference]
-    """top-1, top-5 and mean class; mAP of a multi-label set. The first one decides"""
+    """top-1, top-5 and mean class; mAP for a multi-label set. The first one decides"""
     drawn: np.ndarray
     """(resamples,): the resampled difference of the first figure, points"""
     changes: Changes | None
@@ -99,12 +99,12 @@ class Comparison:
 
     @property
     def trainings(self) -> tuple[int, int]:
-        """Runs of A and of B."""
+        """Number of runs of A and of B."""
         return len(self.a), len(self.b)
 
     @property
     def titles(self) -> tuple[str, str]:
-        """What A and B are called."""
+        """The names of A and B."""
         a, b = (
             side[0].name + (f" and {len(side) - 1} more" if len(side) > 1 else "")
             for side in (self.a, self.b)
@@ -118,10 +118,10 @@ class Comparison:
 
     @property
     def word(self) -> str:
-        """What B is: better, worse, or noise.
+        """B's result: better, worse, or noise.
 
-        Only bootstrap and test together are believed: the bootstrap alone says too much of a
-        handful of videos.
+        Bootstrap and test must agree: the bootstrap alone claims too much with a handful of
+        videos.
         """
         found = self.first[1]
         unseen = self.changes is not None and self.changes.test.mid_p >= LEVEL
@@ -131,16 +131,16 @@ class Comparison:
 
     @property
     def name_of_test(self) -> str:
-        """What the test of `changes` is called: of several runs it is of the videos' shares."""
+        """The name of the test of `changes`; with several runs it is on the videos' shares."""
         return "McNemar's test" if self.trainings == (1, 1) else "the sign test over the videos"
 
     @property
     def verdict(self) -> str:
-        """The first figure in a sentence."""
+        """The first figure as a sentence."""
         return self.verdict_on(f"A ({self.titles[0]})", f"B ({self.titles[1]})")
 
     def verdict_on(self, a: str, b: str) -> str:
-        """The same with other names for the sides."""
+        """The same sentence with other names for the sides."""
         name, found = self.first
         single, count = self.trainings == (1, 1), len(self.videos.paths)
         text = (
@@ -151,7 +151,7 @@ class Comparison:
             about = "; with one training each this is about two networks, not about two methods"
             return f"{text}{about if single else ''}."
         if found.sure:
-            text += f": {self.name_of_test} sees no difference"
+            text += f": {self.name_of_test} finds no difference"
         videos = f"{count} video{'s' * (count != 1)}"
         if single:
             text += f"; {videos} {'show' if count != 1 else 'shows'}"
@@ -163,19 +163,19 @@ class Comparison:
 
     @property
     def warnings(self) -> list[str]:
-        """What the comparison does not cover, and where the two sides were not tested alike."""
+        """The limits of the comparison, and differences between the tests of the two sides."""
         runs = [*self.a, *self.b]
         found = []
         if self.trainings == (1, 1):
             found.append(
-                "one training each: the interval is about these two networks; how far another seed "
-                f"would have come is not in it ({SEVERAL})"
+                "one training each: the interval is about these two networks and does not include "
+                f"the spread over seeds ({SEVERAL})"
             )
         elif 1 in self.trainings:
             side = "AB"[self.trainings.index(1)]
             found.append(f"{side} is one training: its spread is not in the interval ({SEVERAL})")
         if unknown := ", ".join(run.name for run in runs if not run.about):
-            found.append(f"no accuracy.json, so nobody knows how it was tested: {unknown}")
+            found.append(f"no accuracy.json, so the test's settings are unknown: {unknown}")
         found += unlike_tests([(run.name, run.about) for run in runs])
         found += identical_predictions(self.a) + identical_predictions(self.b)
         for run, left_out in zip(runs, self.videos.left_out, strict=True):
@@ -183,8 +183,8 @@ class Comparison:
                 found.append(f"{run.name}: {left_out} videos that another run lacks are left out")
         if self.videos.moved:
             found.append(
-                f"the videos lie elsewhere in {runs[0].name} than in another run: they are matched "
-                "by their paths below the common folder"
+                f"the videos of {runs[0].name} are in another folder than those of another run: "
+                "they are matched by their paths below the common folder"
             )
         return found
 
@@ -196,7 +196,7 @@ def compare_runs(
 
     a, b: one run each, or several trainings (seeds) of the same network.
 
-    Raises FileNotFoundError for a run that was not tested, and as `compare_tests`.
+    Raises FileNotFoundError for an untested run, and as `compare_tests`.
     """
     sides = ([read_tested(place) for place in side] for side in (a, b))
     return compare_tests(*sides, resamples=resamples, seed=seed)
@@ -205,10 +205,10 @@ def compare_runs(
 def compare_tests(
     a: Sequence[TestedRun], b: Sequence[TestedRun], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Comparison:
-    """Compare runs that were read.
+    """Compare runs already read.
 
-    Raises ValueError for one that is given twice, DataError where the runs share no video or
-    disagree on a label.
+    Raises ValueError for a run given twice, DataError if the runs share no video or disagree on a
+    label.
     """
     runs = [*a, *b]
     file, times = Counter(run.file.resolve() for run in runs).most_common(1)[0]
@@ -238,6 +238,6 @@ def compare_tests(
 
 
 def _most_said(runs: Sequence[Sequence[Sequence[str]]]) -> list[str]:
-    """The class that most runs say of each video. runs: of each, its first classes of each video"""
+    """The class predicted by most runs for each video. runs: the best classes of each run."""
     tops = zip(*([top[0] for top in run] for run in runs), strict=True)
     return [Counter(names).most_common(1)[0][0] for names in tops]

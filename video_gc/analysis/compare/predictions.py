@@ -1,5 +1,5 @@
-"""What tools/test.py wrote about runs, read again, the videos that they share, and where they were
-not tested alike."""
+"""Read the results of tools/test.py, find the videos shared by runs, and the differences between
+their tests."""
 
 import json
 import math
@@ -27,20 +27,20 @@ SETTINGS = {
     "weights": ("weights", "raw"),
     "subset": ("subset", None),
 }
-"""Entry of accuracy.json → what it is, and what was meant before the entry existed."""
+"""Entry of accuracy.json → its meaning, and its value in files older than the entry."""
 
 
 @dataclass(frozen=True)
 class TestedRun:
-    """One network's predictions, a row for each video that was scored."""
+    """One network's predictions, a row for each scored video."""
 
     name: str
     home: Path
-    """the run directory, or the folder of the test where it lies elsewhere"""
+    """the run directory, or the folder of the test if it lies elsewhere"""
     file: Path
     """predictions.csv"""
     about: dict[str, Any]
-    """accuracy.json; empty where there is none beside the predictions"""
+    """accuracy.json; empty if there is none beside the predictions"""
     paths: list[str]
     labels: list[str]
     """class name; several are joined by ;"""
@@ -59,23 +59,23 @@ class TestedRun:
 
 @dataclass(frozen=True)
 class SharedVideos:
-    """The videos that all of several runs have scored."""
+    """The videos scored in all of several runs."""
 
     paths: list[str]
     labels: list[str]
     rows: list[np.ndarray]
-    """of each run: its row of each video"""
+    """for each run: its row of each video"""
     left_out: list[int]
-    """of each run: videos that another one lacks"""
+    """for each run: number of its videos missing in another run"""
     moved: bool
-    """paths agree only below the folder that all videos of a run lie in"""
+    """paths agree only below the common folder of each run's videos"""
 
 
 def read_tested(place: Path) -> TestedRun:
     """Read a run directory, a folder of test results or a predictions.csv.
 
-    Raises FileNotFoundError naming the command that makes what is missing, DataError for a file
-    that is not of tools/test.py, or that holds no video or no numbers.
+    Raises FileNotFoundError with the command that makes the missing file, DataError for a file not
+    from tools/test.py, or without videos or numbers.
     """
     file = _predictions(place)
     header, rows = read_csv(file)
@@ -111,9 +111,9 @@ def read_tested(place: Path) -> TestedRun:
 def shared_videos(runs: Sequence[TestedRun]) -> SharedVideos:
     """The videos of all runs, by path, in the order of the first run.
 
-    A path that a run has several times (parts of one file) counts where all runs have it as often.
+    A path that a run has several times (parts of one file) counts if all runs have it as often.
 
-    Raises DataError where no video is shared, or labels differ.
+    Raises DataError if no video is shared, or labels differ.
     """
     named = [run.paths for run in runs]
     moved = not _shared(named)
@@ -147,7 +147,7 @@ def multi_hot(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Labels (V, classes) of 0 and 1, and the scores (V, classes) of each run.
 
-    Raises DataError where the scores are not there, or do not fit.
+    Raises DataError if the scores are missing or do not fit.
     """
     names = _class_names(runs[0])
     for run in runs[1:]:
@@ -168,7 +168,7 @@ def multi_hot(
 
 
 def unlike_tests(tests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """In what the tests differ, a line for each. tests: whose it is, and its accuracy.json."""
+    """Differences between the tests, a line for each. tests: names, and accuracy.json of each."""
     found = []
     known = [(name, how_tested(about)) for name, about in tests if about]
     for meaning in how_tested({}):
@@ -191,16 +191,16 @@ def unlike_tests(tests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 
 def how_tested(about: Mapping[str, Any]) -> dict[str, Any]:
-    """What a setting is → its value, for all in which tests may differ. about: accuracy.json."""
+    """Setting → its value, for all settings in which tests may differ. about: accuracy.json."""
     found = {meaning: about.get(key, before) for key, (meaning, before) in SETTINGS.items()}
     stem = Path(about.get("checkpoint", "best")).stem
-    # published weights have a name of their own, and are neither
+    # published weights have their own name and neither of these
     found["checkpoint"] = stem if stem == "last" or stem.startswith("step-") else "best"
     return found
 
 
 def identical_predictions(side: Sequence[TestedRun]) -> list[str]:
-    """A line for each pair of runs that predict exactly the same: they may be one training."""
+    """A line for each pair of runs with equal predictions: they may be one training."""
     return [
         f"{one.name} and {other.name} predict exactly the same: are they two trainings?"
         for one, other in combinations(side, 2)
@@ -246,10 +246,10 @@ def _shared(named: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _below(paths: Sequence[str]) -> list[str]:
-    """Paths below the folder that all of them lie in: data sets are copied from place to place."""
+    """Paths below their common folder, because data sets are copied from place to place."""
     try:
         folder = os.path.commonpath([os.path.dirname(path) for path in paths])
-    except ValueError:  # relative and absolute ones
+    except ValueError:  # mixed relative and absolute paths
         return list(paths)
     return [os.path.relpath(path, folder) if folder else path for path in paths]
 
@@ -278,7 +278,7 @@ def _scores(run: TestedRun, classes: int) -> np.ndarray:
 
 
 def _class_names(run: TestedRun) -> list[str]:
-    """The classes in the order of the scores, from the table that lies beside them."""
+    """The classes in the order of the scores, from the table beside them."""
     file = run.file.with_name("classes.csv")
     if not file.is_file():
         raise DataError(f"{file}: not there, and the names of the classes are in it; test again")

@@ -1,4 +1,4 @@
-"""A comparison on disk: compare.json, changes.csv, classes.csv and compare.png."""
+"""A comparison as files: compare.json, changes.csv, classes.csv and compare.png."""
 
 import json
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from video_gc.outputs import output_path, write_csv, write_output
 
 GOOD, BAD, SOFT, DARK = "#15803d", "#c2410c", "#b6c2cd", "#5b6b7b"
 CLASSES = 30
-"""Classes that are drawn; of more, the half that lost most and the half that gained most."""
+"""Most classes drawn; of more, half are those with the largest losses, half with the gains."""
 
 
 class ClassChange(NamedTuple):
-    """What changed in a class."""
+    """The changes in a class."""
 
     name: str
     videos: int
     a: float
-    """share that is right in A, mean over the runs"""
+    """share right in A, mean over the runs"""
     b: float
     points: float
     """that B gained"""
@@ -35,7 +35,7 @@ class ClassChange(NamedTuple):
 def write_comparison(found: Comparison, out: Path | None = None) -> list[Path]:
     """Write the results; return their paths.
 
-    out: default compare_with_A in the directory of the first run of B.
+    out: by default compare_with_A in the directory of the first run of B.
     """
     name = f"compare_with_{found.titles[0]}".replace("/", "_").replace(" ", "_")
     out = out or found.b[0].home / name
@@ -68,7 +68,7 @@ def class_changes(labels: Sequence[str], changes: Changes) -> list[ClassChange]:
 
 
 def _summary(found: Comparison) -> dict[str, object]:
-    """Shares are per cent, differences and intervals points."""
+    """Shares are in per cent, differences and intervals in points."""
     files = [str(run.file) for run in (*found.a, *found.b)]
     summary: dict[str, object] = {
         "verdict": found.verdict,
@@ -89,7 +89,7 @@ def _summary(found: Comparison) -> dict[str, object]:
 
 
 def _changed_videos(found: Comparison, changes: Changes) -> list[list[str]]:
-    """Wins, then losses, the clearest first; what each side said, and how often it was right."""
+    """Wins, then losses, the clearest first; each side's class, and how often it was right."""
     gain = changes.right_b - changes.right_a
     order = np.lexsort((-np.abs(gain), -np.sign(gain)))
     return [
@@ -105,7 +105,7 @@ def _changed_videos(found: Comparison, changes: Changes) -> list[list[str]]:
 
 
 def draw_comparison(found: Comparison, classes: Sequence[ClassChange], file: Path) -> Path:
-    """The resampled difference, the videos, and the classes (none of a multi-label set)."""
+    """The resampled difference, the videos, and the classes (not for a multi-label set)."""
     ranked = sorted(classes, key=lambda row: (row.points, row.name))
     half = CLASSES // 2
     shown = ranked if len(ranked) <= CLASSES else [*ranked[:half], *ranked[-half:]]
@@ -128,7 +128,7 @@ def draw_comparison(found: Comparison, classes: Sequence[ClassChange], file: Pat
 def _draw_distribution(axes: Any, found: Comparison) -> None:
     name, first = found.first
     colour = DARK if found.word == "noise" else GOOD if first.difference > 0 else BAD
-    # in bins of whole steps, or a difference of few videos would look like a comb
+    # bins of whole steps; otherwise a difference of few videos would look like a comb
     least = 100 / len(found.videos.paths) / (len(found.a) * len(found.b))
     span = max(float(np.ptp(found.drawn)), least)
     step = least * max(1, round(span / 40 / least))
@@ -165,7 +165,7 @@ def _draw_videos(axes: Any, changes: Changes, videos: int) -> None:
 
 
 def _draw_trainings(axes: Any, found: Comparison) -> None:
-    """Each run's figure: how far trainings of one network lie apart."""
+    """Each run's figure, to show the spread of trainings of one network."""
     name, first = found.first
     for place, (figures, colour) in enumerate(((first.a, BAD), (first.b, GOOD))):
         axes.plot(figures, [place] * len(figures), "o", ms=8, alpha=0.6, color=colour)
@@ -177,7 +177,7 @@ def _draw_trainings(axes: Any, found: Comparison) -> None:
 
 def _draw_classes(axes: Any, shown: Sequence[ClassChange], hidden: int) -> None:
     places = list(range(len(shown)))
-    if hidden:  # a gap where classes are left out
+    if hidden:  # a gap for the classes left out
         places = [place + (place >= CLASSES // 2) for place in places]
         axes.text(0, CLASSES // 2, f"… {hidden} classes between …", ha="center", va="center")
     points = [row.points for row in shown]

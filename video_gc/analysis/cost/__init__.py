@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-adds, activations, time and memory."""
+"""A network's cost: parameters, multiply-adds, activations, time and memory."""
 
 from video_gc.analysis.cost.counts import Complexity, complexity
 from video_gc.analysis.cost.memory import peak_memory

@@ -1,4 +1,4 @@
-"""The table of costs as it is printed, and as CSV."""
+"""The printed table of costs, and its CSV."""
 
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -26,15 +26,15 @@ MEASURES = ("test\nms", "training\nms", "test\nMiB", "training\nMiB")
 SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 MEASURED = (
     "Times are medians of a batch; training is forward, loss, backward and a step of SGD; fp32, "
-    "channels last. Of the network, with and without blocks: time in turns; memory is the peak of "
-    "a process of its own, with weights. "
-    "Of a part: with hooks around it, so parts do not add up exactly; memory is what it keeps for "
-    "backward. The rest is what is in no part, in training the loss and the step too."
+    "channels last. For the network, with and without blocks: time is measured in turns; memory is "
+    "the peak of a separate process, with weights. "
+    "For a part: time is measured with hooks, so parts do not add up exactly; memory is what it "
+    "keeps for backward. The rest is outside all parts; in training it includes loss and step."
 )
 
 
 def cost_table(cost: NetworkCost, *, blocks: bool) -> Table:
-    """For rich's print, at most 100 columns wide. blocks: whether residual blocks have lines."""
+    """For rich's print, at most 100 columns wide. blocks: whether to show residual blocks."""
     measured = _measured(cost)
     table = Table(title=title(cost), title_justify="left", box=SIMPLE)
     for head in (*(f"{name}\n" for name in COUNTS), *MEASURES) if measured else COUNTS:
@@ -59,7 +59,7 @@ def cost_table(cost: NetworkCost, *, blocks: bool) -> Table:
 
 
 def notes(cost: NetworkCost) -> list[str]:
-    """What stands below the table."""
+    """The lines below the table."""
     lines = added(cost)
     lines.append(COUNTED)
     if _measured(cost):
@@ -69,7 +69,7 @@ def notes(cost: NetworkCost) -> list[str]:
 
 
 def title(cost: NetworkCost) -> str:
-    """Which network, and clips of which size."""
+    """The network, and the size of its clips."""
     model = cost.model
     sizes = f"{cost.frames}×{cost.test_side}²"
     if cost.train_side != cost.test_side:
@@ -84,7 +84,7 @@ def title(cost: NetworkCost) -> str:
 
 
 def added(cost: NetworkCost) -> list[str]:
-    """What the context blocks add, in sentences."""
+    """The cost added by the context blocks, in sentences."""
     if not cost.of(WITHOUT):
         return []
     without, whole = cost.of(WITHOUT)[0], cost.of(NETWORK)[0]
@@ -96,12 +96,12 @@ def added(cost: NetworkCost) -> list[str]:
     if cost.added_test and cost.added_train:
         test = _in_words(cost.added_test, without.test_seconds)
         train = _in_words(cost.added_train, without.train_seconds)
-        lines.append(f"In time, measured in turns with and without: test {test}; training {train}.")
+        lines.append(f"Time, measured in turns with and without: test {test}; training {train}.")
     return lines
 
 
 def write_cost_csv(cost: NetworkCost, file: Path) -> Path:
-    """All lines, residual blocks too, with units in the heads' names."""
+    """All lines, with residual blocks and with units in the column names."""
     return write_csv(file, [field.name for field in fields(Line)], map(astuple, cost.lines))
 
 

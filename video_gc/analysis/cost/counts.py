@@ -1,7 +1,7 @@
-"""What a network costs on paper: parameters, multiply-adds and activations, of every module.
+"""Counted costs of a network: parameters, multiply-adds and activations, for every module.
 
-torch.utils.flop_counter counts, below autograd, so that custom functions count too, and on the meta
-device, so that nothing is computed. Where fvcore counts, the figures are its own; it does not see
+torch.utils.flop_counter counts below autograd, so it includes custom functions, and on the meta
+device, so nothing is computed. Where fvcore counts, the figures are equal; fvcore does not count
 attention (SDPA, baddbmm) and custom functions.
 """
 
@@ -32,7 +32,7 @@ VECTOR_PRODUCTS = {
     torch.ops.aten.dot: lambda one, _other, **_: 2 * one.numel(),
     torch.ops.aten.addmv: lambda _added, matrix, _vector, **_: 2 * matrix.numel(),
 }
-"""Products that torch has no formula for → FLOPs, from the shapes of the arguments."""
+"""Products without a formula in torch → FLOPs, from the shapes of the arguments."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Complexity:
 
 @dataclass(frozen=True)
 class ModuleCounts:
-    """Module → what runs in it and in no module inside it."""
+    """Module → cost of its own operations, without those of modules inside it."""
 
     flops: Counter[str]
     activations: Counter[str]
@@ -67,8 +67,8 @@ def complexity(model: nn.Module, clip: tuple[int, int, int]) -> Complexity:
 def count_modules(model: nn.Module, example: Tensor) -> ModuleCounts:
     """Multiply-adds and activations of each module of `model` in eval mode, for one input.
 
-    example: of the input, on any device; its values are not read, unless the network has an
-        operation that wants them (then a copy of it computes).
+    example: the input, on any device; its values are not read, unless an operation of the network
+        needs them (then a copy of the network computes).
     """
     shadow = deepcopy(model).eval()
     try:
@@ -79,7 +79,7 @@ def count_modules(model: nn.Module, example: Tensor) -> ModuleCounts:
 
 
 def inside(own: Mapping[str, int], module: str) -> int:
-    """The sum over `module` and all modules in it. own: module → what it costs without them."""
+    """The sum over `module` and all modules in it. own: module → its own cost."""
     if not module:
         return sum(own.values())
     return sum(cost for name, cost in own.items() if f"{name}.".startswith(f"{module}."))
@@ -87,10 +87,10 @@ def inside(own: Mapping[str, int], module: str) -> int:
 
 @contextmanager
 def running_module(model: nn.Module) -> Iterator[Callable[[], str]]:
-    """What returns the name of the innermost module that runs; "" is the network itself.
+    """A function that returns the name of the innermost running module; "" is the network itself.
 
-    A context block runs as itself, whichever hook applies it. torch's ModuleTracker has no order,
-    and leaves a residual block before the hook that applies its context block.
+    A context block counts under its own name, although a hook applies it. torch's ModuleTracker has
+    no order, and leaves a residual block before the hook that applies its context block.
     """
     names = [""]
 
@@ -120,7 +120,7 @@ def _count(model: nn.Module, example: Tensor) -> ModuleCounts:
             def count(*args: Any, out_val: Any, **kwargs: Any) -> int:
                 flops = formula(*args, out_val=out_val, **kwargs)
                 output = out_val[0] if isinstance(out_val, tuple) else out_val
-                # torch counts a multiplication and an addition each
+                # torch counts a multiply-add as two
                 found.flops[running()] += flops // 2
                 found.activations[running()] += output.numel()
                 return flops
@@ -136,7 +136,7 @@ def _count(model: nn.Module, example: Tensor) -> ModuleCounts:
 
 
 class _WholeAttention(TorchFunctionMode):
-    """The activations of attention are its output, though a device may compute it by products."""
+    """The activations of attention are its output, even if a device computes it by products."""
 
     def __init__(self, running: Callable[[], str], activations: Counter[str]) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class _WholeAttention(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, _types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Torch: called for every function of its interface."""
+        """Called by torch for every function of its interface."""
         before = self.activations[self.running()]
         output = function(*args, **(kwargs or {}))
         if function is F.scaled_dot_product_attention:

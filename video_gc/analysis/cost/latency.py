@@ -1,7 +1,7 @@
-"""How long networks take: in turns, so that a slow moment of the machine hits all of them alike.
+"""Time networks in turns, so a busy moment of the machine affects all equally.
 
 On a shared machine two processes of the same network may differ by a half, and so may two moments
-of one process. What is compared is therefore measured in the same rounds.
+of one process. So compared networks are measured in the same rounds.
 """
 
 import time
@@ -25,23 +25,23 @@ MODES = {"test": False, "train": True}
 LEAST, MOST = 4, 100
 """Rounds."""
 VERY_SLOW = 12.0
-"""Seconds; of what takes longer in a round, two are enough."""
+"""Seconds; two rounds are enough if a call takes longer."""
 TURN = 0.1
-"""Seconds for which the calls of a turn are repeated."""
+"""Seconds during which the calls of a turn are repeated."""
 Network = tuple[ModelConfig, ClipConfig]
-"""What is built, with num_classes and without weights, which cost the same; and what it sees."""
+"""The network to build, with num_classes but no weights, which do not matter; and its clips."""
 K = TypeVar("K")
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of one figure in several rounds."""
+    """One figure over several rounds."""
 
     median: float
     lower: float
-    """a quarter of the rounds lie below"""
+    """lower quartile of the rounds"""
     upper: float
-    """a quarter of the rounds lie above"""
+    """upper quartile of the rounds"""
     rounds: int
 
 
@@ -52,7 +52,7 @@ class Work:
     network: nn.Module
     clips: Tensor
     call: Callable[[], object]
-    """A forward pass without gradients; or forward, loss, backward and a step of the optimiser."""
+    """A forward pass without gradients; or forward, loss, backward and an optimiser step."""
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -67,11 +67,11 @@ def build_work(
 ) -> Work:
     """The network of `model` on `batch` random clips, in fp32, channels last.
 
-    model: with num_classes; its weights are not loaded, for they cost the same. clip: its
-    `test_crop` is what a test sees, its `crop` a training. train: a step of the default optimiser;
-    otherwise forward alone, norms not folded.
+    model: with num_classes; its weights are not loaded, because they do not change the cost. clip:
+    its `test_crop` is the size in a test, its `crop` in a training. train: include a step of the
+    default optimiser; otherwise forward only, with norms unfolded.
 
-    Raises ValueError for a network that cannot be built or takes no such clip.
+    Raises ValueError for a network that cannot be built or rejects such a clip.
     """
     side = clip.crop if train else clip.test_crop
     layout = torch.channels_last_3d
@@ -79,7 +79,7 @@ def build_work(
     clips = torch.randn(batch, 3, clip.frames, side, side, device=device).to(memory_format=layout)
     if not train:
         return Work(network, clips, torch.inference_mode()(lambda: network(clips)))
-    optimizer = build_optimizer(network, OptimConfig(lr=1e-6))  # weights that stay what they are
+    optimizer = build_optimizer(network, OptimConfig(lr=1e-6))  # weights hardly change
     labels = torch.arange(batch, device=device) % (model.num_classes or 1)
 
     def step() -> None:
@@ -93,11 +93,10 @@ def build_work(
 def time_interleaved(
     make: Mapping[K, Callable[[], Work]], device: torch.device, rounds: Iterable[int]
 ) -> dict[K, list[float]]:
-    """Seconds of a call of each in each round, in the order of `interleave`.
+    """Seconds per call of each in each round, in the order of `interleave`.
 
-    make: what builds it; asked again in every turn, so that only one network is held at a time and
-        none keeps a lucky place in memory. The first call of a turn warms up, the median of the
-        others counts.
+    make: builds it; called again in every turn, so only one network is in memory at a time. The
+        first call of a turn warms up, the median of the others counts.
     """
     clock = Clock(device)
     found: dict[K, list[float]] = {name: [] for name in make}
@@ -108,7 +107,7 @@ def time_interleaved(
         while sum(times) < TURN:
             times.append(clock.seconds(work.call))
         found[name].append(median(times))
-        del work  # before the next one is built
+        del work  # before building the next one
     return found
 
 
@@ -129,7 +128,7 @@ def time_networks(
 
 
 def rounds(seconds: float, kinds: int = 1) -> Iterator[int]:
-    """0, 1, 2 … for about `seconds` of each kind; `LEAST` at least, or two of what is very slow."""
+    """0, 1, 2 … for about `seconds` of each kind; at least `LEAST`, or two for very slow ones."""
     started = time.perf_counter()
     for number in range(MOST):
         spent = (time.perf_counter() - started) / kinds
@@ -141,7 +140,7 @@ def rounds(seconds: float, kinds: int = 1) -> Iterator[int]:
 
 
 class Clock:
-    """Marks moments; on a GPU they are when the device gets there, not when Python does."""
+    """Records moments; on a GPU, those when the device gets there, not when Python does."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.gpu = device, device.type == "cuda"
@@ -155,7 +154,7 @@ class Clock:
         return event
 
     def between(self, start: Any, end: Any) -> float:
-        """Seconds; on a GPU after `wait`."""
+        """Seconds; on a GPU only after `wait`."""
         return start.elapsed_time(end) / 1e3 if self.gpu else end - start
 
     def seconds(self, call: Callable[[], object]) -> float:

@@ -1,7 +1,4 @@
-"""Peak memory of a network, tested or trained, in a process of its own.
-
-Peak memory is a process's, so each figure has a fresh one.
-"""
+"""Peak memory of a network in tests or training, measured in a fresh process for each figure."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,19 +14,19 @@ from video_gc.models.build import ModelConfig
 from video_gc.subprocess_call import ProcessDied, call_in_new_process
 
 STEPS = 2
-"""Over which the peak of a training is taken: from the second on, the optimiser has its state."""
+"""Training steps measured; from the second on, the optimiser has its state."""
 
 
 def peak_memory(
     model: ModelConfig, clip: ClipConfig, *, batch: int = 1, device: str = "cpu", train: bool
 ) -> float:
-    """The most MiB that `build_work` of these holds at once, measured in a fresh process.
+    """The peak memory of this `build_work` in MiB, measured in a fresh process.
 
-    It is of weights, clips and feature maps, and in training of gradients and momentum too; not of
-    Python and its libraries. The threads are those of the calling process.
+    It contains weights, clips and feature maps, and in training also gradients and momentum, but
+    not Python and its libraries. The number of threads is that of the calling process.
 
-    Raises ValueError for a network that cannot be built or takes no such clip, ChildProcessError
-    where the process dies or fails, for want of memory for instance.
+    Raises ValueError for a network that cannot be built or rejects such a clip, ChildProcessError
+    if the process dies or fails, for example for lack of memory.
     """
     pick_device(device)
     side = clip.crop if train else clip.test_crop
@@ -48,7 +45,7 @@ def peak_memory(
 
 
 def _peak(case: dict[str, Any], threads: int) -> float:
-    """As `peak_memory`, in this process, which should have done nothing before."""
+    """As `peak_memory`, in this process, which must be fresh."""
     torch.set_num_threads(threads)
     device = torch.device(case["device"])
     work = build_work(**case | {"device": device})
@@ -71,6 +68,6 @@ def _reason(error: Exception) -> str:
 
 
 def _wake_libraries(device: torch.device) -> None:
-    """A small network forward and backward: what libraries hold for themselves is not counted."""
+    """Run a small network forward and backward, so memory of the libraries is not counted."""
     small = nn.Sequential(nn.Conv3d(3, 8, 3), nn.BatchNorm3d(8), nn.Flatten(), nn.Linear(64, 2))
     small.to(device)(torch.randn(2, 3, 4, 4, 4, device=device)).sum().backward()

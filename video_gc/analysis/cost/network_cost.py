@@ -1,4 +1,4 @@
-"""What a network costs, line by line: in total, of each part, and without its context blocks."""
+"""A network's cost by line: in total, for each part, and without its context blocks."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,21 +46,21 @@ from video_gc.train.checkpoint_paths import checkpoint_in
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """All lines, and what they hold for."""
+    """All lines, and their conditions."""
 
     model: ModelConfig
     frames: int
     test_side: int
-    """pixels; what is counted is for this one"""
+    """pixels; counts are for this size"""
     train_side: int
     batch: int
-    """clips, of what is measured"""
+    """clips per measurement"""
     device: str
     machine: dict[str, str]
     lines: list[Line]
     added_test: Spread | None = None
-    """seconds by the context blocks, of the differences within a round; None without them, or not
-    measured"""
+    """seconds added by the context blocks, from the differences within a round; None without blocks
+    or measurement"""
     added_train: Spread | None = None
 
     def of(self, kind: str) -> list[Line]:
@@ -68,17 +68,17 @@ class NetworkCost:
         return [line for line in self.lines if line.kind == kind]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, with a word on what is counted."""
+        """For JSON, with a note on the counts."""
         return {"format": "complexity-1", "counted": COUNTED} | asdict(self)
 
 
 def described_network(source: str) -> Network:
-    """The network and its clips; published weights are not downloaded for it.
+    """The network and its clips; published weights are not downloaded.
 
-    source: a checkpoint of ours, a run directory (its best checkpoint, else the last one), or a
-        name such as slow_r50.
+    source: a checkpoint of ours, a run directory (its best checkpoint, else its last), or a name
+        such as slow_r50.
 
-    Raises FileNotFoundError, or ValueError for a file that is no checkpoint of ours.
+    Raises FileNotFoundError, or ValueError for a file that is not a checkpoint of ours.
     """
     if not is_published(source):
         contents = load_network(checkpoint_in(Path(source)))[1]
@@ -91,7 +91,7 @@ def described_network(source: str) -> Network:
 
 
 def with_clip(clip: ClipConfig, frames: int, side: int) -> ClipConfig:
-    """The same clips with so many frames of side × side pixels, in training and testing."""
+    """The clips with this many frames of side × side pixels, in training and tests."""
     return ClipConfig(
         frames=frames, stride=clip.stride, crop=side, short_side=[side, side],
         test_crop=side, test_short_side=side,
@@ -109,11 +109,11 @@ def network_cost(
 ) -> NetworkCost:
     """Count and measure the network of `model` (with num_classes; its weights are not loaded).
 
-    clip: its `test_crop` is what is counted and tested, its `crop` what is trained. batch: clips
-    in what is measured. seconds: for each of up to six measurements of time.
+    clip: its `test_crop` is the size for counts and tests, its `crop` for training. batch: clips
+    per measurement. seconds: for each of up to six measurements of time.
 
-    Raises ValueError for a network that cannot be built or takes no such clip, ChildProcessError
-    where a process that measures dies.
+    Raises ValueError for a network that cannot be built or rejects such a clip, ChildProcessError
+    if a measuring process dies.
     """
     where = pick_device(device)
     model = replace(model, weights=None)
@@ -146,9 +146,9 @@ def _measure(
     device: torch.device,
     seconds: float,
 ) -> tuple[dict[str, dict[str, float]], dict[str, Spread]]:
-    """Field of a line → key of the line → figure, and field of the cost → seconds by the blocks.
+    """Field of a line → key of the line → figure, and field of the cost → seconds of the blocks.
 
-    networks: with the blocks, and without. parts: of the first one.
+    networks: with and without the blocks. parts: of the first network.
     """
     columns: dict[str, dict[str, float]] = {}
     added = {}
@@ -156,7 +156,7 @@ def _measure(
     count = len(MODES) * len(networks)
     say(
         f"Measuring on this machine: {seconds * (count + len(MODES)):.0f} s or longer, and {count} "
-        "processes of some seconds each for memory; --no-measure only counts"
+        "processes of a few seconds each for memory; --no-measure only counts"
     )
     with progress_bar() as bar:
         task = bar.add_task("Measuring", total=count + 2 * len(MODES))
@@ -167,7 +167,7 @@ def _measure(
             yield
             bar.advance(task)
 
-        for mode, train in MODES.items():  # peaks first: where memory is short, they say so
+        for mode, train in MODES.items():  # peaks first: they report a lack of memory
             peaks = columns[f"{mode}_peak_mib"] = {}
             for kind, network in networks.items():
                 with step(f"Memory, {mode}"):
@@ -188,7 +188,7 @@ def _measure(
             columns[f"{mode}_seconds"] = _with_sums(times, ALL) | {
                 kind: spread(own).median for kind, own in turns.items()
             }
-        kept = kept_for_backward(work.network, work.clips)  # of the last mode, a training
+        kept = kept_for_backward(work.network, work.clips)  # after the last mode, a training
         own = {key: inside(kept, path) / MIB for key, path in paths.items()}
         columns["kept_mib"] = _with_sums(own, NETWORK)
     return columns, added
@@ -200,7 +200,7 @@ def _with_measures(line: Line, columns: Mapping[str, Mapping[str, float]]) -> Li
 
 
 def _with_sums(figures: Mapping[str, float], whole: str) -> dict[str, float]:
-    """Those of the parts, of the context blocks together, and what is left."""
+    """The lines of the parts, of all context blocks together, and of the rest."""
     contexts, stages = (
         sum(figure for key, figure in figures.items() if key.startswith(f"{kind} "))
         for kind in (CONTEXT, STAGE)

@@ -1,4 +1,4 @@
-"""The parts of a network that people name, and what is counted of each in a line."""
+"""The named parts of a network, and the counts of each in a line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from video_gc.models.context import context_blocks
 STAGE, BLOCK, CONTEXT = "stage", "block", "context"
 """Kinds of parts."""
 NETWORK, WITHOUT, CONTEXTS, REST = "network", "without", "contexts", "rest"
-"""Kinds of lines beside those, one of each: the whole, the whole without context blocks, the sum of
-these, and what is in no part."""
+"""Kinds of further lines, one of each: the network, the network without context blocks, the sum of
+the blocks, and the rest."""
 
 
 @dataclass(frozen=True)
 class NetworkPart:
-    """A module with a name that people use."""
+    """A module with a common name."""
 
     name: str
-    """stem, res3, res3.1, slow.res3.1, fuse2, head; of a context block that of its residual block,
-    and its place behind it unless after_add"""
+    """stem, res3, res3.1, slow.res3.1, fuse2, head; for a context block that of its residual block,
+    followed by its place unless that is after_add"""
     kind: str
     """stage (also stem, head, lateral), block (residual), or context"""
     module: nn.Module
@@ -32,7 +32,7 @@ class NetworkPart:
 
     @property
     def key(self) -> str:
-        """That of its line."""
+        """The key of its line."""
         return f"{self.kind} {self.name}"
 
 
@@ -59,7 +59,7 @@ def network_parts(model: nn.Module) -> list[NetworkPart]:
 
 @dataclass(frozen=True)
 class Line:
-    """One line; None: not measured, or nothing that it has."""
+    """One line; None: not measured, or it has none."""
 
     name: str
     kind: str
@@ -72,9 +72,9 @@ class Line:
     test_seconds: float | None = None
     """of a batch, forward"""
     train_seconds: float | None = None
-    """of a training step; of a part, its forward and backward"""
+    """of a training step; for a part, its forward and backward"""
     kept_mib: float | None = None
-    """feature maps of a batch that are kept for backward"""
+    """feature maps of a batch kept for backward"""
     test_peak_mib: float | None = None
     train_peak_mib: float | None = None
 

@@ -1,7 +1,7 @@
-"""Time and memory of each part of a network, by hooks, forward and on the graph backward.
+"""Time and memory of each part of a network, by hooks on the forward pass and the backward graph.
 
-Each part has a median time of its own and the hooks take time themselves, so the parts do not add
-up exactly.
+Each part has its own median time, and hooks take time themselves, so the parts do not add up
+exactly.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from video_gc.analysis.cost.latency import Clock
 from video_gc.analysis.measure import wait
 
 ALL = ""
-"""The name of the whole call among the parts."""
+"""Name of the whole call among the parts."""
 
 
 def time_parts(
@@ -26,12 +26,11 @@ def time_parts(
     device: torch.device,
     rounds: Iterable[object],
 ) -> dict[str, float]:
-    """Median seconds of each part in `call`, forward and backward together; "" is the whole call.
+    """Median seconds of each part in `call`, forward plus backward; "" is the whole call.
 
-    call: runs the network that the parts belong to, forward or forward and backward. parts: may
-    contain one another; what is backward in none of them is taken for the part before it, so give
-    the network itself too. rounds: one call for each; the first one warms up and is left out where
-    there are more.
+    call: runs the network of the parts, forward or forward and backward. parts: may contain one
+    another; backward time outside all of them counts for the part before it, so include the network
+    itself. rounds: one call each; the first one warms up and does not count if there are more.
     """
     clock = Clock(device)
     times: dict[str, list[float]] = {name: [] for name in (*parts, ALL)}
@@ -56,15 +55,15 @@ def time_parts(
     finally:
         for handle in handles:
             handle.remove()
-        spans.clear()  # its hooks on the last graph hold it, and the graph holds them
+        spans.clear()  # its hooks on the last graph and the graph refer to each other
     return {name: median(own[1:] or own) for name, own in times.items()}
 
 
 def kept_for_backward(network: nn.Module, clips: Tensor) -> Counter[str]:
-    """Module → bytes that autograd keeps from a forward pass in training, for itself alone.
+    """Module → bytes that autograd keeps from its own forward operations in training.
 
-    Each storage counts once, at the module that kept it first; weights, which are there anyway,
-    and the clips do not count.
+    Each storage counts once, for the module that kept it first; weights, which exist anyway, and
+    the clips do not count.
     """
     mine = [*network.parameters(), *network.buffers(), clips]
     seen = {tensor.untyped_storage().data_ptr() for tensor in mine}
@@ -80,15 +79,15 @@ def kept_for_backward(network: nn.Module, clips: Tensor) -> Counter[str]:
 
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
             output = network(clips)
-    del output  # until here, so that no storage's address is another's
+    del output  # kept until here, so no storage's address is reused
     return kept
 
 
 class _Spans:
-    """Who ran from when to when, in one call.
+    """The time spans of each part in one call.
 
-    Backward, a node's time runs until the next node begins, for autograd adds up gradients between
-    them. A node belongs to every part whose forward pass made it.
+    Backward, a node's time runs until the next node begins, because autograd sums gradients in
+    between. A node belongs to every part whose forward pass made it.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -96,7 +95,7 @@ class _Spans:
         self.clear()
 
     def clear(self) -> None:
-        """Forget the last call."""
+        """Discard the last call."""
         self.forward: list[tuple[str, Any, Any]] = []
         self.owners: dict[Any, list[str]] = {}
         self.begun: list[tuple[list[str], Any]] = []
@@ -104,7 +103,7 @@ class _Spans:
         self._open: dict[str, tuple[Any, set[Any]]] = {}
 
     def hooks(self, name: str) -> tuple[Any, Any]:
-        """For before and after the forward pass of the part `name`."""
+        """Hooks for before and after the forward pass of the part `name`."""
 
         def before(_module: nn.Module, inputs: Any) -> None:
             self._open[name] = self.clock.mark(), {t.grad_fn for t in _tensors(inputs)}
@@ -117,7 +116,7 @@ class _Spans:
         return before, after
 
     def seconds(self, parts: Iterable[str]) -> dict[str, float]:
-        """Of each part, forward and backward."""
+        """Seconds of each part, forward and backward."""
         spent = dict.fromkeys(parts, 0.0)
         for name, started, ended in self.forward:
             spent[name] += self.clock.between(started, ended)
@@ -128,7 +127,7 @@ class _Spans:
         return spent
 
     def _own(self, name: str, nodes: list[Any], given: set[Any]) -> None:
-        """Give `name` all nodes from the outputs back to the inputs, without those."""
+        """Assign to `name` all nodes from the outputs back to the inputs, without the latter."""
         seen = set(given)
         while nodes:
             node = nodes.pop()
@@ -153,7 +152,7 @@ class _Spans:
 
 
 def _tensors(given: Any) -> list[Tensor]:
-    """Those of a tensor, or of lists of them."""
+    """The graph nodes of a tensor, or of nested lists of tensors."""
     if isinstance(given, Tensor):
         return [given]
     return [t for item in given for t in _tensors(item)] if isinstance(given, (list, tuple)) else []

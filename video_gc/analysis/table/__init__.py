@@ -1,1 +1,1 @@
-"""Many runs in one table: figures with their errors, costs, and a page to look at them."""
+"""Many runs in one table: figures with their errors, costs, and a page."""

@@ -1,8 +1,7 @@
-"""A row's accuracy: over its seeds, how far it may be off, and its difference to the baseline.
+"""A row's accuracy over its seeds, its error, and its difference from the baseline.
 
-The difference is that of tools/compare.py, with Holm's correction for the number of comparisons
-(A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6,
-1979).
+The difference is as in tools/compare.py, with Holm's correction for the number of comparisons (A
+simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979).
 """
 
 import math
@@ -29,8 +28,8 @@ class Figure:
     mean: float
     error: float | None
     kind: str | None
-    """of error: sd, the standard deviation over seeds; se, the standard error of one training
-    from the number of its videos; None where neither is known (one training: mAP, and shares of 0
+    """kind of error: sd, the standard deviation over seeds; se, the standard error of one training
+    from the number of its videos; None if neither is known (one training: mAP, and shares of 0
     and 100 %)"""
 
 
@@ -45,21 +44,21 @@ class Against:
     """lower end of the 95 % interval of the paired bootstrap over videos and trainings"""
     high: float
     p: float | None
-    """mid-p of McNemar's test, of several trainings of the sign test over videos; None for mAP"""
+    """mid-p of McNemar's test, or of the sign test with several trainings; None for mAP"""
     holm: float | None
     """p corrected for the number of comparisons in the table"""
     wins: int | None
     losses: int | None
     videos: int
     word: str
-    """better, worse, or noise where the interval contains 0 or the test sees no difference; with
-    `(not after Holm)` where the correction takes it back"""
+    """better, worse, or noise if the interval contains 0 or the test finds no difference;
+    `(not after Holm)` follows if the correction takes the result back"""
     sentence: str
-    """the same, with the interval and what would be seen"""
+    """the same with the interval and the detectable difference, as a sentence"""
 
 
 def figures(runs: Sequence[Run]) -> dict[str, Figure]:
-    """`top1 video`, `top5 clip`, `mAP video`, … → figure, of those that all runs have."""
+    """`top1 video`, `top5 clip`, `mAP video`, … → figure, for the figures of all runs."""
     found = {}
     for kind in KINDS:
         for level, key in LEVELS.items():
@@ -71,10 +70,10 @@ def figures(runs: Sequence[Run]) -> dict[str, Figure]:
 
 
 def figure(shares: Sequence[float], videos: int | None) -> Figure:
-    """shares: 0…1 of each seed. videos: how many each share is of, None where no error follows.
+    """shares: 0…1 of each seed. videos: number of videos behind each share; None: no error.
 
-    With one seed the error is √(p (1 - p) / videos), of views too: those of a video are not
-    independent. At p = 0 and 1 this is 0, which is no error but the want of one: none is given.
+    With one seed the error is √(p (1 - p) / videos), also for views: those of a video are not
+    independent. At p = 0 and 1 the formula fails (it gives 0), so there is no error.
     """
     values = [100 * share for share in shares]
     mean = fmean(values)
@@ -88,9 +87,9 @@ def figure(shares: Sequence[float], videos: int | None) -> Figure:
 def against(
     base: Sequence[TestedRun], row: Sequence[TestedRun], names: tuple[str, str], n: int
 ) -> Against:
-    """A row's difference to the baseline, before Holm's correction.
+    """A row's difference from the baseline, before Holm's correction.
 
-    names: of both; n: resamples. Raises as `compare_tests`.
+    names: of both; n: number of resamples. Raises as `compare_tests`.
     """
     compared = compare_tests(base, row, resamples=n)
     name, first = compared.first
@@ -114,7 +113,7 @@ def against(
 
 
 def corrected(found: dict[str, Against]) -> dict[str, Against]:
-    """With Holm's p, and what it takes back, of as many comparisons as have a p."""
+    """The differences with Holm's p, for as many comparisons as have a p; it may change words."""
     tested = {name: each.p for name, each in found.items() if each.p is not None}
     count, kept = len(tested), dict(found)
     for name, value in zip(tested, holm(list(tested.values())), strict=True):
@@ -131,7 +130,7 @@ def corrected(found: dict[str, Against]) -> dict[str, Against]:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p values corrected for their number, in their order."""
+    """p values corrected for their number, in the same order."""
     order = np.argsort(values)
     factors = np.arange(len(values), 0, -1)
     found = np.empty(len(values))
@@ -140,8 +139,8 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Places of the (cost, accuracy) pairs that no other is at least as good as in both and better
-    than in one, the cheapest first.
+    """Positions of the (cost, accuracy) pairs on the Pareto front: no other pair is as good in both
+    and better in one. The cheapest comes first.
     """
     front: list[int] = []
     for place in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):

@@ -1,4 +1,4 @@
-"""The columns of the table: what is written in a cell, and the number that it is sorted by."""
+"""The columns of the table: text and sort key of each cell."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,18 +17,17 @@ class Column:
 
     heading: str
     text: Callable[[Row], str]
-    """as it is written; `NONE` where there is nothing"""
+    """text of the cell; `NONE` if empty"""
     value: Value
-    """what it is sorted by; None is last"""
+    """sort key; None comes last"""
     part: str = "cost"
-    """accuracy, difference, cost, measured or reported: what it is of"""
+    """accuracy, difference, cost, measured or reported"""
 
 
 def columns(table: Table) -> list[Column]:
-    """Those of `table`, without columns that no row fills; the row's name is not among them.
+    """The columns of `table` without empty ones; the row's name is not among them.
 
-    Accuracy and cost come first, and what is looked up after them: a page shows these without
-    scrolling.
+    Accuracy and cost come first, so a page shows them without scrolling.
     """
     found = [
         Column("seeds", seeds, lambda row: len(row.runs), "accuracy"),
@@ -59,7 +58,7 @@ def columns(table: Table) -> list[Column]:
 
 
 def seeds(row: Row) -> str:
-    """`3`, or `2 of 3` where one is missing."""
+    """`3`, or `2 of 3` if one is missing."""
     there = len(row.runs)
     return str(there) if there == row.planned else f"{there} of {row.planned}"
 
@@ -82,17 +81,17 @@ def duration(seconds: float) -> str:
 
 
 def short_print(fingerprint: str | None) -> str:
-    """The first six digits: enough to see whether rows differ."""
+    """The first six digits, which are enough to tell rows apart."""
     return fingerprint.split()[0].rsplit(":", 1)[-1][:6] if fingerprint else NONE
 
 
 def number(value: float) -> str:
-    """Two decimals, or four digits of a small one."""
+    """Two decimals, or four digits for a small number."""
     return f"{value:,.2f}" if value >= 1 else f"{value:.4g}"
 
 
 def _at(path: str, factor: float = 1) -> Value:
-    """A number of a part of the row that may be missing, or whose number may."""
+    """A number from a part of the row; the part or its number may be missing."""
 
     def value(row: Row) -> float | None:
         found: object = row

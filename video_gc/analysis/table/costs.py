@@ -1,7 +1,7 @@
-"""What each row's network costs: counted, and measured on this machine.
+"""The cost of each row's network: counted, and measured on this machine.
 
-Memory is measured once for each network. Time is measured of all networks in turns, so that rows
-can be compared; a network that joins them later makes all take turns again.
+Memory is measured once per network. Time is measured for all networks in turns, so that rows can be
+compared; a new network makes all of them take turns again.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ MEASURED = (
     "of the rounds"
 )
 SECONDS = 8.0
-"""For the turns of one network, tested or trained, to build it too."""
+"""For a network's turns, tested or trained, including building it."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one network and clip."""
+    """Costs of one network and clip."""
 
     counted: Complexity
     test: Measured | None = None
-    """of a forward pass; None where it was not, or could not be, measured"""
+    """of a forward pass; None if not measured"""
     train: Measured | None = None
     """of a training step"""
     load: float = 0.0
-    """how many other processes wanted the processor during the turns, on average"""
+    """mean number of other processes that wanted the processor during the turns"""
 
 
 def network_costs(
@@ -66,9 +66,9 @@ def network_costs(
     measure: bool = True,
     device: str | None = None,
 ) -> list[Costs]:
-    """The costs of each network; what `cache` has of this machine is not done again.
+    """The costs of each network; figures of this machine in `cache` are reused.
 
-    device: cpu or cuda; by default a GPU where there is one.
+    device: cpu or cuda; by default a GPU if available.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     here = machine(torch.device(device)) | {"device": device}
@@ -83,7 +83,7 @@ def network_costs(
         say(
             f"Measuring {number} network{'s' * (number > 1)} on this machine: "
             f"{SECONDS * sum(len(keyed[mode]) for mode in due):.0f} s or longer, and "
-            f"{sum(kind != 'counted' for kind, _ in jobs)} processes of some seconds each for "
+            f"{sum(kind != 'counted' for kind, _ in jobs)} processes of a few seconds each for "
             f"memory; --no-measure leaves it out, {cache} keeps it"
         )
     with progress_bar() as bar:
@@ -92,7 +92,7 @@ def network_costs(
                 kept[key] = _one(kind, keyed[kind][key], device)
             except ChildProcessError as error:
                 say(f"not measured, {kind}: {error}", style="yellow")
-            else:  # at once, for it is slow and may be stopped
+            else:  # saved at once, because it is slow and may be stopped
                 write_text(cache, json.dumps(kept, indent=1))
         for mode in modes:
             fit = {key: network for key, network in keyed[mode].items() if key in kept}
@@ -111,12 +111,14 @@ def _read(cache: Path) -> dict[str, Any]:
         try:
             return dict(json.loads(cache.read_text(encoding="utf-8")))
         except (ValueError, TypeError):
-            say(f"{cache}: cannot be read; all is counted and measured again", style="yellow")
+            say(
+                f"{cache}: cannot be read; everything is counted and measured again", style="yellow"
+            )
     return {}
 
 
 def _one(kind: str, network: Network, device: str) -> Any:
-    """What is kept of one network alone: the counts, or the MiB of a mode."""
+    """The stored costs of one network: the counts, or the MiB of a mode."""
     model, clip = network
     if kind == "counted":
         return asdict(complexity(sketch(model), (clip.frames, clip.test_crop, clip.test_crop)))
@@ -126,7 +128,7 @@ def _one(kind: str, network: Network, device: str) -> Any:
 def _turns(
     fit: Mapping[str, Network], mode: str, device: str, rounds: Iterable[int]
 ) -> dict[str, Any]:
-    """The time of each network in the same rounds, and what else ran."""
+    """The time of each network in the same rounds, and the load from other processes."""
     times = time_networks(fit, rounds, device=torch.device(device), train=MODES[mode])
     beside = round(max(0.0, load() - torch.get_num_threads()), 2)
     return {key: asdict(spread(own)) | {LOAD: beside} for key, own in times.items()}
@@ -144,7 +146,7 @@ def _costs(keys: Mapping[str, str], kept: Mapping[str, Any]) -> Costs:
 
 
 def _key(network: Network, kind: str, here: Mapping[str, str]) -> str:
-    """Sixteen digits of what a figure depends on: network, size of the clip, machine."""
+    """A hash of 16 digits of all that a figure depends on: network, clip size, machine."""
     model, clip = network
     side = clip.crop if kind == "train" else clip.test_crop
     where = {} if kind == "counted" else here

@@ -21,16 +21,16 @@ LATEX_SIGNS = {
     "Δ": r"$\Delta$", "²": "$^2$", "³": "$^3$", "→": r"$\to$", "≤": r"$\le$", "≥": r"$\ge$",
     "µ": r"$\mu$", "°": r"$^\circ$", "…": r"\ldots{}",
 }  # fmt: skip
-"""Signs that LaTeX does not print as they stand, in any of its engines."""
+"""Characters that LaTeX would interpret, in any of its engines."""
 COMMON = set("‘’“”‡•—")
-"""Beyond Latin letters, what plain LaTeX prints too."""
+"""Characters beyond Latin letters that plain LaTeX prints too."""
 DASHES = re.compile(r"[-–](?=[-–])")
-"""Before another: two would be printed as one long dash."""
+"""Before another hyphen: two would be printed as a dash."""
 FILES = ("table.md", "table.csv", "table.tex", "table.json")
 
 
 def check_free(out: Path, *others: str) -> None:
-    """Raise FileExistsError where the table, or one of `others`, would replace a foreign file."""
+    """Raise FileExistsError if the table, or one of `others`, would replace a foreign file."""
     Outputs(out).check([*FILES, *others])
 
 
@@ -49,14 +49,14 @@ def write_files(table: Table, out: Path) -> list[Path]:
 
 
 def cells(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headings, and the cells of each row, as they are written everywhere."""
+    """Headings, and the cells of each row, for all formats."""
     shown = columns(table)
     rows = [[row.name, *(column.text(row) for column in shown)] for row in table.rows]
     return ["", *(column.heading for column in shown)], rows
 
 
 def markdown(table: Table) -> str:
-    """A pipe table, the verdicts, the warnings and what the figures are of."""
+    """A pipe table, the verdicts, the warnings and the notes."""
     heading, rows = cells(table)
     written = tabulate(
         [[_markdown(cell) for cell in row] for row in rows],
@@ -115,7 +115,7 @@ def _numbers(row: Row) -> dict[str, object]:
 
 
 def _finite(value: object) -> object:
-    """Infinity and NaN as null: JSON has neither."""
+    """Infinity and NaN become null, because JSON has neither."""
     if isinstance(value, dict):
         return {name: _finite(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -124,15 +124,15 @@ def _finite(value: object) -> object:
 
 
 def _markdown(text: str) -> str:
-    """No character of a name ends a cell, begins HTML or is taken for a style."""
+    """Escape a name, so it cannot end a cell, begin HTML or set a style."""
     return re.sub(r"([\\|<*`\[\]])", r"\\\1", _line(text))
 
 
 def _latex(text: str) -> str:
-    """The text as LaTeX prints it, and none of it as a command."""
+    """Escape a text, so LaTeX prints it and runs no command in it."""
     signs = (LATEX_SIGNS.get(sign, sign) for sign in DASHES.sub("\\g<0>\0", _line(text)))
     written = "".join(signs).replace("\0", "{}")
-    # after the end of a row, LaTeX takes these for its arguments
+    # after the end of a row, LaTeX takes these characters for its arguments
     return re.sub(r"^([\[*])", r"{\1}", written)
 
 

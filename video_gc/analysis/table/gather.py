@@ -1,4 +1,4 @@
-"""From directories to the rows of a table: of an ablation, or free runs by what they are."""
+"""Directories → the rows of a table: of an ablation, or of free runs grouped by config."""
 
 import json
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ class Group:
     settings: list[str] = field(default_factory=list)
     reported: Reported | None = None
     planned: Network | None = None
-    """what is to be built for its cells; of an ablation"""
+    """the network of its cells; only for an ablation"""
     assumed: bool = False
-    """whether the classes of `planned` are not known, but taken to be those of Kinetics-400"""
+    """whether the classes of `planned` are unknown, and assumed to be those of Kinetics-400"""
 
     @property
     def network(self) -> Network | None:
-        """What is to be built to know its cost; None where that is not known."""
+        """The network whose cost is shown; None if unknown."""
         return next((run.network for run in self.runs if run.network), self.planned)
 
     @property
@@ -50,7 +50,7 @@ class Group:
 
     @property
     def absent(self) -> dict[str, str]:
-        """Run that does not count → why."""
+        """Run without results → reason."""
         return {run.name: run.problem for run in self.runs if run.problem is not None}
 
 
@@ -63,21 +63,21 @@ class Collection:
     baseline: str | None
     groups: list[Group]
     home: Path
-    """where the table is written when nobody says where"""
+    """default folder of the table"""
 
 
 def single_run(places: Sequence[Path]) -> Path | None:
-    """The run directory where one is asked for, and a table is not."""
+    """The run directory if `places` is a single run; None for a table."""
     if len(places) == 1 and is_run(places[0]) and not (places[0] / RECORD).is_file():
         return places[0]
     return None
 
 
 def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
-    """Rows of the ablations, run directories and folders that hold runs in `places`.
+    """Rows of the ablations, run directories and folders of runs in `places`.
 
-    Raises FileNotFoundError for a place that has none of these, ValueError for a `baseline` that
-    is no row, DataError for an ablation.json that cannot be read.
+    Raises FileNotFoundError for a place without any of these, ValueError for a `baseline` that is
+    not a row, DataError for an unreadable ablation.json.
     """
     ablations, homes = [], []
     for place in places:
@@ -120,7 +120,7 @@ def _ablation(place: Path) -> Collection:
             for row in kept["rows"]
         ]
         trained = {run.network[0].num_classes for g in groups for run in g.runs if run.network}
-        classes = trained.pop() if len(trained) == 1 else None  # of all rows: their data are one
+        classes = trained.pop() if len(trained) == 1 else None  # all rows share their data
         groups = [
             _planned(group, typed_config(row["options"]), classes) if row.get("options") else group
             for group, row in zip(groups, kept["rows"], strict=True)
@@ -134,7 +134,7 @@ def _ablation(place: Path) -> Collection:
 
 
 def _planned(group: Group, config: TrainConfig, classes: int | None) -> Group:
-    """With the network of its cells. classes: of the rows that are trained."""
+    """Add the network of its cells. classes: number of classes of the trained rows."""
     known = config.model.num_classes or classes
     if config.data.kind == "motions":
         known = len(CLASSES)
@@ -162,7 +162,7 @@ def _runs_in(place: Path) -> list[Path]:
 
 
 def _grouped(runs: Sequence[Run]) -> list[Group]:
-    """Seeds of one config on one copy of the data are one row; a run without config is its own."""
+    """Seeds of one config on one copy of the data are a row; a run without a config is its own."""
     rows: list[list[Run]] = []
     for run in runs:
         fitting = next((row for row in rows if _belongs(run, row[0])), None)
@@ -189,7 +189,7 @@ def _belongs(run: Run, first: Run) -> bool:
 
 
 def _told_apart(parts: Sequence[tuple[str, list[Group]]]) -> list[Group]:
-    """Rows of several ablations under names that are not used twice."""
+    """Rows of several ablations under unique names."""
     groups: list[Group] = []
     for title, rows in parts:
         for group in rows:
@@ -201,7 +201,7 @@ def _told_apart(parts: Sequence[tuple[str, list[Group]]]) -> list[Group]:
 
 
 def _plain(groups: Sequence[Group]) -> str | None:
-    """The row without context blocks, where there is just one and it was tested."""
+    """The row without context blocks, if exactly one was tested."""
     found = [
         group.name
         for group in groups

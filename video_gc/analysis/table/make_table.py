@@ -18,9 +18,9 @@ from video_gc.models.describe import positions_seen
 def make_table(
     collection: Collection, out: Path, *, measure: bool = True, resamples: int = 10_000
 ) -> Table:
-    """All figures of `collection`. out: the folder whose costs.json keeps what was measured.
+    """All figures of `collection`. out: the folder whose costs.json stores measured costs.
 
-    Raises DataError where nothing at all was tested.
+    Raises DataError if nothing was tested.
     """
     groups = collection.groups
     if not any(group.tested or group.planned for group in groups):
@@ -51,7 +51,7 @@ def make_table(
 def _differences(
     baseline: Group | None, groups: Sequence[Group], resamples: int
 ) -> tuple[dict[str, Against], dict[str, str]]:
-    """Row → its difference, and row → why there is none; rows without a test are in neither."""
+    """Row → its difference, and row → reason for none; rows without a test are in neither."""
     found: dict[str, Against] = {}
     refused: dict[str, str] = {}
     if baseline is None or not baseline.tested:
@@ -69,18 +69,18 @@ def _differences(
 def _costs(
     groups: Sequence[Group], cache: Path, *, measure: bool
 ) -> tuple[dict[str, Costs], list[str]]:
-    """Row → what it costs, and the rows that have no cost, since their network cannot be built."""
+    """Row → its cost, and the rows without one because their network cannot be built."""
     networks, unbuilt = {}, []
     for group in groups:
         if (network := group.network) is None:
             continue
         try:
-            if not group.tested:  # an option may be wrong that only building finds
+            if not group.tested:  # only building finds a wrong option
                 model, clip = network
                 for side in {clip.crop, clip.test_crop}:
                     positions_seen(sketch(model), (clip.frames, side, side))
         except ValueError as error:
-            unbuilt.append(f"{group.name}: no cost, for it cannot be built: {error}")
+            unbuilt.append(f"{group.name}: no cost, because it cannot be built: {error}")
         else:
             networks[group.name] = network
     found = network_costs(list(networks.values()), cache, measure=measure)

@@ -1,4 +1,4 @@
-"""What rows are called: by what their configs differ in, as few words as tell them apart."""
+"""Names of rows: the few options in which their configs differ."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from video_gc.ablate.cell_name import MACHINE
 from video_gc.train.options import TrainConfig
 
 BARE = {"backbone": "{}", "depth": "R{}", "kind": "{}", "place": "{}", "optimizer": "{}"}
-"""Options whose value says by itself which option it is."""
+"""Options whose value alone says which option it is."""
 
 
 def row_names(configs: Sequence[TrainConfig]) -> list[tuple[str, list[str]]]:
-    """For each config a name, such as `gc five` or `lr=0.01`, and all that rows differ in.
+    """A name for each config, such as `gc five` or `lr=0.01`, and all options that differ.
 
-    The name has as few options as tell the rows apart; where none do it gets a number.
+    A name contains just enough options to tell the rows apart; if none do, it gets a number.
     """
     described = [_described(config) for config in configs]
     keys = list(dict.fromkeys(key for one in described for key in one))
@@ -43,7 +43,7 @@ def _names(described: Sequence[dict[str, Any]], shown: Sequence[str]) -> list[st
 
 
 def _described(config: TrainConfig) -> dict[str, Any]:
-    """Option → value: all that make a cell what it is; the block and its placement as one."""
+    """Option → value: all options that define a cell; the block and its placement are one."""
     options = asdict(config)
     for group, names in MACHINE.items():
         for name in names:
@@ -63,7 +63,7 @@ def _described(config: TrainConfig) -> dict[str, Any]:
 
 
 def _differs(key: str, described: Sequence[dict[str, Any]]) -> bool:
-    """Whether rows differ in it that could agree: another kind of block has other options."""
+    """Whether rows differ in an option that both have: other kinds of block have other options."""
     context, dot, name = key.partition(".")
     if not (dot and context.startswith("context")):
         return any(one.get(key) != described[0].get(key) for one in described)

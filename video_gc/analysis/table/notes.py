@@ -1,4 +1,4 @@
-"""What must stand under every table: which videos, views and precision, and what does not fit."""
+"""Notes below every table: videos, views, precision, and warnings."""
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +18,11 @@ from video_gc.analysis.table.table import Row
 from video_gc.evaluate.tested_videos import CHOSE
 
 BUSY = 0.5
-"""Other processes that want the processor, from which on latency is not to be trusted."""
+"""Number of other waiting processes from which latency is unreliable."""
 BESIDE = "other work ran while latency was measured"
 ONE_SEED = (
-    "; † one seed: ± the standard error from the number of videos, which says nothing of another "
-    "seed"
+    "; † one seed: ± the standard error from the number of videos, which does not include the "
+    "spread over seeds"
 )
 DIFFERENCE = (
     "row − {} over the same videos, points; 95 % interval of a bootstrap paired over videos and "
@@ -31,7 +31,7 @@ DIFFERENCE = (
 
 
 def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None) -> dict[str, str]:
-    """What the figures are of: name → sentence."""
+    """The conditions of the figures: name → sentence."""
     defaults = {key: before for key, (_, before) in SETTINGS.items()}
     abouts = [defaults | run.about for group in groups for run in group.tested]
     notes = {
@@ -62,7 +62,7 @@ def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None)
         notes["seeds"] += "; mean ± standard deviation over them" * (seeds[-1] > 1)
         notes["seeds"] += ONE_SEED * (seeds[0] == 1)
     if compared := sum(row.against is not None for row in rows):
-        several = f"{compared} comparisons are made, so look at p after Holm's correction"
+        several = f"{compared} comparisons are made, so use p after Holm's correction"
         made = several if compared > 1 else "1 comparison is made"
         notes["difference"] = DIFFERENCE.format(baseline, made)
     clips = [group.network[1] for group in groups if group.network]
@@ -84,8 +84,8 @@ def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None)
         )
     if where := sorted({place for row in rows for place in row.seconds_of}):
         notes["time trained"] = (
-            "wall time of all the processes of a run, mean over seeds, whatever else the machine "
-            f"did; from {' and '.join(where)}"
+            "wall time of all processes of a run, mean over seeds, including delays by other "
+            f"programs; from {' and '.join(where)}"
         )
     if reported := [row.reported.source for row in rows if row.reported]:
         notes["reported"] = f"not ours: {_each(filter(None, reported)) or 'source not given'}"
@@ -97,7 +97,7 @@ def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None)
 def warnings_on(
     groups: Sequence[Group], baseline: Group | None, refused: Mapping[str, str]
 ) -> list[str]:
-    """Rows that were not tested alike, cells that are missing, comparisons that cannot be made.
+    """Rows not tested alike, missing cells, impossible comparisons.
 
     refused: row → why it is not compared with the baseline.
     """
@@ -106,7 +106,7 @@ def warnings_on(
         for group in groups
         for name, why in group.absent.items()
     ]
-    found += [f"{group.name}: no cell of it exists" for group in groups if not group.runs]
+    found += [f"{group.name}: has no cells yet" for group in groups if not group.runs]
     if baseline is not None and not baseline.tested:
         found.append(f"the baseline row, {baseline.name}, is not tested: no differences")
     if baseline is None and len(groups) > 1:
@@ -122,13 +122,13 @@ def warnings_on(
     for group in groups:
         seeds = [run.seed for run in group.tested if run.seed is not None]
         if len(set(seeds)) < len(seeds):
-            found.append(f"{group.name}: seeds {', '.join(map(str, seeds))}: one is there twice")
+            found.append(f"{group.name}: seeds {', '.join(map(str, seeds))}: one is repeated")
         found += identical_predictions(group.tests)
     return found
 
 
 def other_work(rows: Sequence[Row]) -> float:
-    """Most other processes that wanted the processor while latency was measured."""
+    """Largest number of other processes that wanted the processor while latency was measured."""
     return max((row.costs.load for row in rows if row.costs), default=0.0)
 
 

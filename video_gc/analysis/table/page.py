@@ -1,4 +1,4 @@
-"""The table as one HTML page that needs no network: sortable, with plots and the confusions."""
+"""The table as one self-contained HTML page: sortable, with plots and confusions."""
 
 import os
 from collections import Counter
@@ -20,16 +20,16 @@ PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Confusions:
-    """What each row takes for what, of all rows whose videos have one label each."""
+    """The confusions of each row, for all rows whose videos have one label each."""
 
     classes: list[str]
     rows: list[tuple[str, int, list[int]]]
-    """name, runs, and (true, predicted, videos) of each pair that occurs over all its runs, one
-    after another"""
+    """name, runs, and (true, predicted, videos) of each pair over all its runs, one after
+    another"""
 
 
 def write_page(table: Table, groups: Sequence[Group], out: Path) -> Path:
-    """Write OUT/report.html and return its path. groups: those that `table` was made of."""
+    """Write OUT/report.html and return its path. groups: the groups in `table`."""
     confused = confusions(groups)
     names = [] if confused is None else [name for name, _, _ in confused.rows]
     first = table.baseline if table.baseline in names else next(iter(names), None)
@@ -53,7 +53,7 @@ def write_page(table: Table, groups: Sequence[Group], out: Path) -> Path:
 
 
 def confusions(groups: Sequence[Group]) -> Confusions | None:
-    """None where there are less than two rows that have them."""
+    """None if fewer than two rows have them."""
     counted: list[tuple[str, int, Counter[tuple[str, str]]]] = []
     for group in groups:
         tests = [test for test in group.tests if not test.multi_label]
@@ -76,7 +76,7 @@ def confusions(groups: Sequence[Group]) -> Confusions | None:
 
 
 def _run(home: Path, out: Path) -> dict[str, str]:
-    """Links from the page, so that the folder of all runs can be moved as one."""
+    """Relative links of the page, so the folder of all runs can be moved as one."""
     return {
         "name": home.resolve().name,
         "link": _link(home, out) + "/",

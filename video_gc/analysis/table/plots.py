@@ -1,4 +1,4 @@
-"""Accuracy against cost, and training curves, as SVG that stands in a page."""
+"""Accuracy against cost, and training curves, as SVG in a page."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -23,16 +23,16 @@ COLOURS = (
 MARKERS = "osD^vPX"
 SIZE = (5.4, 4.2)
 NAMED = 12
-"""Rows whose names stand in a plot; of more, their numbers."""
+"""Most rows whose names are written in a plot; with more, their numbers are."""
 GREY = "#9aa8b5"
 OFFSETS = [
     (sign_x * reach, sign_y * reach)
     for reach in (9, 18, 30, 45, 62)
     for sign_x, sign_y in ((1, 0.9), (1, -0.9), (-1, 0.9), (-1, -0.9), (0, 1.4), (0, -1.4))
 ]
-"""Tried in turn, in points from the marker."""
+"""Offsets from the marker tried in turn, in points."""
 MARKER = 6.0
-"""Half the side of what a marker covers, in pixels of the figure."""
+"""Half the side of a marker's area, in pixels of the figure."""
 AXES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
     "FLOPs": ("FLOPs (multiply-adds), G", lambda row: row.flops),
     "parameters": ("parameters, M", lambda row: row.parameters),
@@ -42,16 +42,16 @@ AXES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
     ),
 }
 Curves = dict[str, list[tuple[int, float]]]
-"""metric → (epoch, value), as the logs have them"""
+"""metric → (epoch, value), as in the logs"""
 
 
 def colour(place: int) -> str:
-    """Of the row at this place, the same in every plot; with its marker unique among seventy."""
+    """Style of a row, the same in every plot; the marker is unique among seventy."""
     return COLOURS[place % len(COLOURS)]
 
 
 def accuracy_plots(table: Table) -> dict[str, str]:
-    """What it costs → SVG; only where some rows have both figures."""
+    """Cost → SVG; only if some rows have both figures."""
     kind = "top1 video"
     if not any(kind in row.figures for row in table.rows):
         kind = "mAP video"
@@ -86,7 +86,7 @@ def curve_plots(names: Sequence[str], curves: Sequence[Sequence[Curves]]) -> dic
 
 
 def svg(figure: Figure, salt: str) -> str:
-    """The figure as an <svg> element; salt: so that no two of a page share an id."""
+    """The figure as an <svg> element; salt: makes its ids unique within a page."""
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
@@ -165,10 +165,10 @@ def place_labels(
     texts: Sequence[str],
     colours: Sequence[str],
 ) -> None:
-    """Write each text near its point where no other text and no marker lies, with a line to it.
+    """Write each text near its point, away from other texts and markers, with a line to the point.
 
-    The axes must have been drawn, for their limits. A text that fits nowhere stays at the first
-    offset.
+    The axes must have been drawn, because their limits are needed. A text that fits nowhere stays
+    at the first offset.
     """
     centres = axes.transData.transform(points)
     renderer = FigureCanvasAgg(axes.figure).get_renderer()
@@ -205,6 +205,6 @@ def _move(label: Any, offset: tuple[float, float]) -> None:
 
 
 def _box(label: Any, renderer: Any) -> Bbox:
-    """Of the text alone: an annotation's own box has its line in it, too."""
+    """The box of the text alone; an annotation's own box includes its line."""
     label.update_positions(renderer)
     return Text.get_window_extent(label, renderer)

@@ -1,4 +1,4 @@
-"""A table of many runs: the numbers that its files then show."""
+"""A table of many runs: the numbers in its files."""
 
 from dataclasses import dataclass
 
@@ -14,21 +14,21 @@ class Row:
     name: str
     settings: list[str]
     seeds: list[int | None]
-    """of the runs that count"""
+    """runs with results"""
     planned: int
-    """runs that there should be"""
+    """planned runs"""
     runs: list[str]
     """directories that count"""
     absent: dict[str, str]
-    """run that does not count → why"""
+    """run without results → reason"""
     figures: dict[str, Figure]
     """`top1 video`, `top5 clip`, `mAP video`, … → per cent"""
     against: Against | None
     costs: Costs | None
     seconds: float | None
-    """of training, mean over the runs that count"""
+    """of training, mean over the runs with results"""
     seconds_of: list[str]
-    """where they were read"""
+    """source of `seconds`"""
     fingerprint: str | None
     """of the tested videos"""
     reported: Reported | None
@@ -56,18 +56,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """All rows and what is to be known about them."""
+    """All rows with their notes."""
 
     title: str
     source: str | None
     baseline: str | None
     rows: list[Row]
     notes: dict[str, str]
-    """what the figures are of, such as `videos`, `views`, `FLOPs`, `machine`"""
+    """conditions of the figures, such as `videos`, `views`, `FLOPs`, `machine`"""
     warnings: list[str]
 
     @property
     def count(self) -> str:
-        """How many of the trainings are there, in words."""
+        """The number of tested trainings, in words."""
         planned, there = sum(r.planned for r in self.rows), sum(len(r.runs) for r in self.rows)
         return f"{there} of {planned} trainings are tested"

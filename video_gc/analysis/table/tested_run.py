@@ -1,4 +1,4 @@
-"""One run directory as a table needs it: its options, its test, or why it has none."""
+"""One run directory for a table: its options, and its test or the reason for none."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ HERE = {
     "": {"accelerator": "auto"},
     "data": {"decoder": "auto", "decode_device": "cpu", "transfer": "rgb"},
 }
-"""Options that another machine may have and this one lacks; they change no figure."""
+"""Options that may be missing on this machine; they change no figure."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Run:
     home: Path
     """the run directory"""
     config: TrainConfig | None
-    """None where there is none, as of published weights"""
+    """None if there is none, as for published weights"""
     test: TestedRun | None
-    """None where it does not count"""
+    """None if it does not count"""
     problem: str | None = None
-    """why it does not count; None where it does"""
+    """why it does not count; None if it does"""
 
     @property
     def name(self) -> str:
@@ -54,17 +54,17 @@ class Run:
 
     @property
     def about(self) -> dict[str, Any]:
-        """accuracy.json; empty where it does not count."""
+        """accuracy.json; empty if it does not count."""
         return {} if self.test is None else self.test.about
 
     @property
     def fingerprint(self) -> str:
-        """Of the tested videos; empty where it is not known."""
+        """Of the tested videos; empty if unknown."""
         return str(self.about.get("fingerprint") or "")
 
     @cached_property
     def network(self) -> Network | None:
-        """None where it is not known."""
+        """None if unknown."""
         file = self.home / "test" / "classes.csv"
         if self.config is None or not file.is_file():
             return None
@@ -74,13 +74,13 @@ class Run:
 
 
 def is_run(place: Path) -> bool:
-    """Whether `place` is a run directory, or a cell of an ablation that was at least begun."""
+    """Whether `place` is a run directory, or a cell of an ablation that was started."""
     files = (CONFIG, STATUS, "test/accuracy.json")
     return any((place / file).is_file() for file in files) or (place / "checkpoints").is_dir()
 
 
 def read_run(home: Path) -> Run:
-    """Read a run directory; one that is not there, or cannot be read, has its problem said."""
+    """Read a run directory; `problem` says if it is missing or unreadable."""
     if not home.is_dir():
         return Run(home, None, None, "not trained yet")
     config, test, problem, reading = None, None, None, CONFIG
@@ -101,9 +101,9 @@ def read_run(home: Path) -> Run:
 
 
 def read_config(file: Path) -> TrainConfig:
-    """A run's config.yaml as dataclasses; options that are newer than the run have their defaults.
+    """A run's config.yaml as dataclasses; options newer than the run get their defaults.
 
-    Raises ValueError, TypeError or yaml.YAMLError for one that is not of this version.
+    Raises ValueError, TypeError or yaml.YAMLError for a config of another version.
     """
     return typed_config(yaml.safe_load(file.read_text(encoding="utf-8")))
 
@@ -119,11 +119,11 @@ def typed_config(plain: Any) -> TrainConfig:
 
 
 def seconds_trained(home: Path) -> tuple[float, str] | None:
-    """Seconds, and where they were read: in the run's TensorBoard files, or else in cell.json.
+    """Seconds, and their source: the run's TensorBoard files, or else cell.json.
 
-    Of the former, the sum over files of the last entry's time minus the first's: each process that
-    went on with the training has its own. They come first because cell.json has the test's time in
-    it, and lacks that of a job that was killed and of tools/train.py. None where neither says.
+    From TensorBoard: the sum over files of the last entry's time minus the first's, because each
+    process that continued the training has its own file. They come first because cell.json includes
+    the test's time, and lacks that of killed jobs and of tools/train.py. None if neither has it.
     """
     seconds = 0.0
     for file in sorted((home / "logs").rglob("events.out.tfevents.*")):
@@ -136,7 +136,7 @@ def seconds_trained(home: Path) -> tuple[float, str] | None:
 
 
 def _typed(kind: Any, plain: dict[str, Any]) -> Any:
-    """`plain` as the dataclass `kind`, and what is in it likewise."""
+    """`plain` as the dataclass `kind`, recursively."""
     hints, known = get_type_hints(kind), {field.name for field in fields(kind)}
     if foreign := sorted(plain.keys() - known):
         raise ValueError(f"this version has no option {foreign[0]}")
@@ -151,29 +151,29 @@ def _typed(kind: Any, plain: dict[str, Any]) -> Any:
 
 
 def _status(home: Path) -> dict[str, Any]:
-    """cell.json; empty where there is none. Raises ValueError for a damaged one."""
+    """cell.json; empty if there is none. Raises ValueError for a damaged one."""
     file = home / STATUS
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _untrained(home: Path, config: TrainConfig | None) -> str | None:
-    """Why the training has not ended, None where it has. Raises ValueError as `_status`."""
+    """Why the training has not ended, None if it has. Raises ValueError as `_status`."""
     if is_finished(home):
         return None
     cell = _status(home)
     status = cell.get("status")
     if status == "failed":
-        return f"failed: {cell.get('reason') or 'nobody knows why'}"
+        return f"failed: {cell.get('reason') or 'reason unknown'}"
     if status == "running":
-        return "still running, or stopped without a word"
+        return "still running, or killed"
     if status == "finished" or config is None or not (home / "logs").is_dir():
-        return None  # the last two: tested without a training of ours
+        return None  # the last two: tested without our training
     epochs = max((at[-1][0] for at in read_metrics(home / "logs").values()), default=0)
     return f"its training has not ended (epoch {epochs} of {config.epochs})"
 
 
 def _tested(home: Path) -> TestedRun:
-    """The test. Raises FileNotFoundError where there is none, ValueError for a damaged one."""
+    """The test. Raises FileNotFoundError if there is none, ValueError for a damaged one."""
     test = read_tested(home)
     if not test.about:
         raise FileNotFoundError(f"{test.file}: no accuracy.json beside it")

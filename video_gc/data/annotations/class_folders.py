@@ -1,9 +1,9 @@
-"""A folder of class folders, or of splits (train, val, test) that hold class folders.
+"""A folder of class folders, or of splits (train, val, test) that contain class folders.
 
-Splits are told from classes by name and by depth. Their spellings are those of Ultralytics (train,
+Splits are told from classes by name and depth. The known spellings are those of Ultralytics (train,
 val, test), Roboflow (train, valid, test), Hugging Face (train, training; validation, valid, val,
-dev; test, testing, eval, evaluation) and of the crawlers of Kinetics (validate), in any case, with
-what often stands beside them: train_256, val2017, TestSet, training videos.
+dev; test, testing, eval, evaluation) and of Kinetics' crawlers (validate), in any case, and with
+common additions: train_256, val2017, TestSet, training videos.
 """
 
 import re
@@ -29,7 +29,7 @@ SPELLINGS = {
     "val": ("val", "valid", "validate", "validation", "dev"),
     "test": ("test", "testing", "eval", "evaluate", "evaluation"),
 }
-"""Split → the words that mean it, in small letters."""
+"""Split → its spellings, in lower case."""
 _WORDS = {word: split for split, words in SPELLINGS.items() for word in words}
 _BESIDE = r"(?:sets?|splits?|data|datasets?|videos?|clips?|images?|frames?|rgb|\d+(?:x\d+|px?)?)"
 _NAME = re.compile(
@@ -37,39 +37,39 @@ _NAME = re.compile(
     rf"(?:[-_. ]*{_BESIDE})*"
 )
 _PART = re.compile(r"[A-Z]?[^\W_A-Z\d]+|[A-Z]+|\d+")
-"""A part of a name, such as Kinetics, 400 and train."""
+"""A part of a name: Kinetics, 400 and train in Kinetics400_train."""
 WANTED = "DIR/CLASS/video, or DIR/train/CLASS/video (with val and test beside train)"
 
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """A folder of class folders, or of splits that hold them, as indices."""
+    """The indices of a folder of class folders or splits."""
 
     splits: dict[str, VideoIndex]
-    """train, and val and test where there are such"""
+    """train, and val and test if they exist"""
     passed_over: PassedOver
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the folders in a folder are."""
+    """The roles of the folders in a folder."""
 
     splits: dict[str, str] = field(default_factory=dict)
-    """train, val or test → the folder; empty where the folders are classes"""
+    """train, val or test → its folder; empty if the folders are classes"""
     others: dict[str, int] = field(default_factory=dict)
-    """folders beside splits that are none → their videos; "" for videos in no folder"""
+    """other folders beside splits → their number of videos; "" for videos in no folder"""
     odd_class: str = ""
-    """a class among others whose name is that of a split"""
+    """a class with the name of a split, among other classes"""
 
 
 def open_class_folders(root: Path, names: Sequence[str] | None = None) -> ClassFolders:
-    """Index root/CLASS/…/file, or root/train/CLASS/…/file with val and test beside it.
+    """Index root/CLASS/…/file, or root/train/CLASS/…/file with val and test beside train.
 
-    names: class names, in order; else the sorted folder names, in NFC, of the training videos.
-    Says what is passed over and what is not understood.
+    names: class names in order; by default the sorted folder names of the training videos, in NFC.
+    Prints what is skipped or not understood.
 
-    Raises FileNotFoundError, or DataError for a folder without videos, of an unknown class, or
-    whose layout can be understood in two ways.
+    Raises FileNotFoundError, or DataError for a folder without videos, with an unknown class or
+    with an ambiguous layout.
     """
     found, layout = _look_into(root, names)
     if not layout.splits:
@@ -80,7 +80,7 @@ def open_class_folders(root: Path, names: Sequence[str] | None = None) -> ClassF
         if not below:
             raise no_videos(root / top, found)
         if find_layout(root / top, below, classes=_known(names)).splits:
-            raise DataError(f"{root / top}: holds splits itself; move what is in it up")
+            raise DataError(f"{root / top}: contains splits itself; move its contents up")
         given = names if split == "train" else splits["train"].names
         splits[split] = class_index(root / top, below, given)
     return ClassFolders(splits, found.passed_over)
@@ -89,15 +89,15 @@ def open_class_folders(root: Path, names: Sequence[str] | None = None) -> ClassF
 def read_class_folders(root: Path, names: Sequence[str] | None = None) -> VideoIndex:
     """Index root/CLASS/…/file; the classes are the sorted folder names unless `names` are given.
 
-    Says what is passed over.
+    Prints what is skipped.
 
-    Raises FileNotFoundError, or DataError for a folder without videos, of an unknown class, or
-    that holds splits.
+    Raises FileNotFoundError, or DataError for a folder without videos, with an unknown class or
+    with splits.
     """
     found, layout = _look_into(root, names)
     if layout.splits:
         some = layout.splits.get("val", next(iter(layout.splits.values())))
-        raise DataError(f"{root}: holds splits; give one of them, such as --data {root / some}")
+        raise DataError(f"{root}: contains splits; give one, for example --data {root / some}")
     return class_index(root, found.videos, names)
 
 
@@ -106,14 +106,12 @@ def class_index(
 ) -> VideoIndex:
     """Index CLASS/…/file, relative to `root`; see `open_class_folders`.
 
-    Raises DataError for a video in no class folder or of an unknown class.
+    Raises DataError for a video outside class folders or of an unknown class.
     """
     loose = [name for name in videos if "/" not in name]
     if loose:
-        also = f", like {len(loose) - 1:,} others" if len(loose) > 1 else ""
-        raise DataError(
-            f"{root / loose[0]}: lies in no class folder{also}; move it to {root}/CLASS/"
-        )
+        also = f", nor are {len(loose) - 1:,} others" if len(loose) > 1 else ""
+        raise DataError(f"{root / loose[0]}: is in no class folder{also}; move it to {root}/CLASS/")
     classes = [name.partition("/")[0] for name in videos]
     forms = {name: nfc(name) for name in sorted(set(classes))}
     names = sorted(set(forms.values())) if names is None else names
@@ -135,7 +133,7 @@ def class_index(
 
 
 def _look_into(root: Path, names: Sequence[str] | None) -> tuple[Scan, Layout]:
-    """What lies in a folder and how it is laid out; says what is left out."""
+    """Read a folder and find its layout; prints what is left out."""
     found = scan(root)
     if not found.videos:
         raise no_videos(root, found)
@@ -146,8 +144,8 @@ def _look_into(root: Path, names: Sequence[str] | None) -> tuple[Scan, Layout]:
     found.passed_over.say(root)
     if layout.odd_class:
         say(
-            f"{root / layout.odd_class}: is taken for a class like its neighbours, though it is "
-            "named like a split",
+            f"{root / layout.odd_class}: counts as a class like its neighbours, but has the name "
+            "of a split",
             style="yellow",
         )
     return found, layout
@@ -158,8 +156,8 @@ def _known(names: Sequence[str] | None) -> set[str] | None:
 
 
 def split_of(name: str) -> str | None:
-    """train, val or test, where a folder's name means one; None for any other name."""
-    seen = "".join(sign for sign in name if unicodedata.category(sign) != "Cf")  # no signs of order
+    """train, val or test, if a folder's name means one; None for any other name."""
+    seen = "".join(sign for sign in name if unicodedata.category(sign) != "Cf")  # invisible marks
     match = _NAME.fullmatch(unicodedata.normalize("NFC", seen).casefold().strip())
     return None if match is None else _WORDS[match[1]]
 
@@ -170,12 +168,12 @@ def find_layout(
     folders: Collection[str] = (),
     classes: Collection[str] | None = None,
 ) -> Layout:
-    """Tell splits from classes by name and by depth: a split holds CLASS/video, a class videos.
+    """Tell splits from classes by name and depth: splits contain CLASS/video, classes videos.
 
-    videos: relative to `root`. folders: all that lie in it, with or without videos.
-    classes: known ones, in NFC; folders that are all among them are classes whatever their names.
+    videos: relative to `root`. folders: all folders in it, with or without videos.
+    classes: known classes, in NFC; if all folders are known classes, their names do not matter.
 
-    Raises DataError for what can be understood in two ways, with the way out.
+    Raises DataError for an ambiguous layout; the message says how to resolve it.
     """
     count: Counter[str] = Counter()
     deep: set[str] = set()
@@ -206,29 +204,29 @@ def find_layout(
     if "train" not in splits:
         beside = f"; beside it: {shown}" if others else ""
         raise DataError(
-            f"{root}: {_and(full)} is named like a split, but no folder like the training split "
-            f"(train, training){beside}. This wants {WANTED}"
+            f"{root}: {_and(full)} is named like a split, but there is no training folder "
+            f"(train, training){beside}. Expected {WANTED}"
         )
     if len(full) == 1 and others:
         raise DataError(
-            f"{root}: {full[0]} is named like the {named[full[0]]} split, and beside it lies what "
-            f"is no split: {shown}. Move that away or into {full[0]}/CLASS; or rename {full[0]}, "
-            "if it is a class"
+            f"{root}: {full[0]} is named like the {named[full[0]]} split, but these "
+            f"are not splits: {shown}. Move them away or into {full[0]}/CLASS; or rename "
+            f"{full[0]}, if it is a class"
         )
     return Layout(splits, others)
 
 
 def _check_classes(root: Path, named: list[str], others: list[str]) -> None:
-    """Folders that hold videos directly are classes; is that meant by their names?"""
+    """Folders with videos in them are classes; refuse names that mean splits."""
     if len(named) > 1 or (named and not others):
         raise DataError(
-            f"{root}: {_and(named)}: named like splits, but with videos directly in them, as "
-            f"classes have. This wants {WANTED}; rename them, if they really are classes"
+            f"{root}: {_and(named)}: named like splits, but with videos directly in them, "
+            f"as in classes. Expected {WANTED}; rename them if they are classes"
         )
 
 
 def _check_prefixed(root: Path, tops: list[str]) -> None:
-    """kinetics_train and kinetics_val are splits of one set, and would be taken for two classes."""
+    """Refuse kinetics_train and kinetics_val: splits of one set, which would become classes."""
     sets: dict[tuple[str, ...], dict[str, str]] = {}
     for top in tops:
         parts = tuple(_PART.findall(top))
@@ -239,13 +237,13 @@ def _check_prefixed(root: Path, tops: list[str]) -> None:
         if len(found) > 1:
             raise DataError(
                 f"{root}: {_and(sorted(found.values()))} are named like splits of one data set; "
-                f"rename them {_and(sorted(found))}, or give class names (data.names), if they "
-                "really are classes"
+                f"rename them {_and(sorted(found))}, or give class names (data.names) if they "
+                "are classes"
             )
 
 
 def _check_splits_in_classes(root: Path, videos: Sequence[str], tops: list[str]) -> None:
-    """CLASS/train and CLASS/test would train on the test videos."""
+    """Refuse CLASS/train and CLASS/test: training would include the test videos."""
     inside: dict[str, dict[str, str]] = {}
     for path in videos:
         parts = path.split("/", 2)
@@ -258,8 +256,8 @@ def _check_splits_in_classes(root: Path, videos: Sequence[str], tops: list[str])
         if len(tops) == 1:
             raise DataError(f"{root}: the splits {found} lie in {top}; give {root / top} instead")
         raise DataError(
-            f"{root / top}: the splits {found} lie inside a class; this wants {WANTED}. Move them, "
-            f"such as to {root}/train/{top}; or give lists"
+            f"{root / top}: the splits {found} lie inside a class; expected {WANTED}. Move them, "
+            f"for example to {root}/train/{top}, or give lists"
         )
 
 

@@ -1,4 +1,4 @@
-"""What lies below a folder: its videos, and an account of everything that is passed over."""
+"""The videos below a folder, and a list of everything skipped."""
 
 import os
 import re
@@ -24,17 +24,17 @@ _GROUPS = (
     "264 265 266 av1 avc avs2 avs3 h261 h263 h264 h265 h266 hevc ivf mjpeg mjpg obu vc1 vvc y4m",
 )
 SUFFIXES = frozenset(f".{suffix}" for group in _GROUPS for suffix in group.split())
-"""What counts as a video in a folder: suffixes of what FFmpeg reads as moving pictures."""
+"""Suffixes of videos: those that FFmpeg reads as moving pictures."""
 _SYSTEM = (
     "$recycle.bin|recycler|found.000|system volume information|lost+found|lost.dir",
     "network trash folder|temporary items|__macosx|__pycache__|@eadir|@recycle",
     "@recently-snapshot|#recycle|#snapshot",
 )
 SYSTEM = frozenset(name for group in _SYSTEM for name in group.split("|"))
-"""Folders of operating systems and file servers, in small letters: deleted files, thumbnails."""
+"""Folders of operating systems and file servers, in lower case: deleted files, thumbnails."""
 
 OURS = re.compile(r"manifest(-\w+\.csv|\.parquet)|(motions|resize)\.json|resize-failed\.csv")
-"""Files that our own tools leave at the top of a folder of videos: nothing to be said of them."""
+"""Files of our own tools in a folder of videos; never reported."""
 
 HIDDEN_FOLDER = "hidden or system folder"
 HIDDEN_FILE = "hidden file"
@@ -46,21 +46,21 @@ BROKEN = "link that leads nowhere"
 NO_FILE = "device, pipe or socket"
 NOT_UNDERSTOOD = "folder that is no split"
 EXPECTED = frozenset({HIDDEN_FOLDER, HIDDEN_FILE, OTHER_KIND})
-"""Kinds that are found in many folders and seldom matter."""
+"""Common kinds that seldom matter."""
 SHOWN = 3
 
 
 @dataclass
 class PassedOver:
-    """What is left out, by kind; paths are relative to the folder that was read."""
+    """Skipped files and folders by kind; paths are relative to the folder."""
 
     paths: dict[str, list[str]] = field(default_factory=dict)
     """kind → where"""
     suffixes: dict[str, list[str]] = field(default_factory=dict)
-    """suffix in small letters → files of another kind"""
+    """suffix in lower case → files of another kind"""
 
     def add(self, kind: str, path: str, suffix: str | None = None) -> None:
-        """One thing more; `suffix` of a file of another kind."""
+        """Add one path; `suffix`: of a file of another kind."""
         if suffix is None:
             self.paths.setdefault(kind, []).append(path)
         else:
@@ -70,7 +70,7 @@ class PassedOver:
         return sum(map(len, (*self.paths.values(), *self.suffixes.values())))
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """(kind, path) of everything, in order."""
+        """(kind, path) of all, in order."""
         for kind in sorted(self.paths):
             yield from ((kind, path) for path in sorted(self.paths[kind]))
         for suffix in sorted(self.suffixes):
@@ -89,7 +89,7 @@ class PassedOver:
         return "; ".join(parts)
 
     def say(self, root: Path) -> None:
-        """One line, where anything is left out."""
+        """Print one line if anything was skipped."""
         if len(self):
             matters = not EXPECTED.issuperset(self.paths)
             say(f"{root}: passed over: {self}", style="yellow" if matters else None)
@@ -97,22 +97,22 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class Scan:
-    """The content of a folder."""
+    """The contents of a folder."""
 
     videos: list[str]
     """relative to the folder, sorted; every name is UTF-8"""
     unnamed: list[str]
-    """videos whose names are not UTF-8, with surrogates: no index, list or manifest holds them"""
+    """videos whose names are not UTF-8, with surrogates; no index, list or manifest has them"""
     folders: list[str]
-    """names of the folders directly in it, hidden ones left out"""
+    """names of its direct subfolders, without hidden ones"""
     passed_over: PassedOver
 
 
 def scan(folder: Path) -> Scan:
-    """Read a folder and all below it; linked folders are followed, and each is read once.
+    """Read a folder recursively; linked folders are followed, and each folder is read once.
 
-    The kind of an entry comes with its name, so no file is asked for it; a link is. What lies in
-    the tree itself comes before what links lead to, and a link to it is left out.
+    The directory entry gives the kind of a file, so only links need a stat. Files in the tree come
+    before linked ones; a link to a file in the tree is left out.
 
     Raises FileNotFoundError for a missing folder.
     """
@@ -141,9 +141,9 @@ def scan(folder: Path) -> Scan:
 
 
 def find_videos(folder: Path, *, utf8: bool = False) -> list[Path]:
-    """Every video file below `folder`, sorted; says what is passed over.
+    """All video files below `folder`, sorted; prints what is skipped.
 
-    utf8: leave out names that are not UTF-8, which no index holds.
+    utf8: leave out names that are not UTF-8, which no index can contain.
 
     Raises FileNotFoundError for a missing folder, DataError for one without videos.
     """
@@ -158,10 +158,10 @@ def find_videos(folder: Path, *, utf8: bool = False) -> list[Path]:
 
 
 def no_videos(folder: Path, found: Scan) -> DataError:
-    """The error for a folder without videos, with what is passed over in it."""
+    """The error for a folder without videos; it lists what was skipped."""
     what = f"passed over: {found.passed_over}; " if len(found.passed_over) else ""
     return DataError(
-        f"{folder}: no videos in this folder (training wants CLASS/video in it); {what}videos end "
+        f"{folder}: no videos in this folder (expected CLASS/video); {what}videos end "
         f"in .mp4, .mkv, .avi, .mov, .webm or one of {len(SUFFIXES) - 5} other suffixes "
         "(docs/data.md)"
     )
@@ -173,12 +173,12 @@ def is_video(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name belongs to the system rather than to the data."""
+    """Whether the system, not the user, made a file or folder of this name."""
     return name.startswith(".") or name.casefold() in SYSTEM
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a name can be written as text."""
+    """Whether a name is valid UTF-8."""
     if name.isascii():
         return True
     try:
@@ -189,7 +189,7 @@ def is_utf8(name: str) -> bool:
 
 
 class _Walk:
-    """The state of one look into a folder."""
+    """The state of one scan."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
@@ -228,7 +228,7 @@ class _Walk:
                 name = os.path.join(below, entry.name)
                 try:
                     is_folder, is_file = entry.is_dir(), entry.is_file()
-                except OSError:  # links in a circle
+                except OSError:  # a cycle of links
                     is_folder = is_file = False
                 if is_hidden(entry.name):
                     self.passed_over.add(HIDDEN_FOLDER if is_folder else HIDDEN_FILE, name)
@@ -257,11 +257,11 @@ class _Walk:
 
 
 def _target(name: str, real: str, real_folders: dict[str, str]) -> tuple[str, str]:
-    """Where a linked file leads: the real path of its folder, and its name there."""
+    """The target of a linked file: the real path of its folder, and its name there."""
     link = os.path.join(real, os.path.basename(name))
     try:
         where = os.path.join(real, os.readlink(link))
-    except OSError:  # it was removed meanwhile
+    except OSError:  # removed in the meantime
         where = link
     folder, base = os.path.split(where)
     if folder not in real_folders:

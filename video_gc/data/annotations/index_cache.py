@@ -1,4 +1,4 @@
-"""Big lists are converted to an Arrow index once; the next time it is memory-mapped."""
+"""Convert a large list to an Arrow index once, then memory-map the index."""
 
 import hashlib
 import json
@@ -13,20 +13,20 @@ from video_gc.data.index import DataError, VideoIndex
 from video_gc.progress import download_bar
 
 SMALL = 1 << 20
-"""Bytes below which a list is read anew each time."""
+"""Smaller lists are read anew each time."""
 NAME_BYTES = 190
-"""Of a list's name that stand in the name of its index, which may have 255."""
+"""Characters of the list's name used in the index's name, which may have 255 bytes."""
 
 
 def converted(
     file: Path, options: dict[str, Any], root: str, convert: Callable[[], VideoIndex]
 ) -> VideoIndex:
-    """`convert()`, or what it gave for the same file and options before.
+    """`convert()`, or its earlier result for the same file and options.
 
-    The index lies beside the file as .NAME.….arrow, or in a cache folder of the user where that
-    folder cannot be written. It is made again when the file has another size or time of change, or
-    the index is damaged. `options` (JSON) is all that the conversion depends on beside the file,
-    and `root` where the index says in its `about` that it looked there.
+    The index is .NAME.….arrow beside the file, or in the user's cache folder if that folder is not
+    writable. It is rebuilt if the file's size or modification time changed, or if the index is
+    damaged. `options` (JSON) is everything else that the conversion depends on, and `root` too if
+    the `about` of the index says that it looked there.
     """
     stat = file.stat()
     if stat.st_size < SMALL:
@@ -40,7 +40,7 @@ def converted(
             return index
     except (FileNotFoundError, DataError):
         pass
-    # several processes may convert at once: each under a name of its own, and the last one stays
+    # several processes may convert at once, each to its own name; the last rename stays
     with tempfile.TemporaryDirectory(dir=_folder(kept), prefix=".index-") as own:
         index = convert()
         os.replace(index.save(Path(own, kept.name), about | index.about), kept)
@@ -49,7 +49,7 @@ def converted(
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
-    """The file, to be read in bytes; a big one under a progress bar."""
+    """The file, opened in binary mode; a large one under a progress bar."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         if size < SMALL:
@@ -63,7 +63,7 @@ def opened(file: Path) -> Iterator[BinaryIO]:
 def _place(file: Path, options: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
     shown = os.fsdecode(os.fsencode(file.name)[:NAME_BYTES])
-    if shown != file.name:  # two long names may begin alike
+    if shown != file.name:  # two long names may share a beginning
         digest = hashlib.sha256(os.fsencode(file.name) + digest.encode()).hexdigest()[:16]
     name = f".{shown}.{digest}.arrow"
     if os.access(file.parent, os.W_OK):

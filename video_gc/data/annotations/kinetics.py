@@ -1,8 +1,8 @@
 """Kinetics-400, 600 and 700: the official CSV and the layouts of the usual downloads.
 
-The CSV has the columns label, youtube_id, time_start, time_end and split; a file of the official
-crawler is ID_000010_000020.mp4 (start and end in seconds, six digits), in ROOT/SPLIT/CLASS or, in
-the CVDF mirror, in ROOT/SPLIT. Other copies name the file ID.mp4 alone.
+The CSV has the columns label, youtube_id, time_start, time_end and split. The official crawler
+writes ID_000010_000020.mp4 (start and end in seconds, six digits) to ROOT/SPLIT/CLASS, the CVDF
+mirror to ROOT/SPLIT. Other copies name the file ID.mp4.
 """
 
 import os
@@ -23,19 +23,19 @@ FILES = {
     "val": ("val.csv", "validate.csv", "validation.csv"),
     "test": ("test.csv",),
 }
-"""What the annotation file of a split is called in the official archives."""
+"""Name of a split's annotation file in the official archives."""
 
 
 def read_kinetics(
     file: Path, videos: dict[str, list[str]], root: Path, names: Sequence[str] | None = None
 ) -> tuple[VideoIndex, list[str]]:
-    """Index an official CSV, and the clips of it that are not there.
+    """Index an official CSV; also returns the missing clips.
 
     videos: of `kinetics_videos`. names: class names in order; the sorted labels by default.
 
     A CSV without labels (of the test split) gives the class number -1.
 
-    Raises FileNotFoundError, or DataError naming the columns that are there, or the line.
+    Raises FileNotFoundError, or DataError with the existing columns or the line.
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such list of Kinetics")
@@ -45,7 +45,7 @@ def read_kinetics(
     rows = read_columns(file, wanted)
     columns = {name: rows[name].to_pylist() for name in wanted}
     labels = columns.get("label", [""] * len(rows))
-    if names is None:  # of every row: which clips are there must not change the numbers
+    if names is None:  # from all rows: missing clips must not change the numbers
         names = sorted({label for label in labels if label})
     split = _split(_split_column(file, there), file)
     paths: list[str] = []
@@ -62,7 +62,7 @@ def read_kinetics(
     if not kept:
         raise DataError(
             f"{file}: none of its {len(missing)} clips is below {root} (data.root), where files "
-            f"should be called like {missing[0] if missing else 'ID_000010_000020'}.mp4"
+            f"should have names like {missing[0] if missing else 'ID_000010_000020'}.mp4"
         )
     table = pa.table(
         {
@@ -76,7 +76,7 @@ def read_kinetics(
 
 
 def kinetics_videos(root: Path) -> dict[str, list[str]]:
-    """Every clip below `root`, read once: "ID_10" (start in seconds), or "ID" where the file has
+    """Every clip below `root`, read once: "ID_10" (start in seconds), or "ID" if the file name has
     no times → paths relative to `root`.
 
     Raises FileNotFoundError for a missing folder, DataError for one without such files.
@@ -90,12 +90,12 @@ def kinetics_videos(root: Path) -> dict[str, list[str]]:
             key = clip[1] if clip[2] is None else f"{clip[1]}_{int(clip[2])}"
             found.setdefault(key, []).append(path)
     if not found:
-        raise DataError(f"{root}: no videos called like ID_000010_000020.mp4 below this folder")
+        raise DataError(f"{root}: no videos with names like ID_000010_000020.mp4 below this folder")
     return found
 
 
 def _split_column(file: Path, there: list[str]) -> str:
-    """What the split column of the first row says; the file's name where there is none."""
+    """The split column of the first row; the file's name without such a column."""
     if "split" in there:
         first = read_columns(file, {"split": "split"})["split"]
         if len(first):
@@ -112,11 +112,13 @@ def _second(text: str, file: Path, row: int) -> int:
     try:
         return int(float(text))
     except ValueError as error:
-        raise DataError(f"{file}, {line_of(file, row)}: {text!r} is no time in seconds") from error
+        raise DataError(
+            f"{file}, {line_of(file, row)}: {text!r} is not a time in seconds"
+        ) from error
 
 
 def _best(paths: list[str], split: str) -> str:
-    """Of several copies the replacement of a corrupted one (CVDF), else the one of the split."""
+    """Of several copies, the replacement of a corrupted one (CVDF), else the one of the split."""
 
     def rank(path: str) -> tuple[bool, bool, str]:
         folder = os.path.dirname(path).lower()

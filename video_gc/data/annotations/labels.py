@@ -1,4 +1,4 @@
-"""Labels as they are written → class numbers, and what is said about one that is unknown."""
+"""Written labels → class numbers, and the message for an unknown label."""
 
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ from video_gc.data.index import DataError, VideoIndex
 from video_gc.escape import nearest_name
 
 NONE = ("", "-1")
-"""How lists write that a video has no label."""
+"""Labels that mean "no label" in lists."""
 SEVERAL = "[;|]"
-"""What stands between several labels that are written as one text."""
+"""Separators of several labels in one text."""
 LARGEST = 10_000
-"""Class numbers that are believed in the shortest of lists; beyond it there are more videos."""
+"""Class numbers from this on, or from the number of videos if that is larger, are mistakes."""
 
 Line = Callable[[int], str]
-"""What to call a row in a message."""
+"""Name of a row in messages."""
 
 
 def number_labels(
@@ -31,13 +31,13 @@ def number_labels(
 ) -> VideoIndex:
     """Columns path and label as text (or lists of text) → an index; other columns are kept.
 
-    names: class names, in order. Without them labels that are all integers are class numbers (and
-        their own names), and other labels are names, sorted; where most are integers and some are
-        not, or one is far above the number of videos, it is a mistake. With names a label that is
-        no name may be a number.
-    line: what to call a row in a message, such as "line 12".
+    names: class names in order. Without them, integer labels are class numbers (and their own
+        names), and other labels are names, sorted. Mostly integers with some other labels, or an
+        integer far above the number of videos, is a mistake. With names, a label that is not a name
+        may be a number.
+    line: name of a row in messages, such as "line 12".
 
-    Raises DataError naming the first unknown label.
+    Raises DataError with the first unknown label.
     """
     labels = rows["label"].combine_chunks()
     flat = labels.flatten() if multi_label else labels
@@ -46,7 +46,7 @@ def number_labels(
     codes = encoded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
 
     def place(code: int) -> str:
-        """The first line that has a label."""
+        """The first line with a label."""
         first = int(np.flatnonzero(codes == code)[0])
         return f"{file}, {line(_row_of(labels, first) if multi_label else first)}"
 
@@ -70,7 +70,7 @@ def number_labels(
 
 
 def nearest(wrong: str, names: Sequence[str]) -> str:
-    """The end of a message about an unknown name: the nearest valid one, and some others."""
+    """The end of a message about an unknown name: the nearest valid name, and some others."""
     close = nearest_name(wrong, names)
     hint = f"; did you mean {close!r}?" if close else ";"
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
@@ -78,19 +78,19 @@ def nearest(wrong: str, names: Sequence[str]) -> str:
 
 
 def nfc(name: str) -> str:
-    """A name in Unicode's composed form: folders of a Mac and lists of others then compare."""
+    """A name in Unicode's composed form, so that names from a Mac and other lists compare equal."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def is_number(text: str) -> bool:
-    """Whether it is an integer, perhaps a negative one."""
+    """Whether the text is an integer, perhaps negative."""
     return text.removeprefix("-").isdecimal()
 
 
 def _names(
     found: list[str], counts: np.ndarray, videos: int, place: Callable[[int], str]
 ) -> list[str]:
-    """The classes that the labels themselves tell; counts: how often each is given."""
+    """The classes found in the labels themselves; counts: number of each label."""
     real = [(code, label) for code, label in enumerate(found) if label not in NONE]
     given = sum(int(counts[code]) for code, _ in real)
     integers = sum(int(counts[code]) for code, label in real if is_number(label))
@@ -100,8 +100,8 @@ def _names(
     for code, label in real:
         if not label.isdecimal():
             raise DataError(
-                f"{place(code)}: label {label!r} is no class number as the others are; correct it, "
-                f"or give {way_out}"
+                f"{place(code)}: label {label!r} is not a class number like the others; correct "
+                f"it, or give {way_out}"
             )
     largest = max(int(label) for _, label in real)
     if largest >= max(LARGEST, videos):
@@ -114,7 +114,7 @@ def _names(
 
 
 def _lists(labels: pa.Array, numbers: np.ndarray) -> dict[str, pa.Array]:
-    """The columns of a multi-label index; entries that mean "no label" are dropped."""
+    """The columns of a multi-label index, without entries that mean "no label"."""
     lengths = labels.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     owner = np.repeat(np.arange(len(labels)), lengths)
     kept = numbers >= 0

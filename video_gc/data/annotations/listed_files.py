@@ -1,4 +1,4 @@
-"""Videos that a list or an official file names, looked for in the folder of videos."""
+"""Find the videos of a list or an official file in the folder of videos."""
 
 import os
 from collections.abc import Iterable
@@ -14,13 +14,13 @@ from video_gc.data.index import DataError, VideoIndex
 from video_gc.progress import say, track
 
 FOLDER_AND_NAME = r"(?s)^(?P<folder>.*/)?(?P<name>[^/]+)/*$"
-MANY = 200_000  # paths, from which on a progress bar is worth its line
+MANY = 200_000  # paths from which a progress bar is shown
 
 
 def videos_by_name(root: Path) -> dict[str, str]:
-    """File name without its suffix → path relative to `root`, for sets that list names alone.
+    """File name without suffix → path relative to `root`, for lists without folders.
 
-    Of several files with one name the first in alphabetical order counts, and a line says so.
+    Of several files with one name, the alphabetically first counts; a warning says so.
 
     Raises FileNotFoundError for a missing folder, DataError for one without videos.
     """
@@ -38,7 +38,7 @@ def videos_by_name(root: Path) -> dict[str, str]:
     if doubles:
         name = min(doubles)
         say(
-            f"{root}: {len(doubles)} names are those of several files; the first counts, such as "
+            f"{root}: {len(doubles)} names have several files; the first counts, such as "
             f"{found[name]} and not {doubles[name]}",
             style="yellow",
         )
@@ -48,9 +48,9 @@ def videos_by_name(root: Path) -> dict[str, str]:
 def match_names(
     names: Iterable[str], videos: dict[str, str], listed_in: Path
 ) -> tuple[list[int], list[str], list[str]]:
-    """Which of the listed names are there: rows, their paths, and the names that are missing.
+    """Rows of the listed names that exist, their paths, and the missing names.
 
-    Raises DataError where none is: then the folder is another one.
+    Raises DataError if none exists: then the folder is probably another one.
     """
     rows, paths, missing = [], [], []
     for row, name in enumerate(names):
@@ -63,7 +63,7 @@ def match_names(
         found = next(iter(videos), "nothing")
         raise DataError(
             f"{listed_in}: none of its {len(missing)} videos is in the folder of videos (data.root)"
-            f"; listed is {missing[0] if missing else 'nothing'!r}, found for instance {found!r}"
+            f"; the list has {missing[0] if missing else 'nothing'!r}, the folder {found!r}"
         )
     return rows, paths, missing
 
@@ -71,7 +71,7 @@ def match_names(
 def leave_out_missing(index: VideoIndex) -> tuple[VideoIndex, list[str]]:
     """The videos (or folders of frames) that exist, and the paths of the others.
 
-    Each folder is read once; no file is asked for.
+    Reads each folder once and stats no file.
     """
     parts = pc.extract_regex(index.table["path"].combine_chunks(), FOLDER_AND_NAME)
     folders = parts.field("folder").dictionary_encode()
@@ -95,7 +95,7 @@ def leave_out_missing(index: VideoIndex) -> tuple[VideoIndex, list[str]]:
 
 
 def _other_forms(index: VideoIndex, there: np.ndarray) -> tuple[VideoIndex, np.ndarray]:
-    """Find what is written in another Unicode form than on the disk: a list of a Mac."""
+    """Find names in another Unicode form than on the disk, such as in a list from a Mac."""
     paths = index.table["path"].combine_chunks()
     absent = np.flatnonzero(~there)
     odd = absent[~pc.string_is_ascii(paths.take(absent)).to_numpy(False)]
@@ -116,7 +116,7 @@ def _other_forms(index: VideoIndex, there: np.ndarray) -> tuple[VideoIndex, np.n
 
 
 def _as_on_disk(root: str, path: str, forms: dict[str, dict[str, str]]) -> str | None:
-    """The path as the disk spells it, compared in NFC; None where it is not there."""
+    """The path as spelt on the disk, compared in NFC; None if it does not exist."""
     found = "/" if path.startswith("/") else ""
     for part in path.strip("/").split("/"):
         folder = os.path.join(root, found)
@@ -132,7 +132,7 @@ def _as_on_disk(root: str, path: str, forms: dict[str, dict[str, str]]) -> str |
 
 
 def _content(folder: str) -> list[bytes]:
-    """The names in a folder, as the disk holds them."""
+    """The names in a folder, as spelt on the disk."""
     try:
         return [os.fsencode(name) for name in os.listdir(folder or ".")]
     except OSError:

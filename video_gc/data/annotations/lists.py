@@ -1,8 +1,8 @@
-"""Lists with a video a line: `path label`, and as PySlowFast and MMAction2 write them.
+"""Lists with one video per line: `path label`, and the formats of PySlowFast and MMAction2.
 
-The formats: PySlowFast, slowfast/datasets/kinetics.py (path, label, and a column between them that
-is not used here); MMAction2, VideoDataset and RawframeDataset (`path label…` for videos, `folder
-frames label…` for extracted frames).
+Formats: PySlowFast, slowfast/datasets/kinetics.py (path, label, and a column between them that we
+ignore); MMAction2, VideoDataset and RawframeDataset (`path label…` for videos, `folder frames
+label…` for extracted frames).
 """
 
 import os
@@ -30,13 +30,13 @@ QUOTED_LABEL = re.compile(r"""(?P<path>.+?)[\s,;]+(["'])(?P<label>.+?)\2""")
 _SUFFIX = "|".join(sorted((re.escape(suffix) for suffix in SUFFIXES), key=len, reverse=True))
 COMMA = re.compile(rf"(?i)(?P<path>.+(?:{_SUFFIX}))\s*[,;\t]\s*(?P<label>.*\S)")
 VIDEO = re.compile(rf"(?i)(?:{_SUFFIX})(?=[\s,;]|$)")
-"""A place where the name of a video ends."""
+"""A position where a video's name can end."""
 Split = Callable[[str], tuple[str, list[str]] | None]
-"""A line → path and labels; None where it is no such line."""
+"""A line → path and labels; None if it does not match."""
 
 
 def kind_of_list(file: Path) -> str:
-    """What a list is likely to be, after its name."""
+    """The probable kind of a list, from its name."""
     return "table" if file.suffix.lower() in (".csv", ".tsv", ".parquet") else "list"
 
 
@@ -54,7 +54,7 @@ def read_listed(
 
     columns, option: of a table; see `read_table`.
 
-    Raises FileNotFoundError, or DataError naming the line.
+    Raises FileNotFoundError, or DataError with the line.
     """
     if kind == "list":
         return read_list(file, root, names, multi_label=multi_label)
@@ -72,17 +72,17 @@ def read_list(
     *,
     multi_label: bool = False,
 ) -> VideoIndex:
-    """Index a file of `path label` lines, or `path, label`, or with a tab between.
+    """Index a file of `path label` lines; a comma or tab may separate path and label.
 
-    Either may stand in quotes. Blank lines are skipped. A line that begins with # is a row where it
-    names a file that is there; else it is a comment, and it is said how many there are. Paths of
-    Windows may have backslashes.
+    Path and label may be quoted. Blank lines are skipped. A line that begins with # is a video if
+    that file exists; otherwise it is a comment, and a message gives their number. Windows paths may
+    have backslashes.
     root: folder that relative paths start from; the list's own folder by default.
-    names: class names, in order; then a name may hold spaces. Without them labels that are all
-        integers are class numbers (and their own names), and other labels are names, sorted.
-    multi_label: the label is several, separated by ; or |.
+    names: class names in order; then a name may contain spaces. Without them, integer labels are
+        class numbers (and their own names), and other labels are names, sorted.
+    multi_label: a video has several labels, separated by ; or |.
 
-    Raises FileNotFoundError, or DataError naming the line.
+    Raises FileNotFoundError, or DataError with the line.
     """
     split = partial(_split_plain, names=frozenset(names or ()), multi_label=multi_label)
     return _read(file, root, names, split, "path label", multi_label)
@@ -93,7 +93,7 @@ def read_pyslowfast(
 ) -> VideoIndex:
     """Index PySlowFast's `path label`, separated by spaces or commas; labels are numbers.
 
-    A line without label, or with the label -1, is a video without label. Raises as `read_list`.
+    A line without a label, or with label -1, is a video without a label. Raises as `read_list`.
     """
     return _read(file, root, names, _split_pyslowfast, "path label", False)
 
@@ -107,7 +107,7 @@ def read_mmaction2(
 ) -> VideoIndex:
     """Index MMAction2's `path label` of videos or `folder frames label` of extracted frames.
 
-    multi_label: more numbers on the line are more labels. Raises as `read_list`.
+    multi_label: further numbers on the line are further labels. Raises as `read_list`.
     """
     split = partial(_split_mmaction2, multi_label=multi_label)
     expected = "path label, or folder frames label"
@@ -144,7 +144,7 @@ def _read(
     }
     index = converted(file, options, folder, convert)
     if index.about.get("comments"):
-        say(f"{file}: lines that begin with # and name no file are comments: {_said(index.about)}")
+        say(f"{file}: lines that begin with # and match no file are comments: {_said(index.about)}")
     return index.with_root(folder)
 
 
@@ -154,7 +154,7 @@ def _said(about: dict[str, Any]) -> str:
 
 @dataclass
 class _Reading:
-    """One list, and what was decided by a look at the disk."""
+    """One list, and the decisions made by looking at the disk."""
 
     file: Path
     root: str
@@ -162,10 +162,10 @@ class _Reading:
     expected: str
     about: dict[str, Any] = field(default_factory=dict)
     as_written: dict[str, bool] = field(default_factory=dict)
-    """sign → whether the first path with it is there as it is written"""
+    """sign → whether the first path with it exists as written"""
 
     def rows(self, stream: BinaryIO) -> Iterator[tuple[str, list[str], int]]:
-        """Path, labels and number of each line that is none of the comments."""
+        """Path, labels and number of each line that is not a comment."""
         what = f"a text file of `{self.expected}` lines"
         for number, text in numbered_lines(stream, self.file, what):
             line = text.strip()
@@ -183,10 +183,10 @@ class _Reading:
                 yield *parts, number
 
     def split_line(self, line: str) -> tuple[str, list[str]] | None:
-        """Path and labels, without quotes and with the slashes of this system."""
+        """Path and labels, without quotes and with this system's slashes."""
         quoted = QUOTED.fullmatch(line) if line[0] in "\"'" else None
         if quoted and not VIDEO.search(quoted["label"]):
-            # a word stands for the path, with its suffix and without its spaces
+            # a dummy word replaces the path, with its suffix and without its spaces
             suffix = os.path.splitext(quoted["path"])[1] if is_video(quoted["path"]) else ""
             parts = self.split(f"path{suffix} {quoted['label']}")
             return parts and (self._path(quoted["path"]), parts[1])
@@ -201,7 +201,7 @@ class _Reading:
         return path
 
     def _literal(self, sign: str, path: str) -> bool:
-        """Whether the sign belongs to the names of files: the first path that has it decides."""
+        """Whether file names contain the sign: the first path with it decides."""
         if sign not in self.as_written:
             self.as_written[sign] = self._is_there(path)
         return self.as_written[sign]
@@ -212,7 +212,7 @@ class _Reading:
 
 
 def _rows(lines: _Reading, multi_label: bool) -> pa.Table:
-    """Columns path, label and line; into Arrow chunk by chunk, because a list may be long."""
+    """Columns path, label and line; converted to Arrow in chunks, because a list may be long."""
     kind = pa.list_(pa.large_string()) if multi_label else pa.large_string()
     schema = pa.schema({"path": pa.large_string(), "label": kind, "line": pa.int64()})
     chunks = []
@@ -224,15 +224,15 @@ def _rows(lines: _Reading, multi_label: bool) -> pa.Table:
             columns = [pa.array(paths, schema.types[0]), pa.array(given, kind), pa.array(numbers)]
             chunks.append(pa.record_batch(columns, schema=schema))
     if not chunks:
-        raise DataError(f"{lines.file}: the list is empty; it should hold lines `{lines.expected}`")
+        raise DataError(f"{lines.file}: the list is empty; expected lines `{lines.expected}`")
     return pa.Table.from_batches(chunks, schema)
 
 
 def _split_plain(
     line: str, *, names: frozenset[str], multi_label: bool
 ) -> tuple[str, list[str]] | None:
-    """The label is what follows a comma or a tab behind the name of a video, or stands in quotes,
-    or is the longest known name that ends the line, else its last word.
+    """The label is the text after a comma or tab behind the video's name, or the quoted text, or
+    the longest known name at the end of the line, else the last word.
     """
     quoted = QUOTED_LABEL.fullmatch(line) if line[-1] in "\"'" else None
     separate = quoted or (COMMA.fullmatch(line) if {*",;\t"} & {*line} else None)
@@ -250,7 +250,7 @@ def _split_plain(
 
 
 def split_labels(text: str) -> list[str]:
-    """Several labels that are written as one text, separated by ; or |."""
+    """Several labels in one text, separated by ; or |."""
     return [label.strip() for label in re.split(SEVERAL, text) if label.strip()]
 
 
@@ -263,7 +263,7 @@ def _split_pyslowfast(line: str) -> tuple[str, list[str]] | None:
         return path, ["-1"]
     if not is_number(rest[-1]):
         return None
-    if len(rest) == 2 and not is_number(rest[0]):  # a path with a space in it
+    if len(rest) == 2 and not is_number(rest[0]):  # a path with a space
         path = line.rsplit(maxsplit=1)[0]
     return path, rest[-1:]
 
@@ -273,7 +273,7 @@ def _split_mmaction2(line: str, *, multi_label: bool) -> tuple[str, list[str]] |
     numbers = len(list(takewhile(is_number, reversed(words[1:]))))
     path, labels = " ".join(words[: len(words) - numbers]), words[len(words) - numbers :]
     if not is_video(path):
-        labels = labels[1:]  # of a folder the first number counts its frames
+        labels = labels[1:]  # for a folder, the first number is its number of frames
     if len(labels) > 1 and not multi_label:
         return None
     return path, labels or ["-1"]

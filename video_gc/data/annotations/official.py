@@ -1,12 +1,12 @@
-"""Data sets with official files: which videos they list, for training and validation.
+"""Data sets with official files: their lists of training and validation videos.
 
-UCF101 (Soomro et al., 2012): classInd.txt, trainlist01.txt, testlist01.txt, …; the 25 groups of a
-class are cut from one video each and lie on one side of a split. HMDB51 (Kuehne et al., 2011):
-CLASS_test_split1.txt, … with 1 (train), 2 (test) or 0 (not used) behind each file name.
+UCF101 (Soomro et al., 2012): classInd.txt, trainlist01.txt, testlist01.txt, …; each of the 25
+groups of a class is cut from one video and lies on one side of a split. HMDB51 (Kuehne et al.,
+2011): CLASS_test_split1.txt, … with 1 (train), 2 (test) or 0 (unused) after each file name.
 Something-Something V2: labels.json, train.json, validation.json; a video's class is its "template"
-without the square brackets, videos are ID.webm. Charades (Sigurdsson et al., 2016): a row for each
-video with "c092 11.90 21.20;c147 …" in the column actions (class, start and end in seconds), and a
-line `c092 name` for each of 157 classes; a video's label is the set of its classes. Kinetics:
+without the square brackets, videos are ID.webm. Charades (Sigurdsson et al., 2016): a row per video
+with "c092 11.90 21.20;c147 …" in the column actions (class, start and end in seconds), and a line
+`c092 name` for each of the 157 classes; a video's label is the set of its classes. Kinetics: see
 kinetics.py.
 """
 
@@ -26,32 +26,32 @@ from video_gc.data.annotations.text_files import read_lines
 from video_gc.data.index import DataError, VideoIndex
 
 Found = tuple[VideoIndex, list[str]]
-"""The videos that are there, and the listed names of the others."""
+"""The existing videos, and the listed names of the others."""
 
 
 @dataclass(frozen=True)
 class AnnotatedSplits:
-    """What annotations say: the training videos, the others where there are any."""
+    """The content of annotations: the training videos, and the others if listed."""
 
     train: VideoIndex
     val: VideoIndex | None = None
     test: VideoIndex | None = None
     missing: dict[str, list[str]] = field(default_factory=dict)
-    """train, val or test → listed videos that are not there"""
+    """train, val or test → listed videos that do not exist"""
     passed_over: PassedOver = field(default_factory=PassedOver)
-    """what lies in the folders and is no video of them"""
+    """contents of the folders that are not videos of the splits"""
 
 
 @dataclass(frozen=True)
 class OfficialFiles:
-    """Where a data set with official files lies."""
+    """Locations of a data set with official files."""
 
     root: Path
     """folder of the videos"""
     annotations: Path
     """folder of the official files"""
     files: Mapping[str, str | None] = field(default_factory=dict)
-    """files of train, val and test that are given by name (kinetics)"""
+    """files of train, val and test, if given by name (kinetics)"""
     names: list[str] | None = None
     """class names in order (kinetics)"""
     split: int = 1
@@ -59,13 +59,13 @@ class OfficialFiles:
 
 
 def annotations_of(root: Path) -> Path:
-    """Where official files lie when nobody says: ROOT/annotations if there is one, else ROOT."""
+    """Default folder of the official files: ROOT/annotations if it exists, else ROOT."""
     beside = root / "annotations"
     return beside if beside.is_dir() else root
 
 
 def open_kinetics(where: OfficialFiles) -> AnnotatedSplits:
-    """train.csv and val.csv (or validate.csv); a test.csv only where it is given."""
+    """train.csv and val.csv (or validate.csv); a test.csv only if given."""
     videos = kinetics_videos(where.root)
     given = {split: where.files.get(split) for split in FILES}
     train = given["train"] or _first(where.annotations, FILES["train"])
@@ -81,7 +81,7 @@ def open_kinetics(where: OfficialFiles) -> AnnotatedSplits:
 
 
 def open_ucf101(where: OfficialFiles) -> AnnotatedSplits:
-    """A training and a test list; the test videos also choose, as in the papers.
+    """A training and a test list; the test videos also choose the checkpoint, as in the papers.
 
     A video's source is its group, such as v_Archery_g01.
     """
@@ -110,9 +110,9 @@ def open_ucf101(where: OfficialFiles) -> AnnotatedSplits:
 
 
 def open_hmdb51(where: OfficialFiles) -> AnnotatedSplits:
-    """A training and a test list; the test videos also choose, as in the papers.
+    """A training and a test list; the test videos also choose the checkpoint, as in the papers.
 
-    A video's source is the film that its name begins with.
+    A video's source is the film at the beginning of its name.
     """
     ending = f"_test_split{where.split}.txt"
 
@@ -157,7 +157,7 @@ def open_something_something(where: OfficialFiles) -> AnnotatedSplits:
         for count, entry in enumerate(_json(file, list), start=1):
             if not isinstance(entry, dict) or "id" not in entry:
                 there = ", ".join(entry) if isinstance(entry, dict) else repr(entry)
-                raise DataError(f"{file}, entry {count}: no 'id' in it; there is {there}")
+                raise DataError(f"{file}, entry {count}: no 'id' in it; found {there}")
             template = str(entry.get("template", "")).replace("[", "").replace("]", "")
             if template and template not in numbers:
                 raise DataError(
@@ -171,7 +171,7 @@ def open_something_something(where: OfficialFiles) -> AnnotatedSplits:
 
 
 def open_charades(where: OfficialFiles) -> AnnotatedSplits:
-    """Charades_v1_train.csv, and Charades_v1_test.csv to validate, as in the papers."""
+    """Charades_v1_train.csv, and Charades_v1_test.csv for validation, as in the papers."""
     classes = where.annotations / "Charades_v1_classes.txt"
 
     def read(split: str, videos: dict[str, str]) -> Found:
@@ -204,13 +204,13 @@ OFFICIAL: dict[str, Callable[[OfficialFiles], AnnotatedSplits]] = {
     "something_something": open_something_something,
     "charades": open_charades,
 }
-"""Kinds with official files: each raises FileNotFoundError, or DataError naming the line."""
+"""Kinds with official files; each raises FileNotFoundError, or DataError with the line."""
 
 
 def _two_splits(
     where: OfficialFiles, read: Callable[[str, dict[str, str]], Found], splits: tuple[str, str]
 ) -> AnnotatedSplits:
-    """splits: what the files of the training and of the validation videos are called."""
+    """splits: names of the files of the training and validation videos."""
     videos = videos_by_name(where.root)
     (train, missing), (val, absent) = (read(split, videos) for split in splits)
     return AnnotatedSplits(train, val, missing={"train": missing, "val": absent})
@@ -225,7 +225,7 @@ def _index(
     videos: dict[str, str],
     sources: Sequence[str] | None = None,
 ) -> Found:
-    """Of the listed videos those that are there, and the names of the others."""
+    """The listed videos that exist, and the names of the others."""
     rows, paths, missing = match_names(listed, videos, listed_in)
     return VideoIndex.build(
         paths,
@@ -238,7 +238,7 @@ def _index(
 
 
 def _first(folder: Path, names: Sequence[str], *, needed: bool = True) -> str:
-    """The first of the files that exists; "" where none does and none is needed."""
+    """The first existing file; "" if none exists and none is needed."""
     for name in names:
         if (folder / name).is_file():
             return str(folder / name)
@@ -261,7 +261,7 @@ def _json(file: Path, kind: type) -> Any:
     try:
         content = json.loads(file.read_bytes())
     except ValueError as error:
-        raise DataError(f"{file}: no JSON ({error})") from error
+        raise DataError(f"{file}: not JSON ({error})") from error
     if not isinstance(content, kind):
-        raise DataError(f"{file}: holds a {type(content).__name__}, not a {kind.__name__}")
+        raise DataError(f"{file}: contains a {type(content).__name__}, not a {kind.__name__}")
     return content

@@ -29,15 +29,15 @@ def read_table(
 ) -> VideoIndex:
     """Index a table of videos.
 
-    The columns are named in the first line; a table without such a line has columns 0, 1, …
-    root: folder that relative paths start from; the table's own folder by default.
-    names: class names, in order; without them as in `read_list`.
-    columns: {path, label, start or end: what the table calls it}; start and end are seconds of the
-        part of the file that is meant.
-    multi_label: the label is several, separated by ; or | (in Parquet also a list).
-    option: how the user names a column, with {} for our name of it; for messages.
+    The first line names the columns; without names, columns are 0, 1, …
+    root: folder where relative paths start; the table's own folder by default.
+    names: class names in order; without them as in `read_list`.
+    columns: {path, label, start or end: name of the column in the table}; start and end of the
+        labelled part of the file are in seconds.
+    multi_label: a video has several labels, separated by ; or | (in Parquet also a list).
+    option: user's option for a column, with {} for our name of it; for messages.
 
-    Raises FileNotFoundError, or DataError naming the columns that are there, or the line.
+    Raises FileNotFoundError, or DataError with the existing columns or the line.
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such table")
@@ -72,10 +72,10 @@ def read_table(
 def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Table:
     """Some columns of a table, renamed: `wanted` is {our name: its name, or its number}.
 
-    All are text, but for the lists and numbers of a Parquet file.
-    option: how the user names a column, with {} for our name of it.
+    All are text, except the lists and numbers of a Parquet file.
+    option: user's option for a column, with {} for our name of it.
 
-    Raises DataError for a missing column, naming those that are there, or a damaged file.
+    Raises DataError for a missing column, with the existing ones, or for a damaged file.
     """
     parquet = file.suffix.lower() == ".parquet"
     try:
@@ -91,7 +91,7 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
     names = list(wanted.values())
     try:
         if parquet:
-            with pa.parquet.ParquetFile(file) as stored:  # damaged statistics end the process
+            with pa.parquet.ParquetFile(file) as stored:  # damaged statistics would crash
                 table = stored.read(columns=names, use_threads=False)
         else:
             table = _read_text(file, names, there)
@@ -103,7 +103,7 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
 
 
 def columns_of(file: Path) -> list[str]:
-    """The column names in the first line of a text table. Raises DataError for another file."""
+    """The column names in the first line of a text table. Raises DataError for other files."""
     try:
         with file.open(encoding=encoding_of(file), newline="") as stream:
             first: list[str] = next(csv.reader(stream, delimiter=_separator(file)), [])
@@ -114,7 +114,7 @@ def columns_of(file: Path) -> list[str]:
 
 
 def line_of(file: Path, row: int, *, header: bool = True) -> str:
-    """ "line 12" of the text, or "row 11" of a Parquet file, for a row counted from 0."""
+    """ "line 12" of a text, or "row 11" of a Parquet file, for a row counted from 0."""
     if file.suffix.lower() == ".parquet":
         return f"row {row + 1}"
     with file.open(encoding=encoding_of(file), newline="") as stream:
@@ -153,7 +153,7 @@ def _read_text(file: Path, names: list[str], there: list[str]) -> pa.Table:
 
 
 def _slashes(paths: pa.ChunkedArray, root: str) -> tuple[pa.ChunkedArray, bool]:
-    """Paths of Windows with the slashes of this system, and whether a look at the disk decided."""
+    """Windows paths with this system's slashes, and whether looking at the disk decided it."""
     paths = paths.cast(pa.large_string()).fill_null("")
     windows = paths.filter(pc.match_substring(paths, "\\"))
     if not len(windows):
@@ -182,7 +182,7 @@ def _seconds(column: pa.ChunkedArray, file: Path, name: str) -> pa.ChunkedArray:
 
 
 def _check_text(file: Path) -> None:
-    """Raise DataError naming the first line that is no text, where that is what is wrong."""
+    """Raise DataError with the first line that is not text, if that is the cause."""
     if file.suffix.lower() != ".parquet":
         read_lines(file, "a table")
 

@@ -1,4 +1,4 @@
-"""Text files as people's programs write them: UTF-8 with or without a mark, UTF-16 of Windows."""
+"""Text files of any common encoding: UTF-8 with or without BOM, and UTF-16 of Windows."""
 
 import codecs
 import io
@@ -9,7 +9,7 @@ from typing import BinaryIO
 from video_gc.data.annotations.labels import nfc
 from video_gc.data.index import DataError
 
-MARKS = {  # UTF-16's little-endian mark begins UTF-32's: the longer ones come first
+MARKS = {  # UTF-16's little-endian BOM begins UTF-32's, so longer ones come first
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -20,7 +20,7 @@ HEAD = 256
 
 
 def encoding_of(file: Path) -> str:
-    """The encoding that the first bytes of a file tell; utf-8 where they tell none."""
+    """The encoding given by the first bytes of a file; utf-8 by default."""
     with file.open("rb") as stream:
         return _encoding(stream.read(HEAD))
 
@@ -28,9 +28,9 @@ def encoding_of(file: Path) -> str:
 def numbered_lines(stream: BinaryIO, file: Path, what: str) -> Iterator[tuple[int, str]]:
     r"""Number (from 1) and text of each line, without its end: \n, \r\n, or the old Mac's \r.
 
-    what: what the file should be, for messages, such as "a text file of class names".
+    what: expected content of the file, for messages, such as "a text file of class names".
 
-    Raises DataError naming the first line that is no text.
+    Raises DataError with the first line that is not text.
     """
     encoding = _encoding(stream.read(HEAD))
     stream.seek(0)
@@ -40,7 +40,7 @@ def numbered_lines(stream: BinaryIO, file: Path, what: str) -> Iterator[tuple[in
     try:
         for number, line in enumerate(text, start=1):
             if not line.isascii():
-                line.encode()  # bytes that are not UTF-8 were let through as surrogates
+                line.encode()  # invalid UTF-8 was decoded to surrogates
             if "\0" in line:
                 raise DataError(f"{file}: not {what}: there is a zero byte in line {number}")
             yield number, line.removesuffix("\n")
@@ -61,15 +61,15 @@ def numbered_lines(stream: BinaryIO, file: Path, what: str) -> Iterator[tuple[in
 
 
 def read_lines(file: Path, what: str) -> list[str]:
-    """The lines of a small file, without spaces around them. Raises as `numbered_lines`."""
+    """The lines of a small file, stripped. Raises as `numbered_lines`."""
     with file.open("rb") as stream:
         return [line.strip() for _, line in numbered_lines(stream, file, what)]
 
 
 def read_names(file: str | Path) -> list[str]:
-    """Class names, one a line.
+    """Class names, one per line.
 
-    Raises FileNotFoundError, DataError for a name that stands there twice or a file of no text.
+    Raises FileNotFoundError, or DataError for a repeated name or a file that is not text.
     """
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file}: no such file of class names (data.names)")
@@ -78,7 +78,7 @@ def read_names(file: str | Path) -> list[str]:
     for number, name in enumerate(map(nfc, read), start=1):
         if name in lines:
             raise DataError(
-                f"{file}, line {number}: class {name!r} stands in line {lines[name]} too; each "
+                f"{file}, line {number}: class {name!r} is in line {lines[name]} too; each "
                 "class has one line"
             )
         if name:
@@ -91,6 +91,6 @@ def _encoding(head: bytes) -> str:
         if head.startswith(mark):
             return encoding
     zeros = [head[start::2].count(0) for start in (0, 1)]
-    if max(zeros) > len(head) // 4 > min(zeros):  # Latin letters in UTF-16 without a mark
+    if max(zeros) > len(head) // 4 > min(zeros):  # Latin letters in UTF-16 without BOM
         return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
     return "utf-8"

@@ -1,8 +1,8 @@
 """Data sets → batches of uint8 clips, decoded by worker processes or by threads.
 
-Worker processes are for decoding on the CPU. Where frames are decoded on the GPU, threads of the
-training process do it: a CUDA tensor does not leave its process cheaply, and the decoder lets go
-of the interpreter's lock. Both give the same batches in the same order.
+Worker processes decode on the CPU. For decoding on the GPU, threads of the training process do it:
+sending a CUDA tensor to another process is expensive, and the decoder releases the GIL. Both give
+the same batches in the same order.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Any
 
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import BatchSampler, IterableDataset, get_worker_info
 
 from video_gc.data.batches.sampler import EpochSampler, videos_of
 from video_gc.data.batches.threads import in_threads
@@ -19,9 +19,9 @@ from video_gc.data.batches.workers import WorkerLoader
 from video_gc.data.dataset import Batch, Sample, TrainingClips, VideoViews, collate
 
 AHEAD = 2
-"""Jobs that are begun ahead of the one that is waited for, per thread."""
+"""Jobs started ahead of the current one, per thread."""
 HELD = 2
-"""Micro-batches of views that a thread may make ahead."""
+"""Micro-batches of views prepared ahead by each thread."""
 
 
 def training_loader(
@@ -35,13 +35,13 @@ def training_loader(
     accumulate: int = 1,
     device: torch.device | None = None,
 ) -> "WorkerLoader | ThreadLoader":
-    """Shuffled batches; the last, smaller step of an epoch is left out where there is another.
+    """Shuffled batches; the last, smaller step of an epoch is left out unless it is the only one.
 
-    batch_size: clips in one step of the optimiser, over all `ranks` processes; they are given in
-    `accumulate` batches, of which this is what process `rank` sees. device: the GPU that decodes.
+    batch_size: clips per optimiser step, over all `ranks` processes; they come in `accumulate`
+    batches, and this loader gives the part of process `rank`. device: the GPU that decodes.
 
-    Raises ValueError where they do not divide evenly, or there are fewer videos than in a step of
-    several processes or parts.
+    Raises ValueError if they do not divide evenly, or if several processes or parts have fewer
+    videos than one step needs.
     """
     length, parts = len(dataset), ranks * accumulate
     videos = videos_of(batch_size, dataset.clip.repeats, ranks, accumulate)
@@ -71,9 +71,9 @@ def training_loader(
 
 
 class ThreadLoader:
-    """What `training_loader` gives, decoded by threads of this process.
+    """The batches of `training_loader`, decoded by threads of this process.
 
-    An exception comes out where its sample would have; leaving the loop early ends the threads.
+    An exception is raised in place of its sample; leaving the loop early ends the threads.
     """
 
     def __init__(
@@ -95,11 +95,10 @@ class ThreadLoader:
         def job(key: tuple[int, int]) -> Iterator[list[Sample]]:
             yield self.dataset[key]
 
-        left = len(self) - self.sampler.start  # batches that were not taken before
-        keys = islice(self.sampler, left * self.batch_size)
-        # a batch ahead at least: its first sample must not wait for the last one of this batch
+        batches: Any = BatchSampler(self.sampler, self.batch_size, drop_last=True)  # type: ignore[arg-type]
+        # at least one batch ahead, so its first sample does not wait for this batch's last one
         ahead = max(AHEAD * self.threads, self.batch_size)
-        jobs = (partial(job, key) for key in keys)
+        jobs = (partial(job, key) for key in chain.from_iterable(batches))
         samples = in_threads(jobs, self.threads, ahead=ahead, device=self.device)
         yield from _batches(samples, self.batch_size)
 
@@ -111,18 +110,20 @@ def view_loader(
     workers: int,
     group: int = 1,
     pin_memory: bool = False,
+    device: torch.device | None = None,
 ) -> "WorkerLoader | ThreadViewLoader":
-    """Views in micro-batches that never mix groups of so many videos; see ViewBatches.
+    """Views in micro-batches that never mix groups of `group` videos; see ViewBatches.
 
-    The next videos are decoded while a batch is used, where there are workers or threads.
+    Workers or threads decode the next videos while a batch is used. device: the device that uses
+    the batches; if a GPU decodes, it is this one.
     """
     dataset = ViewBatches(views, micro_batch=micro_batch, group=group)
     workers = min(workers, len(dataset.groups))
     if views.decoding.device == "cuda":
-        return ThreadViewLoader(dataset, threads=workers)
+        return ThreadViewLoader(dataset, threads=workers, device=device)
     return WorkerLoader(
         dataset,
-        batch_size=None,  # they come out of a worker as they are
+        batch_size=None,  # workers give complete batches
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
@@ -132,10 +133,10 @@ def view_loader(
 class ViewBatches(IterableDataset[Batch]):
     """The views of `views.rows` in micro-batches; loader workers take whole groups in turns.
 
-    A micro-batch never mixes groups (when testing, a group is one video), so that the scores of a
-    video depend neither on its neighbours nor on who scores them.
-    group: neighbours in `views.rows` whose views share micro-batches. Its length is exact, an upper
-    bound where videos are damaged.
+    A micro-batch never mixes groups (in tests, a group is one video), so a video's scores depend
+    neither on its neighbours nor on the process that scores them.
+    group: number of neighbours in `views.rows` whose views share micro-batches. The length is
+    exact, or an upper bound if videos are damaged.
     """
 
     def __init__(self, views: VideoViews, *, micro_batch: int, group: int = 1) -> None:
@@ -166,22 +167,25 @@ class ViewBatches(IterableDataset[Batch]):
 
 
 def micro_batch_size(views: int, micro_batch: int) -> int:
-    """Views in each micro-batch of a group with so many: an even split, at most `micro_batch`."""
+    """Sizes of a group's micro-batches: an even split, at most `micro_batch` views each."""
     return -(-views // -(-views // micro_batch))
 
 
 class ThreadViewLoader:
-    """What `view_loader` gives without workers, decoded by threads of this process."""
+    """The batches of `view_loader` without workers, decoded by threads of this process."""
 
-    def __init__(self, dataset: ViewBatches, *, threads: int) -> None:
-        self.dataset, self.threads = dataset, max(threads, 1)
+    def __init__(
+        self, dataset: ViewBatches, *, threads: int, device: torch.device | None = None
+    ) -> None:
+        self.dataset, self.threads, self.device = dataset, max(threads, 1), device
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __iter__(self) -> Iterator[Batch]:
         jobs = (partial(self.dataset.batches, group) for group in self.dataset.groups)
-        return in_threads(jobs, self.threads, ahead=AHEAD * self.threads, held=HELD)
+        ahead = AHEAD * self.threads
+        return in_threads(jobs, self.threads, ahead=ahead, held=HELD, device=self.device)
 
 
 def _batches(samples: Iterator[Any], size: int) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""Jobs in threads, their results in order: for decoding on the GPU."""
+"""Run jobs in threads and give their results in order: for decoding on the GPU."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,7 @@ from video_gc.data.batches.workers import SILENT
 
 Item = TypeVar("Item")
 WAIT = 0.05
-"""Seconds after which a thread looks whether it is still wanted."""
+"""Seconds after which a waiting thread checks whether it should stop."""
 DONE = object()
 
 
@@ -27,16 +27,17 @@ def in_threads(
     held: int = 8,
     device: torch.device | None = None,
 ) -> Iterator[Item]:
-    """What each job yields, job after job in their order, while threads run those that follow.
+    """The results of each job, in the order of the jobs, while threads run the next jobs.
 
-    ahead: jobs that may be begun; held: what one job may yield before it has to wait. An exception
-    comes where the job raised it. The threads end with the iteration. device: the GPU that they use
-    where a job names none; a new thread would use the first.
+    ahead: most jobs started; held: most results of one job before its thread waits. An exception
+    is raised in place of the result. The threads end with the iteration. device: the threads' GPU,
+    unless a job names one; new threads would use the first GPU, as they do if it has no number.
     """
     stopped = Event()
     waiting = iter(jobs)
     begun: deque[Queue[Any]] = deque()
-    use = None if device is None else partial(torch.cuda.set_device, device)
+    numbered = device is not None and device.type == "cuda" and device.index is not None
+    use = partial(torch.cuda.set_device, device) if numbered else None
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode", initializer=use)
 
     def begin() -> None:
@@ -60,7 +61,7 @@ def in_threads(
 
 
 class _Failure:
-    """An exception on its way out of a thread."""
+    """An exception passed from a thread to the reader."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -73,7 +74,7 @@ def _run(job: Callable[[], Iterator[Item]], results: Queue[Any], stopped: Event)
             if not _put(item, results, stopped):
                 return
         _put(DONE, results, stopped)
-    except BaseException as error:  # whatever it is, the thread that waits must learn of it
+    except BaseException as error:  # the waiting thread must learn of any error
         _put(_Failure(error), results, stopped)
     finally:
         items.close()  # type: ignore[attr-defined]
@@ -85,12 +86,12 @@ def _get(results: Queue[Any]) -> Any:
     except Empty:
         raise TimeoutError(
             f"no batch within {SILENT:g} s from the decoding threads: a decoder or the disk is "
-            "stuck; rerun the command to resume, with data.decode_device=cpu where it comes again"
+            "stuck; rerun the command to resume, with data.decode_device=cpu if it happens again"
         ) from None
 
 
 def _put(item: object, results: Queue[Any], stopped: Event) -> bool:
-    """Hand over `item`; False where nobody wants it any more."""
+    """Put `item` into the queue; False if the reader has stopped."""
     while not stopped.is_set():
         try:
             results.put(item, timeout=WAIT)

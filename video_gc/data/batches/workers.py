@@ -1,4 +1,4 @@
-"""Worker processes that decode: no wait without an end, errors with a way out, none left behind."""
+"""Worker processes for decoding: time limits, errors that say what to do, no processes left."""
 
 import multiprocessing
 import re
@@ -17,7 +17,9 @@ from video_gc.data.dataset import Batch
 SILENT = 600.0
 """Seconds without a batch after which the workers count as stuck; a decoder's own limit is 60."""
 LOOK = 5.0
-"""Seconds after which torch looks whether all workers live."""
+"""Seconds between torch's checks that all workers live."""
+TIMED_OUT = "DataLoader timed out"
+"""How torch's error begins."""
 SHARED_MEMORY = Path("/dev/shm")
 KILLED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", re.DOTALL)
 NO_ROOM = re.compile(
@@ -27,9 +29,12 @@ NO_ROOM = re.compile(
 
 
 class WorkerLoader(DataLoader[Batch]):
-    """Torch's loader that waits SILENT seconds for a batch and no longer.
+    """Torch's loader that waits at most SILENT seconds for a batch.
 
-    Raises TimeoutError then, and what torch raises for a worker that died.
+    Persistent workers must answer within LOOK when the next iteration begins, so take all batches
+    of an iteration.
+
+    Raises TimeoutError then, and torch's error if a worker died.
     """
 
     def __init__(self, dataset: Any, *, num_workers: int, **named: Any) -> None:
@@ -37,39 +42,45 @@ class WorkerLoader(DataLoader[Batch]):
         super().__init__(dataset, num_workers=num_workers, timeout=look, **named)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        batches, waited = super().__iter__(), 0.0
+        try:
+            batches = super().__iter__()
+        except RuntimeError as error:
+            if TIMED_OUT not in str(error):
+                raise
+            raise TimeoutError(self._stuck(f"no answer within {LOOK:g} s")) from error
+        waited = 0.0
         while True:
             try:
                 batch = next(batches)
             except StopIteration:
                 return
             except RuntimeError as error:
-                if "DataLoader timed out" not in str(error):
+                if TIMED_OUT not in str(error):
                     raise
                 waited += LOOK
                 if waited >= SILENT:
-                    raise TimeoutError(self._stuck(waited)) from error
+                    raise TimeoutError(self._stuck(f"no batch within {waited:g} s")) from error
                 continue
             waited = 0.0
             yield batch
 
-    def _stuck(self, seconds: float) -> str:
+    def _stuck(self, what: str) -> str:
         return (
-            f"no batch within {seconds:g} s from {self.num_workers} decoding workers: they are "
+            f"{what} from {self.num_workers} decoding workers: they are "
             "stopped or stuck, or the disk is; rerun the command to resume, with data.workers=0 "
-            "(--workers 0) where one batch really takes so long"
+            "(--workers 0) if one batch really takes so long"
         )
 
 
 @contextmanager
 def guarded_workers(workers: int) -> Iterator[None]:
-    """Around everything that takes batches from worker processes, `workers` of them a loader.
+    """Wrap everything that takes batches from worker processes, `workers` of them per loader.
 
-    An error of a worker leaves as one that says what helps; when the block ends with an error or a
-    signal, the workers that it began are ended at once, whatever they are doing.
+    Errors of a worker are raised with advice. If the block ends with an error or a signal, the
+    workers started in it are killed at once.
 
-    Raises OSError where shared memory is full, ChildProcessError for a worker that died; other
-    errors as they are.
+    Raises OSError if shared memory is full, ChildProcessError if a worker died; other errors
+    unchanged.
     """
     before = multiprocessing.active_children()
     try:
@@ -83,13 +94,12 @@ def guarded_workers(workers: int) -> Iterator[None]:
 
 
 def end_workers(spared: list[multiprocessing.process.BaseProcess] | None = None) -> None:
-    """Kill this process's worker processes; they hold nothing that has to be kept.
+    """Kill this process's workers; they hold nothing worth saving.
 
-    Asked politely, a worker would decode its batch to the end, and torch waits for one after the
-    other.
+    SIGTERM would let each worker finish its batch, and torch waits for them one after another.
     """
     children = [child for child in multiprocessing.active_children() if child not in (spared or [])]
-    # torch answers the death of a worker with an error in whatever line runs just then
+    # torch raises a worker's death in whatever line is running
     main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if main and children else None
     for child in children:
@@ -101,7 +111,7 @@ def end_workers(spared: list[multiprocessing.process.BaseProcess] | None = None)
 
 
 def explain(error: RuntimeError, workers: int) -> OSError | None:
-    """What the loader's error means and what helps; None for another error."""
+    """The cause of a loader's error and what to do; None for other errors."""
     text = str(error)
     killed = KILLED.search(text)
     if NO_ROOM.search(text) and (killed or "DataLoader worker" in text):

@@ -1,1 +1,1 @@
-"""The generated data set: what is drawn, and how."""
+"""The generated data set: its motions, and how they are drawn."""

@@ -4,9 +4,9 @@ Real H.264 files, a class-folder tree (train/ val/ test/), the same frames for t
 Eight classes in four pairs. Within a pair, every local measurement has the same distribution,
 so that only a network that relates far-apart places and times can tell the two classes apart:
 
-- upper_moves_first / lower_moves_first: two far-apart objects hop aside and back, one after
-  the other. Each tile shows one hop; which came first is in no tile.
-- in_step / in_opposition: two far-apart objects swing with the same period, in or against
+- upper_moves_first / lower_moves_first: two distant objects hop aside and back, one after
+  the other. Each tile shows one hop; no tile shows which came first.
+- in_step / in_opposition: two distant objects swing with the same period, in or against
   phase. Each tile shows one swing of arbitrary phase.
 - returns_same_side / returns_other_side: an object leaves through the top and comes back from
   the top, in its own half of the picture or in the other one. A tile shows one passage.
@@ -15,13 +15,13 @@ so that only a network that relates far-apart places and times can tell the two 
 
 Every class is unchanged by a horizontal flip. Backgrounds (plain, gradient, stripes, blotches),
 colours, shapes, sizes, speeds, wandering distractors and noise vary independently of the class;
-objects rest where they started, so that no single frame shows what has happened already; and a
-key frame every few frames keeps the codec from telling the time.
+objects end where they started, so no single frame shows what has happened already; and key frames
+are so frequent that compression does not reveal the time.
 
-Controls (`tests/data/test_motions_controls.py`, marked slow): within a pair, a network that sees
-one repeated frame, and one that sees 3-frame windows of 16×16 tiles and averages their scores, stay
-at or below 60 % (chance 50 %); the demo's network reaches at least 60 % over all eight classes,
-and the same network without context blocks stays at or below 90 %.
+Controls (`tests/data/test_motions_controls.py`, marked slow): within a pair, a network on one
+repeated frame, and one on 3-frame windows of 16×16 tiles with averaged scores, stay at or below
+60 % (chance 50 %); the demo's network reaches at least 60 % over all eight classes, and the same
+network without context blocks stays at or below 90 %.
 """
 
 import json
@@ -36,12 +36,12 @@ from video_gc.data.generated.painting import NUM_FRAMES, SIZE, Track, background
 from video_gc.decode.write import write_video
 from video_gc.progress import say, track
 
-VERSION = 1  # of the recipe below: raise it when the frames change
+VERSION = 1  # of the recipe below; raise it when the frames change
 FPS = 15.0
 KEYFRAME_INTERVAL = 6
 NOTE = "motions.json"
 MOTIONS = Path("data/motions")
-"""Where the data set lies when nothing else is said."""
+"""Default folder of the data set."""
 CLIPS_PER_CLASS = {"train": 120, "val": 16, "test": 40}
 
 
@@ -50,10 +50,10 @@ def generate_motions(
 ) -> Path:
     """Write the data set to `root` (split/class/number.mp4) and return `root`.
 
-    A complete copy of the same version, seed and size is left as it is. The folder appears
-    under its name only when it is complete; a folder that holds something is never touched.
+    A complete copy of the same version, seed and size is kept. The folder gets its name only when
+    it is complete; a folder with other contents is never changed.
 
-    Raises FileExistsError where `root` holds anything else.
+    Raises FileExistsError if `root` contains anything else.
     """
     counts = clips_per_class or CLIPS_PER_CLASS
     recipe = {"version": VERSION, "seed": seed, "clips_per_class": counts}
@@ -62,12 +62,12 @@ def generate_motions(
         if json.loads(note.read_text()) == recipe:
             return root
         raise FileExistsError(
-            f"{root}: holds motions of another seed or version; name another folder, or remove it"
+            f"{root}: has motions of another seed or version; give another folder, or remove it"
         )
     if root.exists() and not (root.is_dir() and not any(root.iterdir())):
         raise FileExistsError(
-            f"{root}: holds something else, and no {NOTE}; name a new folder for motions, or give "
-            "data=folder for clips of your own"
+            f"{root}: has other contents, and no {NOTE}; give a new folder for motions, or "
+            "data=folder for your own clips"
         )
     part = root.with_name(f".{root.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -77,7 +77,7 @@ def generate_motions(
         for class_id, name in enumerate(CLASSES)
         for number in range(count)
     ]
-    say(f"{root}: has no motions yet; {len(jobs)} small videos are generated there, some minutes")
+    say(f"{root}: has no motions yet; generating {len(jobs)} small videos takes minutes")
     for folder in {path.parent for path, _, _ in jobs}:
         folder.mkdir(parents=True)
 
@@ -95,18 +95,18 @@ def generate_motions(
 
 
 def open_motions(root: Path) -> Path:
-    """Return `root`, generating the data set where it is missing; any seed will do.
+    """Return `root`, generating the data set if it is missing; any seed is accepted.
 
-    Raises FileExistsError where `root` holds anything else, or motions of another version;
-    FileNotFoundError where the folder that it is to lie in does not exist, but for `MOTIONS`.
+    Raises FileExistsError if `root` contains anything else, or motions of another version;
+    FileNotFoundError if the parent folder does not exist, except for `MOTIONS`.
     """
     note = root / NOTE
     if note.is_file() and json.loads(note.read_text())["version"] == VERSION:
         return root
     if root != MOTIONS and not root.absolute().parent.is_dir():
         raise FileNotFoundError(
-            f"{root}: no such folder (data.root), and none that motions could be generated in; "
-            "make the folder above, or leave data.root out"
+            f"{root}: no such folder (data.root), and motions cannot be generated there; make "
+            "the parent folder, or leave data.root out"
         )
     return generate_motions(root)
 

@@ -10,7 +10,7 @@ NUM_FRAMES = 36
 
 @dataclass(frozen=True)
 class Track:
-    """Where one object is and how large, per frame: x, y, radius in pixels, each (T,)."""
+    """An object's position and size per frame: x, y, radius in pixels, each (T,)."""
 
     x: np.ndarray
     y: np.ndarray
@@ -18,7 +18,7 @@ class Track:
 
 
 def background(random: np.random.Generator) -> np.ndarray:
-    """Float frames (T, H, W, 3) in 0…1, resting or drifting slowly."""
+    """Float frames (T, H, W, 3) in 0…1, still or drifting slowly."""
     y, x = np.mgrid[:SIZE, :SIZE] / SIZE
     t = np.arange(NUM_FRAMES)[:, None, None] / NUM_FRAMES
     angle, drift = random.uniform(0, 2 * np.pi), random.uniform(-0.3, 0.3)
@@ -50,7 +50,7 @@ def colours(random: np.random.Generator) -> list[np.ndarray]:
 def paint(
     canvas: np.ndarray, track_: Track, colour: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """Lay one object over the frames, with soft edges; its shape is drawn from `random`."""
+    """Draw one object over the frames, with soft edges; its shape is drawn from `random`."""
     y, x = np.mgrid[:SIZE, :SIZE]
     dx = x - track_.x[:, None, None]
     dy = y - track_.y[:, None, None]

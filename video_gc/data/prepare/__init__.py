@@ -1,1 +1,1 @@
-"""The work of tools/prepare.py: check what is there, find leaks between splits, scale copies."""
+"""The work of tools/prepare.py: check videos, find leaks between splits, make small copies."""

@@ -1,4 +1,4 @@
-"""Decode every frame of every video once, and keep what was found in a manifest."""
+"""Decode every frame of every video once, and store the findings in a manifest."""
 
 import os
 from collections import Counter
@@ -30,28 +30,28 @@ from video_gc.progress import progress_bar, say
 from video_gc.subprocess_call import call_each
 
 LISTS = ("damaged", "missing", "duplicates", "leaks")
-"""Of what is wrong, beside the manifest: NAME-damaged.csv and so on."""
+"""Lists of problems beside the manifest: NAME-damaged.csv and so on."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found."""
+    """The result of a check."""
 
     manifest: Manifest
     decoded: int
-    """files that were decoded now; the others were known and unchanged"""
+    """files decoded now; the others were known and unchanged"""
     carried: int
-    """rows of an earlier check, of other lists"""
+    """rows kept from an earlier check of other lists"""
     statuses: dict[str, int]
     """status → files"""
     duplicates: list[Pair]
     leaks: list[Pair]
     files: list[Path]
-    """the lists of what is wrong, beside the manifest"""
+    """the lists of problems beside the manifest"""
 
     @property
     def sound(self) -> bool:
-        """Whether every file can be read and no split leaks into another."""
+        """Whether every file is readable and no split leaks into another."""
         return not self.leaks and sum(self.statuses.values()) == self.statuses["ok"]
 
 
@@ -65,18 +65,18 @@ def check_videos(
     min_frames: int = 2,
     work: Callable[[CheckJob], VideoFacts] = check_file,
 ) -> CheckResult:
-    """Examine all videos and write the manifest `out` and lists of what is wrong beside it.
+    """Examine all videos and write the manifest `out`, with lists of problems beside it.
 
-    Each result is written to a journal beside `out` at once. A file whose size and time are in the
-    journal is not read again. A file whose bytes are those of the manifest is not decoded again.
-    Files of an earlier check stay in `out` if they still exist, so that lists may be checked one
-    after the other. Of a split that is listed now, only the listed files stay.
-    workers: processes. time_limit: seconds that a decoder may take for a frame.
+    Each result is written at once to a journal beside `out`. A file is not read again if its size
+    and time are in the journal, and not decoded again if its bytes are those in the manifest.
+    Files of an earlier check stay in `out` if they still exist, so lists may be checked one after
+    another. Of a split in the present lists, only the listed files stay.
+    workers: processes. time_limit: most seconds for one frame.
     min_frames: videos with fewer frames are called short.
 
-    Raises ValueError for an unusable option, DataError where `out` is something else,
-    FileExistsError where a list would replace a file of somebody else's, BlockingIOError where
-    another check writes there.
+    Raises ValueError for an unusable option, DataError if `out` is not a manifest, FileExistsError
+    if a list would replace a file of other origin, BlockingIOError if another check is writing
+    there.
     """
     if min_frames < 1:
         raise ValueError(f"min_frames ({min_frames}) must be at least 1")
@@ -158,7 +158,7 @@ def _list_name(out: Path, kind: str) -> str:
 def _earlier(
     out: Path, kept: Path, root: Path, *, noted: bool
 ) -> tuple[list[Listed], dict[str, VideoFacts], dict[str, VideoFacts]]:
-    """What an earlier check listed; absolute path → facts, of it and of one that was broken off."""
+    """The files of an earlier check, also of an interrupted one: absolute path → facts."""
     listed: list[Listed] = []
     facts: dict[str, VideoFacts] = {}
     broken_off: dict[str, VideoFacts] = {}
@@ -177,34 +177,34 @@ def _earlier(
 
 
 def _is_result(row: Any) -> bool:
-    """Whether a line of the journal is one; it may be of another version, or a stranger's."""
+    """Whether a line of the journal is valid; it may be of another version or foreign."""
     if not isinstance(row, dict) or not isinstance(row.get("path"), str):
         return False
     return all(isinstance(row.get(field.name), field.type) for field in fields(VideoFacts))  # type: ignore[arg-type]
 
 
 def _read_earlier(out: Path, noted: bool) -> Manifest | None:
-    """The manifest; None for a damaged one. Raises DataError where `out` is something else.
+    """The manifest; None for a damaged one. Raises DataError if `out` is not a manifest.
 
-    noted: this program wrote a file of that name, whatever is left of it.
+    noted: this program wrote a file of that name, even if it is damaged now.
     """
     try:
         return read_manifest(out)
     except DataError as error:
         if out.suffix != ".parquet" or not (noted or _begins_like_one(out)) or _is_table(out):
-            raise DataError(f"{out}: is no manifest; give --out another name") from error
-        say(f"{out}: damaged, and made afresh: every file is decoded", style="yellow")
+            raise DataError(f"{out}: is not a manifest; give --out another name") from error
+        say(f"{out}: damaged; it is made anew, so every file is decoded", style="yellow")
         return None
 
 
 def _begins_like_one(file: Path) -> bool:
-    """Whether it may be a manifest that was cut off."""
+    """Whether it may be a truncated manifest."""
     with file.open("rb") as stream:
         return stream.read(4) == b"PAR1"
 
 
 def _is_table(file: Path) -> bool:
-    """Whether it is a Parquet file that somebody else wrote."""
+    """Whether it is a Parquet file of another program."""
     try:
         return len({*COLUMNS} & {*pq.read_schema(file).names}) < len(COLUMNS) / 2
     except (pa.ArrowException, OSError):
@@ -212,10 +212,10 @@ def _is_table(file: Path) -> bool:
 
 
 def _carried(earlier: Sequence[Listed], listed: Sequence[Listed]) -> list[Listed]:
-    """The rows of an earlier check that stay.
+    """The rows of an earlier check to keep.
 
-    A list is complete for its split: videos that are no longer in it leave the manifest. A video
-    that is listed without a split now has none.
+    A list is complete for its split: videos no longer in it leave the manifest. A video now listed
+    without a split loses its split.
     """
     splits: dict[Path, set[str]] = {}
     for video in listed:
@@ -231,14 +231,14 @@ def _carried(earlier: Sequence[Listed], listed: Sequence[Listed]) -> list[Listed
 
 
 def _unchanged(path: Path, known: VideoFacts | None) -> VideoFacts | None:
-    """What is known of the file as it is now; None where it has to be examined."""
+    """The known facts of the file in its present state; None if it must be examined."""
     try:
         now = stamp(path)
     except (FileNotFoundError, NotADirectoryError):
         return VideoFacts(status="missing", cause="no such file")
-    except ValueError as error:  # a list may hold anything
-        return VideoFacts(status="missing", cause=f"no name of a file ({error})")
-    except OSError:  # what is wrong, the examination says
+    except ValueError as error:  # a list may contain anything
+        return VideoFacts(status="missing", cause=f"not a file name ({error})")
+    except OSError:  # the examination reports the error
         return None
     return known if known and now == (known.bytes, known.mtime) else None
 

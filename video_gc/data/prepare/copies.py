@@ -1,4 +1,4 @@
-"""Where the copies of a folder of videos go, and which of them this program wrote."""
+"""The places of the copies of a folder of videos, and which copies this program wrote."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -10,26 +10,26 @@ from video_gc.atomic import fitting_name, journal, read_journal, remove_stale_pa
 from video_gc.decode.video_facts import stamp
 
 MADE = ".resize-made.jsonl"
-"""Which copy was made of which file, a line each, in the folder of the copies: its name alone
-before it is begun; afterwards the file's name, size in bytes and time of change, and its own size
-too."""
+"""The journal in the folder of the copies: one line per copy, with the original file. Before a copy
+is begun, the line has its name only; afterwards also the original's name, size in bytes and
+modification time, and the copy's size."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A file, its copy, and what is to be done."""
+    """A file, its copy, and the work to do."""
 
     source: Path
     target: Path
     origin: tuple[str, int, int] = ("", 0, 0)
-    """of `source`: its name, size in bytes and time of change"""
+    """of `source`: its name, size in bytes and modification time"""
     replaces: bool = False
-    """an older copy is there"""
+    """an older copy exists"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, what need not be, and what cannot be."""
+    """The copies to make, to keep, and those that are impossible."""
 
     todo: list[Copy] = field(default_factory=list)
     kept: list[Copy] = field(default_factory=list)
@@ -38,17 +38,17 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """Files of the source."""
+        """Number of files in the source."""
         return len(self.todo) + len(self.kept) + len(self.failed)
 
 
 def plan_copies(files: Sequence[Path], source: Path, target: Path) -> Plan:
-    """What is to be done of the `files` below `source`, to have each below `target`.
+    """Plan a copy below `target` of each of the `files` below `source`.
 
-    A copy of the same file, of the same size and time, is kept. A file that the journal does not
-    list belongs to somebody else.
+    A copy of the same file, with the same size and time, is kept. A file that is not in the journal
+    belongs to somebody else.
 
-    Raises FileExistsError, which names them, where such files are in the way.
+    Raises FileExistsError, with their names, if such files are in the way.
     """
     made: dict[str, tuple[object, ...]] = {}
     for line in read_journal(target / MADE):
@@ -82,10 +82,10 @@ def plan_copies(files: Sequence[Path], source: Path, target: Path) -> Plan:
 def journal_of_copies(
     plan: Plan, target: Path
 ) -> Iterator[tuple[Iterator[Copy], Callable[[Copy], None]]]:
-    """Yield the copies to be made, which are noted one by one, and what notes a finished one.
+    """Yield the copies to make, noting each one, and a function that notes a finished copy.
 
-    What a killed process left unfinished is removed before, and after.
-    Raises BlockingIOError where another resize writes to `target`.
+    Removes unfinished files of a killed process, before and after.
+    Raises BlockingIOError if another resize is writing to `target`.
     """
     folders = {copy.target.parent for copy in (*plan.todo, *plan.kept)}
     with journal(target / MADE, what="resize", way="another folder") as note:
@@ -108,12 +108,12 @@ def journal_of_copies(
 
 
 def check_separate(files: Sequence[Path], source: Path, target: Path) -> None:
-    """Raise ValueError where copies would be written into a folder of originals, or above one.
+    """Raise ValueError if copies would be written into a folder of originals, or above one.
 
-    Folders are compared by their numbers on the disk, so after links and in any case of letters.
+    Folders are compared by device and inode, so links and the case of letters do not matter.
     """
     if _identity(target) in _ancestors(source):
-        raise ValueError(f"{target}: must not lie in {source}, nor hold it; give another folder")
+        raise ValueError(f"{target}: must not lie in {source}, nor contain it; give another folder")
     folders = {file.parent for file in files}
     originals = {_identity(folder): folder for folder in (source, *folders)}
     linked = {
@@ -132,7 +132,7 @@ def check_separate(files: Sequence[Path], source: Path, target: Path) -> None:
 
 
 def copy_names(files: Sequence[Path], source: Path, target: Path) -> list[Path]:
-    """target/CLASS/name.mp4; name.avi.mp4 where two files of a folder would become one."""
+    """target/CLASS/name.mp4; name.avi.mp4 if two files of a folder would get the same name."""
     taken = {file for file in files if file.suffix == ".mp4"}
     targets = []
     for file in files:
@@ -147,13 +147,13 @@ def copy_names(files: Sequence[Path], source: Path, target: Path) -> list[Path]:
 
 
 def _is_copy(copy: Path, known: tuple[object, ...]) -> bool:
-    """Whether it is still the file that the note means; one that was only begun has no size."""
+    """Whether the file is still the noted one; an unfinished one has no size."""
     size = known[3] if len(known) > 3 else None
     return copy.is_file() and not copy.is_symlink() and size in (None, copy.stat().st_size)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder apart on this machine; None where there is none."""
+    """The identity of a folder on this machine; None if it does not exist."""
     try:
         status = folder.stat()
     except OSError:
@@ -162,7 +162,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def _ancestors(folder: Path) -> list[tuple[int, int]]:
-    """The folder, after links, and all above it, as far as they are there."""
+    """The folder, with links resolved, and all existing folders above it."""
     real = Path(os.path.realpath(folder))
     return [found for each in (real, *real.parents) if (found := _identity(each)) is not None]
 

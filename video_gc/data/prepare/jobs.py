@@ -1,4 +1,4 @@
-"""What the processes of tools/prepare.py do with one file; light, as each process imports it."""
+"""The work of tools/prepare.py's processes on one file; light, because each process imports it."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,23 +11,23 @@ from video_gc.decode.write import transcode
 from video_gc.subprocess_call import ProcessDied, ProcessStuck
 
 SLOWEST = 500_000
-"""Bytes of a video that are decoded in a second at least."""
+"""Bytes of a video that any machine decodes in a second."""
 CHANGED = (
-    "other pictures than at the first check, in as many bytes: a copy or the disk may have failed; "
-    "restore the file, or delete the manifest to take it as it is"
+    "other pictures than at the first check, with the same size: a copy or the disk may have "
+    "failed; restore the file, or delete the manifest to accept it"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResizeConfig:
-    """What the videos become; see `transcode`."""
+    """Settings of the copies; see `transcode`."""
 
     short_side: int = 256
     """pixels; smaller videos keep their size"""
     keyframe_interval: int = 32
     """frames; a clip of 8×8 spans 57, and decoding begins 16 earlier on average. On three clips the
-    files were 7 to 34 % larger than at x264's 250, where it begins much earlier; at 12, 6 earlier,
-    they were 15 to 72 % larger"""
+    files were 7 to 34 % larger than with x264's 250, with which decoding begins much earlier; with
+    12, decoding begins 6 earlier, and the files were 15 to 72 % larger"""
     crf: int = 20
     """quality, 0 (best) … 51"""
 
@@ -43,17 +43,17 @@ class ResizeConfig:
 
 @dataclass(frozen=True)
 class CheckJob:
-    """A file to be examined."""
+    """A file to examine."""
 
     path: Path
     time_limit: float
     known: VideoFacts | None = None
-    """what an earlier check found"""
+    """result of an earlier check"""
 
 
 @dataclass(frozen=True)
 class ResizeJob:
-    """A file, its copy and how to make it."""
+    """A file, its copy and the settings."""
 
     copy: Copy
     config: ResizeConfig
@@ -61,10 +61,10 @@ class ResizeJob:
 
 
 def check_file(job: CheckJob) -> VideoFacts:
-    """What is in the file now; it is decoded only where it is not the one that is known.
+    """The present contents of the file; it is decoded only if its bytes changed.
 
-    Many codecs decode damage in silence (docs/decoders.md); the hash of a file at first sight shows
-    it. A file of the same size that shows other pictures is damaged, and keeps those hashes.
+    Many decoders hide damage (docs/decoders.md); the hash from the first check reveals it. A file
+    of the same size with other pictures is damaged, and keeps the first hashes.
     """
     known = job.known
     if known and known.content and _is_same(job.path, known):
@@ -76,7 +76,7 @@ def check_file(job: CheckJob) -> VideoFacts:
 
 
 def resize_file(job: ResizeJob) -> str:
-    """Write the copy; the cause where the file cannot be read, else an empty text."""
+    """Write the copy; the cause if the file cannot be read, else an empty text."""
     try:
         with atomic_path(job.copy.target, replace=job.copy.replaces) as part:
             transcode(job.copy.source, part, **asdict(job.config), time_limit=job.time_limit)
@@ -86,10 +86,10 @@ def resize_file(job: ResizeJob) -> str:
 
 
 def patience(file: Path, time_limit: float) -> float:
-    """Seconds that a process may take for `file` without a heartbeat.
+    """Seconds that a process may spend on `file` without a heartbeat.
 
-    This is for decoders that hang in spite of their own time limit for a frame. It grows with the
-    size of the file, because opening an AVI file may mean decoding it.
+    For decoders that hang despite their own time limit per frame. It grows with the size of the
+    file, because opening an AVI file may require decoding it.
     """
     try:
         return 2 * time_limit + file.stat().st_size / SLOWEST
@@ -98,7 +98,7 @@ def patience(file: Path, time_limit: float) -> float:
 
 
 def cause_of(error: Exception) -> str:
-    """Why there is no result, for a list of failures."""
+    """The reason for a missing result, for a list of failures."""
     match error:
         case ProcessDied():
             return f"decoder crashed ({error})"
@@ -115,7 +115,7 @@ def _is_same(path: Path, known: VideoFacts) -> bool:
 
 
 def _shows_something_else(known: VideoFacts, found: VideoFacts) -> bool:
-    """Whether a file that was sound shows something else in as many bytes."""
+    """Whether a file that was sound now shows other pictures with the same number of bytes."""
     was_sound = known.status in ("ok", "short") or known.cause == CHANGED
     other = found.content != known.content and found.pictures != known.pictures
     return was_sound and bool(known.pictures) and found.bytes == known.bytes and other

@@ -1,4 +1,4 @@
-"""The same video twice: duplicated files, and leaks between training and test videos."""
+"""Find duplicated files, and leaks between training and test videos."""
 
 import re
 from collections import defaultdict
@@ -15,7 +15,7 @@ UCF = re.compile(r"(?P<source>v_.+_g\d+)_c\d+")  # clips of one group are cut fr
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows that show the same, and how that is known."""
+    """Two rows that show the same, and the evidence."""
 
     first: str
     second: str
@@ -25,10 +25,10 @@ class Pair:
 
 
 def source_id(path: str, given: object = None) -> str | None:
-    """What a video was cut from: `given`, or as its name says; None where nobody knows.
+    """The source that a video was cut from: `given`, or from its name; None if unknown.
 
-    Knows ID_000010_000020 (Kinetics: an 11-character YouTube id, start and end in seconds) and
-    v_CLASS_g01_c01 (UCF101: the group).
+    Known names are ID_000010_000020 (Kinetics: an 11-character YouTube id, start and end in
+    seconds) and v_CLASS_g01_c01 (UCF101: the group).
     """
     if given:
         return str(given)
@@ -40,13 +40,13 @@ def source_id(path: str, given: object = None) -> str | None:
 
 
 def find_duplicates(rows: Iterable[Row]) -> list[Pair]:
-    """Different files of the same content or the same pictures, each beside the first of them."""
+    """Different files with the same content or the same pictures, paired with the first of them."""
     once = {str(row["path"]): row for row in rows}  # one file in two splits is no duplicate
     return _pairs(list(once.values()), _CONTENT, across=False)
 
 
 def find_leaks(rows: Iterable[Row]) -> list[Pair]:
-    """Videos that more than one split holds: the file, its content, its pictures or its source.
+    """Videos in more than one split: the same file, content, pictures or source.
 
     Each video is paired with the first one of each other split. A pair is listed once, with the
     strongest evidence. Videos without a split are ignored.
@@ -70,7 +70,7 @@ _CONTENT: Evidence = [
 
 
 def _pairs(rows: list[Row], evidence: Evidence, *, across: bool) -> list[Pair]:
-    """Rows of one key; across: only those of different splits."""
+    """Pairs of rows with one key; across: only those of different splits."""
     found: dict[tuple[int, int], Pair] = {}
     for how, key_of in evidence:
         groups: dict[object, list[int]] = defaultdict(list)
@@ -78,7 +78,7 @@ def _pairs(rows: list[Row], evidence: Evidence, *, across: bool) -> list[Pair]:
             if key := key_of(row):
                 groups[key].append(number)
         for group in groups.values():
-            firsts: dict[object, int] = {}  # of each split, or of all
+            firsts: dict[object, int] = {}  # of each split, or overall
             for number in group:
                 part = rows[number]["split"] if across else None
                 for other, first in firsts.items():

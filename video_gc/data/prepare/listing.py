@@ -1,4 +1,4 @@
-"""What `tools/prepare.py` is given (folders, lists, a data set by name) as one list of videos."""
+"""The inputs of `tools/prepare.py` (folders, lists, a data set's name) as one list of videos."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,14 @@ def list_sources(
     multi_label: bool = False,
     columns: Mapping[str, str] | None = None,
 ) -> tuple[list[Listed], Path]:
-    """The videos of folders and lists, and the folder that they lie in.
+    """The videos of folders and lists, and their common folder.
 
-    A folder holds CLASS/…/video, or train, val and test with CLASS/…/video in each; videos outside
-    of such folders have no label, or no split. A list is one split, called train, val or test where
-    that is in its name, else as the file.
-    root: what paths in lists start from; a list's own folder by default.
-    kind, names, multi_label, columns: of lists, as `read_listed` takes them; the kind is table or
-        list, after the file's name, by default.
+    A folder contains CLASS/…/video, or train, val and test with CLASS/…/video in each; videos
+    outside such folders have no label, or no split. A list is one split, called train, val or test
+    if its name contains that, else by its name.
+    root: folder where paths in lists start; a list's own folder by default.
+    kind, names, multi_label, columns: for lists, as in `read_listed`; by default the kind is table
+        or list, from the file's name.
 
     Raises FileNotFoundError, ValueError for no source or another kind, DataError for a list with a
     wrong line or a folder without videos.
@@ -69,10 +69,10 @@ def list_official(
     names: list[str] | None = None,
     split: int = 1,
 ) -> tuple[list[Listed], Path]:
-    """The videos of a data set with official files, those too that are missing, and its root.
+    """The videos of a data set with official files, missing ones included, and its root.
 
-    kind: one of OFFICIAL. annotations: ROOT/annotations where it exists, else ROOT.
-    names: class names in order (kinetics). split: which of the three (ucf101, hmdb51).
+    kind: one of OFFICIAL. annotations: ROOT/annotations if it exists, else ROOT.
+    names: class names in order (kinetics). split: one of the three (ucf101, hmdb51).
 
     Raises ValueError for another kind, FileNotFoundError or DataError for missing files.
     """
@@ -94,7 +94,7 @@ def list_official(
 
 
 def usable(listed: Sequence[Listed], manifest: Path | None) -> list[Listed]:
-    """The videos that training would take: there, and not called damaged by a manifest."""
+    """The videos that training uses: those that exist and are not damaged in a manifest."""
     bad = unusable(manifest) if manifest else {}
     return [video for video in listed if str(video.path) not in bad and os.path.exists(video.path)]
 
@@ -118,13 +118,13 @@ def _split_of_list(file: Path) -> str:
 
 
 def _of_folder(root: Path) -> list[Listed]:
-    """Every video with its class and split; says so where training would not understand them."""
+    """Every video with its class and split; warns if training would refuse the folder."""
     paths = find_videos(root, utf8=True)
     names = [path.relative_to(root).as_posix() for path in paths]
     try:
         splits = {top: split for split, top in find_layout(root, names).splits.items()}
     except DataError as error:
-        say(f"Training will not take this folder: {error}", style="yellow")
+        say(f"Training will refuse this folder: {error}", style="yellow")
         splits = {name: split for name in os.listdir(root) if (split := split_of(name))}
     listed = []
     for path, name in zip(paths, names, strict=True):

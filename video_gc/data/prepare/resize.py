@@ -1,4 +1,4 @@
-"""A copy of a folder of videos with a small short side and close key frames, made once."""
+"""Copy a folder of videos with a small short side and frequent key frames."""
 
 import json
 import os
@@ -21,16 +21,16 @@ from video_gc.progress import progress_bar
 from video_gc.subprocess_call import call_each
 
 SETTINGS = "resize.json"
-"""What the copy was made with, in its folder."""
+"""File with the settings of the copy, in its folder."""
 FAILED = "resize-failed.csv"
-"""What could not be read, in its folder."""
+"""List of unreadable files, in its folder."""
 SAMPLE = 8
-"""Files that the speed before and after is measured on."""
+"""Number of files on which the speed before and after is measured."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What reading costs: sums of bytes over all files, and a time from a sample."""
+    """The cost of reading: the bytes of all files, and a time from a sample."""
 
     bytes: int
     clip_ms: float | None
@@ -46,10 +46,10 @@ class ResizeResult:
     kept: int
     """files of an earlier run"""
     failures: Path | None
-    """list of what could not be read, where there is such"""
+    """list of unreadable files, if there are any"""
     failed: int
     renamed: int
-    """files whose name ends otherwise now"""
+    """files whose suffix changed"""
     before: Speed
     after: Speed
 
@@ -63,16 +63,16 @@ def resize_videos(
     time_limit: float = 60.0,
     work: Callable[[ResizeJob], str] = resize_file,
 ) -> ResizeResult:
-    """Transcode every video below `source` to the same place below `target`, as .mp4.
+    """Transcode every video below `source` to the same path below `target`, as .mp4.
 
-    A file appears when it is complete. A copy of the same file, of the same size and time, is kept:
-    rerun the command to resume. Failures are listed in TARGET/resize-failed.csv. Only copies that
-    an earlier run wrote are replaced.
+    A file appears when it is complete. A copy of the same file, with the same size and time, is
+    kept: rerun the command to resume. Failures are listed in TARGET/resize-failed.csv. Only copies
+    of an earlier run are replaced.
 
-    Raises FileNotFoundError for a missing source, DataError for one without videos, ValueError
-    where one folder lies in the other, after links, or the target was made with other settings,
-    FileExistsError where files of somebody else's are in the way, BlockingIOError where another
-    resize writes to the target.
+    Raises FileNotFoundError for a missing source, DataError for one without videos, ValueError if
+    one folder lies in the other, with links resolved, or the target was made with other settings,
+    FileExistsError if other files are in the way, BlockingIOError if another resize is writing to
+    the target.
     """
     files = find_videos(source)
     check_separate(files, source, target)
@@ -96,7 +96,7 @@ def resize_videos(
             if not cause:
                 try:
                     note(job.copy)
-                except OSError as error:  # gone already, or the disk is full
+                except OSError as error:  # already removed, or the disk is full
                     cause = error.strerror or str(error)
             if cause:
                 failures.append((str(job.copy.source), cause))
@@ -132,17 +132,17 @@ def clip_time(file: Path, seed: int = 0) -> float:
 
 
 def _speeds(made: Sequence[Copy]) -> tuple[Speed, Speed]:
-    """Of the originals and of the copies, the same sample of both."""
+    """The cost of the originals and of the copies, with the same sample of both."""
     sample = sorted(made, key=lambda copy: copy.target)[:: max(len(made) // SAMPLE, 1)][:SAMPLE]
     times: list[tuple[float, float]] = []
     for number, copy in enumerate(sample):
         try:
-            # the second time counts: the first one reads the disk
+            # the second time counts; the first one reads the disk
             first, second = (
                 [clip_time(file, number) for _ in range(2)][1]
                 for file in (copy.source, copy.target)
             )
-        except Exception:  # one of them has gone, or changed
+        except Exception:  # one of them was removed or changed
             continue
         times.append((first, second))
     median = [statistics.median(each) for each in zip(*times, strict=True)] or [None, None]
@@ -152,12 +152,12 @@ def _speeds(made: Sequence[Copy]) -> tuple[Speed, Speed]:
 
 
 def _bytes(files: Sequence[Path]) -> int:
-    """The sum of their sizes; what has gone meanwhile counts nothing."""
+    """The sum of their sizes; missing files count as 0."""
     return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
 
 
 def _check_settings(target: Path, config: ResizeConfig) -> None:
-    """Keep the settings in the target, or compare them with those that are kept there."""
+    """Write the settings to the target, or compare them with those stored there."""
     file = target / SETTINGS
     if not os.path.lexists(file):
         with atomic_path(file, replace=False) as part:
@@ -168,7 +168,7 @@ def _check_settings(target: Path, config: ResizeConfig) -> None:
         made = ", ".join(f"{name} {kept[name]}" for name in asdict(config))
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise FileExistsError(
-            f"{file}: exists, and is no note of resize, so it is kept; give another folder"
+            f"{file}: exists, but resize did not write it, so it is kept; give another folder"
         ) from error
     if kept != asdict(config):
         raise ValueError(f"{target}: was made with {made}; give the same, or another folder")

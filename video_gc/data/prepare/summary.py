@@ -1,4 +1,4 @@
-"""What a check or a resize did, in a table for people and a word on what to do next."""
+"""The result of a check or a resize: a table, and advice on what to do next."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from video_gc.progress import console, say
 
 
 def show_summary(result: CheckResult) -> None:
-    """Print counts, hours, sizes, codecs and classes, where the lists lie, and what comes next."""
+    """Print counts, hours, sizes, codecs, classes, the paths of the lists, and advice."""
     table = result.manifest.table
     console.print(_facts_table(table, result))
     for split, line in _classes(table):
@@ -26,7 +26,7 @@ def show_summary(result: CheckResult) -> None:
 
 def show_resize(result: ResizeResult, target: Path) -> None:
     """Print counts, and sizes and reading speed before and after."""
-    say(f"{result.done:,} videos written to {target}, {result.kept:,} were there; sound is dropped")
+    say(f"{result.done:,} videos written to {target}, {result.kept:,} kept; sound is dropped")
     shown = Table("", "before", "after", box=None)
     both = (result.before, result.after)
     shown.add_row("MiB", *(f"{speed.bytes / 2**20:,.1f}" for speed in both))
@@ -36,13 +36,13 @@ def show_resize(result: ResizeResult, target: Path) -> None:
     if (result.after.clip_ms or 0) > (result.before.clip_ms or float("inf")):
         say("These copies are no faster to read: the originals are small already.", style="yellow")
     if result.renamed:
-        say(f"{result.renamed:,} names end in .mp4 now: lists that name the files must say so too.")
+        say(f"{result.renamed:,} names now end in .mp4: change them in your lists.")
     if result.failures:
         say(f"Not written: {result.failed:,}, listed in {result.failures}", style="red")
 
 
 def advice(result: CheckResult) -> list[str]:
-    """What to do next, one line for each thing that was found."""
+    """Advice, one line for each problem found."""
     lines = []
     broken = sum(result.statuses[name] for name in ("damaged", "no-video", "short"))
     if broken:
@@ -51,8 +51,8 @@ def advice(result: CheckResult) -> list[str]:
         lines.append(f"Missing videos: {result.statuses['missing']}. Fetch them, then check again.")
     if result.leaks:
         lines.append(
-            f"Leaks between splits: {len(result.leaks)}. Scores would be too good: remove one of "
-            "each pair, training's rather than the test's."
+            f"Leaks between splits: {len(result.leaks)}. They make scores too high: remove one "
+            "video of each pair, preferably from training."
         )
     if result.duplicates:
         lines.append(f"Duplicated videos: {len(result.duplicates)}.")
@@ -94,7 +94,7 @@ def _facts_table(table: pa.Table, result: CheckResult) -> Table:
 
 
 def _classes(table: pa.Table) -> list[tuple[str, str]]:
-    """Split → videos that are there, classes, and the smallest and largest class."""
+    """Split → number of its existing videos, classes, and the smallest and largest class."""
     table = table.filter(pc.not_equal(table["status"], "missing"))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     videos: Counter[str] = Counter()

@@ -1,10 +1,10 @@
-"""Opening a file with FFmpeg, and finding the video in it: one way for every decoder.
+"""Open a file with FFmpeg and find its video, in the same way for every decoder.
 
 A file is untrusted. FFmpeg gets an open file descriptor, no name and no right to open anything else
-(protocol_whitelist), and takes it for nothing but formats that hold their pictures themselves. It
-knows some that only name other files, addresses or devices (SDP, HLS, DASH, concat, IMF, series of
-pictures, Magic Lantern's parts). It picks the format by content, so a "video" of a stranger could
-open those. Hence a list of what is allowed, and no list of what is not.
+(protocol_whitelist), and may use only formats that contain their pictures themselves. Some of its
+formats only name other files, addresses or devices (SDP, HLS, DASH, concat, IMF, image sequences,
+Magic Lantern's parts). It chooses the format by content, so a stranger's "video" could open those.
+Hence a list of allowed formats, not a list of forbidden ones.
 """
 
 import os
@@ -39,9 +39,9 @@ STREAMS = (
     "mjpeg mjpeg_2000 mpegvideo obu roq smk vc1 vc1test vvc"
 )
 PICTURES = "bmp_pipe jpeg_pipe png_pipe webp_pipe"
-SOUND = "aac ac3 aiff amr ape au caf dts eac3 flac mp3 w64 wav wv"  # for: "there is no video in it"
+SOUND = "aac ac3 aiff amr ape au caf dts eac3 flac mp3 w64 wav wv"  # to report: no video in it
 ALLOWED = ",".join(f"{CONTAINERS} {STREAMS} {PICTURES} {SOUND}".split())
-"""FFmpeg's names of demuxers, as its option format_whitelist takes them."""
+"""FFmpeg's names of demuxers, for its option format_whitelist."""
 
 START_CODE = re.compile(rb"\x00\x00\x00?\x01")
 SIGNATURES: Mapping[str, re.Pattern[bytes]] = {
@@ -61,16 +61,16 @@ SIGNATURES: Mapping[str, re.Pattern[bytes]] = {
     "mpegvideo": START_CODE,
     "m4v": START_CODE,
 }
-"""Format → how a file of it begins. Decoders with an FFmpeg of their own take no such list, and an
-older one may see another format in the same bytes; these beginnings leave no doubt."""
+"""Format → the first bytes of its files. Decoders with their own FFmpeg take no such list, and an
+older FFmpeg may find another format in the same bytes; these beginnings are unambiguous."""
 HEAD = 64  # bytes
 
 
 def has_signature(format_name: str, head: bytes) -> bool:
-    """Whether every FFmpeg takes a file with this beginning for that format.
+    """Whether every FFmpeg finds this format in a file with this beginning.
 
-    format_name: as FFmpeg has it, such as "mov,mp4,m4a,3gp,3g2,mj2". head: the first HEAD bytes.
-    A byte of zero ends the text in which playlists are looked for.
+    format_name: FFmpeg's, such as "mov,mp4,m4a,3gp,3g2,mj2". head: the first HEAD bytes; a zero
+    byte ends the text that FFmpeg searches for playlists.
     """
     signature = SIGNATURES.get(format_name.split(",")[0])
     return bool(signature and signature.match(head)) and 0 in head
@@ -88,11 +88,11 @@ def open_container(
 ) -> Any:
     """FFmpeg's container, to be closed; a file object is read from its start.
 
-    time_limit: seconds that opening, and later one read of the file, may take.
-    max_pixels: what a picture may have at most while FFmpeg looks for the streams.
-    kept: where the container is put besides, for whoever closes it.
-    Raises FileNotFoundError and the like, OpenError where it cannot be read or claims more than it
-    can hold, StuckError.
+    time_limit: seconds for opening, and for each later read of the file.
+    max_pixels: most pixels of a picture while FFmpeg looks for the streams.
+    kept: also receives the container, so that its owner can close it.
+    Raises FileNotFoundError and the like, OpenError if it cannot be read or claims more than it can
+    contain, StuckError.
     """
     if isinstance(source, str | os.PathLike):
         with Held(source) as held:
@@ -127,14 +127,14 @@ def _open(file: Any, options: dict[str, str], time_limit: float) -> Any:
 
 
 def coded_pixels(max_pixels: int) -> str:
-    """For FFmpeg's own bound, which also holds where the size changes later on. Codecs round sizes
-    up, so it is a wider one."""
+    """FFmpeg's own bound, which also applies if the size changes later. Codecs round sizes up, so
+    it is wider."""
     return str(min(max_pixels + max_pixels // 16 + (1 << 16), 2**31 - 1))
 
 
 def _why(error: Exception) -> str:
-    """FFmpeg's words, and what it does not say."""
-    if isinstance(error, av.InvalidDataError):  # no more is said of an MP4 without its index
+    """FFmpeg's words, and a hint."""
+    if isinstance(error, av.InvalidDataError):  # FFmpeg says no more of an MP4 without its index
         return f"{error_text(error)}; perhaps it was cut off, or is no video"
     if isinstance(error, av.ArgumentError):
         return (
@@ -145,10 +145,10 @@ def _why(error: Exception) -> str:
 
 
 def video_stream(container: Any, name: str, max_pixels: int = MAX_PIXELS) -> Any:
-    """The stream that a player shows; the cover picture of a sound file is none.
+    """The stream that a player shows; the cover picture of a sound file does not count.
 
-    Raises NoVideoError where there is none, OpenError where its codec is not known, TooLargeError
-    for pictures of more than `max_pixels`.
+    Raises NoVideoError without a video, OpenError for an unknown codec, TooLargeError for pictures
+    of more than `max_pixels`.
     """
     videos = [
         stream
@@ -175,7 +175,7 @@ def video_stream(container: Any, name: str, max_pixels: int = MAX_PIXELS) -> Any
 def opened(
     source: Source | Held, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
 ) -> Iterator[tuple[Any, Any]]:
-    """(container, video stream) for as long as it takes; a file object is left where it was.
+    """(container, video stream) for the block; a file object keeps its position.
 
     Raises: see `open_container` and `video_stream`.
     """
@@ -192,9 +192,9 @@ def opened(
 def packet_times(
     source: Source, count: int, rate: float, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """When each of `count` frames is shown: float64, seconds from the first.
+    """Start of each of `count` frames: float64, seconds from the first.
 
-    From the time stamps of the packets; from the rate where those are missing or others in number.
+    From the packets' time stamps; from the frame rate if their number differs or some are missing.
     """
     try:
         with opened(source, max_pixels=max_pixels) as (container, stream):
@@ -211,13 +211,13 @@ def packet_times(
 def checked_source(
     source: Source, decoder: str, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
 ) -> Iterator[Any]:
-    """What a decoder with an FFmpeg of its own may open, for as long as that takes.
+    """The source for a decoder with its own FFmpeg, for the duration of the block.
 
-    A path becomes /dev/fd/NUMBER: the very file that was looked at, under a name that means nothing
-    to FFmpeg. A file object comes at its start.
+    A path becomes /dev/fd/NUMBER: the same file that was checked, under a name that means nothing
+    to FFmpeg. A file object is given at its start.
 
-    Raises what `opened` raises, with the decoder's name; OpenError for a file that another FFmpeg
-    might take for another format.
+    Raises what `opened` raises, with the decoder's name; OpenError for a file in which another
+    FFmpeg might find another format.
     """
     with ExitStack() as stack:
         held: Source | Held = source
@@ -247,12 +247,12 @@ def _format(source: Source | Held, time_limit: float, max_pixels: int) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """FFmpeg's words for an error, without its number and file."""
+    """FFmpeg's message for an error, without its number and file."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def stream_packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The packets of `stream` from where the container stands, without empty ones.
+    """The packets of `stream` from the container's position, without empty ones.
 
     Raises what FFmpeg raises.
     """
@@ -261,7 +261,7 @@ def stream_packets(container: Any, stream: Any) -> Iterator[Any]:
             if packet.size:
                 yield packet
     except IndexError:
-        # At the end PyAV flushes each stream that it was asked for, and looks that up in an array
-        # made at the beginning: where a stream was found later, it reads behind the array, and may
-        # ask for a stream that its list lacks. Every packet has been given by then.
+        # At the end PyAV flushes each requested stream, and looks it up in an array made at the
+        # beginning: for a stream found later, it reads beyond the array, and may ask for a stream
+        # missing in its list. By then every packet has been given.
         return

@@ -1,13 +1,13 @@
-"""What damage does to frames, and the order in which frames may leave.
+"""Mark damaged frames, and decide when a frame may be handed out.
 
-A decoder hides damage: it paints over what it cannot read and goes on. It flags the damaged
-picture, but not the pictures that refer to it. So every frame from a flagged picture to the end of
-its group of pictures counts as "concealed". If bytes are lost, pictures may be lost too, and the
-index of each later frame is wrong: these frames count as "displaced".
+A decoder hides damage: it paints over unreadable parts and continues. It flags the damaged picture,
+but not the pictures that refer to it. So every frame from a flagged picture to the end of its group
+of pictures counts as "concealed". If bytes are lost, pictures may be lost too, and the index of
+each later frame is wrong: these frames count as "displaced".
 
 A frame is handed out when every picture before it in the file has been decoded, because a picture
-that is stored earlier and shown later may be flagged. docs/decoders.md says what share of wrong
-frames is found for each codec.
+stored earlier and shown later may be flagged. docs/decoders.md says what share of wrong frames is
+found for each codec.
 """
 
 from collections import deque
@@ -24,7 +24,7 @@ from video_gc.decode.frame_table.packets import Window
 from video_gc.decode.losses.loss import DISPLACED, Losses
 
 Shown = tuple[int, list[np.ndarray], str | None]
-"""frame index, its pictures, and what is wrong with it"""
+"""frame index, its pictures, and its damage"""
 
 
 @dataclass
@@ -35,11 +35,11 @@ class _Waiting:
 
 
 class OrderedFrames:
-    """Collects decoded frames and hands them out in order, each with what is wrong with it.
+    """Collects decoded frames and hands them out in order, each with its damage.
 
-    wanted: frame indices, rising. convert: (frame, index) → the pictures that are wanted of it.
+    wanted: frame indices, rising. convert: (frame, index) → its requested pictures.
     losses: of the file.
-    A wanted frame that does not come is replaced by the nearest one that did.
+    A missing frame is replaced by the nearest decoded one.
     """
 
     def __init__(
@@ -54,17 +54,17 @@ class OrderedFrames:
         self._nearest: Any = None
 
     def begin(self, window: Window) -> None:
-        """A stretch of the window's packets is decoded next."""
+        """Begin a stretch of the window's packets."""
         self._window, self._hits = window, dict[int, str]()
         self._displaced = self._first_displaced()
 
     def damage(self, position: int, cause: str) -> None:
-        """The picture at this position was hit."""
+        """Mark the picture at this position as hit."""
         self._hits.setdefault(position, cause)
 
     def shown(self, position: int, frame: Any, index: int | None) -> Iterator[Shown]:
-        """The decoder gave a frame, `index` where it is a wanted one; yields those that may go."""
-        if index is not None and index not in self._seen:  # damage can make a frame come twice
+        """Add a decoded frame, with its `index` if wanted; yields the frames that may leave."""
+        if index is not None and index not in self._seen:  # damage can repeat a frame
             self._seen.add(index)
             self._waiting.append(_Waiting(index, position, self._convert(frame, index)))
             self._waiting.sort(key=lambda waiting: waiting.index)
@@ -73,13 +73,13 @@ class OrderedFrames:
         self._nearest = frame
 
     def end(self) -> Iterator[Shown]:
-        """The stretch is decoded: everything that waits goes."""
+        """End the stretch: all waiting frames leave."""
         for waiting in self._waiting:
             yield from self._go(waiting, None)
         self._waiting = []
 
     def counted(self, index: int, frame: Any, problem: str | None) -> Generator[Shown, None, bool]:
-        """A frame of a sequential decode. Returns whether it was the last one."""
+        """Add a frame of a sequential decode. Returns whether it was the last one."""
         if self._done < len(self._wanted) and index == self._wanted[self._done]:
             yield index, self._convert(frame, index), problem
             self._done += 1
@@ -87,14 +87,14 @@ class OrderedFrames:
         return self._done == len(self._wanted)
 
     def rest(self) -> Iterator[Shown]:
-        """Nothing is left to decode: what is still owed is missing."""
+        """End of decoding: the remaining wanted frames are missing."""
         for index in self._wanted[self._done :]:
             yield self._missing(index, None)
         self._done = len(self._wanted)
 
     def _go(self, waiting: _Waiting, later: Any) -> Iterator[Shown]:
         if self._done == len(self._wanted) or waiting.index < self._wanted[self._done]:
-            return  # came after it was given up
+            return  # it came after it was given up
         while self._wanted[self._done] < waiting.index:
             yield self._missing(self._wanted[self._done], later)
             self._done += 1
@@ -116,7 +116,7 @@ class OrderedFrames:
     def _first_displaced(self) -> int | None:
         """Index of the first frame before which others may be lost.
 
-        A picture that is stored before a lost one may be shown after it.
+        A picture stored before a lost one may be shown after it.
         """
         table, loss = self._window.table, self._losses.moving
         if loss is None or table.places is None:
@@ -127,16 +127,15 @@ class OrderedFrames:
 
 
 HELD = 16
-"""Frames that wait for what may be wrong with earlier packets: as many as a codec may reorder."""
+"""Frames that wait for damage of earlier packets: as many as a codec may reorder."""
 
 
 def count_through(
     packets: Iterable[Any], codec: PacketDecoder, beat: Callable[[bool], None]
 ) -> Iterator[tuple[int, Any, str | None]]:
-    """Every frame from the start: (index, frame, what is wrong with it).
+    """Every frame from the start: (index, frame, its damage).
 
-    A hit concerns its own frame and all that were stored after it and are shown before the next key
-    frame.
+    A hit affects its own frame and all frames stored after it and shown before the next key frame.
     beat: called after each packet, with whether a frame came.
     """
     codec.restart()
@@ -157,7 +156,7 @@ def count_through(
 
     for number, packet in enumerate(chain(packets, (None,))):
         if packet is not None:
-            packet.opaque = number  # comes back with the frame
+            packet.opaque = number  # returned with the frame
             if packet.is_keyframe:
                 keys.add(number)
             place = place if packet.pos is None else packet.pos  # several packets may share one

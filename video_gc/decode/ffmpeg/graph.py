@@ -1,14 +1,13 @@
-"""Orientation, crop, scale and conversion of decoded frames in one of FFmpeg's filter graphs.
+"""Orientation, crop, scale and conversion of decoded frames in one FFmpeg filter graph.
 
-Every decoder on the CPU sends its frames through here, in training and in testing, so that a
-picture is scaled in one way only: bilinear over the area that a pixel covers, in the planes in
-which it is coded, and then converted to RGB. Against a scale to RGB in one go, swscale takes a
-quarter of the time for that, and comes closer to scaling the full RGB picture (mean difference 0.6
-grey levels rather than 1.3).
+Every decoder on the CPU uses it, in training and tests, so all pictures are scaled in one way:
+bilinear over the area of a pixel, in the coded planes, then converted to RGB. Compared with a scale
+to RGB in one step, this takes swscale a quarter of the time, and is closer to scaling the full RGB
+picture (mean difference 0.6 grey levels, not 1.3).
 
-High dynamic range and BT.2020 become what a screen of BT.709 shows: light of 203 cd/m² (white of a
-page, ITU-R BT.2408) becomes white, what is brighter is cut off; so the middle is as bright as in
-other videos. Curves: BT.2100 (PQ; HLG at 1000 cd/m²), BT.1886 for the screen; primaries: BT.2087.
+High dynamic range and BT.2020 are converted for a BT.709 screen: light of 203 cd/m² (white paper,
+ITU-R BT.2408) becomes white, and brighter light is clipped; so mid-tones are as bright as in other
+videos. Curves: BT.2100 (PQ; HLG at 1000 cd/m²), BT.1886 for the screen; primaries: BT.2087.
 """
 
 from fractions import Fraction
@@ -32,7 +31,7 @@ from video_gc.decode.ffmpeg.presentation import (
 from video_gc.decode.reader import FORMS, Box
 
 TURNS = {
-    (False, False): "cclock_flip",  # transposed, and no more
+    (False, False): "cclock_flip",  # transposed only
     (True, False): "clock",
     (False, True): "cclock",
     (True, True): "clock_flip",
@@ -44,10 +43,10 @@ PLANES = "yuv420p|yuvj420p"
 class FilterGraph:
     """Frames of the size and format of `frame` → arrays.
 
-    shown: how the video is shown; frames of another size are brought to the shown one.
-    crop, size: see Request; the crop is cut out of the frame as it is coded where both are given
-        (from whole pixels, the nearest ones if pixels are not square), so that it is scaled once.
-    form: rgb or yuv; see reader.FORMS. Planes have the matrix and the range of shown.colour.
+    shown: how the video is shown; frames of another size are scaled to the shown size.
+    crop, size: see Request; if both are given, the crop is cut out of the coded frame (from whole
+        pixels, the nearest ones if pixels are not square), so it is scaled once.
+    form: rgb or yuv; see reader.FORMS. Planes have the matrix and range of shown.colour.
 
     Raises ValueError for an unknown form, or for odd sizes in yuv.
     """
@@ -66,7 +65,7 @@ class FilterGraph:
         wide = is_wide(frame)
         deep = "rgb48le" if wide else "rgb24"
         odd = shown.orientation != UPRIGHT and (frame.height % 2 or frame.width % 2)
-        # a sample of colour at an odd edge would move to other pixels
+        # a crop at an odd edge would shift the chroma samples
         first = [("scale", _scaling(frame, None)), ("format", deep)] if odd else []
         placing, (height, width), size = _placing(frame, shown, crop, size)
         if form == "yuv" and (height % 2 or width % 2):
@@ -116,13 +115,13 @@ class FilterGraph:
         chroma = [_rows(plane, height // 2, width // 2) for plane in done.planes[1:]]
         planes = [_rows(done.planes[0], height, width)]
         planes += [plane.reshape(height // 4, width) for plane in chroma if not height % 4]
-        if height % 4:  # half a row is left over in each plane of colour
+        if height % 4:  # each chroma plane ends with half a row
             planes.append(np.concatenate([c.ravel() for c in chroma]).reshape(height // 2, width))
         return np.concatenate(planes)
 
 
 def look_of(frame: Any) -> tuple[Any, ...]:
-    """What has to be equal of two frames for one graph to take both."""
+    """The properties of a frame that must be equal for one graph."""
     tags = (frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries)
     return (frame.width, frame.height, frame.format.name, *map(int, tags))
 
@@ -130,7 +129,7 @@ def look_of(frame: Any) -> tuple[Any, ...]:
 def _placing(
     frame: Any, shown: Presentation, crop: Box | None, size: tuple[int, int] | None
 ) -> tuple[list[tuple[str, str]], tuple[int, int], tuple[int, int] | None]:
-    """Filters that turn and cut; (height, width) of the result, and what to scale to, if at all."""
+    """Filters that turn and crop; (height, width) of the result; the size to scale to, or None."""
     filters = _turn(shown.orientation)
     now = shown.orientation.size(frame.height, frame.width)
     if now != shown.size and not (crop and size):
@@ -160,7 +159,7 @@ def _turn(orientation: Orientation) -> list[tuple[str, str]]:
 
 
 def _mapped(box: Box, size: tuple[int, int], own: tuple[int, int]) -> Box:
-    """A box of a picture of `size` in whole pixels of the picture of size `own`, one at least."""
+    """A box of a picture of `size`, in whole pixels of the picture of size `own`, at least one."""
     (top, bottom), (left, right) = (
         _interval(start, start + length, mine / whole, mine)
         for start, length, mine, whole in (
@@ -177,14 +176,14 @@ def _interval(start: int, end: int, factor: float, most: int) -> tuple[int, int]
 
 
 def _scaling(frame: Any, size: tuple[int, int] | None = (0, 0)) -> str:
-    """Options of the scale filter: with those, an unscaled frame equals PyAV's own conversion."""
+    """Options of the scale filter; with them, an unscaled frame equals PyAV's own conversion."""
     deep = frame.format.components[0].bits > 8
     left = ":in_chroma_loc=left" if deep and size is None else ""
     return f"flags=bilinear:interl=-1{left}"
 
 
 def _rows(plane: Any, height: int, width: int) -> np.ndarray:
-    """The plane's bytes without the padding at the end of its rows: a view (height, width)."""
+    """The plane's bytes without the padding of its rows: a view (height, width)."""
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, :width]
 
 
@@ -197,9 +196,9 @@ LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
 
 
 def standard_range(rgb: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
-    """uint16 (H, W, 3), 0…65535, as it is coded → uint8 (H, W, 3) of BT.709.
+    """Coded uint16 (H, W, 3), 0…65535 → uint8 (H, W, 3) of BT.709.
 
-    transfer, primaries: numbers of ISO/IEC 23091-2; another transfer than PQ or HLG is a screen's.
+    transfer, primaries: numbers of ISO/IEC 23091-2; transfers other than PQ and HLG are a screen's.
     """
     light = _curve(transfer)[rgb]
     if transfer == HLG:
@@ -212,7 +211,7 @@ def standard_range(rgb: np.ndarray, transfer: int, primaries: int) -> np.ndarray
 
 @cache
 def _curve(transfer: int) -> np.ndarray:
-    """Code → light: float32 (65536,), 1 is white; in HLG of the scene, 1 is the brightest."""
+    """Code → light: float32 (65536,), 1 is white; in HLG scene light, 1 is the brightest."""
     code = np.arange(1 << 16) / 65535
     if transfer == PQ:
         root = code ** (32 / 2523)

@@ -1,8 +1,8 @@
-"""How a coded picture is shown: turned or mirrored, in which size, from which colours.
+"""How a coded picture is shown: its orientation, size and colours.
 
-A file says it in four ways: a display matrix (ISO/IEC 14496-12, 6.2.2; also Matroska's projection,
+A file gives it in four ways: a display matrix (ISO/IEC 14496-12, 6.2.2; also Matroska's projection,
 an orientation in H.264 and HEVC, EXIF in images), the shape of a pixel, the matrix and range of its
-planes (ISO/IEC 23091-2) and its transfer function. All of them are settled here, once for a file.
+planes (ISO/IEC 23091-2) and its transfer function. This module reads all of them, once per file.
 """
 
 import struct
@@ -14,18 +14,18 @@ import av
 from video_gc.decode.reader import Colour
 
 FLATTEST = 10
-"""A pixel is at most so many times as wide as high, or as high as wide; more is an error."""
+"""Largest ratio of a pixel's width to its height, or the reverse; larger ones are errors."""
 SQUARE = Fraction(2, 100)
-"""Pixels that are so little off are square: scaling to whole pixels leaves 2048:2043 and the like,
-and what is meant is 16:15 or further off."""
+"""Largest deviation of pixels that count as square: scaling to whole pixels leaves 2048:2043 and
+the like, and real ratios start at 16:15."""
 MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-"""Number of a matrix → name; others that FFmpeg converts are near to bt601."""
+"""Number of a matrix → name; other convertible matrices are close to bt601."""
 UNKNOWN = {8: "YCgCo", 11: "SMPTE ST 2085", 12: "primaries", 13: "primaries", 14: "ICtCp"}
-"""Matrices that FFmpeg does not convert; any above too."""
-SUBSTITUTES = {3: 2, 10: 9}  # reserved: as if none were given; BT.2020 with constant luminance
+"""Matrices that FFmpeg does not convert, and all above them."""
+SUBSTITUTES = {3: 2, 10: 9}  # reserved: unspecified; BT.2020 with constant luminance
 PQ, HLG, BT2020_PRIMARIES = 16, 18, 9
 EXIF_AND_NEWER = range(28, 40)
-"""Kinds of side data that PyAV 18 has no name for."""
+"""Kinds of side data without a name in PyAV 18."""
 
 
 class Orientation(NamedTuple):
@@ -33,17 +33,17 @@ class Orientation(NamedTuple):
 
     transposed: bool = False
     mirrored: bool = False
-    """left and right are exchanged"""
+    """left and right are swapped"""
     flipped: bool = False
-    """top and bottom are exchanged"""
+    """top and bottom are swapped"""
 
     @property
     def mirrors(self) -> bool:
-        """Whether letters can be read in a mirror only: no turn could do it."""
+        """Whether text is mirrored, so that no rotation could be the reason."""
         return self.transposed == (self.mirrored == self.flipped)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of a picture after it was turned."""
+        """(height, width) of a picture after turning."""
         return (width, height) if self.transposed else (height, width)
 
 
@@ -52,22 +52,21 @@ class Presentation(NamedTuple):
 
     orientation: Orientation
     size: tuple[int, int]
-    """(height, width) of what is shown, in square pixels"""
+    """(height, width) of the shown picture, in square pixels"""
     colour: Colour
-    """of planes that are handed out"""
+    """of the planes in yuv form"""
 
 
 UPRIGHT = Orientation()
 
 
 def presentation_of(frame: Any, pixel: Fraction | None = None) -> Presentation:
-    """How a file is shown that begins with `frame`.
+    """How a file that begins with `frame` is shown.
 
-    pixel: width of a pixel over its height, as it is coded; 1 where that is not known, absurd or
-        nearly 1.
+    pixel: width of a coded pixel over its height; 1 if unknown, absurd or nearly 1.
 
     A player stretches the width, not the height: 720×480 with pixels of 8:9 is 640×480.
-    Raises ValueError where FFmpeg cannot convert its colours.
+    Raises ValueError if FFmpeg cannot convert its colours.
     """
     matrix = int(frame.colorspace)
     if not frame.format.is_rgb and (matrix in UNKNOWN or matrix > max(UNKNOWN)):
@@ -79,14 +78,14 @@ def presentation_of(frame: Any, pixel: Fraction | None = None) -> Presentation:
 
 
 def orientation_of(frame: Any) -> Orientation:
-    """The one of eight that comes nearest to the frame's display matrix.
+    """The nearest of the eight orientations to the frame's display matrix.
 
-    Of x' = a x + c y, y' = b x + d y those two numbers count that are larger together. A matrix
-    that leaves nothing of the picture is passed over, as are its shift and its perspective.
+    Of x' = a x + c y, y' = b x + d y, the pair (a, d) or (b, c) with the larger values decides.
+    Singular matrices, shifts and perspective are ignored.
     """
     try:
         data = frame.side_data
-    except ValueError:  # a kind that PyAV does not know, such as EXIF
+    except ValueError:  # a kind unknown to PyAV, such as EXIF
         data = _without_newer(frame).side_data
     matrix = data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -100,10 +99,10 @@ def orientation_of(frame: Any) -> Orientation:
 
 
 def colour_of(frame: Any) -> Colour:
-    """Matrix and range of the planes that are handed out; the frame's own where it has any.
+    """Matrix and range of the planes in yuv form; the frame's own if it has any.
 
-    FFmpeg takes grey pictures and those of JPEG as full range, whatever their tag says. What is
-    coded in RGB or a palette becomes BT.601, what has a wide gamut BT.709.
+    FFmpeg treats grey and JPEG pictures as full range, whatever their tag says. RGB and palettes
+    become BT.601, wide gamuts BT.709.
     """
     shape = frame.format
     if is_wide(frame):
@@ -115,7 +114,7 @@ def colour_of(frame: Any) -> Colour:
 
 
 def is_grey(frame: Any) -> bool:
-    """Whether it has luma only."""
+    """Whether it has only luma."""
     shape = frame.format
     return not shape.is_rgb and not shape.has_palette and len(shape.components) < 3
 
@@ -126,8 +125,8 @@ def is_wide(frame: Any) -> bool:
 
 
 def pixel_shape(stream: Any) -> Fraction:
-    """Width of a pixel over its height: the container's word counts before the codec's, as in
-    FFmpeg's av_guess_sample_aspect_ratio; 1 where neither says a sensible one, or nearly 1."""
+    """Width of a pixel over its height: the container's value before the codec's, as in FFmpeg's
+    av_guess_sample_aspect_ratio; 1 if neither has a sensible one, or if it is nearly 1."""
     return _sensible(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio)
 
 
@@ -138,7 +137,7 @@ def _sensible(pixel: Fraction | None) -> Fraction:
 
 
 def _without_newer(frame: Any) -> Any:
-    """The frame without side data of a kind that PyAV has no name for: it then lists none."""
+    """The frame without side data of kinds unknown to PyAV, which would list none at all."""
     graph = av.filter.Graph()
     graph.link_nodes(
         graph.add("buffer", source_arguments(frame, Fraction(1, 25))),

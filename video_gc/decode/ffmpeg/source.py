@@ -1,4 +1,4 @@
-"""What may be opened as a video (a file, its bytes, an open file), and its bytes by place."""
+"""Sources of a video (a file, its bytes, an open file), and access to their bytes."""
 
 import errno
 import io
@@ -22,17 +22,17 @@ KINDS = {
 }
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 WINDOW = 64 << 10
-"""bytes that are read at a time where single headers are looked at"""
+"""bytes per read when looking at single headers"""
 CHUNK = 1 << 20
-"""bytes that are read at a time where everything is"""
+"""bytes per read when reading everything"""
 OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def resolved(source: Source) -> Source:
-    """The source, with ~ in a path expanded where no file has that very name.
+    """The source, with ~ in a path expanded unless a file has exactly that name.
 
-    Raises FileNotFoundError where there is nothing, OpenError for what is neither a regular file
-    nor a folder, or cannot be sought in; TypeError for what is no source. Nothing is opened.
+    Raises FileNotFoundError for a missing path, OpenError for anything but a regular file or a
+    folder, or without seeking; TypeError for other types. Nothing is opened.
     """
     if isinstance(source, bytes):
         return source
@@ -64,18 +64,18 @@ def hold(source: Source) -> "Source | Held":
 
 
 class Held:
-    """A regular file that stays open, so that every read is of the same file even if its name goes.
+    """A regular file that stays open, so every read is of the same file even if it is renamed.
 
     Links are followed. Use it in a `with` block, or close it.
 
     Raises FileNotFoundError and the like, OpenError for a pipe, a device, a socket or a folder,
-    which is not opened, and for an empty file.
+    none of which is opened, and for an empty file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)
         _check_mode(self.name, file_status(self.name).st_mode)
-        self.number = os.open(self.name, OPENING)  # without waiting, were it a pipe by now
+        self.number = os.open(self.name, OPENING)  # non-blocking, in case it is a pipe by now
         try:
             status = os.fstat(self.number)
             _check_mode(self.name, status.st_mode)
@@ -87,7 +87,7 @@ class Held:
 
     @contextmanager
     def again(self) -> Iterator[int]:
-        """Another descriptor of the file, at its start; on Linux nobody else moves its place."""
+        """Another descriptor of the file, at its start; on Linux with its own position."""
         try:
             number = os.open(f"/proc/self/fd/{self.number}", OPENING)
         except OSError:
@@ -99,7 +99,7 @@ class Held:
             os.close(number)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         number, self.number = self.number, -1
         if number >= 0:
             os.close(number)
@@ -112,7 +112,7 @@ class Held:
 
 
 def limited_file(source: bytes | BinaryIO, time_limit: float) -> BinaryIO:
-    """A file at its start; of a file object, a read that takes longer raises StuckError."""
+    """A file at its start; a read of a file object beyond the time limit raises StuckError."""
     if isinstance(source, bytes):
         return _Content(source)
     resolved(source)
@@ -121,8 +121,8 @@ def limited_file(source: bytes | BinaryIO, time_limit: float) -> BinaryIO:
 
 
 def _seek(seek: Callable[[int, int], int], offset: int, whence: int) -> int:
-    """Where that leads; an error as a number, so that it becomes one of FFmpeg's: a damaged index
-    may send it before the start."""
+    """The new position; an error as a negative number, so that FFmpeg reports it: a damaged index
+    may seek before the start."""
     try:
         return seek(offset, whence)
     except (OSError, ValueError) as error:
@@ -135,10 +135,10 @@ class _Content(io.BytesIO):
 
 
 class TimeLimit:
-    """Runs calls that may block in threads. One that takes too long is left behind, and no other
+    """Runs calls that may block in threads. A call beyond the time limit is abandoned, and no other
     call is made after it.
 
-    name: of the file. what: is said with the limit in seconds, {}.
+    name: of the file. what: message, with the limit in seconds as {}.
     """
 
     def __init__(self, seconds: float, name: str, what: str, decoder: str | None = None) -> None:
@@ -146,13 +146,13 @@ class TimeLimit:
         self._lost = False
 
     def run(self, call: Callable[[], Any]) -> Any:
-        """The call's result. Raises what it raises, StuckError after the time limit."""
+        """The call's result. Raises its error, or StuckError after the time limit."""
         answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
         def answer() -> None:
             try:
                 answers.put((call(), None))
-            except BaseException as error:  # goes to the thread that waits
+            except BaseException as error:  # passed to the waiting thread
                 answers.put((None, error))
 
         if self._lost:
@@ -170,9 +170,9 @@ class TimeLimit:
 
 
 class _LimitedFile:
-    """What PyAV needs of a file. Somebody else's `read` may wait for a network.
+    """The parts of a file that PyAV needs, with a time limit: `read` may wait for a network.
 
-    It has no `name`: from its end FFmpeg would guess a format, as it does not for a path.
+    It has no `name`, from whose suffix FFmpeg would guess a format; nor does it for a path.
     """
 
     def __init__(self, file: BinaryIO, time_limit: float) -> None:
@@ -189,12 +189,12 @@ class _LimitedFile:
 
 
 def file_status(path: str) -> os.stat_result:
-    """os.stat. Raises FileNotFoundError with what to do where an address or a camera is named."""
+    """os.stat. Raises FileNotFoundError with advice for an address or a camera."""
     try:
         return os.stat(path)
     except FileNotFoundError:
         pass
-    except ValueError:  # a zero byte in it
+    except ValueError:  # it contains a zero byte
         pass
     hint = ""
     if ADDRESS.match(path):
@@ -212,7 +212,7 @@ def _check_mode(name: str, mode: int, *, folder: bool = False) -> None:
 
 
 class Bytes:
-    """A file's content: slices by place. file: can be read and sought in."""
+    """A file's content by byte ranges. file: readable and seekable."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -235,11 +235,11 @@ class Bytes:
             start += len(chunk)
 
     def are_zero(self, start: int, end: int) -> bool:
-        """Whether nothing but zeros is there: a file that was filled up holds no more."""
+        """Whether the rest is zeros only: a padded file contains no more."""
         return not any(any(chunk) for chunk in self.chunks(start, end))
 
     def find(self, pattern: re.Pattern[bytes], start: int) -> int | None:
-        """Where the pattern (at most 16 bytes) is found next."""
+        """The next position of the pattern (at most 16 bytes)."""
         while start < self.size:
             chunk = self.at(start, WINDOW)
             if match := pattern.search(chunk):
@@ -252,7 +252,7 @@ class Bytes:
 
 @contextmanager
 def content(source: Source | Held) -> Iterator[Bytes]:
-    """The bytes of a source; a file object is left where it was.
+    """The bytes of a source; a file object keeps its position.
 
     Raises what `Held` raises for a path.
     """
@@ -268,11 +268,11 @@ def content(source: Source | Held) -> Iterator[Bytes]:
         try:
             yield Bytes(source)
         finally:
-            source.seek(place)  # FFmpeg goes on where it was
+            source.seek(place)  # FFmpeg continues there
 
 
 class _Place(io.RawIOBase):
-    """An open descriptor, read from a place of its own: FFmpeg moves the one that both share."""
+    """A file at an open descriptor with its own position; FFmpeg moves the shared one."""
 
     def __init__(self, number: int) -> None:
         self._number, self._place = number, 0

@@ -1,1 +1,1 @@
-"""Which packet of a file is which frame, and from where to decode it."""
+"""Which packet of a file is which frame, and where to start decoding it."""

@@ -1,8 +1,8 @@
-"""What the decoder does not tell about an H.264 stream, read from the first bytes of its units.
+"""Facts about an H.264 stream that the decoder hides, read from the first bytes of its units.
 
 Containers mark key frames at which decoding cannot begin: a recording with intra-refresh marks
-pictures from which the picture is whole only some frames later. And a decoder fills the gap where a
-picture is missing without a word. Sections are those of recommendation ITU-T H.264.
+pictures from which the picture becomes whole only some frames later. And a decoder silently fills
+the gap of a missing picture. Sections are those of ITU-T H.264.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from video_gc.decode.frame_table.nal import Bits, ParameterSets, PictureOrder, i
 
 SLICE, IDR, SEI, SPS, PPS, RECOVERY_POINT = 1, 5, 6, 7, 8, 6
 NO_PICTURE = range(SEI, 13)
-"""units beside the picture: parameters, notes, marks, filler"""
+"""units besides the picture: parameters, notes, marks, filler"""
 HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 """profile_idc whose parameter sets hold the chroma format (7.3.2.1.1)"""
 
 
 def unit_length_size(extradata: bytes | None) -> int:
-    """How many bytes hold a unit's length (avcC, ISO 14496-15), 0 for start codes."""
+    """Bytes of a unit's length field (avcC, ISO 14496-15), 0 for start codes."""
     if extradata and len(extradata) > 4 and extradata[0] == 1:
         return (extradata[4] & 3) + 1
     return 0
@@ -25,16 +25,16 @@ def unit_length_size(extradata: bytes | None) -> int:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a sequence parameter set says of the head of a slice."""
+    """Facts from a sequence parameter set about slice headers."""
 
     number_bits: int
     """of frame_num"""
     planes: bool
-    """colour planes are coded apart"""
+    """colour planes are coded separately"""
     gaps: bool
-    """frame numbers may be left out"""
+    """frame numbers may have gaps"""
     frames_only: bool
-    """no picture is one field"""
+    """no picture is a single field"""
     order: int
     """pic_order_cnt_type"""
     order_bits: int
@@ -42,9 +42,9 @@ class Parameters:
 
 
 class H264Heads:
-    """Where decoding can begin, and what a packet shows; see packet_heads.py.
+    """Starts of decoding, and the frames of a packet; see packet_heads.py.
 
-    reorders: whether pictures may be shown in another order than that of the file.
+    reorders: whether display order may differ from the order of the file.
     """
 
     def __init__(self, extradata: bytes | None, reorders: bool = True) -> None:
@@ -53,7 +53,7 @@ class H264Heads:
         self._reorders, self._order = reorders, PictureOrder()
 
     def read(self, packet: bytes | memoryview) -> tuple[bool | None, int | None, int | None]:
-        """At an IDR picture, or a recovery point of 0 frames that is exact (D.2.8)."""
+        """True for an IDR picture, or an exact recovery point of 0 frames (D.2.8)."""
         start = replaced = False
         beside, kind = True, 0
         for unit in units(packet, self._length_size):
@@ -72,7 +72,7 @@ class H264Heads:
         return False, None if replaced else 0, None
 
     def _read_head(self, unit: bytes, kind: int) -> tuple[bool, int | None]:
-        """Whether a slice is of one field (two packets are one frame then), and its turn."""
+        """Whether a slice belongs to one field (then two packets are one frame), and its turn."""
         known = self._parameters
         if known is None or (known.frames_only and not self._reorders):
             return False, None
@@ -100,10 +100,10 @@ class H264Heads:
 
 
 class FrameNumbers:
-    """Notices where a picture is missing that others refer to (frame_num, 7.4.3).
+    """Finds gaps where a picture that others refer to is missing (frame_num, 7.4.3).
 
-    extradata: of the stream; its parameter sets say how frame numbers are coded. Where they cannot
-    be understood, or allow gaps, nothing is noticed.
+    extradata: of the stream; its parameter sets say how frame numbers are coded. If they cannot be
+    parsed, or allow gaps, nothing is reported.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
@@ -112,20 +112,20 @@ class FrameNumbers:
         self._last: int | None = None
         self._begun = False
         self.trimmed = False
-        """whether the last picture at which decoding can begin came behind a gap: what is shown
-        before it cannot be trusted, and nothing else is wrong"""
+        """whether the last start of decoding came after a gap: frames shown before it cannot be
+        trusted, and nothing else is wrong"""
 
     def restart(self) -> None:
-        """Decoding begins anew, at a key frame."""
+        """Decoding restarts at a key frame."""
         self._last, self._begun, self.trimmed = None, False, False
 
     def is_reference(self, packet: bytes | memoryview) -> bool:
-        """Whether others may refer to this picture, as far as can be told."""
+        """Whether others may refer to this picture, as far as is known."""
         heads = (unit[0] for unit in units(packet, self._length_size))
         return next((head >> 5 & 3 > 0 for head in heads if head & 31 in (SLICE, IDR)), True)
 
     def follows_a_gap(self, packet: bytes | memoryview) -> bool:
-        """Whether a picture that this one refers to is missing between the last packet and it."""
+        """Whether a picture that this one refers to is missing between the last packet and this."""
         start = False
         for unit in units(packet, self._length_size):
             kind = unit[0] & 31
@@ -138,7 +138,7 @@ class FrameNumbers:
                 gap = known is not None and not known.gaps and self._check(unit, known)
                 if start or kind == IDR:
                     self.trimmed = gap
-                # what is stored behind a start and shown before it may have been trimmed off
+                # pictures stored after a start and shown before it may have been trimmed off
                 sound, self._begun = start or self._begun, start
                 return gap and not sound
         return False
@@ -151,12 +151,12 @@ class FrameNumbers:
         last, size = self._last, 1 << known.number_bits
         if unit[0] >> 5 & 3 or last is None:  # nal_ref_idc: later ones may refer to it
             self._last = number
-        # 0 and 1 also follow a picture that resets the count (memory management operation 5)
+        # 0 and 1 also follow a picture that resets frame_num (memory management operation 5)
         return last is not None and number not in (last, (last + 1) % size, 0, 1)
 
 
 def parameters_of(extradata: bytes | None) -> Parameters | None:
-    """Of the first parameter set in a stream's extradata, in either form."""
+    """The first parameter set in a stream's extradata, in either form."""
     if not extradata:
         return None
     if unit_length_size(extradata):
@@ -166,7 +166,7 @@ def parameters_of(extradata: bytes | None) -> Parameters | None:
 
 
 def read_parameters(unit: bytes) -> Parameters | None:
-    """7.3.2.1.1; None for what cannot be understood."""
+    """7.3.2.1.1; None if it cannot be parsed."""
     try:
         reader = Bits(unit[1:])
         profile = reader.take(8)
@@ -209,7 +209,7 @@ def _pass_scaling_lists(reader: Bits, count: int) -> None:
 
 
 def _after_number(unit: bytes, known: Parameters) -> tuple[int, Bits]:
-    """frame_num of a slice, and its bits from there on (7.3.3)."""
+    """frame_num of a slice, and the reader after it (7.3.3)."""
     reader = Bits(unit[1:24])
     reader.pass_exponential(3)  # first_mb_in_slice, slice_type, pic_parameter_set_id
     if known.planes:
@@ -218,7 +218,7 @@ def _after_number(unit: bytes, known: Parameters) -> tuple[int, Bits]:
 
 
 def _recovers_at_once(unit: bytes) -> bool:
-    """Whether a SEI unit holds an exact recovery point with recovery_frame_cnt 0: bits 1, 1."""
+    """Whether a SEI unit contains an exact recovery point with recovery_frame_cnt 0: bits 1, 1."""
     at = 1
     while at + 2 < len(unit):
         kind = size = 0

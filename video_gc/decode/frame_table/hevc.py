@@ -1,4 +1,4 @@
-"""Where decoding of an HEVC stream can begin (sections of recommendation ITU-T H.265)."""
+"""Starts of decoding in an HEVC stream (sections of ITU-T H.265)."""
 
 from dataclasses import dataclass
 
@@ -13,18 +13,18 @@ SETS, NO_PICTURE, ENDS = range(VPS, PPS + 1), range(VPS, 48), (36, 37)
 
 @dataclass
 class Parameters:
-    """What parameter sets say of the head of a slice."""
+    """Facts from parameter sets about slice headers."""
 
     planes: bool = False
-    """colour planes are coded apart"""
+    """colour planes are coded separately"""
     order_bits: int = 0
-    """of slice_pic_order_cnt_lsb; 0 where it is not known"""
+    """of slice_pic_order_cnt_lsb; 0 if unknown"""
     output_flag: bool = False
     extra_bits: int = 0
 
 
 class HevcHeads:
-    """Where decoding can begin, and what a packet shows; see packet_heads.py."""
+    """Starts of decoding, and the frames of a packet; see packet_heads.py."""
 
     def __init__(self, extradata: bytes | None) -> None:
         self._length_size = _length_size(extradata)
@@ -35,10 +35,10 @@ class HevcHeads:
             self._read_set(unit[0] >> 1 & 63, unit)
 
     def read(self, packet: bytes | memoryview) -> tuple[bool | None, int | None, int | None]:
-        """At an IDR, CRA or BLA picture.
+        """True for an IDR, CRA or BLA picture.
 
-        Pictures may be dropped at the end of a sequence, at no_output_of_prior_pics_flag, and those
-        that lead a BLA picture are: then only decoding tells which frames there are.
+        Pictures may be dropped at the end of a sequence and at no_output_of_prior_pics_flag, and
+        pictures that lead a BLA picture are: then only decoding tells which frames exist.
         """
         unknown = self._ended
         picture: int | None = None
@@ -69,7 +69,7 @@ class HevcHeads:
         return False, None if unknown else 0, None
 
     def _may_end(self, packet: bytes | memoryview) -> bool:
-        """Whether the packet may close with an end of sequence: a unit of two bytes."""
+        """Whether the packet may end with an end of sequence: a unit of two bytes."""
         kind = packet[len(packet) - 2] >> 1 & 63 if len(packet) > 2 else 0
         return kind in ENDS
 
@@ -129,7 +129,7 @@ class HevcHeads:
 
 
 def _sets_of(extradata: bytes | None, length_size: int) -> list[bytes]:
-    """Parameter sets of a stream's extradata (hvcC, ISO 14496-15), in either form."""
+    """Parameter sets in a stream's extradata (hvcC, ISO 14496-15), in either form."""
     if not extradata:
         return []
     if not length_size:
@@ -146,7 +146,7 @@ def _sets_of(extradata: bytes | None, length_size: int) -> list[bytes]:
 
 
 def _length_size(extradata: bytes | None) -> int:
-    """How many bytes hold a unit's length (hvcC, ISO 14496-15), 0 for start codes."""
+    """Bytes of a unit's length field (hvcC, ISO 14496-15), 0 for start codes."""
     if extradata and len(extradata) > 22 and extradata[0] == 1:
         return (extradata[21] & 3) + 1
     return 0

@@ -1,8 +1,8 @@
-"""Refuses an MP4 that claims far more than it can hold, before FFmpeg makes room for it.
+"""Refuse an MP4 that claims far more than it can contain, before FFmpeg allocates memory for it.
 
-FFmpeg makes a row of memory for every sample that the tables promise (ISO 14496-12, 8.7 and 8.8).
-Tables that list each sample take room in the file; others say with a few bytes that 80 million
-follow, all of one size, or that an edit list shows all of them a thousand times.
+FFmpeg allocates a row for every sample in the tables (ISO 14496-12, 8.7 and 8.8). Tables that list
+each sample take room in the file; others claim with a few bytes 80 million samples of one size, or
+an edit list that shows all of them a thousand times.
 """
 
 import io
@@ -16,42 +16,42 @@ from video_gc.decode.ffmpeg.source import WINDOW, Bytes
 from video_gc.decode.reader import OpenError, StuckError
 
 FREE = 1 << 20
-"""samples that any file may claim; FFmpeg takes some 60 MiB for them"""
+"""samples that any file may claim; FFmpeg uses some 60 MiB for them"""
 DEEPEST = 10
-"""boxes inside each other that FFmpeg reads"""
+"""depth of nested boxes that FFmpeg reads"""
 PACKED = 160
-"""samples of sound that FFmpeg makes one row of, at the least, where it goes by chunks"""
+"""least samples of sound per row in FFmpeg, if it goes by chunks"""
 HEAD = 64 << 20
 """bytes of a compressed head"""
 INSIDE = frozenset(
     b"moov trak mdia minf stbl dinf edts mvex moof traf udta tref cmov wave sinf schi tapt".split()
 )
-"""boxes that hold others"""
+"""boxes that contain others"""
 HIDDEN = frozenset((b"free", b"hoov"))
-"""boxes in which FFmpeg looks for a head where there is no other"""
+"""boxes in which FFmpeg looks for a head if there is no other"""
 TABLES = {b"stts": 8, b"ctts": 8, b"stsc": 12, b"stco": 4, b"co64": 8, b"stss": 4}
-"""table → bytes of a row"""
+"""table → bytes per row"""
 
 
 @dataclass
 class _Track:
-    """What the tables of a track claim."""
+    """Claims of a track's tables."""
 
     samples: int = 0
     unlisted: int = 0
-    """samples and rows that no table has room for"""
+    """samples and rows that take no room in any table"""
     edits: int = 0
-    """parts of the track that are shown one after the other"""
+    """consecutive parts of the track"""
     sound: bool = False
     ticking: bool = False
-    """each sample lasts one tick: sound that is read by chunks"""
+    """each sample lasts one tick: sound read in chunks"""
     shifted: bool = False
     runs: np.ndarray = field(default_factory=lambda: np.empty((0, 3), np.int64))
     """first chunk, samples of each chunk from there on, number of a description"""
     chunks: int = 0
 
     def rows(self) -> int:
-        """Rows of memory that FFmpeg makes, without those that take room in the file."""
+        """FFmpeg's rows in memory, without those that take room in the file."""
         rows, unlisted = self.samples, self.unlisted
         if self.sound and self.ticking:
             ends = np.append(self.runs[1:, 0], self.chunks + 1).clip(max=self.chunks + 1)
@@ -64,7 +64,7 @@ class _Track:
 
 
 class _Claims:
-    """Adds up what the boxes of a file claim."""
+    """Adds up the claims of a file's boxes."""
 
     def __init__(self, name: str, size: int, time_limit: float) -> None:
         self._name, self._size = name, size
@@ -72,7 +72,7 @@ class _Claims:
         self._track, self._total = _Track(), 0
 
     def walk(self, file: Bytes, place: int, end: int, depth: int = 0) -> None:
-        """Look at the boxes of file[place:end], which FFmpeg reads in this way too."""
+        """Read the boxes of file[place:end] as FFmpeg does."""
         while place + 8 <= end and depth <= DEEPEST:
             head = file.at(place, 16)
             size, kind, length = int.from_bytes(head[:4], "big"), head[4:8], 8
@@ -104,7 +104,7 @@ class _Claims:
 
     def _read_table(self, file: Bytes, kind: bytes, start: int, end: int) -> None:
         track = self._track
-        if kind == b"stsd":  # FFmpeg reads boxes behind a description as if they stood elsewhere
+        if kind == b"stsd":  # FFmpeg reads boxes after a description as if they were elsewhere
             at = file.at(start, min(end - start, WINDOW)).find(b"stsz")
             if at >= 0:
                 self._read_table(file, b"stsz", start + at + 4, end)
@@ -127,7 +127,7 @@ class _Claims:
             field_size = _number(file, start + 4) & 255
             self._read_sizes(_number(file, start + 8), start, end, 0, field_size)
         elif kind == b"hdlr":
-            handler = file.at(start + 8, 4)  # QuickTime has another one, of data, behind it
+            handler = file.at(start + 8, 4)  # QuickTime has a data handler after it
             track.sound = handler == b"soun" or (track.sound and handler != b"vide")
         elif kind == b"elst":
             self._read_edits(file, start, end)
@@ -149,14 +149,14 @@ class _Claims:
         self._track.edits += sum(time != nothing for time in times)
 
     def _read_run(self, file: Bytes, start: int, end: int) -> None:
-        """Samples of a fragment: only those have a row of which anything is said one by one."""
+        """Add the samples of a fragment; only samples with own entries take room."""
         flags, count = _number(file, start), _number(file, start + 4)
         row = 4 * (flags & 0xF00).bit_count()
         room = max(end - start - 8, 0) // row if row else 0
         self._track.unlisted += max(count - room, 0)
 
     def _unpack(self, file: Bytes, start: int, end: int, depth: int) -> None:
-        """A head that is compressed (QuickTime)."""
+        """Read a compressed head (QuickTime)."""
         length = int.from_bytes(file.at(start, 4), "big")
         if length > HEAD:
             raise OpenError(
@@ -182,7 +182,7 @@ class _Claims:
 
 
 def check_claims(file: Bytes, name: str, time_limit: float) -> None:
-    """Compare what an MP4 claims with its size. Nothing is checked in other files.
+    """Compare the claims of an MP4 with its size. Other files are not checked.
 
     A sample that no table lists has at least one byte. Raises OpenError with both numbers,
     StuckError.

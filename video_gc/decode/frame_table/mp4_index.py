@@ -1,7 +1,7 @@
-"""The tables at the head of an MP4 file (ISO 14496-12), without reading its pictures.
+"""The tables in the head of an MP4 file (ISO 14496-12), without reading its pictures.
 
-FFmpeg's index of such a file says when each sample is decoded, not when it is shown, and is slow to
-read. So the tables are read here, and compared with some entries of that index.
+FFmpeg's index of such a file has decoding times, not display times, and is slow to read. So the
+tables are read here, and compared with some entries of that index.
 """
 
 from collections.abc import Iterator
@@ -16,20 +16,20 @@ from video_gc.decode.reader import Source
 LARGEST = 64 << 20
 """bytes of a head that are read"""
 COMPARED = 64
-"""entries of FFmpeg's index that are compared, from end to end"""
+"""compared entries of FFmpeg's index, from the first to the last"""
 
 
 def read_index(container: Any, stream: Any, source: Source | Held) -> Table | None:
-    """The table from a complete index; None where there is none, or where it is in doubt.
+    """The table from a complete index; None without an index, or if it is doubtful.
 
-    Stamps of being shown may all be off by the same number.
+    All display times may be shifted by the same number.
     """
     entries = stream.index_entries
     count = len(entries)
     if not count or stream.frames != count:
-        return None  # fragmented, or no MP4
+        return None  # fragmented, or not an MP4
     if entries[count - 1].pos + entries[count - 1].size > container.size:
-        return None  # cut off
+        return None  # truncated
     boxes = _tables(source, stream.id)
     sizes = _sizes(boxes.get(b"stsz"), count)
     steps = _runs(boxes.get(b"stts"), count)
@@ -53,7 +53,7 @@ def read_index(container: Any, stream: Any, source: Source | Held) -> Table | No
 
 
 def _sizes(table: memoryview | None, count: int) -> np.ndarray | None:
-    """Bytes of each sample; None where they are not `count`."""
+    """Bytes of each sample; None unless there are `count`."""
     if table is None or len(table) < 12:
         return None
     same, own = np.frombuffer(table[4:12], ">u4").tolist()
@@ -65,7 +65,7 @@ def _sizes(table: memoryview | None, count: int) -> np.ndarray | None:
 
 
 def _runs(table: memoryview | None, count: int) -> np.ndarray | None:
-    """Pairs of (how often, value), one value for each of `count` samples."""
+    """Pairs of (count, value), expanded to one value for each of `count` samples."""
     if table is None or len(table) < 16:
         return None
     number = min(int.from_bytes(table[4:8], "big"), (len(table) - 8) // 8)
@@ -76,7 +76,7 @@ def _runs(table: memoryview | None, count: int) -> np.ndarray | None:
 
 
 def _keys(table: memoryview | None, count: int) -> np.ndarray:
-    """Which samples are marked as key frames: all without a table."""
+    """Which samples are key frames; all without a table."""
     if table is None:
         return np.ones(count, bool)
     keys = np.zeros(count, bool)
@@ -86,9 +86,9 @@ def _keys(table: memoryview | None, count: int) -> np.ndarray:
 
 
 def _tables(source: Source | Held, track: int) -> dict[bytes, memoryview]:
-    """The tables of the samples of a track, by their kind.
+    """The sample tables of a track, by kind.
 
-    None where they are not found, or an edit list shows several parts of the track.
+    None if they are missing, or if an edit list shows several parts of the track.
     """
     for kind, box in _boxes(_head(source)):
         parts = dict(_boxes(box)) if kind == b"trak" else {}
@@ -100,7 +100,7 @@ def _tables(source: Source | Held, track: int) -> dict[bytes, memoryview]:
 
 
 def _edits(box: memoryview | None) -> int:
-    """Parts of the track that an edit list shows."""
+    """Number of parts of the track in an edit list."""
     table = dict(_boxes(box)).get(b"elst") if box is not None else None
     if table is None or len(table) < 8:
         return 0
@@ -118,7 +118,7 @@ def _number(header: memoryview | None) -> int | None:
 
 
 def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and content of the boxes that follow each other."""
+    """Kind and content of consecutive boxes."""
     at = 0
     while at + 8 <= len(data):
         size, kind = int.from_bytes(data[at : at + 4], "big"), bytes(data[at + 4 : at + 8])
@@ -129,7 +129,7 @@ def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _head(source: Source | Held) -> memoryview:
-    """The content of the box `moov`; nothing where it is not found."""
+    """The content of the box `moov`; empty if it is not found."""
     with content(source) as file:
         at = 0
         while True:

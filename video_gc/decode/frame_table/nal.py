@@ -1,21 +1,21 @@
-"""The units that H.264 and HEVC consist of, and the bits in them (ITU-T H.264, 7.3 and 9.1)."""
+"""The units of H.264 and HEVC, and the bits in them (ITU-T H.264, 7.3 and 9.1)."""
 
 from collections.abc import Iterator
 
-HEAD = 512  # bytes of a unit that are looked at
+HEAD = 512  # bytes read from a unit
 
 
 def units(packet: bytes | memoryview, length_size: int) -> Iterator[bytes]:
     """The beginning of each unit of the packet.
 
-    length_size: bytes that hold a unit's length, 0 for start codes.
+    length_size: bytes of a unit's length field, 0 for start codes.
     """
     if length_size:
         at, end = 0, len(packet) - length_size
         while at < end:
             length = int.from_bytes(packet[at : at + length_size], "big")
             at += length_size
-            if not length:  # zeros where a picture was
+            if not length:  # zeros in place of a picture
                 return
             yield bytes(packet[at : at + min(length, HEAD)])
             at += length
@@ -28,7 +28,7 @@ def units(packet: bytes | memoryview, length_size: int) -> Iterator[bytes]:
 
 
 def is_whole(packet: bytes | memoryview, length_size: int) -> bool:
-    """Whether the units fill the packet exactly: nothing hints at damage of their lengths."""
+    """Whether the units fill the packet exactly, with no sign of damaged lengths."""
     at = 0
     if not length_size:
         return bytes(packet[:4]).lstrip(b"\0")[:1] == b"\1"
@@ -38,7 +38,7 @@ def is_whole(packet: bytes | memoryview, length_size: int) -> bool:
 
 
 class Bits:
-    """Bits from the left, Exp-Golomb codes too (9.1). Raises IndexError at the end."""
+    """Bits from the left, and Exp-Golomb codes (9.1). Raises IndexError at the end."""
 
     def __init__(self, coded: bytes) -> None:
         coded = coded.replace(b"\0\0\3", b"\0\0") if b"\0\0\3" in coded else coded
@@ -59,7 +59,7 @@ class Bits:
         return self.take(2 * zeros + 1) - 1
 
     def pass_exponential(self, count: int) -> None:
-        """Leave out so many ue(v)."""
+        """Skip this many ue(v)."""
         value, left = self._value, self._left
         for _ in range(count):
             left -= 2 * (left - value.bit_length()) + 1
@@ -75,9 +75,9 @@ class Bits:
 
 
 class ParameterSets:
-    """Notices a parameter set that replaces another one of its number.
+    """Finds a parameter set that replaces another one with its number.
 
-    What a decoder then makes of a picture depends on where it began.
+    Then a picture's meaning depends on where decoding began.
     """
 
     def __init__(self) -> None:
@@ -85,14 +85,14 @@ class ParameterSets:
 
     def replaces(self, kind: int, number: int, unit: bytes) -> bool:
         """Whether this unit differs from the first of its kind and number."""
-        own = unit.partition(b"\0\0\1")[0].rstrip(b"\0")  # what follows it is no part of it
+        own = unit.partition(b"\0\0\1")[0].rstrip(b"\0")  # without what follows it
         return self._known.setdefault((kind, number), own) != own
 
 
 class PictureOrder:
-    """When pictures are shown, from the low bits of their order counts (H.264 8.2.1, H.265 8.3.1).
+    """Display order from the low bits of order counts (H.264 8.2.1, H.265 8.3.1).
 
-    Without any bits they are shown as they are stored.
+    Without any bits, display order is the order of the file.
     """
 
     def __init__(self) -> None:
@@ -100,11 +100,11 @@ class PictureOrder:
         self._lost = False
 
     def lose(self) -> None:
-        """A picture is damaged: what the next ones count from is not known."""
+        """A picture is damaged: the base of the next counts is unknown."""
         self._lost = True
 
     def turn(self, low: int, bits: int, anew: bool, counts: bool) -> int | None:
-        """A number that rises in the order of being shown; None after a loss.
+        """A number that rises in display order; None after a loss.
 
         anew: counting begins here. counts: the next picture counts from this one.
         """

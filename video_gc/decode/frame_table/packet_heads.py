@@ -1,7 +1,7 @@
-"""Where decoding can begin, and how many frames a packet shows: read from its first bytes.
+"""Starts of decoding, and the number of frames in a packet, read from its first bytes.
 
 A container's key flags and counts may be wrong. The first bytes of a picture say whether decoding
-can begin there, and whether the packet is one frame. If a codec is not known here and its pictures
+can begin there, and whether the packet is one frame. If a codec is unknown here and its pictures
 may refer to each other, frames are decoded and counted from the start of the file.
 """
 
@@ -12,21 +12,20 @@ from video_gc.decode.frame_table.h264 import H264Heads
 from video_gc.decode.frame_table.hevc import HevcHeads
 
 Found = tuple[bool | None, int | None, int | None]
-"""What is read in a packet.
+"""Facts read from a packet.
 
-- Whether decoding can begin at it; None where it is damaged beyond telling.
-- How many frames it shows: 0, 1, or None where packets and frames may part from here on: two frames
-  in one packet, one in two, dropped ones, or parameters that are replaced, so that it matters from
-  where one came.
-- Its turn, a number that rises in the order of being shown; None where the codec has none, or keeps
-  the order of the file.
+- Whether decoding can begin at it; None if it is too damaged to tell.
+- How many frames it shows: 0, 1, or None if packets and frames may differ from here on: two frames
+  in one packet, one in two, dropped ones, or replaced parameters, so that the start of decoding
+  matters.
+- Its turn, a number that rises in display order; None if the codec has none, or never reorders.
 """
 
 
 class PacketHeads:
     """Reads the packets of one stream, in their order. context: of PyAV's stream.
 
-    known: whether this codec can be read at all.
+    known: whether this codec can be read.
     """
 
     def __init__(self, context: Any) -> None:
@@ -35,7 +34,7 @@ class PacketHeads:
         self.known = self._read is not None
 
     def read(self, packet: Any) -> Found:
-        """Of a packet of PyAV."""
+        """Facts of a PyAV packet."""
         if self._read is None:
             return False, None, None
         if packet.is_keyframe and packet.has_sidedata("new_extradata"):
@@ -76,7 +75,7 @@ class Mpeg4Heads:
             self._anchors.lose()
             return None, 1, None
         self._read_layer(data[:at])
-        if data.find(b"\0\0\1\xb6", at + 4) >= 0:  # packed: a B-VOP lies beside it
+        if data.find(b"\0\0\1\xb6", at + 4) >= 0:  # packed: it also contains a B-VOP
             return False, None, None
         head = int.from_bytes(data[at + 4 : at + 20].ljust(16, b"\0"), "big")
         shown = 1 if self._bits is None else self._is_coded(f"{head:0128b}"[2:], self._bits)
@@ -114,7 +113,7 @@ class MpegHeads:
         self._anchors = Anchors()
 
     def read(self, packet: memoryview) -> Found:
-        """At an I picture behind a sequence header."""
+        """Whether it is an I picture after a sequence header."""
         data = bytes(packet)
         at = data.find(b"\0\0\1\0")
         if not 0 <= at < len(data) - 5:
@@ -125,14 +124,14 @@ class MpegHeads:
 
 
 class Anchors:
-    """The order where a B picture is shown at once, and any other when the next such one comes."""
+    """Display order: B pictures are shown at once, others when the next non-B picture comes."""
 
     def __init__(self) -> None:
         self._count = self._between = 0
         self._lost = False
 
     def lose(self) -> None:
-        """A picture is damaged: between which ones the next B pictures come is not known."""
+        """A picture is damaged: the place of the next B pictures is unknown."""
         self._lost = True
 
     def turn(self, between: bool) -> int | None:
@@ -190,7 +189,7 @@ def _vp9_frame(frame: memoryview) -> tuple[bool | None, int]:
 
 
 OBU = (1, 2, 3, 4, 5, 6, 7, 8, 15)
-"""units of AV1 that are not reserved"""
+"""kinds of AV1 units that are not reserved"""
 
 
 def _av1(packet: memoryview) -> Found:
@@ -258,7 +257,7 @@ def _one_bit(packet: memoryview) -> Found:
 
 
 def _every(_packet: memoryview) -> Found:
-    """Every picture of the codec stands alone."""
+    """A codec in which every picture is independent."""
     return True, 1, None
 
 

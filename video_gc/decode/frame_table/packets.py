@@ -1,4 +1,4 @@
-"""The compressed pictures of a file: which frame each one is, and from where to decode it.
+"""The compressed pictures of a file: the frame of each one, and where to start decoding it.
 
 A file is demuxed once, without decoding. Sorting its time stamps gives the picture of each frame
 (table.py), for any frame rate and any order in the file. The packets stay in memory, so no seek is
@@ -20,11 +20,11 @@ from video_gc.decode.losses.picture_numbers import Numbers
 from video_gc.decode.reader import Source
 
 LARGE = 64 << 20
-"""bytes from which a file is read by window"""
+"""files of at least this many bytes are read by window"""
 LONG = 60.0
-"""seconds from which it is"""
+"""and so are files of at least this many seconds"""
 WINDOW = 16 << 20
-"""bytes of packets that a window holds, or one group of pictures where that is larger"""
+"""bytes of packets in a window, or one group of pictures if that is larger"""
 
 
 class UnsoundError(Exception):
@@ -33,21 +33,21 @@ class UnsoundError(Exception):
 
 @dataclass(frozen=True)
 class Window:
-    """Packets that follow each other in the file. Positions are those of the table."""
+    """Consecutive packets of the file. Positions are those of the table."""
 
     packets: list[Any]
     first: int
-    """position of the first of them"""
+    """position of the first packet"""
     table: Table
 
     @property
     def pts(self) -> np.ndarray:
-        """The stamp of each position."""
+        """The display time of each position."""
         return self.table.pts
 
     @property
     def latest(self) -> np.ndarray:
-        """The latest stamp of all frames that are stored up to each position."""
+        """The latest display time of all frames stored up to each position."""
         return self.table.latest
 
     def packet(self, position: int) -> Any:
@@ -55,11 +55,11 @@ class Window:
         return self.packets[position - self.first]
 
     def start_of(self, position: int) -> int:
-        """From where to decode a position; see Table.start_of."""
+        """Where to start decoding a position; see Table.start_of."""
         return self.table.start_of(position)
 
     def spans(self, indices: list[int]) -> Iterator[tuple[int, int, dict[int, int]]]:
-        """(first packet, last packet, {position: index}) of each stretch that must be decoded."""
+        """(first packet, last packet, {position: index}) of each stretch to decode."""
         found: list[tuple[int, int, dict[int, int]]] = []
         for index in indices:
             position = int(self.table.order[index])
@@ -77,11 +77,11 @@ class Packets:
 
     reopen: opens the file again, at its start. source: the same file.
 
-    `exact` is False where they do not say which frame is which: packets without time stamps, AVI
-    with B-frames (its stamps are those of decoding), a recording that starts in the middle or was
-    joined of several whose stamps overlap, a codec that packet_heads.py does not know. Such a
-    file must be decoded from its start and counted. Where a long file turns out to be one only when
-    it is read, `windows` raises UnsoundError, and `exact` is False from then on.
+    `exact` is False if packets do not tell which frame is which: packets without time stamps, AVI
+    with B-frames (its stamps are decoding times), a recording that starts in the middle or was
+    joined from several with overlapping stamps, a codec unknown to packet_heads.py. Such a file
+    must be decoded from its start and counted. If this is found only while reading a long file,
+    `windows` raises UnsoundError, and `exact` is False from then on.
     """
 
     exact: bool
@@ -97,8 +97,8 @@ class Packets:
         self._begun = False
         self._table: Table
         self.gap: int | None = None
-        """where in the file the packet begins from which on the numbers of pictures say that some
-        are lost; not asked where an index tells what there is"""
+        """position in the file of the first packet after which picture numbers show a loss; not
+        computed if an index lists all packets"""
         self.first: Any = None
         """the first packet of the file"""
         duration = (container.duration or 0) / 1e6
@@ -108,7 +108,7 @@ class Packets:
             self._read_all()
 
     def __len__(self) -> int:
-        """Frames that are shown."""
+        """Number of shown frames."""
         return len(self._table.order)
 
     @property
@@ -117,7 +117,7 @@ class Packets:
         return self._table.is_start(0)
 
     def times(self) -> np.ndarray:
-        """When each frame is shown: float64 seconds from the first."""
+        """Start of each frame: float64 seconds from the first."""
         stamps = self._table.pts[self._table.order].astype(np.float64)
         seconds: np.ndarray = (stamps - stamps[:1]) * float(self._stream.time_base)
         return seconds
@@ -127,7 +127,7 @@ class Packets:
         return iter(self._kept.packets) if self._kept else self._demux()
 
     def windows(self, indices: list[int]) -> Iterator[tuple[Window, list[int]]]:
-        """Split rising frame indices into windows that hold all that it takes to decode them.
+        """Split rising frame indices into windows with all packets needed to decode them.
 
         Raises UnsoundError.
         """
@@ -166,22 +166,22 @@ class Packets:
             self.gap = int(table.places[: gap + 1].max())
 
     def _take_index(self, source: Source | Held) -> bool:
-        """The same from the index of an MP4 file, whose body is not read. False if it is no good.
+        """Make the table from the index of an MP4 file, without its body; False if unusable.
 
-        What it says of the bytes is checked where they are read.
+        The index's claims about bytes are checked when they are read.
         """
         mp4 = "mp4" in self._container.format.name.split(",")
         table = read_index(self._container, self._stream, source) if mp4 else None
         packet = next(self._demux(), None) if table else None
         if table is None or packet is None or packet.pts is None:
             return False
-        table.pts[:] += packet.pts - table.pts[0]  # of FFmpeg: none is shown before it is decoded
+        table.pts[:] += packet.pts - table.pts[0]  # FFmpeg's: no frame is shown before its decoding
         self._table, self.first, self._proven = table, packet, False
         self.exact = table.is_sound(self._depth) and self._are_right([packet], 0)
         return self.exact
 
     def _distrust(self) -> None:
-        """The index does not say what is in the file: demux all of it. Raises UnsoundError."""
+        """The index is wrong about the file: demux all of it. Raises UnsoundError."""
         promised, proven = len(self), self._proven
         self._read_all()
         self.exact = self.exact and not proven and len(self) == promised
@@ -189,7 +189,7 @@ class Packets:
             raise UnsoundError
 
     def _stretch(self, indices: list[int], done: int) -> tuple[int, int, int]:
-        """(first, last position, end): what holds the frames indices[done:end]."""
+        """(first, last position, end): the packets that contain the frames indices[done:end]."""
         table = self._table
         last = int(table.order[indices[done]])
         first, end = table.start_of(last), done + 1
@@ -203,8 +203,8 @@ class Packets:
         return first, last, end
 
     def _read(self, first: int, count: int) -> list[Any] | None:
-        """`count` packets from a position on; None where they are not those of the table."""
-        # in a program stream, stamps after a seek are other ones than those of a reading in turn
+        """`count` packets from a position on; None if they differ from the table."""
+        # in a program stream, time stamps after a seek differ from those of sequential reading
         seeks = self._container.format.name != "mpeg"
         for back in (0, 2, 8) if seeks else ():  # MPEG-TS seeks too far
             origin = self._table.start_before(first, back)
@@ -215,7 +215,7 @@ class Packets:
         return packets if self._are_right(packets, first, count) else None
 
     def _read_from(self, origin: int, first: int, count: int) -> list[Any]:
-        """The same by seeking to the start `origin`; nothing where that leads behind `first`."""
+        """The same by seeking to the start `origin`; empty if the seek lands behind `first`."""
         table, packets = self._table, list[Any]()
         target, stamp = int(table.dts[origin]), int(table.dts[first])
         if origin:
@@ -232,14 +232,14 @@ class Packets:
         return packets
 
     def _is_at(self, packet: Any, position: int) -> bool:
-        """Several pictures may share a place (ASF), or a stamp of decoding."""
+        """Several pictures may share a position (ASF), or a decoding time."""
         table = self._table
         if packet.pts != table.pts[position]:
             return False
         return table.places is None or packet.pos == table.places[position]
 
     def _are_right(self, packets: list[Any], first: int, count: int = 1) -> bool:
-        """Whether packets are what the table says of the positions from `first` on."""
+        """Whether packets match the table from position `first` on."""
         table = self._table
         for at, packet in enumerate(packets, first):
             if (packet.pts, packet.size) != (table.pts[at], table.sizes[at]):
@@ -249,7 +249,7 @@ class Packets:
         return len(packets) == count and (self._proven or self._are_proven(packets, first))
 
     def _are_proven(self, packets: list[Any], first: int) -> bool:
-        """Whether the bytes bear out an index: one frame each, starts that are some, the order."""
+        """Whether the bytes confirm an index: one frame per packet, its starts, the order."""
         kinds, turns = PacketHeads(self._context), list[int]()
         for at, packet in enumerate(packets, first):
             start, shows, turn = kinds.read(packet)
@@ -259,7 +259,7 @@ class Packets:
         return agree(self._table.pts[first : first + len(turns)], np.array(turns, np.int64))
 
     def _demux(self, rewind: bool = True) -> Iterator[Any]:
-        if rewind and self._begun:  # not every container can be sought back to its very start
+        if rewind and self._begun:  # not every container can seek to its very start
             if self._reopened is not None:
                 self._reopened.close()
             self._container = self._reopened = self._reopen()
@@ -268,5 +268,5 @@ class Packets:
         return stream_packets(self._container, self._stream)
 
     def _stamped_when_decoded(self) -> bool:
-        """AVI has no other stamps; with B-frames those are not the times of being shown."""
+        """AVI has no other stamps; with B-frames they are not display times."""
         return self._container.format.name == "avi" and self._depth > 0

@@ -1,4 +1,4 @@
-"""The table of a video: which packet is which frame, and from where to decode it.
+"""The table of a video: the frame of each packet, and where to start decoding it.
 
 One table with one set of checks, filled from packets or from the index of an MP4 file.
 """
@@ -10,25 +10,25 @@ from typing import Any
 import numpy as np
 
 DEEPEST = 16
-"""pictures that a codec may hold back to put them into order"""
+"""pictures that a codec may hold back for reordering"""
 NEVER = -(1 << 63)
-"""a stamp that is not there"""
+"""a missing time stamp"""
 UNKNOWN = -1
-"""frames of a packet of which nobody knows"""
+"""unknown number of frames of a packet"""
 
 
 @dataclass
 class Rows:
-    """What is known of each packet, in the order of the file, while a file is demuxed."""
+    """The facts of each packet, in the order of the file, during demuxing."""
 
     rows: list[tuple[int, ...]] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
 
     def append(self, packet: Any, start: bool | None, shows: int | None, turn: int | None) -> None:
-        """The next packet of PyAV, and what packet_heads.py reads in it.
+        """Add the next PyAV packet, with its facts from packet_heads.py.
 
-        A start must be marked as a key frame besides. A damaged packet at the head of the file
-        counts as one: what is wrong with it comes out when it is decoded.
+        A start must also be marked as a key frame. A damaged packet at the beginning of the file
+        counts as a start: decoding shows the damage.
         """
         if packet.is_keyframe and (start or (start is None and not self.rows)):
             self.starts.append(len(self.rows))
@@ -46,7 +46,7 @@ class Rows:
         )
 
     def table(self) -> "Table":
-        """Of all of them."""
+        """The table of all packets."""
         columns = np.array(self.rows, np.int64).reshape(-1, 7).T
         pts, dts, sizes, shows, dropped, places, turns = columns
         starts = np.array(self.starts, np.int64)
@@ -57,37 +57,35 @@ class Rows:
 class Table:
     """Columns of all packets in the order of the file. Positions count from 0.
 
-    Frames are those that are shown, in the order of their time stamps. That is the order of a
-    sequential decode only if `is_sound` finds nothing against it.
+    Frames are the shown pictures, in the order of their time stamps. That is the order of a
+    sequential decode only if `is_sound`.
     """
 
     pts: np.ndarray
-    """stamps of being shown, int64, NEVER where there is none"""
+    """display times, int64, NEVER if missing"""
     dts: np.ndarray
-    """the same of being decoded"""
+    """decoding times, likewise"""
     sizes: np.ndarray
     """bytes"""
     shows: np.ndarray
-    """frames that come of it: 0, 1, or UNKNOWN; see packet_heads.py"""
+    """frames of the packet: 0, 1, or UNKNOWN; see packet_heads.py"""
     dropped: np.ndarray
-    """bool: decoded and not shown, since an edit list hides it"""
+    """bool: decoded but hidden by an edit list"""
     starts: np.ndarray
     """positions where decoding can begin, rising"""
     places: np.ndarray | None = None
-    """where in the file each packet begins; None where the stamps of decoding tell them apart"""
+    """position of each packet in the file; None if decoding times tell packets apart"""
     turns: np.ndarray | None = None
-    """numbers that rise in the order of being shown, NEVER where the codec tells none; see
-    packet_heads.py"""
+    """numbers that rise in display order, NEVER if the codec has none; see packet_heads.py"""
 
     def is_sound(self, depth: int) -> bool:
         """Whether frames in the order of their stamps are those of a sequential decode.
 
-        It is where every packet is known to be one frame, or none; decoding can begin at the first,
-        which is the first that is shown; stamps are there and differ; those of decoding never fall;
-        no picture comes so late that the decoder, which holds back `depth`, has shown a later one;
-        from each start on, every stamp is above all before it; and stamps agree with the order that
-        the codec tells. The last three tell recordings that were joined, and stamps that are those
-        of decoding.
+        Conditions: every packet is known to be one frame, or none; decoding can begin at the first
+        packet, which is shown first; display times exist and differ; decoding times never fall; no
+        picture comes so late that the decoder, which holds back `depth`, has shown a later one;
+        from each start on, every stamp is above all before it; and stamps agree with the codec's
+        order. The last three exclude joined recordings, and stamps that are decoding times.
         """
         if (self.shows == UNKNOWN).any() or not (len(self.starts) and self.starts[0] == 0):
             return False
@@ -112,20 +110,20 @@ class Table:
 
     @cached_property
     def shown(self) -> np.ndarray:
-        """bool: a frame comes of this packet."""
+        """bool: the packet is a shown frame."""
         shown: np.ndarray = (self.shows != 0) & ~self.dropped
         return shown
 
     @cached_property
     def order(self) -> np.ndarray:
-        """The position of each frame, in the order in which they are shown."""
+        """The position of each frame, in display order."""
         shown = np.flatnonzero(self.shown)
         order: np.ndarray = shown[np.argsort(self.pts[shown], kind="stable")]
         return order
 
     @cached_property
     def latest(self) -> np.ndarray:
-        """The latest stamp of all frames that are stored up to each position."""
+        """The latest display time of all frames stored up to each position."""
         latest: np.ndarray = np.maximum.accumulate(np.where(self.shown, self.pts, NEVER))
         return latest
 
@@ -135,7 +133,7 @@ class Table:
         return np.cumsum(self.sizes)
 
     def start_of(self, position: int) -> int:
-        """From where to decode: the last start before it that is not shown after it, or 0."""
+        """Where to start decoding: the last start stored and shown before the position, or 0."""
         for at in range(self._starts_until(position), 0, -1):
             start = int(self.starts[at - 1])
             if self.pts[start] <= self.pts[position]:
@@ -143,7 +141,7 @@ class Table:
         return 0
 
     def start_before(self, position: int, count: int) -> int:
-        """The start that lies `count` starts before one; 0 where there are not so many."""
+        """The start that lies `count` starts before one; 0 if there are fewer."""
         at = self._starts_until(position) - 1 - count
         return int(self.starts[at]) if at > 0 else 0
 
@@ -157,7 +155,7 @@ class Table:
 
 
 def agree(stamps: np.ndarray, turns: np.ndarray) -> bool:
-    """Whether time stamps rise as turns do, where these are known."""
+    """Whether time stamps rise as turns do, where turns are known."""
     turns = turns[np.argsort(stamps, kind="stable")]
     return bool((np.diff(turns[turns != NEVER]) > 0).all())
 

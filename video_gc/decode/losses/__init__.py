@@ -1,1 +1,1 @@
-"""Where a file has lost bytes, read from the container's own structure."""
+"""Lost bytes of a file, found in the container's structure."""

@@ -1,6 +1,6 @@
-"""ASF (WMV): packets of one size, with counted pieces of objects in them (ASF 1.20, 5.2).
+"""ASF (WMV): packets of equal size that contain numbered pieces of objects (ASF 1.20, 5.2).
 
-An object is a picture. A count that jumps to a key frame is no loss: a recording was edited there.
+An object is a picture. A number that jumps at a key frame is no loss: the recording was edited.
 """
 
 import struct
@@ -14,7 +14,7 @@ HEADER = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")
 PROPERTIES = bytes.fromhex("A1DCAB8C47A9CF118EE400C00C205365")
 DATA = bytes.fromhex("3626B2758E66CF11A6D900AA0062CE6C")
 SIZES = 92
-"""where the properties say the least and the largest size of a packet"""
+"""places of the least and largest packet size in the properties"""
 BELIEVED = range(64, 65_537)
 """bytes of a packet"""
 BROKEN = "packets of the file are broken before or in it"
@@ -28,15 +28,15 @@ class _Piece:
     key: bool
     number: int
     span: int
-    """how many numbers there are"""
+    """number of values"""
     offset: int
     size: int
-    """of the whole object"""
+    """of the whole object, bytes"""
     length: int
 
 
 class _Reader:
-    """Numbers of a packet, one after the other. Raises IndexError at its end."""
+    """Values of a packet, one after another. Raises IndexError at its end."""
 
     def __init__(self, packet: bytes) -> None:
         self.packet, self.at = packet, 0
@@ -49,10 +49,10 @@ class _Reader:
 
 
 def losses(file: Bytes, stream: int) -> Iterator[Loss]:
-    """Packets that are broken, and objects that are not whole. stream: its number in the file."""
+    """Broken packets and incomplete objects. stream: its number in the file."""
     size, place, end = _packets(file)
     begun, done = place, 0
-    """where the last object begins, and how many bytes of it came"""
+    """start of the last object, and the number of its bytes read"""
     last: _Piece | None = None
     while size and place + size <= end:
         try:
@@ -78,7 +78,7 @@ def losses(file: Bytes, stream: int) -> Iterator[Loss]:
 
 
 def _is_lost(last: _Piece, done: int, piece: _Piece) -> bool:
-    """Whether something is missing between two pieces. done: bytes of the first one's object."""
+    """Whether something is missing between two pieces. done: bytes of the first object."""
     if piece.number == last.number:
         return piece.offset != done
     follows = piece.key or piece.number == (last.number + 1) % piece.span
@@ -86,7 +86,7 @@ def _is_lost(last: _Piece, done: int, piece: _Piece) -> bool:
 
 
 def _packets(file: Bytes) -> tuple[int, int, int]:
-    """Size of a packet, where the first begins and the last ends; 0 where that is not known."""
+    """Packet size, start of the first and end of the last packet; 0 if unknown."""
     place, size = 0, 0
     while place + 50 <= file.size:
         kind, length = file.at(place, 16), int.from_bytes(file.at(place + 16, 8), "little")
@@ -106,7 +106,7 @@ def _packets(file: Bytes) -> tuple[int, int, int]:
 
 
 def _pieces(packet: bytes) -> list[_Piece] | None:
-    """None for a kind of packet that is not looked at. Raises IndexError for a broken one."""
+    """None for a kind of packet that is not examined. Raises IndexError for a broken packet."""
     reader = _Reader(packet)
     flags = reader.take(1)
     if flags & 0x80:  # error correction

@@ -1,4 +1,4 @@
-"""AVI, FLV and MPEG-PS: pieces that follow each other without a gap, each with its length."""
+"""AVI, FLV and MPEG-PS: pieces without gaps between them, each with its length."""
 
 import re
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from video_gc.decode.losses.loss import Loss
 
 BROKEN = "{} of the file are broken before or in it"
 DATA = re.compile(rb"\d\d(?:dc|db|wb|tx|pc|sb)|ix\d\d|JUNK|idx1|LIST|RIFF")
-"""names of AVI's chunks inside a list of data"""
+"""names of AVI's chunks in a data list"""
 NAME = re.compile(rb"[ -~]{4}")
 """names elsewhere"""
 INDEXED = "the index of the file has other chunks here"
 
 
 def avi_losses(file: Bytes, stream: int) -> Iterator[Loss]:
-    """Breaks in the chain of AVI's chunks, and between it and the index at the end.
+    """Breaks in the chain of AVI's chunks, and differences from the index at the end.
 
     stream: number of the video stream in the file.
     """
@@ -44,12 +44,12 @@ def avi_losses(file: Bytes, stream: int) -> Iterator[Loss]:
 
 
 def _opens(name: bytes, kind: bytes) -> bool:
-    """Whether it is a list whose inside is looked at."""
+    """Whether it is a list whose contents are examined."""
     return name == b"RIFF" or (name == b"LIST" and kind in (b"movi", b"rec "))
 
 
 def _next_chunk(file: Bytes, place: int) -> int | None:
-    """Where the next chunk begins that another one, or the end of the file, follows."""
+    """Start of the next chunk that is followed by another one or by the end of the file."""
     found = file.find(DATA, place)
     while found is not None:
         head = file.at(found, 12)
@@ -64,7 +64,7 @@ def _next_chunk(file: Bytes, place: int) -> int | None:
 def _differs(
     file: Bytes, place: int, size: int, found: list[tuple[int, int]], names: tuple[bytes, ...]
 ) -> Loss | None:
-    """The first chunk that the index does not list as it was found; offsets have several bases."""
+    """The first chunk that differs from the index; offsets have several bases."""
     index = b"".join(file.chunks(place, min(place + size, file.size)))
     rows = (index[at : at + 16] for at in range(0, len(index) - 15, 16))
     sizes = [int.from_bytes(row[12:], "little") for row in rows if row[:4] in names]
@@ -82,10 +82,10 @@ TAGS = (8, 9, 18)
 
 
 def flv_losses(file: Bytes) -> Iterator[Loss]:
-    """Breaks in the chain of FLV's tags, each of which has its length behind it.
+    """Breaks in the chain of FLV's tags, each followed by its length.
 
-    A tag is believed where its head or the length behind it is as it should be: FFmpeg reads a tag
-    of any kind and stream, and not every writer is right about the length.
+    A tag is accepted if its head or the length after it is valid: FFmpeg reads tags of any kind and
+    stream, and some writers get the length wrong.
     """
     place = last = 0
     while place + 11 < file.size:
@@ -108,18 +108,18 @@ def _is_tag(file: Bytes, place: int) -> bool:
 
 
 def _is_measured(file: Bytes, place: int) -> bool:
-    """Whether the length behind a tag is that which its head says."""
+    """Whether the length after a tag matches its head."""
     size, behind = file.at(place + 1, 3), file.at(_end_of_tag(file, place) - 4, 4)
     return any(size) and int.from_bytes(behind, "big") == 11 + int.from_bytes(size, "big")
 
 
 def _end_of_tag(file: Bytes, place: int) -> int:
-    """Where the next tag begins."""
+    """Start of the next tag."""
     return place + 15 + int.from_bytes(file.at(place + 1, 3), "big")
 
 
 def _is_followed(file: Bytes, place: int) -> bool:
-    """Whether a tag is here, and another one or the end of the file behind it."""
+    """Whether there is a tag here, followed by another one or by the end of the file."""
     return _is_tag(file, place) and (
         _end_of_tag(file, place) == file.size or _is_tag(file, _end_of_tag(file, place))
     )
@@ -128,7 +128,7 @@ def _is_followed(file: Bytes, place: int) -> bool:
 PACK, END = 0xBA, 0xB9
 START = re.compile(rb"\x00\x00\x01[\xba-\xff]")
 PADDING = 64
-"""zeros that may lie between two packs (sectors of a Video CD)"""
+"""most zeros between two packs (sectors of a Video CD)"""
 
 
 def program_losses(file: Bytes) -> Iterator[Loss]:

@@ -1,4 +1,4 @@
-"""Losses of a file that is open."""
+"""Losses of an open file."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,15 +11,15 @@ from video_gc.decode.reader import Source
 
 
 def find_losses(source: Source | Held, container: Any, stream: Any) -> Losses:
-    """What the container's own structure says is lost of a stream.
+    """Losses of a stream, found in the container's structure.
 
-    Reads the whole file, or only heads in it. Finds nothing in containers without such a structure.
+    Reads the whole file, or only its heads. Finds nothing in containers without such a structure.
     """
     with content(source) as file:
         form = container.format.name.split(",")[0]
         found = _walk(file, form, stream)
         counted = form == "mpegts" and found is not None
-        depth = max(stream.codec_context.reorder_depth, 1)  # 0 is also said of MPEG-4 in Matroska
+        depth = max(stream.codec_context.reorder_depth, 1)  # it is 0 for MPEG-4 in Matroska
         return Losses(list(found or ()), counted=counted, depth=depth)
 
 

@@ -1,18 +1,18 @@
-"""Lost bytes of a file, and the packets that they hit."""
+"""Lost bytes of a file, and the packets hit by them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 DISPLACED = "displaced (pictures before it may be lost)"
-"""what is wrong with a frame that has another index than it had"""
+"""damage of a frame whose index may have changed"""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A place where the structure of a file is broken.
+    """A place where a file's structure is broken.
 
     Packets that begin at start … end - 1 in the file are hit. moves: pictures may be missing, so
-    that all that begin later have moved up.
+    all later ones may have moved up.
     """
 
     start: int
@@ -22,10 +22,10 @@ class Loss:
 
 
 class Losses:
-    """All losses of a file, asked packet by packet.
+    """All losses of a file, queried per packet.
 
-    counted: the counters of the packets showed them, so FFmpeg's own reading of these counters is
-    not asked. depth: pictures that may be stored before one that is shown before them.
+    counted: they come from the packets' counters, so FFmpeg's own check of these counters is not
+    used. depth: most pictures stored before a picture that is shown before them.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Losses:
         self.counted, self.depth = counted, depth
         self._found = sorted(found, key=lambda loss: loss.start)
         self.moving = next((loss for loss in self._found if loss.moves), None)
-        """the first loss behind which pictures may have moved up"""
+        """the first loss after which pictures may have moved up"""
 
     def move(self, place: int) -> None:
         """Pictures from this byte on may have moved up; nothing else is known to be wrong there."""
@@ -43,7 +43,7 @@ class Losses:
             self.moving = loss
 
     def hit(self, place: int | None) -> str | None:
-        """Why the data of a packet that begins at this byte cannot be trusted."""
+        """Why a packet that begins at this byte cannot be trusted."""
         if place is None:
             return None
         return next((loss.cause for loss in self._found if loss.start <= place < loss.end), None)

@@ -1,4 +1,4 @@
-"""Matroska and WebM: elements that fill each other exactly, with checksums (RFC 9559, 8794)."""
+"""Matroska and WebM: elements without gaps between them, with checksums (RFC 9559, 8794)."""
 
 import re
 import zlib
@@ -13,7 +13,7 @@ HEADER, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 TRACKS, ENTRY, NUMBER = 0x1654AE6B, 0xAE, 0xD7
 TOP = {HEADER, SEGMENT, CLUSTER, TRACKS, 0x114D9B74, 0x1549A966, 0x1C53BB6B, 0x1941A469,
        0x1043A770, 0x1254C367, 0xEC, 0xBF}  # fmt: skip
-"""elements of a segment, Void and CRC-32 included"""
+"""elements of a segment, including Void and CRC-32"""
 TRACKS, ENTRY, NUMBER = 0x1654AE6B, 0xAE, 0xD7
 TIME, SIMPLE, GROUP, BLOCK, CRC = 0xE7, 0xA3, 0xA0, 0xA1, 0xBF
 INSIDE = {TIME, SIMPLE, GROUP, CRC, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC}
@@ -32,7 +32,7 @@ class _Cluster:
 
 
 def losses(file: Bytes, stream: int) -> Iterator[Loss]:
-    """Breaks in the chain of elements, and clusters whose checksum is wrong.
+    """Breaks in the chain of elements, and clusters with a wrong checksum.
 
     stream: number of the video stream in the file.
     """
@@ -88,7 +88,7 @@ def _track_numbers(file: Bytes, place: int, end: int) -> list[int]:
 
 
 def _read_cluster(file: Bytes, cluster: _Cluster, *, endless: bool) -> tuple[int, int, bool]:
-    """Where the cluster ends or breaks, where its last element begins, and whether it breaks."""
+    """End of the cluster or of its valid part, start of its last element, and whether it breaks."""
     place, last, end = cluster.inside, cluster.start, cluster.end
     while place < min(end, file.size):
         kind, size, length = _head(file, place)
@@ -107,7 +107,7 @@ def _read_cluster(file: Bytes, cluster: _Cluster, *, endless: bool) -> tuple[int
 
 
 def _stamps(file: Bytes, cluster: _Cluster, track: int) -> Iterator[int]:
-    """When the blocks of the track are shown, in a cluster that does not break."""
+    """Times of the track's blocks in a cluster without breaks."""
     place, begin = cluster.inside, 0
     while place < min(cluster.end, file.size):
         kind, size, length = _head(file, place)
@@ -125,7 +125,7 @@ def _stamps(file: Bytes, cluster: _Cluster, track: int) -> Iterator[int]:
 
 
 def _block(file: Bytes, place: int, end: int) -> int | None:
-    """Where the content of the block of a group begins."""
+    """Start of the content of a group's block."""
     while place < end:
         kind, size, length = _head(file, place)
         if size is None:
@@ -137,7 +137,7 @@ def _block(file: Bytes, place: int, end: int) -> int | None:
 
 
 def _regular(file: Bytes, clusters: list[_Cluster], track: int) -> bool:
-    """Whether no picture is missing in the last cluster, as far as even stamps can show it."""
+    """Whether no picture is missing in the last cluster, as far as even time stamps show."""
     stamps = sorted(stamp for cluster in clusters for stamp in _stamps(file, cluster, track))
     steps = [after - before for before, after in pairwise(stamps)]
     return bool(steps) and min(steps) > 0 and max(steps) <= min(steps) + 1
@@ -151,12 +151,12 @@ def _checksum(file: Bytes, place: int, end: int) -> int:
 
 
 def _head(file: Bytes, place: int) -> tuple[int, int | None, int]:
-    """Identifier, size (None: up to what cannot be inside) and length of an element's head.
+    """Identifier, size (None: to the end of the parent) and length of an element's head.
 
-    The length is 0 where no element can begin.
+    The length is 0 if no element can begin there.
     """
     head = file.at(place, 12)
-    if head[:1] == b"\xa3" and len(head) > 2 and head[1] >= 64:  # nearly all of them
+    if head[:1] == b"\xa3" and len(head) > 2 and head[1] >= 64:  # nearly all elements
         if head[1] >= 128:
             return SIMPLE, None if head[1] == 255 else head[1] & 127, 2
         size = (head[1] & 63) << 8 | head[2]
@@ -169,7 +169,7 @@ def _head(file: Bytes, place: int) -> tuple[int, int | None, int]:
 
 
 def _number(coded: bytes, *, keep: bool) -> tuple[int, int]:
-    """A number of variable length, with or without its marker, and its length; 0 for none."""
+    """A number of variable length, with or without its marker, and its length; 0 if invalid."""
     if not coded or not coded[0]:
         return 0, 0
     width = 9 - coded[0].bit_length()

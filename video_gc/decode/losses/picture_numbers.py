@@ -1,7 +1,7 @@
-"""Lost pictures by the numbers that MPEG-1, MPEG-2 and H.264 give to theirs.
+"""Find lost pictures by the picture numbers of MPEG-1, MPEG-2 and H.264.
 
-Other codecs count the time, which may leave pictures out in a sound file. A recording that was
-joined or trimmed begins anew where decoding can begin: nothing is compared across such a place.
+Other codecs store the time, which may have gaps in a sound file. A joined or trimmed recording
+starts its numbers anew at a start of decoding, so nothing is compared across one.
 """
 
 from itertools import pairwise
@@ -13,9 +13,9 @@ from video_gc.decode.frame_table.h264 import FrameNumbers
 from video_gc.decode.frame_table.table import NEVER, Table
 
 FORMS = frozenset({"mpeg", "mpegts", "flv", "asf"})
-"""containers that lose pictures without a trace; an edited MP4 may leave some out on purpose"""
+"""containers that lose pictures without a trace; an edited MP4 may omit some on purpose"""
 USUAL = 0.75
-"""share of steps of H.264 that must be the same, else they do not count pictures"""
+"""share of H.264's steps that must be equal; otherwise the numbers do not count pictures"""
 
 
 class Numbers:
@@ -38,9 +38,9 @@ class Numbers:
         self._read += 1
 
     def first_gap(self, table: Table) -> int | None:
-        """The position in the file from which on pictures may have moved up.
+        """The position in the file from which pictures may have moved up.
 
-        table: of the packets that were read.
+        table: of the packets read.
         """
         gaps = list(self._gaps)
         if self._frames:
@@ -51,11 +51,11 @@ class Numbers:
 
 
 class TemporalReferences:
-    """Notices where pictures of MPEG-1 and -2 are missing (temporal_reference, ISO 13818-2, 6.3.9).
+    """Finds gaps in MPEG-1 and -2 (temporal_reference, ISO 13818-2, 6.3.9).
 
-    It counts pictures in the order of being shown. So as many B pictures follow a picture that is
-    none as lie between its number and that of the one before; behind an I picture, some of them may
-    have been trimmed off.
+    It counts pictures in display order. So the number of B pictures after a non-B picture is the
+    difference between its number and the previous one's, minus 1; after an I picture, some of them
+    may have been trimmed off.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class TemporalReferences:
         self._checks, self._gaps = 0, list[int]()
 
     def read(self, packet: bytes | memoryview, position: int) -> None:
-        """The next packet, and its position in the file."""
+        """Add the next packet, and its position in the file."""
         data = bytes(packet)
         at = data.find(b"\0\0\1\0")
         if not 0 <= at < len(data) - 5:
@@ -75,7 +75,7 @@ class TemporalReferences:
         number, kind = data[at + 4] << 2 | data[at + 5] >> 6, data[at + 5] >> 3 & 7
         if kind == 3:
             self._between.append(number)
-        elif number != self._anchor:  # else its second field
+        elif number != self._anchor:  # otherwise it is its second field
             self._check()
             self._before = None if kind == 1 else self._anchor
             self._anchor, self._position, self._between = number, position, []
@@ -83,7 +83,7 @@ class TemporalReferences:
     def gaps(self) -> list[int]:
         """Positions of pictures before which some are missing, or too many.
 
-        None where most numbers are so: the encoder does not count.
+        None if this is so for most: then the encoder does not count.
         """
         return self._gaps if 2 * len(self._gaps) <= self._checks else []
 
@@ -93,16 +93,16 @@ class TemporalReferences:
         self._checks += 1
         lie = (self._anchor - self._before - 1) % 1024
         numbers = {(self._before + 1 + at) % 1024 for at in range(lie)}
-        # a picture may be two fields
+        # a picture may consist of two fields
         if set(self._between) != numbers or len(self._between) not in (lie, 2 * lie):
             self._gaps.append(self._position)
 
 
 def _steps(table: Table) -> list[int]:
-    """Positions of pictures of H.264 where order counts leave some out (8.2.1).
+    """Positions of H.264 pictures before which order counts have gaps (8.2.1).
 
-    Between two starts they rise by the same step from picture to picture. What is stored behind a
-    start and shown before it may have been trimmed off.
+    Between two starts they rise by equal steps. Pictures stored after a start and shown before it
+    may have been trimmed off.
     """
     if table.turns is None:
         return []

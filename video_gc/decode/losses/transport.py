@@ -1,8 +1,8 @@
-"""MPEG-TS: packets of one size, counted per stream (ISO 13818-1, 2.4.3).
+"""MPEG-TS: packets of equal size, counted per stream (ISO 13818-1, 2.4.3).
 
-A counter that jumps is no damage where recordings were joined: there a picture ends, a programme
-table follows whose counter begins anew too, and a picture at which decoding can begin. It is none
-either where a picture ends, and the next one follows in time.
+A counter that jumps is no damage where recordings were joined: there a picture ends, and a
+programme table with a restarted counter and a start of decoding follow. Nor is it damage if a
+picture ends and the next one follows in time.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ SYNC, CLOCK = 0x47, 1 << 33
 SHAPES = ((188, 0), (192, 4), (204, 0))
 """bytes of a packet, and those before its sync byte"""
 BATCH, SURE = 8192, 4
-"""packets that are looked at together; sync bytes in a row that show where packets lie"""
+"""packets processed together; consecutive sync bytes that locate packets"""
 LOST = "packets of the stream are missing before or in it"
 ERROR, BEGINS = 0x80, 0x40
 NEW, RANDOM = 0x80, 0x40
@@ -27,34 +27,34 @@ KEYS = {
     "mpeg2video": lambda unit: unit == 0xB3,
     "mpeg4": lambda unit: unit in (0xB0, 0xB5),
 }
-"""codec → whether a unit with this first byte comes with a picture at which decoding can begin"""
+"""codec → whether a unit with this first byte belongs to a start of decoding"""
 
 
 @dataclass(frozen=True)
 class _Jump:
-    """A packet of the stream that does not follow the one before it."""
+    """A packet that does not continue the previous one."""
 
     place: int
     packet: bytes
     before: int
     previous: bytes
     hole: bool
-    """whether something lies between them that is no packet"""
+    """whether there is something other than packets between them"""
 
 
 @dataclass
 class _Found:
     jumps: list[_Jump] = field(default_factory=list)
     pictures: list[np.ndarray] = field(default_factory=list)
-    """(N, 2): place and decoding time of each picture"""
+    """(N, 2): position and decoding time of each picture"""
     tables: list[tuple[int, int]] = field(default_factory=list)
-    """place and counter of each programme table"""
+    """position and counter of each programme table"""
     marked: list[int] = field(default_factory=list)
     """packets that the sender marked as wrong"""
 
 
 def losses(file: Bytes, stream: int, codec: str) -> list[Loss] | None:
-    """Gaps in the stream with this PID; None where no packets are found."""
+    """Gaps in the stream with this PID; None if no packets are found."""
     shape = next((s for s in SHAPES if _aligned(file, 0, *s)), None)
     if shape is None:
         return None
@@ -76,7 +76,7 @@ def _judge(
     if jump.packet[1] & BEGINS:
         following = pictures[np.searchsorted(pictures[:, 0], jump.place)]
     start, end = int(now[0]), int(following[0])
-    # up to 3 fields a picture are usual where film is shown as television
+    # up to 3 fields per picture are usual for film on television
     follows = 0 < (following[1] - now[1]) % CLOCK < 1.75 * usual
     if not jump.packet[1] & BEGINS:
         return Loss(start, end, LOST, moves=not follows)
@@ -89,7 +89,7 @@ def _judge(
 
 
 def _around(pictures: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """(place, time) of the picture that holds this place, and of the next one."""
+    """(position, time) of the picture that contains this position, and of the next one."""
     edge = np.array([[0, -1], [np.iinfo(np.int64).max, -1]])
     at = int(np.searchsorted(pictures[:, 0], place, side="right"))
     return (
@@ -99,7 +99,7 @@ def _around(pictures: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_joined(jump: _Jump, tables: list[tuple[int, int]], ended: bool) -> bool:
-    """Whether another recording begins with the packet: its table is the first that follows."""
+    """Whether another recording begins at the packet: its table is the first to follow."""
     places = [place for place, _ in tables]
     at = int(np.searchsorted(places, jump.before))
     if at == len(tables) or not jump.before < places[at] < jump.place:
@@ -114,12 +114,12 @@ def _is_key(packet: bytes, codec: str) -> bool:
     if packet[3] & 0x20 and packet[4] and packet[5] & RANDOM:
         return True
     is_key = KEYS.get(codec, lambda unit: False)
-    units = packet.split(b"\0\0\1")[2:]  # the first one is the picture's own head
+    units = packet.split(b"\0\0\1")[2:]  # the first is the picture's head
     return any(is_key(unit[0]) for unit in units if unit)
 
 
 def _is_stuffed(packet: bytes) -> bool:
-    """Whether a packet is filled up, as the last one of a picture is."""
+    """Whether a packet is padded, as the last packet of a picture is."""
     if not packet[3] & 0x20:
         return False
     length = packet[4]
@@ -134,7 +134,7 @@ def _is_stuffed(packet: bytes) -> bool:
 
 
 def _aligned(file: Bytes, place: int, size: int, offset: int) -> bool:
-    """Whether packets lie here."""
+    """Whether there are packets here."""
     head = file.at(place, SURE * size)
     syncs = head[offset::size]
     return len(syncs) > 0 and all(sync == SYNC for sync in syncs)
@@ -159,7 +159,7 @@ def _read(file: Bytes, stream: int, size: int, offset: int) -> _Found:
 
 
 def _next(file: Bytes, place: int, size: int, offset: int) -> int:
-    """Where packets lie again; the end of the file for nowhere."""
+    """Position of the next packets; the end of the file if there are none."""
     while place < file.size:
         window = file.at(place, SURE * size + 4096)
         row = np.frombuffer(window, np.uint8) == SYNC
@@ -181,8 +181,8 @@ def _batch(
     before: tuple[tuple[int, bytes] | None, bool],
     found: _Found,
 ) -> tuple[tuple[int, bytes] | None, bool]:
-    """Look at packets that follow each other. before: the stream's last packet, and if a hole is
-    between. Returns the same for the next ones."""
+    """Process consecutive packets. before: the stream's last packet, and whether a hole follows it.
+    Returns the same for the next packets."""
     last, hole = before
     pids = (packets[:, 1] & 0x1F).astype(int) << 8 | packets[:, 2]
     tables = np.flatnonzero(pids == 0)
@@ -214,7 +214,7 @@ def _batch(
 
 
 def _times(packets: np.ndarray, skipped: np.ndarray) -> np.ndarray:
-    """Decoding time in 1/90000 s of each picture that begins; -1 where there is none."""
+    """Decoding time in 1/90000 s of each picture that begins; -1 without a picture or time."""
     columns = np.minimum(skipped[:, None] + np.arange(19), packets.shape[1] - 1)
     heads = np.take_along_axis(packets, columns, 1).astype(np.int64)
     has, both = heads[:, 7] >> 7 & 1, heads[:, 7] >> 6 & 1

@@ -9,9 +9,10 @@ import io
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -25,17 +26,16 @@ STEPS = "step-*.ckpt"
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 
 
-def save_or_keep(checkpoint: dict[str, Any], file: Path) -> str:
-    """Write a checkpoint; if that fails, say so and keep the older one.
+def save_or_keep(checkpoint: dict[str, Any], file: Path, *, keep: int) -> str:
+    """Write a checkpoint, point last.ckpt to it and remove all but `keep`.
 
-    Returns the message, empty on success. Raises OSError if there is no older one: the run could
-    train to its end and keep nothing.
+    If that fails, say so and keep the older ones. Returns the message, empty on success. Raises
+    OSError if there is no older one: the run could train to its end and keep nothing.
     """
     try:
         write_checkpoint(checkpoint, file)
-        return ""
     except OSError as error:
-        why = FULL.get(error.errno or 0, error.strerror or str(error))
+        why = _reason(error)
         older = next(iter(candidates(file.parent)), None)
         if older is None:
             raise OSError(
@@ -45,17 +45,18 @@ def save_or_keep(checkpoint: dict[str, Any], file: Path) -> str:
         said = f"{file.name} could not be written ({why}); {older.name} is kept"
         say(f"{file.parent}: {said}", style="yellow")
         return said
+    said = point_last(file)
+    if not said:  # else last.ckpt may be a link to the oldest
+        remove_old(file, keep)
+    return said
 
 
 def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
-    """Write under a temporary name, flush to the disk, and rename. Raises OSError."""
+    """Write it completely or not at all. Raises OSError."""
     content = io.BytesIO()  # torch.save to a file turns a full disk into a RuntimeError
     torch.save(checkpoint, content)
-    with atomic_path(file) as part, part.open("wb") as stream:
+    with _on_disk(file) as stream:
         stream.write(content.getbuffer())
-        stream.flush()
-        os.fsync(stream.fileno())
-    _sync_folder(file.parent)
 
 
 def read_training(file: Path) -> dict[str, Any]:
@@ -77,33 +78,24 @@ def step_file(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}.ckpt"
 
 
-def point_last(file: Path) -> None:
-    """Make last.ckpt a link to `file`, or a copy if the file system has no links."""
-    last = file.with_name(LAST)
-    part = part_name(last)
-    try:
-        part.symlink_to(file.name)
-    except OSError:
-        shutil.copyfile(file, part)
-    os.replace(part, last)
+def point_last(file: Path) -> str:
+    """Make last.ckpt a link to `file`, or a copy if the file system has no links.
+
+    Returns the message if it could not be written; then it is still the previous one.
+    """
+    return _link_or_copy(file, LAST, lambda part: part.symlink_to(file.name))
 
 
-def keep_best(file: Path) -> None:
-    """Make `file` best.ckpt; `file` may be removed afterwards."""
-    best = file.with_name(BEST)
-    part = part_name(best)
-    try:
-        os.link(file, part)
-    except OSError:
-        shutil.copyfile(file, part)
-    os.replace(part, best)
-    part.unlink(missing_ok=True)  # renaming a hard link over another of the same file leaves both
+def keep_best(file: Path) -> str:
+    """Make `file` best.ckpt; `file` may be removed afterwards. Returns as `point_last`."""
+    return _link_or_copy(file, BEST, lambda part: os.link(file, part))
 
 
-def remove_old(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints; best.ckpt stays."""
-    for file in sorted(folder.glob(STEPS), reverse=True)[keep:]:
-        file.unlink(missing_ok=True)
+def remove_old(file: Path, keep: int) -> None:
+    """Remove all but `file`, just written, and the newest others, `keep` in all; the best stays."""
+    others = set(file.parent.glob(STEPS)) - {file}
+    for other in sorted(others, reverse=True)[keep - 1 :]:
+        other.unlink(missing_ok=True)
 
 
 def candidates(folder: Path) -> Iterator[Path]:
@@ -155,12 +147,49 @@ def damage(file: Path) -> str | None:
 
 
 def set_aside(folder: Path, used: Path) -> None:
-    """Rename checkpoints newer than the `used` one, and remove unfinished files."""
-    if used.match(STEPS):
-        for file in sorted(folder.glob(STEPS)):
-            if file.name > used.name:
-                file.rename(file.with_suffix(".damaged"))
+    """Rename checkpoints newer than the `used` one, and remove unfinished files.
+
+    best.ckpt, or a last.ckpt that is a copy, is used if all numbered ones are damaged.
+    """
+    for file in sorted(folder.glob(STEPS)):
+        if file.name > used.name or not used.match(STEPS):
+            file.rename(file.with_suffix(".damaged"))
     remove_stale_parts(folder)
+
+
+def _link_or_copy(file: Path, name: str, link: Callable[[Path], None]) -> str:
+    """Give `file` a second name. link: makes a link to it under a temporary name."""
+    target = file.with_name(name)
+    part = part_name(target)
+    try:
+        link(part)
+        os.replace(part, target)
+    except OSError:
+        try:
+            with file.open("rb") as source, _on_disk(target) as stream:
+                shutil.copyfileobj(source, stream)
+        except OSError as error:
+            said = f"{name} could not be written ({_reason(error)}); {file.name} has the same"
+            say(f"{file.parent}: {said}", style="yellow")
+            return said
+    finally:  # renaming a hard link over another of the same file leaves both
+        part.unlink(missing_ok=True)
+    return ""
+
+
+def _reason(error: OSError) -> str:
+    """The words for why a file could not be written."""
+    return FULL.get(error.errno or 0, error.strerror or str(error))
+
+
+@contextmanager
+def _on_disk(file: Path) -> Iterator[BinaryIO]:
+    """A stream to a file that appears under its name once all of it is flushed to the disk."""
+    with atomic_path(file) as part, part.open("wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+    _sync_folder(file.parent)
 
 
 def _sync_folder(folder: Path) -> None:
