@@ -1,7 +1,7 @@
 """FSDP2: a checkpoint in which some parameters have no state of the optimiser goes on exactly."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from tests.conftest import SMALL
+from tests.train.ranks.many import run_forked
 from tests.train.resume.killing import same
 from video_gc.config import compose_train
 from video_gc.train.distributed import strategy
@@ -31,14 +32,6 @@ OPTIMIZERS = {
     "plain": (torch.optim.SGD, {}),
     "adamw": (torch.optim.AdamW, {}),
 }
-
-
-@pytest.fixture
-def alone() -> Iterator[None]:
-    """A process group of this process."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 def built(name: str) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -66,8 +59,8 @@ def step(network: Any, optimizer: torch.optim.Optimizer, number: int) -> None:
     optimizer.step()
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_what_was_not_trained_yet_is_resumed(alone: None, name: str) -> None:
+def resume(name: str) -> None:
+    """Two trainings, one of them from the other's checkpoint, are equal."""
     network, optimizer = built(name)
     for number in range(2):
         step(network, optimizer, number)
@@ -84,18 +77,38 @@ def test_what_was_not_trained_yet_is_resumed(alone: None, name: str) -> None:
     assert same(optimizer_state(again, other), optimizer_state(network, optimizer))
 
 
-def test_the_first_process_draws_on_as_a_single_one_does(
-    alone: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fabric seeds again when it is launched with this strategy."""
+def launch() -> None:
+    """The generator is as before."""
     sharded = ModelParallelStrategy(strategy.shard_network, save_distributed_checkpoint=False)
     given = strategy.fabric_arguments(World(), strategy="fsdp", gpu=False)
-    monkeypatch.setattr(
-        strategy, "fabric_arguments", lambda *_, **__: given | {"strategy": sharded}
-    )
+    strategy.fabric_arguments = lambda *_, **__: given | {"strategy": sharded}
     config = compose_train([*SMALL, "data.root=nowhere"])
     seed_everything(5, verbose=False)
     torch.rand(())
     expected = torch.get_rng_state()
     build_fabric(World(), config, gpu=False, loggers=[])
     assert torch.equal(torch.get_rng_state(), expected)
+
+
+def in_a_group(act: Callable[[], None]) -> None:
+    """Call `act` in a forked process, alone in its process group.
+
+    Not in this one: its gradients start threads, after which no test could fork.
+    """
+
+    def work(_: int) -> None:
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        act()
+        dist.destroy_process_group()
+
+    assert run_forked(work, size=1) == [0]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_was_not_trained_yet_is_resumed(name: str) -> None:
+    in_a_group(lambda: resume(name))
+
+
+def test_the_first_process_draws_on_as_a_single_one_does() -> None:
+    """Fabric seeds again when it is launched with this strategy."""
+    in_a_group(launch)
