@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -70,7 +71,8 @@ def finish(process: subprocess.Popen[str], seconds: float) -> str:
 def _start(
     command: Sequence[str], variables: dict[str, str], output: Path | None = None
 ) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command, env=environment(**variables), cwd=ROOT, text=True, start_new_session=True,
-        stdout=output.open("w") if output else subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    with output.open("w") if output else nullcontext(subprocess.PIPE) as stdout:
+        return subprocess.Popen(
+            command, env=environment(**variables), cwd=ROOT, text=True, start_new_session=True,
+            stdout=stdout, stderr=subprocess.STDOUT,
+        )  # fmt: skip

@@ -81,6 +81,7 @@ def kill(process: subprocess.Popen[str]) -> None:
         pid, parent = map(int, line.split())
         if process.pid in (pid, parent):
             os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 @pytest.mark.parametrize("how", ["killed", "unplugged"])
