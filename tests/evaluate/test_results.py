@@ -21,7 +21,7 @@ from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.metrics import accuracy, calibration_error
 from video_gc.evaluate.results import RESULTS, write_results
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
-from video_gc.evaluate.tested_videos import TestedVideos, subset_of
+from video_gc.evaluate.tested_videos import EvaluatedVideos, subset_of
 from video_gc.locks import locked
 
 NAMES = ["walk", "run", "swim", "fly"]
@@ -121,7 +121,7 @@ def test_calibration_error_by_its_definition(seed: int, count: int, classes: int
 def test_subsets_are_nested_and_spread_over_the_classes() -> None:
     labels = [0] * 60 + [1] * 6 + [2] * 30
     index = VideoIndex.build([f"{n}.mp4" for n in range(96)], labels, ["a", "b", "c"])
-    whole, before = TestedVideos(index, None, missing=4), set()
+    whole, before = EvaluatedVideos(index, None, missing=4), set()
     for count in (3, 9, 18, 40):
         part = subset_of(whole, count)
         paths = list(map(str, part.index.paths))
@@ -137,7 +137,7 @@ def test_subsets_are_nested_and_spread_over_the_classes() -> None:
 
 def test_coverage_adds_up() -> None:
     index = VideoIndex.build(["a.mp4"] * 10, [0] * 10, ["x"])
-    videos = TestedVideos(index, None, missing=3, damaged=2, unexplained=1, outside_subset=20)
+    videos = EvaluatedVideos(index, None, missing=3, damaged=2, unexplained=1, outside_subset=20)
     found = videos.coverage(not_scored=4)
     assert (found["listed"], found["scored"], found["damaged_when_read"]) == (36, 6, 4)
     assert found["listed"] == sum(found.values()) - found["listed"]

@@ -37,7 +37,7 @@ from video_gc.evaluate.results import (
 )
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
 from video_gc.evaluate.tested_videos import (
-    TestedVideos,
+    EvaluatedVideos,
     fingerprint_of,
     kept_videos,
     subset_of,
@@ -237,7 +237,7 @@ def _earlier(folder: Path, work: _Work, world: World) -> dict[int, VideoScore]:
 
 
 def _write(
-    results: dict[str, Scores], videos: TestedVideos, out: Path, about: Mapping[str, object]
+    results: dict[str, Scores], videos: EvaluatedVideos, out: Path, about: Mapping[str, object]
 ) -> Evaluation:
     """Write the files; returns the finished test. Raises DataError if nothing was scored."""
     first = next(iter(results.values()))

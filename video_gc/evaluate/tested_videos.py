@@ -33,7 +33,7 @@ DAMAGED = "damaged_when_read"
 
 
 @dataclass(frozen=True)
-class TestedVideos:
+class EvaluatedVideos:
     """The tested videos, and the number of listed videos that are not tested."""
 
     index: VideoIndex
@@ -67,7 +67,7 @@ class TestedVideos:
         return {"listed": listed, "scored": len(self.index) - not_scored} | causes
 
 
-def subset_of(videos: TestedVideos, count: int) -> TestedVideos:
+def subset_of(videos: EvaluatedVideos, count: int) -> EvaluatedVideos:
     """`count` of the videos, always the same ones, spread evenly over the classes.
 
     A larger subset contains a smaller one. The order stays. Of several labels the first counts.
@@ -96,7 +96,7 @@ def videos_to_test(
     trained: DataConfig,
     data: Path | None,
     root: Path | None,
-) -> TestedVideos:
+) -> EvaluatedVideos:
     """The videos of a folder or list, or else the run's test videos.
 
     Raises FileNotFoundError, DataError, and ValueError for data that does not fit the checkpoint.
@@ -124,12 +124,12 @@ def videos_to_test(
         say_missing(missing, listed)
     need_labels(index, "test")
     damaged = listed - len(index) - len(missing)
-    return TestedVideos(index, manifest, missing=len(missing), damaged=damaged)
+    return EvaluatedVideos(index, manifest, missing=len(missing), damaged=damaged)
 
 
 def _trained_for(
     checkpoint: Path, contents: CheckpointContents, trained: DataConfig
-) -> TestedVideos:
+) -> EvaluatedVideos:
     """The test videos stored when the training started, or else those of the config."""
     manifest = data_manifest(trained)
     folder = default_output(checkpoint, "splits")
@@ -143,8 +143,8 @@ def _trained_for(
         )
     left_out, absent = splits.left_out.get("test", 0), splits.absent.get("test")
     if absent is None:
-        return TestedVideos(splits.test, manifest, unexplained=left_out)
-    return TestedVideos(splits.test, manifest, missing=absent, damaged=left_out - absent)
+        return EvaluatedVideos(splits.test, manifest, unexplained=left_out)
+    return EvaluatedVideos(splits.test, manifest, missing=absent, damaged=left_out - absent)
 
 
 def _listed(
@@ -163,7 +163,7 @@ def _listed(
 
 
 def fingerprint_of(
-    videos: TestedVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
+    videos: EvaluatedVideos, contents: CheckpointContents, trained: DataConfig, data: Path | None
 ) -> str:
     """The tested copy of the data; warns if it differs from the training's or the published one."""
     found = fingerprint(videos.index, videos.manifest)

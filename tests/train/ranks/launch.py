@@ -71,8 +71,8 @@ def finish(process: subprocess.Popen[str], seconds: float) -> str:
 def _start(
     command: Sequence[str], variables: dict[str, str], output: Path | None = None
 ) -> subprocess.Popen[str]:
-    with output.open("w") if output else nullcontext(subprocess.PIPE) as stream:
+    with output.open("w") if output else nullcontext(subprocess.PIPE) as stdout:
         return subprocess.Popen(
             command, env=environment(**variables), cwd=ROOT, text=True, start_new_session=True,
-            stdout=stream, stderr=subprocess.STDOUT,
+            stdout=stdout, stderr=subprocess.STDOUT,
         )  # fmt: skip

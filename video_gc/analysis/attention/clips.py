@@ -18,7 +18,7 @@ from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.reading import Decoding, crop_frames
 from video_gc.data.sampling import ClipConfig, fixed_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.evaluate.tested_videos import TestedVideos, subset_of, videos_to_test
+from video_gc.evaluate.tested_videos import EvaluatedVideos, subset_of, videos_to_test
 from video_gc.progress import progress_bar
 from video_gc.train.checkpoint import CheckpointContents
 
@@ -140,7 +140,7 @@ def find_clips(
     else:
         whole = videos_to_test(checkpoint, contents, trained, None, None).index
     order = np.random.default_rng(seed).permutation(len(whole))
-    chosen = subset_of(TestedVideos(whole.take(order), None), count or len(whole)).index
+    chosen = subset_of(EvaluatedVideos(whole.take(order), None), count or len(whole)).index
     return chosen, len(whole)
 
 
