@@ -146,16 +146,16 @@ def _after(count: int, plain, then):  # type: ignore[no-untyped-def]
 def test_a_polite_kill_leaves_valid_json(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     """SIGTERM while the second of many is at work: what was printed before stands."""
     given = [folder / "a.mp4"] * 5000
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, TOOLS / "predict.py", checkpoint, *given, "--out", tmp_path, "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    begin = "".join(process.stdout.readline() for _ in range(8))
-    process.send_signal(signal.SIGTERM)
-    found = json.loads(begin + process.stdout.read())
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        begin = "".join(process.stdout.readline() for _ in range(8))
+        process.send_signal(signal.SIGTERM)
+        found = json.loads(begin + process.stdout.read())
     assert 0 < len(found) < 5000
-    assert process.wait() == 143
+    assert process.returncode == 143
 
 
 def test_pictures_of_somebody_elses_are_kept(checkpoint: Path, video: Path, tmp_path: Path) -> None:
