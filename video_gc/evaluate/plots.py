@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from video_gc.data.sampling import frame_range, segment_frames
 from video_gc.decode.open import open_video
-from video_gc.escape import readable, short_name
+from video_gc.escape import short_name
 from video_gc.evaluate.confusions import ConfusedPair, Example
 from video_gc.outputs import output_path
 from video_gc.progress import track
@@ -120,7 +120,7 @@ def draw_confusion(names: Sequence[str], counts: Tensor, file: Path) -> Path:
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
     if few:
-        shown, places = [readable(name) for name in names], range(len(names))
+        shown, places = [short_name(name) for name in names], range(len(names))
         axes.set_xticks(places, shown, rotation=45, ha="right", parse_math=False)
         axes.set_yticks(places, shown, parse_math=False)
         for row, column in counts.nonzero().tolist():
