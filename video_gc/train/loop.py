@@ -133,8 +133,7 @@ def run(config: TrainConfig, world: World, signals: StopSignals) -> None:
         if world.first:
             files.set_aside(last.parent, last)
     say_about_norms(config.norm.kind, world, config.batch_size, config.accumulate)
-    training = build_training(config, world, splits, network, state, known)
-    training.signals = signals
+    training = build_training(config, world, signals, splits, network, state, known)
     sound = SoundBf16() if not gpu and config.precision == "bf16" else nullcontext()
     with finalized(training.fabric.loggers), guarded_workers(config.data.workers), sound:
         if kept is not None:

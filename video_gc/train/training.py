@@ -72,7 +72,7 @@ class Training:
     splits: Splits
     skipped: SkippedByRanks
     state: LoopState
-    signals: StopSignals = field(default_factory=StopSignals)
+    signals: StopSignals
     display: Display = field(default_factory=Display)
     saved_at: float = field(default_factory=time.monotonic)
     saved_step: int = 0
@@ -116,6 +116,7 @@ class Training:
 def build_training(
     config: TrainConfig,
     world: World,
+    signals: StopSignals,
     splits: Splits,
     network: TrainedNetwork,
     state: LoopState,
@@ -179,6 +180,7 @@ def build_training(
         splits=splits,
         skipped=SkippedByRanks(config.directory / SKIPPED, world),
         state=state,
+        signals=signals,
         saved_step=state.step,
     )
 
