@@ -236,6 +236,10 @@ def test_a_checkpoint_of_ours_keeps_the_frames_of_its_slow_pathway(tmp_path: Pat
         build_model(given)
     given.slow_frames = "spread"
     build_model(given)
+    del described["slow_frames"]  # of a stranger: the backbone's own way is meant
+    torch.save(content, tmp_path / "best.ckpt")
+    given.slow_frames = "strided"
+    build_model(given)
 
 
 @pytest.mark.slow

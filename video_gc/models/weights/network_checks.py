@@ -146,7 +146,7 @@ def own_configuration(description: Any, model: nn.Module) -> Configuration:
     facts = unstored_options_of((backbone, depth))
     command = f"model.backbone={backbone}" + (f" model.depth={depth}" if depth != 50 else "")
     if SLOW_FRAMES in facts:
-        facts[SLOW_FRAMES] = config["slow_frames"]
+        facts[SLOW_FRAMES] = config.get("slow_frames") or facts[SLOW_FRAMES]
         command += f" model.slow_frames={facts[SLOW_FRAMES]}"
     network = [Statement("model.backbone", backbone, fact, value) for fact, value in facts.items()]
     contexts = [config.get("context"), *(config.get("more_context") or [])]
