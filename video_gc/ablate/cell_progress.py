@@ -93,17 +93,19 @@ def show_progress(cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> Itera
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("cells", total=progress.total, eta="–")
 
+        def show() -> None:
+            for cell, status in progress.look():
+                say(*progress.line(cell, status))
+            left = progress.left()
+            bar.update(task, completed=progress.done, eta="–" if left is None else short(left))
+
         def keep_looking() -> None:
             ended = False
-            while not ended:
-                left = progress.left()
-                eta = "–" if left is None else short(left)
-                bar.update(task, completed=progress.done, eta=eta)
+            while not ended:  # and once more after the end
                 ended = stop.wait(INTERVAL)
-                for cell, status in progress.look():
-                    say(*progress.line(cell, status))
-            bar.update(task, completed=progress.done)
+                show()
 
+        show()
         thread = threading.Thread(target=keep_looking, daemon=True)
         thread.start()
         try:
