@@ -18,6 +18,7 @@ from video_gc.train.recipe.averaging import averaged_copy
 from video_gc.train.recipe.norms import NormConfig, prepare_norms
 from video_gc.train.recipe.optim import OptimConfig, build_optimizer
 from video_gc.train.recipe.schedule import build_schedule
+from video_gc.train.resume.signals import StopSignals
 from video_gc.train.resume.state import LoopState
 from video_gc.train.skipped_by_ranks import SkippedByRanks
 from video_gc.train.step import Objective
@@ -52,6 +53,7 @@ def trained(size: int, accumulate: int, ema: float | None = None) -> dict[str, T
         network=fabric.setup_module(model), optimizer=optimizer,
         schedule=build_schedule(optimizer, OptimConfig(lr=0.01), steps=3, steps_per_epoch=3),
         skipped=SkippedByRanks(Path("skipped.csv"), World()), state=LoopState(),
+        signals=StopSignals(),
         loader=unused, views=unused, precise=unused, contents=unused, splits=unused,
     )  # fmt: skip
     training.train_mode()
