@@ -6,6 +6,8 @@ import sys
 import pytest
 
 SCRIPT = """
+import ctypes
+import gc
 import sys
 from pathlib import Path
 import numpy as np
@@ -13,8 +15,10 @@ from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box
 from video_gc.decode.write import write_video
 
-def resident():
-    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmRSS"))
+def in_use():
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # else what the allocator keeps for later counts too: 5 MB more or less
+    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("RssAnon"))
 
 path = np.random.default_rng(0).integers(0, 255, (120, 16, 20, 3), np.uint8)
 path = write_video(Path(sys.argv[1]) / "v.mp4", path.repeat(16, 1).repeat(17, 2))
@@ -27,8 +31,8 @@ for count in range(1, 2001):
     else:  # never closed
         open_video(path).read([start], size=(64, 64))
     if count == 200:
-        early = resident()
-print(early, resident())
+        early = in_use()
+print(early, in_use())
 """
 
 
@@ -39,4 +43,4 @@ def test_two_thousand_opens_take_the_memory_of_two_hundred(tmp_path_factory) -> 
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     early, late = map(int, done.stdout.split())
-    assert late <= 1.05 * early, f"{early} kB after 200 opens, {late} kB after 2,000"
+    assert late <= 1.03 * early, f"{early} kB after 200 opens, {late} kB after 2,000"
