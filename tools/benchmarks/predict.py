@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +41,7 @@ from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import say, track
-from video_gc.train.checkpoint import KEY, CheckpointContents, load_network
+from video_gc.train.checkpoint import KEY, CheckpointContents, described, load_network
 
 ABOUT = """\
 Time a trained network on clips in memory (one and eight per call, in every way that this machine
@@ -142,7 +142,7 @@ def on_videos(setting: Setting, video: Video, file: Path) -> tuple[list[Row], di
     names = [f"class {number}" for number in range(CLASSES)]
     contents = CheckpointContents(setting.config(), setting.clip, Normalisation(), names, {})
     state = {f"model.{name}": tensor for name, tensor in setting.ours().state_dict().items()}
-    torch.save({KEY: asdict(contents), "state_dict": state}, file)
+    torch.save({KEY: described(contents), "state_dict": state}, file)
     recognizer = Recognizer(file, device=CPU)
     ours = f"Recognizer ({recognizer.network.precision}, {recognizer.network.backend})"
     return [Row(PLAIN, "fp32"), Row(ours, recognizer.network.precision)], {

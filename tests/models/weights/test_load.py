@@ -276,7 +276,7 @@ def context_file(folder: Path, **context: object) -> Path:
             r"model.context.place=after_add model.context.after=\[res3.1,res3.3,res4.1,res4.3,res4.5\], or weights without",
         ),
         slow({"kind": "gc"}, {"kind": "nl"}, "have gc blocks after_add of .*the network has nl"),
-        slow({"kind": "cc"}, {"kind": "nl"}, "hold cc blocks after_add of .*the network has nl"),
+        slow({"kind": "cc"}, {"kind": "nl"}, "have cc blocks after_add of .*the network has nl"),
         ({"kind": "gc"}, {"kind": "snl"}, "have gc blocks after_add of .*the network has snl"),
         slow({"kind": "se"}, {"kind": "gc"}, "have se blocks after_add of .*the network has gc"),
         slow({"kind": "gc", "after": ["all"]}, {"kind": "gc"}, "have gc blocks after_add of .*has no block"),
