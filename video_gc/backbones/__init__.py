@@ -9,6 +9,7 @@ with warnings.catch_warnings():  # pytorchvideo scripts a function that we do no
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
     import pytorchvideo.models  # noqa: F401
 
+from video_gc.backbones.bag import BLOCKS_PER_STAGE, PARTS, bag
 from video_gc.backbones.heads import pool_as_published, pool_everywhere
 from video_gc.backbones.resnet import (
     c2d,
@@ -57,8 +58,8 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "x3d_l": x3d_l,
     "csn": csn,
     "r2plus1d": r2plus1d,
+    "bag": bag,
 }
-DEPTHS = (50, 101)
 HEAD_POOLS = ("adaptive", "published")
 
 
@@ -71,6 +72,7 @@ def build_backbone(
     dropout: float = 0.5,
     head_pool: str = "adaptive",
     slow_frames: str | None = None,
+    kernels_until: str | None = None,
 ) -> nn.Module:
     """A randomly initialised backbone with its head, on the CPU.
 
@@ -86,16 +88,22 @@ def build_backbone(
     """
     for field, value, choices in (
         ("backbone", name, tuple(BACKBONES)),
-        ("depth", depth, DEPTHS),
+        ("depth", depth, depths_of(name)),
         ("head_pool", head_pool, HEAD_POOLS),
     ):
         if value not in choices:
             raise ValueError(f"{field} ({value!r}) must be one of {', '.join(map(str, choices))}")
     check_width(width)
-    chosen = slow_frames_of(name, slow_frames)
-    more = {} if chosen is None else {"slow_frames": chosen}
+    own = {
+        "slow_frames": slow_frames_of(name, slow_frames),
+        "kernels_until": kernels_until_of(name, kernels_until),
+    }
     model = BACKBONES[name](
-        num_classes=num_classes, depth=depth, stem_channels=int(64 * width), dropout=dropout, **more
+        num_classes=num_classes,
+        depth=depth,
+        stem_channels=int(64 * width),
+        dropout=dropout,
+        **{option: value for option, value in own.items() if value is not None},
     )
     if head_pool == "adaptive":
         pool_everywhere(model)
@@ -105,6 +113,25 @@ def build_backbone(
         if isinstance(module, nn.Conv3d):
             module.stride = tuple(map(int, module.stride))
     return model
+
+
+def depths_of(name: str) -> tuple[int, ...]:
+    """The depths that a backbone comes in."""
+    return tuple(BLOCKS_PER_STAGE) if name == "bag" else (50, 101)
+
+
+def kernels_until_of(name: str, chosen: str | None = None) -> str | None:
+    """The last part of a bag network that sees more than one position; None for other networks.
+
+    Raises ValueError for a choice that does not exist.
+    """
+    if name != "bag":
+        if chosen is not None:
+            raise ValueError(f"kernels_until ({chosen!r}) is an option of bag, not of {name}")
+        return None
+    if chosen not in (None, *PARTS):
+        raise ValueError(f"kernels_until ({chosen!r}) must be one of {', '.join(PARTS)}")
+    return chosen or PARTS[0]
 
 
 def check_width(width: float) -> None:

@@ -95,7 +95,8 @@ def depth_of(names: list[str]) -> int | None:
     """50 or 101, from the number of blocks per (slow) stage; None for another depth."""
     stages = [name.removeprefix("slow.").split(".")[0] for name in names if name[:4] != "fast"]
     counts = [stages.count(stage) for stage in ("res2", "res3", "res4", "res5")]
-    return {"3 4 6 3": 50, "3 4 23 3": 101}.get(" ".join(map(str, counts)))
+    known = {"1 1 1 1": 14, "2 2 2 2": 26, "3 4 6 3": 50, "3 4 23 3": 101}
+    return known.get(" ".join(map(str, counts)))
 
 
 def places(block: nn.Module) -> dict[str, Place]:

@@ -24,7 +24,10 @@ STRIDE_AT = "convolution with the stride"
 
 
 def unstored_options(model: nn.Module) -> dict[str, Any]:
-    """Property in words → its value, for pytorchvideo's ResNets; empty for other networks."""
+    """Property in words → its value, for pytorchvideo's ResNets.
+
+    Empty for other networks, and for bag, whose shapes and names show everything.
+    """
     parts = named_parts(model)
     stem = parts.get("stem", parts.get("slow.stem"))
     blocks = {
@@ -35,6 +38,8 @@ def unstored_options(model: nn.Module) -> dict[str, Any]:
     firsts = [block.branch2 for name, block in blocks.items() if name.endswith(".0")]
     conv, pool = getattr(stem, "conv", None), getattr(stem, "pool", None)
     if not firsts or not isinstance(conv, nn.Conv3d) or not isinstance(pool, nn.MaxPool3d):
+        return {}
+    if conv.padding_mode != "zeros":
         return {}
     found = {
         STEM_STRIDE: int(conv.stride[0]) * int(pool.stride[0]),  # type: ignore[index]

@@ -7,10 +7,11 @@ from torch import nn
 
 from video_gc.backbones import (
     BACKBONES,
-    DEPTHS,
     HEAD_POOLS,
     build_backbone,
     check_width,
+    depths_of,
+    kernels_until_of,
     slow_frames_of,
 )
 from video_gc.backbones.published import PUBLISHED
@@ -27,9 +28,10 @@ class ModelConfig:
     backbone: str = "i3d"
     """c2d, c2d_nopool, i3d, i3d_3x3x3, slow, slowfast, slowfast_4x16, slowfast_16x8, x3d, x3d_s,
     x3d_l, csn, r2plus1d, slowfast_r101_50_101, slowfast_fuse5; MMAction2's are c2d_unpadded,
-    i3d_32x2, i3d_heavy, slowfast_linear, slowfast_4x16_linear, slowfast_4x16_linear_r101_r50"""
+    i3d_32x2, i3d_heavy, slowfast_linear, slowfast_4x16_linear, slowfast_4x16_linear_r101_r50; bag
+    sees small neighbourhoods alone, but for its context blocks"""
     depth: int = 50
-    """50 or 101"""
+    """50 or 101; bag also comes with 14 or 26"""
     width: float = 1.0
     """factor on every channel count; 0.125 is fast on a CPU"""
     num_classes: int | None = None
@@ -45,6 +47,8 @@ class ModelConfig:
     slow_frames: str | None = None
     """slowfast: frames of the slow pathway, spread from the first to the last (PySlowFast) or
     strided (MMAction2); default: the choice of the backbone's publisher"""
+    kernels_until: str | None = None
+    """of bag, the last part that sees more than one position: stem (the default), res2 … res5"""
     weights: str | None = None
     """imagenet, a name of the PyTorchVideo zoo such as slow_r50, a URL, or a file of ours, of
     PyTorchVideo, PySlowFast, MMAction2 or torchvision"""
@@ -68,8 +72,9 @@ class ModelConfig:
                 raise ValueError(f"model.{name} ({value!r}) must be one of {', '.join(choices)}")
         check_width(self.width)
         slow_frames_of(self.backbone, self.slow_frames)
-        if self.depth not in DEPTHS:
-            raise ValueError(f"model.depth ({self.depth}) must be one of {DEPTHS}")
+        kernels_until_of(self.backbone, self.kernels_until)
+        if self.depth not in (depths := depths_of(self.backbone)):
+            raise ValueError(f"model.depth ({self.depth}) must be one of {depths}")
         for name in ("dropout", "stochastic_depth"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"model.{name} ({getattr(self, name)}) must be in [0, 1)")
@@ -93,6 +98,7 @@ def settled(config: ModelConfig) -> ModelConfig:
         config,
         head_pool=config.head_pool or ("published" if published else "adaptive"),
         slow_frames=slow_frames_of(config.backbone, config.slow_frames),
+        kernels_until=kernels_until_of(config.backbone, config.kernels_until),
     )
 
 
@@ -116,6 +122,7 @@ def build_with_report(config: ModelConfig) -> tuple[nn.Module, WeightReport | No
         dropout=config.dropout,
         head_pool=config.head_pool or "adaptive",
         slow_frames=config.slow_frames,
+        kernels_until=config.kernels_until,
     )
     for context in (config.context, *config.more_context):
         place_blocks(model, context)

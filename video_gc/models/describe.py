@@ -8,6 +8,7 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
+from video_gc.backbones.receptive_field import receptive_field
 from video_gc.models.context import context_blocks
 from video_gc.models.eval_mode import eval_mode
 
@@ -39,6 +40,12 @@ def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
     whole = sum(parameter.numel() for parameter in model.parameters())
     summary = f"{len(shapes)} in a network of {whole:,} parameters"
     table.add_row("all", summary, "", "", *(f"{number:,}" for number in totals))
+    seen = receptive_field(model)
+    if seen is not None:
+        table.caption = (
+            f"without the blocks, a position of the last map sees {seen[0]} frames of "
+            f"{seen[1]}×{seen[2]} pixels"
+        )
     return table
 
 
