@@ -57,3 +57,20 @@ def test_the_time_left_is_by_what_was_finished(
         Path(cells[3].directory), CellStatus(status="finished", started="", seconds=30, command=[])
     )
     assert CellProgress(cells[:3], cells[3:]).left() == 30 * 3
+
+
+def test_epochs_count_before_a_cell_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [replace(cell, options={"epochs": 4}) for cell in cells_in(tmp_path, "none", "GC")]
+    log = tmp_path / "GC" / "logs" / "csv" / "version_0" / "metrics.csv"
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch,step,train/loss\n0,9,0.7\n")  # a training that was stopped
+    monkeypatch.setattr("video_gc.ablate.cell_progress.time.monotonic", lambda: 100.0)
+    progress = CellProgress(cells)
+    assert (progress.trained, progress.left(), progress.running()) == (0.25, None, "GC 1/4")
+    log.write_text("epoch,step,train/loss\n0,9,0.7\n,10,\n1,19,0.6\n2,29,0.5\n")
+    monkeypatch.setattr("video_gc.ablate.cell_progress.time.monotonic", lambda: 160.0)
+    assert progress.running() == "GC 3/4"
+    assert progress.trained == 0.75
+    assert progress.left() == 60 / 0.5 * 1.25

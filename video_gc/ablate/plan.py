@@ -1,7 +1,7 @@
 """The plan of an ablation: its cells, their directories and arguments.
 
 RUNS/cells/CELL is a cell's run directory, shared by all ablations; RUNS/ablations/NAME lists the
-cells of one ablation.
+cells of one ablation, and has a link to each, such as GC_s0.
 """
 
 import json
@@ -91,7 +91,18 @@ def write_record(plan: Plan) -> Path:
     }
     if gone := earlier.keys() - set(names):
         say(f"{file}: removed the rows of another command: {', '.join(sorted(gone))}")
-    return write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    written = write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    for cell in plan.cells:
+        _link(plan.directory / f"{cell.row}_s{cell.seed}".replace("/", "-"), cell)
+    return written
+
+
+def _link(link: Path, cell: Cell) -> None:
+    """Make `link` lead to the cell's run directory, also where it led to another."""
+    if link.is_symlink():
+        link.unlink()
+    if not link.exists():
+        link.symlink_to(os.path.relpath(cell.directory, link.parent), target_is_directory=True)
 
 
 def _check_same_cells(file: Path, row: str, before: Sequence[str], now: Sequence[str]) -> None:
