@@ -5,14 +5,15 @@ READY := .venv/.ready
 
 # --- the two commands of the README
 
-demo: $(READY) ## generate videos, train, test, predict and write a report (10 minutes on 2 cores)
-	$(BIN)/python tools/train.py
-	$(BIN)/python tools/test.py runs/demo/checkpoints/best.ckpt
-	$(BIN)/python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/test/returns_same_side/0000.mp4
-	$(BIN)/python tools/report.py runs/demo
-	@echo "videos:      data/motions"
-	@echo "run:         runs/demo (config.yaml, checkpoints/, logs/, test/, predict/)"
-	@echo "report:      runs/demo/report.html"
+demo: $(READY) ## generate videos, train with and without context blocks, compare (minutes on 2 cores)
+	$(BIN)/python tools/ablate.py ablation=demo hydra/launcher=joblib hydra.launcher.n_jobs=2 data.workers=1
+	ln -sfn ablations/demo/GC_s0 runs/demo
+	$(BIN)/python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/alike/test/alike/0000.mp4
+	$(BIN)/python tools/report.py runs/ablations/demo
+	@echo "videos:      data/motions/alike"
+	@echo "with GC:     runs/demo (config.yaml, checkpoints/, logs/, test/, predict/)"
+	@echo "without:     runs/ablations/demo/without_s0"
+	@echo "comparison:  runs/ablations/demo/report.html"
 
 ablation: $(READY) ## kinds of context block on the generated videos, three seeds each (hours on 2 cores)
 	$(BIN)/python tools/ablate.py ablation=kinds

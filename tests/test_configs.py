@@ -36,6 +36,7 @@ RECIPES = sorted(file.stem for file in (CONFIGS / "recipe").glob("*.yaml"))
 NEEDS = {
     "data=folder": ["data.root=x"],
     "data=list": ["data.train=x"],
+    "model=bag_small": ["placement=all"],
     "model=x3d_m": ["placement=all", "model.context.options.reduction=2"],
     "recipe=gcnet_kinetics": ["model.weights=null"],  # nothing is downloaded
     "recipe=kinetics_imagenet": ["model.weights=null"],
@@ -50,7 +51,7 @@ def quick(is_quick: bool, given: object) -> Any:
 
 def test_all_yaml_is_listed() -> None:
     experiments = {
-        *("motions", "folder", "nonlocal/c2d_r50_32x2", "nonlocal/i3d_r50_32x2"),
+        *("demo", "motions", "folder", "nonlocal/c2d_r50_32x2", "nonlocal/i3d_r50_32x2"),
         *(f"kinetics400/{name}" for name in KINETICS),
     }
     found = {
@@ -99,7 +100,9 @@ def test_every_network_composes_and_builds(choices: Sequence[str]) -> None:
     model = sketch(replace(config.model, num_classes=4))
     expected = expand_placement(config.model.context.after, config.model.depth)
     assert bool(context_blocks(model)) == (config.model.context.kind != "none" and bool(expected))
-    assert config.model.depth == (101 if "r101" in choices[0] else 50)
+    assert config.model.depth == (
+        101 if "r101" in choices[0] else 14 if "bag" in choices[0] else 50
+    )
 
 
 @pytest.mark.parametrize(

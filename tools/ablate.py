@@ -15,6 +15,7 @@ HELP = """\
 Train and test every cell of an ablation, and write RUNS/ablations/NAME/ablation.json.
 
   python tools/ablate.py                                   the ablations and their sizes
+  python tools/ablate.py ablation=demo                     one network, without and with GC
   python tools/ablate.py ablation=kinds                    kinds of block on generated videos
   python tools/ablate.py ablation=kinds dry=true           its cells and their states
   python tools/ablate.py ablation=gcnet_kinetics data.root=DIR

@@ -85,7 +85,7 @@ def parser() -> Parser:
         "of tools/train.py such as model=slow_r50 context=nl; default: the demo's",
     )  # fmt: skip
     made.add_argument("--classes", type=in_range(int, 1), help="default: as in the checkpoint or "
-                      "config; motions has 8, else 400")  # fmt: skip
+                      "config; motions has 2, else 400")  # fmt: skip
     made.add_argument("--clip", nargs=2, type=in_range(int, 1), metavar=("T", "SIDE"),
                       help="frames and pixels; default: the config's (test crop for counting "
                       "and testing, training crop for training)")  # fmt: skip
@@ -120,12 +120,12 @@ def chosen(network: list[str]) -> "tuple[ModelConfig, ClipConfig]":
 
         return described_network(network[0])
     from video_gc.config import compose_train
-    from video_gc.data.generated.motions import CLASSES
+    from video_gc.data.generated.tasks import TASKS
 
     config = compose_train(network)
     model = config.model
     if model.num_classes is None and config.data.kind == "motions":
-        model = replace(model, num_classes=len(CLASSES))
+        model = replace(model, num_classes=len(TASKS[config.data.task]))
     return model, config.clip
 
 

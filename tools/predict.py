@@ -17,7 +17,8 @@ def main() -> int:
     """Parse, predict, print; returns 1 if a video could not be read."""
     parser = Parser(
         description=__doc__,
-        epilog="example: python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/test",
+        epilog="example: python tools/predict.py runs/demo/checkpoints/best.ckpt "
+        "data/motions/alike/test",
     )
     parser.add_argument(
         "checkpoint",

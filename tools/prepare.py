@@ -9,6 +9,7 @@ from video_gc.data.annotations.text_files import read_names
 from video_gc.data.config import LISTS, OFFICIAL_KINDS
 from video_gc.data.fingerprint import fingerprint_videos, published_count_note
 from video_gc.data.generated.motions import generate_motions
+from video_gc.data.generated.tasks import TASKS
 from video_gc.data.manifest import NAME, Listed, choose_manifest
 from video_gc.data.prepare.check import check_videos
 from video_gc.data.prepare.listing import list_official, list_sources, usable
@@ -46,7 +47,7 @@ def main() -> int:
     """Parse, prepare, print the findings; returns 1 if videos are damaged or missing."""
     options = parse()
     if options.job == "motions":
-        say(f"Videos are in {generate_motions(options.root, seed=options.seed)}")
+        say(f"Videos are in {generate_motions(options.root, options.task, seed=options.seed)}")
         return 0
     if options.job == "resize":
         config = ResizeConfig(
@@ -117,7 +118,8 @@ def parse() -> argparse.Namespace:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
-    motions = job("motions", "Generate the embedded data set.", "motions", "generate a data set")
+    motions = job("motions", "Generate the videos of a task.", "motions", "generate a data set")
+    motions.add_argument("--task", choices=TASKS, default="alike", help="(alike)")
     motions.add_argument("--root", type=Path, default=Path("data/motions"), help="(data/motions)")
     motions.add_argument("--seed", type=int, default=0, help="seed of the videos (0)")
 

@@ -46,7 +46,12 @@ def plan(*arguments: str) -> Plan:
 def test_the_ablations_of_the_issue_are_there() -> None:
     gcnet = ("kinetics", "place", "stages", "bottleneck", "reduction", "pooling_fusion")
     nonlocal_ = ("instantiation", "stage", "number", "span", "length", "against_3d")
-    expected = {"kinds", *(f"gcnet_{n}" for n in gcnet), *(f"nonlocal_{n}" for n in nonlocal_)}
+    expected = {
+        "demo",
+        "kinds",
+        *(f"gcnet_{n}" for n in gcnet),
+        *(f"nonlocal_{n}" for n in nonlocal_),
+    }
     assert set(NAMES) == expected  # tests/tools composes them all
     assert len(plan("ablation=kinds").cells) == 18
 
@@ -94,10 +99,11 @@ def test_rows_of_a_users_folder(clips_folder: Path) -> None:
 
 
 def test_cells_have_the_names_of_the_runs_that_stand() -> None:
-    found = {cell.row: cell.name for cell in plan("ablation=kinds").cells if not cell.seed}
-    assert found["none"] == "i3d_none_9b24452d_s0"
-    assert found["GC"] == "i3d_gc_five_0dde795b_s0"
-    assert found["NL"] == "i3d_nl_five_4619f5af_s0"
+    cells = plan("ablation=kinds", "experiment=motions").cells
+    found = {cell.row: cell.name for cell in cells if not cell.seed}
+    assert found["none"] == "i3d_none_502f8b93_s0"
+    assert found["GC"] == "i3d_gc_five_9d96b42e_s0"
+    assert found["NL"] == "i3d_nl_five_360351e3_s0"
     only = "only=[baseline,5 GC]"
     other = plan("ablation=gcnet_kinetics", "experiment=motions", "data.root=elsewhere", only)
     names = {cell.row: cell.name for cell in other.cells}
@@ -254,7 +260,7 @@ def test_the_record_says_what_a_report_needs(
     assert rows[3]["name"] == "5 GC"
     assert rows[3]["settings"] == ["context=gc", "placement=five"]
     assert rows[3]["options"]["model"]["context"]["kind"] == "gc"
-    assert rows[3]["cells"] == ["../../cells/i3d_gc_five_0dde795b_s1"]
+    assert rows[3]["cells"] == ["../../cells/i3d_gc_five_9d96b42e_s1"]
     assert (rows[3]["reported"]["top1"], rows[3]["reported"]["parameters"]) == (75.85, 34.30e6)
     rows = write("seeds=[10,0]")["rows"]  # those that were asked for before stay
     assert isinstance(rows, list)
@@ -267,6 +273,8 @@ def test_the_record_says_what_a_report_needs(
     assert isinstance(rows, list)
     assert [len(row["cells"]) for row in rows] == [3, 3, 3, 4, 3]  # these change no training
     assert "no longer" not in capsys.readouterr().err
+    link = tmp_path / "ablations" / "x" / "5 GC_s2"
+    assert link.resolve() == (tmp_path / "cells" / "i3d_gc_five_9d96b42e_s2").resolve()
     with pytest.raises(FileExistsError, match="has other cells in row 'baseline'.*name=OTHER"):
         write("epochs=3")
     (tmp_path / "ablations" / "x" / "ablation.json").unlink()

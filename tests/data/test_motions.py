@@ -1,62 +1,75 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import counted_frames
+from video_gc.backbones.receptive_field import receptive_field
+from video_gc.config import compose_train
 from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.generated.motions import (
-    CLASSES,
     CLIPS_PER_CLASS,
     MOTIONS,
-    PAIRS,
     generate_motions,
     open_motions,
-    render_clip,
 )
-from video_gc.data.generated.painting import NUM_FRAMES, SIZE
+from video_gc.data.generated.painting import NUM_FRAMES, SIZE, paint
+from video_gc.data.generated.tasks import GAP, TASKS, render_clip
 from video_gc.decode.open import open_video
+from video_gc.models.build import build_model
 
 FEW = {"train": 2, "val": 1, "test": 1}
+EVERY_CLASS = [(task, name) for task, classes in TASKS.items() for name in classes]
 
 
-@pytest.mark.slow
-def test_generated_files_are_real_videos_and_the_same_every_time(tmp_path: Path) -> None:
-    one = generate_motions(tmp_path / "one", clips_per_class=FEW)
-    two = generate_motions(tmp_path / "two", clips_per_class=FEW)
+@pytest.mark.parametrize("task", TASKS)
+def test_generated_files_are_real_videos_and_the_same_every_time(tmp_path: Path, task: str) -> None:
+    one = generate_motions(tmp_path / "one", task, clips_per_class=FEW)
+    two = generate_motions(tmp_path / "two", task, clips_per_class=FEW)
+    assert one == tmp_path / "one" / task
     files = sorted(path.relative_to(one) for path in one.rglob("*.mp4"))
-    assert len(files) == 8 * 4
+    assert len(files) == 2 * 4
     assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
     assert len({(one / file).read_bytes() for file in files}) == len(files)
     index = read_class_folders(one / "train")
-    assert index.names == sorted(CLASSES)
+    assert index.names == sorted(TASKS[task])
     with open_video(index.paths[0]) as reader:
         assert (len(reader), reader.size) == (NUM_FRAMES, (SIZE, SIZE))
 
 
-def test_a_complete_set_is_left_alone_and_any_seed_will_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips of two frames, quickly drawn."""
     short = counted_frames(2)
     monkeypatch.setattr("video_gc.data.generated.motions.render_clip", lambda *_: short)
-    root = generate_motions(tmp_path / "m", seed=1, clips_per_class={"train": 1})
-    stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    assert generate_motions(root, seed=1, clips_per_class={"train": 1}) == root
-    assert open_motions(root) == root
-    with pytest.raises(FileExistsError, match="motions of another seed or version"):
-        generate_motions(root, seed=0, clips_per_class={"train": 1})
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == stamps
-    (root / "motions.json").write_text(json.dumps({"version": 0}))
-    with pytest.raises(FileExistsError, match="motions of another seed or version"):
-        open_motions(root)
 
 
-def test_another_seed_draws_other_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    two_classes = dict(list(CLASSES.items())[:2])
-    monkeypatch.setattr("video_gc.data.generated.motions.CLASSES", two_classes)
+@pytest.mark.usefixtures("painted")
+def test_a_complete_set_is_left_alone_and_any_seed_will_do(tmp_path: Path) -> None:
+    root = tmp_path / "m"
     few = {"train": 1}
-    one, two = (generate_motions(tmp_path / str(s), seed=s, clips_per_class=few) for s in (0, 1))
+    folder = generate_motions(root, "alike", seed=1, clips_per_class=few)
+    stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    assert generate_motions(root, "alike", seed=1, clips_per_class=few) == folder
+    assert open_motions(root, "alike") == folder
+    with pytest.raises(FileExistsError, match="motions of another seed or version"):
+        generate_motions(root, "alike", seed=0, clips_per_class=few)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == stamps
+    generate_motions(root, "presence", seed=0, clips_per_class=few)  # beside it
+    assert sorted(path.name for path in root.iterdir()) == ["alike", "presence"]
+    (folder / "motions.json").write_text(json.dumps({"version": 1}))
+    with pytest.raises(FileExistsError, match="motions of another seed or version"):
+        open_motions(root, "alike")
+
+
+def test_another_seed_draws_other_videos(tmp_path: Path) -> None:
+    few = {"train": 1}
+    one, two = (
+        generate_motions(tmp_path / str(seed), "alike", seed=seed, clips_per_class=few)
+        for seed in (0, 1)
+    )
     paths = list(one.rglob("*.mp4"))
     assert len(paths) == 2
     for path in paths:
@@ -64,82 +77,108 @@ def test_another_seed_draws_other_videos(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_folder_with_something_else_is_not_touched(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("precious")
-    for root in (tmp_path, tmp_path / "mine.txt"):
+    (tmp_path / "alike").mkdir()
+    (tmp_path / "alike" / "mine.txt").write_text("precious")
+    (tmp_path / "presence").write_text("precious")
+    before = sorted(tmp_path.rglob("*"))
+    for task in TASKS:
         with pytest.raises(FileExistsError, match="has other contents, and no motions.json"):
-            open_motions(root)
-    assert (tmp_path / "mine.txt").read_text() == "precious"
-    assert list(tmp_path.iterdir()) == [tmp_path / "mine.txt"]
+            open_motions(tmp_path, task)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "alike" / "mine.txt").read_text() == "precious"
 
 
 def test_a_misspelt_folder_is_no_place_for_them(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="leave data.root out"):
-        open_motions(tmp_path / "dta" / "motions")
+        open_motions(tmp_path / "dta" / "motions", "alike")
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("painted")
 def test_it_is_said_where_they_are_generated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    two_classes = dict(list(CLASSES.items())[:2])
-    monkeypatch.setattr("video_gc.data.generated.motions.CLASSES", two_classes)
     monkeypatch.setattr("video_gc.data.generated.motions.CLIPS_PER_CLASS", {"train": 1})
-    short = counted_frames(2)
-    monkeypatch.setattr("video_gc.data.generated.motions.render_clip", lambda *_: short)
     (tmp_path / "empty").mkdir()
     for root in (MOTIONS, Path("empty"), Path("new")):  # no folder `data` is needed for the first
-        assert open_motions(root) == root
+        assert open_motions(root, "alike") == root / "alike"
         assert len(list(root.rglob("*.mp4"))) == 2
         said = capsys.readouterr().err.splitlines()
-        assert said[0].startswith(f"{root}: has no motions yet; generating 2 small videos")
+        assert said[0].startswith(f"{root}/alike: has no motions yet; generating 2 small videos")
 
 
-def test_the_full_set_has_several_hundred_clips_in_pairs() -> None:
-    assert sum(CLIPS_PER_CLASS.values()) * len(CLASSES) >= 800
-    assert [c for pair in PAIRS for c in pair] == list(CLASSES)
+def test_the_test_videos_make_a_standard_error_of_at_most_two_points() -> None:
+    assert 50 / (CLIPS_PER_CLASS["test"] * 2) ** 0.5 < 2.1
 
 
-def onset(values: np.ndarray) -> float:
-    """Frame of the largest distance from the first frame's value."""
-    return float(np.abs(values - values[0]).argmax())
+def steps(track) -> np.ndarray:
+    """Movement per frame: (T - 1, 2)."""
+    return np.diff(np.stack([track.x, track.y], 1), axis=0)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_relation_is_what_the_name_says(seed: int) -> None:
-    def tracks(name: str) -> list:
-        return CLASSES[name](np.random.default_rng(seed))
+    def tracks(task: str, name: str) -> list:
+        return TASKS[task][name](np.random.default_rng(seed))
 
-    upper, lower = tracks("upper_moves_first")
-    assert upper.y[0] < lower.y[0]
-    assert onset(upper.x) < onset(lower.x)
-    upper, lower = tracks("lower_moves_first")
-    assert onset(lower.x) < onset(upper.x)
-    for name, sign in (("in_step", 1), ("in_opposition", -1)):
-        one, two = tracks(name)
-        assert sign * np.corrcoef(one.y, two.y)[0, 1] > 0.99
-        assert abs(one.x[0] - two.x[0]) > 25
-    for name, same in (("returns_same_side", True), ("returns_other_side", False)):
-        (track,) = tracks(name)
-        assert ((track.x[0] < SIZE / 2) == (track.x[-1] < SIZE / 2)) == same
-        assert track.y.min() < -track.radius[0]  # out of the picture in between
-    for name, sign in (("pulse_then_hop", 1), ("hop_then_pulse", -1)):
-        pulse, hop = tracks(name)
-        assert sign * (onset(hop.x) - onset(pulse.radius)) > 0
-        assert np.ptp(pulse.x) == np.ptp(hop.radius) == 0
+    for name, sign in (("alike", 1), ("opposite", -1)):
+        one, two = tracks("alike", name)
+        assert np.allclose(steps(one), sign * steps(two))
+        assert np.hypot(*steps(one)[0]) >= 0.9
+    moving, still = (
+        [np.abs(steps(t)).max() > 0 for t in tracks("presence", name)]
+        for name in ("moving", "still")
+    )
+    assert sorted(moving) == [False, True]
+    assert still == [False, False]
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_objects_stay_in_the_picture_and_can_be_seen(name: str) -> None:
-    for seed in range(10):
-        for track in CLASSES[name](np.random.default_rng(seed)):
-            assert (track.x - track.radius > -4).all()
-            assert (track.x + track.radius < SIZE + 4).all()
-            if not name.startswith("returns"):
-                assert (track.y - track.radius > -4).all()
-                assert (track.y + track.radius < SIZE + 4).all()
-        if seed > 1:
-            continue
-        frames = render_clip(name, np.random.default_rng(seed))
-        assert frames.shape == (NUM_FRAMES, SIZE, SIZE, 3)
-        assert frames.dtype == np.uint8
+def test_each_object_alone_looks_the_same_in_both_classes() -> None:
+    """The directions of the right object in `opposite`, drawn like those in `alike`."""
+    for name in TASKS["alike"]:
+        angles = []
+        for seed in range(2000):
+            _, right = TASKS["alike"][name](np.random.default_rng(seed))
+            angles.append(np.arctan2(*steps(right)[0]))
+        counts, _ = np.histogram(angles, 8, (-np.pi, np.pi))
+        assert ((counts - 250) ** 2 / 250).sum() < 24.3  # chi-squared, 7 degrees: 99.9 %
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY_CLASS)
+def test_objects_stay_in_the_picture_and_apart(task: str, name: str) -> None:
+    for seed in range(200):
+        left, right = TASKS[task][name](np.random.default_rng(seed))
+        for track in (left, right):
+            for centre in (track.x, track.y):
+                assert centre.min() - track.radius - 0.5 >= -1e-9
+                assert centre.max() + track.radius + 0.5 <= SIZE - 1 + 1e-9
+        edges = left.x.max() + left.radius + 0.5, right.x.min() - right.radius - 0.5
+        assert edges[1] - edges[0] >= GAP - 1e-9
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY_CLASS)
+def test_no_window_touches_both_objects(task: str, name: str) -> None:
+    """The pixels themselves, not the tracks."""
+    flat = np.full((NUM_FRAMES, SIZE, SIZE, 3), 0.5, np.float32)
+    for seed in range(50):
+        random = np.random.default_rng(seed)
+        canvas = flat
+        for track in TASKS[task][name](random):
+            canvas = paint(canvas, track, random)
+        columns = np.flatnonzero((canvas != flat).any((0, 1, 3)))
+        assert np.diff(columns).max() >= GAP
+
+
+def test_frames_are_pictures() -> None:
+    for task, name in EVERY_CLASS:
+        frames = render_clip(task, name, np.random.default_rng(0))
+        assert (frames.shape, frames.dtype) == ((NUM_FRAMES, SIZE, SIZE, 3), np.uint8)
+
+
+def test_the_demos_network_sees_less_than_the_gap() -> None:
+    field = receptive_field(
+        build_model(replace(compose_train(["experiment=demo"]).model, num_classes=2))
+    )
+    assert field is not None
+    assert field[2] <= GAP

@@ -171,8 +171,8 @@ def test_a_manifest_beside_a_list_counts_and_for_kept_splits_too(
 
 
 def test_the_manifest_of_the_generated_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(touch(tmp_path, f"data/motions/{NAME}"))
-    assert data_manifest(DataConfig()) == Path("data/motions") / NAME
+    monkeypatch.chdir(touch(tmp_path, f"data/motions/alike/{NAME}"))
+    assert data_manifest(DataConfig()) == Path("data/motions/alike") / NAME
 
 
 def test_missing_videos_of_each_part_are_counted(tmp_path: Path) -> None:

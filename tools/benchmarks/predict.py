@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="count how often each way agrees with fp32 on the best class of 400 "
                         "clips of --held-out")  # fmt: skip
     parser.add_argument("--held-out", nargs="+", type=Path,
-                        default=[Path("data/motions/test"), Path("data/motions/val")],
-                        help="folders of videos (data/motions/test data/motions/val)")  # fmt: skip
+                        default=[Path("data/motions/alike/test")],
+                        help="folders of videos (data/motions/alike/test)")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:

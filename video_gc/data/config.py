@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from video_gc.data.generated.tasks import TASKS
 from video_gc.decode.open import DECODERS
 from video_gc.decode.reader import DEVICES, MAX_PIXELS
 
@@ -21,6 +22,9 @@ class DataConfig:
     """motions (generated if missing), folder (ROOT/CLASS/video), list (`path label`), table (CSV,
     TSV, Parquet), pyslowfast or mmaction2 (their lists), or a data set with its official files:
     kinetics, ucf101, hmdb51, something_something, charades"""
+    task: str = "alike"
+    """task of motions: alike (two far objects move in the same or in opposite directions) or
+    presence (one moves, or none)"""
     root: str | None = None
     """folder of the videos; for lists, where relative paths start (the list's own folder)"""
     annotations: str | None = None
@@ -68,6 +72,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         for name, choices in (
             ("kind", KINDS),
+            ("task", tuple(TASKS)),
             ("decoder", ("auto", *DECODERS)),
             ("decode_device", DEVICES),
             ("transfer", FORMS),

@@ -98,7 +98,9 @@ def open_splits(config: DataConfig) -> Splits:
 
 def data_manifest(config: DataConfig) -> Path | None:
     """The manifest of a data set: the given one, or the one written by `check`."""
-    root = config.root or (str(MOTIONS) if config.kind == "motions" else None)
+    root = config.root
+    if config.kind == "motions":
+        root = str(Path(root or MOTIONS) / config.task)
     files = (config.train, config.val, config.test) if config.kind in LISTS else ()
     return choose_manifest(config.manifest, root, [file for file in files if file])
 
@@ -185,7 +187,7 @@ def _annotated(config: DataConfig) -> AnnotatedSplits:
         val, test = (read(file, names=listed.names) if file else None for file in files[1:])
         return AnnotatedSplits(listed, val, test)
     if config.kind == "motions":
-        root = open_motions(root or MOTIONS)
+        root = open_motions(root or MOTIONS, config.task)
     assert root is not None
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (data.root)")

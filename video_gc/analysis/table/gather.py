@@ -15,7 +15,7 @@ from video_gc.analysis.table.naming import row_names
 from video_gc.analysis.table.tested_run import Run, is_run, read_run, typed_config
 from video_gc.backbones.published import KINETICS400
 from video_gc.data.fingerprint import same_copy
-from video_gc.data.generated.motions import CLASSES
+from video_gc.data.generated.tasks import TASKS
 from video_gc.data.index import DataError
 from video_gc.train.options import TrainConfig
 
@@ -137,7 +137,7 @@ def _planned(group: Group, config: TrainConfig, classes: int | None) -> Group:
     """Add the network of its cells. classes: number of classes of the trained rows."""
     known = config.model.num_classes or classes
     if config.data.kind == "motions":
-        known = len(CLASSES)
+        known = len(TASKS[config.data.task])
     model = replace(config.model, num_classes=known or len(KINETICS400), weights=None)
     assumed = known is None and not any(run.network for run in group.runs)
     return replace(group, planned=(model, config.clip), assumed=assumed)

@@ -1,65 +1,49 @@
-"""Soft-edged shapes over drifting backgrounds, for the generated data set."""
+"""Soft-edged shapes on plain or graded backgrounds, for the generated data set."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-SIZE = 64  # pixels, height and width
-NUM_FRAMES = 36
+SIZE = 40  # pixels, height and width
+NUM_FRAMES = 8
 
 
 @dataclass(frozen=True)
 class Track:
-    """An object's position and size per frame: x, y, radius in pixels, each (T,)."""
+    """An object's position per frame and its size: x, y (T,), radius, in pixels."""
 
     x: np.ndarray
     y: np.ndarray
-    radius: np.ndarray
+    radius: float
 
 
 def background(random: np.random.Generator) -> np.ndarray:
-    """Float frames (T, H, W, 3) in 0…1, still or drifting slowly."""
-    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
-    t = np.arange(NUM_FRAMES)[:, None, None] / NUM_FRAMES
-    angle, drift = random.uniform(0, 2 * np.pi), random.uniform(-0.3, 0.3)
-    along = x * np.cos(angle) + y * np.sin(angle) + drift * t
-    kind = random.integers(4)
-    if kind == 0:
-        mix = np.zeros((NUM_FRAMES, SIZE, SIZE))
-    elif kind == 1:
-        mix = np.clip(along, -1, 1) / 2 + 0.5
-    elif kind == 2:
-        mix = 0.5 + 0.5 * np.sin(2 * np.pi * random.uniform(2, 5) * along)
-    else:
-        waves = [
-            np.sin(2 * np.pi * (a * x + b * y + c * t) + d)
-            for a, b, c, d in zip(*random.uniform(-3, 3, (4, 6)), strict=True)
-        ]
-        mix = 0.5 + sum(waves) / 12
-    dark = random.uniform(0.25, 0.5, 3)
-    bright = dark + random.uniform(-0.1, 0.2, 3)
-    return (dark + mix[..., None] * (bright - dark)).astype(np.float32)
+    """Float frames (T, H, W, 3) in 0…1: two close colours, from one side to the other."""
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
+    angle = random.uniform(0, 2 * np.pi)
+    mix = x * np.cos(angle) + y * np.sin(angle)
+    middle, slope = random.uniform(0.35, 0.6, 3), random.uniform(-0.1, 0.1, 3)
+    picture = (middle + mix[..., None] * slope).astype(np.float32)
+    return np.repeat(picture[None], NUM_FRAMES, 0)
 
 
-def colours(random: np.random.Generator) -> list[np.ndarray]:
-    """Two colours, each brighter or darker than every background."""
-    bright = random.uniform(0.75, 1.0, (2, 3))
-    return list(np.where(random.integers(2, size=(2, 1)), bright, 1 - bright))
+def colour(random: np.random.Generator) -> np.ndarray:
+    """A colour brighter or darker than every background."""
+    bright = random.uniform(0.8, 1.0, 3)
+    return bright if random.integers(2) else 1 - bright
 
 
-def paint(
-    canvas: np.ndarray, track_: Track, colour: np.ndarray, random: np.random.Generator
-) -> np.ndarray:
-    """Draw one object over the frames, with soft edges; its shape is drawn from `random`."""
+def paint(canvas: np.ndarray, track: Track, random: np.random.Generator) -> np.ndarray:
+    """Draw one object over the frames, with soft edges; its shape and colour are random.
+
+    Pixels farther than radius + 0.5 from its centre, along x or y, stay as they are.
+    """
     y, x = np.mgrid[:SIZE, :SIZE]
-    dx = x - track_.x[:, None, None]
-    dy = y - track_.y[:, None, None]
-    radius = track_.radius[:, None, None]
+    dx, dy = x - track.x[:, None, None], y - track.y[:, None, None]
     distance = (
         np.hypot(dx, dy),
         np.maximum(abs(dx), abs(dy)) * 1.15,
-        (abs(dx) + abs(dy)) * 0.85,
-        np.maximum(dy, abs(dx) * 0.87 - dy * 0.5) * 1.6,
-    )[random.integers(4)]
-    cover = np.clip(radius - distance + 0.5, 0, 1)[..., None].astype(np.float32)
-    return canvas + cover * (colour.astype(np.float32) - canvas)
+        np.maximum(abs(dx) + abs(dy), 1.4 * np.maximum(abs(dx), abs(dy))) * 0.8,
+    )[random.integers(3)]
+    cover = np.clip(track.radius - distance + 0.5, 0, 1)[..., None].astype(np.float32)
+    return canvas + cover * (colour(random).astype(np.float32) - canvas)
