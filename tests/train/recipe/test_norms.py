@@ -173,14 +173,14 @@ def test_a_compiled_step_is_the_same(kind: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(plain.buffers(), other.buffers(), strict=True))
 
 
-# after many compilations in one process dynamo compiles parts, whose inputs are not leaves
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [  # each takes minutes: every network and every kind once
+    [  # each takes minutes: every network and every kind at least once
         *(("c2d", "none"), ("i3d", "gc"), ("slow", "snl"), ("slowfast", "nl")),
-        *(("x3d", "se"), ("csn", "cc"), ("r2plus1d", "gc"), ("slowfast", "cc")),
+        # compiled in parts, since dynamo stops at its swish; their inputs are not leaves
+        pytest.param("x3d", "se", marks=pytest.mark.filterwarnings("ignore:The .grad attribute")),
+        *(("csn", "cc"), ("r2plus1d", "gc"), ("slowfast", "cc")),
     ],
 )
 def test_every_network_compiles_with_everything(name: str, kind: str) -> None:
@@ -193,6 +193,7 @@ def test_every_network_compiles_with_everything(name: str, kind: str) -> None:
     # in double precision: norms over a handful of values blow rounding up
     plain, clip = plain.double(), torch.randn(2, 3, 8, 64, 64).double()
     for checkpointing in (False, True):
+        torch._dynamo.reset()
         other = copy.deepcopy(plain)
         prepare_network(
             other, NormConfig(zero_init=False), weights="some", gpu=False, compile=True,
@@ -206,4 +207,3 @@ def test_every_network_compiles_with_everything(name: str, kind: str) -> None:
         assert losses[0] == pytest.approx(losses[1], rel=1e-9)
         for (statistic, a), b in zip(eager.named_buffers(), other.buffers(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9, msg=statistic)
-        torch._dynamo.reset()
