@@ -70,7 +70,15 @@ def test_epochs_count_before_a_cell_has_ended(
     progress = CellProgress(cells)
     assert (progress.trained, progress.left(), progress.running()) == (0.25, None, "GC 1/4")
     log.write_text("epoch,step,train/loss\n0,9,0.7\n,10,\n1,19,0.6\n2,29,0.5\n")
+    progress.look()
     monkeypatch.setattr("video_gc.ablate.cell_progress.time.monotonic", lambda: 160.0)
     assert progress.running() == "GC 3/4"
     assert progress.trained == 0.75
     assert progress.left() == 60 / 0.5 * 1.25
+    failed = CellStatus(status="failed", started="", command=[])
+    write_status(tmp_path / "GC", failed)  # what it had trained counts no more, nor against others
+    log = tmp_path / "none" / "logs" / "csv" / "version_0" / "metrics.csv"
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch,step,train/loss\n0,9,0.7\n")
+    progress.look()
+    assert progress.left() == 60 / 0.25 * 0.75

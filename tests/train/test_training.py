@@ -10,12 +10,12 @@ import torch
 import yaml
 
 from tests.conftest import SMALL
-from video_gc.analysis.report import read_metrics
 from video_gc.config import compose_train
 from video_gc.data.index import DataError
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.train import loop
 from video_gc.train.loop import train, train_epoch
+from video_gc.train.resume.run_directory import read_metrics
 from video_gc.train.training import Training
 
 

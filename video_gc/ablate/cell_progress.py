@@ -4,7 +4,6 @@ It is read from cell.json and from the logs of the trainings, so it covers the j
 processes and machines.
 """
 
-import csv
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from video_gc.ablate.cell import Cell
 from video_gc.ablate.status import LOG, CellStatus, read_status
 from video_gc.progress import console, say
-from video_gc.train.resume.run_directory import LOGS
+from video_gc.train.resume.run_directory import LOGS, logged_epochs
 
 INTERVAL = 1.0
 """Seconds between two reads."""
@@ -33,21 +32,24 @@ class CellProgress:
         self.total = len(finished) + len(cells)
         earlier = [read_status(Path(cell.directory)) for cell in finished]
         self.earlier = [status.seconds for status in earlier if status and status.seconds]
-        self.finished_now = 0
-        self.trained_before = sum(map(trained_part, cells))
+        self.epochs = {cell.name: trained_epochs(cell) for cell in cells}
+        self.before = {cell.name: self.part(cell) for cell in cells}
+        self.gained = 0.0  # of the cells that this sweep finished, what was not trained before
         self.began = time.monotonic()
 
     def look(self) -> list[tuple[Cell, CellStatus]]:
-        """The cells that began or ended since the last call."""
+        """The cells that began or ended since the last call; reads the epochs of the others."""
         news = []
         for cell in list(self.waiting):
             status = read_status(Path(cell.directory))
             if status is not None and status != self.seen[cell.name]:
                 self.seen[cell.name] = status
                 news.append((cell, status))
-                self.finished_now += status.status == "finished"
+                if status.status == "finished":
+                    self.gained += 1 - self.before[cell.name]
                 if status.status != "running":
                     self.waiting.remove(cell)
+        self.epochs = {cell.name: trained_epochs(cell) for cell in self.waiting}
         return news
 
     @property
@@ -55,10 +57,15 @@ class CellProgress:
         """Number of ended cells, including those finished before."""
         return self.total - len(self.waiting)
 
+    def part(self, cell: Cell) -> float:
+        """The trained part of a cell that has not ended, 0…1."""
+        epochs = self.epochs[cell.name]
+        return epochs / cell.options["epochs"] if epochs else 0.0
+
     @property
     def trained(self) -> float:
-        """Trained parts of the cells that have not ended, each 0…1."""
-        return sum(map(trained_part, self.waiting))
+        """The trained parts of the cells that have not ended, together."""
+        return sum(map(self.part, self.waiting))
 
     def left(self) -> float | None:
         """Seconds until all have ended, by what this sweep has trained and finished.
@@ -66,7 +73,7 @@ class CellProgress:
         Before the first epoch: by the cells finished earlier. Failed cells do not count, because
         most fail at once.
         """
-        gained = self.finished_now + self.trained - self.trained_before
+        gained = self.gained + self.trained - sum(self.before[cell.name] for cell in self.waiting)
         if gained > 0:
             pace = (time.monotonic() - self.began) / gained
         elif self.earlier:
@@ -77,11 +84,10 @@ class CellProgress:
 
     def running(self) -> str:
         """The cells in training and their epochs, such as `GC 2/6`; at most three."""
-        parts = []
-        for cell in self.waiting:
-            if 0 < epochs_trained(cell) <= (whole := cell.options["epochs"]):
-                parts.append(f"{cell.row} {epochs_trained(cell)}/{whole}")
-        return ", ".join(parts[:3])
+        started = [cell for cell in self.waiting if self.epochs[cell.name]]
+        return ", ".join(
+            f"{cell.row} {self.epochs[cell.name]}/{cell.options['epochs']}" for cell in started[:3]
+        )
 
     def line(self, cell: Cell, status: CellStatus) -> tuple[str, str | None]:
         """The message about a cell that began or ended, and its style."""
@@ -139,18 +145,11 @@ def show_progress(cells: Sequence[Cell], finished: Sequence[Cell] = ()) -> Itera
             thread.join()
 
 
-def epochs_trained(cell: Cell) -> int:
-    """The epochs that the cell's training has logged."""
-    file = Path(cell.directory, LOGS, "csv", "version_0", "metrics.csv")
-    with suppress(OSError, ValueError), file.open(newline="", encoding="utf-8") as stream:
-        return 1 + max(int(row["epoch"]) for row in csv.DictReader(stream) if row.get("epoch"))
+def trained_epochs(cell: Cell) -> int:
+    """The epochs that the cell's training has logged; 0 if its logs cannot be read now."""
+    with suppress(OSError, ValueError):
+        return logged_epochs(Path(cell.directory, LOGS))
     return 0
-
-
-def trained_part(cell: Cell) -> float:
-    """The part of the cell's epochs that was trained, 0…1."""
-    trained = epochs_trained(cell)
-    return trained / cell.options["epochs"] if trained else 0.0
 
 
 def short(seconds: float) -> str:

@@ -19,7 +19,6 @@ from video_gc.analysis.attention.maps import attention_maps, stretch
 from video_gc.analysis.cost import complexity
 from video_gc.analysis.html import data_uri, render
 from video_gc.analysis.overlay import heat, strip
-from video_gc.analysis.training_curves import read_metrics
 from video_gc.blocks import GlobalContext
 from video_gc.data.transforms import prepare_clips
 from video_gc.evaluate.tested_videos import classes_in_turn
@@ -29,6 +28,7 @@ from video_gc.outputs import read_csv, write_output
 from video_gc.progress import track
 from video_gc.train.checkpoint import CheckpointContents, load_network
 from video_gc.train.checkpoint_paths import best_checkpoint
+from video_gc.train.resume.run_directory import read_metrics
 
 PICTURES = (
     ("classes.png", "Accuracy of each class"),

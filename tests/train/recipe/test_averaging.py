@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import SMALL
-from video_gc.analysis.report import read_metrics
 from video_gc.config import compose_train
 from video_gc.data.dataset import TrainingClips, collate
 from video_gc.data.reading import Decoding
@@ -24,6 +23,7 @@ from video_gc.train.display import Display
 from video_gc.train.loop import train, train_epoch
 from video_gc.train.recipe.averaging import averaged_copy, decay_at, pick_weights, update_average
 from video_gc.train.recipe.precise_norms import KEY, fixed_batches
+from video_gc.train.resume.run_directory import read_metrics
 from video_gc.train.training import Training
 
 OPTIONS = ["ema=0.5", "norm.precise=2", "augment=light", "model.width=0.125"]

@@ -12,8 +12,8 @@ from video_gc.analysis.table.columns import columns
 from video_gc.analysis.table.gather import Group
 from video_gc.analysis.table.plots import NAMED, accuracy_plots, colour, curve_plots
 from video_gc.analysis.table.table import Table
-from video_gc.analysis.training_curves import read_metrics
 from video_gc.outputs import write_output
+from video_gc.train.resume.run_directory import read_metrics
 
 PAGE = "report.html"
 

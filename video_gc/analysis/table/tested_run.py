@@ -15,12 +15,11 @@ from tensorboard.backend.event_processing.event_file_loader import (  # type: ig
 from video_gc.ablate.status import STATUS
 from video_gc.analysis.compare.predictions import TestedRun, read_tested
 from video_gc.analysis.cost.latency import Network
-from video_gc.analysis.training_curves import read_metrics
 from video_gc.data.index import DataError
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 from video_gc.train.options import TrainConfig
-from video_gc.train.resume.run_directory import CONFIG, is_finished
+from video_gc.train.resume.run_directory import CONFIG, LOGS, is_finished, logged_epochs
 
 HERE = {
     "": {"accelerator": "auto"},
@@ -168,7 +167,7 @@ def _untrained(home: Path, config: TrainConfig | None) -> str | None:
         return "still running, or killed"
     if status == "finished" or config is None or not (home / "logs").is_dir():
         return None  # the last two: tested without our training
-    epochs = max((at[-1][0] for at in read_metrics(home / "logs").values()), default=0)
+    epochs = logged_epochs(home / LOGS)
     return f"its training has not ended (epoch {epochs} of {config.epochs})"
 
 

@@ -1,5 +1,6 @@
 """A run directory: whether it is new, resumed or started again, and the files that describe it."""
 
+import csv
 import platform
 import shutil
 from importlib.metadata import version
@@ -113,6 +114,25 @@ def begin_run(directory: Path, options: dict[str, Any], *, gpu: bool) -> None:
 def _is_empty(directory: Path) -> bool:
     """Whether it holds only locks and the files of tools/ablate.py."""
     return all(path.name[0] == "." or path.name in AROUND for path in directory.iterdir())
+
+
+def read_metrics(logs: Path) -> dict[str, list[tuple[int, float]]]:
+    """Metric → (epoch, value), from all CSV logs of a run; a resumed run has several."""
+    found: dict[str, dict[int, float]] = {}
+    for file in sorted(
+        logs.glob("csv/version_*/metrics.csv"), key=lambda f: int(f.parent.name[8:])
+    ):
+        with file.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                for name, value in row.items():
+                    if value and name not in ("epoch", "step") and row.get("epoch"):
+                        found.setdefault(name, {})[int(float(row["epoch"])) + 1] = float(value)
+    return {name: sorted(values.items()) for name, values in found.items()}
+
+
+def logged_epochs(logs: Path) -> int:
+    """How many epochs have metrics in the logs of a run; 0 without logs."""
+    return max((values[-1][0] for values in read_metrics(logs).values()), default=0)
 
 
 def _check_aborted(directory: Path) -> None:
