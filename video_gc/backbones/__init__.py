@@ -9,7 +9,7 @@ with warnings.catch_warnings():  # pytorchvideo scripts a function that we do no
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
     import pytorchvideo.models  # noqa: F401
 
-from video_gc.backbones.bag import BLOCKS_PER_STAGE, PARTS, bag
+from video_gc.backbones.bag import PARTS, bag
 from video_gc.backbones.heads import pool_as_published, pool_everywhere
 from video_gc.backbones.resnet import (
     c2d,
@@ -33,6 +33,7 @@ from video_gc.backbones.slowfast import (
     slowfast_linear,
     slowfast_r101_50_101,
 )
+from video_gc.backbones.stages import BLOCKS_PER_STAGE
 
 __all__ = ["BACKBONES", "build_backbone"]
 

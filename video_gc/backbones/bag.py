@@ -17,9 +17,9 @@ from pytorchvideo.models.resnet import create_bottleneck_block, create_res_stage
 from pytorchvideo.models.stem import create_res_basic_stem
 from torch import nn
 
-STAGES = ("res2", "res3", "res4", "res5")
+from video_gc.backbones.stages import BLOCKS_PER_STAGE, STAGES
+
 PARTS = ("stem", *STAGES)
-BLOCKS_PER_STAGE = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 def bag(
@@ -28,7 +28,7 @@ def bag(
     depth: int,
     stem_channels: int,
     dropout: float,
-    kernels_until: str = "stem",
+    kernels_until: str,
 ) -> nn.Module:
     """A ResNet whose kernels end after `kernels_until`: stem, or one of res2 … res5.
 

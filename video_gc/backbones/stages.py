@@ -13,6 +13,10 @@ from pytorchvideo.models.stem import ResNetBasicStem
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+STAGES = ("res2", "res3", "res4", "res5")
+BLOCKS_PER_STAGE = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+"""Depth → residual blocks in each stage."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -92,11 +96,10 @@ def whole_stages(backbone: nn.Module) -> dict[str, nn.Module]:
 
 
 def depth_of(names: list[str]) -> int | None:
-    """50 or 101, from the number of blocks per (slow) stage; None for another depth."""
+    """A key of `BLOCKS_PER_STAGE`, by the blocks per (slow) stage; None for another depth."""
     stages = [name.removeprefix("slow.").split(".")[0] for name in names if name[:4] != "fast"]
-    counts = [stages.count(stage) for stage in ("res2", "res3", "res4", "res5")]
-    known = {"1 1 1 1": 14, "2 2 2 2": 26, "3 4 6 3": 50, "3 4 23 3": 101}
-    return known.get(" ".join(map(str, counts)))
+    counts = tuple(stages.count(stage) for stage in STAGES)
+    return next((depth for depth, blocks in BLOCKS_PER_STAGE.items() if blocks == counts), None)
 
 
 def places(block: nn.Module) -> dict[str, Place]:

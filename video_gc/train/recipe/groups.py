@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from video_gc.backbones.stages import named_parts
+from video_gc.backbones.stages import STAGES, named_parts
 from video_gc.blocks import choices
 from video_gc.models.context import context_blocks
 
@@ -20,7 +20,7 @@ BATCH_NORMS = (
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
 )
 NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-LEVELS = ("stem", "res2", "res3", "res4", "res5", "head")
+LEVELS = ("stem", *STAGES, "head")
 
 
 def stage_names(model: nn.Module) -> dict[str, str]:
