@@ -11,6 +11,7 @@ from pathlib import Path
 from video_gc.analysis.animation import check_suffix, write_animation
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.data.annotations.folder_scan import find_videos, is_video
+from video_gc.data.config import DataConfig
 from video_gc.data.generated.motions import MOTIONS, open_motions
 from video_gc.data.index import VideoIndex
 from video_gc.data.sampling import ClipConfig
@@ -26,7 +27,7 @@ def main() -> None:
     from video_gc.analysis.augmented import augmented_grid  # late: it imports torch
     from video_gc.data.augment import AugmentConfig
 
-    videos = options.videos or open_motions(MOTIONS, "alike") / "train"
+    videos = options.videos or open_motions(MOTIONS, DataConfig.task) / "train"
     if videos.is_file() and not is_video(videos.name):
         raise ValueError(f"{videos}: not a video suffix (.mp4, .mkv, …); give a video or DIR")
     paths = [videos] if videos.is_file() else find_videos(videos, utf8=True)
@@ -78,12 +79,7 @@ def _parse() -> argparse.Namespace:
         "  python tools/augment.py video.mp4 --draws 8 --out video.gif",
     )
     add = parser.add_argument
-    add(
-        "videos",
-        type=Path,
-        nargs="?",
-        help="a video, or a folder of them; default: generated ones",
-    )
+    add("videos", type=Path, nargs="?", help="a video, or a folder of them; default: motions")
     add(
         "--out", type=Path, default=Path("augmented.webp"), help=".webp, .gif or .png (%(default)s)"
     )

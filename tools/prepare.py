@@ -6,9 +6,9 @@ from pathlib import Path
 
 from video_gc.cli import Parser, run_tool
 from video_gc.data.annotations.text_files import read_names
-from video_gc.data.config import LISTS, OFFICIAL_KINDS
+from video_gc.data.config import LISTS, OFFICIAL_KINDS, DataConfig
 from video_gc.data.fingerprint import fingerprint_videos, published_count_note
-from video_gc.data.generated.motions import generate_motions
+from video_gc.data.generated.motions import MOTIONS, generate_motions
 from video_gc.data.generated.tasks import TASKS
 from video_gc.data.manifest import NAME, Listed, choose_manifest
 from video_gc.data.prepare.check import check_videos
@@ -119,8 +119,8 @@ def parse() -> argparse.Namespace:
         )
 
     motions = job("motions", "Generate the videos of a task.", "motions", "generate a data set")
-    motions.add_argument("--task", choices=TASKS, default="alike", help="(alike)")
-    motions.add_argument("--root", type=Path, default=Path("data/motions"), help="(data/motions)")
+    motions.add_argument("--task", choices=TASKS, default=DataConfig.task, help="(%(default)s)")
+    motions.add_argument("--root", type=Path, default=MOTIONS, help="(%(default)s)")
     motions.add_argument("--seed", type=int, default=0, help="seed of the videos (0)")
 
     check = job(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from video_gc.config import compose_train
+from video_gc.config.ablation import plan_ablation
 from video_gc.evaluate.evaluate import evaluate
 from video_gc.train.loop import train
 
@@ -21,15 +22,20 @@ def motions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("task", "context", "least", "most"),
-    [("alike", "gc", 0.95, 1.0), ("alike", "none", 0.4, 0.6), ("presence", "none", 0.95, 1.0)],
+    ("task", "row", "least", "most"),
+    [
+        ("alike", "GC", 0.95, 1.0),
+        ("alike", "without", 0.4, 0.6),
+        ("presence", "without", 0.95, 1.0),
+    ],
 )
 def test_the_demos_network(
-    motions: Path, tmp_path: Path, task: str, context: str, least: float, most: float
+    motions: Path, tmp_path: Path, task: str, row: str, least: float, most: float
 ) -> None:
-    options = ["experiment=demo", f"context={context}", f"data.task={task}", f"data.root={motions}"]
-    run = train(compose_train([*options, f"runs={tmp_path}", "name=control"]))
+    given = (f"data.task={task}", f"data.root={motions}", f"runs={tmp_path}")
+    (cell,) = plan_ablation(["ablation=demo", f"only=[{row}]", *given]).cells
+    run = train(compose_train(cell.arguments))
     level = evaluate(run / "checkpoints" / "best.ckpt").result.video_level
-    print(f"{task}, {context}: {level}")
+    print(f"{task}, {row}: {level}")
     assert level.count == 600
     assert least <= level.top1 <= most

@@ -57,7 +57,7 @@ def generate_motions(
         for class_id, name in enumerate(TASKS[task])
         for number in range(count)
     ]
-    say(f"{root}: has no motions yet; generating {len(jobs)} small videos takes minutes")
+    say(f"{root}: has no motions yet; generating {len(jobs)} small videos")
     for folder in {path.parent for path, _, _ in jobs}:
         folder.mkdir(parents=True)
 
