@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.blocks.layout import inner_width, normalise, project, project_back, rows
+from video_gc.blocks.layout import add_context, inner_width, project, reset_as_identity, rows
 
 
 class CrissCross(nn.Module):
@@ -52,13 +52,7 @@ class CrissCross(nn.Module):
 
     def reset_parameters(self) -> None:
         """Gaussian (σ = 0.01) for the projections, zero for the scale of the batch norms."""
-        for layer in (self.query, self.key, self.value, self.out):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        for norm in self.norms:
-            assert isinstance(norm, nn.BatchNorm2d)
-            norm.reset_parameters()
-            nn.init.zeros_(norm.weight)
+        reset_as_identity(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *positions) → the same shape."""
@@ -70,8 +64,7 @@ class CrissCross(nn.Module):
                 for axis, part in self._lines(weights.to(value.dtype), x.shape[2:])
             )
             assert isinstance(mean, Tensor)
-            z = project_back(mean.flatten(1, -2), self.out, like=x)
-            x = x + normalise(z, norm).reshape(x.shape).to(x.dtype)
+            x = add_context(x, mean.flatten(1, -2), self.out, norm)
         return x
 
     def attention(self, x: Tensor) -> Tensor:

@@ -51,9 +51,25 @@ def _weight(layer: nn.Linear, x: Tensor) -> Tensor:
     return layer.weight.to(torch.get_autocast_dtype(x.device.type))
 
 
-def normalise(z: Tensor, norm: nn.Module) -> Tensor:
-    """A 2-D batch norm on (N, C, P), seen as (N, C, 1, P), which is fast in both layouts."""
-    return norm(z.unsqueeze(2)).squeeze(2)
+def add_context(x: Tensor, mean: Tensor, out: nn.Linear, norm: nn.Module) -> Tensor:
+    """x + BN(W_z · mean), the fusion of a non-local block: (N, C, *positions), (N, P, d) → x's.
+
+    norm: a 2-D batch norm sees (N, C, 1, P), which is fast in both layouts.
+    """
+    z = project_back(mean, out, like=x)  # (N, C, P)
+    return x + norm(z.unsqueeze(2)).reshape(x.shape).to(x.dtype)
+
+
+def reset_as_identity(block: nn.Module) -> None:
+    """Gaussian (σ = 0.01) for the projections of a block, zero for the scale of its batch norms."""
+    for layer in block.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.01)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+            nn.init.zeros_(layer.weight)
 
 
 def max_pool(x: Tensor, kernel: Sequence[int]) -> Tensor:

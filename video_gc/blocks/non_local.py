@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from video_gc.blocks.layout import (
+    add_context,
     inner_width,
     max_pool,
-    normalise,
     pooled_size,
     project,
-    project_back,
+    reset_as_identity,
     rows,
 )
 from video_gc.blocks.pairwise import (
@@ -101,16 +101,9 @@ class NonLocal(nn.Module):
 
     def reset_parameters(self) -> None:
         """Gaussian (σ = 0.01) for the projections, zero for the batch norm's scale, or for W_z."""
-        for layer in self.children():
-            if isinstance(layer, nn.Linear):
-                nn.init.normal_(layer.weight, std=0.01)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        reset_as_identity(self)
         if isinstance(self.norm, nn.Identity):
             nn.init.zeros_(self.out.weight)
-        else:
-            self.norm.reset_parameters()
-            nn.init.zeros_(self.norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *positions) → the same shape."""
@@ -125,8 +118,7 @@ class NonLocal(nn.Module):
             mean = softmax_mean(query, key, value, self.scale)
         if self.span == "time":
             mean = mean.transpose(1, 2)  # (N, T, H·W, d)
-        z = project_back(mean.flatten(1, 2), self.out, like=x)
-        return x + normalise(z, self.norm).reshape(x.shape).to(x.dtype)
+        return add_context(x, mean.flatten(1, 2), self.out, self.norm)
 
     def attention(self, x: Tensor) -> Tensor:
         """The weights f / C(x) by the plain formula, for analysis: (N, G, L, M).
