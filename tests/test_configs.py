@@ -287,7 +287,7 @@ def test_a_wrong_option_is_one_clear_line(arguments: list[str], message: str) ->
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("model.context.kind=gx", "unknown block 'gx'.*Valid: gc, snl, se, nl, cc"),
+        ("model.context.kind=gx", "unknown block 'gx'.*Valid: gc, snl, se, nl, dnl, cc"),
         ("model.context.place=after_ad", "unknown place.*did you mean 'after_add'"),
         ("model.backbone=i4d", "must be one of c2d, c2d_nopool"),
         ("model.depth=34", r"model.depth \(34\) must be one of"),

@@ -47,7 +47,7 @@ def test_what_is_trained_counts() -> None:
         replace(plain, epochs=plain.epochs + 1),
         TrainConfig(model=ModelConfig(width=0.5)),
         TrainConfig(data=DataConfig(flip=0.0)),
-        *(with_context(kind=kind) for kind in ("gc", "snl", "nl", "cc", "se")),
+        *(with_context(kind=kind) for kind in ("gc", "snl", "nl", "dnl", "cc", "se")),
         with_context(kind="gc", options={"reduction": 8}),
         with_context(kind="gc", place="after_1x1"),
         with_context(kind="gc", after=["res4.*"]),

@@ -23,7 +23,7 @@ LAYOUTS = ("contiguous", "channels-last")
 FLOATS = (torch.float32, torch.bfloat16)
 STORE_NOTHING = (
     "nl", "nl gaussian", "nl dot product", "nl embedded_gaussian time before",
-    "nl concatenation space after",
+    "nl concatenation space after", "dnl",
 )  # fmt: skip
 """Every pairwise function and every span."""
 
@@ -151,7 +151,7 @@ def test_autocast_keeps_the_dtype_of_x(name: str, dtype: torch.dtype) -> None:
     torch.testing.assert_close(mixed, block(x), rtol=0.1, atol=0.1)
 
 
-@pytest.mark.parametrize("name", ["gc", "snl", "nl", "nl gaussian", "cc"])
+@pytest.mark.parametrize("name", ["gc", "snl", "nl", "nl gaussian", "dnl", "cc"])
 def test_the_softmax_is_in_fp32_under_autocast(name: str) -> None:
     """Weights that a bf16 softmax would round to 8 bits."""
     block, x = build(name), torch.randn(1, 8, 7)
@@ -159,7 +159,9 @@ def test_the_softmax_is_in_fp32_under_autocast(name: str) -> None:
         weights = block.attention(x)
     assert weights.dtype == torch.float32
     assert (weights.bfloat16().float() != weights).float().mean() > 0.8
-    torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]), rtol=0, atol=1e-6)
+    total = 2 if name == "dnl" else 1  # it has two
+    wanted = torch.full(weights.shape[:-1], float(total))
+    torch.testing.assert_close(weights.sum(-1), wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def test_the_profiler_sees_a_copy() -> None:
 
 @pytest.mark.parametrize(
     ("name", "dtype", "layout", "samples"),
-    pairwise([n for n, (k, o) in ALL.items() if k == "nl"], FLOATS, LAYOUTS, (1, 2)),
+    pairwise([n for n, (k, o) in ALL.items() if k in ("nl", "dnl")], FLOATS, LAYOUTS, (1, 2)),
 )
 def test_no_form_of_attention_falls_back_to_storing_all_weights(
     name: str, dtype: torch.dtype, layout: str, samples: int
@@ -220,7 +222,7 @@ def test_no_form_of_attention_falls_back_to_storing_all_weights(
     [
         pytest.param(name, marks=[] if name in STORE_NOTHING else pytest.mark.slow)
         for name, (kind, _) in ALL.items()
-        if kind == "nl"
+        if kind in ("nl", "dnl")
     ],
 )
 def test_nothing_of_all_pairs_is_stored(name: str) -> None:

@@ -19,6 +19,8 @@ VARIANTS: dict[str, tuple[str, dict]] = {
     "nl gaussian": ("nl", {"pairwise": "gaussian"}),
     "nl dot product": ("nl", {"pairwise": "dot_product"}),
     "nl concatenation": ("nl", {"pairwise": "concatenation"}),
+    "dnl": ("dnl", {}),
+    "dnl cold": ("dnl", {"reduction": 4, "temperature": 0.5}),
     "cc": ("cc", {}),
     "cc once": ("cc", {"recurrences": 1, "scale": False, "reduction": 4}),
 }
@@ -38,6 +40,7 @@ CLIP_VARIANTS: dict[str, tuple[str, dict]] = {
 """As VARIANTS, but for clips (T, H, W) only; every two of their options meet."""
 
 REPRESENTATIVES = (
-    "gc", "gc both", "snl eq. 2", "se", "nl", "nl gaussian", "nl concatenation time after", "cc",
+    "gc", "gc both", "snl eq. 2", "se", "nl", "nl gaussian", "nl concatenation time after", "dnl",
+    "cc",
 )  # fmt: skip
 """Every kind, both fusions, pooled keys and each way of computing attention: for what is slow."""

@@ -64,8 +64,8 @@ def test_folding_changes_nothing_but_rounding(backbone: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "place"),
     [
-        pytest.param(kind, place, marks=pytest.mark.slow if kind in ("snl", "se") else [])
-        for kind, place in zip(("gc", "snl", "se", "nl", "cc"), cycle(PLACES), strict=False)
+        pytest.param(kind, place, marks=pytest.mark.slow if kind in ("snl", "se", "dnl") else [])
+        for kind, place in zip(("gc", "snl", "se", "nl", "cc", "dnl"), cycle(PLACES), strict=False)
     ],
 )
 def test_folding_leaves_the_blocks_where_they_are(kind: str, place: str) -> None:
@@ -173,7 +173,7 @@ def test_choices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
-@pytest.mark.parametrize("kind", ["gc", "nl", "cc"])
+@pytest.mark.parametrize("kind", ["gc", "nl", "cc", slow("dnl")])
 def test_openvino_agrees(kind: str) -> None:
     model, clips = network("slow", kind), torch.randn(3, 3, *CLIP)
     with torch.no_grad():

@@ -27,7 +27,7 @@ def stand_in(tmp_path: Path, clips_folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_without_arguments_it_lists_the_ablations(tool) -> None:  # type: ignore[no-untyped-def]
     status, _, err = tool("ablate")
     assert status == 0
-    for name, count in (("kinds", 18), ("gcnet_kinetics", 5), ("gcnet_pooling_fusion", 7)):
+    for name, count in (("kinds", 21), ("gcnet_kinetics", 5), ("gcnet_pooling_fusion", 7)):
         assert f"│ {name} │ {count} │" in err
     for name in ablations():  # not cut, for they are copied
         assert f"│ {name} │" in err

@@ -90,6 +90,7 @@ BLOCKS: dict[str, Callable[[int], nn.Module]] = {
     "snl": partial(build_block, "snl"),
     "se": partial(build_block, "se"),
     "cc": partial(build_block, "cc"),
+    "dnl": partial(build_block, "dnl"),
     "nl": partial(build_block, "nl"),
     "nl, pool 1×2×2": partial(build_block, "nl", pool=[1, 2, 2]),
     "nl, space": partial(build_block, "nl", span="space"),

@@ -13,7 +13,7 @@ from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 from video_gc.progress import track
 
-KINDS = ("none", "gc", "snl", "se", "cc", "nl")
+KINDS = ("none", "gc", "snl", "se", "cc", "nl", "dnl")
 CLIP = ClipConfig(frames=8, test_crop=224, test_short_side=224)
 
 

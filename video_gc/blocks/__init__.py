@@ -8,12 +8,14 @@ from typing import Any
 from torch import nn
 
 from video_gc.blocks.criss_cross import CrissCross
+from video_gc.blocks.disentangled import DisentangledNonLocal
 from video_gc.blocks.global_context import GlobalContext, gc, se, snl
 from video_gc.blocks.non_local import NonLocal
 
 __all__ = [
     "BLOCKS",
     "CrissCross",
+    "DisentangledNonLocal",
     "GlobalContext",
     "NonLocal",
     "build_block",
@@ -26,6 +28,7 @@ BLOCKS: dict[str, Callable[..., nn.Module]] = {
     "snl": snl,
     "se": se,
     "nl": NonLocal,
+    "dnl": DisentangledNonLocal,
     "cc": CrissCross,
 }
 """Kind → constructor; its first argument is the channel count, the others are options."""

@@ -199,14 +199,25 @@ def test_python_text_is_read_as_literals_alone() -> None:
     assert not configuration({"meta": {"cfg": [1]}, "cfg": 3}, "MMAction2").network
 
 
-def test_a_checkpoint_of_ours_says_how_its_blocks_compute(tmp_path: Path) -> None:
-    options = {"pairwise": "dot_product", "pool": [1, 2, 2]}
-    given = config("slow", kind="nl", after=["res3.1"], options=options)
+@pytest.mark.parametrize(
+    ("kind", "options", "other", "message"),
+    [
+        (
+            "nl", {"pairwise": "dot_product", "pool": [1, 2, 2]}, {"pool": [1, 2, 2]},
+            "pairwise is embedded_gaussian at res3.1, theirs is dot_pr",
+        ),
+        ("dnl", {"temperature": 0.05}, {}, "temperature is 1.0 at res3.1, theirs is 0.05"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_ours_says_how_its_blocks_compute(
+    kind: str, options: dict, other: dict, message: str, tmp_path: Path
+) -> None:
+    given = config("slow", kind=kind, after=["res3.1"], options=options)
     content = {
         "video_gc": {"model": {
             "backbone": "slow", "depth": 50, "more_context": [],
             "context": {
-                "kind": "nl", "place": "after_add", "after": ["res3.1"], "options": options,
+                "kind": kind, "place": "after_add", "after": ["res3.1"], "options": options,
             },
         }},
         "state_dict": {f"model.{k}": v for k, v in random_network(given).state_dict().items()},
@@ -214,10 +225,8 @@ def test_a_checkpoint_of_ours_says_how_its_blocks_compute(tmp_path: Path) -> Non
     torch.save(content, tmp_path / "best.ckpt")
     given.weights = str(tmp_path / "best.ckpt")
     build_model(given)
-    given.context.options = {"pool": [1, 2, 2]}
-    with pytest.raises(
-        ValueError, match="pairwise is embedded_gaussian at res3.1, theirs is dot_pr"
-    ):
+    given.context.options = other
+    with pytest.raises(ValueError, match=message):
         build_model(given)
 
 

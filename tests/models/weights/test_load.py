@@ -277,6 +277,7 @@ def context_file(folder: Path, **context: object) -> Path:
         ),
         slow({"kind": "gc"}, {"kind": "nl"}, "have gc blocks after_add of .*the network has nl"),
         slow({"kind": "cc"}, {"kind": "nl"}, "have cc blocks after_add of .*the network has nl"),
+        slow({"kind": "dnl"}, {"kind": "nl"}, "have dnl blocks after_add of .*the network has nl"),
         ({"kind": "gc"}, {"kind": "snl"}, "have gc blocks after_add of .*the network has snl"),
         slow({"kind": "se"}, {"kind": "gc"}, "have se blocks after_add of .*the network has gc"),
         slow({"kind": "gc", "after": ["all"]}, {"kind": "gc"}, "have gc blocks after_add of .*has no block"),

@@ -180,7 +180,7 @@ def test_a_compiled_step_is_the_same(kind: str) -> None:
         *(("c2d", "none"), ("i3d", "gc"), ("slow", "snl"), ("slowfast", "nl")),
         # compiled in parts, since dynamo stops at its swish; their inputs are not leaves
         pytest.param("x3d", "se", marks=pytest.mark.filterwarnings("ignore:The .grad attribute")),
-        *(("csn", "cc"), ("r2plus1d", "gc"), ("slowfast", "cc")),
+        *(("csn", "cc"), ("r2plus1d", "gc"), ("slowfast", "cc"), ("c2d", "dnl")),
     ],
 )
 def test_every_network_compiles_with_everything(name: str, kind: str) -> None:

@@ -89,8 +89,8 @@ def load_weights(
     inflation: of image kernels along the new time axis of length T: `repeat` (w / T at every
         instant) or `centre` (w at the middle one).
     kind: for a file with both: raw (as trained) or ema (averaged); default: ema.
-    named: kind of context block (nl, cc, or gc for GC, SNL and SE) → options that the user has set
-        by name, for weights that do not tell how they were trained.
+    named: kind of context block (nl, dnl, cc, or gc for GC, SNL and SE) → options that the user has
+        set by name, for weights that do not tell how they were trained.
 
     The network must have the context blocks of the file. Blocks that the file lacks stay as
     initialised, and so does a classifier for another number of classes. Options that shapes do not

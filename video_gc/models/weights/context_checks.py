@@ -13,13 +13,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from video_gc.backbones.stages import places, residual_blocks
-from video_gc.blocks import BLOCKS, CrissCross, GlobalContext, NonLocal
+from video_gc.blocks import BLOCKS, CrissCross, DisentangledNonLocal, GlobalContext, NonLocal
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.models.weights.configuration import Configuration, Statement
 from video_gc.models.weights.states import State
 
 INFIX = ".context."
-KIND_OF = ((NonLocal, "nl"), (CrissCross, "cc"))
+KIND_OF = ((NonLocal, "nl"), (DisentangledNonLocal, "dnl"), (CrissCross, "cc"))
 
 
 def check_blocks(source: str, state: State, model: nn.Module) -> None:
@@ -93,6 +93,8 @@ def _kind(block: dict[str, Tensor]) -> str:
     """The kind of a context block, from the names of its parameters."""
     if any(name.startswith("norms.") for name in block):
         return "cc"
+    if "unary.weight" in block:
+        return "dnl"
     if "value.weight" in block:
         return "nl"
     if "key.weight" not in block and "transform.1.weight" not in block:
@@ -113,6 +115,8 @@ def unstored_block_options(block: nn.Module) -> dict[str, Any]:
         if block.pairwise.endswith("gaussian"):
             found["scale"] = block.scale != 1.0
         return found
+    if isinstance(block, DisentangledNonLocal):
+        return {"temperature": block.temperature}
     if isinstance(block, CrissCross):
         return {"scale": block.scale != 1.0}
     if isinstance(block, GlobalContext):
@@ -128,7 +132,7 @@ def named_options(contexts: Iterable[ContextConfig]) -> dict[str, set[str]]:
     named: dict[str, set[str]] = {}
     for context in contexts:
         if context.kind != "none":
-            kind = context.kind if context.kind in ("nl", "cc") else "gc"
+            kind = context.kind if context.kind in ("nl", "dnl", "cc") else "gc"
             given = {*context.options, *getattr(BLOCKS[context.kind], "keywords", ())}
             named[kind] = named.get(kind, given) & given
     return named
@@ -200,7 +204,7 @@ def check_block_options(
 
 
 def kind_of(block: nn.Module) -> str:
-    """The key in `named` for a block: nl, cc, or gc (also for SNL and SE)."""
+    """The key in `named` for a block: nl, dnl, cc, or gc (also for SNL and SE)."""
     return next((kind for cls, kind in KIND_OF if isinstance(block, cls)), "gc")
 
 
