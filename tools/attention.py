@@ -1,8 +1,9 @@
 """Where do the context blocks look, and does that depend on the query?
 
-Measures for every block how much positions of a clip differ in input, output and attention (NL), or
-how concentrated its single map is (GC, SNL), and what the network loses when its NL blocks are
-replaced. Draws the maps over some videos. Writes attention.html, attention.json, MP4s and WebPs.
+Measures for every block how much positions of a clip differ in input, output and attention (NL),
+how much of that attention its unary part explains, or how concentrated its single map is (GC, SNL),
+and what the network loses when its NL blocks are replaced. Draws the maps over some videos. Writes
+attention.html, attention.json, MP4s and WebPs.
 """
 
 import argparse
@@ -54,9 +55,9 @@ def print_findings(found: "Findings") -> None:
 
 
 def print_tables(found: "Findings") -> None:
-    """Print distances, entropies and replacements, if the network has them."""
+    """Print distances, unary parts, entropies and replacements, if the network has them."""
     from video_gc.analysis.attention.findings import SHARED, numbers, percent, points
-    from video_gc.analysis.attention.record import PAIRED
+    from video_gc.analysis.attention.record import PAIRED, UNARY
 
     compared = [block for block in found.blocks if block.input or block.attention]
     distances = [
@@ -65,6 +66,11 @@ def print_tables(found: "Findings") -> None:
         for block in compared
         for name, title in PAIRED.items()
         for pairs in [getattr(block, name)]
+    ]
+    unary = [
+        [f"{block.name} {block.kind}", *(numbers(getattr(block, name)) for name in UNARY)]
+        for block in found.blocks
+        if block.unary_divergence
     ]
     entropies = [
         [f"{block.name} {block.kind}", *(numbers(getattr(block, name)) for name in SHARED)]
@@ -80,6 +86,7 @@ def print_tables(found: "Findings") -> None:
     measured = found.losses.rows[0].clips if found.losses else 0
     columns = ["", "overall", "between frames", "within a frame"]
     _show("Distances between positions of a clip", columns, distances, found.videos, ends)
+    _show("Attention that the unary part explains", ["block", *UNARY.values()], unary, found.videos)
     columns = ["block", *SHARED.values()]
     _show("How concentrated the maps are", columns, entropies, found.videos)
     columns = ["block", "logits move", "same first class", "accuracy changes by"]

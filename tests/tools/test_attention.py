@@ -132,12 +132,17 @@ def test_the_whole_tool(  # type: ignore[no-untyped-def]
     assert found["videos"] + len(found["damaged"]) == found["listed"] == 15
     assert found["blocks"][0]["attention"]["overall"]["value"] == pytest.approx(0, abs=1e-5)
     assert found["losses"]["rows"][0]["to"] == "snl"
+    for share in ("unary_share", "unary_share_time", "unary_share_space"):
+        assert found["blocks"][0][share]["value"] == pytest.approx(1, abs=1e-6)
+    assert "the unary part is 100.0 % (100.0 to 100.0) of the logits' variance" in err
+    assert "Attention that the unary part explains" in err
     (picture,) = found["pictures"]
     assert Path(picture["video"]).is_file()
     page = (out / "attention.html").read_text()
     assert "<i>.mkv" not in page
     assert "data:image/webp;base64," in page
     assert "http" not in page
+    assert "How much of the attention the unary part explains" in page
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *positions) → the same shape."""
-        query, key, value = self._grouped(x)  # (N, G, L, d), (N, G, M, d), (N, G, M, d)
+        query, key, value = self.grouped(x)
         if self.plain:
             mean = torch.matmul(self._weights(query, key).to(value.dtype), value)
         elif self.pairwise == "dot_product":
@@ -126,7 +126,7 @@ class NonLocal(nn.Module):
         G groups of L queries and M keys: 1 × P × P over space-time, T × H·W × H·W in space, H·W × T
         × T in time; pooled keys make M smaller. The rows of the gaussians sum to 1.
         """
-        query, key, _ = self._grouped(x)
+        query, key, _ = self.grouped(x)
         return self._weights(query, key)
 
     def weights(self, x: Tensor, queries: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class NonLocal(nn.Module):
         those that the query reaches: all of them, those of its frame, or those of its location.
         Stores Q×M weights.
         """
-        query, key, _ = self._grouped(x)
+        query, key, _ = self.grouped(x)
         groups, rows_in_group = self.group_of(queries.to(x.device), x.shape[2:])
         found = x.new_empty(0)
         for group in groups.unique().tolist():
@@ -146,6 +146,33 @@ class NonLocal(nn.Module):
                 found = part.new_empty(len(x), len(queries), part.shape[3])
             found[:, mine] = part[:, 0]
         return found
+
+    def grouped(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (N, G, L, d), keys and values (N, G, M, d), in groups as `span` says."""
+        if self.span == "time" and x.ndim != 5:
+            raise ValueError(f"span 'time' needs x of (N, C, T, H, W), not {tuple(x.shape)}")
+        source = x
+        if self.pool and self.pool_at == "before":
+            source = max_pool(x, self.pool)
+        if self.pairwise == "gaussian":
+            query = rows(x).contiguous()
+            key = query if source is x else rows(source).contiguous()
+        else:
+            query, key = project(rows(x), self.query), project(rows(source), self.key)
+        value = project(rows(source), self.value)
+        if self.pool and self.pool_at == "after":
+            key, value = (
+                rows(max_pool(t.unflatten(1, x.shape[2:]).movedim(-1, 1), self.pool))
+                for t in (key, value)
+            )
+        if self.span == "spacetime":
+            return query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+        frames, key_frames = prod(x.shape[2:-2]), prod(pooled_size(x.shape[2:], self.pool)[:-2])
+        query = query.unflatten(1, (frames, -1))  # (N, T, H·W, d)
+        key, value = (t.unflatten(1, (key_frames, -1)) for t in (key, value))
+        if self.span == "time":
+            query, key, value = (t.transpose(1, 2) for t in (query, key, value))
+        return query, key, value
 
     def group_of(self, queries: Tensor, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The group of `attention` of each position, and its row there: (Q,) → (Q,), (Q,).
@@ -190,33 +217,6 @@ class NonLocal(nn.Module):
         """Text for nn.Module's repr."""
         pool = f", pool={self.pool} {self.pool_at}" if self.pool else ""
         return f"{self.channels} → {self.inner}, {self.pairwise}, {self.span}{pool}"
-
-    def _grouped(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, in groups by frame or location as `span` says."""
-        if self.span == "time" and x.ndim != 5:
-            raise ValueError(f"span 'time' needs x of (N, C, T, H, W), not {tuple(x.shape)}")
-        source = x
-        if self.pool and self.pool_at == "before":
-            source = max_pool(x, self.pool)
-        if self.pairwise == "gaussian":
-            query = rows(x).contiguous()
-            key = query if source is x else rows(source).contiguous()
-        else:
-            query, key = project(rows(x), self.query), project(rows(source), self.key)
-        value = project(rows(source), self.value)
-        if self.pool and self.pool_at == "after":
-            key, value = (
-                rows(max_pool(t.unflatten(1, x.shape[2:]).movedim(-1, 1), self.pool))
-                for t in (key, value)
-            )
-        if self.span == "spacetime":
-            return query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
-        frames, key_frames = prod(x.shape[2:-2]), prod(pooled_size(x.shape[2:], self.pool)[:-2])
-        query = query.unflatten(1, (frames, -1))  # (N, T, H·W, d)
-        key, value = (t.unflatten(1, (key_frames, -1)) for t in (key, value))
-        if self.span == "time":
-            query, key, value = (t.transpose(1, 2) for t in (query, key, value))
-        return query, key, value
 
     def _weights(self, query: Tensor, key: Tensor) -> Tensor:
         """All weights f / C(x): (N, G, L, d), (N, G, M, d) → (N, G, L, M)."""

@@ -48,6 +48,9 @@ def test_the_answer_in_a_sentence() -> None:
     said = "res4.3 (nl): attention hardly depends on the query: 0.020 (0.015–0.025)"
     assert line == said
     assert head == "Attention hardly depends on the query in 1 of 1 blocks."
+    shared = replace(block(0.02, 0.02, 0.02), unary_share=estimate(0.93, 0.02))
+    unary = "; the unary part is 93.0 % (91.0 to 95.0) of the logits' variance"
+    assert answer([shared])[1] == said + unary
     assert "nearly uniform" in answer([block(0.02, 0.02, 0.02, share=0.995)])[1]
 
 

@@ -22,13 +22,25 @@ def test_a_map_over_the_keys_gives_what_the_block_adds(name: str) -> None:
     block = randomise(build_block(kind, 8, norm=False, **options))
     network, x = alone(block), features(2, 8, 4, 4, 4)
     maps = query_maps(network, x, QUERIES)["res2.0"]
-    _, _, value = block._grouped(x)
+    _, _, value = block.grouped(x)
     if block.span == "time":
         value = value.transpose(1, 2)
     value = value.flatten(1, 2)  # (N, keys, d)
     added = block.out(maps.flatten(2) @ value)
     wanted = (block(x) - x)[(slice(None), slice(None), *zip(*INDICES, strict=True))]
     torch.testing.assert_close(added.transpose(1, 2), wanted)
+
+
+@torch.no_grad()
+def test_a_disentangled_map_is_the_mean_of_its_terms() -> None:
+    block = randomise(build_block("dnl", 8))
+    network, x = alone(block), features(2, 8, 4, 4, 4)
+    maps = query_maps(network, x, QUERIES)["res2.0"].flatten(2)
+    torch.testing.assert_close(maps.sum(2), torch.ones(2, 2).double())
+    value = block.value(x.flatten(2).transpose(1, 2))
+    added = block.norm(block.out(2 * maps @ value).transpose(1, 2).unsqueeze(2)).squeeze(2)
+    wanted = (block(x) - x)[(slice(None), slice(None), *zip(*INDICES, strict=True))]
+    torch.testing.assert_close(added, wanted)
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ def test_attention_without_a_query_is_drawn_as_uniform() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("nl", {}), ("cc", {}), ("nl", {"span": "space"}), ("nl", {"span": "time"})],
+    [("nl", {}), ("dnl", {}), ("cc", {}), ("nl", {"span": "space"}), ("nl", {"span": "time"})],
 )
 def test_the_mean_map_is_the_mean_over_all_queries(kind: str, options: dict[str, str]) -> None:
     """res4 has 4×4×4 positions, so the grid of the mean holds each of them."""

@@ -270,6 +270,7 @@ def test_every_kind_in_a_whole_network_in_every_place() -> None:
     contexts = [
         ContextConfig(kind="nl", after=["slow.res3.1", "fast.res3.1"]),
         ContextConfig(kind="cc", after=["res3.2"]),
+        ContextConfig(kind="dnl", after=["slow.res4.0"]),
         ContextConfig(kind="gc", after=["res4.1"], options={"reduction": 2}),
         ContextConfig(kind="se", after=["res4.2"], options={"reduction": 2}),
         ContextConfig(kind="nl", after=["res4.3"], place="after_1x1"),
@@ -291,6 +292,7 @@ def test_every_kind_in_a_whole_network_in_every_place() -> None:
     kinds = {name: s.kind for name, s in found.items()}
     assert list(kinds) == list(context_blocks(network))
     assert kinds["fast.res3.1"] == kinds["slow.res4.3 after_1x1"] == "nl"
+    assert kinds["slow.res4.0"] == "dnl"
     assert found["slow.res3.2"].attention is None
     assert found["slow.res3.2"].output.overall.value > 0
     assert found["slow.res4.4 after_3x3"].keys < math.prod(found["slow.res4.4 after_3x3"].positions)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 
-from video_gc.analysis.attention.record import PAIRED
+from video_gc.analysis.attention.record import PAIRED, UNARY
 from video_gc.analysis.attention.replacements import Replacements
 from video_gc.analysis.attention.statistics import Interval
 from video_gc.analysis.attention.study import BlockStudy
@@ -133,6 +133,8 @@ def _judge(block: BlockStudy) -> tuple[str, str]:
         return f"{'almost ' if change.value else ''}nothing is added yet", size
     if block.attention is not None and block.attention.overall is not None:
         said = numbers(block.attention.overall)
+        if block.unary_share is not None:
+            said += f"; the unary part is {percent(block.unary_share)} of the logits' variance"
         if share is not None and share.value >= UNIFORM:
             said += f"; its maps are nearly uniform (entropy {share.value:.3f} of the largest), "
             said += "which by itself keeps distances low"
@@ -161,6 +163,7 @@ def write_findings(found: Findings, out: Path, *, scale: str) -> None:
         "attention/page.html.j2",
         found=found,
         paired=PAIRED,
+        unary=UNARY,
         shared=SHARED | {"between_clips": "between clips (nats)"},
         numbers=numbers,
         percent=percent,

@@ -11,22 +11,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from video_gc.backbones.stages import residual_blocks
-from video_gc.blocks import CrissCross, GlobalContext, NonLocal
+from video_gc.blocks import CrissCross, DisentangledNonLocal, GlobalContext, NonLocal
 from video_gc.blocks.layout import pooled_size
 from video_gc.models.context import context_blocks
 from video_gc.models.eval_mode import eval_mode
 
 INSTALL_CAPTUM = "pip install 'video_gc[cam]'"
 
+WithQueries = NonLocal | DisentangledNonLocal | CrissCross
+"""Blocks that have a map for each query."""
 Observer = Callable[[str, nn.Module, Tensor, list[Tensor], Tensor], None]
 """Name, block, its input x, its additions to x (one (N, C, P) per recurrence; [] unless the block
-is NL or CC), and its output."""
+is NL, DNL or CC), and its output."""
 
 
 def kind_of(block: nn.Module) -> str:
-    """nl, cc, gc, snl or se from the block's class; the class name of any other block."""
+    """nl, dnl, cc, gc, snl or se from the block's class; the class name of any other block."""
     if isinstance(block, NonLocal):
         return "nl"
+    if isinstance(block, DisentangledNonLocal):
+        return "dnl"
     if isinstance(block, CrissCross):
         return "cc"
     if not isinstance(block, GlobalContext):
@@ -44,7 +48,9 @@ def observe_blocks(model: nn.Module, observer: Observer) -> Iterator[None]:
     """
     hooks = []
     for name, block in context_blocks(model).items():
-        norms: list[nn.Module] = [block.norm] if isinstance(block, NonLocal) else []
+        norms: list[nn.Module] = []
+        if isinstance(block, NonLocal | DisentangledNonLocal):
+            norms = [block.norm]
         if isinstance(block, CrissCross):
             norms = list(block.norms.children())
         added: list[Tensor] = []
@@ -92,15 +98,16 @@ def attention_maps(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
 def query_maps(
     model: nn.Module, clip: Tensor, queries: Sequence[tuple[float, float, float]]
 ) -> dict[str, Tensor]:
-    """The weights of all positions for chosen queries, of every NL and CC block.
+    """The weights of all positions for chosen queries, of every NL, DNL and CC block.
 
     clip: (N, C, T, H, W), prepared.
     queries: their positions, as fractions (t, h, w) in [0, 1) of the block's feature map.
 
     Name of the residual block → (N, Q, T', H', W'), over the keys, at the pooled size if the block
     pools them; 0 at keys out of a query's reach (`span` of NL, the lines of CC, whose first
-    recurrence this is). A map sums to 1, except for the pairwise functions dot_product (any sign)
-    and concatenation. Empty if the network has no such block.
+    recurrence this is). A map sums to 1 (of DNL it is the mean of both terms), except for the
+    pairwise functions dot_product (any sign) and concatenation. Empty if the network has no such
+    block.
 
     Raises ValueError for a query outside [0, 1).
     """
@@ -111,7 +118,7 @@ def query_maps(
     maps: dict[str, Tensor] = {}
 
     def look(name: str, block: nn.Module, x: Tensor, *_: object) -> None:
-        if not isinstance(block, NonLocal | CrissCross):
+        if not isinstance(block, WithQueries):
             return
         axes = x.shape[2:]
         index = torch.zeros(len(queries), dtype=torch.long)
@@ -119,6 +126,8 @@ def query_maps(
             index = index * size + (fractions * size).long().clamp(max=size - 1)
         if isinstance(block, CrissCross):
             full = _over_lines(block, x, index)
+        elif isinstance(block, DisentangledNonLocal):
+            full = block.weights(x, index).unflatten(2, axes) / 2
         else:
             full = _over_reach(block, x, index)
         maps[name] = full.reshape(*full.shape[:2], *[1] * (3 - len(axes)), *full.shape[2:])
@@ -135,7 +144,7 @@ def keys_of_a_query(block: nn.Module, keys: Sequence[int]) -> int:
         return frames + height + width - 2
     if isinstance(block, NonLocal) and block.span != "spacetime":
         return height * width if block.span == "space" else frames
-    return prod(keys) if isinstance(block, NonLocal | GlobalContext) else 0
+    return prod(keys) if isinstance(block, WithQueries | GlobalContext) else 0
 
 
 def stretch(attention: Tensor, shape: tuple[int, int, int]) -> Tensor:

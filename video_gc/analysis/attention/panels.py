@@ -38,7 +38,7 @@ class Panel:
     title: str
     subtitle: str
     maps: list[Tensor]
-    """(T', H', W'), 0 or more: the shared or mean map, then the map of each query of NL and CC"""
+    """(T', H', W'), 0 or more: the shared or mean map, then the map of each query (NL, DNL, CC)"""
     unit: str = "uniform"
     """uniform: values are multiples of the uniform weight; share: of the largest value"""
     peak: float = field(init=False)
@@ -60,12 +60,12 @@ def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
     Raises ValueError for a pattern without a match, DataError if no block has a map.
     """
     kinds = {name: kind_of(block) for name, block in context_blocks(model).items()}
-    mapped = [name for name, kind in kinds.items() if kind in ("nl", "cc", "gc", "snl")]
+    mapped = [name for name, kind in kinds.items() if kind in ("nl", "dnl", "cc", "gc", "snl")]
     if not mapped:
         which = f"context blocks ({', '.join(sorted(set(kinds.values())))}) weigh all positions"
         why = f"the {which} alike" if kinds else "the network has no context blocks"
         raise DataError(
-            f"{why}, so there is no attention to show; train with context=nl, cc, gc or snl"
+            f"{why}, so there is no attention to show; train with context=nl, dnl, cc, gc or snl"
         )
     if not patterns:
         places = torch.linspace(0, len(mapped) - 1, min(DRAWN, len(mapped))).round().long()
@@ -81,8 +81,8 @@ def block_panels(
 ) -> list[Panel]:
     """A panel for each of the blocks `names`, for one prepared clip (1, C, T, H, W).
 
-    The first map is the shared one of GC and SNL, or the mean over a dense grid of queries of NL
-    and CC. Weights are multiples of the uniform weight over the keys in a query's reach.
+    The first map is the shared one of GC and SNL, or the mean over a dense grid of queries of NL,
+    DNL and CC. Weights are multiples of the uniform weight over the keys in a query's reach.
     """
     blocks = context_blocks(model)
     shared = attention_maps(model, clip)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from video_gc.analysis.attention.maps import keys_of_a_query
+from video_gc.analysis.attention.maps import WithQueries, keys_of_a_query
 from video_gc.analysis.attention.statistics import (
     cosine_distances,
     draw_positions,
@@ -14,9 +14,11 @@ from video_gc.analysis.attention.statistics import (
     jensen_shannon,
     normalised,
     pair_means,
+    row_divergences,
     wide,
 )
-from video_gc.blocks import CrissCross, GlobalContext, NonLocal
+from video_gc.analysis.attention.terms import SHARES, unary_maps, unary_shares
+from video_gc.blocks import CrissCross, DisentangledNonLocal, GlobalContext, NonLocal
 from video_gc.blocks.layout import pooled_size
 
 MAPS_KEPT = 64
@@ -29,6 +31,13 @@ PAIRED = {
 }
 """Fields of BlockStudy over pairs of positions, and their names in tables."""
 ENTROPIES = ("entropy", "entropy_share")
+UNARY = {
+    "unary_share": "of the logits",
+    "unary_share_time": "over time",
+    "unary_share_space": "over space",
+    "unary_divergence": "JSD to its map (nats)",
+}
+"""Fields of BlockStudy about the unary part, and their names in tables."""
 SHARED = ("time_entropy_share", "time_centre", "time_spread", "frame_weights", "between_clips")
 """Fields of BlockStudy: for every map, and for the one map of GC and SNL."""
 
@@ -49,11 +58,15 @@ class Record:
             axes = list(pooled_size(self.size, block.pool))
             reaches = {"spacetime": "all", "space": "own frame", "time": "own location"}
             self.reach = reaches[block.span]
+        elif isinstance(block, DisentangledNonLocal):
+            self.reach = "all"
         elif isinstance(block, CrissCross | GlobalContext):
             self.reach = "lines" if isinstance(block, CrissCross) else "shared"
-        self.keys = keys_of_a_query(block, [1] * (3 - len(axes)) + axes)
+        axes = [1] * (3 - len(axes)) + axes
+        self.keys = keys_of_a_query(block, axes)
+        self.key_frames = 1 if self.reach == "own frame" else axes[0]
         self.queries = prod(self.positions)
-        self.reasons = _reasons(block, frames, self.keys)
+        self.reasons = _reasons(block, frames, self.keys, self.key_frames)
         self.clips: list[Figures] = []
         self.frame_weights = np.zeros(frames)
         self.maps: dict[int, np.ndarray] = {}
@@ -71,7 +84,7 @@ class Record:
             before, after = wide(clip), wide(output[number : number + 1])
             size = before.norm()
             figures = {"change": (float((after - before).norm() / size) if size else 0.0, 0.0)}
-            if isinstance(self.block, NonLocal | CrissCross):
+            if isinstance(self.block, WithQueries):
                 own = [z[number] for z in added]
                 figures |= self._query_figures(self.block, clip, own, random)
             elif isinstance(self.block, GlobalContext) and self.block.pool == "attention":
@@ -81,11 +94,7 @@ class Record:
             self.clips.append(figures)
 
     def _query_figures(
-        self,
-        block: NonLocal | CrissCross,
-        x: Tensor,
-        added: list[Tensor],
-        random: np.random.Generator,
+        self, block: WithQueries, x: Tensor, added: list[Tensor], random: np.random.Generator
     ) -> Figures:
         frames, *space = self.positions
         sample = draw_positions(frames, prod(space), self.wanted, random)
@@ -97,18 +106,40 @@ class Record:
             "input": cosine_distances(x[0].flatten(1)[:, index].t()),
             "output": cosine_distances(outputs.t()),
         }
-        if isinstance(block, NonLocal):
+        if not isinstance(block, CrissCross):
             weights = block.weights(x, index)[0]  # (Q, M)
             distances["attention"] = cosine_distances(weights)
             if "divergence" not in self.reasons:
                 distances["divergence"] = jensen_shannon(weights)
-                each = entropy(normalised(weights)).cpu().numpy().reshape(sample.frames, -1)
-                some = len(index) < prod(self.positions)
-                figures = self._entropies(each.mean(), each.var(ddof=1) / each.size * some)
+                figures = self._entropies(*self._over_queries(entropy(normalised(weights))))
+                figures |= self._unary_figures(block, x, index, weights)
         for name, table in distances.items():
             for split, found in pair_means(table.cpu().numpy(), sample).items():
                 figures[f"{name}.{split}"] = found
         return figures
+
+    def _unary_figures(
+        self, block: NonLocal | DisentangledNonLocal, x: Tensor, index: Tensor, weights: Tensor
+    ) -> Figures:
+        """What the unary part explains of the maps `weights` (Q, M) of some queries (Q,)."""
+        figures: Figures = {}
+        if isinstance(block, NonLocal):
+            query, key, _ = (each[0] for each in block.grouped(x))
+            shares = unary_shares(query, key, self.key_frames)
+            figures = {n: (share, 0.0) for n, share in shares.items() if n not in self.reasons}
+            groups, _ = block.group_of(index, x.shape[2:])
+            every = unary_maps(query, key, block.scale)
+            unary = every[groups.to(every.device)]
+        else:
+            unary = block.unary_weights(x).expand(len(index), -1)
+        divergences = row_divergences(weights, unary)
+        return figures | {"unary_divergence": self._over_queries(divergences)}
+
+    def _over_queries(self, values: Tensor) -> tuple[float, float]:
+        """The mean over the sampled queries, and the variance of its sampling error."""
+        each = values.cpu().numpy()
+        some = len(each) < prod(self.positions)
+        return float(each.mean()), float(each.var(ddof=1) / len(each) * some)
 
     def _map_figures(self, attention: Tensor) -> Figures:
         weights = attention.sum((1, 2))  # of the frames
@@ -140,26 +171,37 @@ class Record:
         self.maps[len(self.clips)] = attention
 
 
-def _reasons(block: nn.Module, frames: int, keys: int) -> dict[str, str]:
-    """The reasons for fields of BlockStudy that are None for this block."""
+def _reasons(block: nn.Module, frames: int, keys: int, key_frames: int) -> dict[str, str]:
+    """The reasons for fields of BlockStudy that are None for this block.
+
+    key_frames: number of frames with keys in a query's reach.
+    """
     if isinstance(block, NonLocal):
         reasons = dict.fromkeys(SHARED, "each query has a map of its own")
         if not block.pairwise.endswith("gaussian"):
             why = f"the weights of {block.pairwise} are no distribution"
-            reasons |= dict.fromkeys(("divergence", *ENTROPIES), why)
+            reasons |= dict.fromkeys(("divergence", *ENTROPIES, *UNARY), why)
+        if key_frames == 1:
+            reasons.setdefault("unary_share_time", "the keys of a query are in one frame")
+        if keys == key_frames:
+            reasons.setdefault("unary_share_space", "the keys of a query are at one location")
+    elif isinstance(block, DisentangledNonLocal):
+        reasons = dict.fromkeys(SHARED, "each query has a map of its own")
+        reasons |= dict.fromkeys(SHARES, "its unary term has a softmax of its own")
     elif isinstance(block, CrissCross):
         reasons = dict.fromkeys(SHARED, "each query has a map of its own")
         why = "a query weighs only its own lines, so the maps of two queries always differ"
-        reasons |= dict.fromkeys(("attention", "divergence", *ENTROPIES), why)
+        reasons |= dict.fromkeys(("attention", "divergence", *ENTROPIES, *UNARY), why)
     elif isinstance(block, GlobalContext) and block.pool == "attention":
-        reasons = dict.fromkeys(PAIRED, "all positions share one map and one context")
+        reasons = dict.fromkeys((*PAIRED, *UNARY), "all positions share one map and one context")
         if frames == 1:
             reasons |= dict.fromkeys(SHARED[:-1], "there is one frame")
     else:
         why = f"a block of class {type(block).__name__} has no known attention"
         if isinstance(block, GlobalContext):
             why = "a plain mean: all positions weigh the same"
-        reasons = dict.fromkeys((*PAIRED, *ENTROPIES, *SHARED), why)
+        reasons = dict.fromkeys((*PAIRED, *ENTROPIES, *UNARY, *SHARED), why)
     if keys == 1:
-        reasons.setdefault("entropy_share", "there is one key only")
+        for name in ("entropy_share", "unary_share"):
+            reasons.setdefault(name, "there is one key only")
     return reasons

@@ -75,6 +75,12 @@ def jensen_shannon(maps: Tensor) -> Tensor:
     return (found + found.t()).clamp(min=0)
 
 
+def row_divergences(left: Tensor, right: Tensor) -> Tensor:
+    """As `jensen_shannon`, of each row with the same row of the other: (Q, M), (Q, M) → (Q,)."""
+    left, right = normalised(left), normalised(right)
+    return (entropy((left + right) / 2) - (entropy(left) + entropy(right)) / 2).clamp(min=0)
+
+
 @dataclass(frozen=True)
 class Sample:
     """Positions drawn from a feature map of `of_frames` frames with `of_each` positions each."""

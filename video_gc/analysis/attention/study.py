@@ -22,10 +22,12 @@ from video_gc.analysis.attention.statistics import (
     mean_intervals,
     pair_interval,
 )
+from video_gc.analysis.attention.terms import SHARES
 from video_gc.models.context import context_blocks
 
 LARGEST = {"input": 2.0, "output": 2.0, "attention": 2.0, "divergence": log(2), "time_spread": 0.5}
-LARGEST |= dict.fromkeys(("entropy_share", "time_entropy_share", "time_centre"), 1.0)
+LARGEST |= dict.fromkeys(("entropy_share", "time_entropy_share", "time_centre", *SHARES), 1.0)
+LARGEST["unary_divergence"] = log(2)
 """Upper bound of a field's means, if there is one; the lower bound is always 0. Intervals end
 there."""
 
@@ -57,7 +59,7 @@ class BlockStudy:
     name: str
     """as in models.context.context_blocks, such as "res3.1" or "res3.1 after_1x1" """
     kind: str
-    """nl, cc, gc, snl, se, or the class name of another block"""
+    """nl, dnl, cc, gc, snl, se, or the class name of another block"""
     form: str
     """the block in words, with its important options"""
     positions: tuple[int, int, int]
@@ -68,22 +70,34 @@ class BlockStudy:
     queries: int
     """positions compared in each clip; T'·H'·W' if all"""
     reach: str
-    """keys weighed by a query of an NL block: "all", "own frame", "own location"; "lines" for CC;
-    "shared" if one map serves all positions; "" otherwise"""
+    """keys weighed by a query of an NL block: "all", "own frame", "own location"; "all" for DNL,
+    "lines" for CC; "shared" if one map serves all positions; "" otherwise"""
     keys: int
     """number of those keys, after pooling; 0 otherwise"""
     change: Estimate | None = None
     """‖y - x‖ / ‖x‖ of a block's input x and output y; 0 for a new block that adds"""
     input: Pairs | None = None
-    """cosine distance, 0…2, between positions of x (NL and CC)"""
+    """cosine distance, 0…2, between positions of x (NL, DNL and CC)"""
     output: Pairs | None = None
-    """cosine distance between positions of the block's addition to x (NL and CC)"""
+    """cosine distance between positions of the block's addition to x (NL, DNL and CC)"""
     attention: Pairs | None = None
-    """cosine distance between maps of queries (NL)"""
+    """cosine distance between maps of queries (NL and DNL)"""
     divergence: Pairs | None = None
-    """Jensen-Shannon divergence between maps of queries in nats, 0…log 2 (NL, both gaussians)"""
+    """Jensen-Shannon divergence between maps of queries in nats, 0…log 2 (DNL; NL, both
+    gaussians)"""
+    unary_share: Estimate | None = None
+    """share of the unary part in the variance of the logits over keys (NL, both gaussians; `terms`
+    has the formula); 1: all queries have one map, 0: what they share is uniform"""
+    unary_share_time: Estimate | None = None
+    """the same, of the logits' means over frames"""
+    unary_share_space: Estimate | None = None
+    """the same, of the logits less these means"""
+    unary_divergence: Estimate | None = None
+    """Jensen-Shannon divergence in nats between the map of a query and that of the unary part
+    alone (DNL: the unary term's), the mean over queries, 0…log 2 (DNL; NL, both gaussians)"""
     entropy: Estimate | None = None
-    """entropy of a map, in nats: of GC and SNL, the mean over queries of NL (both gaussians)"""
+    """entropy of a map, in nats: of GC and SNL, the mean over queries of DNL and NL (both
+    gaussians)"""
     entropy_share: Estimate | None = None
     """entropy as a share of log(keys), its largest value: 1 if all keys have equal weights"""
     time_entropy_share: Estimate | None = None
