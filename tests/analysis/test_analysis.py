@@ -58,9 +58,11 @@ def test_cost_of_the_blocks_in_closed_form() -> None:
         "snl": lambda c, p: 2 * c * p + c * c,
         "se": lambda c, p: 2 * c * (c // 16),
         "nl": lambda c, p: 4 * p * c * (c // 2) + 2 * p * p * (c // 2),
+        "dnl": lambda c, p: 4 * p * c * (c // 2) + 2 * p * p * (c // 2) + p * (c + c // 2),
         "cc": lambda c, p: 3 * (2 * p * c * c + p * c * (20 if p > 64 else 12)),
     }
-    for res3, res4 in ((["gc", "cc"], ["nl", "snl", "se"]), (["nl", "snl", "se"], ["cc", "gc"])):
+    some, others = ["gc", "cc", "dnl"], ["nl", "snl", "se"]
+    for res3, res4 in ((some, others), (others, some)):
         places = [(f"res3.{n}", kind) for n, kind in enumerate(res3)]
         places += [(f"res4.{n}", kind) for n, kind in enumerate(res4)]
         first, *more = (ContextConfig(kind=kind, after=[name]) for name, kind in places)
