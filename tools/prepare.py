@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 from video_gc.cli import Parser, run_tool
@@ -23,7 +24,8 @@ the content and damage of each file. Training and testing leave out damaged vide
 name damaged, missing and duplicated files and leaks between splits. Exit status 1 if a file is
 damaged or missing, or a split leaks. Rerun it to resume, or to check only new and changed files.
 Lists may be checked one after the other: the manifest keeps the videos of earlier lists, and finds
-leaks between lists."""
+leaks between lists. Groups (source videos, persons, matches) are counted; one in two splits is a
+leak."""
 RESIZE = """\
 Write a copy of a folder of videos as H.264 with a small short side and close key frames, which
 training reads several times faster. Frames and their times stay. They are stored upright, with
@@ -96,11 +98,17 @@ def sources(options: argparse.Namespace) -> tuple[list[Listed], Path]:
             names=names,
             multi_label=options.multi_label,
             columns={name: column for name, column in columns.items() if column is not None},
+            group=options.group,
         )
     if options.source or options.root is None:
         raise ValueError(f"--data {options.data} needs --root DIR, and no other source")
     return list_official(
-        options.data, options.root, options.annotations, names=names, split=options.split
+        options.data,
+        options.root,
+        options.annotations,
+        names=names,
+        split=options.split,
+        group=options.group,
     )
 
 
@@ -130,6 +138,13 @@ def parse() -> argparse.Namespace:
         "decode every frame; write a manifest",
     )
     add_sources(check)
+    check.add_argument(
+        "--group",
+        type=pattern,
+        metavar="PATTERN",
+        help=r"as data.group: finds a video's group in its path, such as '_g(\d+)_'; by default a "
+        "table's column `group`",
+    )
     check.add_argument("--out", type=Path, help=f"the manifest (ROOT/{NAME})")
     add_workers(check)
     check.add_argument("--time-limit", type=float, default=60, help="seconds for one frame (60)")
@@ -159,8 +174,20 @@ def parse() -> argparse.Namespace:
     example = "fingerprint --data kinetics --root data/kinetics400"
     fingerprint = job("fingerprint", FINGERPRINT, example, "identify a copy by a short hash")
     add_sources(fingerprint)
+    fingerprint.set_defaults(group=None)
     fingerprint.add_argument("--manifest", type=Path, help=f"(ROOT/{NAME} if it exists)")
     return parser.parse_args()
+
+
+def pattern(text: str) -> str:
+    """A regular expression. Raises argparse.ArgumentTypeError for anything else."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a regular expression ({error})"
+        ) from error
+    return text
 
 
 def add_sources(job: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ from video_gc.data.annotations.folder_scan import find_videos
 from video_gc.data.annotations.listed_files import leave_out_missing, videos_by_name
 from video_gc.data.annotations.lists import read_list
 from video_gc.data.annotations.tables import read_table
+from video_gc.data.divide import hold_out
 from video_gc.data.index import DataError, VideoIndex
-from video_gc.data.splits import hold_out
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -58,7 +58,7 @@ def test_kinetics_layouts(tmp_path: Path, layout: str) -> None:
     assert rows(parts.val) == [(files[3], ["abseiling"])]
     assert parts.test is None
     assert parts.missing == {"train": ["xxxxxxxxxxx_000007_000017"], "val": []}
-    assert [parts.train.source_id(row) for row in range(3)] == list(IDS)
+    assert [parts.train.group(row) for row in range(3)] == list(IDS)
 
 
 def test_repaired_clips_of_kinetics_come_first(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_ucf101(tmp_path: Path) -> None:
     ]
     assert rows(parts.val) == [("UCF-101/YoYo/v_YoYo_g01_c02.avi", ["YoYo"])]
     assert parts.missing == {"train": [], "val": ["v_YoYo_g01_c03"]}
-    assert parts.train.source_id(0) == "v_Archery_g08"
+    assert parts.train.group(0) == "v_Archery_g08"
     with pytest.raises(
         FileNotFoundError, match="trainlist01.txt: no such file of an official split"
     ):
@@ -145,7 +145,7 @@ def test_hmdb51(tmp_path: Path) -> None:
     parts = OFFICIAL["hmdb51"](OfficialFiles(tmp_path, tmp_path))
     assert rows(parts.train) == [(f"brush_hair/{film}", ["brush_hair"])]
     assert rows(parts.val) == [("wave/c_wave_x_2.avi", ["wave"])]
-    assert parts.train.source_id(0) == "April_09"
+    assert parts.train.group(0) == "April_09"
     assert parts.missing == {"train": [], "val": ["d_wave_x_2"]}
     (tmp_path / "wave_test_split1.txt").write_text("c_wave_x_2.avi 3\n")
     with pytest.raises(DataError, match=r"wave_test_split1.txt, line 1: expected `file 0\|1\|2`"):

@@ -34,7 +34,7 @@ ROWS = st.lists(
 def plain() -> VideoIndex:
     return VideoIndex.build(
         ["a.mp4", "/videos/b.mp4", Path("c/d.mp4")], [2, 0, -1], NAMES, root="/root",
-        start=[None, 1.5, None], end=[None, None, 4.0], source_id=["x", None, "y"],
+        start=[None, 1.5, None], end=[None, None, 4.0], group=["x", None, "y"],
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def test_rows() -> None:
     assert [index.target(row) for row in range(3)] == [2, 0, -1]
     assert [index.label_names(row) for row in range(3)] == [["walk"], ["jump"], []]
     assert [index.segment(row) for row in range(3)] == [None, (1.5, float("inf")), (0.0, 4.0)]
-    assert [index.source_id(row) for row in range(3)] == ["x", None, "y"]
+    assert [index.group(row) for row in range(3)] == ["x", None, "y"]
     some = index.take(np.array([2, 0]))
     assert some.paths == [Path("/root/c/d.mp4"), Path("/root/a.mp4")]
     assert some.segment(0) == (0.0, 4.0)
@@ -175,7 +175,7 @@ for _ in range(int(sys.argv[3])):
         index = VideoIndex.open(file)
         index.joined_names().to_pylist(), index.labels, list(index.paths), index.segments()
         for row in range(len(index)):
-            index.target(row), index.label_names(row), index.source_id(row)
+            index.target(row), index.label_names(row), index.group(row)
     except DataError:
         refused += 1
 print(refused)
@@ -197,7 +197,7 @@ def test_a_damaged_index_is_an_error_and_never_the_end_of_the_process(
     paths = [f"c/{n}é.mp4" for n in range(50)]
     index = VideoIndex.build(
         paths, [[n % 3, (n + 1) % 3] for n in range(50)], NAMES, multi_label=True,
-        start=[1.5] * 50, source_id=["x", None] * 25,
+        start=[1.5] * 50, group=["x", None] * 25,
     )  # fmt: skip
     assert tries / 2 < refused(index.save(tmp_path / "i.arrow"), tries) < tries
 

@@ -133,7 +133,7 @@ def test_a_missing_clip_leaks_nowhere(prepare, splits: Path) -> None:  # type: i
     assert status == 1
     assert "Missing videos: 1" in err
     assert "Leaks" not in err
-    assert "train: 1 videos, 1 classes val: 1 videos, 1 classes" in err
+    assert "train: 1 videos, 1 classes, 1 groups val: 1 videos, 1 classes, 1 groups" in err
     assert "all:" not in err
     table = pq.read_table(splits / "manifest.parquet", columns=["path", "split", "status"])
     assert ("v_Run_g08_c02", "train", "missing") in [tuple(r.values()) for r in table.to_pylist()]

@@ -15,7 +15,7 @@ from video_gc.config.compose import compose_config, quoted, to_dataclass, writte
 from video_gc.manual import ABLATE, CONFIGS, config_groups, options
 from video_gc.train.options import TrainConfig
 
-TEXTS = (*(f"data.{name}" for name in DATA_PATHS), "model.weights", "runs", "name")
+TEXTS = (*(f"data.{name}" for name in DATA_PATHS), "data.group", "model.weights", "runs", "name")
 """Options whose value is any text: Hydra's grammar would read its commas, letters and digits."""
 WIDTH, COLUMN = 100, 34  # of the help; column of the meanings
 HELP = """\

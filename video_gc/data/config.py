@@ -1,5 +1,6 @@
 """The options of a data set."""
 
+import re
 from dataclasses import dataclass
 
 from video_gc.data.generated.tasks import TASKS
@@ -32,7 +33,8 @@ class DataConfig:
     train: str | None = None
     """list or table of training videos; for kinetics, the CSV (train.csv)"""
     val: str | None = None
-    """list that chooses the best checkpoint; without it, every fifth training video is held out"""
+    """list that chooses the best checkpoint; without it, a fifth of the training videos is held
+    out"""
     test: str | None = None
     """list to test; without it, the validation videos"""
     names: str | None = None
@@ -48,6 +50,12 @@ class DataConfig:
     """column with the start of the labelled part, in seconds"""
     end_column: str | None = None
     """column with the end of the labelled part, in seconds"""
+    group: str | None = None
+    """pattern (regular expression) that finds a video's group in its path, such as _g(\\d+)_ in
+    v_Run_g03_c01.avi; without it, a table's column `group`. No group is divided by a split"""
+    split_seed: int = 0
+    """order in which groups or videos are divided into splits and folds: 0 by name, others at
+    random; apart from `seed`, so that all seeds are tested on the same videos"""
     multi_label: bool = False
     """videos have several labels: separated by ; or | in a list or table, in a list of mmaction2 by
     spaces (charades always has several)"""
@@ -94,6 +102,10 @@ class DataConfig:
             )
         if self.kind == "charades":
             self.multi_label = True
+        if self.group is not None:
+            _check_pattern(self.group)
+        if self.split_seed < 0:
+            raise ValueError(f"data.split_seed ({self.split_seed}) must not be negative")
         if self.max_pixels < 1:
             raise ValueError(f"data.max_pixels ({self.max_pixels}) must be at least 1")
         if not 0 <= self.flip <= 1:
@@ -113,3 +125,13 @@ class DataConfig:
         """The named columns of a table, as `read_table` takes them."""
         names = ("path", "label", "start", "end")
         return {name: own for name in names if (own := getattr(self, f"{name}_column")) is not None}
+
+
+def _check_pattern(text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(
+            f"data.group ({text!r}) is not a regular expression ({error}); give one such as "
+            r"'data.group=_g(\d+)_'"
+        ) from error

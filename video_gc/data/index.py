@@ -27,7 +27,7 @@ COLUMNS = {
     "labels": pa.list_(pa.int32()),
     "start": pa.float64(),
     "end": pa.float64(),
-    "source_id": pa.large_string(),
+    "group": pa.large_string(),
 }
 """Column → type; path and label always exist and have no nulls."""
 
@@ -41,7 +41,7 @@ class VideoIndex:
 
     Columns of `table`: path (relative to `root`, or absolute), label (class number, -1 for none;
     the first label of a multi-label set), and optionally labels (a list of class numbers), start
-    and end (seconds) and source_id. `VideoIndex.build` makes one from Python sequences.
+    and end (seconds) and group. `VideoIndex.build` makes one from Python sequences.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class VideoIndex:
         multi_label: bool = False,
         start: Sequence[float | None] | None = None,
         end: Sequence[float | None] | None = None,
-        source_id: Sequence[str | None] | None = None,
+        group: Sequence[str | None] | None = None,
     ) -> "VideoIndex":
         """An index in memory.
 
@@ -92,8 +92,8 @@ class VideoIndex:
         for name, values in (("start", start), ("end", end)):
             if values is not None:
                 columns[name] = pa.array(values, pa.float64())
-        if source_id is not None:
-            columns["source_id"] = pa.array(source_id, pa.large_string())
+        if group is not None:
+            columns["group"] = pa.array(group, pa.large_string())
         return cls(pa.table(columns), names, root=root, multi_label=multi_label)
 
     @classmethod
@@ -215,9 +215,9 @@ class VideoIndex:
         )
         return list(map(_segment, starts, ends))
 
-    def source_id(self, row: int) -> str | None:
-        """The source of the video, such as a YouTube id, if the set knows it."""
-        return self._cell("source_id", row)
+    def group(self, row: int) -> str | None:
+        """What the video was cut from or shows, such as a YouTube id, if the set knows it."""
+        return self._cell("group", row)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "VideoIndex":
         """Some of the videos, in the order of `rows`, with the same classes."""

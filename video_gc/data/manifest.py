@@ -30,7 +30,7 @@ _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 FACTS = {field.name: _TYPES[field.type] for field in fields(VideoFacts)}  # type: ignore[index]
 COLUMNS = {name: pa.string() for name in ("path", "label", "split", "source")} | FACTS
 """Column → type. label: class name (several are joined by |); split: train, val, test or empty;
-source: what the video was cut from, such as a YouTube id; then the fields of VideoFacts."""
+source: its group, such as the YouTube id that it was cut from; then the fields of VideoFacts."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Listed:
     label: str = ""
     split: str = ""
     source: str | None = None
-    """what the video was cut from, if known"""
+    """its group: what it was cut from or shows, if known"""
     segment: tuple[float, float] | None = None
     """start and end of the labelled part, s"""
 

@@ -11,6 +11,7 @@ import numpy as np
 from video_gc.atomic import atomic_path, write_text
 from video_gc.data.annotations.class_folders import open_class_folders
 from video_gc.data.annotations.folder_scan import PassedOver
+from video_gc.data.annotations.groups import with_groups
 from video_gc.data.annotations.listed_files import leave_out_missing
 from video_gc.data.annotations.lists import read_listed
 from video_gc.data.annotations.official import (
@@ -21,6 +22,7 @@ from video_gc.data.annotations.official import (
 )
 from video_gc.data.annotations.text_files import read_names
 from video_gc.data.config import LISTS, DataConfig
+from video_gc.data.divide import groups_of, hold_out, is_grouped, read_fold, take_fold
 from video_gc.data.generated.motions import MOTIONS, open_motions
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.manifest import apply_manifest, choose_manifest
@@ -49,11 +51,11 @@ class Splits:
     """contents of a folder of classes that are not its videos"""
 
 
-def open_splits(config: DataConfig) -> Splits:
+def open_splits(config: DataConfig, fold: str | None = None) -> Splits:
     """Index the data set; `motions` is generated if missing.
 
-    Missing listed videos are left out, counted and named; so are videos that are damaged in a
-    manifest.
+    fold: such as 0/5; divides all videos into test, validation and training videos. Missing listed
+    videos are left out, counted and named; so are videos that are damaged in a manifest.
 
     Raises FileNotFoundError or DataError; the message says what to do.
     """
@@ -75,25 +77,60 @@ def open_splits(config: DataConfig) -> Splits:
             missing += absent
             gone[split] += len(absent)
         left_out[split] += count - len(index)
-        kept[split] = index
+        kept[split] = with_groups(index, config.group)
     say_missing(missing, sum(map(len, kept.values())) + len(missing))
     for split, index in kept.items():
         need_labels(index, SPLITS[split])
     need_classes(kept["train"])
+    if fold is not None:
+        kept = _fold(config, fold, kept)
     if "val" not in kept:
         whole = kept["train"]
-        kept["train"], kept["val"] = hold_out(whole)
-        say(
-            f"No validation videos given: every fifth of each class is held out "
-            f"({len(kept['val'])} of {len(whole)}). If neighbouring files show the same scene, "
-            "give lists instead."
-        )
+        kept["train"], kept["val"] = hold_out(whole, seed=config.split_seed)
+        say(_held_out(whole, kept["val"]))
     if "test" not in kept:
         kept["test"], left_out["test"], gone["test"] = kept["val"], left_out["val"], gone["val"]
     counts, absences = ({split: of[split] for split in SPLITS} for of in (left_out, gone))
     return Splits(
         kept["train"], kept["val"], kept["test"], missing, counts, absences, listed.passed_over
     )
+
+
+def _fold(config: DataConfig, fold: str, given: dict[str, VideoIndex]) -> dict[str, VideoIndex]:
+    """The splits of a fold. Raises DataError for data with splits of their own."""
+    if others := [split for split in given if split != "train"]:
+        place = config.root or config.train or config.kind
+        raise DataError(
+            f"fold ({fold}): {place} has {' and '.join(others)} videos of its own, and "
+            "folds divide all videos anew; leave out fold, or give all videos as one folder of "
+            "classes or as data.train=FILE alone"
+        )
+    whole = given["train"]
+    train, val, test = take_fold(whole, read_fold(fold), config.split_seed)
+    say(
+        f"Fold {fold}: {_counted(test)} to test, {_counted(val)} for validation, {_counted(train)} "
+        "for training"
+    )
+    return {"train": train, "val": val, "test": test}
+
+
+def _held_out(whole: VideoIndex, held: VideoIndex) -> str:
+    if is_grouped(whole):
+        return (
+            f"No validation videos given: {_counted(held)} of {_counted(whole)} are held out; "
+            "no group is divided."
+        )
+    return (
+        f"No validation videos given: every fifth of each class is held out ({len(held)} of "
+        f"{len(whole)}). If neighbouring files show the same scene, name their groups "
+        "(data.group=PATTERN, or a table with a column `group`)."
+    )
+
+
+def _counted(index: VideoIndex) -> str:
+    """`40 videos`, or `40 videos (8 groups)`."""
+    groups = f" ({len(groups_of(index)[1]):,} groups)" if is_grouped(index) else ""
+    return f"{len(index):,} videos{groups}"
 
 
 def data_manifest(config: DataConfig) -> Path | None:
@@ -254,35 +291,3 @@ def say_missing(missing: Sequence[str], listed: int) -> None:
     if missing:
         shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         say(f"{len(missing)} of {listed} listed videos are missing: {shown}", style="yellow")
-
-
-def hold_out(index: VideoIndex, every: int = 5) -> tuple[VideoIndex, VideoIndex]:
-    """Split by class: every `every`-th video (by name) is held out, the others train.
-
-    Videos with several labels are split by the first label.
-
-    Raises DataError for a class with a single video.
-    """
-    held = np.zeros(len(index), bool)
-    alone = []
-    order = np.argsort(index.labels, kind="stable")
-    ordered = index.labels[order]
-    for rows in np.split(order, np.flatnonzero(np.diff(ordered)) + 1):
-        if not len(rows) or index.labels[rows[0]] < 0:  # no video, or no label
-            continue
-        name = index.names[index.labels[rows[0]]]
-        if len(rows) < 2:
-            if index.multi_label:  # other videos may have it as their second label
-                continue
-            alone.append((index.path(int(rows[0])), name))
-            continue
-        held[rows[every - 1 :: every] if len(rows) >= every else rows[-1:]] = True
-    if alone:
-        path, name = alone[0]
-        others = ", ".join(repr(other) for _, other in alone[1:])
-        also = f" (likewise {others})" if others else ""
-        raise DataError(
-            f"{path}: the only video of class {name!r}{also}; add another, or give validation "
-            "videos (DIR/train and DIR/val, or data.val=FILE)"
-        )
-    return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))

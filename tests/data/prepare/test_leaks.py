@@ -43,8 +43,8 @@ def test_leaks_between_splits_by_every_kind_of_evidence() -> None:
         Pair("train/a.mp4", "val/a.mp4", "train/val", "same content"),
         Pair("same.mp4", "same.mp4", "train/val", "same file"),
         Pair("train/r.mp4", "val/r.mkv", "train/val", "same pictures"),
-        Pair("train/v_Run_g03_c01.avi", "test/v_Run_g03_c02.avi", "train/test", "same source"),
-        Pair("train/s.mp4", "test/t.mp4", "train/test", "same source"),
+        Pair("train/v_Run_g03_c01.avi", "test/v_Run_g03_c02.avi", "train/test", "same group"),
+        Pair("train/s.mp4", "test/t.mp4", "train/test", "same group"),
     ]
 
 

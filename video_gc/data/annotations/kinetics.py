@@ -68,7 +68,7 @@ def read_kinetics(
         {
             "path": pa.array(paths, pa.large_string()),
             "label": pa.array([labels[row] for row in kept], pa.large_string()),
-            "source_id": pa.array([columns["youtube_id"][row] for row in kept], pa.large_string()),
+            "group": pa.array([columns["youtube_id"][row] for row in kept], pa.large_string()),
         }
     )
     index = number_labels(table, file, names, line=lambda row: line_of(file, kept[row]))

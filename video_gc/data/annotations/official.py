@@ -233,7 +233,7 @@ def _index(
         names,
         root=root,
         multi_label=any(isinstance(label, list) for label in labels),
-        source_id=None if sources is None else [sources[row] for row in rows],
+        group=None if sources is None else [sources[row] for row in rows],
     ), missing
 
 

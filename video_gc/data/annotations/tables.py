@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from video_gc.data.annotations.groups import COLUMN as GROUP
+from video_gc.data.annotations.groups import group_column
 from video_gc.data.annotations.index_cache import converted, opened
 from video_gc.data.annotations.labels import SEVERAL, number_labels
 from video_gc.data.annotations.text_files import encoding_of, read_lines
@@ -29,7 +31,8 @@ def read_table(
 ) -> VideoIndex:
     """Index a table of videos.
 
-    The first line names the columns; without names, columns are 0, 1, …
+    The first line names the columns; without names, columns are 0, 1, … A column named `group` has
+    the group of each video; see groups.py.
     root: folder where relative paths start; the table's own folder by default.
     names: class names in order; without them as in `read_list`.
     columns: {path, label, start or end: name of the column in the table}; start and end of the
@@ -42,6 +45,8 @@ def read_table(
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such table")
     wanted = {"path": "path", "label": "label"} | dict(columns or {})
+    if not _unnamed(wanted) and GROUP in {*_columns_in(file)} - {*wanted.values()}:
+        wanted[GROUP] = GROUP
     folder = os.fspath(file.parent if root is None else root)
 
     def convert() -> VideoIndex:
@@ -53,6 +58,8 @@ def read_table(
         for name in ("start", "end"):
             if name in wanted:
                 found[name] = _seconds(rows[name], file, wanted[name])
+        if GROUP in wanted:
+            found[GROUP] = group_column(rows[GROUP])
         index = number_labels(
             pa.table(found), file, names, multi_label=multi_label,
             line=lambda row: line_of(file, row, header=not wanted["path"].isdigit()),
@@ -77,12 +84,8 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
 
     Raises DataError for a missing column, with the existing ones, or for a damaged file.
     """
-    parquet = file.suffix.lower() == ".parquet"
-    try:
-        there = pa.parquet.read_schema(file).names if parquet else columns_of(file)
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{file}: not a table ({_first_line(error)})") from error
-    if all(name.isdigit() for name in wanted.values()):
+    there = _columns_in(file)
+    if _unnamed(wanted):
         there = [str(number) for number in range(len(there))]
     for ours, name in wanted.items():
         if name not in there:
@@ -90,7 +93,7 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
             raise DataError(f"{file}: no column {name!r}; its columns are {', '.join(there)}{hint}")
     names = list(wanted.values())
     try:
-        if parquet:
+        if _is_parquet(file):
             with pa.parquet.ParquetFile(file) as stored:  # damaged statistics would crash
                 table = stored.read(columns=names, use_threads=False)
         else:
@@ -100,6 +103,23 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
         _check_text(file)
         raise DataError(f"{file}: not a table ({_first_line(error)})") from error
     return table.select(names).rename_columns(list(wanted))
+
+
+def _columns_in(file: Path) -> list[str]:
+    """The names of the columns. Raises DataError for a file that is not a table."""
+    try:
+        return pa.parquet.read_schema(file).names if _is_parquet(file) else columns_of(file)
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{file}: not a table ({_first_line(error)})") from error
+
+
+def _unnamed(wanted: Mapping[str, str]) -> bool:
+    """Whether columns are given by number, because the first line has no names."""
+    return all(name.isdigit() for name in wanted.values())
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() == ".parquet"
 
 
 def columns_of(file: Path) -> list[str]:
@@ -115,7 +135,7 @@ def columns_of(file: Path) -> list[str]:
 
 def line_of(file: Path, row: int, *, header: bool = True) -> str:
     """ "line 12" of a text, or "row 11" of a Parquet file, for a row counted from 0."""
-    if file.suffix.lower() == ".parquet":
+    if _is_parquet(file):
         return f"row {row + 1}"
     with file.open(encoding=encoding_of(file), newline="") as stream:
         reader = csv.reader(stream, delimiter=_separator(file))
@@ -183,7 +203,7 @@ def _seconds(column: pa.ChunkedArray, file: Path, name: str) -> pa.ChunkedArray:
 
 def _check_text(file: Path) -> None:
     """Raise DataError with the first line that is not text, if that is the cause."""
-    if file.suffix.lower() != ".parquet":
+    if not _is_parquet(file):
         read_lines(file, "a table")
 
 

@@ -25,7 +25,7 @@ class Pair:
 
 
 def source_id(path: str, given: object = None) -> str | None:
-    """The source that a video was cut from: `given`, or from its name; None if unknown.
+    """A video's group: `given`, or what it was cut from by its name; None if unknown.
 
     Known names are ID_000010_000020 (Kinetics: an 11-character YouTube id, start and end in
     seconds) and v_CLASS_g01_c01 (UCF101: the group).
@@ -46,13 +46,13 @@ def find_duplicates(rows: Iterable[Row]) -> list[Pair]:
 
 
 def find_leaks(rows: Iterable[Row]) -> list[Pair]:
-    """Videos in more than one split: the same file, content, pictures or source.
+    """Videos in more than one split: the same file, content, pictures or group.
 
     Each video is paired with the first one of each other split. A pair is listed once, with the
     strongest evidence. Videos without a split are ignored.
     """
     rows = [row for row in rows if row["split"]]
-    evidence = [("same file", lambda row: row["path"]), *_CONTENT, ("same source", _source)]
+    evidence = [("same file", lambda row: row["path"]), *_CONTENT, ("same group", _source)]
     return _pairs(rows, evidence, across=True)
 
 

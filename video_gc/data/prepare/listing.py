@@ -6,6 +6,7 @@ from pathlib import Path
 
 from video_gc.data.annotations.class_folders import find_layout, split_of
 from video_gc.data.annotations.folder_scan import find_videos
+from video_gc.data.annotations.groups import with_groups
 from video_gc.data.annotations.labels import nfc
 from video_gc.data.annotations.lists import kind_of_list, read_listed
 from video_gc.data.annotations.official import OFFICIAL, OfficialFiles, annotations_of
@@ -15,6 +16,7 @@ from video_gc.data.manifest import Listed, absolute, absolute_paths, unusable
 from video_gc.progress import say
 
 SPLITS = ("train", "val", "test")
+GROUP = "--group PATTERN"
 
 
 def list_sources(
@@ -25,6 +27,7 @@ def list_sources(
     names: Sequence[str] | None = None,
     multi_label: bool = False,
     columns: Mapping[str, str] | None = None,
+    group: str | None = None,
 ) -> tuple[list[Listed], Path]:
     """The videos of folders and lists, and their common folder.
 
@@ -34,9 +37,10 @@ def list_sources(
     root: folder where paths in lists start; a list's own folder by default.
     kind, names, multi_label, columns: for lists, as in `read_listed`; by default the kind is table
         or list, from the file's name.
+    group: pattern of groups, as in `with_groups`.
 
     Raises FileNotFoundError, ValueError for no source or another kind, DataError for a list with a
-    wrong line or a folder without videos.
+    wrong line, a folder without videos or a video without a group.
     """
     if not sources:
         raise ValueError("give a folder or a list, or --data and --root")
@@ -45,7 +49,7 @@ def list_sources(
     listed: list[Listed] = []
     for source in sources:
         if not source.is_file():
-            listed += _of_folder(source)
+            listed += _of_folder(source, group)
             continue
         index = read_listed(
             source,
@@ -56,7 +60,7 @@ def list_sources(
             columns=columns,
             option="--{}-column NAME",
         )
-        listed += list_index(index, _split_of_list(source))
+        listed += list_index(with_groups(index, group, GROUP), _split_of_list(source))
     first = sources[0].parent if sources[0].is_file() else sources[0]
     return listed, root or first
 
@@ -68,11 +72,13 @@ def list_official(
     *,
     names: list[str] | None = None,
     split: int = 1,
+    group: str | None = None,
 ) -> tuple[list[Listed], Path]:
     """The videos of a data set with official files, missing ones included, and its root.
 
     kind: one of OFFICIAL. annotations: ROOT/annotations if it exists, else ROOT.
     names: class names in order (kinetics). split: one of the three (ucf101, hmdb51).
+    group: pattern of groups, as in `with_groups`.
 
     Raises ValueError for another kind, FileNotFoundError or DataError for missing files.
     """
@@ -87,7 +93,8 @@ def list_official(
     listed: list[Listed] = []
     for name in SPLITS:
         index = getattr(parts, name)
-        listed += [] if index is None else list_index(index, name)
+        if index is not None:
+            listed += list_index(with_groups(index, group, GROUP), name)
         missing = parts.missing.get(name, ())
         listed += [Listed(Path(absolute(root / video)), split=name) for video in missing]
     return listed, root
@@ -103,8 +110,8 @@ def list_index(index: VideoIndex, split: str) -> list[Listed]:
     """A row for each video; the classes of a multi-label video are joined by |."""
     paths = absolute_paths(index.table["path"], index.root).to_pylist()
     nothing = [None] * len(index)
-    known = "source_id" in index.table.column_names
-    sources = index.table["source_id"].to_pylist() if known else nothing
+    known = "group" in index.table.column_names
+    sources = index.table["group"].to_pylist() if known else nothing
     columns = (index.joined_names().to_pylist(), sources, index.segments() or nothing)
     return [
         Listed(Path(path), label, split, source, segment)
@@ -117,8 +124,8 @@ def _split_of_list(file: Path) -> str:
     return found[0] if len(found) == 1 else file.stem
 
 
-def _of_folder(root: Path) -> list[Listed]:
-    """Every video with its class and split; warns if training would refuse the folder."""
+def _of_folder(root: Path, group: str | None) -> list[Listed]:
+    """Every video with its class, split and group; warns if training would refuse the folder."""
     paths = find_videos(root, utf8=True)
     names = [path.relative_to(root).as_posix() for path in paths]
     try:
@@ -126,10 +133,15 @@ def _of_folder(root: Path) -> list[Listed]:
     except DataError as error:
         say(f"Training will refuse this folder: {error}", style="yellow")
         splits = {name: split for name in os.listdir(root) if (split := split_of(name))}
-    listed = []
-    for path, name in zip(paths, names, strict=True):
-        parts = name.split("/")[:-1]
-        split = splits.get(parts[0], "") if parts else ""
-        label = parts[bool(split)] if len(parts) > bool(split) else ""
-        listed.append(Listed(Path(absolute(path)), nfc(label), split))
-    return listed
+    tops = [name.partition("/")[0] if "/" in name else "" for name in names]
+    kept = [splits.get(top, "") for top in tops]
+    below = [n[len(top) + 1 :] if s else n for n, top, s in zip(names, tops, kept, strict=True)]
+    labels = [name.partition("/")[0] if "/" in name else "" for name in below]
+    groups: list[str | None] = [None] * len(names)
+    if group is not None:
+        index = VideoIndex.build(below, [-1] * len(below), [], root=root)
+        groups = with_groups(index, group, GROUP).table["group"].to_pylist()
+    return [
+        Listed(Path(absolute(path)), nfc(label), split, source)
+        for path, label, split, source in zip(paths, labels, kept, groups, strict=True)
+    ]

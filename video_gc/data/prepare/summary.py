@@ -54,6 +54,7 @@ def advice(result: CheckResult) -> list[str]:
             f"Leaks between splits: {len(result.leaks)}. They make scores too high: remove one "
             "video of each pair, preferably from training."
         )
+    lines += _single_groups(result.manifest.table)
     if result.duplicates:
         lines.append(f"Duplicated videos: {len(result.duplicates)}.")
     spacing = result.manifest.table["keyframe_mean"]
@@ -94,13 +95,17 @@ def _facts_table(table: pa.Table, result: CheckResult) -> Table:
 
 
 def _classes(table: pa.Table) -> list[tuple[str, str]]:
-    """Split → number of its existing videos, classes, and the smallest and largest class."""
+    """Split → number of its existing videos, classes, the smallest and largest class, groups."""
     table = table.filter(pc.not_equal(table["status"], "missing"))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     videos: Counter[str] = Counter()
-    for split, label in zip(table["split"].to_pylist(), table["label"].to_pylist(), strict=True):
+    groups: dict[str, set[str]] = defaultdict(set)
+    rows = zip(*(table[name].to_pylist() for name in ("split", "label", "source")), strict=True)
+    for split, label, source in rows:
         counts[split or "all"].update(label.split("|"))
         videos[split or "all"] += 1
+        if source is not None:
+            groups[split or "all"].add(source)
     lines = []
     for split, classes in counts.items():
         ranked = classes.most_common()
@@ -110,8 +115,28 @@ def _classes(table: pa.Table) -> list[tuple[str, str]]:
             line += f", {largest:,} of each"
         elif len(classes) > 1:
             line += f", from {smallest:,} ({least or 'no class'}) to {largest:,} ({most})"
+        if groups[split]:
+            line += f", {len(groups[split]):,} groups"
         lines.append((split, line))
     return lines
+
+
+def _single_groups(table: pa.Table) -> list[str]:
+    """A warning if all videos of a class are of one group."""
+    table = table.filter(pc.not_equal(table["status"], "missing"))
+    groups: dict[str, set[str]] = defaultdict(set)
+    rows = zip(*(table[name].to_pylist() for name in ("label", "source", "path")), strict=True)
+    for label, source, path in rows:
+        for name in filter(None, label.split("|")):
+            groups[name].add(source or path)
+    single = sorted(name for name, found in groups.items() if len(found) == 1)
+    if not single or not pc.any(table["source"].is_valid()).as_py():
+        return []
+    shown = ", ".join(f"{name} ({next(iter(groups[name]))})" for name in single[:3])
+    return [
+        f"Classes with one group only: {len(single)}, such as {shown}. No split can have them in "
+        "training and in test: add videos of other groups."
+    ]
 
 
 def _range(column: pa.ChunkedArray) -> str:

@@ -1,0 +1,77 @@
+"""The group of each video: what it was cut from or shows, such as a source video, person or match.
+
+Clips of one group look alike, so a split that divides a group gives scores that are too high. A
+table names groups in its column `group`; official files contain them; a pattern finds them in
+paths. If there is a pattern, it alone counts.
+"""
+
+import re
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from video_gc.data.index import COLUMNS, DataError, VideoIndex
+
+COLUMN = "group"
+"""In a table with names in its first line, and in an index."""
+
+
+def with_groups(
+    index: VideoIndex, pattern: str | None, option: str = "data.group=PATTERN"
+) -> VideoIndex:
+    """The index with the groups that `pattern` finds; without a pattern, with those it has.
+
+    pattern: a regular expression, searched in each path as the index has it: CLASS/…/video in a
+        folder, the text of a list. Its first group that took part is the name of the video's group,
+        else the whole match.
+    option: the user's option for the pattern, for messages.
+
+    Raises DataError with the first video without a group.
+    """
+    if pattern is None:
+        _check_column(index, option)
+        return index
+    paths = index.table["path"].to_pylist()
+    column = pa.array(found_groups(paths, pattern), COLUMNS[COLUMN])
+    if column.null_count:
+        row = pc.index(column.is_null(), True).as_py()
+        raise DataError(
+            f"{index.path(row)}: the pattern {pattern!r} ({option}) finds no group in "
+            f"{paths[row]!r}, like {column.null_count:,} of {len(index):,} videos; correct the "
+            f"pattern, rename the file, or give a table with a column {COLUMN!r}"
+        )
+    table = index.table
+    if COLUMN in table.column_names:
+        table = table.drop_columns(COLUMN)
+    return VideoIndex(
+        table.append_column(COLUMN, column),
+        index.names,
+        root=index.root,
+        multi_label=index.multi_label,
+    )
+
+
+def found_groups(paths: Sequence[str], pattern: str) -> list[str | None]:
+    """The group that the pattern finds in each path; None if it finds none."""
+    matches = map(re.compile(pattern).search, paths)
+    return [match and (next(filter(None, match.groups()), match[0]) or None) for match in matches]
+
+
+def group_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A table's column as text; null where it is empty."""
+    text = pc.utf8_trim_whitespace(column.cast(COLUMNS[COLUMN]))
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, text.type), text)
+
+
+def _check_column(index: VideoIndex, option: str) -> None:
+    if COLUMN not in index.table.column_names:
+        return
+    column = index.table[COLUMN]
+    if column.null_count:
+        row = pc.index(column.is_null(), True).as_py()
+        raise DataError(
+            f"{index.path(row)}: the column {COLUMN!r} is empty, like in {column.null_count:,} of "
+            f"{len(index):,} videos; fill it in (a name of its own for a video alone), rename the "
+            f"column, or give {option}"
+        )
