@@ -22,14 +22,17 @@ Train and test every cell of an ablation, and write RUNS/ablations/NAME/ablation
   python tools/ablate.py ablation=gcnet_place experiment=motions
   python tools/ablate.py ablation=gcnet_place experiment=folder data.root=DIR
   python tools/ablate.py ablation=kinds seeds=[0] epochs=2 name=quick
+  python tools/ablate.py ablation=kinds experiment=folder data.root=DIR folds=5
 
-A cell is a row of the ablation trained with one seed. Its run directory is RUNS/cells/CELL, named
-after a hash of its options without paths, so other ablations reuse it. Rerun the command to resume
-after Ctrl-C or a crash, and to retry what failed. Two commands at once share the work.
+A cell is a row of the ablation trained with one seed (on one fold). Its run directory is
+RUNS/cells/CELL, named after a hash of its options without paths, so other ablations reuse it. Rerun
+the command to resume after Ctrl-C or a crash, and to retry what failed. Two commands at once share
+the work.
 
   ablation=NAME           a file of configs/ablation (write your own: docs/ablations.md)
   experiment=NAME         another base: motions, folder, or a file of configs/experiment
   seeds=[0,1,2]           train each row with each seed
+  folds=5                 divide your videos into 5 folds, and train each row on each
   only=[A,B]              only these rows
   name=NAME, runs=DIR     write to RUNS/ablations/NAME
   processes=N             processes of each training, by torchrun
@@ -89,7 +92,7 @@ def print_ablations() -> None:
     table.add_column("cells", justify="right")
     table.add_column("comparison", overflow="fold")
     for name, ablation in list_ablations().items():
-        count = len(ablation.all_rows) * len(ablation.seeds)
+        count = len(ablation.all_rows) * len(ablation.trainings)
         table.add_row(name, str(count), f"{ablation.title}\nexperiment={ablation.experiment}")
     console.print(table)
     say(f"Start one, or list its cells with dry=true: {ABLATE} ablation=kinds; more: --help")
@@ -99,13 +102,16 @@ def print_states(plan: Plan) -> list[str]:
     """Print a line per cell, and how to repeat failed ones; returns their states."""
     from video_gc.ablate.status import LOG, read_status, state_of
 
-    table = Table("row", "seed", "cell", "state")
+    folds = any(cell.fold for cell in plan.cells)
+    table = Table("row", "seed", *["fold"] * folds, "cell", "state")
     table.columns[1].justify = "right"
-    table.columns[2].no_wrap = True  # to be copied
+    table.columns[-2].no_wrap = True  # to be copied
     styles = {"failed": "red", "finished": "green", "running": "cyan"}
     found = [(cell, *state_of(cell)) for cell in plan.cells]
     for cell, state, _ in found:
-        table.add_row(cell.row, str(cell.seed), cell.name, state, style=styles.get(state))
+        fold = [cell.fold or ""] * folds
+        style = styles.get(state)
+        table.add_row(cell.row, str(cell.seed), *fold, cell.name, state, style=style)
     console.print(table)
     for cell, state, reason in found:
         status = read_status(Path(cell.directory))

@@ -12,10 +12,12 @@ from video_gc.atomic import write_text
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A network of a row, trained with one seed."""
+    """A network of a row, trained with one seed, perhaps on one fold."""
 
     row: str
     seed: int
+    fold: str | None = None
+    """such as 0/5"""
     directory: str
     """its run directory"""
     arguments: list[str]
@@ -25,13 +27,18 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Name of its run directory, such as i3d_gc_five_0dde795b_s0."""
+        """Name of its run directory, such as i3d_gc_five_0dde795b_s0 or …_s0_fold0of5."""
         return Path(self.directory).name
 
     @property
     def title(self) -> str:
         """Its name for people."""
-        return f"{self.row}, seed {self.seed}"
+        return f"{self.row}, seed {self.seed}{f', fold {self.fold}' if self.fold else ''}"
+
+    @property
+    def link(self) -> str:
+        """Name of the link to it in its ablation, such as GC_s0 or GC_s0_fold0of5."""
+        return f"{self.row}_s{self.name.rpartition('_s')[2]}".replace("/", "-")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,12 +22,12 @@ from video_gc.train.options import TrainConfig
 PATHS = ("root", "annotations", "train", "val", "test", "names", "manifest")
 """Options of data that only say where it lies."""
 MACHINE = {
-    "": ("name", "runs", "resume", "accelerator", "compile", "checkpoint", "seed"),
+    "": ("name", "runs", "resume", "accelerator", "compile", "checkpoint", "seed", "fold"),
     "data": (*PATHS, "decoder", "decode_device", "transfer", "workers"),
     "test": ("micro_batch", "backend"),
 }
-"""Options that change where and how fast a cell is computed, not its result; and the seed, which is
-in the directory's name."""
+"""Options that change where and how fast a cell is computed, not its result; and the seed and the
+fold, which are in the directory's name."""
 DIGEST_BYTES = 4
 
 

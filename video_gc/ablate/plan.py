@@ -1,11 +1,12 @@
 """The plan of an ablation: its cells, their directories and arguments.
 
 RUNS/cells/CELL is a cell's run directory, shared by all ablations; RUNS/ablations/NAME lists the
-cells of one ablation, and has a link to each, such as GC_s0.
+cells of one ablation, and has a link to each, such as GC_s0 or GC_s0_fold0of5.
 """
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ class Plan:
     whole: AblationConfig
     """also of the rows that `only` leaves out"""
     cells: list[Cell]
-    """seed by seed, so the table has all rows early"""
+    """seed by seed and fold by fold, so the table has all rows early"""
     base: list[str]
     """the arguments shared by all rows that change what is trained"""
     tools: str
@@ -76,7 +77,7 @@ def write_record(plan: Plan) -> Path:
                 "settings": settings,
                 "reported": asdict(reported) if reported else None,
                 "options": own[0].options,
-                "cells": sorted({*paths, *kept}, key=lambda path: int(path.rpartition("_s")[2])),
+                "cells": sorted({*paths, *kept}, key=_seed_and_fold),
             }
         )
     names = [row["name"] for row in rows]
@@ -93,7 +94,7 @@ def write_record(plan: Plan) -> Path:
         say(f"{file}: removed the rows of another command: {', '.join(sorted(gone))}")
     written = write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     for cell in plan.cells:
-        _link(plan.directory / f"{cell.row}_s{cell.seed}".replace("/", "-"), cell)
+        _link(plan.directory / cell.link, cell)
     return written
 
 
@@ -105,9 +106,21 @@ def _link(link: Path, cell: Cell) -> None:
         link.symlink_to(os.path.relpath(cell.directory, link.parent), target_is_directory=True)
 
 
+def _seed_and_fold(path: str) -> tuple[int, ...]:
+    """Order of the cells of a row."""
+    return tuple(map(int, re.findall(r"\d+", path.rpartition("_s")[2])))
+
+
+def _without_seed(path: str) -> str:
+    """What the cells of a row share: their name without seed and fold, and the number of folds."""
+    name, _, rest = Path(path).name.rpartition("_s")
+    folds = rest.rpartition("of")[2] if "_fold" in rest else ""
+    return f"{name} on {folds} folds" if folds else name
+
+
 def _check_same_cells(file: Path, row: str, before: Sequence[str], now: Sequence[str]) -> None:
-    """Raise FileExistsError if the cells of a row differ in more than their seeds."""
-    first, *others = dict.fromkeys(Path(path).name.rpartition("_s")[0] for path in (*before, *now))
+    """Raise FileExistsError if the cells of a row differ in more than their seed and fold."""
+    first, *others = dict.fromkeys(map(_without_seed, (*before, *now)))
     if others:
         raise FileExistsError(
             f"{file}: has other cells in row {row!r} ({first}, now {others[0]}); give name=OTHER, "

@@ -44,8 +44,8 @@ DONE, ELSEWHERE, FAILED = "finished", "running elsewhere", "failed"
 def begin(plan: Plan) -> list[Job]:
     """Write ablation.json; returns the jobs of the cells without results.
 
-    The data set is opened once for all jobs (`motions` is generated). If a failed cell was later
-    trained or tested by hand, its cell.json is set to finished.
+    The data set is opened once for all jobs of a fold (`motions` is generated). If a failed cell
+    was later trained or tested by hand, its cell.json is set to finished.
 
     Raises ValueError if a cell was made with other videos, FileExistsError if an ablation of this
     name has other cells, DataError or FileNotFoundError for unusable data.
@@ -53,10 +53,10 @@ def begin(plan: Plan) -> list[Job]:
     known: dict[str, dict[str, str]] = {}
     jobs = []
     for cell in plan.cells:
-        key = json.dumps(cell.options["data"], sort_keys=True)
+        key = json.dumps([cell.options["data"], cell.fold], sort_keys=True)
         if key not in known:
             data = DataConfig(**cell.options["data"])
-            known[key] = fingerprints(open_splits(data), data)
+            known[key] = fingerprints(open_splits(data, cell.fold), data)
         directory = Path(cell.directory).absolute()
         if differs := other_videos(Path(cell.directory), known[key]):
             raise ValueError(differs)

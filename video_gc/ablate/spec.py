@@ -7,7 +7,7 @@ from itertools import product
 
 SEPARATOR = " · "
 """Separates the values of several axes in a row's name."""
-NOT_IN_ROWS = ("experiment", "seed", "name", "runs", "resume")
+NOT_IN_ROWS = ("experiment", "seed", "fold", "name", "runs", "resume")
 """Options that identify a cell and its place, not its training."""
 
 
@@ -47,6 +47,8 @@ class AblationConfig:
     """row with which the others are compared"""
     seeds: list[int] = field(default_factory=lambda: [0])
     """seeds of each row"""
+    folds: int | None = None
+    """divide the videos into so many folds, and train each row with each seed on each fold"""
     reported: dict[str, Reported] = field(default_factory=dict)
     """row → a paper's values for it"""
 
@@ -61,6 +63,8 @@ class AblationConfig:
             raise ValueError(f"seeds ({self.seeds}) must be whole numbers from 0, at least one")
         if repeated := [seed for seed, count in Counter(self.seeds).items() if count > 1]:
             raise ValueError(f"seeds ({self.seeds}) has {repeated[0]} more than once")
+        if self.folds is not None and self.folds < 2:
+            raise ValueError(f"folds ({self.folds}) must be at least 2, or null for none")
         if doubled := self.rows.keys() & self._combinations().keys():
             raise ValueError(f"row {min(doubled)!r} is in rows and also comes from axes")
         names = self.all_rows
@@ -71,9 +75,17 @@ class AblationConfig:
             for argument in arguments:
                 if option_of(argument) in NOT_IN_ROWS:
                     raise ValueError(
-                        f"{name}: {argument!r} has no place in a row; `experiment` and `seeds` "
-                        "are own fields, and a cell's name and folder come from its options"
+                        f"{name}: {argument!r} has no place in a row; `experiment`, `seeds` "
+                        "and `folds` are own fields, and a cell's name and folder come from its "
+                        "options"
                     )
+
+    @property
+    def trainings(self) -> list[tuple[int, str | None]]:
+        """Seed and fold of each training of a row, such as (0, "0/5"); seed by seed."""
+        count = self.folds
+        folds = [None] if count is None else [f"{number}/{count}" for number in range(count)]
+        return list(product(self.seeds, folds))
 
     @property
     def all_rows(self) -> dict[str, list[str]]:

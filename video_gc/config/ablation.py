@@ -64,6 +64,8 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
     own = [f"{name}={given[name]}" for name in ("only", "processes", "dry") if name in given]
     if "seeds" in given:
         own.append(f"ablation.seeds={_seeds(given['seeds'])}")
+    if "folds" in given:
+        own.append(f"ablation.folds={_folds(given['folds'])}")
     sweep = _read(file, own, configs)
     if sweep.processes < 1:
         raise ValueError(f"processes ({sweep.processes}) must be at least 1")
@@ -71,6 +73,8 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
     _check_shared(shared, ablation, file)
     experiment = given.get("experiment", ablation.experiment)
     usual = file if experiment == ablation.experiment else f"{file}_{Path(experiment).name}"
+    if "folds" in given:
+        usual += f"_folds{ablation.folds or 0}"
     name = given.get("name", usual)
     if name in ("", ".", "..") or set(name) & set("/\\"):
         raise ValueError(f"name ({name!r}) must be the name of one folder")
@@ -107,6 +111,13 @@ def _seeds(given: str) -> str:
     return f"[{numbers[1]}]"
 
 
+def _folds(given: str) -> str:
+    """`folds=5` or `folds=null`."""
+    if not re.fullmatch(r"\d+|null", given):
+        raise ValueError(f"folds ({given}) must be a whole number, such as folds=5")
+    return given
+
+
 def _read(name: str, own: list[str], configs: Path) -> SweepConfig:
     """The file of an ablation; own: further options, for this command."""
 
@@ -128,6 +139,8 @@ def _check_shared(shared: Sequence[str], ablation: AblationConfig, name: str) ->
         key = option_of(argument)
         if key == "seed":
             raise ValueError(f"{argument}: an ablation has several; give seeds=[0,1]")
+        if key == "fold":
+            raise ValueError(f"{argument}: an ablation trains on each fold; give folds=5")
         if key == "resume":
             raise ValueError(f"{argument}: cells always resume; delete a cell's folder to redo it")
         for row, settings in ablation.all_rows.items():

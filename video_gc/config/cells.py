@@ -1,7 +1,7 @@
 """The cells of an ablation, all composed and checked before the first training.
 
 The arguments of a cell in order, later ones win: the experiment, `settings` of the file, the
-command line, the row, the seed.
+command line, the row, the seed, the fold.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from video_gc.config.train import compose_train
 def cells_of(
     ablation: AblationConfig, base: list[str], shared: Sequence[str], runs: str, configs: Path
 ) -> list[Cell]:
-    """The cells, seed by seed.
+    """The cells, seed by seed and fold by fold.
 
     base: the arguments before those of a row. shared: those of them from the command line.
 
@@ -36,20 +36,22 @@ def cells_of(
         if twin != row:
             why = f"; does {' or '.join(shared)} override their difference?" if shared else ""
             raise ValueError(f"rows {twin!r} and {row!r} are the same training{why}")
-        for seed in ablation.seeds:
-            seeded = replace(config, seed=seed, runs=folder)
+        for seed, fold in ablation.trainings:
+            seeded = replace(config, seed=seed, fold=fold, runs=folder)
             named = replace(seeded, name=cell_name(seeded))
-            said = [*base, *settings, f"seed={seed}", f"name={named.name}", f"runs={folder}"]
+            own = [f"seed={seed}", *([f"fold={fold}"] if fold else [])]
+            said = [*base, *settings, *own, f"name={named.name}", f"runs={folder}"]
             cells.append(
                 Cell(
                     row=row,
                     seed=seed,
+                    fold=fold,
                     directory=str(named.directory),
                     arguments=_last_of_each(said),
                     options=asdict(named),
                 )
             )
-    return sorted(cells, key=lambda cell: ablation.seeds.index(cell.seed))
+    return sorted(cells, key=lambda cell: ablation.trainings.index((cell.seed, cell.fold)))
 
 
 def what_is_trained(arguments: Sequence[str]) -> list[str]:

@@ -159,6 +159,7 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
             "crops": views.crops,
             "fuse": config.fuse,
             "seed": contents.config.get("seed"),
+            "fold": None if asked.data else contents.config.get("fold"),
             "fingerprint": found,
         }
         from_first(world, lambda: check_free(out, *list(models)[1:]))

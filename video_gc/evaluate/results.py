@@ -196,13 +196,14 @@ def write_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
 
 
 def write_predictions(result: Scores, file: Path) -> Path:
-    """One line per scored video, in the order of the list: path, label (several: a;b), top-5 names
-    and scores, views. A score has all digits of a float32.
+    """One line per scored video, in the order of the list: path, label (several: a;b), group (if
+    the index has groups), top-5 names and scores, views. A score has all digits of a float32.
     """
     names = result.index.names
     scores, classes = ranking(result.scores, 5)
     count = classes.shape[1]
-    header = ["path", "label"]
+    grouped = "group" in result.index.table.column_names
+    header = ["path", "label", *["group"] * grouped]
     header += [f"{what}{rank}" for rank in range(1, count + 1) for what in ("top", "score")]
 
     def lines() -> Iterator[list[object]]:
@@ -212,7 +213,8 @@ def write_predictions(result: Scores, file: Path) -> Path:
             ranked = zip(classes[row].tolist(), scores[row].tolist(), strict=True)
             cells = [cell for number, score in ranked for cell in (names[number], f"{score:.9g}")]
             label = ";".join(result.index.label_names(row))
-            yield [path, label, *cells, int(result.views[row])]
+            group = [result.index.group(row) or path] if grouped else []
+            yield [path, label, *group, *cells, int(result.views[row])]
 
     return write_csv(file, [*header, "views"], lines())
 

@@ -133,8 +133,10 @@ def _trained_for(
     """The test videos stored when the training started, or else those of the config."""
     manifest = data_manifest(trained)
     folder = default_output(checkpoint, "splits")
-    kept = folder.is_dir()
-    splits = read_splits(folder, manifest, only=("test",)) if kept else open_splits(trained)
+    if folder.is_dir():
+        splits = read_splits(folder, manifest, only=("test",))
+    else:
+        splits = open_splits(trained, contents.config.get("fold"))
     names = splits.test.names
     if names != contents.names:
         raise ValueError(

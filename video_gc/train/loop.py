@@ -118,7 +118,7 @@ def run(config: TrainConfig, world: World, signals: StopSignals) -> None:
         known = kept[KEY]["fingerprint"]
     seed_everything(config.seed, verbose=False)
     if last is None:
-        splits = from_first(world, lambda: open_splits(config.data))
+        splits = from_first(world, lambda: open_splits(config.data, config.fold))
     else:
         splits = from_first(world, lambda: kept_splits(config, known))
     network = build_network(config, splits, resumed=last is not None, gpu=gpu)

@@ -9,6 +9,7 @@ import torch
 from video_gc.data.augment import AugmentConfig
 from video_gc.data.batches.sampler import videos_of
 from video_gc.data.config import DataConfig
+from video_gc.data.divide import read_fold
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
@@ -59,11 +60,14 @@ class TrainConfig:
     """All options of one training run."""
 
     name: str = "demo"
-    """the run's name; its directory is RUNS/NAME"""
+    """the run's name; its directory is RUNS/NAME, of a fold RUNS/NAME_fold0of5"""
     runs: str = "runs"
     """folder of all runs"""
     seed: int = 0
     """seed of the weights, the order of the videos, the clips and the crops"""
+    fold: str | None = None
+    """NUMBER/COUNT, such as 0/5: test on this fold of the videos, choose the epoch on a fifth of
+    the others and train on the rest; the directory is RUNS/NAME_fold0of5"""
     resume: bool = True
     """resume from the last checkpoint if there is one; false: refuse a run that exists"""
     epochs: int = 10
@@ -128,6 +132,8 @@ class TrainConfig:
             raise ValueError(f"steps_per_epoch ({self.steps_per_epoch}) must be at least 1")
         if self.seed < 0:
             raise ValueError(f"seed ({self.seed}) must not be negative")
+        if self.fold is not None:
+            read_fold(self.fold)
         if self.name in ("", ".", "..") or set(self.name) & set("/\\"):
             raise ValueError(f"name ({self.name!r}) must be the name of one folder")
         self.check_inputs()
@@ -139,8 +145,9 @@ class TrainConfig:
 
     @property
     def directory(self) -> Path:
-        """The run directory."""
-        return Path(self.runs) / self.name
+        """The run directory; each fold has its own."""
+        suffix = read_fold(self.fold).suffix if self.fold else ""
+        return Path(self.runs) / f"{self.name}{suffix}"
 
     def length(self, batches: int) -> Length:
         """The length of the training. batches: of the loader, in one epoch."""
