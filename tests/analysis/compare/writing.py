@@ -14,6 +14,7 @@ def write_test(
     *,
     labels: Sequence[str] | None = None,
     paths: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
     **about: object,
 ) -> Path:
     """RUN/test with a prediction for each video: its label where it is right, else `wrong`."""
@@ -22,10 +23,12 @@ def write_test(
     paths = paths or [f"data/{number}.mp4" for number in range(len(right))]
     with (run / "test" / "predictions.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["path", "label", "top1", "score1", "top2", "score2", "views"])
-        for path, label, good in zip(paths, labels, right, strict=True):
+        column = ["group"] if groups else []
+        writer.writerow(["path", "label", *column, "top1", "score1", "top2", "score2", "views"])
+        for row, (path, label, good) in enumerate(zip(paths, labels, right, strict=True)):
             top = (label, "wrong") if good else ("wrong", "other")
-            writer.writerow([path, label, top[0], "0.700000", top[1], "0.200000", 2])
+            group = [groups[row]] if groups else []
+            writer.writerow([path, label, *group, top[0], "0.700000", top[1], "0.200000", 2])
     kept = {"clips": 10, "crops": 3, "fuse": "mean", "video_level": {"top1": 0.5}} | about
     (run / "test" / "accuracy.json").write_text(json.dumps(kept))
     return run

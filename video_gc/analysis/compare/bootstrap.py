@@ -14,14 +14,19 @@ the difference ± t standard errors of the bootstrap (both: Hesterberg, The Amer
 2015), t with Welch's and Satterthwaite's degrees of freedom, because three trainings tell little
 about their own spread. BCa is not used: with little data its coverage is too low (Owen, arXiv
 2508.10083).
+
+If videos have groups (a source video, a person, a match), groups are drawn instead, each with all
+its videos, because the videos of a group are not independent (Davison and Hinkley, Bootstrap
+Methods, 1997, section 3.8). Degrees of freedom then count groups.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 
 from video_gc.progress import track
 
@@ -73,8 +78,8 @@ def differences(
 ) -> tuple[list[Difference], np.ndarray]:
     """Each figure's difference, and its resampled values (figures, resamples), in points.
 
-    sizes: number of videos of each kind (videos of a kind are interchangeable, so kinds are drawn,
-        not videos); runs: number of runs of A and of B.
+    sizes: number of videos (or groups) of each kind (those of a kind are interchangeable, so kinds
+        are drawn); runs: number of runs of A and of B.
     """
     random = np.random.default_rng(seed)
     means = np.repeat([-1 / runs[0], 1 / runs[1]], runs)[:, None]
@@ -94,6 +99,19 @@ def differences(
         for each, both, own in zip(seen, drawn, by_videos, strict=True)
     ]
     return found, drawn
+
+
+def levels(
+    figures: Figures, sizes: np.ndarray, runs: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Difference]:
+    """Each figure itself, with its interval: its difference from a run that is never right."""
+
+    def beside_nothing(counts: np.ndarray) -> np.ndarray:
+        own = figures(counts)
+        return np.concatenate([np.zeros_like(own[:, :1]), own], axis=1)
+
+    found, _ = differences(beside_nothing, sizes, (1, runs), resamples=resamples, seed=seed)
+    return [replace(each, low=max(each.low, 0.0)) for each in found]
 
 
 def draw_videos(
@@ -165,17 +183,20 @@ def _difference(
 
 
 def accuracy_figures(
-    classes: np.ndarray, right1: np.ndarray, right5: np.ndarray
+    classes: np.ndarray,
+    right1: np.ndarray,
+    right5: np.ndarray,
+    groups: np.ndarray | None = None,
 ) -> tuple[Figures, np.ndarray]:
-    """The three `NAMES` of each run, and the number of videos of each kind.
+    """The three `NAMES` of each run, and the number of videos (or groups) of each kind.
 
     classes (V,): class numbers; right1, right5 (runs, V): whether the label was first, or among the
-    first five. Videos of one class that are right in the same runs form a kind. Mean class accuracy
-    is over the drawn classes.
+    first five; groups (V,): numbers of groups. Videos of one class that are right in the same runs
+    form a kind. Mean class accuracy is over the drawn classes.
     """
     runs = len(right1)
     rows = np.column_stack([classes, right1.T, right5.T]).astype(np.int64)
-    kinds, sizes = np.unique(rows, axis=0, return_counts=True)
+    kinds, kind_of, sizes = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     firsts, fives = kinds[:, 1 : 1 + runs].T, kinds[:, 1 + runs :].T
     starts = np.unique(kinds[:, 0], return_index=True)[1]  # kinds are sorted by class
 
@@ -191,15 +212,17 @@ def accuracy_figures(
             found[2, run] = (right / np.maximum(in_class, 1)).sum(1) / drawn.sum(1)
         return found
 
-    return figures, sizes
+    return (figures, sizes) if groups is None else _by_group(figures, kind_of.ravel(), groups)
 
 
-def precision_figures(hot: np.ndarray, scores: list[np.ndarray]) -> tuple[Figures, np.ndarray]:
-    """The mAP of each run, over the drawn classes; each video is a kind of its own.
+def precision_figures(
+    hot: np.ndarray, scores: list[np.ndarray], groups: np.ndarray | None = None
+) -> tuple[Figures, np.ndarray]:
+    """The mAP of each run, over the drawn classes; each video (or group) is a kind of its own.
 
-    hot (V, classes): 0 or 1; scores: (V, classes) of each run. The average precision of a class is
-    the mean over its videos of the precision among all videos with the same or a higher score: the
-    area under the steps of the precision-recall curve.
+    hot (V, classes): 0 or 1; scores: (V, classes) of each run; groups (V,): their numbers. The
+    average precision of a class is the mean over its videos of the precision among all videos with
+    the same or a higher score: the area under the steps of the precision-recall curve.
     """
 
     def figures(counts: np.ndarray) -> np.ndarray:
@@ -210,7 +233,38 @@ def precision_figures(hot: np.ndarray, scores: list[np.ndarray]) -> tuple[Figure
         ]
         return np.nanmean(np.array(found), axis=1)[None]
 
+    if groups is not None:
+        return _by_group(figures, np.arange(len(hot)), groups)
     return figures, np.ones(len(hot), np.int64)
+
+
+def _by_group(
+    figures: Figures, kind_of: np.ndarray, groups: np.ndarray
+) -> tuple[Figures, np.ndarray]:
+    """`figures` for draws of groups, and the number of groups of each kind.
+
+    kind_of, groups (V,): the kind and the group of each video. Groups with equally many videos of
+    each kind form a kind of group.
+    """
+    pairs, videos = np.unique(np.stack([groups, kind_of]), axis=1, return_counts=True)
+    starts = np.flatnonzero(np.diff(pairs[0], prepend=-1))
+    contents: dict[bytes, int] = {}
+    alike = []
+    for begin, end in pairwise([*starts.tolist(), len(videos)]):
+        own = np.stack([pairs[1, begin:end], videos[begin:end]]).tobytes()
+        alike.append(contents.setdefault(own, begin))
+    firsts, sizes = np.unique(alike, return_counts=True)
+    rows = np.isin(pairs[0], pairs[0, firsts])
+    place = np.searchsorted(pairs[0, firsts], pairs[0, rows])
+    shape = (len(firsts), int(kind_of.max()) + 1)
+    videos_in = sparse.csr_array((videos[rows], (place, pairs[1, rows])), shape=shape)
+    step = max(1, CELLS_AT_ONCE // shape[1])
+
+    def grouped(counts: np.ndarray) -> np.ndarray:
+        parts = (counts[start : start + step] for start in range(0, len(counts), step))
+        return np.concatenate([figures(part @ videos_in) for part in parts], axis=2)
+
+    return grouped, sizes
 
 
 def _average_precision(weights: np.ndarray, scores: np.ndarray, has: np.ndarray) -> np.ndarray:

@@ -12,15 +12,18 @@ from video_gc.analysis.compare.bootstrap import (
     NAMES,
     RESAMPLES,
     Difference,
+    Figures,
     accuracy_figures,
     differences,
+    levels,
     precision_figures,
 )
+from video_gc.analysis.compare.folds import pool_folds
+from video_gc.analysis.compare.multi_label import multi_hot
 from video_gc.analysis.compare.predictions import (
     SharedVideos,
     TestedRun,
     identical_predictions,
-    multi_hot,
     read_tested,
     shared_videos,
     unlike_tests,
@@ -66,6 +69,8 @@ class Changes:
     said_a: list[str]
     """the class predicted by most of A's runs"""
     said_b: list[str]
+    groups: np.ndarray | None = None
+    """(V,): number of each video's group; None if all are alone"""
 
     @property
     def wins(self) -> int:
@@ -79,8 +84,12 @@ class Changes:
 
     @property
     def test(self) -> McNemar:
-        """With several runs, the sign test over the videos' shares; McNemar's with one each."""
-        return mcnemar(self.wins, self.losses)
+        """McNemar's with one run each; with several, the sign test over the videos' shares; with
+        groups, over the sums of their videos, because those are not independent."""
+        if self.groups is None:
+            return mcnemar(self.wins, self.losses)
+        gains = np.bincount(self.groups, self.right_b - self.right_a).round(9)
+        return mcnemar(int((gains > 0).sum()), int((gains < 0).sum()))
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,11 @@ class Comparison:
     def trainings(self) -> tuple[int, int]:
         """Number of runs of A and of B."""
         return len(self.a), len(self.b)
+
+    @property
+    def training(self) -> str:
+        """What a run is: one training, or those of all folds with one seed."""
+        return "seed" if any(run.folds for run in (*self.a, *self.b)) else "training"
 
     @property
     def titles(self) -> tuple[str, str]:
@@ -131,7 +145,9 @@ class Comparison:
 
     @property
     def name_of_test(self) -> str:
-        """The name of the test of `changes`; with several runs it is on the videos' shares."""
+        """The name of the test of `changes`."""
+        if self.videos.groups is not None:
+            return "the sign test over the groups"
         return "McNemar's test" if self.trainings == (1, 1) else "the sign test over the videos"
 
     @property
@@ -142,21 +158,23 @@ class Comparison:
     def verdict_on(self, a: str, b: str) -> str:
         """The same sentence with other names for the sides."""
         name, found = self.first
-        single, count = self.trainings == (1, 1), len(self.videos.paths)
+        single = self.trainings == (1, 1)
         text = (
             f"{b} − {a}: {found.difference:+.2f} points of {name} "
             f"(95 % interval {found.low:+.2f} to {found.high:+.2f}), {self.word}"
         )
         if self.word != "noise":
-            about = "; with one training each this is about two networks, not about two methods"
+            about = (
+                f"; with one {self.training} each this is about two networks, not about two methods"
+            )
             return f"{text}{about if single else ''}."
         if found.sure:
             text += f": {self.name_of_test} finds no difference"
-        videos = f"{count} video{'s' * (count != 1)}"
+        videos = self.videos.counted
         if single:
-            text += f"; {videos} {'show' if count != 1 else 'shows'}"
+            text += f"; {videos} {'show' if len(self.videos.paths) != 1 else 'shows'}"
         else:
-            text += f"; {videos} and {len(self.a)} + {len(self.b)} trainings show"
+            text += f"; {videos} and {len(self.a)} + {len(self.b)} {self.training}s show"
         text += f" a difference of {found.detectable:.1f} points or more"
         gains = ", and gains in this field are {} to {}".format(*GAINS)
         return f"{text} (4 times in 5){gains if found.detectable > GAINS[1] else ''}."
@@ -168,12 +186,14 @@ class Comparison:
         found = []
         if self.trainings == (1, 1):
             found.append(
-                "one training each: the interval is about these two networks and does not include "
-                f"the spread over seeds ({SEVERAL})"
+                f"one {self.training} each: the interval is about these two networks and does not "
+                f"include the spread over seeds ({SEVERAL})"
             )
         elif 1 in self.trainings:
             side = "AB"[self.trainings.index(1)]
-            found.append(f"{side} is one training: its spread is not in the interval ({SEVERAL})")
+            found.append(
+                f"{side} is one {self.training}: its spread is not in the interval ({SEVERAL})"
+            )
         if unknown := ", ".join(run.name for run in runs if not run.about):
             found.append(f"no accuracy.json, so the test's settings are unknown: {unknown}")
         found += unlike_tests([(run.name, run.about) for run in runs])
@@ -194,11 +214,12 @@ def compare_runs(
 ) -> Comparison:
     """Compare tested runs: run directories, folders of test results, or predictions.csv files.
 
-    a, b: one run each, or several trainings (seeds) of the same network.
+    a, b: one run each, or several trainings (seeds) of the same network; the folds of a run count
+        as one.
 
-    Raises FileNotFoundError for an untested run, and as `compare_tests`.
+    Raises FileNotFoundError for an untested run, and as `pool_folds` and `compare_tests`.
     """
-    sides = ([read_tested(place) for place in side] for side in (a, b))
+    sides = (pool_folds([read_tested(place) for place in side]) for side in (a, b))
     return compare_tests(*sides, resamples=resamples, seed=seed)
 
 
@@ -215,26 +236,56 @@ def compare_tests(
     if times > 1:
         raise ValueError(f"{file}: is given twice; name two different tests")
     videos = shared_videos(runs)
-    if any(run.multi_label for run in runs):
-        names: tuple[str, ...] = ("mAP",)
-        kinds, sizes = precision_figures(*multi_hot(runs, videos))
-        changes = None
-    else:
-        names = NAMES
-        said = [[run.top[row] for row in rows] for run, rows in zip(runs, videos.rows, strict=True)]
-        right1, right5 = (
-            np.array([[label in top[:first] for label, top in zip(videos.labels, own, strict=True)]
-                      for own in said])
-            for first in (1, 5)
-        )  # fmt: skip
-        classes = np.unique(videos.labels, return_inverse=True)[1]
-        kinds, sizes = accuracy_figures(classes, right1, right5)
-        sides = slice(None, len(a)), slice(len(a), None)
-        shares = [right1[side].mean(0) for side in sides]
-        changes = Changes(*shares, *(_most_said(said[side]) for side in sides))
+    names, kinds, sizes = _figures(runs, videos)
+    changes = None
+    if names == NAMES:
+        said, right = _said(runs, videos), _right(runs, videos, 1)
+        changes = Changes(
+            right_a=right[: len(a)].mean(0),
+            right_b=right[len(a) :].mean(0),
+            said_a=_most_said(said[: len(a)]),
+            said_b=_most_said(said[len(a) :]),
+            groups=videos.groups,
+        )
     found, drawn = differences(kinds, sizes, (len(a), len(b)), resamples=resamples, seed=seed)
     figures = dict(zip(names, found, strict=True))
     return Comparison(list(a), list(b), videos, figures, drawn[0], changes)
+
+
+def intervals_of(
+    runs: Sequence[TestedRun], *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Difference]:
+    """Figure → its values over the runs' common videos (`b`) with its interval, per cent.
+
+    runs: trainings (seeds) of one network. Raises as `compare_tests`.
+    """
+    names, kinds, sizes = _figures(runs, shared_videos(runs))
+    found = levels(kinds, sizes, len(runs), resamples=resamples, seed=seed)
+    return dict(zip(names, found, strict=True))
+
+
+def _figures(
+    runs: Sequence[TestedRun], videos: SharedVideos
+) -> tuple[tuple[str, ...], Figures, np.ndarray]:
+    """The names of the figures, and the arguments of `differences`."""
+    if any(run.multi_label for run in runs):
+        return ("mAP",), *precision_figures(*multi_hot(runs, videos), videos.groups)
+    classes = np.unique(videos.labels, return_inverse=True)[1]
+    right1, right5 = (_right(runs, videos, first) for first in (1, 5))
+    return NAMES, *accuracy_figures(classes, right1, right5, videos.groups)
+
+
+def _said(runs: Sequence[TestedRun], videos: SharedVideos) -> list[list[list[str]]]:
+    """The best classes of each video, of each run."""
+    return [[run.top[row] for row in rows] for run, rows in zip(runs, videos.rows, strict=True)]
+
+
+def _right(runs: Sequence[TestedRun], videos: SharedVideos, first: int) -> np.ndarray:
+    """(runs, V): whether the label is among the `first` classes."""
+    return np.array([
+        [label in top[:first] for label, top in zip(videos.labels, own, strict=True)]
+        for own in _said(runs, videos)
+    ])  # fmt: skip
 
 
 def _most_said(runs: Sequence[Sequence[Sequence[str]]]) -> list[str]:

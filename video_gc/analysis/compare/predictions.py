@@ -6,7 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,10 @@ class TestedRun:
     """the first five class names, or as many as there are"""
     first_scores: list[float]
     """of the first name"""
+    groups: list[str] | None = None
+    """what each video was cut from or shows; None if unknown"""
+    folds: "list[TestedRun]" = field(default_factory=list)
+    """the tests that this one pools, in the order of its videos; empty for a single test"""
 
     @property
     def multi_label(self) -> bool:
@@ -69,6 +73,20 @@ class SharedVideos:
     """for each run: number of its videos missing in another run"""
     moved: bool
     """paths agree only below the common folder of each run's videos"""
+    groups: np.ndarray | None = None
+    """(V,): number of each video's group; rows of one file are a group; None if all are alone"""
+
+    @property
+    def group_count(self) -> int | None:
+        """Number of groups; None if all videos are alone."""
+        return None if self.groups is None else len(np.unique(self.groups))
+
+    @property
+    def counted(self) -> str:
+        """`200 videos of 40 groups`."""
+        count = len(self.paths)
+        text = f"{count} video{'s' * (count != 1)}"
+        return text if self.groups is None else f"{text} of {self.group_count} groups"
 
 
 def read_tested(place: Path) -> TestedRun:
@@ -105,6 +123,7 @@ def read_tested(place: Path) -> TestedRun:
         labels=[row["label"] for row in rows],
         top=[[row[column] for column in tops] for row in rows],
         first_scores=[float(row["score1"]) for row in rows],
+        groups=[row["group"] for row in rows] if "group" in header else None,
     )
 
 
@@ -139,32 +158,19 @@ def shared_videos(runs: Sequence[TestedRun]) -> SharedVideos:
                     "both on the same list"
                 )
     left_out = [len(run.paths) - len(own) for run, own in zip(runs, rows, strict=True)]
-    return SharedVideos(paths, labels, rows, left_out, moved)
+    return SharedVideos(paths, labels, rows, left_out, moved, _groups(runs, rows, paths))
 
 
-def multi_hot(
-    runs: Sequence[TestedRun], videos: SharedVideos
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Labels (V, classes) of 0 and 1, and the scores (V, classes) of each run.
-
-    Raises DataError if the scores are missing or do not fit.
-    """
-    names = _class_names(runs[0])
-    for run in runs[1:]:
-        if _class_names(run) != names:
-            raise DataError(f"{runs[0].name} and {run.name} do not have the same classes")
-    numbers = {name: number for number, name in enumerate(names)}
-    hot = np.zeros((len(videos.labels), len(names)), np.int8)
-    for row, label in enumerate(videos.labels):
-        for name in filter(None, label.split(";")):
-            if name not in numbers:
-                raise DataError(f"{videos.paths[row]}: the classes of the test have no {name!r}")
-            hot[row, numbers[name]] = 1
-    if not hot.any():
-        raise DataError("none of the videos that were tested in all runs has a label")
-    return hot, [
-        _scores(run, len(names))[rows] for run, rows in zip(runs, videos.rows, strict=True)
-    ]
+def _groups(
+    runs: Sequence[TestedRun], rows: Sequence[np.ndarray], paths: Sequence[str]
+) -> np.ndarray | None:
+    found = list(paths)
+    for run, own in zip(runs, rows, strict=True):
+        if run.groups:
+            found = [run.groups[row] for row in own]
+            break
+    names, numbers = np.unique(found, return_inverse=True)
+    return numbers if len(names) < len(paths) else None
 
 
 def unlike_tests(tests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
@@ -259,27 +265,3 @@ def _rows_of(shared: Sequence[str], paths: Sequence[str]) -> np.ndarray:
     for row, path in enumerate(paths):
         rows.setdefault(path, []).append(row)
     return np.array([row for path in shared for row in rows[path]], np.int64)
-
-
-def _scores(run: TestedRun, classes: int) -> np.ndarray:
-    file = run.file.with_name("scores.npy")
-    if not file.is_file():
-        raise DataError(
-            f"{run.file.parent}: videos with several labels are compared by mAP, which needs all "
-            "scores (scores.npy); test again with this version of tools/test.py"
-        )
-    scores = np.load(file)
-    expected = (len(run.paths), classes)
-    if scores.shape != expected:
-        raise DataError(f"{file}: scores of shape {scores.shape}, expected {expected}; test again")
-    if not np.isfinite(scores).all():
-        raise DataError(f"{file}: holds scores that are no numbers (did the training diverge?)")
-    return scores
-
-
-def _class_names(run: TestedRun) -> list[str]:
-    """The classes in the order of the scores, from the table beside them."""
-    file = run.file.with_name("classes.csv")
-    if not file.is_file():
-        raise DataError(f"{file}: not there, and the names of the classes are in it; test again")
-    return [row["class"] for row in read_csv(file)[1]]

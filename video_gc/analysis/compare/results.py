@@ -115,7 +115,7 @@ def draw_comparison(found: Comparison, classes: Sequence[ClassChange], file: Pat
     upper, lower = parts[0].subplots(2, 1, height_ratios=(2.4, 1))
     _draw_distribution(upper, found)
     if found.trainings == (1, 1) and found.changes is not None:
-        _draw_videos(lower, found.changes, len(found.videos.paths))
+        _draw_videos(lower, found.changes, len(found.videos.paths), found.name_of_test)
     else:
         _draw_trainings(lower, found)
     if shown:
@@ -147,7 +147,7 @@ def _draw_distribution(axes: Any, found: Comparison) -> None:
     )
 
 
-def _draw_videos(axes: Any, changes: Changes, videos: int) -> None:
+def _draw_videos(axes: Any, changes: Changes, videos: int, test: str) -> None:
     both = int(((changes.right_a == 1) & (changes.right_b == 1)).sum())
     neither = videos - both - changes.wins - changes.losses
     bars = [
@@ -161,7 +161,7 @@ def _draw_videos(axes: Any, changes: Changes, videos: int) -> None:
     axes.bar_label(drawn, padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set(xlabel=f"videos; McNemar's test: p = {changes.test.mid_p:.2g}")
+    axes.set(xlabel=f"videos; {test}: p = {changes.test.mid_p:.2g}")
 
 
 def _draw_trainings(axes: Any, found: Comparison) -> None:

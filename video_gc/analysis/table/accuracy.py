@@ -11,9 +11,11 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from video_gc.analysis.compare.comparison import LEVEL, compare_tests
-from video_gc.analysis.compare.predictions import TestedRun
+from video_gc.analysis.compare.bootstrap import RESAMPLES
+from video_gc.analysis.compare.comparison import LEVEL, compare_tests, intervals_of
+from video_gc.analysis.compare.predictions import SharedVideos, TestedRun, shared_videos
 from video_gc.analysis.table.tested_run import Run
+from video_gc.data.index import DataError
 
 LEVELS = {"video": "video_level", "clip": "clip_level"}
 KINDS = {"top1": "top-1", "top5": "top-5", "mAP": "mAP"}
@@ -29,8 +31,10 @@ class Figure:
     error: float | None
     kind: str | None
     """kind of error: sd, the standard deviation over seeds; se, the standard error of one training
-    from the number of its videos; None if neither is known (one training: mAP, and shares of 0
-    and 100 %)"""
+    from the number of its videos, or with `interval` that of a bootstrap; None if neither is known
+    (one training: mAP, and shares of 0 and 100 %)"""
+    interval: tuple[float, float] | None = None
+    """95 %, of a bootstrap over groups of videos (or the videos of all folds) and trainings"""
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,12 @@ class Against:
     """top-1 or mAP"""
     difference: float
     low: float
-    """lower end of the 95 % interval of the paired bootstrap over videos and trainings"""
+    """lower end of the 95 % interval of the paired bootstrap over videos (or their groups) and
+    trainings"""
     high: float
     p: float | None
-    """mid-p of McNemar's test, or of the sign test with several trainings; None for mAP"""
+    """mid-p of McNemar's test, or of the sign test with several trainings or groups; None for
+    mAP"""
     holm: float | None
     """p corrected for the number of comparisons in the table"""
     wins: int | None
@@ -57,16 +63,38 @@ class Against:
     """the same with the interval and the detectable difference, as a sentence"""
 
 
-def figures(runs: Sequence[Run]) -> dict[str, Figure]:
-    """`top1 video`, `top5 clip`, `mAP video`, … → figure, for the figures of all runs."""
-    found = {}
+def figures(runs: Sequence[Run], resamples: int = RESAMPLES) -> dict[str, Figure]:
+    """`top1 video`, `top5 clip`, `mAP video`, … → figure, for the figures of all runs.
+
+    If videos have groups, or are tested in folds, video-level figures have an interval: the formula
+    for one training takes videos as independent.
+    """
+    tests = [run.test for run in runs if run.test is not None]
+    dependent = any(test.groups or test.folds for test in tests)
+    found: dict[str, Figure] = {}
     for kind in KINDS:
         for level, key in LEVELS.items():
             shares = [run.about[key].get(kind) for run in runs]
             if shares and all(isinstance(share, float | int) for share in shares):
                 videos = int(runs[0].about["video_level"].get("count", 0))
-                found[f"{kind} {level}"] = figure(shares, None if kind == "mAP" else videos)
+                unknown = kind == "mAP" or dependent
+                found[f"{kind} {level}"] = figure(shares, None if unknown else videos)
+    if dependent and common_videos(tests) is not None:
+        seen = intervals_of(tests, resamples=resamples)
+        found |= {
+            f"{kind} video": Figure(each.b, fmean(each.b), each.error, "se", (each.low, each.high))
+            for kind, title in KINDS.items()
+            if (each := seen.get(title))
+        }
     return found
+
+
+def common_videos(tests: Sequence[TestedRun]) -> SharedVideos | None:
+    """The videos of all `tests`; None if they share none (fingerprints then differ: a warning)."""
+    try:
+        return shared_videos(tests) if tests else None
+    except DataError:
+        return None
 
 
 def figure(shares: Sequence[float], videos: int | None) -> Figure:

@@ -30,7 +30,8 @@ def columns(table: Table) -> list[Column]:
     Accuracy and cost come first, so a page shows them without scrolling.
     """
     found = [
-        Column("seeds", seeds, lambda row: len(row.runs), "accuracy"),
+        Column("seeds", seeds, lambda row: len(row.seeds), "accuracy"),
+        _column("folds", _at("folds"), "{:.0f}".format, "accuracy"),
         *_figures("video"),
         Column(
             f"Δ to {table.baseline} [95 %]", difference, _at("against.difference"), "difference"
@@ -59,7 +60,7 @@ def columns(table: Table) -> list[Column]:
 
 def seeds(row: Row) -> str:
     """`3`, or `2 of 3` if one is missing."""
-    there = len(row.runs)
+    there = len(row.seeds)
     return str(there) if there == row.planned else f"{there} of {row.planned}"
 
 
@@ -116,9 +117,11 @@ def _figures(level: str) -> list[Column]:
 
 def _figure(heading: str, key: str) -> Column:
     def text(row: Row) -> str:
-        """`66.9 ± 1.2`; † marks the standard error of one training."""
+        """`66.9 ± 1.2`, or `66.9 [60.1, 72.5]`; † marks the standard error of one training."""
         if (found := row.figures.get(key)) is None:
             return NONE
+        if found.interval is not None:
+            return "{:.2f} [{:.2f}, {:.2f}]".format(found.mean, *found.interval)
         error = "" if found.error is None else f" ± {found.error:.2f}{'†' * (found.kind == 'se')}"
         return f"{found.mean:.2f}{error}"
 

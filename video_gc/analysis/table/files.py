@@ -94,10 +94,13 @@ def latex(table: Table) -> str:
 
 def _numbers(row: Row) -> dict[str, object]:
     """Column → number, unrounded, for a spreadsheet or pandas."""
-    line: dict[str, object] = {"row": row.name, "seeds": len(row.runs), "planned": row.planned}
+    line: dict[str, object] = {"row": row.name, "seeds": len(row.seeds), "planned": row.planned}
+    line |= {} if row.folds is None else {"folds": row.folds}
     for key, figure in row.figures.items():
         name = key.replace(" ", "_")
         line |= {f"{name}_percent": figure.mean, f"{name}_{figure.kind or 'sd'}": figure.error}
+        if figure.interval is not None:
+            line |= dict(zip((f"{name}_low", f"{name}_high"), figure.interval, strict=True))
     if row.against:
         for name in ("difference", "low", "high", "p", "holm", "word"):
             line[name] = getattr(row.against, name)

@@ -12,7 +12,13 @@ from video_gc.ablate.spec import Reported
 from video_gc.analysis.compare.predictions import TestedRun
 from video_gc.analysis.cost.latency import Network
 from video_gc.analysis.table.naming import row_names
-from video_gc.analysis.table.tested_run import Run, is_run, read_run, typed_config
+from video_gc.analysis.table.tested_run import (
+    Run,
+    is_run,
+    pool_runs,
+    read_run,
+    typed_config,
+)
 from video_gc.backbones.published import KINETICS400
 from video_gc.data.fingerprint import same_copy
 from video_gc.data.generated.tasks import TASKS
@@ -22,7 +28,7 @@ from video_gc.train.options import TrainConfig
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one row: seeds of one config."""
+    """The runs of one row: seeds of one config; the folds of a seed are one run."""
 
     name: str
     runs: list[Run]
@@ -47,6 +53,11 @@ class Group:
     def tests(self) -> list[TestedRun]:
         """Of those."""
         return [run.test for run in self.runs if run.test is not None]
+
+    @property
+    def folds(self) -> int | None:
+        """Number of folds of each run; None for runs with test videos of their own."""
+        return next((len(run.folds) for run in self.runs if run.folds), None)
 
     @property
     def absent(self) -> dict[str, str]:
@@ -87,7 +98,7 @@ def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
             homes += [place] if is_run(place) else _runs_in(place)
     read = [_ablation(place) for place in ablations]
     once = {home.resolve(): home for home in homes}.values()
-    free = _grouped([read_run(home) for home in once])
+    free = _grouped(pool_runs([read_run(home) for home in once]))
     groups = [group for each in read for group in each.groups] + free
     if len({group.name for group in groups}) < len(groups):
         groups = _told_apart([*[(each.title, each.groups) for each in read], ("", free)])
@@ -113,7 +124,7 @@ def _ablation(place: Path) -> Collection:
         groups = [
             Group(
                 name=str(row["name"]),
-                runs=[read_run(place / cell) for cell in row["cells"]],
+                runs=pool_runs([read_run(place / cell) for cell in row["cells"]]),
                 settings=list(row.get("settings", [])),
                 reported=_reported(row.get("reported")),
             )

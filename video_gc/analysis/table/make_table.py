@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from video_gc.analysis.table.accuracy import Against, against, corrected, figures
+from video_gc.analysis.table.accuracy import Against, against, common_videos, corrected, figures
 from video_gc.analysis.table.costs import CACHE, Costs, network_costs
 from video_gc.analysis.table.gather import Collection, Group
 from video_gc.analysis.table.notes import BESIDE, BUSY, notes_on, other_work, warnings_on
 from video_gc.analysis.table.table import Row, Table
-from video_gc.analysis.table.tested_run import seconds_trained
+from video_gc.analysis.table.tested_run import seconds_of_all
 from video_gc.data.index import DataError
 from video_gc.models.build import sketch
 from video_gc.models.describe import positions_seen
@@ -32,7 +32,9 @@ def make_table(
     baseline = next((group for group in groups if group.name == collection.baseline), None)
     compared, refused = _differences(baseline, groups, resamples)
     costs, warnings = _costs(groups, out / CACHE, measure=measure)
-    rows = [_row(group, compared.get(group.name), costs.get(group.name)) for group in groups]
+    rows = [
+        _row(group, compared.get(group.name), costs.get(group.name), resamples) for group in groups
+    ]
     if (busy := other_work(rows)) >= BUSY:
         warnings.append(
             f"{BESIDE} (up to {busy:.1f} processes): ms of all rows may be much too long; delete "
@@ -87,20 +89,24 @@ def _costs(
     return dict(zip(networks, found, strict=True)), unbuilt
 
 
-def _row(group: Group, difference: Against | None, costs: Costs | None) -> Row:
-    times = [found for run in group.tested if (found := seconds_trained(run.home))]
+def _row(group: Group, difference: Against | None, costs: Costs | None, resamples: int) -> Row:
+    times = [found for run in group.tested if (found := seconds_of_all(run.homes))]
+    videos = common_videos(group.tests)
     return Row(
         name=group.name,
         settings=group.settings,
         seeds=[run.seed for run in group.tested],
         planned=len(group.runs),
-        runs=[str(run.home) for run in group.tested],
+        runs=[str(home) for run in group.tested for home in run.homes],
         absent=group.absent,
-        figures=figures(group.tested),
+        figures=figures(group.tested, resamples),
         against=difference,
         costs=costs,
         seconds=fmean(seconds for seconds, _ in times) if times else None,
         seconds_of=sorted({where for _, where in times}),
         fingerprint=next((run.fingerprint for run in group.tested if run.fingerprint), None),
         reported=group.reported,
+        folds=group.folds,
+        videos=None if videos is None else len(videos.paths),
+        groups=None if videos is None else videos.group_count,
     )

@@ -25,8 +25,18 @@ ONE_SEED = (
     "spread over seeds"
 )
 DIFFERENCE = (
-    "row − {} over the same videos, points; 95 % interval of a bootstrap paired over videos and "
-    "trainings; p of McNemar's test (of several seeds, the sign test over videos); {}"
+    "row − {} over the same videos, points; 95 % interval of a bootstrap paired over {} and "
+    "trainings; p of {}; {}"
+)
+TESTS = {
+    "videos": "McNemar's test (of several seeds, the sign test over videos)",
+    "groups": "the sign test over groups",
+}
+"""What the bootstrap draws → the test beside it."""
+FOLDS = (
+    "each video is tested once, by the network of its fold, and all count together; the networks "
+    "of two folds share most of their training videos, so the true spread is a little larger than "
+    "the intervals say (Bengio and Grandvalet, JMLR 5, 2004)"
 )
 
 
@@ -57,14 +67,28 @@ def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None)
             if set(" ".join(group.settings).split()) - set(group.name.split())
         ),
     }
-    if seeds := sorted({len(row.runs) for row in rows if row.runs}):
+    unit = "groups" if any(row.groups for row in rows) else "videos"
+    if seeds := sorted({len(row.seeds) for row in rows if row.runs}):
         notes["seeds"] = f"{' or '.join(map(str, seeds))} a row"
-        notes["seeds"] += "; mean ± standard deviation over them" * (seeds[-1] > 1)
-        notes["seeds"] += ONE_SEED * (seeds[0] == 1)
+        kinds = [found for row in rows for found in row.figures.values()]
+        plain = {found.kind for found in kinds if found.interval is None}
+        notes["seeds"] += "; mean ± standard deviation over them" * ("sd" in plain)
+        notes["seeds"] += ONE_SEED * ("se" in plain)
+        if any(found.interval for found in kinds):
+            notes["seeds"] += f"; [95 % interval] of a bootstrap over {unit}"
+            notes["seeds"] += " and seeds" if seeds[-1] > 1 else ", without the spread over seeds"
+    if folds := sorted({row.folds for row in rows if row.folds}):
+        notes["folds"] = f"{' or '.join(map(str, folds))}; {FOLDS}"
+    if unit == "groups":
+        notes["groups"] = _each(
+            f"{row.videos} videos of {row.groups} groups (source videos, persons, matches)"
+            for row in rows
+            if row.groups
+        )
     if compared := sum(row.against is not None for row in rows):
         several = f"{compared} comparisons are made, so use p after Holm's correction"
         made = several if compared > 1 else "1 comparison is made"
-        notes["difference"] = DIFFERENCE.format(baseline, made)
+        notes["difference"] = DIFFERENCE.format(baseline, unit, TESTS[unit], made)
     clips = [group.network[1] for group in groups if group.network]
     sizes = [f"{clip.frames} frames of {clip.test_crop}×{clip.test_crop} pixels" for clip in clips]
     notes["FLOPs"] = COUNTED
@@ -119,6 +143,9 @@ def warnings_on(
             "split (DIR/test, or data.test)"
         )
     found += unlike_tests(tests)
+    for run in (run for group in groups for run in group.tested if run.folds):
+        folds = [(fold.name, fold.about | {"fingerprint": None}) for fold in run.folds]
+        found += unlike_tests(folds)
     for group in groups:
         seeds = [run.seed for run in group.tested if run.seed is not None]
         if len(set(seeds)) < len(seeds):

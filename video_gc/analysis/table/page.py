@@ -43,7 +43,10 @@ def write_page(table: Table, groups: Sequence[Group], out: Path) -> Path:
         named=len(table.rows) <= NAMED,
         curves=curve_plots(
             [group.name for group in groups],
-            [[read_metrics(run.home / "logs") for run in group.tested] for group in groups],
+            [
+                [read_metrics(home / "logs") for run in group.tested for home in run.homes]
+                for group in groups
+            ],
         ),
         confusions=names,
         chosen=(first, next((name for name in names if name != first), None)),

@@ -14,11 +14,11 @@ class Row:
     name: str
     settings: list[str]
     seeds: list[int | None]
-    """runs with results"""
+    """of the runs with results"""
     planned: int
-    """planned runs"""
+    """planned runs (seeds)"""
     runs: list[str]
-    """directories that count"""
+    """directories that count: of each seed, and each fold of it"""
     absent: dict[str, str]
     """run without results → reason"""
     figures: dict[str, Figure]
@@ -32,6 +32,12 @@ class Row:
     fingerprint: str | None
     """of the tested videos"""
     reported: Reported | None
+    folds: int | None = None
+    """number of folds, in each of which other videos are tested"""
+    videos: int | None = None
+    """number of videos tested with every seed"""
+    groups: int | None = None
+    """number of their groups; None if each is alone"""
 
     @property
     def parameters(self) -> float | None:
@@ -69,5 +75,6 @@ class Table:
     @property
     def count(self) -> str:
         """The number of tested trainings, in words."""
-        planned, there = sum(r.planned for r in self.rows), sum(len(r.runs) for r in self.rows)
+        planned = sum(row.planned * (row.folds or 1) for row in self.rows)
+        there = sum(len(row.runs) for row in self.rows)
         return f"{there} of {planned} trainings are tested"

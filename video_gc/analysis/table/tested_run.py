@@ -1,8 +1,12 @@
-"""One run directory for a table: its options, and its test or the reason for none."""
+"""One run directory for a table: its options, and its test or the reason for none.
+
+The directories of a run's folds count as one run, whose test is that of all folds.
+"""
 
 import csv
 import json
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -12,7 +16,9 @@ from tensorboard.backend.event_processing.event_file_loader import (  # type: ig
     EventFileLoader,
 )
 
+from video_gc.ablate.cell_name import cell_hash
 from video_gc.ablate.status import STATUS
+from video_gc.analysis.compare.folds import fold_in, pooled
 from video_gc.analysis.compare.predictions import TestedRun, read_tested
 from video_gc.analysis.cost.latency import Network
 from video_gc.data.index import DataError
@@ -40,11 +46,20 @@ class Run:
     """None if it does not count"""
     problem: str | None = None
     """why it does not count; None if it does"""
+    folds: "list[Run]" = field(default_factory=list)
+    """of each fold, if it has several"""
 
     @property
     def name(self) -> str:
-        """Of the directory."""
-        return self.home.resolve().name
+        """Of the directory, without the fold."""
+        name = self.home.resolve().name
+        found = fold_in(name) if self.folds else None
+        return found[0] if found else name
+
+    @property
+    def homes(self) -> list[Path]:
+        """All its directories."""
+        return [fold.home for fold in self.folds] or [self.home]
 
     @property
     def seed(self) -> int | None:
@@ -99,6 +114,34 @@ def read_run(home: Path) -> Run:
     return Run(home, config, test, problem)
 
 
+def pool_runs(runs: Sequence[Run]) -> list[Run]:
+    """The runs, with those of one run's folds as one, in the place of the first of them."""
+    together: dict[object, list[Run]] = {}
+    for number, run in enumerate(runs):
+        found = fold_in(run.name)
+        key = number if found is None else (run.home.resolve().parent, found[0], found[1].count)
+        together.setdefault(key, []).append(run)
+    return [_pooled(own) if isinstance(key, tuple) else own[0] for key, own in together.items()]
+
+
+def _pooled(folds: Sequence[Run]) -> Run:
+    """One run of all folds; `problem` says why it does not count."""
+    whole = next((run for run in folds if run.test is not None), folds[0])
+    configs = [run.config for run in folds if run.config is not None]
+    problems = [f"{run.name}: {run.problem}" for run in folds if run.problem is not None]
+    problem = "; ".join(problems) or None
+    test = None
+    if len({cell_hash(config) for config in configs}) > 1:
+        problem = "its folds were trained with different options; train them again"
+    elif problem is None:
+        try:
+            test = pooled([run.test for run in folds if run.test is not None])
+        except DataError as error:
+            problem = str(error)
+    config = configs[0] if configs else None
+    return Run(whole.home, config, test, problem, list(folds))
+
+
 def read_config(file: Path) -> TrainConfig:
     """A run's config.yaml as dataclasses; options newer than the run get their defaults.
 
@@ -115,6 +158,15 @@ def typed_config(plain: Any) -> TrainConfig:
         (plain.setdefault(group, {}) if group else plain).update(options)
     config: TrainConfig = _typed(TrainConfig, plain)
     return config
+
+
+def seconds_of_all(homes: Sequence[Path]) -> tuple[float, str] | None:
+    """`seconds_trained` of all folds together; None if it is unknown for one."""
+    found = [seconds_trained(home) for home in homes]
+    known = [each for each in found if each is not None]
+    if len(known) < len(found):
+        return None
+    return sum(seconds for seconds, _ in known), " and ".join(sorted({where for _, where in known}))
 
 
 def seconds_trained(home: Path) -> tuple[float, str] | None:

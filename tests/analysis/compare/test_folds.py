@@ -1,0 +1,80 @@
+"""The folds of a run as one test: each video once, or an error that says what is missing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.analysis.compare.writing import write_test
+from video_gc.analysis.compare.comparison import compare_runs
+from video_gc.analysis.compare.folds import fold_in, pool_folds
+from video_gc.analysis.compare.predictions import read_tested
+from video_gc.data.divide import Fold
+from video_gc.data.index import DataError
+
+RIGHT = np.array([True, False, True, True, True, False, True])
+FOLDS = ([0, 1, 2], [3, 4], [5, 6])
+
+
+def write_folds(runs: Path, name: str, right: np.ndarray = RIGHT) -> list[Path]:
+    """Three folds of seven videos, of which each pair of neighbours is a group."""
+    for number, rows in enumerate(FOLDS):
+        share = float(right[rows].mean())
+        level = {"top1": share, "top5": 1.0, "count": len(rows)}
+        write_test(
+            runs / f"{name}_fold{number}of3",
+            right[rows],
+            labels=["run"] * len(rows),
+            paths=[f"data/{row}.mp4" for row in rows],
+            groups=[f"g{row // 2}" for row in rows],
+            video_level=level,
+            clip_level=level | {"count": 2 * len(rows)},
+            fingerprint=f"sizes:{number}aaa",
+        )
+    return [runs / f"{name}_fold{number}of3" for number in range(3)]
+
+
+def test_a_fold_is_read_from_the_directorys_name() -> None:
+    assert fold_in("i3d_gc_five_0dde795b_s0_fold2of5") == ("i3d_gc_five_0dde795b_s0", Fold(2, 5))
+    assert fold_in("mine") is None
+
+
+def test_folds_are_one_test(tmp_path: Path) -> None:
+    write_test(tmp_path / "other", RIGHT)
+    places = [*reversed(write_folds(tmp_path, "mine")), tmp_path / "other"]
+    mine, other = pool_folds([read_tested(place) for place in places])
+    assert (mine.name, other.name) == ("mine", "other")
+    assert mine.paths == [f"data/{row}.mp4" for row in range(7)]
+    assert [top[0] == "run" for top in mine.top] == RIGHT.tolist()
+    assert mine.groups == ["g0", "g0", "g1", "g1", "g2", "g2", "g3"]
+    assert mine.about["video_level"] == {"top1": 5 / 7, "top5": 1.0, "count": 7}
+    assert mine.about["clip_level"]["count"] == 14
+    again = pool_folds([read_tested(place) for place in places[:3]])[0]
+    assert mine.about["fingerprint"] == again.about["fingerprint"] != ""
+    write_folds(tmp_path / "elsewhere", "mine")
+    changed = [read_tested(path) for path in sorted((tmp_path / "elsewhere").glob("*"))]
+    changed[1].about["fingerprint"] = "sizes:ffff"
+    assert pool_folds(changed)[0].about["fingerprint"] != mine.about["fingerprint"]
+
+
+def test_every_fold_is_needed_and_each_video_once(tmp_path: Path) -> None:
+    places = write_folds(tmp_path, "mine")
+    with pytest.raises(DataError, match=r"mine: no test of fold 1/3; every fold is needed"):
+        pool_folds([read_tested(places[0]), read_tested(places[2])])
+    tests = [read_tested(place) for place in places]
+    tests[2].paths[0] = "data/0.mp4"
+    with pytest.raises(DataError, match=r"data/0.mp4: is tested in 2 folds of mine; their data"):
+        pool_folds(tests)
+
+
+def test_rows_are_compared_by_video_over_all_folds(tmp_path: Path) -> None:
+    a = write_folds(tmp_path, "plain", np.zeros(7, bool))
+    b = write_folds(tmp_path, "gc")
+    found = compare_runs(a, b, resamples=200)
+    assert found.trainings == (1, 1)
+    assert len(found.videos.paths) == 7
+    assert found.videos.group_count == 4
+    assert found.figures["top-1"].difference == pytest.approx(500 / 7)
+    assert found.changes is not None
+    assert (found.changes.wins, found.changes.losses) == (5, 0)
+    assert "one seed each" in found.warnings[0]

@@ -1,0 +1,115 @@
+"""A table over folds: all videos of a row, once each, with an interval that knows their groups."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.analysis.table.making import make_run, write_ablation
+from video_gc.analysis.table.columns import columns
+from video_gc.analysis.table.files import markdown, write_files
+from video_gc.analysis.table.gather import collect
+from video_gc.analysis.table.make_table import make_table
+from video_gc.analysis.table.table import Table
+from video_gc.outputs import read_csv
+
+VIDEOS, GROUPS, FOLDS = 40, 10, 2
+GROUP = np.arange(VIDEOS) % GROUPS
+
+
+def make_folds(runs: Path, stem: str, right: np.ndarray, **options: object) -> list[str]:
+    """Runs of two folds: of even and of odd groups, four videos in each group."""
+    names = []
+    for number in range(FOLDS):
+        rows = np.flatnonzero(number == GROUP % FOLDS)
+        names.append(f"{stem}_fold{number}of{FOLDS}")
+        make_run(
+            runs / names[-1],
+            right[rows],
+            labels=["run"] * len(rows),
+            paths=[f"data/{row}.mp4" for row in rows],
+            groups=[f"g{GROUP[row]}" for row in rows],
+            fingerprint=f"sizes:{number}aaa",
+            **options,
+        )
+    return names
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """Two rows with two seeds; GC is right in eight of ten groups, none in five."""
+    rows: dict[str, list[str]] = {}
+    for name, good in (("none", 5), ("GC", 8)):
+        for seed in range(2):
+            right = (good > GROUP) ^ (np.arange(VIDEOS) == 39 - seed)
+            stem = f"{name}_s{seed}"
+            cells = make_folds(tmp_path / "cells", stem, right, kind=name.lower(), seed=seed)
+            rows.setdefault(name, []).extend(f"../../cells/{cell}" for cell in cells)
+    home = write_ablation(tmp_path / "ablations" / "mine", rows, baseline="none")
+    return make_table(collect([home]), tmp_path, measure=False, resamples=400)
+
+
+def test_a_row_pools_the_videos_of_its_folds(table: Table) -> None:
+    none, gc = table.rows
+    assert (gc.seeds, gc.planned, gc.folds, len(gc.runs)) == ([0, 1], 2, 2, 4)
+    assert (gc.videos, gc.groups) == (40, 10)
+    assert gc.figures["top1 video"].values == pytest.approx([100 * 33 / 40, 100 * 33 / 40])
+    assert none.figures["top1 video"].mean == pytest.approx(100 * 21 / 40)
+    assert table.count == "8 of 8 trainings are tested"
+    assert gc.against is not None
+    assert gc.against.videos == 40
+    assert gc.against.difference == pytest.approx(30)
+
+
+def test_the_interval_knows_the_groups(table: Table, tmp_path: Path) -> None:
+    figure = table.rows[1].figures["top1 video"]
+    assert figure.interval is not None
+    low, high = figure.interval
+    # ten groups of which eight are right: the standard error of a share of 10, not of 40
+    assert figure.error == pytest.approx(100 * (0.8 * 0.2 / 10) ** 0.5, rel=0.25)
+    assert high - low > 3 * figure.error
+    text = {column.heading: column.text(table.rows[1]) for column in columns(table)}
+    assert text["top-1 video %"] == f"82.50 [{low:.2f}, {high:.2f}]"
+    assert (text["seeds"], text["folds"]) == ("2", "2")
+    csv = next(file for file in write_files(table, tmp_path) if file.name == "table.csv")
+    line = read_csv(csv)[1][1]
+    assert float(line["top1_video_low"]) == pytest.approx(low)
+    assert line["folds"] == "2"
+
+
+def test_the_notes_say_how_many(table: Table) -> None:
+    seeds = "2 a row; mean ± standard deviation over them; [95 % interval] of a bootstrap over "
+    assert table.notes["seeds"] == f"{seeds}groups and seeds"
+    assert table.notes["groups"].startswith("40 videos of 10 groups")
+    assert table.notes["folds"].startswith("2; each video is tested once, by the network of its")
+    assert "bootstrap paired over groups" in table.notes["difference"]
+    assert "p of the sign test over groups" in table.notes["difference"]
+    assert "10 groups" in markdown(table)
+    assert not [line for line in table.warnings if "copy" in line]  # folds have other videos
+
+
+def test_a_row_without_one_of_its_folds_does_not_count(tmp_path: Path) -> None:
+    cells = make_folds(tmp_path / "cells", "a_s0", GROUP < 5)
+    other = make_folds(tmp_path / "cells", "b_s0", GROUP < 5, kind="gc")
+    rows = {"a": cells, "b": other}
+    rows = {name: [f"../cells/{cell}" for cell in own] for name, own in rows.items()}
+    (tmp_path / "cells" / other[1]).rename(tmp_path / "gone")
+    home = write_ablation(tmp_path / "mine", rows, baseline="a")
+    table = make_table(collect([home]), tmp_path, measure=False, resamples=100)
+    assert table.rows[1].absent == {"b_s0": "b_s0_fold1of2: not trained yet"}
+    assert "b: 0 of 1 seeds; b_s0: b_s0_fold1of2: not trained yet" in table.warnings
+
+
+def test_free_runs_of_folds_are_one_row(tmp_path: Path) -> None:
+    for seed in range(2):
+        make_folds(tmp_path, f"gc{seed}", GROUP < 8, kind="gc", seed=seed)
+        make_folds(tmp_path, f"plain{seed}", GROUP < 5, seed=seed)
+    found = collect([tmp_path])
+    assert [(group.name, len(group.tested)) for group in found.groups] == [
+        ("none", 2),
+        ("gc one", 2),
+    ]
+    assert found.groups[0].folds == 2
+    make_run(tmp_path / "gc0_fold1of2", None, kind="gc", lr=0.5)
+    gc = next(group for group in collect([tmp_path]).groups if "gc0" in group.absent)
+    assert gc.absent["gc0"] == "its folds were trained with different options; train them again"
