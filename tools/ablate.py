@@ -22,7 +22,7 @@ Train and test every cell of an ablation, and write RUNS/ablations/NAME/ablation
   python tools/ablate.py ablation=gcnet_place experiment=motions
   python tools/ablate.py ablation=gcnet_place experiment=folder data.root=DIR
   python tools/ablate.py ablation=kinds seeds=[0] epochs=2 name=quick
-  python tools/ablate.py ablation=kinds experiment=folder data.root=DIR folds=5
+  python tools/ablate.py ablation=kinds only=[none,GC] experiment=folder data.root=DIR folds=5
 
 A cell is a row of the ablation trained with one seed (on one fold). Its run directory is
 RUNS/cells/CELL, named after a hash of its options without paths, so other ablations reuse it. Rerun

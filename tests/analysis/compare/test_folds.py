@@ -4,13 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.analysis.compare.writing import write_test
-from video_gc.analysis.compare.comparison import compare_runs
+from video_gc.analysis.compare.comparison import compare_runs, intervals_of
 from video_gc.analysis.compare.folds import fold_in, pool_folds
 from video_gc.analysis.compare.predictions import read_tested
 from video_gc.data.divide import Fold
 from video_gc.data.index import DataError
+from video_gc.evaluate.metrics import precision
 
 RIGHT = np.array([True, False, True, True, True, False, True])
 FOLDS = ([0, 1, 2], [3, 4], [5, 6])
@@ -78,3 +80,26 @@ def test_rows_are_compared_by_video_over_all_folds(tmp_path: Path) -> None:
     assert found.changes is not None
     assert (found.changes.wins, found.changes.losses) == (5, 0)
     assert "one seed each" in found.warnings[0]
+
+
+def test_scores_of_several_labels_are_pooled(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    hot = random.random((7, 3)) < 0.5
+    hot[:, 0] = True
+    labels = [";".join(name for name, has in zip("pqr", row, strict=True) if has) for row in hot]
+    scores = random.random((7, 3)).astype(np.float32)
+    for number, rows in enumerate(FOLDS):
+        run = tmp_path / f"mine_fold{number}of3"
+        write_test(
+            run,
+            [True] * len(rows),
+            labels=[labels[row] for row in rows],
+            paths=[f"{row}.mp4" for row in rows],
+            video_level={"mAP": 0.5, "count": len(rows)},
+        )
+        (run / "test" / "classes.csv").write_text("class,videos\np,1\nq,1\nr,1\n")
+        np.save(run / "test" / "scores.npy", scores[rows])
+    tests = [read_tested(tmp_path / f"mine_fold{number}of3") for number in range(3)]
+    found = intervals_of(pool_folds(tests), resamples=50)
+    expected = precision(torch.from_numpy(scores), torch.from_numpy(hot).int())
+    assert found["mAP"].b == [pytest.approx(100 * expected.mAP, abs=1e-4)]

@@ -108,8 +108,8 @@ def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None)
         )
     if where := sorted({place for row in rows for place in row.seconds_of}):
         notes["time trained"] = (
-            "wall time of all processes of a run, mean over seeds, including delays by other "
-            f"programs; from {' and '.join(where)}"
+            "wall time of all processes (and folds) of a run, mean over seeds, including delays by "
+            f"other programs; from {' and '.join(where)}"
         )
     if reported := [row.reported.source for row in rows if row.reported]:
         notes["reported"] = f"not ours: {_each(filter(None, reported)) or 'source not given'}"
