@@ -57,6 +57,14 @@ def test_it_reads_the_column_of_lists(check, tmp_path: Path) -> None:  # type: i
     assert "Classes with one group only: 1, such as y (m2)" in err
 
 
+def test_groups_that_only_names_show_are_told(check, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write(tmp_path, "Run/v_Run_g03_c01", "Run/v_Run_g03_c02", "Run/v_Run_g04_c01")
+    assert "Names show 2 groups, such as v_Run_g03. An automatic split" in check(tmp_path)[2]
+    assert "Names show" not in check(tmp_path, "--group", UCF)[2]
+    write(tmp_path / "split", "train/Run/v_Run_g03_c01", "test/Run/v_Run_g04_c01")
+    assert "Names show" not in check(tmp_path / "split")[2]
+
+
 @pytest.mark.parametrize(
     ("pattern", "status", "message"),
     [

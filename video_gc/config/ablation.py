@@ -74,7 +74,7 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
     experiment = given.get("experiment", ablation.experiment)
     usual = file if experiment == ablation.experiment else f"{file}_{Path(experiment).name}"
     if "folds" in given:
-        usual += f"_folds{ablation.folds or 0}"
+        usual += f"_folds{ablation.folds}"
     name = given.get("name", usual)
     if name in ("", ".", "..") or set(name) & set("/\\"):
         raise ValueError(f"name ({name!r}) must be the name of one folder")
@@ -112,8 +112,8 @@ def _seeds(given: str) -> str:
 
 
 def _folds(given: str) -> str:
-    """`folds=5` or `folds=null`."""
-    if not re.fullmatch(r"\d+|null", given):
+    """`folds=5` as a number for Hydra."""
+    if not given.isdecimal():
         raise ValueError(f"folds ({given}) must be a whole number, such as folds=5")
     return given
 

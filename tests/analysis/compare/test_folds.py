@@ -80,6 +80,10 @@ def test_rows_are_compared_by_video_over_all_folds(tmp_path: Path) -> None:
     assert found.changes is not None
     assert (found.changes.wins, found.changes.losses) == (5, 0)
     assert "one seed each" in found.warnings[0]
+    one = compare_runs(a[:1], b[:1], resamples=50)  # the same fold of two runs
+    assert len(one.videos.paths) == 3
+    with pytest.raises(DataError, match="no test of fold 2/3"):
+        compare_runs(a[:2], b[:2], resamples=50)
 
 
 def test_scores_of_several_labels_are_pooled(tmp_path: Path) -> None:

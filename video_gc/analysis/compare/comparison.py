@@ -214,12 +214,13 @@ def compare_runs(
 ) -> Comparison:
     """Compare tested runs: run directories, folders of test results, or predictions.csv files.
 
-    a, b: one run each, or several trainings (seeds) of the same network; the folds of a run count
-        as one.
+    a, b: one run each, or several trainings (seeds) of the same network; all folds of a run count
+        as one training.
 
     Raises FileNotFoundError for an untested run, and as `pool_folds` and `compare_tests`.
     """
-    sides = (pool_folds([read_tested(place) for place in side]) for side in (a, b))
+    read = [[read_tested(place) for place in side] for side in (a, b)]
+    sides = (pool_folds(side) if len(side) > 1 else side for side in read)
     return compare_tests(*sides, resamples=resamples, seed=seed)
 
 

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from video_gc.data.prepare.check import CheckResult
+from video_gc.data.prepare.leaks import source_id
 from video_gc.data.prepare.resize import ResizeResult
 from video_gc.progress import console, say
 
@@ -54,7 +55,7 @@ def advice(result: CheckResult) -> list[str]:
             f"Leaks between splits: {len(result.leaks)}. They make scores too high: remove one "
             "video of each pair, preferably from training."
         )
-    lines += _single_groups(result.manifest.table)
+    lines += _single_groups(result.manifest.table) + _groups_in_names(result.manifest.table)
     if result.duplicates:
         lines.append(f"Duplicated videos: {len(result.duplicates)}.")
     spacing = result.manifest.table["keyframe_mean"]
@@ -136,6 +137,19 @@ def _single_groups(table: pa.Table) -> list[str]:
     return [
         f"Classes with one group only: {len(single)}, such as {shown}. No split can have them in "
         "training and in test: add videos of other groups."
+    ]
+
+
+def _groups_in_names(table: pa.Table) -> list[str]:
+    """Advice if only the names of videos that are not split yet show groups."""
+    rows = zip(*(table[name].to_pylist() for name in ("split", "path", "source")), strict=True)
+    found = {source for split, path, source in rows if not split and source == source_id(path)}
+    found.discard(None)
+    if not found:
+        return []
+    return [
+        f"Names show {len(found):,} groups, such as {min(found)}. An automatic split keeps them "
+        "together only if training is told: data.group=PATTERN, or a table's column `group`."
     ]
 
 
