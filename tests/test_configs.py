@@ -27,7 +27,7 @@ def files(group: str) -> list[str]:
     return sorted(f"{group}={file.stem}" for file in (CONFIGS / group).glob("*.yaml"))
 
 
-QUICK_MODELS = ("model=slowfast_r101", "model=x3d_m")
+QUICK_MODELS = ("model=slowfast_r101", "model=x3d_m", "model=image_efficientnet_b0")
 QUICK_CONTEXTS = ("context=cc", "context=none")
 QUICK_DATA = ("data=charades", "data=list")
 QUICK_RECIPES = ("finetune",)
@@ -37,6 +37,8 @@ NEEDS = {
     "data=folder": ["data.root=x"],
     "data=list": ["data.train=x"],
     "model=bag_small": ["placement=all"],
+    "model=image_resnet18": ["placement=all"],
+    "model=image_efficientnet_b0": ["model.context.after=[features]"],
     "model=x3d_m": ["placement=all", "model.context.options.reduction=2"],
     "recipe=gcnet_kinetics": ["model.weights=null"],  # nothing is downloaded
     "recipe=kinetics_imagenet": ["model.weights=null"],

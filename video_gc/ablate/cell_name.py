@@ -12,7 +12,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from video_gc.backbones import kernels_until_of, slow_frames_of
+from video_gc.backbones import OWN_OPTIONS
 from video_gc.backbones.published import PUBLISHED
 from video_gc.blocks import BLOCKS
 from video_gc.models.build import ModelConfig
@@ -75,10 +75,9 @@ def _drop_without_effect(model: dict[str, Any]) -> None:
         entry = asdict(ContextConfig())
         model["more_context"] = [_differing(one, entry) for one in model["more_context"] if one]
     backbone = model.get("backbone", ModelConfig.backbone)
-    if model.get("slow_frames") == slow_frames_of(backbone):
-        model["slow_frames"] = None
-    if model.get("kernels_until") == kernels_until_of(backbone):
-        model["kernels_until"] = None
+    for option, of in OWN_OPTIONS.items():
+        if model.get(option) == of(backbone):
+            model[option] = None
     weights = model.get("weights")
     if model.get("head_pool") == ("published" if weights in PUBLISHED else "adaptive"):
         model["head_pool"] = None

@@ -1,4 +1,4 @@
-"""Backbones from pytorchvideo's builders: (N, C, T, H, W) in, logits (N, classes) out."""
+"""Backbones, most from pytorchvideo's builders: (N, C, T, H, W) in, logits (N, classes) out."""
 
 import warnings
 from collections.abc import Callable
@@ -11,6 +11,7 @@ with warnings.catch_warnings():  # pytorchvideo scripts a function that we do no
 
 from video_gc.backbones.bag import PARTS, bag
 from video_gc.backbones.heads import pool_as_published, pool_everywhere
+from video_gc.backbones.image import image, image_network_of
 from video_gc.backbones.resnet import (
     c2d,
     c2d_nopool,
@@ -35,7 +36,7 @@ from video_gc.backbones.slowfast import (
 )
 from video_gc.backbones.stages import BLOCKS_PER_STAGE
 
-__all__ = ["BACKBONES", "build_backbone"]
+__all__ = ["BACKBONES", "OWN_OPTIONS", "build_backbone"]
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "c2d": c2d,
@@ -60,6 +61,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "csn": csn,
     "r2plus1d": r2plus1d,
     "bag": bag,
+    "image": image,
 }
 HEAD_POOLS = ("adaptive", "published")
 
@@ -72,8 +74,7 @@ def build_backbone(
     width: float = 1.0,
     dropout: float = 0.5,
     head_pool: str = "adaptive",
-    slow_frames: str | None = None,
-    kernels_until: str | None = None,
+    **own: str | None,
 ) -> nn.Module:
     """A randomly initialised backbone with its head, on the CPU.
 
@@ -82,8 +83,9 @@ def build_backbone(
     head_pool: `adaptive` averages over the whole remaining T, H and W; `published` averages as the
         network's publisher does, in windows of the size of a training crop's map, or everywhere
         (MMAction2).
-    slow_frames: frames of SlowFast's slow pathway, `spread` or `strided`; default: its publisher's
-        choice (see `split_pathways`).
+    own: options of one backbone: `slow_frames`, the frames of SlowFast's slow pathway (`spread` or
+        `strided`, see `split_pathways`), `kernels_until` of bag, `image_network` of image. The
+        default is the publisher's choice, and the first of the others.
 
     Raises ValueError naming the field, its value and the choices.
     """
@@ -95,16 +97,15 @@ def build_backbone(
         if value not in choices:
             raise ValueError(f"{field} ({value!r}) must be one of {', '.join(map(str, choices))}")
     check_width(width)
-    own = {
-        "slow_frames": slow_frames_of(name, slow_frames),
-        "kernels_until": kernels_until_of(name, kernels_until),
-    }
+    if unknown := own.keys() - OWN_OPTIONS.keys():
+        raise TypeError(f"build_backbone has no option {', '.join(sorted(unknown))}")
+    chosen = {option: choose(name, own.get(option)) for option, choose in OWN_OPTIONS.items()}
     model = BACKBONES[name](
         num_classes=num_classes,
         depth=depth,
         stem_channels=int(64 * width),
         dropout=dropout,
-        **{option: value for option, value in own.items() if value is not None},
+        **{option: value for option, value in chosen.items() if value is not None},
     )
     if head_pool == "adaptive":
         pool_everywhere(model)
@@ -154,3 +155,12 @@ def slow_frames_of(name: str, chosen: str | None = None) -> str | None:
     if chosen not in (None, *SLOW_FRAMES):
         raise ValueError(f"slow_frames ({chosen!r}) must be one of {', '.join(SLOW_FRAMES)}")
     return chosen or usual
+
+
+OWN_OPTIONS: dict[str, Callable[..., str | None]] = {
+    "slow_frames": slow_frames_of,
+    "kernels_until": kernels_until_of,
+    "image_network": image_network_of,
+}
+"""Option of one backbone → a function: name of the backbone, choice or None → the value, None for
+other backbones."""

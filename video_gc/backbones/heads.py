@@ -40,6 +40,17 @@ class MeanProbability(nn.Module):
         return places.reshape(*x.shape[:2], 1, 1, 1)
 
 
+class ClipMean(nn.AdaptiveAvgPool3d):
+    """The mean over the last map of an image network on clips: (N, C, T, H, W) → (N, C, 1, 1, 1).
+
+    channels: C. network: its name in torchvision, if it has one.
+    """
+
+    def __init__(self, channels: int, network: str | None) -> None:
+        super().__init__(1)
+        self.channels, self.network = channels, network
+
+
 def pool_as_published(model: nn.Module) -> None:
     """Let the windows of a network's head shrink to a smaller map, in place."""
     for name, module in list(model.named_modules()):

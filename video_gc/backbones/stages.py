@@ -4,6 +4,7 @@ List positions are misleading: in pytorchvideo's I3D `blocks[2]` is a max-pool, 
 """
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 from pytorchvideo.models.head import ResNetBasicHead
 from pytorchvideo.models.net import MultiPathWayWithFuse
@@ -13,9 +14,13 @@ from pytorchvideo.models.stem import ResNetBasicStem
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from video_gc.backbones.heads import ClipMean
+
 STAGES = ("res2", "res3", "res4", "res5")
 BLOCKS_PER_STAGE = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """Depth → residual blocks in each stage."""
+FEATURES = "features"
+"""The last map of an image network on clips."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,29 @@ def residual_blocks(backbone: nn.Module) -> dict[str, nn.Module]:
     }
 
 
+def sites(backbone: nn.Module) -> dict[str, nn.Module]:
+    """The modules that can have context blocks: `residual_blocks`, and in an image network on clips
+    also `features`, the mean over the last map.
+    """
+    mean = next((module for module in backbone.modules() if isinstance(module, ClipMean)), None)
+    return residual_blocks(backbone) | ({FEATURES: mean} if mean is not None else {})
+
+
 def named_parts(backbone: nn.Module) -> dict[str, nn.Module]:
     """The residual blocks, stems (`stem`; `slow.stem` and `fast.stem`), lateral connections
     (`fuse1` … `fuse4`, by the stage before each, the stem being 1) and the classifier (`head`).
 
-    For C2D, I3D, Slow-only and SlowFast; other networks lack some of them.
+    For C2D, I3D, Slow-only and SlowFast; other networks lack some of them. torchvision's ResNets
+    have two modules in the stem (`stem.0`, `stem.1`). Without residual blocks the parts of an image
+    network on clips are `features.0`, …
     """
     parts = residual_blocks(backbone)
+    image = next((m for m in backbone.modules() if isinstance(m, ResNet)), None)
+    if image is not None:
+        parts |= {"stem.0": image.conv1, "stem.1": image.bn1}
+    elif mean := sites(backbone).get(FEATURES):
+        before = takewhile(lambda child: mean not in child.modules(), backbone.children())
+        parts |= {f"{FEATURES}.{number}": child for number, child in enumerate(before)}
     stems = [m for m in backbone.modules() if isinstance(m, ResNetBasicStem)]
     pathways = ("slow.", "fast.") if len(stems) == 2 else ("",)
     parts |= {f"{pathway}stem": stem for pathway, stem in zip(pathways, stems, strict=False)}
@@ -76,14 +97,16 @@ def whole_stages(backbone: nn.Module) -> dict[str, nn.Module]:
     """The network in disjoint parts, in order: stem, res2 … res5, head.
 
     With two pathways slow.stem, fast.stem, fuse1, slow.res2 …; the names of residual blocks start
-    with their stage. For pytorchvideo's networks; poolings between stages are in no part.
+    with their stage. Poolings between stages are in no part, and of an image network without
+    residual blocks only `features.0`, … and its last linear layer.
     """
-    parts = {n: m for n, m in named_parts(backbone).items() if "stem" in n or "fuse" in n}
+    named = named_parts(backbone)
+    parts = {n: m for n, m in named.items() if n.startswith(FEATURES) or "stem" in n or "fuse" in n}
     holder = {
         id(block): stage
         for stage in backbone.modules()
-        if isinstance(stage, ResStage)
-        for block in stage.res_blocks
+        if isinstance(stage, ResStage | nn.Sequential)
+        for block in (stage.res_blocks if isinstance(stage, ResStage) else stage)
     }
     for name, block in residual_blocks(backbone).items():
         if name.endswith(".0"):
@@ -91,6 +114,8 @@ def whole_stages(backbone: nn.Module) -> dict[str, nn.Module]:
     head = next((m for m in backbone.modules() if isinstance(m, ResNetBasicHead)), None)
     if head is not None:
         parts["head"] = head
+    elif FEATURES in sites(backbone):
+        parts["head"] = named["head"]
     order = {id(module): number for number, module in enumerate(backbone.modules())}
     return dict(sorted(parts.items(), key=lambda part: order[id(part[1])]))
 
@@ -107,8 +132,10 @@ def places(block: nn.Module) -> dict[str, Place]:
 
     after_add: after the sum and ReLU; after_1x1: after the last 1×1×1 convolution and its norm,
     before the sum; after_3x3: after the middle convolution, its norm and its activation. A block
-    of two 3×3 convolutions has only after_add.
+    of two 3×3 convolutions has only after_add, and so has `features`.
     """
+    if isinstance(block, ClipMean):
+        return {"after_add": Place(block, block.channels, before=True)}
     if isinstance(block, ResBlock):
         branch = block.branch2
         outer, inner = branch.conv_c.out_channels, branch.conv_c.in_channels

@@ -1,6 +1,7 @@
 """A backbone, its weights and its context blocks, from one config."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,12 +9,12 @@ from torch import nn
 from video_gc.backbones import (
     BACKBONES,
     HEAD_POOLS,
+    OWN_OPTIONS,
     build_backbone,
     check_width,
     depths_of,
-    kernels_until_of,
-    slow_frames_of,
 )
+from video_gc.backbones.image import image_network_of
 from video_gc.backbones.published import PUBLISHED
 from video_gc.models.context import ContextConfig, place_blocks
 from video_gc.models.stochastic_depth import drop_branches
@@ -29,7 +30,7 @@ class ModelConfig:
     """c2d, c2d_nopool, i3d, i3d_3x3x3, slow, slowfast, slowfast_4x16, slowfast_16x8, x3d, x3d_s,
     x3d_l, csn, r2plus1d, slowfast_r101_50_101, slowfast_fuse5; MMAction2's are c2d_unpadded,
     i3d_32x2, i3d_heavy, slowfast_linear, slowfast_4x16_linear, slowfast_4x16_linear_r101_r50; bag
-    sees small neighbourhoods alone, but for its context blocks"""
+    sees small neighbourhoods alone, but for its context blocks; image is an image network"""
     depth: int = 50
     """50 or 101; bag also comes with 14 or 26"""
     width: float = 1.0
@@ -49,9 +50,13 @@ class ModelConfig:
     strided (MMAction2); default: the choice of the backbone's publisher"""
     kernels_until: str | None = None
     """of bag, the last part that sees more than one position: stem (the default), res2 … res5"""
+    image_network: str | None = None
+    """of image, the network of torchvision.models that sees each frame: resnet50 (the default),
+    efficientnet_b0, …"""
     weights: str | None = None
-    """imagenet, a name of the PyTorchVideo zoo such as slow_r50, a URL, or a file of ours, of
-    PyTorchVideo, PySlowFast, MMAction2 or torchvision"""
+    """imagenet, a name of the PyTorchVideo zoo such as slow_r50, one of torchvision's such as
+    ResNet50_Weights.IMAGENET1K_V2, a URL, or a file of ours, of PyTorchVideo, PySlowFast, MMAction2
+    or torchvision"""
     inflation: str = "repeat"
     """inflation of image weights in time: repeat (and divide) or centre"""
     weights_kind: str | None = None
@@ -71,13 +76,21 @@ class ModelConfig:
             if value not in choices:
                 raise ValueError(f"model.{name} ({value!r}) must be one of {', '.join(choices)}")
         check_width(self.width)
-        slow_frames_of(self.backbone, self.slow_frames)
-        kernels_until_of(self.backbone, self.kernels_until)
+        for option, of in OWN_OPTIONS.items():
+            of(self.backbone, getattr(self, option))
         if self.depth not in (depths := depths_of(self.backbone)):
             raise ValueError(f"model.depth ({self.depth}) must be one of {depths}")
         for name in ("dropout", "stochastic_depth"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"model.{name} ({getattr(self, name)}) must be in [0, 1)")
+
+    @property
+    def title(self) -> str:
+        """The network in words: i3d R50 (width 0.125), or image resnet18."""
+        if self.backbone == "image":
+            return f"image {image_network_of('image', self.image_network)}"
+        width = f" (width {self.width:g})" if self.width != 1 else ""
+        return f"{self.backbone} R{self.depth}{width}"
 
 
 def build_model(config: ModelConfig) -> nn.Module:
@@ -89,16 +102,18 @@ def build_model(config: ModelConfig) -> nn.Module:
 
 
 def settled(config: ModelConfig) -> ModelConfig:
-    """The config with the defaults of `head_pool` and `slow_frames` filled in.
+    """The config with the defaults of `head_pool` and the options of one backbone filled in.
 
     So a checkpoint describes its network even if a later version has other defaults.
     """
     published = config.weights is not None and config.weights in PUBLISHED
+    own: dict[str, Any] = {
+        option: of(config.backbone, getattr(config, option)) for option, of in OWN_OPTIONS.items()
+    }
     return replace(
         config,
         head_pool=config.head_pool or ("published" if published else "adaptive"),
-        slow_frames=slow_frames_of(config.backbone, config.slow_frames),
-        kernels_until=kernels_until_of(config.backbone, config.kernels_until),
+        **own,
     )
 
 
@@ -121,8 +136,7 @@ def build_with_report(config: ModelConfig) -> tuple[nn.Module, WeightReport | No
         width=config.width,
         dropout=config.dropout,
         head_pool=config.head_pool or "adaptive",
-        slow_frames=config.slow_frames,
-        kernels_until=config.kernels_until,
+        **{option: getattr(config, option) for option in OWN_OPTIONS},
     )
     for context in (config.context, *config.more_context):
         place_blocks(model, context)

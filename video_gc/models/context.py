@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from video_gc.backbones.stages import depth_of, places, residual_blocks
+from video_gc.backbones.stages import FEATURES, depth_of, places, sites
 from video_gc.blocks import build_block, check_block, choices
 
 PLACES = ("after_add", "after_1x1", "after_3x3")
@@ -41,7 +41,7 @@ class ContextConfig:
     """after_add, after_1x1 or after_3x3 of the residual block"""
     after: list[str] = field(default_factory=lambda: ["five"])
     """residual blocks: res3.1, res4.*, or a named placement (none, one, five, …); in SlowFast those
-    of the slow pathway; fast.res3.1 is the fast one, *.five both"""
+    of the slow pathway; fast.res3.1 is the fast one, *.five both; features: last map of image"""
     options: dict[str, Any] = field(default_factory=dict)
     """arguments of the block, such as reduction"""
 
@@ -56,7 +56,7 @@ def place_blocks(backbone: nn.Module, config: ContextConfig) -> None:
     """Insert the context blocks of `config`."""
     if config.kind == "none":  # a wrong name is an error anyway
         names = [name for name in config.after if _split(name)[1] not in PLACEMENTS]
-        _matching(names, list(residual_blocks(backbone)))
+        _matching(names, list(sites(backbone)))
         return
     insert_context(
         backbone,
@@ -114,15 +114,15 @@ def insert_context(
     """
     if place not in PLACES:
         raise ValueError(f"unknown place {place!r}; {choices(place, list(PLACES))}")
-    residual = residual_blocks(backbone)
-    if not residual:
+    blocks = sites(backbone)
+    if not blocks:
         raise ValueError(
             "no residual blocks in this network; they are found in pytorchvideo's residual "
             "networks and torchvision's image ResNets"
         )
     free = {}
     for name in matching_blocks(backbone, [after] if isinstance(after, str) else after):
-        valid = places(residual[name])
+        valid = places(blocks[name])
         if place not in valid:
             raise ValueError(f"{name} has no place {place!r}; it has {', '.join(valid)}")
         if hasattr(valid[place].module, "context"):
@@ -143,7 +143,12 @@ def matching_blocks(backbone: nn.Module, after: Iterable[str]) -> list[str]:
 
     Raises ValueError for a name that matches none and a placement that the depth lacks.
     """
-    names = list(residual_blocks(backbone))
+    names, after = list(sites(backbone)), list(after)
+    if names == [FEATURES] and any(PLACEMENTS.get(name) for name in after):
+        raise ValueError(
+            f"placement {after[0]!r} names residual blocks, and the parts of this network have no "
+            f"names; use model.context.after=[{FEATURES}], its last map"
+        )
     return _matching(expand_placement(after, depth_of(names)), names)
 
 
@@ -164,7 +169,7 @@ def apply_context_before(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tenso
 def context_blocks(model: nn.Module) -> dict[str, nn.Module]:
     """The inserted context blocks: {"res3.1": block}; a place other than after_add is appended."""
     found: dict[str, nn.Module] = {}
-    for name, block in residual_blocks(model).items():
+    for name, block in sites(model).items():
         for place, there in places(block).items():
             context = getattr(there.module, "context", None)
             if context is not None:

@@ -8,7 +8,7 @@ scaled up, so eval mode needs no change.
 from functools import partial
 
 from torch import Tensor, nn
-from torchvision.ops import stochastic_depth
+from torchvision.ops import StochasticDepth, stochastic_depth
 
 from video_gc.backbones.stages import residual_blocks, residual_branch
 
@@ -17,10 +17,16 @@ def drop_branches(model: nn.Module, rate: float) -> dict[str, float]:
     """Drop residual branches in training; returns the probability of each residual block.
 
     rate: of the last block; each pathway of SlowFast counts its own blocks. Context blocks before
-    the sum are dropped with their branch, those after it are not.
+    the sum are dropped with their branch, those after it are not. torchvision's EfficientNet and
+    ConvNeXt have modules for this, which get the rates.
 
-    Raises ValueError if the network has no residual blocks.
+    Raises ValueError if the network has neither these nor residual blocks.
     """
+    own = {n: m for n, m in model.named_modules() if isinstance(m, StochasticDepth)}
+    for number, module in enumerate(own.values(), start=1):
+        module.p = rate * number / len(own)
+    if own:
+        return {name: module.p for name, module in own.items()}
     blocks = residual_blocks(model)
     if not blocks:
         raise ValueError("stochastic depth: this network has no residual blocks")

@@ -132,8 +132,7 @@ def _announcement(config: TrainConfig, splits: Splits, model: nn.Module) -> str:
     kind = f"{blocks} context blocks ({', '.join(kinds)})" if blocks else "no context blocks"
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return (
-        f"{config.name}: {config.model.backbone} R{config.model.depth} "
-        f"(width {config.model.width:g}), {kind}, {parameters:,} parameters; "
+        f"{config.name}: {config.model.title}, {kind}, {parameters:,} parameters; "
         f"{len(splits.train)} training and {len(splits.val)} validation videos, "
         f"{len(splits.train.names)} classes"
     )

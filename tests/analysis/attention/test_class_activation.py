@@ -43,6 +43,21 @@ def test_by_hand_on_a_linear_head() -> None:
     torch.testing.assert_close(found.double(), expected.double(), rtol=1e-3, atol=1e-7)
 
 
+def test_a_network_without_residual_blocks() -> None:
+    """The part before the mean; by hand, with its linear head as above."""
+    torch.manual_seed(0)
+    config = ModelConfig(backbone="image", image_network="efficientnet_b0", num_classes=3)
+    model = build_model(config).eval()
+    clips, classes = torch.randn(1, 3, 2, 64, 64), torch.tensor([2])
+    with torch.no_grad():
+        features = model.features(clips)
+    head = named_parts(model)["head"].weight.detach()[2] / features[0, 0].numel()
+    expected = (head[:, None, None, None] * features).sum(1).relu()
+    found = class_activation(model, clips, classes)
+    assert expected.max() > 0
+    torch.testing.assert_close(found / expected.max(), expected / expected.max())
+
+
 def test_without_captum_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maps, "find_spec", lambda _name: None)
     with pytest.raises(ImportError, match=r"pip install 'video_gc\[cam\]'"):

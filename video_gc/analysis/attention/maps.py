@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.backbones.stages import residual_blocks
+from video_gc.backbones.stages import FEATURES, named_parts, residual_blocks
 from video_gc.blocks import CrissCross, DisentangledNonLocal, GlobalContext, NonLocal
 from video_gc.blocks.layout import pooled_size
 from video_gc.models.context import context_blocks
@@ -168,14 +168,16 @@ def check_captum() -> None:
 def class_activation(model: nn.Module, clips: Tensor, classes: Tensor) -> Tensor:
     """Evidence of each position for a class: (N, C, T, H, W), (N,) → (N, T', H', W'), ≥ 0.
 
-    Features of the last residual block (of the slow pathway, if there are two), weighted by the
-    mean gradient of the class's logit over each channel, summed over channels, negative sums
-    dropped (Selvaraju et al., "Grad-CAM", ICCV 2017). Raises ImportError without captum.
+    Features of the last residual block (of the slow pathway, if there are two; of an image network
+    without named blocks, its last part), weighted by the mean gradient of the class's logit over
+    each channel, summed over channels, negative sums dropped (Selvaraju et al., "Grad-CAM", ICCV
+    2017). Raises ImportError without captum.
     """
     check_captum()
     from captum.attr import LayerGradCam
 
-    blocks = residual_blocks(model)
+    parts = named_parts(model)
+    blocks = residual_blocks(model) or {n: m for n, m in parts.items() if n.startswith(FEATURES)}
     last = [name for name in blocks if not name.startswith("fast.")][-1]
     with torch.inference_mode(False), torch.enable_grad():
         own = clips.detach().clone().requires_grad_()  # all parameters may be frozen

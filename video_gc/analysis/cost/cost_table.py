@@ -78,8 +78,8 @@ def title(cost: NetworkCost) -> str:
     kinds = {config.kind for config in (model.context, *model.more_context)} - {"none"}
     context = f", {len(cost.of(CONTEXT))} context blocks ({', '.join(sorted(kinds))})"
     return (
-        f"{model.backbone} R{model.depth}{f' (width {model.width:g})' if model.width != 1 else ''}"
-        f"{context if kinds else ''}, {model.num_classes} classes; clips of {sizes}{batch}"
+        f"{model.title}{context if kinds else ''}, {model.num_classes} classes; "
+        f"clips of {sizes}{batch}"
     )
 
 

@@ -31,7 +31,7 @@ def peak_memory(
     pick_device(device)
     side = clip.crop if train else clip.test_crop
     what = (
-        f"{model.backbone} R{model.depth}, {'training' if train else 'test'}, {batch} × "
+        f"{model.title}, {'training' if train else 'test'}, {batch} × "
         f"{clip.frames}×{side}² on {device}"
     )
     case = {"model": replace(model, weights=None), "clip": clip, "batch": batch,

@@ -8,7 +8,10 @@ from typing import Any
 from video_gc.ablate.cell_name import MACHINE
 from video_gc.train.options import TrainConfig
 
-BARE = {"backbone": "{}", "depth": "R{}", "kind": "{}", "place": "{}", "optimizer": "{}"}
+BARE = {
+    "backbone": "{}", "image_network": "{}", "depth": "R{}", "kind": "{}", "place": "{}",
+    "optimizer": "{}",
+}  # fmt: skip
 """Options whose value alone says which option it is."""
 
 

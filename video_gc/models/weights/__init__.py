@@ -1,15 +1,19 @@
 """Load published and own weights into a model, with a report on every parameter."""
 
+import difflib
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
-from torchvision.models import ResNet50_Weights, ResNet101_Weights
+from torchvision import models
+from torchvision.models import ResNet50_Weights, ResNet101_Weights, WeightsEnum
 
+from video_gc.backbones.heads import ClipMean
 from video_gc.backbones.published import PUBLISHED
-from video_gc.backbones.stages import depth_of, residual_blocks
+from video_gc.backbones.stages import FEATURES, depth_of, residual_blocks, sites
 from video_gc.backbones.unstored_options import POOLING, unstored_options
 from video_gc.models.weights.configuration import Configuration, configuration
 from video_gc.models.weights.context_checks import (
@@ -41,8 +45,11 @@ IMAGENET: dict[int, str] = {
 HINTS = {
     "PySlowFast": "its c2d, i3d, slow and slowfast are supported, its X3D and transformers are not",
     "MMAction2": "its C2D, TSN, I3D, Slow-only and SlowFast of depth 50 and 101 are supported",
-    "torchvision": "image networks fit c2d, i3d, slow and slowfast of the same depth at width 1",
+    "torchvision": "image networks fit c2d, i3d, slow and slowfast of the same depth at width 1, "
+    "or model.backbone=image with their model.image_network",
 }
+
+OF_IMAGE = "; choose their model.image_network"
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ def load_weights(
     """Load weights in place; print and return a report on each parameter.
 
     source: `imagenet` (torchvision's ResNet of the same depth, inflated; in SlowFast into the slow
-        pathway), a name of the PyTorchVideo zoo (`slow_r50`), a URL, or a file: of this package, of
+        pathway; in an image network its own), a name of the PyTorchVideo zoo (`slow_r50`) or of
+        torchvision (`ResNet50_Weights.IMAGENET1K_V2`), a URL, or a file: of this package, of
         PyTorchVideo, PySlowFast (`.pyth`, or Caffe2's `.pkl`), MMAction2 (`.pth`) or torchvision.
         The names inside identify the format.
     inflation: of image kernels along the new time axis of length T: `repeat` (w / T at every
@@ -105,7 +113,9 @@ def load_weights(
     if inflation not in INFLATIONS:
         raise ValueError(f"inflation ({inflation!r}) must be one of {', '.join(INFLATIONS)}")
     name = os.fspath(source)
-    found = read_with_origin(_find(name, model), kind)
+    entry = _torchvision_entry(name, model)
+    path = _find(name, model) if entry is None else download(entry.url)
+    found = read_with_origin(path, kind)
     try:
         state = inner_network(found.state)
     except ValueError as error:
@@ -117,13 +127,15 @@ def load_weights(
         raise ValueError(
             f"weights {name}: unknown parameter names, {next(iter(state))} for example; "
             "known are PyTorchVideo's, PySlowFast's, Caffe2's, MMAction2's and torchvision's"
+            + OF_IMAGE
+            * (FEATURES in sites(model))
         )
     if naming is not None and theirs:
         state = rename(state, naming, model)
     said = _said(found, given, naming, model)
     matched = match(model, state, naming or "", inflation)
     if not matched.fits:
-        raise ValueError(_another_architecture(name, matched, given, naming, said))
+        raise ValueError(_another_architecture(name, model, matched, given, naming, said))
     check_blocks(name, state, model)
     zoo = PUBLISHED.get(name)
     networks = [(zoo.backbone, zoo.depth)] if zoo else None
@@ -140,13 +152,36 @@ def load_weights(
         matched.new,
         matched.resized,
         matched.unused,
-        matched.notes + _notes(model, naming),
+        matched.notes + _notes(model, naming, entry),
     )
     if found.kind == "ema":
         other = "; model.weights_kind=raw loads the raw ones" * ("raw" in found.kinds)
         report.notes.append(f"its averaged weights (EMA){other}")
     say(f"Weights {report}")
     return report
+
+
+def _torchvision_entry(name: str, model: nn.Module) -> WeightsEnum | None:
+    """torchvision's weights of this name, or the `imagenet` of an image network; else None."""
+    mean = sites(model).get(FEATURES)
+    if name == "imagenet" and isinstance(mean, ClipMean) and mean.network is not None:
+        kinds = models.get_model_weights(mean.network)
+        if "IMAGENET1K_V1" not in kinds.__members__:
+            raise ValueError(
+                f"weights 'imagenet': {mean.network} has none with that name in torchvision; "
+                f"it has {', '.join(map(str, kinds)) or 'no weights at all'}"
+            )
+        name = str(kinds["IMAGENET1K_V1"])
+    if not re.fullmatch(r"\w+_Weights\.\w+", name):
+        return None
+    try:
+        return models.get_weight(name)
+    except (ValueError, KeyError):
+        known = models.list_models(module=models)
+        names = [str(entry) for network in known for entry in models.get_model_weights(network)]
+        near = difflib.get_close_matches(name, names, 2)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"weights {name!r}: torchvision has none of this name{hint}") from None
 
 
 def _find(name: str, model: nn.Module) -> Path:
@@ -161,7 +196,8 @@ def _find(name: str, model: nn.Module) -> Path:
         return download(name, shared=False)
     if not Path(name).is_file():
         raise FileNotFoundError(
-            f"no weights {name!r}: neither a file nor one of imagenet, {', '.join(PUBLISHED)}"
+            f"no weights {name!r}: neither a file nor one of imagenet, {', '.join(PUBLISHED)}, "
+            "nor of torchvision's such as ResNet50_Weights.IMAGENET1K_V2"
         )
     return Path(name)
 
@@ -175,7 +211,12 @@ def _said(found: WeightFile, state: State, naming: str | None, model: nn.Module)
 
 
 def _another_architecture(
-    source: str, matched: Match, state: State, naming: str | None, said: Configuration
+    source: str,
+    model: nn.Module,
+    matched: Match,
+    state: State,
+    naming: str | None,
+    said: Configuration,
 ) -> str:
     """The message for weights that do not fit: the mismatch, and the networks that they fit."""
     what = (
@@ -188,12 +229,18 @@ def _another_architecture(
     networks = said.as_command or as_command(networks_of(state, naming or "", said))
     hint = HINTS.get(naming or "")
     way = f"; use {networks}" if networks else f"; {naming}: {hint}" if hint else ""
+    if FEATURES in sites(model):
+        way = OF_IMAGE
     return f"weights {source} belong to another architecture: {what}{way}"
 
 
-def _notes(model: nn.Module, naming: str | None) -> list[str]:
+def _notes(model: nn.Module, naming: str | None, entry: WeightsEnum | None) -> list[str]:
     """Notes for the user on weights from elsewhere."""
     notes = []
+    if entry is not None:
+        seen = entry.transforms()
+        mean, std = (f"[{','.join(map(str, numbers))}]" for numbers in (seen.mean, seen.std))
+        notes.append(f"trained with normalisation.mean={mean} normalisation.std={std}")
     if naming == "Caffe2" and unstored_options(model).get(POOLING) == 2 and _flat(model):
         notes.append("Caffe2's published C2D has no temporal pooling: model.backbone=c2d_nopool")
     if naming in ("Caffe2", "PySlowFast") and not _has_windows(model):

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from video_gc.backbones.stages import places, residual_blocks
+from video_gc.backbones.stages import places, sites
 from video_gc.blocks import BLOCKS, CrissCross, DisentangledNonLocal, GlobalContext, NonLocal
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.models.weights.configuration import Configuration, Statement
@@ -80,7 +80,7 @@ def _names(model: nn.Module) -> dict[str, tuple[str, str]]:
     path_of = {module: path for path, module in model.named_modules()}
     return {
         path_of[there.module]: (name, place)
-        for name, block in residual_blocks(model).items()
+        for name, block in sites(model).items()
         for place, there in places(block).items()
     }
 

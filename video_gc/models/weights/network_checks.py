@@ -145,6 +145,8 @@ def own_configuration(description: Any, model: nn.Module) -> Configuration:
     backbone, depth = str(config["backbone"]), config.get("depth", 50)
     facts = unstored_options_of((backbone, depth))
     command = f"model.backbone={backbone}" + (f" model.depth={depth}" if depth != 50 else "")
+    if config.get("image_network"):
+        command += f" model.image_network={config['image_network']}"
     if SLOW_FRAMES in facts:
         facts[SLOW_FRAMES] = config.get("slow_frames") or facts[SLOW_FRAMES]
         command += f" model.slow_frames={facts[SLOW_FRAMES]}"

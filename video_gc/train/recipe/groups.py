@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from video_gc.backbones.stages import STAGES, named_parts
+from video_gc.backbones.stages import FEATURES, STAGES, named_parts
 from video_gc.blocks import choices
 from video_gc.models.context import context_blocks
 
@@ -27,20 +27,25 @@ def stage_names(model: nn.Module) -> dict[str, str]:
     """Parameter → its part of the network, in the order of the network.
 
     stem, res2 … res5, head; with two pathways slow.stem, fast.res2 … and the laterals fuse1 …
-    fuse4. Context blocks: `context res3` (`context slow.res3`). Anything else is the head.
+    fuse4; features in an image network without residual blocks. Context blocks: `context res3`
+    (`context slow.res3`, `context features`). Anything else is the head.
     """
     owner: dict[int, str] = {}
     for part, module in named_parts(model).items():
         stage = re.sub(r"\.\d+$", "", part)
         owner |= {id(parameter): stage for parameter in module.parameters()}
     for block, module in context_blocks(model).items():
-        stage = block.split(" ")[0].rpartition(".")[0]
+        stage = re.sub(r"\.\d+$", "", block.split(" ")[0])
         owner |= {id(parameter): f"context {stage}" for parameter in module.parameters()}
     return {name: owner.get(id(p), "head") for name, p in model.named_parameters()}
 
 
 def level(stage: str) -> int:
-    """0 for the stem, 1 … 4 for res2 … res5, 5 for the head; a lateral as the stage before it."""
+    """0 for the stem, 1 … 4 for res2 … res5, 5 for the head; a lateral as the stage before it,
+    features as res5.
+    """
+    if stage.endswith(FEATURES):
+        return LEVELS.index("res5")
     if stage.startswith("fuse"):
         return int(stage.removeprefix("fuse")) - 1
     return LEVELS.index(re.split(r"[. ]", stage)[-1])
