@@ -190,7 +190,7 @@ def _for_clips(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv3d):
         layer.weight = nn.Parameter(layer.weight.detach().unsqueeze(2))
     elif isinstance(layer, CNBlock):
-        layer.layer_scale = nn.Parameter(layer.layer_scale.detach().unsqueeze(3))
+        layer.layer_scale = nn.Parameter(layer.layer_scale.detach()[None, :, None])
     elif isinstance(layer, Permute):  # T stays before H
         axes: list[int] = [axis + (axis > 1) for axis in layer.dims]
         axes.insert(axes.index(3), 2)
