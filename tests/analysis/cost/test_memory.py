@@ -37,7 +37,7 @@ def broken(*_: object) -> float:
 @pytest.mark.parametrize(
     ("reason", "message"),
     [
-        ("SIGKILL", r"slow R50, test, 3 × 2×32² on cpu: .* no memory"),
+        ("SIGKILL", r"slow R50 .width 0.5., test, 3 × 2×32² on cpu: .* no memory"),
         ("SIGABRT", "ended with SIGABRT"),
         ("exit code 1: SystemError: of all things", "exit code 1: SystemError: of all things"),
     ],
@@ -54,7 +54,9 @@ def test_why_a_process_died(monkeypatch: pytest.MonkeyPatch, reason: str, messag
 @pytest.mark.slow
 def test_a_process_that_dies_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_peak", killed)
-    with pytest.raises(ChildProcessError, match=r"slow R50, test, 3 × 2×32² on cpu: .* no memory"):
+    with pytest.raises(
+        ChildProcessError, match=r"slow R50 .width 0.5., test, 3 × 2×32² on cpu: .* no memory"
+    ):
         peak_memory(MODEL, CLIP, batch=3, train=False)
     monkeypatch.setattr(memory, "_peak", aborted)
     with pytest.raises(ChildProcessError, match="ended with SIGABRT"):
