@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from video_gc.analysis.html import render
 from video_gc.analysis.table.columns import columns
+from video_gc.analysis.table.explanation import explain
 from video_gc.analysis.table.gather import Group
 from video_gc.analysis.table.plots import NAMED, accuracy_plots, colour, curve_plots
 from video_gc.analysis.table.table import Table
@@ -36,6 +37,7 @@ def write_page(table: Table, groups: Sequence[Group], out: Path) -> Path:
     page = render(
         "table/page.html.j2",
         table=table,
+        explanation=explain(table, groups),
         columns=columns(table),
         colour=colour,
         runs=[[_run(Path(home), out) for home in row.runs] for row in table.rows],

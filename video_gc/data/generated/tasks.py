@@ -40,15 +40,26 @@ TASKS: dict[str, dict[str, Draw]] = {
     },
 }
 """Task → class → its draw of two tracks."""
+RELATIONS = {
+    "alike": "In a clip of the class “alike” both objects move in the same direction, in one of "
+    "the class “opposite” they move in opposite directions; which directions is random.",
+}
+"""Task → its classes in words, if each object alone looks the same in all of them."""
 
 
 def render_clip(task: str, name: str, random: np.random.Generator) -> np.ndarray:
     """Frames of one clip of class `name`: uint8 (NUM_FRAMES, SIZE, SIZE, 3)."""
+    return draw_clip(task, name, random)[0]
+
+
+def draw_clip(task: str, name: str, random: np.random.Generator) -> tuple[np.ndarray, list[Track]]:
+    """As `render_clip`, with the objects of the clip."""
     canvas = background(random)
-    for track in TASKS[task][name](random):
+    tracks = TASKS[task][name](random)
+    for track in tracks:
         canvas = paint(canvas, track, random)
     canvas += random.uniform(0.01, 0.04) * random.standard_normal(canvas.shape, np.float32)
-    return (np.clip(canvas, 0, 1) * 255).round().astype(np.uint8)
+    return (np.clip(canvas, 0, 1) * 255).round().astype(np.uint8), tracks
 
 
 def _two(random: np.random.Generator, left: float, right: float) -> list[Track]:
