@@ -49,8 +49,9 @@ class Plan:
 
 
 def write_record(plan: Plan) -> Path:
-    """Write ablation.json: rows, reported values, their options (for one seed), so their cost is
-    known before training, and the directories of their cells.
+    """Write ablation.json: rows, their values of each axis, reported and predicted accuracy, their
+    options (for one seed), so their cost is known before training, and the directories of their
+    cells.
 
     Seeds of the same cells from an earlier command stay, and so do rows that this command leaves
     out, if everything else was the same.
@@ -61,13 +62,14 @@ def write_record(plan: Plan) -> Path:
     before = json.loads(file.read_text("utf-8")) if file.is_file() else {"rows": []}
     earlier = {row["name"]: row for row in before["rows"]}
     same = before.get("arguments") == plan.base
+    predictions, values = plan.whole.predictions, plan.whole.values
     rows = []
     for name, settings in plan.whole.all_rows.items():
         own = [cell for cell in plan.cells if cell.row == name]
         if not own:
             rows += [earlier[name]] if same and name in earlier else []
             continue
-        reported = plan.whole.reported.get(name)
+        reported, predicted = plan.whole.reported.get(name), predictions.get(name)
         paths = [os.path.relpath(cell.directory, plan.directory) for cell in own]
         kept = earlier[name]["cells"] if name in earlier else []
         _check_same_cells(file, name, kept, paths)
@@ -75,18 +77,21 @@ def write_record(plan: Plan) -> Path:
             {
                 "name": name,
                 "settings": settings,
+                "values": values.get(name, {}),
                 "reported": asdict(reported) if reported else None,
+                "predicted": asdict(predicted) if predicted else None,
                 "options": own[0].options,
                 "cells": sorted({*paths, *kept}, key=_seed_and_fold),
             }
         )
     names = [row["name"] for row in rows]
     ablation = plan.whole.only(names)
+    baselines = {*names, *(value for name in names for value in values.get(name, {}).values())}
     content = {
         "name": plan.name,
         "title": ablation.title,
         "source": ablation.source,
-        "baseline": ablation.baseline,
+        "baseline": plan.whole.baseline if plan.whole.baseline in baselines else None,
         "arguments": plan.base,
         "rows": rows,
     }

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from itertools import product
 
 SEPARATOR = " · "
@@ -28,6 +29,24 @@ class Reported:
 
 
 @dataclass(kw_only=True)
+class Predicted:
+    """The accuracy expected of a row before it was trained; one bound or both."""
+
+    at_least: float | None = None
+    """top-1 in percent, video level"""
+    at_most: float | None = None
+    """top-1 in percent, video level"""
+    because: str = ""
+    """the reason, one sentence"""
+
+    @property
+    def text(self) -> str:
+        """`≥ 95`, `≤ 60`, or `≥ 60, ≤ 95`."""
+        bounds = (("≥", self.at_least), ("≤", self.at_most))
+        return ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+
+
+@dataclass(kw_only=True)
 class AblationConfig:
     """An ablation: networks that differ in one thing, each trained with every seed."""
 
@@ -44,13 +63,17 @@ class AblationConfig:
     axes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     """axis → value → its arguments; each combination of values is a row, such as `average · add`"""
     baseline: str | None = None
-    """row with which the others are compared"""
+    """row with which the others are compared; or a value of an axis: then each row is compared with
+    the row that differs from it only in having that value"""
     seeds: list[int] = field(default_factory=lambda: [0])
     """seeds of each row"""
     folds: int | None = None
     """divide the videos into so many folds, and train each row with each seed on each fold"""
     reported: dict[str, Reported] = field(default_factory=dict)
     """row → a paper's values for it"""
+    predicted: dict[str, Predicted] = field(default_factory=dict)
+    """row, or pattern of rows such as `alike · *` → its accuracy, predicted; a row's own name comes
+    before patterns"""
 
     def __post_init__(self) -> None:
         if not self.title:
@@ -68,9 +91,11 @@ class AblationConfig:
         if doubled := self.rows.keys() & self._combinations().keys():
             raise ValueError(f"row {min(doubled)!r} is in rows and also comes from axes")
         names = self.all_rows
-        for what, row in (("baseline", self.baseline), *(("reported", r) for r in self.reported)):
-            if row is not None and row not in names:
-                raise ValueError(f"{what}: {row!r} is not a row; the rows are {', '.join(names)}")
+        for row in self.reported:
+            if row not in names:
+                raise ValueError(f"reported: {row!r} is not a row; the rows are {', '.join(names)}")
+        self._check_baseline()
+        self._check_predicted()
         for name, arguments in {"settings": self.settings, **names}.items():
             for argument in arguments:
                 if option_of(argument) in NOT_IN_ROWS:
@@ -92,12 +117,79 @@ class AblationConfig:
         """Row → its own arguments, from `rows` and then `axes`."""
         return self.rows | self._combinations()
 
-    def _combinations(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for values in product(*(axis.items() for axis in self.axes.values())) if self.axes else ():
-            name = SEPARATOR.join(value for value, _ in values)
-            found[name] = [argument for _, arguments in values for argument in arguments]
+    @property
+    def values(self) -> dict[str, dict[str, str]]:
+        """Row → axis → its value, of the rows that come from `axes`."""
+        found = product(*self.axes.values()) if self.axes else ()
+        return {
+            SEPARATOR.join(values): dict(zip(self.axes, values, strict=True)) for values in found
+        }
+
+    @property
+    def predictions(self) -> dict[str, Predicted]:
+        """Row → what is predicted for it, with the patterns applied."""
+        found = {}
+        for row in self.all_rows:
+            if keys := self._keys_of(row):
+                found[row] = self.predicted[keys[0]]
         return found
+
+    def _combinations(self) -> dict[str, list[str]]:
+        return {
+            row: [argument for axis, value in own.items() for argument in self.axes[axis][value]]
+            for row, own in self.values.items()
+        }
+
+    def _keys_of(self, row: str) -> list[str]:
+        """The keys of `predicted` for a row: its name, or else the patterns that match it."""
+        if row in self.predicted:
+            return [row]
+        names = self.all_rows
+        return [key for key in self.predicted if key not in names and fnmatchcase(row, key)]
+
+    def _check_baseline(self) -> None:
+        if self.baseline is None or self.baseline in self.all_rows:
+            return
+        times = sum(self.baseline in values for values in self.axes.values())
+        if times > 1:
+            raise ValueError(
+                f"baseline: {self.baseline!r} is a value of {times} axes; rename one of them"
+            )
+        if not times:
+            raise ValueError(
+                f"baseline: {self.baseline!r} is not a row; the rows are "
+                f"{', '.join(self.all_rows)}{'; or give a value of an axis' * bool(self.axes)}"
+            )
+
+    def _check_predicted(self) -> None:
+        names = self.all_rows
+        for row in names:
+            if len(keys := self._keys_of(row)) > 1:
+                raise ValueError(
+                    f"predicted: {' and '.join(map(repr, keys))} both match row {row!r}; give this "
+                    "row a prediction of its own, or narrow a pattern"
+                )
+        for key, said in self.predicted.items():
+            if key not in names and not any(fnmatchcase(row, key) for row in names):
+                raise ValueError(
+                    f"predicted: {key!r} is no row, nor a pattern of rows; the rows are "
+                    f"{', '.join(names)}"
+                )
+            if said.at_least is None and said.at_most is None:
+                raise ValueError(f"predicted: {key!r} has no bound; give at_least or at_most")
+            for bound in ("at_least", "at_most"):
+                value = getattr(said, bound)
+                if value is not None and not 0 <= value <= 100:
+                    raise ValueError(
+                        f"predicted: {bound} ({value}) of {key!r} must be from 0 to 100, percent"
+                    )
+            low, high = said.at_least, said.at_most
+            if low is not None and high is not None and low > high:
+                raise ValueError(
+                    f"predicted: at_least ({low}) of {key!r} must not be above at_most ({high})"
+                )
+            if not said.because.strip():
+                raise ValueError(f"predicted: {key!r} has no reason; give because, one sentence")
 
     def only(self, rows: Sequence[str]) -> "AblationConfig":
         """The ablation with these rows only; unchanged if none are named.
@@ -118,6 +210,7 @@ class AblationConfig:
             title=f"{self.title.partition(':')[0]}: {', '.join(chosen)}",
             baseline=self.baseline if self.baseline in chosen else None,
             reported={row: said for row, said in self.reported.items() if row in chosen},
+            predicted={row: said for row, said in self.predictions.items() if row in chosen},
         )
 
 

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from video_gc.analysis.compare.bootstrap import RESAMPLES
+from video_gc.analysis.compare.bootstrap import RESAMPLES, t_quantile
 from video_gc.analysis.compare.comparison import LEVEL, compare_tests, intervals_of
 from video_gc.analysis.compare.predictions import SharedVideos, TestedRun, shared_videos
 from video_gc.analysis.table.tested_run import Run
@@ -35,6 +35,14 @@ class Figure:
     (one training: mAP, and shares of 0 and 100 %)"""
     interval: tuple[float, float] | None = None
     """95 %, of a bootstrap over groups of videos (or the videos of all folds) and trainings"""
+
+    @property
+    def over_seeds(self) -> tuple[float, float] | None:
+        """95 % interval of the mean over seeds, Student's t; None for one seed."""
+        if (count := len(self.values)) < 2:
+            return None
+        half = t_quantile(count - 1) * stdev(self.values) / math.sqrt(count)
+        return max(self.mean - half, 0.0), min(self.mean + half, 100.0)
 
 
 @dataclass(frozen=True)

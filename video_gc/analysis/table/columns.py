@@ -33,6 +33,7 @@ def columns(table: Table) -> list[Column]:
         Column("seeds", seeds, lambda row: len(row.seeds), "accuracy"),
         _column("folds", _at("folds"), "{:.0f}".format, "accuracy"),
         *_figures("video"),
+        *_predicted(),
         Column(
             f"Δ to {table.baseline} [95 %]", difference, _at("against.difference"), "difference"
         ),
@@ -129,6 +130,28 @@ def _figure(heading: str, key: str) -> Column:
         return row.figures[key].mean if key in row.figures else None
 
     return Column(heading, text, value, "accuracy")
+
+
+def _predicted() -> list[Column]:
+    """What was predicted, the interval over seeds that decides, and the outcome."""
+
+    def interval(row: Row) -> str:
+        found = row.outcome
+        if found is None or found.low is None:
+            return NONE
+        return f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+    def outcome(row: Row) -> str:
+        return row.outcome.word if row.outcome else NONE
+
+    def predicted(row: Row) -> str:
+        return row.predicted.text if row.predicted else NONE
+
+    return [
+        Column("predicted", predicted, lambda _: None, "accuracy"),
+        Column("mean of seeds [95 %]", interval, _at("outcome.mean"), "accuracy"),
+        Column("outcome", outcome, lambda _: None, "accuracy"),
+    ]
 
 
 def _measured(mode: str) -> list[Column]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from video_gc.analysis.table.columns import columns
+from video_gc.analysis.table.predicted.matrix import MEANING, matrix, sentences
 from video_gc.analysis.table.table import Row, Table
 from video_gc.escape import readable
 from video_gc.outputs import Outputs, write_csv, write_output
@@ -56,22 +57,28 @@ def cells(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def markdown(table: Table) -> str:
-    """A pipe table, the verdicts, the warnings and the notes."""
-    heading, rows = cells(table)
-    written = tabulate(
+    """A pipe table, the matrix, the outcomes and verdicts, the warnings and the notes."""
+    parts = [f"# {_markdown(table.title)}", _pipe(*cells(table))]
+    if (found := matrix(table.rows)) is not None:
+        parts += [f"{MEANING}:", _pipe(*found.texts)]
+    if said := sentences(table.rows):
+        parts += ["\n".join(f"- {_markdown(line)}" for line in said)]
+    if verdicts := [row.against.sentence for row in table.rows if row.against]:
+        parts += ["\n".join(f"- {_markdown(line)}" for line in verdicts)]
+    if table.warnings:
+        parts += ["\n".join(f"- **Note:** {_markdown(line)}" for line in table.warnings)]
+    parts += ["\n".join(f"- {name}: {_markdown(text)}" for name, text in table.notes.items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _pipe(heading: list[str], rows: list[list[str]]) -> str:
+    return tabulate(
         [[_markdown(cell) for cell in row] for row in rows],
         [_markdown(cell) for cell in heading],
         tablefmt="pipe",
         disable_numparse=True,
         colalign=["left", *["right"] * (len(heading) - 1)],
     )
-    parts = [f"# {_markdown(table.title)}", written]
-    if sentences := [row.against.sentence for row in table.rows if row.against]:
-        parts += ["\n".join(f"- {_markdown(line)}" for line in sentences)]
-    if table.warnings:
-        parts += ["\n".join(f"- **Note:** {_markdown(line)}" for line in table.warnings)]
-    parts += ["\n".join(f"- {name}: {_markdown(text)}" for name, text in table.notes.items())]
-    return "\n\n".join(parts) + "\n"
 
 
 def latex(table: Table) -> str:
@@ -101,6 +108,11 @@ def _numbers(row: Row) -> dict[str, object]:
         line |= {f"{name}_percent": figure.mean, f"{name}_{figure.kind or 'sd'}": figure.error}
         if figure.interval is not None:
             line |= dict(zip((f"{name}_low", f"{name}_high"), figure.interval, strict=True))
+    if row.predicted:
+        line |= {f"predicted_{name}": it for name, it in asdict(row.predicted).items()}
+    if row.outcome:
+        line |= {"mean_of_seeds_low": row.outcome.low, "mean_of_seeds_high": row.outcome.high}
+        line |= {"outcome": row.outcome.word}
     if row.against:
         for name in ("difference", "low", "high", "p", "holm", "word"):
             line[name] = getattr(row.against, name)

@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from video_gc.ablate.cell_name import cell_hash
 from video_gc.ablate.plan import RECORD
-from video_gc.ablate.spec import Reported
+from video_gc.ablate.spec import Predicted, Reported
 from video_gc.analysis.compare.predictions import TestedRun
 from video_gc.analysis.cost.latency import Network
 from video_gc.analysis.table.naming import row_names
@@ -25,6 +25,8 @@ from video_gc.data.generated.tasks import TASKS
 from video_gc.data.index import DataError
 from video_gc.train.options import TrainConfig
 
+Kept = TypeVar("Kept", Reported, Predicted)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -34,6 +36,11 @@ class Group:
     runs: list[Run]
     settings: list[str] = field(default_factory=list)
     reported: Reported | None = None
+    predicted: Predicted | None = None
+    values: dict[str, str] = field(default_factory=dict)
+    """its value of each axis of its ablation"""
+    baseline: str | None = None
+    """row with which it is compared; the baseline's own name in the baseline"""
     planned: Network | None = None
     """the network of its cells; only for an ablation"""
     assumed: bool = False
@@ -72,6 +79,7 @@ class Collection:
     title: str
     source: str | None
     baseline: str | None
+    """row with which the others are compared, or such rows in words"""
     groups: list[Group]
     home: Path
     """default folder of the table"""
@@ -106,9 +114,10 @@ def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
     if baseline is not None and baseline not in known:
         raise ValueError(f"--baseline {baseline!r}: no such row; the rows are {', '.join(known)}")
     if len(read) == 1:
-        chosen = baseline or (read[0].baseline if read[0].baseline in known else None)
-        return Collection(read[0].title, read[0].source, chosen, groups, read[0].home)
+        groups, compared = _with_baselines(groups, baseline or read[0].baseline)
+        return Collection(read[0].title, read[0].source, compared, groups, read[0].home)
     chosen = baseline or _plain(groups)
+    groups, _ = _with_baselines([replace(group, values={}) for group in groups], chosen)
     if not read:
         groups.sort(key=lambda group: group.name != chosen)
     title = ", ".join(each.title for each in read) or "Runs"
@@ -126,7 +135,9 @@ def _ablation(place: Path) -> Collection:
                 name=str(row["name"]),
                 runs=pool_runs([read_run(place / cell) for cell in row["cells"]]),
                 settings=list(row.get("settings", [])),
-                reported=_reported(row.get("reported")),
+                reported=_kept(Reported, row.get("reported")),
+                predicted=_kept(Predicted, row.get("predicted")),
+                values=dict(row.get("values") or {}),
             )
             for row in kept["rows"]
         ]
@@ -154,10 +165,33 @@ def _planned(group: Group, config: TrainConfig, classes: int | None) -> Group:
     return replace(group, planned=(model, config.clip), assumed=assumed)
 
 
-def _reported(kept: dict[str, Any] | None) -> Reported | None:
-    return (
-        Reported(**{each.name: kept.get(each.name) for each in fields(Reported)}) if kept else None
-    )
+def _kept(kind: type[Kept], kept: dict[str, Any] | None) -> Kept | None:
+    """A part of a row as the dataclass `kind`; what an older file lacks gets its default."""
+    if not kept:
+        return None
+    return kind(**{each.name: kept[each.name] for each in fields(kind) if each.name in kept})
+
+
+def _with_baselines(groups: Sequence[Group], chosen: str | None) -> tuple[list[Group], str | None]:
+    """The rows with their baselines, and these in words; None if there are none.
+
+    chosen: a row, or a value of an axis: then a row's baseline differs from it in that value only.
+    """
+    if chosen in [group.name for group in groups]:
+        return [replace(group, baseline=chosen) for group in groups], chosen
+    pairs = [pair for group in groups for pair in group.values.items()]
+    axis = next((axis for axis, value in pairs if value == chosen), None)
+    if axis is None or chosen is None:
+        return list(groups), None
+    names = {tuple(sorted(group.values.items())): group.name for group in groups if group.values}
+    found = [
+        replace(group, baseline=names.get(tuple(sorted((group.values | {axis: chosen}).items()))))
+        if group.values
+        else group
+        for group in groups
+    ]
+    others = [other for other in dict(pairs) if other != axis]
+    return found, f"{chosen} of the same {' and '.join(others)}"
 
 
 def _runs_in(place: Path) -> list[Path]:

@@ -8,8 +8,10 @@ from video_gc.analysis.table.accuracy import Against, against, common_videos, co
 from video_gc.analysis.table.costs import CACHE, Costs, network_costs
 from video_gc.analysis.table.gather import Collection, Group
 from video_gc.analysis.table.notes import BESIDE, BUSY, notes_on, other_work, warnings_on
+from video_gc.analysis.table.predicted.outcome import PREDICTED, outcome
 from video_gc.analysis.table.table import Row, Table
 from video_gc.analysis.table.tested_run import seconds_of_all
+from video_gc.data.fingerprint import same_copy
 from video_gc.data.index import DataError
 from video_gc.models.build import sketch
 from video_gc.models.describe import positions_seen
@@ -29,8 +31,7 @@ def make_table(
             f"{collection.title}: none of {sum(len(g.runs) for g in groups)} trainings is tested "
             f"({name}: {why}); run: python tools/test.py RUN/checkpoints/best.ckpt"
         )
-    baseline = next((group for group in groups if group.name == collection.baseline), None)
-    compared, refused = _differences(baseline, groups, resamples)
+    compared, refused = _differences(groups, resamples)
     costs, warnings = _costs(groups, out / CACHE, measure=measure)
     rows = [
         _row(group, compared.get(group.name), costs.get(group.name), resamples) for group in groups
@@ -46,26 +47,39 @@ def make_table(
         baseline=collection.baseline,
         rows=rows,
         notes=notes_on(groups, rows, collection.baseline),
-        warnings=[*warnings_on(groups, baseline, refused), *warnings],
+        warnings=[*warnings_on(groups, refused), *warnings],
     )
 
 
 def _differences(
-    baseline: Group | None, groups: Sequence[Group], resamples: int
+    groups: Sequence[Group], resamples: int
 ) -> tuple[dict[str, Against], dict[str, str]]:
-    """Row → its difference, and row → reason for none; rows without a test are in neither."""
+    """Row → its difference from its baseline, and row → reason for none; rows without a test, or
+    with a baseline without one, are in neither."""
     found: dict[str, Against] = {}
     refused: dict[str, str] = {}
-    if baseline is None or not baseline.tested:
-        return found, refused
+    by_name = {group.name: group for group in groups}
     for group in groups:
-        if group is not baseline and group.tests:
-            try:
-                names = baseline.name, group.name
-                found[group.name] = against(baseline.tests, group.tests, names, resamples)
-            except (DataError, ValueError) as error:
-                refused[group.name] = str(error)
+        base = by_name.get(group.baseline or "")
+        if base is None or base is group or not base.tests or not group.tests:
+            continue
+        try:
+            _check_same_videos(base, group)
+            names = base.name, group.name
+            found[group.name] = against(base.tests, group.tests, names, resamples)
+        except (DataError, ValueError) as error:
+            refused[group.name] = str(error)
     return corrected(found), refused
+
+
+def _check_same_videos(base: Group, group: Group) -> None:
+    """Raise DataError if the fingerprints differ: paths and labels alone may agree by chance.
+
+    The fingerprint of folds depends on how the videos were divided.
+    """
+    first, other = (each.tested[0].fingerprint for each in (base, group))
+    if base.folds == group.folds and same_copy(first, other) is False:
+        raise DataError(f"it was tested on other videos (fingerprint {other}, not {first})")
 
 
 def _costs(
@@ -91,7 +105,7 @@ def _costs(
 
 def _row(group: Group, difference: Against | None, costs: Costs | None, resamples: int) -> Row:
     times = [found for run in group.tested if (found := seconds_of_all(run.homes))]
-    videos = common_videos(group.tests)
+    accuracy, videos = figures(group.tested, resamples), common_videos(group.tests)
     return Row(
         name=group.name,
         settings=group.settings,
@@ -99,7 +113,7 @@ def _row(group: Group, difference: Against | None, costs: Costs | None, resample
         planned=len(group.runs),
         runs=[str(home) for run in group.tested for home in run.homes],
         absent=group.absent,
-        figures=figures(group.tested, resamples),
+        figures=accuracy,
         against=difference,
         costs=costs,
         seconds=fmean(seconds for seconds, _ in times) if times else None,
@@ -109,4 +123,8 @@ def _row(group: Group, difference: Against | None, costs: Costs | None, resample
         folds=group.folds,
         videos=None if videos is None else len(videos.paths),
         groups=None if videos is None else videos.group_count,
+        values=group.values,
+        baseline=group.baseline,
+        predicted=group.predicted,
+        outcome=outcome(group.name, group.predicted, accuracy.get(PREDICTED)),
     )

@@ -39,6 +39,12 @@ FOLDS = (
     "the intervals say (Bengio and Grandvalet, JMLR 5, 2004)"
 )
 
+OUTCOME = (
+    "top-1 of videos in per cent, said before the training; outcome: yes if the 95 % interval of "
+    "the mean over seeds (Student's t, in the column beside it) lies on the predicted side, no if "
+    "all of it lies on the other side, else open"
+)
+
 
 def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None) -> dict[str, str]:
     """The conditions of the figures: name → sentence."""
@@ -111,6 +117,8 @@ def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None)
             "wall time of all processes (and folds) of a run, mean over seeds, including delays by "
             f"other programs; from {' and '.join(where)}"
         )
+    if any(row.predicted for row in rows):
+        notes["predicted"] = OUTCOME
     if reported := [row.reported.source for row in rows if row.reported]:
         notes["reported"] = f"not ours: {_each(filter(None, reported)) or 'source not given'}"
     date = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
@@ -118,9 +126,7 @@ def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None)
     return {name: text for name, text in notes.items() if text}
 
 
-def warnings_on(
-    groups: Sequence[Group], baseline: Group | None, refused: Mapping[str, str]
-) -> list[str]:
+def warnings_on(groups: Sequence[Group], refused: Mapping[str, str]) -> list[str]:
     """Rows not tested alike, missing cells, impossible comparisons.
 
     refused: row → why it is not compared with the baseline.
@@ -131,9 +137,13 @@ def warnings_on(
         for name, why in group.absent.items()
     ]
     found += [f"{group.name}: has no cells yet" for group in groups if not group.runs]
-    if baseline is not None and not baseline.tested:
-        found.append(f"the baseline row, {baseline.name}, is not tested: no differences")
-    if baseline is None and len(groups) > 1:
+    baselines = {group.baseline for group in groups if group.baseline}
+    found += [
+        f"the baseline row, {group.name}, is not tested: no differences"
+        for group in groups
+        if group.name in baselines and not group.tested
+    ]
+    if not baselines and len(groups) > 1:
         found.append("no baseline, so no differences: give --baseline ROW")
     found += [f"{name} is not compared with the baseline: {why}" for name, why in refused.items()]
     tests = [(group.name, run.about) for group in groups for run in group.tested]
@@ -142,7 +152,10 @@ def warnings_on(
             f"tested on the validation videos, {CHOSE}: {', '.join(optimistic)}; hold out a test "
             "split (DIR/test, or data.test)"
         )
-    found += unlike_tests(tests)
+    for compared in _compared(groups):
+        found += unlike_tests(
+            [(group.name, run.about) for group in compared for run in group.tested]
+        )
     for run in (run for group in groups for run in group.tested if run.folds):
         folds = [(fold.name, fold.about | {"fingerprint": None}) for fold in run.folds]
         found += unlike_tests(folds)
@@ -152,6 +165,16 @@ def warnings_on(
             found.append(f"{group.name}: seeds {', '.join(map(str, seeds))}: one is repeated")
         found += identical_predictions(group.tests)
     return found
+
+
+def _compared(groups: Sequence[Group]) -> list[list[Group]]:
+    """The rows that are compared with each other: all, or those of each of several baselines."""
+    if len({group.baseline for group in groups if group.baseline}) < 2:
+        return [list(groups)]
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        found.setdefault(group.baseline or f"only {group.name}", []).append(group)
+    return list(found.values())
 
 
 def other_work(rows: Sequence[Row]) -> float:

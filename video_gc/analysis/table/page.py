@@ -12,6 +12,8 @@ from video_gc.analysis.table.columns import columns
 from video_gc.analysis.table.explanation import explain
 from video_gc.analysis.table.gather import Group
 from video_gc.analysis.table.plots import NAMED, accuracy_plots, colour, curve_plots
+from video_gc.analysis.table.predicted.matrix import MEANING, cell_parts, matrix, sentences, shade
+from video_gc.analysis.table.predicted.plot import prediction_plot
 from video_gc.analysis.table.table import Table
 from video_gc.outputs import write_output
 from video_gc.train.resume.run_directory import read_metrics
@@ -34,6 +36,7 @@ def write_page(table: Table, groups: Sequence[Group], out: Path) -> Path:
     confused = confusions(groups)
     names = [] if confused is None else [name for name, _, _ in confused.rows]
     first = table.baseline if table.baseline in names else next(iter(names), None)
+    found, said = matrix(table.rows), sentences(table.rows)
     page = render(
         "table/page.html.j2",
         table=table,
@@ -42,6 +45,10 @@ def write_page(table: Table, groups: Sequence[Group], out: Path) -> Path:
         colour=colour,
         runs=[[_run(Path(home), out) for home in row.runs] for row in table.rows],
         plots=accuracy_plots(table),
+        matrix=found,
+        cell={"meaning": MEANING, "parts": cell_parts, "shade": shade},
+        predicted=said,
+        prediction=prediction_plot(table.rows) if found or said else None,
         named=len(table.rows) <= NAMED,
         curves=curve_plots(
             [group.name for group in groups],

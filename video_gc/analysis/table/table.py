@@ -1,10 +1,11 @@
 """A table of many runs: the numbers in its files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from video_gc.ablate.spec import Reported
+from video_gc.ablate.spec import Predicted, Reported
 from video_gc.analysis.table.accuracy import Against, Figure
 from video_gc.analysis.table.costs import Costs, Measured
+from video_gc.analysis.table.predicted.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ class Row:
     """number of videos tested with every seed"""
     groups: int | None = None
     """number of their groups; None if each is alone"""
+    values: dict[str, str] = field(default_factory=dict)
+    """its value of each axis of its ablation"""
+    baseline: str | None = None
+    """row with which it is compared; the baseline's own name in the baseline"""
+    predicted: Predicted | None = None
+    outcome: Outcome | None = None
+    """of the prediction"""
 
     @property
     def parameters(self) -> float | None:
@@ -67,6 +75,7 @@ class Table:
     title: str
     source: str | None
     baseline: str | None
+    """row with which the others are compared, or such rows in words"""
     rows: list[Row]
     notes: dict[str, str]
     """conditions of the figures, such as `videos`, `views`, `FLOPs`, `machine`"""
