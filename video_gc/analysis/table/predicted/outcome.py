@@ -40,7 +40,7 @@ def outcome(row: str, predicted: Predicted | None, figure: Figure | None) -> Out
         said += f" Measured: {figure.mean:.2f} % with one seed, which has no interval: open."
         return Outcome(figure.mean, None, None, "one seed", said)
     low, high = found
-    word = _word(predicted, round(low, ROUNDED), round(high, ROUNDED))
+    word = _word(predicted, low, high)
     seeds = f"mean of {len(figure.values)} seeds, 95 % interval {low:.2f} to {high:.2f}"
     said += f" Measured: {figure.mean:.2f} % ({seeds}): {word}."
     return Outcome(figure.mean, low, high, word, said)
@@ -51,6 +51,7 @@ def _word(predicted: Predicted, low: float, high: float) -> str:
     themselves are as predicted."""
     least = 0.0 if predicted.at_least is None else predicted.at_least
     most = 100.0 if predicted.at_most is None else predicted.at_most
+    least, low, high, most = (round(value, ROUNDED) for value in (least, low, high, most))
     if least <= low and high <= most:
         return "yes"
     return "no" if high < least or low > most else "open"
