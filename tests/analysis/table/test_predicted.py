@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,4 @@ def test_the_plot_leaves_out_what_is_not_tested(table: Table) -> None:
     assert prediction_plot([row for row in table.rows if not row.seeds]) is None
     plain = [row for row in table.rows if not row.values]
     assert list(panels(plain)) == [""]
+    assert "<svg" in (prediction_plot([replace(plain[0], name="$\\frac{")]) or "")
