@@ -8,7 +8,7 @@ from video_gc.backbones import build_backbone
 from video_gc.backbones.receptive_field import receptive_field
 from video_gc.backbones.stages import residual_blocks
 
-CASES = [(14, "stem"), (14, "res2"), (26, "res3"), (50, "stem")]
+CASES = [(14, "stem"), (14, "res2"), (26, "res3"), (11, "stem"), (50, "stem")]
 
 
 def last_map(network: nn.Module, clip: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def test_names_are_those_of_i3d() -> None:
     [
         ({"name": "bag", "kernels_until": "res6"}, "must be one of stem, res2"),
         ({"name": "i3d", "kernels_until": "res2"}, "an option of bag, not of i3d"),
-        ({"name": "bag", "depth": 18}, "depth .18. must be one of 14, 26, 50, 101"),
+        ({"name": "bag", "depth": 18}, "depth .18. must be one of 11, 14, 26, 50, 101"),
         ({"name": "i3d", "depth": 14}, "depth .14. must be one of 50, 101"),
     ],
 )

@@ -36,7 +36,8 @@ def bag(
     those of I3D-heavy: kernels of 3×1×1 and 1×3×3, half of H and W from res3 on. The others see
     one position and keep the size of the map.
 
-    depth: 14, 26, 50 or 101; stages and weights have the names that they have in I3D.
+    depth: 11 (without res5), 14, 26, 50 or 101; stages and weights have the names that they have in
+    I3D.
     """
     conv = partial(nn.Conv3d, padding_mode="replicate")
     parts = [
@@ -54,7 +55,7 @@ def bag(
     ]
     last = PARTS.index(kernels_until)
     entering, inner = stem_channels, stem_channels
-    for number, blocks in enumerate(BLOCKS_PER_STAGE[depth], start=1):
+    for number, blocks in enumerate(filter(None, BLOCKS_PER_STAGE[depth]), start=1):
         size = 3 if number <= last else 1
         kernels = conv if size > 1 else nn.Conv3d  # 1×1×1 would copy its input to pad it by nothing
         stride = 2 if 1 < number <= last else 1

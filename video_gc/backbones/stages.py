@@ -17,7 +17,13 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from video_gc.backbones.heads import ClipMean
 
 STAGES = ("res2", "res3", "res4", "res5")
-BLOCKS_PER_STAGE = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BLOCKS_PER_STAGE = {
+    11: (1, 1, 1, 0),
+    14: (1, 1, 1, 1),
+    26: (2, 2, 2, 2),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+}
 """Depth → residual blocks in each stage."""
 FEATURES = "features"
 """The last map of an image network on clips."""

@@ -24,8 +24,8 @@ class DataConfig:
     TSV, Parquet), pyslowfast or mmaction2 (their lists), or a data set with its official files:
     kinetics, ucf101, hmdb51, something_something, charades"""
     task: str = "alike"
-    """task of motions: alike (two far objects move in the same or in opposite directions) or
-    presence (one moves, or none)"""
+    """task of motions: presence, alike, match, order, same_frame, or one_object (many classes, to
+    train features); video_gc/data/generated/tasks.py says what they are"""
     root: str | None = None
     """folder of the videos; for lists, where relative paths start (the list's own folder)"""
     annotations: str | None = None

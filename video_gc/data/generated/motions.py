@@ -22,6 +22,8 @@ NOTE = "motions.json"
 MOTIONS = Path("data/motions")
 """Default folder of the data sets."""
 CLIPS_PER_CLASS = {"train": 1500, "val": 100, "test": 300}
+CLIPS_OF_ONE_OBJECT = {"train": 110, "val": 5, "test": 5}
+"""The same for the many classes of the task one_object."""
 
 
 def generate_motions(
@@ -34,7 +36,8 @@ def generate_motions(
 
     Raises FileExistsError if ROOT/TASK contains anything else.
     """
-    counts = clips_per_class or CLIPS_PER_CLASS
+    usual = CLIPS_OF_ONE_OBJECT if task == "one_object" else CLIPS_PER_CLASS
+    counts = clips_per_class or usual
     recipe = {"version": VERSION, "task": task, "seed": seed, "clips_per_class": counts}
     root = root / task
     note = root / NOTE

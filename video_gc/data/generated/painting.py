@@ -1,5 +1,6 @@
 """Soft-edged shapes on plain or graded backgrounds, for the generated data set."""
 
+import colorsys
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,10 @@ class Track:
     x: np.ndarray
     y: np.ndarray
     radius: float
+    hue: float | None = None
+    """of its bright, saturated colour: a part of the circle of colours; None for any colour"""
+    frame: int | None = None
+    """the only frame that shows it; None for all"""
 
 
 def background(random: np.random.Generator) -> np.ndarray:
@@ -27,14 +32,17 @@ def background(random: np.random.Generator) -> np.ndarray:
     return np.repeat(picture[None], NUM_FRAMES, 0)
 
 
-def colour(random: np.random.Generator) -> np.ndarray:
-    """A colour brighter or darker than every background."""
+def colour(random: np.random.Generator, hue: float | None = None) -> np.ndarray:
+    """A colour brighter or darker than every background, or one of a hue."""
+    if hue is not None:
+        return np.array(colorsys.hsv_to_rgb(hue % 1, *random.uniform(0.9, 1.0, 2)))
     bright = random.uniform(0.8, 1.0, 3)
     return bright if random.integers(2) else 1 - bright
 
 
 def paint(canvas: np.ndarray, track: Track, random: np.random.Generator) -> np.ndarray:
-    """Draw one object over the frames, with soft edges; its shape and colour are random.
+    """Draw one object over the frames, with soft edges. Its shape is random, and so is its
+    colour unless it has a hue.
 
     Pixels farther than radius + 0.5 from its centre, along x or y, stay as they are.
     """
@@ -46,4 +54,6 @@ def paint(canvas: np.ndarray, track: Track, random: np.random.Generator) -> np.n
         np.maximum(abs(dx) + abs(dy), 1.4 * np.maximum(abs(dx), abs(dy))) * 0.8,
     )[random.integers(3)]
     cover = np.clip(track.radius - distance + 0.5, 0, 1)[..., None].astype(np.float32)
-    return canvas + cover * (colour(random).astype(np.float32) - canvas)
+    if track.frame is not None:
+        cover[np.arange(NUM_FRAMES) != track.frame] = 0
+    return canvas + cover * (colour(random, track.hue).astype(np.float32) - canvas)
