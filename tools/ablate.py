@@ -1,6 +1,7 @@
 """Train and test every cell of an ablation; rerun it to resume and to retry what failed."""
 
 import sys
+from itertools import chain
 from pathlib import Path
 
 from rich.table import Table
@@ -17,6 +18,7 @@ Train and test every cell of an ablation, and write RUNS/ablations/NAME/ablation
   python tools/ablate.py                                   the ablations and their sizes
   python tools/ablate.py ablation=demo                     one network, without and with GC
   python tools/ablate.py ablation=kinds                    kinds of block on generated videos
+  python tools/ablate.py ablation=probes quick=true        what each kind can do and cannot
   python tools/ablate.py ablation=kinds dry=true           its cells and their states
   python tools/ablate.py ablation=gcnet_kinetics data.root=DIR
   python tools/ablate.py ablation=gcnet_place experiment=motions
@@ -34,6 +36,7 @@ the work.
   seeds=[0,1,2]           train each row with each seed
   folds=5                 divide your videos into 5 folds, and train each row on each
   only=[A,B]              only these rows
+  quick=true              a few rows with one seed, where the ablation names them
   name=NAME, runs=DIR     write to RUNS/ablations/NAME
   processes=N             processes of each training, by torchrun
   dry=true                print the cells and write ablation.json, without training
@@ -70,13 +73,15 @@ def main() -> int:
         say(f"  {write_record(plan)}")
         say(f"  their cost: python tools/report.py {plan.directory} --no-measure")
         return 0
-    jobs = begin(plan)
-    todo = {job.cell.name for job in jobs}
-    finished = [cell for cell in plan.cells if cell.name not in todo]
+    rounds = begin(plan)
+    todo = {job.cell.name for jobs in rounds for job in jobs}
+    waiting = [cell for cell in chain(*plan.rounds) if cell.name in todo]
+    finished = [cell for cell in chain(*plan.rounds) if cell.name not in todo]
     say(f"{plan.ablation.title}: {len(plan.cells)} cells, {len(finished)} finished before")
-    if jobs:
-        with show_progress([cell for cell in plan.cells if cell.name in todo], finished):
-            launch(write_jobs(plan.directory, jobs), len(jobs), plan.launcher)
+    if waiting:
+        with show_progress(waiting, finished):
+            for jobs in filter(None, rounds):
+                launch(write_jobs(plan.directory, jobs), len(jobs), plan.launcher)
     states = print_states(plan)
     if elsewhere := states.count("running"):
         say(f"trained by another process: {elsewhere}; rerun the command for their results")
@@ -107,7 +112,7 @@ def print_states(plan: Plan) -> list[str]:
     table.columns[1].justify = "right"
     table.columns[-2].no_wrap = True  # to be copied
     styles = {"failed": "red", "finished": "green", "running": "cyan"}
-    found = [(cell, *state_of(cell)) for cell in plan.cells]
+    found = [(cell, *state_of(cell)) for cell in chain(*plan.rounds)]
     for cell, state, _ in found:
         fold = [cell.fold or ""] * folds
         style = styles.get(state)

@@ -18,7 +18,18 @@ FREE = "model.context.options."  # a block's own arguments, not in any dataclass
 ABLATION = "ablation"
 """The only folder of configs/ that is not a group of a training's config."""
 ABLATE = "python tools/ablate.py"
-SWEEP = ("ablation", "experiment", "seeds", "folds", "only", "name", "runs", "processes", "dry")
+SWEEP = (
+    "ablation",
+    "experiment",
+    "seeds",
+    "folds",
+    "only",
+    "quick",
+    "name",
+    "runs",
+    "processes",
+    "dry",
+)
 """Options of tools/ablate.py that are not passed to each training."""
 
 

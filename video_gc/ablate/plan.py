@@ -31,6 +31,8 @@ class Plan:
     """also of the rows that `only` leaves out"""
     cells: list[Cell]
     """seed by seed and fold by fold, so the table has all rows early"""
+    pretraining: Cell | None = None
+    """the training that comes first"""
     base: list[str]
     """the arguments shared by all rows that change what is trained"""
     tools: str
@@ -41,6 +43,11 @@ class Plan:
     """arguments of Hydra itself, such as hydra/launcher=joblib"""
     dry: bool = False
     """whether to show the cells only"""
+
+    @property
+    def rounds(self) -> list[list[Cell]]:
+        """The cells in groups; each needs the results of those before."""
+        return [*([[self.pretraining]] if self.pretraining else []), self.cells]
 
     @property
     def directory(self) -> Path:

@@ -13,11 +13,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 from filelock import Timeout
 
-from video_gc.ablate.cell import Job
+from video_gc.ablate.cell import Cell, Job
 from video_gc.ablate.cell_process import run_logged
 from video_gc.ablate.plan import Plan, write_record
 from video_gc.ablate.status import (
@@ -41,8 +42,9 @@ from video_gc.train.inputs import fingerprints
 DONE, ELSEWHERE, FAILED = "finished", "running elsewhere", "failed"
 
 
-def begin(plan: Plan) -> list[Job]:
-    """Write ablation.json; returns the jobs of the cells without results.
+def begin(plan: Plan) -> list[list[Job]]:
+    """Write ablation.json; returns the jobs of the cells without results, for each of the plan's
+    rounds.
 
     The data set is opened once for all jobs of a fold (`motions` is generated). If a failed cell
     was later trained or tested by hand, its cell.json is set to finished.
@@ -51,29 +53,30 @@ def begin(plan: Plan) -> list[Job]:
     name has other cells, DataError or FileNotFoundError for unusable data.
     """
     known: dict[str, dict[str, str]] = {}
-    jobs = []
-    for cell in plan.cells:
-        key = json.dumps([cell.options["data"], cell.fold], sort_keys=True)
-        if key not in known:
-            data = DataConfig(**cell.options["data"])
-            known[key] = fingerprints(open_splits(data, cell.fold), data)
-        directory = Path(cell.directory).absolute()
-        if differs := other_videos(Path(cell.directory), known[key]):
-            raise ValueError(differs)
-        jobs.append(
-            Job(
-                cell=replace(cell, directory=str(directory)),
-                folder=str(Path.cwd()),
-                tools=plan.tools,
-                processes=plan.processes,
-                fingerprints=known[key],
-            )
-        )
+    rounds = [[_job(plan, cell, known) for cell in cells] for cells in plan.rounds]
     write_record(plan)
-    finished = [job for job in jobs if has_results(job.cell)]
-    for job in finished:
-        mark_finished(Path(job.cell.directory))
-    return [job for job in jobs if job not in finished]
+    for job in chain(*rounds):
+        if has_results(job.cell):
+            mark_finished(Path(job.cell.directory))
+    return [[job for job in jobs if not has_results(job.cell)] for jobs in rounds]
+
+
+def _job(plan: Plan, cell: Cell, known: dict[str, dict[str, str]]) -> Job:
+    """The job of a cell. known: data and fold → the fingerprints, found once."""
+    key = json.dumps([cell.options["data"], cell.fold], sort_keys=True)
+    if key not in known:
+        data = DataConfig(**cell.options["data"])
+        known[key] = fingerprints(open_splits(data, cell.fold), data)
+    directory = Path(cell.directory).absolute()
+    if differs := other_videos(Path(cell.directory), known[key]):
+        raise ValueError(differs)
+    return Job(
+        cell=replace(cell, directory=str(directory)),
+        folder=str(Path.cwd()),
+        tools=plan.tools,
+        processes=plan.processes,
+        fingerprints=known[key],
+    )
 
 
 def run_job(job: Job, env: Mapping[str, str] | None = None) -> str:

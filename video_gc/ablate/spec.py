@@ -58,10 +58,14 @@ class AblationConfig:
     """common options of the rows: a file of configs/experiment"""
     settings: list[str] = field(default_factory=list)
     """further arguments of tools/train.py, for every row"""
+    pretraining: list[str] = field(default_factory=list)
+    """arguments of a training with seed 0 that comes first; every cell starts from its weights"""
     rows: dict[str, list[str]] = field(default_factory=dict)
     """row → its arguments of tools/train.py"""
     axes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     """axis → value → its arguments; each combination of values is a row, such as `average · add`"""
+    quick: list[str] = field(default_factory=list)
+    """rows of quick=true, which trains them with the first seed only; all rows if empty"""
     baseline: str | None = None
     """row with which the others are compared; or a value of an axis: then each row is compared with
     the row that differs from it only in having that value"""
@@ -91,12 +95,15 @@ class AblationConfig:
         if doubled := self.rows.keys() & self._combinations().keys():
             raise ValueError(f"row {min(doubled)!r} is in rows and also comes from axes")
         names = self.all_rows
-        for row in self.reported:
-            if row not in names:
-                raise ValueError(f"reported: {row!r} is not a row; the rows are {', '.join(names)}")
+        for where, rows in {"reported": self.reported, "quick": self.quick}.items():
+            if wrong := [row for row in rows if row not in names]:
+                raise ValueError(
+                    f"{where}: {wrong[0]!r} is not a row; the rows are {', '.join(names)}"
+                )
         self._check_baseline()
         self._check_predicted()
-        for name, arguments in {"settings": self.settings, **names}.items():
+        common = {"settings": self.settings, "pretraining": self.pretraining}
+        for name, arguments in {**common, **names}.items():
             for argument in arguments:
                 if option_of(argument) in NOT_IN_ROWS:
                     raise ValueError(
@@ -190,6 +197,10 @@ class AblationConfig:
                 )
             if not said.because.strip():
                 raise ValueError(f"predicted: {key!r} has no reason; give because, one sentence")
+
+    def quickly(self) -> "AblationConfig":
+        """The ablation of quick=true."""
+        return replace(self.only(self.quick), seeds=self.seeds[:1])
 
     def only(self, rows: Sequence[str]) -> "AblationConfig":
         """The ablation with these rows only; unchanged if none are named.

@@ -13,9 +13,10 @@ from omegaconf import MISSING
 
 from video_gc.ablate.plan import Plan
 from video_gc.ablate.spec import AblationConfig, option_of
-from video_gc.config.compose import compose_config, to_dataclass
+from video_gc.config.compose import compose_config, quoted, to_dataclass
 from video_gc.config.launch import check_launcher
 from video_gc.manual import CONFIGS, SWEEP, ablations, wrong_argument
+from video_gc.train.checkpoint_paths import best_checkpoint
 
 TOOLS = CONFIGS.parent / "tools"
 """The folder of train.py and test.py."""
@@ -28,6 +29,8 @@ class SweepConfig:
     ablation: AblationConfig = field(default=MISSING)
     only: list[str] = field(default_factory=list)
     """only these rows"""
+    quick: bool = False
+    """only the rows that the ablation names for it, and the first seed"""
     processes: int = 1
     """processes of each training, by torchrun"""
     dry: bool = False
@@ -61,7 +64,9 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
     if file is None:
         raise ValueError(f"which ablation? ablation={'|'.join(ablations(configs))}")
     check_launcher(launcher, configs)
-    own = [f"{name}={given[name]}" for name in ("only", "processes", "dry") if name in given]
+    own = [
+        f"{name}={given[name]}" for name in ("only", "quick", "processes", "dry") if name in given
+    ]
     if "seeds" in given:
         own.append(f"ablation.seeds={_seeds(given['seeds'])}")
     if "folds" in given:
@@ -69,7 +74,8 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
     sweep = _read(file, own, configs)
     if sweep.processes < 1:
         raise ValueError(f"processes ({sweep.processes}) must be at least 1")
-    ablation = sweep.ablation.only(sweep.only)
+    ablation = sweep.ablation.quickly() if sweep.quick else sweep.ablation
+    ablation = ablation.only(sweep.only)
     _check_shared(shared, ablation, file)
     experiment = given.get("experiment", ablation.experiment)
     usual = file if experiment == ablation.experiment else f"{file}_{Path(experiment).name}"
@@ -82,14 +88,19 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
     base = [f"experiment={experiment}", *ablation.settings, *shared]
     _refuse(wrong_argument(base[:1], configs))
     # here, because it imports torch, which takes seconds
-    from video_gc.config.cells import cells_of, what_is_trained
+    from video_gc.config.cells import cells_of, pretraining_of, what_is_trained
 
+    pretraining = pretraining_of(ablation, base, runs, configs)
+    if pretraining is not None:
+        weights = best_checkpoint(Path(pretraining.directory))
+        base = [f"model.weights={quoted(str(weights))}", *base]
     return Plan(
         name=name,
         runs=runs,
         ablation=ablation,
         whole=sweep.ablation,
         cells=cells_of(ablation, base, shared, runs, configs),
+        pretraining=pretraining,
         base=what_is_trained(base),
         tools=str(TOOLS),
         processes=sweep.processes,

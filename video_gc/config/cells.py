@@ -1,7 +1,7 @@
 """The cells of an ablation, all composed and checked before the first training.
 
-The arguments of a cell in order, later ones win: the experiment, `settings` of the file, the
-command line, the row, the seed, the fold.
+The arguments of a cell in order, later ones win: the weights of a pretraining, the experiment,
+`settings` of the file, the command line, the row, the seed, the fold.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,10 @@ from video_gc.ablate.cell_name import MACHINE, cell_hash, cell_name
 from video_gc.ablate.plan import CELLS
 from video_gc.ablate.spec import AblationConfig, option_of
 from video_gc.config.train import compose_train
+from video_gc.train.options import TrainConfig
+
+PRETRAINING = "pretraining"
+"""Its name where others are called after their row."""
 
 
 def cells_of(
@@ -26,32 +30,52 @@ def cells_of(
     """
     cells = []
     rows: dict[str, str] = {}
-    folder = str(Path(runs) / CELLS)
     for row, settings in ablation.all_rows.items():
-        try:
-            config = compose_train([*base, *settings, f"seed={ablation.seeds[0]}"], configs)
-        except ValueError as error:
-            raise ValueError(f"row {row!r}: {error}") from error
+        config = _compose(row, [*base, *settings, f"seed={ablation.seeds[0]}"], configs)
         twin = rows.setdefault(cell_hash(config), row)
         if twin != row:
             why = f"; does {' or '.join(shared)} override their difference?" if shared else ""
             raise ValueError(f"rows {twin!r} and {row!r} are the same training{why}")
         for seed, fold in ablation.trainings:
-            seeded = replace(config, seed=seed, fold=fold, runs=folder)
-            named = replace(seeded, name=cell_name(seeded))
-            own = [f"seed={seed}", *([f"fold={fold}"] if fold else [])]
-            said = [*base, *settings, *own, f"name={named.name}", f"runs={folder}"]
             cells.append(
-                Cell(
-                    row=row,
-                    seed=seed,
-                    fold=fold,
-                    directory=str(named.directory),
-                    arguments=_last_of_each(said),
-                    options=asdict(named),
-                )
+                _cell(row, replace(config, seed=seed, fold=fold), [*base, *settings], runs)
             )
     return sorted(cells, key=lambda cell: ablation.trainings.index((cell.seed, cell.fold)))
+
+
+def pretraining_of(
+    ablation: AblationConfig, base: list[str], runs: str, configs: Path
+) -> Cell | None:
+    """The training whose weights the cells start from.
+
+    Raises ValueError in one line if it cannot be trained.
+    """
+    if not ablation.pretraining:
+        return None
+    arguments = [*base, *ablation.pretraining]
+    return _cell(PRETRAINING, _compose(PRETRAINING, arguments, configs), arguments, runs)
+
+
+def _compose(row: str, arguments: list[str], configs: Path) -> TrainConfig:
+    try:
+        return compose_train(arguments, configs)
+    except ValueError as error:
+        raise ValueError(f"row {row!r}: {error}") from error
+
+
+def _cell(row: str, config: TrainConfig, arguments: list[str], runs: str) -> Cell:
+    """The cell of a training. arguments: those that `config` comes from, without seed and fold."""
+    placed = replace(config, runs=str(Path(runs) / CELLS))
+    named = replace(placed, name=cell_name(placed))
+    own = [f"seed={named.seed}", *([f"fold={named.fold}"] if named.fold else [])]
+    return Cell(
+        row=row,
+        seed=named.seed,
+        fold=named.fold,
+        directory=str(named.directory),
+        arguments=_last_of_each([*arguments, *own, f"name={named.name}", f"runs={named.runs}"]),
+        options=asdict(named),
+    )
 
 
 def what_is_trained(arguments: Sequence[str]) -> list[str]:

@@ -72,7 +72,7 @@ def _match(random: np.random.Generator, exchanged: bool) -> list[Track]:
 
 
 def _blinks(random: np.random.Generator, red: int, cyan: int) -> list[Track]:
-    """A red and a cyan object, on random sides, 19 columns apart, and the frames of their blinks."""
+    """A red and a cyan object, 19 columns apart, and the frames of their blinks."""
     sides = random.permutation((0, 1))
     tracks = []
     for side, hue, frame in zip(sides, (0, 0.5), (red, cyan), strict=True):
