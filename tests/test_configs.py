@@ -53,7 +53,7 @@ def quick(is_quick: bool, given: object) -> Any:
 
 def test_all_yaml_is_listed() -> None:
     experiments = {
-        *("demo", "motions", "folder", "nonlocal/c2d_r50_32x2", "nonlocal/i3d_r50_32x2"),
+        *("demo", "probe", "motions", "folder", "nonlocal/c2d_r50_32x2", "nonlocal/i3d_r50_32x2"),
         *(f"kinetics400/{name}" for name in KINETICS),
     }
     found = {

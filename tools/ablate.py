@@ -65,6 +65,7 @@ def main() -> int:
     from video_gc.ablate.cell_progress import show_progress
     from video_gc.ablate.plan import write_record
     from video_gc.ablate.run import begin
+    from video_gc.ablate.status import has_results
     from video_gc.config.launch import launch
 
     if plan.dry:
@@ -80,8 +81,11 @@ def main() -> int:
     say(f"{plan.ablation.title}: {len(plan.cells)} cells, {len(finished)} finished before")
     if waiting:
         with show_progress(waiting, finished):
-            for jobs in filter(None, rounds):
-                launch(write_jobs(plan.directory, jobs), len(jobs), plan.launcher)
+            for cells, jobs in zip(plan.rounds, rounds, strict=True):
+                if jobs:
+                    launch(write_jobs(plan.directory, jobs), len(jobs), plan.launcher)
+                if not all(map(has_results, cells)):
+                    break  # the next round needs them
     states = print_states(plan)
     if elsewhere := states.count("running"):
         say(f"trained by another process: {elsewhere}; rerun the command for their results")

@@ -49,6 +49,7 @@ def test_the_ablations_of_the_issue_are_there() -> None:
     expected = {
         "demo",
         "kinds",
+        "probes",
         *(f"gcnet_{n}" for n in gcnet),
         *(f"nonlocal_{n}" for n in nonlocal_),
     }
@@ -203,6 +204,8 @@ def test_a_wrong_command_is_one_clear_line(arguments: list[str], message: str) -
         ({"rows": {}}, "rows and axes are empty"),
         ({"baseline": "b"}, "baseline: 'b' is not a row; the rows are a"),
         ({"reported": {"b": None}}, "reported: 'b' is not a row"),
+        ({"quick": ["b"]}, "quick: 'b' is not a row; the rows are a"),
+        ({"pretraining": ["seed=3"]}, "pretraining: 'seed=3' has no place in a row"),
         ({"rows": {"a": ["seed=3"]}}, "'seed=3' has no place in a row"),
         ({"settings": ["+name=x"]}, "has no place in a row"),
         ({"axes": {"x": {}}}, "axes.x has no values"),

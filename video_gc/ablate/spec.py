@@ -218,6 +218,7 @@ class AblationConfig:
             self,
             rows=chosen,
             axes={},
+            quick=[row for row in self.quick if row in chosen],
             title=f"{self.title.partition(':')[0]}: {', '.join(chosen)}",
             baseline=self.baseline if self.baseline in chosen else None,
             reported={row: said for row, said in self.reported.items() if row in chosen},

@@ -1,0 +1,53 @@
+"""A pretraining gives its weights to the cells of an ablation; quick=true takes a few of them."""
+
+from pathlib import Path
+
+import pytest
+
+from video_gc.ablate.plan import Plan
+from video_gc.config.ablation import plan_ablation
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return plan_ablation(["ablation=probes", "seeds=[0,1]", "only=['alike · none','alike · GC']"])
+
+
+def test_each_cell_starts_from_the_weights_of_the_pretraining(plan: Plan) -> None:
+    first = plan.pretraining
+    assert first is not None
+    assert (first.title, first.options["data"]["task"]) == ("pretraining, seed 0", "one_object")
+    assert first.options["model"]["weights"] is None
+    assert first.options["model"]["context"]["kind"] == "none"
+    weights = str(Path(first.directory) / "checkpoints" / "best.ckpt")
+    assert len(plan.cells) == 4
+    assert [cell.options["model"]["weights"] for cell in plan.cells] == [weights] * 4
+    assert [cell.options["data"]["task"] for cell in plan.cells] == ["alike"] * 4
+    assert plan.rounds == [[first], plan.cells]
+
+
+def test_other_weights_make_other_cells(plan: Plan) -> None:
+    """A cell is named after its options, and the weights that it starts from are one of them."""
+    other = plan_ablation(
+        [
+            "ablation=probes",
+            "seeds=[0,1]",
+            "only=['alike · none','alike · GC']",
+            "optim.clip_grad=4",
+        ]
+    )
+    assert plan.pretraining is not None
+    assert other.pretraining is not None
+    assert plan.pretraining.name != other.pretraining.name
+    assert not {cell.name for cell in plan.cells} & {cell.name for cell in other.cells}
+
+
+def test_quick_takes_the_named_rows_and_the_first_seed() -> None:
+    quick = plan_ablation(["ablation=probes", "quick=true"])
+    assert {cell.seed for cell in quick.cells} == {0}
+    assert 4 < len(quick.cells) < 12
+    assert {cell.row for cell in quick.cells} == set(quick.whole.quick)
+    all_of = plan_ablation(["ablation=probes"])
+    assert {cell.name for cell in quick.cells} < {cell.name for cell in all_of.cells}
+    kinds = plan_ablation(["ablation=kinds", "quick=true"])  # it names none: all, with one seed
+    assert [cell.seed for cell in kinds.cells] == [0] * 7
