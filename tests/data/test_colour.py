@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import counted_frames
-from video_gc.data.dataset import TrainingClips, VideoViews, collate
+from video_gc.data.batches.batch import collate
+from video_gc.data.dataset import TrainingClips, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import MATRICES, Decoding, colour_code
 from video_gc.data.sampling import ClipConfig

@@ -11,9 +11,10 @@ import torch
 from tests.conftest import counted_frames
 from tests.data.conftest import CLIP
 from video_gc.data import reading
+from video_gc.data.batches.batch import collate
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.crops import crop_boxes
-from video_gc.data.dataset import TrainingClips, VideoViews, collate
+from video_gc.data.dataset import TrainingClips, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import crop_frames, stream_views
 from video_gc.data.sampling import ClipConfig, FrameRange, fixed_clips

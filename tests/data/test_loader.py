@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.conftest import slow
 from tests.data.conftest import CLIP
 from video_gc.data import reading
+from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.loader import (
     ThreadLoader,
     ThreadViewLoader,
@@ -28,7 +29,7 @@ from video_gc.data.batches.loader import (
 from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.batches.threads import in_threads
 from video_gc.data.batches.workers import WorkerLoader
-from video_gc.data.dataset import Batch, TrainingClips, VideoViews
+from video_gc.data.dataset import TrainingClips, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import slow
 from tests.data.conftest import CLIP
+from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.loader import ViewBatches, micro_batch_size, view_loader
-from video_gc.data.dataset import Batch, VideoViews
+from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # 3 workers

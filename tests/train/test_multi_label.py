@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.conftest import SMALL, slow
 from tests.evaluate.scoring import score_views
 from video_gc.config import compose_train
-from video_gc.data.dataset import Batch, VideoViews
+from video_gc.data.batches.batch import Batch
+from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.splits import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from video_gc.data.augment import AugmentConfig, mix_clips, sided_labels
-from video_gc.data.dataset import Batch, TrainingClips, VideoProblem, VideoViews, collate
+from video_gc.data.batches.batch import Batch, collate
+from video_gc.data.dataset import TrainingClips, VideoProblem, VideoViews
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation, prepare_clips

@@ -4,20 +4,20 @@ All randomness of a training sample derives from (seed, epoch, index), for any n
 unreadable file becomes a VideoProblem, which is passed on with the samples.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from collections.abc import Collection, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset
 
+from video_gc.data.batches.kept_clips import KeptClips
 from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, scaled_size
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
-from video_gc.data.sampling import ClipConfig, fixed_clips, training_clip
+from video_gc.data.sampling import ClipConfig, FrameRange, fixed_clips, training_clip
 from video_gc.decode.reader import Box, Request, VideoReader, decode_error
 
 MAX_REPLACEMENTS = 10
@@ -55,42 +55,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A batch of samples; `clips` is None if all of them failed."""
+class _Seen:
+    """What the draws of a training clip need of a video, and what was read of it."""
 
-    clips: Tensor | None
-    """uint8 (N, T, H, W, 3), or planes (N, T, 3 H / 2, W)"""
-    labels: Tensor
-    """int64 (N,), or multi-hot float32 (N, classes)"""
-    videos: Tensor
-    flips: Tensor
-    seeds: Tensor
-    """int64 (N,), for the augmentation"""
-    colours: Tensor
-    """int64 (N,), see `colour_code`"""
-    problems: list[VideoProblem]
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch with its clips and labels on `device`.
-
-        The rest stays on the host, which reads it.
-        """
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def share_memory(self) -> "Batch":
-        """The same batch in shared memory. Raises RuntimeError if there is no room."""
-        for value in vars(self).values():
-            if isinstance(value, Tensor):
-                value.share_memory_()
-        return self
-
-    def pin_memory(self) -> "Batch":
-        """The same batch with clips and labels in page-locked memory; torch's loader calls this."""
-        return self._map(Tensor.pin_memory)
-
-    def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
-        clips = None if self.clips is None else function(self.clips)
-        return replace(self, clips=clips, labels=function(self.labels))
+    part: FrameRange
+    size: tuple[int, int]
+    colour: int
+    notes: list[VideoProblem]
+    requests: list[Request]
 
 
 class TrainingClips(Dataset[list[Sample]]):
@@ -99,6 +71,8 @@ class TrainingClips(Dataset[list[Sample]]):
     flip: probability of a mirrored clip; classes in `sided` are never mirrored.
     A damaged video is replaced by another one, also drawn from (seed, epoch, index). After 10
     unreadable videos the sample has no frames.
+    keep: most bytes of clips kept for the next epoch, see `KeptClips`. A video of which an epoch
+    draws other frames or another crop is no longer kept. Samples do not depend on it.
 
     Raises ValueError for planes of an odd crop.
     """
@@ -112,10 +86,13 @@ class TrainingClips(Dataset[list[Sample]]):
         flip: float,
         sided: Collection[int] = (),
         decoding: Decoding | None = None,
+        keep: int = 0,
     ) -> None:
         self.index, self.clip, self.seed, self.flip = index, clip, seed, flip
         self.sided, self.decoding = frozenset(sided), decoding or Decoding()
         self.decoding.check_even(clip, "crop")
+        needed = len(index) * clip.repeats * self.decoding.clip_bytes(clip.frames, clip.crop)
+        self._kept = KeptClips[_Seen](keep if self.decoding.device == "cpu" else 0, needed)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -136,27 +113,50 @@ class TrainingClips(Dataset[list[Sample]]):
     def _samples(
         self, video: int, random: np.random.Generator, problems: list[VideoProblem]
     ) -> list[Sample]:
-        clip, label = self.clip, self.index.target(video)
-        requests: list[Request] = []
-        draws: list[tuple[bool, int]] = []
-        with self.decoding.open(self.index.path(video)) as reader:
-            timed = clip.target_fps is not None
-            part = self.decoding.part(reader, self.index.segment(video), timed=timed)
-            for _ in range(clip.repeats):
-                indices = training_clip(clip, part, random)
-                box = self._crop(reader.size, random)
-                requests.append(Request(indices.tolist(), box, (clip.crop, clip.crop)))
-                flip = bool(random.random() < self.flip) and not self._has_side(label)
-                draws.append((flip, int(random.integers(2**63))))
-            clips = self.decoding.read(reader, requests)
-            found = _notes(reader, part.length, clip, video)
-            colour = self.decoding.colour(reader)
+        path, label = self.index.path(video), self.index.target(video)
+        state = self._kept.state(video, path)
+        clips: Sequence[np.ndarray | Tensor]
+        if kept := self._kept.get(video, state):
+            seen, clips = kept.about, kept.copies()
+            requests, draws = self._draw(seen.part, seen.size, label, deepcopy(random))
+            if requests != seen.requests:
+                self._kept.give_up(video)
+                kept = state = None
+        if not kept:
+            with self.decoding.open(path) as reader:
+                timed = self.clip.target_fps is not None
+                part = self.decoding.part(reader, self.index.segment(video), timed=timed)
+                requests, draws = self._draw(part, reader.size, label, random)
+                clips = self.decoding.read(reader, requests)
+                notes = _notes(reader, part.length, self.clip, video)
+                seen = _Seen(part, reader.size, self.decoding.colour(reader), notes, requests)
+            if part.times is None:  # times may be larger than the clips
+                self._kept.keep(video, state, seen, clips)
         samples = [
-            Sample(frames, label, video, flip, seed, colour)
+            Sample(frames, label, video, flip, seed, seen.colour)
             for frames, (flip, seed) in zip(clips, draws, strict=True)
         ]
-        samples[0].problems.extend([*problems, *found])
+        samples[0].problems.extend([*problems, *seen.notes])
         return samples
+
+    def _draw(
+        self,
+        part: FrameRange,
+        size: tuple[int, int],
+        label: int | np.ndarray,
+        random: np.random.Generator,
+    ) -> tuple[list[Request], list[tuple[bool, int]]]:
+        """The clips to read, and for each one whether it is flipped and its seed."""
+        clip = self.clip
+        requests: list[Request] = []
+        draws: list[tuple[bool, int]] = []
+        for _ in range(clip.repeats):
+            indices = training_clip(clip, part, random)
+            box = self._crop(size, random)
+            requests.append(Request(indices.tolist(), box, (clip.crop, clip.crop)))
+            flip = bool(random.random() < self.flip) and not self._has_side(label)
+            draws.append((flip, int(random.integers(2**63))))
+        return requests, draws
 
     def _crop(self, size: tuple[int, int], random: np.random.Generator) -> Box:
         clip = self.clip
@@ -178,7 +178,8 @@ class VideoViews:
     frames; its earlier views must not be scored. With 10 crops every second one is marked as
     flipped.
 
-    rows: rows of the index to read; all by default.
+    rows: rows of the index to read; all by default. keep: most bytes of views kept for the next
+    epoch, see `KeptClips`.
 
     Raises ValueError for a number of crops other than 1, 3 and 10, or for planes of an odd crop.
     """
@@ -192,13 +193,18 @@ class VideoViews:
         crops: int,
         decoding: Decoding | None = None,
         rows: Sequence[int] | None = None,
+        keep: int = 0,
     ) -> None:
         self.index, self.clip, self.clips, self.crops = index, clip, clips, crops
         self.rows: Sequence[int] = range(len(index)) if rows is None else rows
         self.decoding = decoding or Decoding()
         self._even = self.decoding.transfer == "yuv"
         self.decoding.check_even(clip, "test_crop", "test_short_side")
-        crop_boxes((clip.test_short_side,) * 2, clip.test_crop, crops)  # refuse wrong numbers early
+        boxes = crop_boxes((clip.test_short_side,) * 2, clip.test_crop, crops)  # or ValueError now
+        needed = clips * len(boxes) * self.decoding.clip_bytes(clip.frames, clip.test_crop)
+        self._kept = KeptClips[tuple[int, list[VideoProblem]]](
+            keep if self.decoding.device == "cpu" else 0, len(self.rows) * needed
+        )
 
     def __iter__(self) -> Iterator[Sample]:
         for video in self.rows:
@@ -206,53 +212,43 @@ class VideoViews:
 
     def views(self, video: int) -> Iterator[Sample]:
         """The views of one video."""
-        clip, path, label = self.clip, self.index.path(video), self.index.target(video)
+        path, label = self.index.path(video), self.index.target(video)
         problems: list[VideoProblem] = []
         mirrors = (False, True) if self.crops == 10 else (False,)
         try:
-            with self.decoding.open(path) as reader:
-                timed = clip.target_fps is not None
-                part = self.decoding.part(reader, self.index.segment(video), timed=timed)
-                size = scaled_size(reader.size, clip.test_short_side, even=self._even)
-                windows = fixed_clips(clip, part, self.clips)
-                boxes = crop_boxes(size, clip.test_crop, self.crops, even=self._even)
-                colour = self.decoding.colour(reader)
-                for number, view in enumerate(self.decoding.views(reader, windows, boxes, size)):
-                    if number == 0:
-                        problems = _notes(reader, part.length, clip, video)
-                    for mirrored in mirrors:
-                        yield Sample(view, label, video, mirrored, 0, colour, problems)
-                        problems = []
+            for number, (view, colour, notes) in enumerate(self._read(video, path)):
+                problems = list(notes) if number == 0 else []
+                for mirrored in mirrors:
+                    yield Sample(view, label, video, mirrored, 0, colour, problems)
+                    problems = []
         except Exception as error:  # no decoder error may end a test
             problems.append(_problem(path, error, video))
             yield Sample(NO_FRAMES, label, video, problems=problems)
 
-
-def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
-    """Stack samples; samples without frames leave only their problems.
-
-    Clips of one video must not be neighbours, because mixing blends neighbours: the first clips of
-    all videos come first, then the second clips.
-    """
-    videos = [item if isinstance(item, list) else [item] for item in samples]
-    every = [sample for turn in zip_longest(*videos) for sample in turn if sample is not None]
-    whole = [sample for sample in every if len(sample.clip)]
-
-    def numbers(name: str, dtype: torch.dtype) -> Tensor:
-        return torch.tensor([getattr(sample, name) for sample in whole], dtype=dtype)
-
-    labels = np.array([sample.label for sample in whole])
-    batch = Batch(
-        torch.stack([torch.as_tensor(sample.clip) for sample in whole]) if whole else None,
-        torch.from_numpy(labels if labels.ndim == 2 else labels.astype(np.int64)),
-        numbers("video", torch.long),
-        numbers("flip", torch.bool),
-        numbers("seed", torch.long),
-        numbers("colour", torch.long),
-        [problem for sample in every for problem in sample.problems],
-    )
-    # here the training sees an error; torch's pinning thread would only print it
-    return batch if get_worker_info() is None else batch.share_memory()
+    def _read(
+        self, video: int, path: Path
+    ) -> Iterator[tuple[np.ndarray | Tensor, int, list[VideoProblem]]]:
+        """The frames of each view, with the video's colour and problems."""
+        clip = self.clip
+        state = self._kept.state(video, path)
+        if kept := self._kept.get(video, state):
+            yield from ((view, *kept.about) for view in kept.copies())
+            return
+        views: list[np.ndarray] = []
+        notes: list[VideoProblem] = []
+        with self.decoding.open(path) as reader:
+            timed = clip.target_fps is not None
+            part = self.decoding.part(reader, self.index.segment(video), timed=timed)
+            size = scaled_size(reader.size, clip.test_short_side, even=self._even)
+            windows = fixed_clips(clip, part, self.clips)
+            boxes = crop_boxes(size, clip.test_crop, self.crops, even=self._even)
+            colour = self.decoding.colour(reader)
+            for view in self.decoding.views(reader, windows, boxes, size):
+                notes = notes or _notes(reader, part.length, clip, video)
+                if state:
+                    views.append(np.array(view))
+                yield view, colour, notes
+        self._kept.keep(video, state, (colour, notes), views)
 
 
 def _problem(path: Path, error: Exception, video: int) -> VideoProblem:

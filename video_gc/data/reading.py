@@ -47,6 +47,10 @@ class Decoding:
                 pixels = getattr(clip, name)
                 raise ValueError(f"clip.{name} ({pixels}) must be even with data.transfer=yuv")
 
+    def clip_bytes(self, frames: int, crop: int) -> int:
+        """Bytes of a clip of square frames, `crop` pixels high and wide."""
+        return frames * crop * crop * 3 // (2 if self.transfer == "yuv" else 1)
+
     def check_decoder(self, path: str | os.PathLike[str]) -> None:
         """Test the decoder on a video; ImportError or ValueError if it cannot work here.
 

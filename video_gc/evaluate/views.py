@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from video_gc.data.augment import sided_labels, some_names
+from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.loader import micro_batch_size, view_loader
-from video_gc.data.dataset import Batch, VideoProblem, VideoViews
+from video_gc.data.dataset import VideoProblem, VideoViews
 from video_gc.data.splits import need_each_label
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.evaluate.metrics import probabilities, ranking

@@ -7,10 +7,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from video_gc.data.augment import sided_labels, some_names
+from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.loader import ThreadLoader, training_loader, view_loader
 from video_gc.data.batches.workers import WorkerLoader
 from video_gc.data.config import DataConfig
-from video_gc.data.dataset import Batch, TrainingClips, VideoViews
+from video_gc.data.dataset import TrainingClips, VideoViews
 from video_gc.data.fingerprint import fingerprint_splits, same_copy
 from video_gc.data.splits import Splits, data_manifest
 from video_gc.progress import say
@@ -18,6 +19,9 @@ from video_gc.train.distributed.world import World, pick_gpu
 from video_gc.train.options import TrainConfig, decoding_of
 from video_gc.train.resume.signals import worker_signals
 from video_gc.train.validation import shard
+
+KEPT = 512 * 2**20
+"""Most bytes of decoded clips that the workers of one loader keep, all together."""
 
 
 def build_loaders(
@@ -37,11 +41,18 @@ def build_loaders(
     if sided:
         say(f"Never mirrored, because their names have a side: {some_names(names, sided)}")
     clips = TrainingClips(
-        splits.train, clip, seed=config.seed, flip=data.flip, sided=sided, decoding=decoding
+        splits.train,
+        clip,
+        seed=config.seed,
+        flip=data.flip,
+        sided=sided,
+        decoding=decoding,
+        keep=KEPT // max(data.workers, 1),  # in time, each worker sees every video
     )
     group = config.test.micro_batch
     rows = shard(len(splits.val), world, group)
-    views = VideoViews(splits.val, clip, clips=1, crops=1, decoding=decoding, rows=rows)
+    # each worker sees the same videos in every epoch, and no others
+    views = VideoViews(splits.val, clip, clips=1, crops=1, decoding=decoding, rows=rows, keep=KEPT)
     decodes = pick_gpu(world) if data.decode_device == "cuda" else None
     training = training_loader(
         clips,

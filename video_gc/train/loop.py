@@ -17,9 +17,9 @@ import torch
 from lightning_fabric import seed_everything
 from torch import Tensor
 
+from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.batches.workers import end_workers, guarded_workers
-from video_gc.data.dataset import Batch
 from video_gc.data.splits import Splits, data_manifest, open_splits, read_splits, write_splits
 from video_gc.locks import locked
 from video_gc.models.weights.reading.read import read_file

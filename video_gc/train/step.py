@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from video_gc.data.augment import AugmentConfig, mix_clips
-from video_gc.data.dataset import Batch
+from video_gc.data.batches.batch import Batch
 from video_gc.data.index import DataError
 from video_gc.data.transforms import Normalisation, prepare_clips
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, SumMetric
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePrecision
 
-from video_gc.data.dataset import Batch
+from video_gc.data.batches.batch import Batch
 from video_gc.data.index import DataError
 from video_gc.data.transforms import prepare_clips
 from video_gc.train.distributed.world import World

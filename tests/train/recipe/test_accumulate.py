@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from video_gc.data.dataset import Batch
+from video_gc.data.batches.batch import Batch
 from video_gc.data.transforms import Normalisation
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.train.distributed.world import World

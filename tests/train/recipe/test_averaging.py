@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tests.conftest import SMALL
 from video_gc.config import compose_train
-from video_gc.data.dataset import TrainingClips, collate
+from video_gc.data.batches.batch import collate
+from video_gc.data.dataset import TrainingClips
 from video_gc.data.reading import Decoding
 from video_gc.data.splits import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips

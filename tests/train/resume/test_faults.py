@@ -16,8 +16,9 @@ from tests.train.resume.killing import FORK, options
 from tests.train.test_training import options as plain
 from video_gc.config import compose_train
 from video_gc.data.batches import loader
+from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.workers import explain
-from video_gc.data.dataset import Batch, TrainingClips
+from video_gc.data.dataset import TrainingClips
 from video_gc.locks import locked
 from video_gc.train import loop
 from video_gc.train.loop import optimiser_step, train

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, IterableDataset, get_worker_info
 
+from video_gc.data.batches.batch import Batch, collate
 from video_gc.data.batches.sampler import EpochSampler, videos_of
 from video_gc.data.batches.threads import in_threads
 from video_gc.data.batches.workers import WorkerLoader
-from video_gc.data.dataset import Batch, Sample, TrainingClips, VideoViews, collate
+from video_gc.data.dataset import Sample, TrainingClips, VideoViews
 
 AHEAD = 2
 """Jobs started ahead of the current one, per thread."""

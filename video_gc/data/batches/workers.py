@@ -12,7 +12,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from video_gc.data.dataset import Batch
+from video_gc.data.batches.batch import Batch
 
 SILENT = 600.0
 """Seconds without a batch after which the workers count as stuck; a decoder's own limit is 60."""

@@ -12,9 +12,10 @@ import torch.distributed as dist
 from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import Tensor, nn
 
+from video_gc.data.batches.batch import Batch, collate
 from video_gc.data.batches.sampler import videos_of
 from video_gc.data.batches.workers import WorkerLoader
-from video_gc.data.dataset import Batch, TrainingClips, collate
+from video_gc.data.dataset import TrainingClips
 from video_gc.train.display import Display
 from video_gc.train.distributed.world import World
 from video_gc.train.inputs import shield_workers

@@ -1,0 +1,78 @@
+"""Samples → a batch of tensors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from video_gc.data.dataset import Sample, VideoProblem
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of samples; `clips` is None if all of them failed."""
+
+    clips: Tensor | None
+    """uint8 (N, T, H, W, 3), or planes (N, T, 3 H / 2, W)"""
+    labels: Tensor
+    """int64 (N,), or multi-hot float32 (N, classes)"""
+    videos: Tensor
+    flips: Tensor
+    seeds: Tensor
+    """int64 (N,), for the augmentation"""
+    colours: Tensor
+    """int64 (N,), see `colour_code`"""
+    problems: list[VideoProblem]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with its clips and labels on `device`.
+
+        The rest stays on the host, which reads it.
+        """
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def share_memory(self) -> "Batch":
+        """The same batch in shared memory. Raises RuntimeError if there is no room."""
+        for value in vars(self).values():
+            if isinstance(value, Tensor):
+                value.share_memory_()
+        return self
+
+    def pin_memory(self) -> "Batch":
+        """The same batch with clips and labels in page-locked memory; torch's loader calls this."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        clips = None if self.clips is None else function(self.clips)
+        return replace(self, clips=clips, labels=function(self.labels))
+
+
+def collate(samples: Sequence[Sample | list[Sample]]) -> Batch:
+    """Stack samples; samples without frames leave only their problems.
+
+    Clips of one video must not be neighbours, because mixing blends neighbours: the first clips of
+    all videos come first, then the second clips.
+    """
+    videos = [item if isinstance(item, list) else [item] for item in samples]
+    every = [sample for turn in zip_longest(*videos) for sample in turn if sample is not None]
+    whole = [sample for sample in every if len(sample.clip)]
+
+    def numbers(name: str, dtype: torch.dtype) -> Tensor:
+        return torch.tensor([getattr(sample, name) for sample in whole], dtype=dtype)
+
+    labels = np.array([sample.label for sample in whole])
+    batch = Batch(
+        torch.stack([torch.as_tensor(sample.clip) for sample in whole]) if whole else None,
+        torch.from_numpy(labels if labels.ndim == 2 else labels.astype(np.int64)),
+        numbers("video", torch.long),
+        numbers("flip", torch.bool),
+        numbers("seed", torch.long),
+        numbers("colour", torch.long),
+        [problem for sample in every for problem in sample.problems],
+    )
+    # here the training sees an error; torch's pinning thread would only print it
+    return batch if get_worker_info() is None else batch.share_memory()
