@@ -226,13 +226,26 @@ def test_a_changed_sample_does_not_change_the_next_epoch(videos: VideoIndex) -> 
             sample.problems.append("mine")  # type: ignore[arg-type]
 
 
-def test_a_worker_keeps_clips_between_epochs(videos: VideoIndex) -> None:
+def test_a_worker_keeps_clips_between_epochs(
+    videos: VideoIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "opened"
+
+    def noting(path: Path, *options: object, **limits: object) -> object:
+        with log.open("a") as file:
+            file.write(f"{Path(path).name}\n")
+        return open_video(path, *options, **limits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reading, "open_video", noting)
     sound = videos.take(np.array([0, 1, 3]))
-    loaders = [
-        training_loader(clips_of(sound, keep=keep), batch_size=3, workers=1) for keep in (0, PLENTY)
-    ]
-    for _ in range(3):
-        (plain,), (kept,) = loaders[0], loaders[1]
+    batches, opens = [], []
+    for keep in (0, PLENTY):
+        loader = training_loader(clips_of(sound, keep=keep), batch_size=3, workers=1)
+        batches.append([batch for _ in range(3) for batch in loader])
+        opens.append(Counter(log.read_text().split()))
+        log.unlink()
+    assert opens == [dict.fromkeys(("0.mp4", "1.mp4", "3.mp4"), times) for times in (3, 1)]
+    for plain, kept in zip(*batches, strict=True):
         assert plain.clips is not None
         assert kept.clips is not None
         assert torch.equal(plain.clips, kept.clips)

@@ -5,7 +5,6 @@ unreadable file becomes a VideoProblem, which is passed on with the samples.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,9 +116,10 @@ class TrainingClips(Dataset[list[Sample]]):
         state = self._kept.state(video, path)
         clips: Sequence[np.ndarray | Tensor]
         if kept := self._kept.get(video, state):
-            seen, clips = kept.about, kept.copies()
-            requests, draws = self._draw(seen.part, seen.size, label, deepcopy(random))
+            seen, clips, before = kept.about, kept.copies(), random.bit_generator.state
+            requests, draws = self._draw(seen.part, seen.size, label, random)
             if requests != seen.requests:
+                random.bit_generator.state = before  # the file may have changed by now
                 self._kept.give_up(video)
                 kept = state = None
         if not kept:
