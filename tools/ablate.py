@@ -78,7 +78,8 @@ def main() -> int:
     todo = {job.cell.name for jobs in rounds for job in jobs}
     waiting = [cell for cell in chain(*plan.rounds) if cell.name in todo]
     finished = [cell for cell in chain(*plan.rounds) if cell.name not in todo]
-    say(f"{plan.ablation.title}: {len(plan.cells)} cells, {len(finished)} finished before")
+    total = len(waiting) + len(finished)
+    say(f"{plan.ablation.title}: {total} cells, {len(finished)} finished before")
     if waiting:
         with show_progress(waiting, finished):
             for cells, jobs in zip(plan.rounds, rounds, strict=True):

@@ -96,6 +96,7 @@ def test_names_are_those_of_i3d() -> None:
     [
         ({"name": "bag", "kernels_until": "res6"}, "must be one of stem, res2"),
         ({"name": "i3d", "kernels_until": "res2"}, "an option of bag, not of i3d"),
+        ({"name": "bag", "depth": 11, "kernels_until": "res5"}, "depth 11 has no such stage"),
         ({"name": "bag", "depth": 18}, "depth .18. must be one of 11, 14, 26, 50, 101"),
         ({"name": "i3d", "depth": 14}, "depth .14. must be one of 50, 101"),
     ],

@@ -205,6 +205,7 @@ def test_a_wrong_command_is_one_clear_line(arguments: list[str], message: str) -
         ({"baseline": "b"}, "baseline: 'b' is not a row; the rows are a"),
         ({"reported": {"b": None}}, "reported: 'b' is not a row"),
         ({"quick": ["b"]}, "quick: 'b' is not a row; the rows are a"),
+        ({"pretraining": ["a=1"], "folds": 5}, "folds and pretraining exclude each other"),
         ({"pretraining": ["seed=3"]}, "pretraining: 'seed=3' has no place in a row"),
         ({"rows": {"a": ["seed=3"]}}, "'seed=3' has no place in a row"),
         ({"settings": ["+name=x"]}, "has no place in a row"),

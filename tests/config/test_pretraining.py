@@ -1,11 +1,13 @@
 """A pretraining gives its weights to the cells of an ablation; quick=true takes a few of them."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from video_gc.ablate.plan import Plan
 from video_gc.config.ablation import plan_ablation
+from video_gc.manual import CONFIGS
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +28,30 @@ def test_each_cell_starts_from_the_weights_of_the_pretraining(plan: Plan) -> Non
     assert plan.rounds == [[first], plan.cells]
 
 
-def test_other_weights_make_other_cells(plan: Plan) -> None:
+def test_other_weights_make_other_cells(plan: Plan, tmp_path: Path) -> None:
     """A cell is named after its options, and the weights that it starts from are one of them."""
-    other = plan_ablation(
-        [
-            "ablation=probes",
-            "seeds=[0,1]",
-            "only=['alike · none','alike · GC']",
-            "optim.clip_grad=4",
-        ]
+    configs = tmp_path / "configs"
+    shutil.copytree(CONFIGS, configs)
+    file = configs / "ablation" / "probes.yaml"
+    file.write_text(
+        file.read_text().replace("task=one_object, epochs=10", "task=presence, epochs=2")
     )
+    arguments = ["ablation=probes", "seeds=[0,1]", "only=['alike · none','alike · GC']"]
+    other = plan_ablation(arguments, configs)
     assert plan.pretraining is not None
     assert other.pretraining is not None
     assert plan.pretraining.name != other.pretraining.name
     assert not {cell.name for cell in plan.cells} & {cell.name for cell in other.cells}
+
+
+def test_the_weights_of_the_pretraining_win_over_those_for_it() -> None:
+    given = ["ablation=probes", "seeds=[0]"]
+    found = plan_ablation([*given, "only=['alike · GC']", "model.weights=mine.pt"])
+    assert found.pretraining is not None
+    assert found.pretraining.options["model"]["weights"] == "mine.pt"
+    assert found.cells[0].options["model"]["weights"].startswith(found.pretraining.directory)
+    (scratch,) = plan_ablation([*given, "only=['order · kernels that reach']"]).cells
+    assert scratch.options["model"]["weights"] is None
 
 
 def test_quick_takes_the_named_rows_and_the_first_seed() -> None:

@@ -127,7 +127,9 @@ def test_named_placements() -> None:
         for n in ("one", "five", "ten", "all", "none")
     }
     assert counts == {"one": 1, "five": 5, "ten": 10, "all": 13, "none": 0}
-    with pytest.raises(ValueError, match="'ten' is defined for ResNets of depth 50, not for this"):
+    with pytest.raises(
+        ValueError, match="'ten' is defined for the stages of a ResNet of depth 50, and"
+    ):
         expand_placement(["ten"], 101)
     assert expand_placement(["all"], None) == ["res3.*", "res4.*", "res5.*"]
 
@@ -304,9 +306,7 @@ def test_named_placements_of_another_depth_are_an_error() -> None:
     config = ModelConfig(
         backbone="x3d", num_classes=3, context=ContextConfig(kind="gc", after=["five"])
     )
-    message = (
-        "'five' is defined for ResNets of depth 50 or 101, not for this network; use placement=all"
-    )
+    message = "'five' is defined for the stages of a ResNet of depth 50 or 101, and this network has others; use"
     with pytest.raises(ValueError, match=message):
         build_model(config)
 

@@ -100,6 +100,11 @@ class AblationConfig:
                 raise ValueError(
                     f"{where}: {wrong[0]!r} is not a row; the rows are {', '.join(names)}"
                 )
+        if self.folds and self.pretraining:
+            raise ValueError(
+                "folds and pretraining exclude each other: the one pretraining has seen the test "
+                "videos of every fold; give the weights of another data set, model.weights=FILE"
+            )
         self._check_baseline()
         self._check_predicted()
         common = {"settings": self.settings, "pretraining": self.pretraining}

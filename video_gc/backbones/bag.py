@@ -38,6 +38,8 @@ def bag(
 
     depth: 11 (without res5), 14, 26, 50 or 101; stages and weights have the names that they have in
     I3D.
+
+    Raises ValueError if `kernels_until` is a stage that the depth lacks.
     """
     conv = partial(nn.Conv3d, padding_mode="replicate")
     parts = [
@@ -54,6 +56,8 @@ def bag(
         )
     ]
     last = PARTS.index(kernels_until)
+    if last and not BLOCKS_PER_STAGE[depth][last - 1]:
+        raise ValueError(f"kernels_until ({kernels_until!r}): depth {depth} has no such stage")
     entering, inner = stem_channels, stem_channels
     for number, blocks in enumerate(filter(None, BLOCKS_PER_STAGE[depth]), start=1):
         size = 3 if number <= last else 1

@@ -93,7 +93,7 @@ def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
     pretraining = pretraining_of(ablation, base, runs, configs)
     if pretraining is not None:
         weights = best_checkpoint(Path(pretraining.directory))
-        base = [f"model.weights={quoted(str(weights))}", *base]
+        base.append(f"model.weights={quoted(str(weights))}")
     return Plan(
         name=name,
         runs=runs,

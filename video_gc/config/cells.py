@@ -1,7 +1,7 @@
 """The cells of an ablation, all composed and checked before the first training.
 
-The arguments of a cell in order, later ones win: the weights of a pretraining, the experiment,
-`settings` of the file, the command line, the row, the seed, the fold.
+The arguments of a cell in order, later ones win: the experiment, `settings` of the file, the
+command line, the weights of a pretraining, the row, the seed, the fold.
 """
 
 from collections.abc import Sequence

@@ -32,7 +32,7 @@ class ModelConfig:
     i3d_32x2, i3d_heavy, slowfast_linear, slowfast_4x16_linear, slowfast_4x16_linear_r101_r50; bag
     sees small neighbourhoods alone, but for its context blocks; image is an image network"""
     depth: int = 50
-    """50 or 101; bag also comes with 14 or 26"""
+    """50 or 101; bag also comes with 11 (without res5), 14 or 26"""
     width: float = 1.0
     """factor on every channel count; 0.125 is fast on a CPU"""
     num_classes: int | None = None

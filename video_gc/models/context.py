@@ -81,9 +81,9 @@ def expand_placement(after: Iterable[str], depth: int | None) -> list[str]:
             if depth not in placement:
                 depths = " or ".join(map(str, placement))
                 raise ValueError(
-                    f"placement {name!r} is defined for ResNets of depth {depths}, not for this "
-                    f"network{f' of depth {depth}' if depth else ''}; use placement=all, or name "
-                    "residual blocks, such as model.context.after=[res4.*]"
+                    f"placement {name!r} is defined for the stages of a ResNet of depth {depths}, "
+                    "and this network has others; use placement=all, or name residual blocks, "
+                    "such as model.context.after=[res4.*]"
                 )
             placement = placement[depth]
         blocks.extend(pathway + block for block in placement)
@@ -144,10 +144,11 @@ def matching_blocks(backbone: nn.Module, after: Iterable[str]) -> list[str]:
     Raises ValueError for a name that matches none and a placement that the depth lacks.
     """
     names, after = list(sites(backbone)), list(after)
-    if names == [FEATURES] and any(PLACEMENTS.get(name) for name in after):
+    placements = [name for name in after if PLACEMENTS.get(name)]
+    if names == [FEATURES] and placements:
         raise ValueError(
-            f"placement {after[0]!r} names residual blocks, and the parts of this network have no "
-            f"names; use model.context.after=[{FEATURES}], its last map"
+            f"placement {placements[0]!r} names residual blocks, and the parts of this network "
+            f"have no names; use model.context.after=[{FEATURES}], its last map"
         )
     return _matching(expand_placement(after, depth_of(names)), names)
 
@@ -185,7 +186,7 @@ def _matching(patterns: Iterable[str], names: list[str]) -> list[str]:
         full = pattern if pattern.startswith(PATHWAYS) else prefix + pattern
         hits = [name for name in names if fnmatchcase(name, full)]
         if not hits:
-            valid = [*PLACEMENTS, *names]
+            valid = names if names == [FEATURES] else [*PLACEMENTS, *names]
             raise ValueError(f"no residual block is called {pattern!r}; {choices(pattern, valid)}")
         wanted.update(hits)
     return [name for name in names if name in wanted]
