@@ -79,16 +79,16 @@ def groups_of(index: VideoIndex) -> tuple[np.ndarray, pa.Array]:
     return rank[coded.indices.to_numpy()], coded.dictionary.take(pa.array(order))
 
 
-def hold_out(index: VideoIndex, every: int = EVERY, seed: int = 0) -> tuple[VideoIndex, VideoIndex]:
-    """Videos for training, and one of `every` for validation.
+def hold_out(index: VideoIndex, seed: int = 0) -> tuple[VideoIndex, VideoIndex]:
+    """Videos for training, and one of `EVERY` for validation.
 
-    With groups: see `hold_out_groups`. Without: every `every`-th video of each class, in their
-    order with seed 0. Of several labels the first counts.
+    With groups: see `hold_out_groups`. Without: every fifth video of each class, in their order
+    with seed 0. Of several labels the first counts.
 
     Raises DataError for a class with a single video, or if all videos are in one group.
     """
     if is_grouped(index):
-        return hold_out_groups(index, every, seed)
+        return hold_out_groups(index, seed)
     held = np.zeros(len(index), bool)
     alone = []
     rows_of_all = np.arange(len(index))
@@ -105,7 +105,7 @@ def hold_out(index: VideoIndex, every: int = EVERY, seed: int = 0) -> tuple[Vide
                 continue
             alone.append((index.path(int(rows[0])), name))
             continue
-        held[rows[every - 1 :: every] if len(rows) >= every else rows[-1:]] = True
+        held[rows[EVERY - 1 :: EVERY] if len(rows) >= EVERY else rows[-1:]] = True
     if alone:
         path, name = alone[0]
         others = ", ".join(repr(other) for _, other in alone[1:])
@@ -117,10 +117,8 @@ def hold_out(index: VideoIndex, every: int = EVERY, seed: int = 0) -> tuple[Vide
     return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))
 
 
-def hold_out_groups(
-    index: VideoIndex, every: int = EVERY, seed: int = 0
-) -> tuple[VideoIndex, VideoIndex]:
-    """Whole groups for training, and about one video of `every` for validation.
+def hold_out_groups(index: VideoIndex, seed: int = 0) -> tuple[VideoIndex, VideoIndex]:
+    """Whole groups for training, and about one video of `EVERY` for validation.
 
     Each class is on both sides if it has two groups that can be parted. A class with one group
     stays in training; a warning names it.
@@ -144,7 +142,7 @@ def hold_out_groups(
             "other groups",
             style="yellow",
         )
-    share = 1 / every
+    share = 1 / EVERY
     held = divide(groups, index.labels, (1 - share, share), seed, stay)[groups] == 1
     return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))
 
@@ -174,7 +172,7 @@ def take_fold(
         )
     shares = [1 / fold.count] * fold.count
     tested = divide(groups, index.labels, shares, seed)[groups] == fold.number
-    train, val = hold_out_groups(index.take(np.flatnonzero(~tested)), seed=seed)
+    train, val = hold_out_groups(index.take(np.flatnonzero(~tested)), seed)
     return train, val, index.take(np.flatnonzero(tested))
 
 
