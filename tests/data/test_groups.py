@@ -140,3 +140,29 @@ def test_folds_need_data_without_splits(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{s}/{c}/{n}.mp4" for s in ("train", "test") for c in "ab" for n in "123"))
     with pytest.raises(DataError, match=r"fold \(0/3\): .* has test videos of its own, and folds"):
         open_splits(DataConfig(kind="folder", root=str(tmp_path)), "0/3")
+
+
+def test_a_group_in_two_given_splits_is_told(tmp_path: Path, said: list[str]) -> None:
+    lists = {"train": ("m1", "m2", "m3", "m4"), "val": ("m5", "m3"), "test": ("m6", "m2", "m5")}
+    for name, own in lists.items():
+        videos = [f"{name}/{c}_{group}_.mp4" for group in own for c in "ab"]
+        touch(tmp_path, *videos)
+        lines = [f"{video} {Path(video).name[0]}\n" for video in videos]
+        (tmp_path / f"{name}.txt").write_text("".join(lines))
+    files = {name: str(tmp_path / f"{name}.txt") for name in lists}
+    open_splits(DataConfig(kind="list", **files))  # no groups are known
+    assert said == []
+    open_splits(DataConfig(kind="list", **files, group=r"_(m\d)_"))
+    assert said == [
+        "group 'm3' has training and validation videos (3 groups lie in two splits): clips of one "
+        "group look alike, so scores will be too high; put all videos of a group in one split"
+    ]
+    said.clear()
+    files |= {"train": files["val"], "val": files["test"]}
+    open_splits(DataConfig(kind="list", **files, group=r"_(m\d)_"))
+    assert "group 'm5' has training and validation videos (1 groups" in said[0]
+    said.clear()
+    (tmp_path / "alone.txt").write_text("train/a_m1_.mp4 a\ntrain/b_m4_.mp4 b\n")
+    files["train"] = str(tmp_path / "alone.txt")  # the test videos are the validation videos
+    open_splits(DataConfig(kind="list", **files, group=r"_(m\d)_"))
+    assert said == []

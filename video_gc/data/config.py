@@ -52,7 +52,8 @@ class DataConfig:
     """column with the end of the labelled part, in seconds"""
     group: str | None = None
     """pattern (regular expression) that finds a video's group in its path, such as _g(\\d+)_ in
-    v_Run_g03_c01.avi; without it, a table's column `group`. No group is divided by a split"""
+    v_Run_g03_c01.avi; without it, a table's column `group`. No group is divided by an automatic
+    split (held-out validation videos, folds)"""
     split_seed: int = 0
     """order in which groups or videos are divided into splits and folds: 0 by name, others at
     random; apart from `seed`, so that all seeds are tested on the same videos"""

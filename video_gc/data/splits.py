@@ -11,7 +11,7 @@ import numpy as np
 from video_gc.atomic import atomic_path, write_text
 from video_gc.data.annotations.class_folders import open_class_folders
 from video_gc.data.annotations.folder_scan import PassedOver
-from video_gc.data.annotations.groups import with_groups
+from video_gc.data.annotations.groups import group_in_two_splits, with_groups
 from video_gc.data.annotations.listed_files import leave_out_missing
 from video_gc.data.annotations.lists import read_listed
 from video_gc.data.annotations.official import (
@@ -79,6 +79,9 @@ def open_splits(config: DataConfig, fold: str | None = None) -> Splits:
         left_out[split] += count - len(index)
         kept[split] = with_groups(index, config.group)
     say_missing(missing, sum(map(len, kept.values())) + len(missing))
+    named = {SPLITS[split]: index for split, index in kept.items()}
+    if config.kind not in OFFICIAL and (leak := group_in_two_splits(named)):
+        say(leak, style="yellow")
     for split, index in kept.items():
         need_labels(index, SPLITS[split])
     need_classes(kept["train"])

@@ -6,7 +6,8 @@ paths. If there is a pattern, it alone counts.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,6 +57,31 @@ def found_groups(paths: Sequence[str], pattern: str) -> list[str | None]:
     """The group that the pattern finds in each path; None if it finds none."""
     matches = map(re.compile(pattern).search, paths)
     return [match and (next(filter(None, match.groups()), match[0]) or None) for match in matches]
+
+
+def group_in_two_splits(splits: Mapping[str, VideoIndex]) -> str | None:
+    """A warning that names the first group with videos in two splits; None without such a group.
+
+    splits: name in the message → its videos. One list given twice is meant so, and not told.
+    """
+    named = {
+        split: index.table for split, index in splits.items() if COLUMN in index.table.column_names
+    }
+    first, divided = None, set()
+    for (one, own), (other, others) in combinations(named.items(), 2):
+        if own.equals(others):
+            continue
+        groups = pc.unique(own[COLUMN]).drop_null()
+        both = groups.filter(pc.is_in(groups, value_set=pc.unique(others[COLUMN]))).to_pylist()
+        if both and first is None:
+            first = f"group {both[0]!r} has {one} and {other} videos"
+        divided |= set(both)
+    if first is None:
+        return None
+    return (
+        f"{first} ({len(divided):,} groups lie in two splits): clips of one group look alike, so "
+        "scores will be too high; put all videos of a group in one split"
+    )
 
 
 def group_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
