@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import slow
+from video_gc.data.config import DataConfig
 from video_gc.data.index import DataError
 from video_gc.data.manifest import NAME, Listed, write_manifest
 from video_gc.data.splits import read_splits
 from video_gc.decode.video_facts import VideoFacts
 from video_gc.evaluate import tested_videos as videos
 from video_gc.evaluate.evaluate import TestOptions, evaluate
+from video_gc.train.checkpoint import read_checkpoint
 
 
 @pytest.fixture
@@ -88,3 +90,31 @@ def test_a_list_of_nothing_that_is_there(checkpoint: Path, tmp_path: Path) -> No
     (tmp_path / "list.txt").write_text("gone.mp4 dark\n")
     with pytest.raises(DataError, match="there are no test videos left"):
         evaluate(checkpoint, TestOptions(data=tmp_path / "list.txt", out=tmp_path, workers=0))
+
+
+def test_a_tested_folder_has_the_groups_of_the_trainings_pattern(
+    checkpoint: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(videos, "say", lambda text, style=None: said.append(text))
+    contents, _ = read_checkpoint(checkpoint)
+    table = tmp_path / "t.csv"
+    own = [f"{clips_folder}/{c}/{n}.mp4,{c},own{n}" for n in range(2) for c in ("bright", "dark")]
+    table.write_text("\n".join(["path,label,group", *own]))
+
+    def groups(pattern: str | None, data: Path = clips_folder) -> list[str | None]:
+        trained = DataConfig(kind="folder", root=str(clips_folder), group=pattern)
+        index = videos.videos_to_test(checkpoint, contents, trained, data, None).index
+        return [index.group(row) for row in range(len(index))]
+
+    assert sorted(groups(r"/(\d)")) == sorted(f"{n}" for n in range(6) for _ in range(2))
+    assert groups(r"(\d)\.mp4", table) == ["0", "0", "1", "1"]
+    assert groups(None, table) == groups(r"_g(\d+)_", table) == ["own0", "own0", "own1", "own1"]
+    assert groups(None) == [None] * 12
+    assert said == []
+    assert groups(r"/([1-5])") == [None] * 12  # a pattern that knows a part of the videos
+    assert said == [
+        f"{clips_folder}: no groups are known for these videos: the training's data.group "
+        "('/([1-5])') finds none in 'bright/0.mp4', like 2 of 12; intervals will take each video "
+        "as independent"
+    ]

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from video_gc.data.annotations.class_folders import read_class_folders
+from video_gc.data.annotations.groups import COLUMN, found_groups, with_groups
 from video_gc.data.annotations.listed_files import leave_out_missing
 from video_gc.data.annotations.lists import kind_of_list, read_listed
 from video_gc.data.config import LISTS, DataConfig
@@ -97,7 +98,8 @@ def videos_to_test(
     data: Path | None,
     root: Path | None,
 ) -> EvaluatedVideos:
-    """The videos of a folder or list, or else the run's test videos.
+    """The videos of a folder or list, in the groups that the training's pattern finds; without
+    `data` the run's test videos.
 
     Raises FileNotFoundError, DataError, and ValueError for data that does not fit the checkpoint.
     """
@@ -124,7 +126,34 @@ def videos_to_test(
         say_missing(missing, listed)
     need_labels(index, "test")
     damaged = listed - len(index) - len(missing)
-    return EvaluatedVideos(index, manifest, missing=len(missing), damaged=damaged)
+    return EvaluatedVideos(
+        _grouped(index, trained.group, data), manifest, missing=len(missing), damaged=damaged
+    )
+
+
+def _grouped(index: VideoIndex, pattern: str | None, data: Path) -> VideoIndex:
+    """The videos with the groups that `pattern` (data.group) finds, if it finds one for each.
+
+    A folder with other names than the training's can be tested without; then a line says so.
+    """
+    if pattern is None:
+        return index
+    paths = index.table["path"].to_pylist()
+    alone = [
+        path
+        for path, group in zip(paths, found_groups(paths, pattern), strict=True)
+        if group is None
+    ]
+    if not alone:
+        return with_groups(index, pattern)
+    if COLUMN not in index.table.column_names:
+        say(
+            f"{data}: no groups are known for these videos: the training's data.group "
+            f"({pattern!r}) finds none in {alone[0]!r}, like {len(alone):,} of {len(paths):,}; "
+            "intervals will take each video as independent",
+            style="yellow",
+        )
+    return index
 
 
 def _trained_for(
