@@ -10,6 +10,7 @@ from video_gc.analysis.table.columns import columns
 from video_gc.analysis.table.files import markdown, write_files
 from video_gc.analysis.table.gather import collect
 from video_gc.analysis.table.make_table import make_table
+from video_gc.analysis.table.page import write_page
 from video_gc.analysis.table.table import Table
 from video_gc.outputs import read_csv
 
@@ -113,3 +114,25 @@ def test_free_runs_of_folds_are_one_row(tmp_path: Path) -> None:
     make_run(tmp_path / "gc0_fold1of2", None, kind="gc", lr=0.5)
     gc = next(group for group in collect([tmp_path]).groups if "gc0" in group.absent)
     assert gc.absent["gc0"] == "its folds were trained with different options; train them again"
+
+
+@pytest.mark.parametrize("of", [1, 2])
+def test_groups_of_one_video_each_are_none(tmp_path: Path, of: int) -> None:
+    """Kinetics has a group column, the YouTube id, with one clip of each."""
+    groups = [f"g{row // of}" for row in range(VIDEOS)]
+    for seed in range(2):
+        right = np.arange(VIDEOS) < 20 + 4 * seed
+        make_run(tmp_path / "runs" / f"s{seed}", right, seed=seed, groups=groups)
+    collection = collect([tmp_path / "runs"])
+    table = make_table(collection, tmp_path, measure=False, resamples=100)
+    found = table.rows[0].figures["top1 video"]
+    page = write_page(table, collection.groups, tmp_path).read_text()
+    if of == 1:
+        assert (found.kind, found.interval) == ("sd", None)
+        assert found.error == pytest.approx(10 / 2**0.5)
+        assert table.notes["seeds"].endswith("; mean ± standard deviation over them")
+        assert "<p>Bars: standard deviation over seeds" in page
+    else:
+        assert found.kind == "se"
+        assert found.interval is not None
+        assert "<p>Bars: one standard error of the bootstrap" in page

@@ -74,11 +74,13 @@ class Against:
 def figures(runs: Sequence[Run], resamples: int = RESAMPLES) -> dict[str, Figure]:
     """`top1 video`, `top5 clip`, `mAP video`, … → figure, for the figures of all runs.
 
-    If videos have groups, or are tested in folds, video-level figures have an interval: the formula
-    for one training takes videos as independent.
+    If groups join some of the videos, or these are tested in folds, video-level figures have an
+    interval: the formula for one training takes videos as independent.
     """
     tests = [run.test for run in runs if run.test is not None]
-    dependent = any(test.groups or test.folds for test in tests)
+    shared = common_videos(tests)
+    joined = shared is not None and shared.groups is not None
+    dependent = joined or any(test.folds for test in tests)
     found: dict[str, Figure] = {}
     for kind in KINDS:
         for level, key in LEVELS.items():
@@ -87,7 +89,7 @@ def figures(runs: Sequence[Run], resamples: int = RESAMPLES) -> dict[str, Figure
                 videos = int(runs[0].about["video_level"].get("count", 0))
                 unknown = kind == "mAP" or dependent
                 found[f"{kind} {level}"] = figure(shares, None if unknown else videos)
-    if dependent and common_videos(tests) is not None:
+    if dependent and shared is not None:
         try:
             seen = intervals_of(tests, resamples=resamples)
         except DataError:  # scores of several labels are missing; the difference says so
