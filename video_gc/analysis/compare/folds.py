@@ -3,8 +3,9 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from video_gc.analysis.compare.predictions import TestedRun
 from video_gc.data.divide import Fold
@@ -25,12 +26,27 @@ def pool_folds(tests: Sequence[TestedRun]) -> list[TestedRun]:
 
     Raises DataError if a fold is missing, or a video is tested in two folds.
     """
-    together: dict[object, list[TestedRun]] = {}
-    for number, test in enumerate(tests):
-        found = fold_in(test.name)
-        key = number if found is None else (test.home.resolve().parent, found[0], found[1].count)
-        together.setdefault(key, []).append(test)
-    return [pooled(own) if isinstance(key, tuple) else own[0] for key, own in together.items()]
+    return with_folds_pooled(tests, pooled)
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def home(self) -> Path: ...
+
+
+Named = TypeVar("Named", bound=_Named)
+
+
+def with_folds_pooled(runs: Sequence[Named], pool: Callable[[list[Named]], Named]) -> list[Named]:
+    """The runs, with the folds of each one put together by `pool`, in the place of the first."""
+    together: dict[object, list[Named]] = {}
+    for number, run in enumerate(runs):
+        found = fold_in(run.name)
+        key = number if found is None else (run.home.resolve().parent, found[0], found[1].count)
+        together.setdefault(key, []).append(run)
+    return [pool(own) if isinstance(key, tuple) else own[0] for key, own in together.items()]
 
 
 def pooled(folds: Sequence[TestedRun]) -> TestedRun:

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_file_loader import (  # type: ig
 
 from video_gc.ablate.cell_name import cell_hash
 from video_gc.ablate.status import STATUS
-from video_gc.analysis.compare.folds import fold_in, pooled
+from video_gc.analysis.compare.folds import fold_in, pooled, with_folds_pooled
 from video_gc.analysis.compare.predictions import TestedRun, read_tested
 from video_gc.analysis.cost.latency import Network
 from video_gc.data.index import DataError
@@ -116,12 +116,7 @@ def read_run(home: Path) -> Run:
 
 def pool_runs(runs: Sequence[Run]) -> list[Run]:
     """The runs, with those of one run's folds as one, in the place of the first of them."""
-    together: dict[object, list[Run]] = {}
-    for number, run in enumerate(runs):
-        found = fold_in(run.name)
-        key = number if found is None else (run.home.resolve().parent, found[0], found[1].count)
-        together.setdefault(key, []).append(run)
-    return [_pooled(own) if isinstance(key, tuple) else own[0] for key, own in together.items()]
+    return with_folds_pooled(runs, _pooled)
 
 
 def _pooled(folds: Sequence[Run]) -> Run:
