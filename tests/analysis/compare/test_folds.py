@@ -69,6 +69,13 @@ def test_every_fold_is_needed_and_each_video_once(tmp_path: Path) -> None:
         pool_folds(tests)
 
 
+def test_a_fold_given_twice_is_an_error(tmp_path: Path) -> None:
+    a = write_folds(tmp_path, "plain")
+    b = write_folds(tmp_path, "gc")
+    with pytest.raises(ValueError, match=r"predictions.csv: fold gc_fold1of3 is given twice; name"):
+        compare_runs(a, [*b, b[1] / "test"], resamples=50)
+
+
 def test_rows_are_compared_by_video_over_all_folds(tmp_path: Path) -> None:
     a = write_folds(tmp_path, "plain", np.zeros(7, bool))
     b = write_folds(tmp_path, "gc")

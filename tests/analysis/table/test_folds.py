@@ -101,6 +101,13 @@ def test_a_row_without_one_of_its_folds_does_not_count(tmp_path: Path) -> None:
     assert "b: 0 of 1 seeds; b_s0: b_s0_fold1of2: not trained yet" in table.warnings
 
 
+def test_a_row_with_a_fold_twice_does_not_count(tmp_path: Path) -> None:
+    cells = make_folds(tmp_path / "cells", "a_s0", GROUP < 5)
+    rows = {"a": [f"../cells/{cell}" for cell in [*cells, cells[0]]]}
+    group = collect([write_ablation(tmp_path / "mine", rows)]).groups[0]
+    assert "fold a_s0_fold0of2 is given twice" in group.absent["a_s0"]
+
+
 def test_free_runs_of_folds_are_one_row(tmp_path: Path) -> None:
     for seed in range(2):
         make_folds(tmp_path, f"gc{seed}", GROUP < 8, kind="gc", seed=seed)

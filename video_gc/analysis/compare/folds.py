@@ -24,7 +24,8 @@ def fold_in(name: str) -> tuple[str, Fold] | None:
 def pool_folds(tests: Sequence[TestedRun]) -> list[TestedRun]:
     """The tests, with those of one run's folds as one, in the place of the first of them.
 
-    Raises DataError if a fold is missing, or a video is tested in two folds.
+    Raises ValueError for a fold given twice, DataError if one is missing, or a video is tested in
+    two folds.
     """
     return with_folds_pooled(tests, pooled)
 
@@ -53,6 +54,10 @@ def pooled(folds: Sequence[TestedRun]) -> TestedRun:
     """One test of all folds of a run. Raises as `pool_folds`."""
     by_number = {found[1].number: test for test in folds if (found := fold_in(test.name))}
     stem, fold = fold_in(folds[0].name) or ("", Fold(0, 1))
+    name, times = Counter(test.name for test in folds).most_common(1)[0]
+    if times > 1:
+        file = next(test.file for test in reversed(folds) if test.name == name)
+        raise ValueError(f"{file}: fold {name} is given twice; name each fold once")
     if missing := [str(Fold(n, fold.count)) for n in range(fold.count) if n not in by_number]:
         raise DataError(
             f"{stem}: no test of {'folds' if len(missing) > 1 else 'fold'} {', '.join(missing)}; "

@@ -131,7 +131,7 @@ def _pooled(folds: Sequence[Run]) -> Run:
     elif problem is None:
         try:
             test = pooled([run.test for run in folds if run.test is not None])
-        except DataError as error:
+        except (DataError, ValueError) as error:
             problem = str(error)
     config = configs[0] if configs else None
     return Run(whole.home, config, test, problem, list(folds))
