@@ -35,7 +35,12 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, help="folder for a table; default: the ablation's, or runs/table"
     )
-    parser.add_argument("--baseline", metavar="ROW", help="name of the row to compare with")
+    parser.add_argument(
+        "--baseline",
+        metavar="ROW",
+        help="name of the row to compare with; for one ablation also a value of an axis: each row "
+        "is compared with the one that differs in it alone",
+    )
     parser.add_argument(
         "--no-measure",
         action="store_true",

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,6 +154,26 @@ def test_rows_are_compared_within_their_axis_only(table: Table, ablation: Path) 
     assert [row.name for row in found.rows if row.against] == ["near · GC"]
     said = "far · GC is not compared with the baseline: it was tested on other videos (fingerprint"
     assert any(line.startswith(said) for line in found.warnings)
+
+
+def test_a_value_of_an_axis_is_given_by_hand(ablation: Path) -> None:
+    found = {group.name: group.baseline for group in collect([ablation], "GC").groups}
+    assert found["near · none"] == found["near · GC"] == "near · GC"
+    assert found["far · NL"] == "far · GC"
+    assert found["far, large GC"] is None
+    assert collect([ablation], "GC").baseline == "GC of the same task"
+    with pytest.raises(
+        ValueError, match=r"--baseline 'SE': no such row; the rows are near .*; or "
+    ):
+        collect([ablation], "SE")
+    twin = shutil.copytree(ablation, ablation.parent / "twin")
+    with pytest.raises(ValueError, match=r"'GC': no such row; the rows are Probes: near · none, "):
+        collect([ablation, twin], "GC")  # rows of two ablations have no axes
+    record = json.loads((twin / "ablation.json").read_text())
+    record["rows"][0]["values"]["task"] = "GC"
+    (twin / "ablation.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"'GC': a value of the axes kind and task; give a row: "):
+        collect([twin], "GC")
 
 
 def test_the_matrix_has_every_row_once(table: Table) -> None:

@@ -95,8 +95,10 @@ def single_run(places: Sequence[Path]) -> Path | None:
 def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
     """Rows of the ablations, run directories and folders of runs in `places`.
 
+    baseline: a row; for one ablation also a value of an axis.
+
     Raises FileNotFoundError for a place without any of these, ValueError for a `baseline` that is
-    not a row, DataError for an unreadable ablation.json.
+    neither, DataError for an unreadable ablation.json.
     """
     ablations, homes = [], []
     for place in places:
@@ -110,9 +112,7 @@ def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
     groups = [group for each in read for group in each.groups] + free
     if len({group.name for group in groups}) < len(groups):
         groups = _told_apart([*[(each.title, each.groups) for each in read], ("", free)])
-    known = [group.name for group in groups]
-    if baseline is not None and baseline not in known:
-        raise ValueError(f"--baseline {baseline!r}: no such row; the rows are {', '.join(known)}")
+    _check_baseline(baseline, groups, axes=len(read) == 1)
     if len(read) == 1:
         groups, compared = _with_baselines(groups, baseline or read[0].baseline)
         return Collection(read[0].title, read[0].source, compared, groups, read[0].home)
@@ -170,6 +170,25 @@ def _kept(kind: type[Kept], kept: dict[str, Any] | None) -> Kept | None:
     if not kept:
         return None
     return kind(**{each.name: kept[each.name] for each in fields(kind) if each.name in kept})
+
+
+def _check_baseline(chosen: str | None, groups: Sequence[Group], *, axes: bool) -> None:
+    """Raise ValueError unless it is a row or, with `axes`, a value of one axis."""
+    rows = [group.name for group in groups]
+    if chosen is None or chosen in rows:
+        return
+    pairs = {pair for group in groups for pair in group.values.items()} if axes else set()
+    found = sorted(axis for axis, value in pairs if value == chosen)
+    if len(found) > 1:
+        raise ValueError(
+            f"--baseline {chosen!r}: a value of the axes {' and '.join(found)}; give a row: "
+            f"{', '.join(rows)}"
+        )
+    if not found:
+        raise ValueError(
+            f"--baseline {chosen!r}: no such row; the rows are {', '.join(rows)}"
+            f"{'; or give a value of an axis' * bool(pairs)}"
+        )
 
 
 def _with_baselines(groups: Sequence[Group], chosen: str | None) -> tuple[list[Group], str | None]:
