@@ -18,11 +18,16 @@ VIDEOS, GROUPS, FOLDS = 40, 10, 2
 GROUP = np.arange(VIDEOS) % GROUPS
 
 
-def make_folds(runs: Path, stem: str, right: np.ndarray, **options: object) -> list[str]:
-    """Runs of two folds: of even and of odd groups, four videos in each group."""
+def make_folds(
+    runs: Path, stem: str, right: np.ndarray, fold: np.ndarray = GROUP % FOLDS, **options: object
+) -> list[str]:
+    """Runs of two folds: of even and of odd groups, four videos in each group.
+
+    fold: of each video, if divided otherwise.
+    """
     names = []
     for number in range(FOLDS):
-        rows = np.flatnonzero(number == GROUP % FOLDS)
+        rows = np.flatnonzero(number == fold)
         names.append(f"{stem}_fold{number}of{FOLDS}")
         make_run(
             runs / names[-1],
@@ -30,8 +35,7 @@ def make_folds(runs: Path, stem: str, right: np.ndarray, **options: object) -> l
             labels=["run"] * len(rows),
             paths=[f"data/{row}.mp4" for row in rows],
             groups=[f"g{GROUP[row]}" for row in rows],
-            fingerprint=f"sizes:{number}aaa",
-            **options,
+            **({"fingerprint": f"sizes:{number}aaa"} | options),
         )
     return names
 
@@ -99,6 +103,30 @@ def test_a_row_without_one_of_its_folds_does_not_count(tmp_path: Path) -> None:
     table = make_table(collect([home]), tmp_path, measure=False, resamples=100)
     assert table.rows[1].absent == {"b_s0": "b_s0_fold1of2: not trained yet"}
     assert "b: 0 of 1 seeds; b_s0: b_s0_fold1of2: not trained yet" in table.warnings
+
+
+def test_rows_divided_differently_are_compared_if_they_pool_the_same_videos(tmp_path: Path) -> None:
+    def table_of(name: str, **options: object) -> Table:
+        runs = tmp_path / name
+        make_folds(runs, "a", GROUP < 5)
+        make_folds(runs, "b", GROUP < 8, kind="gc", fingerprint="sizes:bbb", **options)
+        return make_table(collect([runs]), runs, measure=False, resamples=100)
+
+    table = table_of("divided", fold=(GROUP >= 5) * 1)  # as with another data.split_seed
+    gc = table.rows[1].against
+    assert gc is not None
+    assert (gc.videos, gc.difference) == (40, pytest.approx(30))
+    said = "the same videos are divided into folds differently: none, but gc one; their networks"
+    assert [line[: len(said)] for line in table.warnings if "fold" in line] == [said]
+    refused = "gc one is not compared with the baseline: it was tested on other videos (fingerprint"
+    for name, fold in (
+        ("copy", GROUP % FOLDS),  # divided alike: the files differ
+        ("fewer", np.where(np.arange(VIDEOS) == 7, -1, GROUP >= 5)),  # one video is not there
+    ):
+        table = table_of(name, fold=fold)
+        assert table.rows[1].against is None
+        assert any(line.startswith(refused) for line in table.warnings)
+        assert any(line.startswith("not tested on the same copy") for line in table.warnings)
 
 
 def test_a_row_with_a_fold_twice_does_not_count(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The tests of all folds of a run as one test, in which each video is tested once."""
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar
 
 from video_gc.analysis.compare.predictions import TestedRun
@@ -71,11 +73,13 @@ def pooled(folds: Sequence[TestedRun]) -> TestedRun:
             f"{path}: is tested in {times} folds of {stem}; their data or options differ: train "
             "the folds again with one command (another name)"
         )
+    names = [sorted(PurePath(path).name for path in test.paths) for test in tests]
+    digests = {"division": _digest(names), "names": _digest(sorted(chain(*names)))}
     return TestedRun(
         name=stem,
         home=tests[0].home,
         file=tests[0].file,
-        about=_about(tests),
+        about=_about(tests) | digests,
         paths=[path for test in tests for path in test.paths],
         labels=[label for test in tests for label in test.labels],
         top=[top for test in tests for top in test.top],
@@ -85,6 +89,10 @@ def pooled(folds: Sequence[TestedRun]) -> TestedRun:
         else None,
         folds=tests,
     )
+
+
+def _digest(names: object) -> str:
+    return hashlib.blake2b(json.dumps(names).encode(), digest_size=6).hexdigest()
 
 
 def _about(tests: Sequence[TestedRun]) -> dict[str, Any]:
@@ -111,7 +119,7 @@ def _level(levels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _fingerprint(prints: Sequence[str]) -> str:
-    """Equal for equal videos in every fold; empty if one is unknown."""
+    """Equal for equal videos in every fold; empty if one is unknown. See `same_videos`."""
     each = [dict(part.split(":", 1) for part in text.split()) for text in prints]
     kinds = [kind for kind in ("contents", "sizes") if all(kind in one for one in each)]
     texts = ["".join(one[kind] for one in each).encode() for kind in kinds]

@@ -184,16 +184,41 @@ def unlike_tests(tests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
         if len(names) > 1:
             each = "; ".join(f"{value} in {', '.join(own)}" for value, own in names.items())
             found.append(f"not tested alike, {meaning}: {each}")
-    prints = [
-        (name, str(about["fingerprint"])) for name, about in tests if about.get("fingerprint")
-    ]
-    others = [f"{name} ({own})" for name, own in prints if same_copy(prints[0][1], own) is False]
+    prints = [(name, about) for name, about in tests if about.get("fingerprint")]
+    named = [f"{name} ({about['fingerprint']})" for name, about in prints]
+    same = [same_videos(prints[0][1], about) for _, about in prints]
+    others = [name for name, alike in zip(named, same, strict=True) if alike is False]
     if others:
         found.append(
-            f"not tested on the same copy of the videos: {prints[0][0]} ({prints[0][1]}), but "
+            f"not tested on the same copy of the videos: {named[0]}, but "
             f"{', '.join(dict.fromkeys(others))}; their figures cannot be compared"
         )
+    first = prints[0][1] if prints else {}
+    unlike = [
+        name
+        for name, about in prints
+        if about.get("names") == first.get("names")
+        and about.get("division") != first.get("division")
+    ]
+    if unlike:
+        found.append(
+            f"the same videos are divided into folds differently: {prints[0][0]}, but "
+            f"{', '.join(dict.fromkeys(unlike))}; their networks were trained on different videos"
+        )
     return found
+
+
+def same_videos(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:
+    """Whether two tests are of the same videos; None if that cannot be known.
+
+    one, other: accuracy.json. The fingerprint of folds depends on how videos were divided: where
+    that differs (data.group, data.split_seed), names can show that the videos are others.
+    """
+    same = same_copy(*(str(about.get("fingerprint") or "") for about in (one, other)))
+    divisions = one.get("division"), other.get("division")
+    if same is False and all(divisions) and divisions[0] != divisions[1]:
+        return None if one["names"] == other["names"] else False
+    return same
 
 
 def how_tested(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+from video_gc.analysis.compare.predictions import same_videos
 from video_gc.analysis.table.accuracy import Against, against, common_videos, corrected, figures
 from video_gc.analysis.table.costs import CACHE, Costs, network_costs
 from video_gc.analysis.table.gather import Collection, Group
@@ -11,7 +12,6 @@ from video_gc.analysis.table.notes import BESIDE, BUSY, notes_on, other_work, wa
 from video_gc.analysis.table.predicted.outcome import PREDICTED, outcome
 from video_gc.analysis.table.table import Row, Table
 from video_gc.analysis.table.tested_run import seconds_of_all
-from video_gc.data.fingerprint import same_copy
 from video_gc.data.index import DataError
 from video_gc.models.build import sketch
 from video_gc.models.describe import positions_seen
@@ -73,13 +73,13 @@ def _differences(
 
 
 def _check_same_videos(base: Group, group: Group) -> None:
-    """Raise DataError if the fingerprints differ: paths and labels alone may agree by chance.
-
-    The fingerprint of folds depends on how the videos were divided.
-    """
-    first, other = (each.tested[0].fingerprint for each in (base, group))
-    if base.folds == group.folds and same_copy(first, other) is False:
-        raise DataError(f"it was tested on other videos (fingerprint {other}, not {first})")
+    """Raise DataError if the fingerprints differ: paths and labels alone may agree by chance."""
+    first, other = (each.tested[0] for each in (base, group))
+    if base.folds == group.folds and same_videos(first.about, other.about) is False:
+        raise DataError(
+            f"it was tested on other videos (fingerprint {other.fingerprint}, not "
+            f"{first.fingerprint})"
+        )
 
 
 def _costs(
