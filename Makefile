@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 # --- the two commands of the README
 
-demo: $(READY) ## generate videos, train with and without context blocks, compare (8 minutes on 2 cores)
+demo: $(READY) ## generate videos, train with and without context blocks, compare (6 minutes on 2 cores)
 	$(BIN)/python tools/ablate.py ablation=demo hydra/launcher=joblib hydra.launcher.n_jobs=2 data.workers=1
 	ln -sfn ablations/demo/GC_s0 runs/demo
 	$(BIN)/python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/alike/test/alike/0000.mp4
