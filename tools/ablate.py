@@ -1,7 +1,6 @@
 """Train and test every cell of an ablation; rerun it to resume and to retry what failed."""
 
 import sys
-from itertools import chain
 from pathlib import Path
 
 from rich.table import Table
@@ -76,10 +75,9 @@ def main() -> int:
         return 0
     rounds = begin(plan)
     todo = {job.cell.name for jobs in rounds for job in jobs}
-    waiting = [cell for cell in chain(*plan.rounds) if cell.name in todo]
-    finished = [cell for cell in chain(*plan.rounds) if cell.name not in todo]
-    total = len(waiting) + len(finished)
-    say(f"{plan.ablation.title}: {total} cells, {len(finished)} finished before")
+    waiting = [cell for cell in plan.every_cell if cell.name in todo]
+    finished = [cell for cell in plan.every_cell if cell.name not in todo]
+    say(f"{plan.ablation.title}: {len(plan.every_cell)} cells, {len(finished)} finished before")
     if waiting:
         with show_progress(waiting, finished):
             for cells, jobs in zip(plan.rounds, rounds, strict=True):
@@ -117,7 +115,7 @@ def print_states(plan: Plan) -> list[str]:
     table.columns[1].justify = "right"
     table.columns[-2].no_wrap = True  # to be copied
     styles = {"failed": "red", "finished": "green", "running": "cyan"}
-    found = [(cell, *state_of(cell)) for cell in chain(*plan.rounds)]
+    found = [(cell, *state_of(cell)) for cell in plan.every_cell]
     for cell, state, _ in found:
         fold = [cell.fold or ""] * folds
         style = styles.get(state)

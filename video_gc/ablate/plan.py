@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from video_gc.ablate.cell import Cell
@@ -48,6 +49,11 @@ class Plan:
     def rounds(self) -> list[list[Cell]]:
         """The cells in groups; each needs the results of those before."""
         return [*([[self.pretraining]] if self.pretraining else []), self.cells]
+
+    @property
+    def every_cell(self) -> list[Cell]:
+        """Those of all rounds."""
+        return list(chain(*self.rounds))
 
     @property
     def directory(self) -> Path:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 from filelock import Timeout
@@ -55,10 +54,12 @@ def begin(plan: Plan) -> list[list[Job]]:
     known: dict[str, dict[str, str]] = {}
     rounds = [[_job(plan, cell, known) for cell in cells] for cells in plan.rounds]
     write_record(plan)
-    for job in chain(*rounds):
-        if has_results(job.cell):
+    for jobs in rounds:
+        finished = [job for job in jobs if has_results(job.cell)]
+        for job in finished:
             mark_finished(Path(job.cell.directory))
-    return [[job for job in jobs if not has_results(job.cell)] for jobs in rounds]
+            jobs.remove(job)
+    return rounds
 
 
 def _job(plan: Plan, cell: Cell, known: dict[str, dict[str, str]]) -> Job:
