@@ -243,8 +243,9 @@ class VideoViews:
             windows = fixed_clips(clip, part, self.clips)
             boxes = crop_boxes(size, clip.test_crop, self.crops, even=self._even)
             colour = self.decoding.colour(reader)
-            for view in self.decoding.views(reader, windows, boxes, size):
-                notes = notes or _notes(reader, part.length, clip, video)
+            for number, view in enumerate(self.decoding.views(reader, windows, boxes, size)):
+                if number == 0:  # a reader may fall back while it decodes
+                    notes = _notes(reader, part.length, clip, video)
                 if state:
                     views.append(np.array(view))
                 yield view, colour, notes
