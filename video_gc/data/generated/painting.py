@@ -7,6 +7,8 @@ import numpy as np
 
 SIZE = 40  # pixels, height and width
 NUM_FRAMES = 8
+FROM_MIDDLE = np.arange(NUM_FRAMES) - (NUM_FRAMES - 1) / 2
+"""The time of each frame, in frames from the middle of the clip."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,14 @@ from functools import partial
 
 import numpy as np
 
-from video_gc.data.generated.painting import NUM_FRAMES, SIZE, Track, background, paint
+from video_gc.data.generated.painting import (
+    FROM_MIDDLE,
+    NUM_FRAMES,
+    SIZE,
+    Track,
+    background,
+    paint,
+)
 
 GAP = 11
 """Columns of pixels from the right edge of the left object to the left edge of the right one."""
@@ -94,7 +101,7 @@ def _one_object(random: np.random.Generator, number: int, does: str) -> list[Tra
         frame = random.choice(BLINKS) if does == "blink" else None
         return [_still(random, x, y, hue, frame)]
     angle = np.pi / 2 * DOES.index(does) + random.uniform(-0.7, 0.7)
-    path = random.uniform(0.5, 1.0) * (np.arange(NUM_FRAMES) - (NUM_FRAMES - 1) / 2)
+    path = random.uniform(0.5, 1.0) * FROM_MIDDLE
     x, y = x + path * np.cos(angle), y + path * np.sin(angle)
     return [Track(x, y, random.uniform(*RADIUS), hue)]
 
@@ -150,7 +157,7 @@ def _two(random: np.random.Generator, left: float, right: float) -> list[Track]:
     """Two objects that move along one random direction. left, right: sign of their speeds, 0 for
     an object that stays."""
     angle, speed = random.uniform(0, 2 * np.pi), random.uniform(*SPEED)
-    path = speed * (np.arange(NUM_FRAMES) - (NUM_FRAMES - 1) / 2)
+    path = speed * FROM_MIDDLE
     reach = SPEED[1] * (NUM_FRAMES - 1) / 2 + RADIUS[1] + 0.5
     tracks = []
     for side, sign in ((-1, left), (1, right)):
