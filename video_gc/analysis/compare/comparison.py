@@ -237,10 +237,11 @@ def compare_tests(
     if times > 1:
         raise ValueError(f"{file}: is given twice; name two different tests")
     videos = shared_videos(runs)
-    names, kinds, sizes = _figures(runs, videos)
+    said = _said(runs, videos)
+    names, kinds, sizes = _figures(runs, videos, said)
     changes = None
     if names == NAMES:
-        said, right = _said(runs, videos), _right(runs, videos, 1)
+        right = _right(said, videos, 1)
         changes = Changes(
             right_a=right[: len(a)].mean(0),
             right_b=right[len(a) :].mean(0),
@@ -260,32 +261,36 @@ def intervals_of(
 
     runs: trainings (seeds) of one network. Raises as `compare_tests`.
     """
-    names, kinds, sizes = _figures(runs, shared_videos(runs))
+    videos = shared_videos(runs)
+    names, kinds, sizes = _figures(runs, videos, _said(runs, videos))
     found = levels(kinds, sizes, len(runs), resamples=resamples, seed=seed)
     return dict(zip(names, found, strict=True))
 
 
+Said = list[list[list[str]]]
+"""The best classes of each video, of each run."""
+
+
 def _figures(
-    runs: Sequence[TestedRun], videos: SharedVideos
+    runs: Sequence[TestedRun], videos: SharedVideos, said: Said
 ) -> tuple[tuple[str, ...], Figures, np.ndarray]:
     """The names of the figures, and the arguments of `differences`."""
     if any(run.multi_label for run in runs):
         return ("mAP",), *precision_figures(*multi_hot(runs, videos), videos.groups)
     classes = np.unique(videos.labels, return_inverse=True)[1]
-    right1, right5 = (_right(runs, videos, first) for first in (1, 5))
+    right1, right5 = (_right(said, videos, first) for first in (1, 5))
     return NAMES, *accuracy_figures(classes, right1, right5, videos.groups)
 
 
-def _said(runs: Sequence[TestedRun], videos: SharedVideos) -> list[list[list[str]]]:
-    """The best classes of each video, of each run."""
+def _said(runs: Sequence[TestedRun], videos: SharedVideos) -> Said:
     return [[run.top[row] for row in rows] for run, rows in zip(runs, videos.rows, strict=True)]
 
 
-def _right(runs: Sequence[TestedRun], videos: SharedVideos, first: int) -> np.ndarray:
+def _right(said: Said, videos: SharedVideos, first: int) -> np.ndarray:
     """(runs, V): whether the label is among the `first` classes."""
     return np.array([
         [label in top[:first] for label, top in zip(videos.labels, own, strict=True)]
-        for own in _said(runs, videos)
+        for own in said
     ])  # fmt: skip
 
 
