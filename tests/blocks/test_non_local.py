@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pytorchvideo.layers.nonlocal_net import create_nonlocal
 from torch import Tensor, nn
 
+from tests.blocks.learning import two_steps
 from tests.blocks.variants import CLIP_VARIANTS, VARIANTS
 from tests.conftest import randomise
 from video_gc.blocks import NonLocal, build_block
@@ -197,19 +198,11 @@ def test_learning_starts_at_the_batch_norm_and_reaches_every_live_parameter() ->
     torch.manual_seed(0)
     block = NonLocal(64)
     dead = {"key.bias", "value.bias", "out.bias"}
-    optimizer = torch.optim.SGD(block.parameters(), lr=1.0)
-    for step in range(2):
-        optimizer.zero_grad()
-        x = torch.randn(4, 64, 2, 3, 3)
-        (block(x) * torch.randn_like(x)).sum().backward()
-        largest = {name: float(p.grad.abs().max()) for name, p in block.named_parameters()}
-        if step == 0:
-            assert {name for name, grad in largest.items() if grad} == {"norm.weight", "norm.bias"}
-        else:
-            live = min(grad for name, grad in largest.items() if name not in dead)
-            assert live > 0
-            assert max(largest["key.bias"], largest["out.bias"]) < 1e-3 * largest["out.weight"]
-        optimizer.step()
+    first, largest = two_steps(block)
+    assert {name for name, grad in first.items() if grad} == {"norm.weight", "norm.bias"}
+    live = min(grad for name, grad in largest.items() if name not in dead)
+    assert live > 0
+    assert max(largest["key.bias"], largest["out.bias"]) < 1e-3 * largest["out.weight"]
 
 
 def test_the_value_and_output_biases_live_in_eval_mode() -> None:
