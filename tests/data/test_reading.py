@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.conftest import counted_frames
 from video_gc.data.config import DataConfig
 from video_gc.data.dataset import TrainingClips, VideoViews
 from video_gc.data.index import VideoIndex
-from video_gc.data.reading import Decoding
+from video_gc.data.reading import Decoding, common_rate
 from video_gc.data.sampling import ClipConfig
+from video_gc.decode.write import write_video
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,19 @@ def test_planes_need_even_sizes() -> None:
 def test_without_cuda_the_option_gives_one_line() -> None:
     with pytest.raises(ValueError, match="there is no CUDA device here; use cpu"):
         Decoding(device="cuda")
+
+
+def test_the_common_rate_of_a_data_set(tmp_path: Path) -> None:
+    files = [
+        write_video(tmp_path / f"{number}.mp4", counted_frames(3), fps=30) for number in range(10)
+    ]
+    index = VideoIndex.build([str(file) for file in files], [0] * 10, ["one"])
+    assert common_rate(index, Decoding()) == 30
+    files[3].write_bytes(b"no video")
+    write_video(files[4], counted_frames(3), fps=25)
+    assert common_rate(index, Decoding()) is None  # 8 of 9 are less than nine tenths
+    files[4].write_bytes(b"")
+    assert common_rate(index, Decoding()) == 30
+    for file in files:
+        file.write_bytes(b"")
+    assert common_rate(index, Decoding()) is None

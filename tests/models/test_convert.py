@@ -246,7 +246,8 @@ def test_saved_it_loads_as_any_checkpoint(tmp_path: Path) -> None:
         done.config(described_model), ClipConfig(), Normalisation(), list("abcd"), {}
     )
     file = tmp_path / "converted.safetensors"
-    write_weights(done.network.state_dict(), described(contents), file)
+    state = done.network.state_dict()
+    write_weights(state, described(contents, state), file)
     loaded, about = load_network(file)
     assert about.model.context.kind == "gc"
     clip = clips()[0].float()

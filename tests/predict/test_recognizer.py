@@ -167,3 +167,17 @@ def test_bytes_and_open_files_are_videos(checkpoint: Path, video: Path) -> None:
     with video.open("rb") as file:
         for source in (video.read_bytes(), file):
             torch.testing.assert_close(recognizer.predict(source).scores, expected)
+
+
+def test_a_window_spans_the_time_of_the_training(checkpoint: Path) -> None:
+    recognizer = Recognizer(checkpoint, device="cpu", precision="fp32")  # trained at 30 Hz, 4×2
+    frames = counted_frames(60)
+    one = recognizer.predict(frames, fps=30).windows[0]
+    for film, fps in ((np.repeat(frames, 2, axis=0), 60), (frames[::2], 15)):
+        other = recognizer.predict(film, fps=fps).windows[0]
+        torch.testing.assert_close(other.scores, one.scores, rtol=0, atol=0)
+        assert other.end - other.start == pytest.approx(6 / 30 + 1 / fps, abs=1e-5)
+    near = recognizer.predict(frames, fps=30000 / 1001).windows[0]
+    torch.testing.assert_close(near.scores, one.scores, rtol=0, atol=0)
+    recognizer.contract = replace(recognizer.contract, fps=None)  # frames count, not time
+    assert recognizer.predict(frames, fps=15).windows[0].end == pytest.approx(7 / 15, abs=1e-5)

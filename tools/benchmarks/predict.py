@@ -141,8 +141,9 @@ def on_videos(setting: Setting, video: Video, file: Path) -> tuple[list[Row], di
     """The Recognizer, and a loop over the same windows. file: where to save its checkpoint."""
     names = [f"class {number}" for number in range(CLASSES)]
     contents = CheckpointContents(setting.config(), setting.clip, Normalisation(), names, {})
-    state = {f"model.{name}": tensor for name, tensor in setting.ours().state_dict().items()}
-    torch.save({KEY: described(contents), "state_dict": state}, file)
+    weights = setting.ours().state_dict()
+    state = {f"model.{name}": tensor for name, tensor in weights.items()}
+    torch.save({KEY: described(contents, weights), "state_dict": state}, file)
     recognizer = Recognizer(file, device=CPU)
     ours = f"Recognizer ({recognizer.network.precision}, {recognizer.network.backend})"
     return [Row(PLAIN, "fp32"), Row(ours, recognizer.network.precision)], {

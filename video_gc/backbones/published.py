@@ -48,3 +48,6 @@ PUBLISHED: dict[str, Published] = {
 
 KINETICS400: list[str] = R3D_18_Weights.KINETICS400_V1.meta["categories"]
 """Class names in the order of all these weights."""
+
+KINETICS_FPS = 30.0
+"""Frame rate that the strides of these networks count in, Hz (PyTorchVideo's hub pages)."""

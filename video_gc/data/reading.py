@@ -8,12 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from video_gc.data.index import VideoIndex
 from video_gc.data.sampling import ClipConfig, FrameRange, frame_range
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, Box, Colour, DecodeError, Request, VideoReader
 
 MATRICES = ("bt601", "bt709", "bt2020", "smpte240m")
 """Values of `Colour.matrix`; a batch contains their indices."""
+RATES_READ = 32
+RATES_DIFFER, MOST = 0.05, 0.9
+"""A data set has one frame rate if this share of its videos differs less from the median."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,25 @@ class Decoding:
 def colour_code(colour: Colour) -> int:
     """A colour as one number, for a batch: twice the matrix's index, plus 1 for full range."""
     return 2 * MATRICES.index(colour.matrix) + colour.full_range
+
+
+def common_rate(index: VideoIndex, decoding: Decoding) -> float | None:
+    """The frame rate of a data set in Hz, from 32 of its videos; None if they differ.
+
+    Unreadable videos do not count.
+    """
+    rates: list[float] = []
+    for row in np.unique(np.linspace(0, len(index) - 1, RATES_READ).astype(int)):
+        try:
+            with decoding.open(index.path(int(row))) as reader:
+                rates.append(reader.rate)
+        except Exception:  # a file can make decoders raise anything
+            continue
+    if not rates:
+        return None
+    middle = float(np.median(rates))
+    near = np.abs(np.array(rates) / middle - 1) < RATES_DIFFER
+    return round(middle, 3) if near.mean() >= MOST else None
 
 
 def stream_views(

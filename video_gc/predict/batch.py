@@ -35,7 +35,7 @@ def predict_all(
         file_status(str(video))
         files += find_videos(video) if video.is_dir() else [video]
     recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
-    say(f"{checkpoint}: {recognizer.network.about}")
+    say(f"{checkpoint}: {recognizer.network.about}; {recognizer.contract.about_time}")
     remove_stale_parts(out)
     outputs = Outputs(out)
     with progress_bar() as progress:

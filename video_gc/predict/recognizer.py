@@ -12,15 +12,16 @@ from torch import Tensor
 
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.reading import stream_views
-from video_gc.data.sampling import frame_range, window_clips
-from video_gc.data.transforms import prepare_clips
+from video_gc.data.sampling import ClipConfig, frame_range, window_clips
+from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source, VideoReader
 from video_gc.decode.whole_frames import FrameReader
+from video_gc.deploy.contract import Contract
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.evaluate.metrics import probabilities, ranking
-from video_gc.train.checkpoint import load_network
+from video_gc.train.checkpoint import contract_of, load_network
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,14 @@ class Recognizer:
     ) -> None:
         self.device = pick_device(device)
         choose(self.device, precision, backend)  # raises before anything is loaded
-        self.model, self.contents = load_network(checkpoint)
+        self.model, contents = load_network(checkpoint)
+        self.contract = contract_of(contents, self.model.state_dict())
+        self.max_pixels: int = contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
         self.micro_batch = micro_batch
-        self.multi_label = bool(self.contents.config.get("data", {}).get("multi_label"))
-        clip = self.contents.clip
+        contract = self.contract
         self.network = fast_network(
             self.model,
-            (clip.frames, clip.test_crop, clip.test_crop),
+            (contract.frames, contract.crop, contract.crop),
             device=self.device,
             precision=precision,
             backend=backend,
@@ -120,33 +122,35 @@ class Recognizer:
     @property
     def names(self) -> list[str]:
         """Class names, in the order of the scores."""
-        return self.contents.names
+        return self.contract.names
 
     def predict(
         self,
         video: Source | np.ndarray | Tensor | list[Any] | tuple[Any, ...],
         *,
-        fps: float = 25.0,
+        fps: float | None = None,
     ) -> Prediction:
         """Score a whole video in consecutive windows, centre crop.
 
-        video: a path, the bytes of a file or an open file; or frames with their rate `fps` in Hz:
-            an array or tensor uint8 (T, H, W, 3), or a list of frames (H, W, 3), each an array, a
-            tensor or a PIL image (see `as_frames`), in RGB. A video shorter than a window
-            repeats its last frame. Damaged frames are counted.
+        If the training's frame rate is known (`contract.fps`), a window spans the same time in a
+        video of any rate; otherwise the same number of frames.
+
+        video: a path, the bytes of a file or an open file; or frames with their rate `fps` in Hz
+            (default: the training's, or 25): an array or tensor uint8 (T, H, W, 3), or a list of
+            frames (H, W, 3), each an array, a tensor or a PIL image (see `as_frames`), in RGB. A
+            video shorter than a window repeats its last frame. Damaged frames are counted.
 
         Raises FileNotFoundError, DecodeError for an unreadable file, ValueError for frames of
         another shape or type.
         """
         reader: VideoReader
         if isinstance(video, np.ndarray | Tensor | list | tuple):
-            reader = FrameReader(video, fps)
+            reader = FrameReader(video, self.contract.fps or 25.0 if fps is None else fps)
         else:
-            limit = self.contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
-            reader = open_video(video, damage="report", max_pixels=limit)
-        clip = self.contents.clip
+            reader = open_video(video, damage="report", max_pixels=self.max_pixels)
         with reader:
             times = reader.times
+            clip = clip_for(self.contract, reader.rate)
             try:
                 spans = window_clips(clip, frame_range(times, reader.rate))
             except ValueError as error:
@@ -169,14 +173,33 @@ class Recognizer:
 
     def _scores(self, reader: VideoReader, spans: np.ndarray) -> Iterator[Tensor]:
         """Yield (n, classes) for each micro-batch of windows, in order."""
-        clip = self.contents.clip
-        size = scaled_size(reader.size, clip.test_short_side)
-        views = stream_views(reader, spans, crop_boxes(size, clip.test_crop, 1), size)
+        contract = self.contract
+        normalisation = Normalisation(
+            mean=contract.mean,
+            std=contract.std,
+            subtract_mean_frame=contract.subtract_mean_frame,
+        )
+        size = scaled_size(reader.size, contract.short_side)
+        views = stream_views(reader, spans, crop_boxes(size, contract.crop, 1), size)
         with torch.inference_mode():
             while group := list(islice(views, self.micro_batch)):
                 clips = torch.from_numpy(np.stack([view for _, view in group])).to(self.device)
-                logits = self.network(prepare_clips(clips, self.contents.normalisation))
-                yield probabilities(logits, multi_label=self.multi_label).cpu()
+                logits = self.network(prepare_clips(clips, normalisation))
+                yield probabilities(logits, multi_label=contract.multi_label).cpu()
+
+
+def clip_for(contract: Contract, rate: float) -> ClipConfig:
+    """The frames of a window in a video of `rate` Hz: by time if the training's rate differs."""
+    return ClipConfig(
+        frames=contract.frames,
+        stride=contract.stride,
+        target_fps=contract.fps if contract.differs(rate) else None,
+        sampling=contract.sampling,
+        offsets=contract.offsets,
+        past_end=contract.past_end,
+        test_crop=contract.crop,
+        test_short_side=contract.short_side,
+    )
 
 
 def _rows(ranked: list[tuple[str, float]]) -> list[dict[str, Any]]:

@@ -3,14 +3,16 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from video_gc.backbones.published import KINETICS400, PUBLISHED
+from video_gc.backbones.published import KINETICS400, KINETICS_FPS, PUBLISHED
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation
+from video_gc.deploy.contract import Contract, hash_weights
 from video_gc.models.build import ModelConfig, build_model, settled
 from video_gc.models.context import ContextConfig
 from video_gc.models.weights.finite import check_finite
@@ -35,11 +37,39 @@ class CheckpointContents:
     """the whole resolved training config"""
     fingerprint: dict[str, str] = field(default_factory=dict)
     """split (train, val, test) → fingerprint of its videos; empty for published weights"""
+    fps: float | None = None
+    """frame rate of the training videos, Hz; None: it is unknown, or they differ"""
 
 
-def described(contents: CheckpointContents) -> dict[str, Any]:
-    """The description to be written, as numbers, strings, lists and dictionaries."""
-    return asdict(contents) | {"format": FORMAT}
+def described(contents: CheckpointContents, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The description to be written, as numbers, strings, lists and dictionaries.
+
+    weights: of the network, by name.
+    """
+    contract = contract_of(contents, weights)
+    return asdict(contents) | {"format": FORMAT, "contract": asdict(contract)}
+
+
+def contract_of(contents: CheckpointContents, weights: Mapping[str, Tensor]) -> Contract:
+    """The contract of a checkpoint. weights: of the network, by name."""
+    clip, normalisation = contents.clip, contents.normalisation
+    return Contract(
+        names=list(contents.names),
+        frames=clip.frames,
+        stride=clip.stride,
+        fps=clip.target_fps or contents.fps,
+        short_side=clip.test_short_side,
+        crop=clip.test_crop,
+        mean=list(normalisation.mean),
+        std=list(normalisation.std),
+        subtract_mean_frame=normalisation.subtract_mean_frame,
+        sampling=clip.sampling,
+        offsets=clip.offsets,
+        past_end=clip.past_end,
+        multi_label=bool(contents.config.get("data", {}).get("multi_label")),
+        weights=hash_weights(weights),
+        versions={name: version(name) for name in ("video_gc", "torch")},
+    )
 
 
 def check_format(path: str | os.PathLike[str], kept: dict[str, Any]) -> None:
@@ -123,6 +153,7 @@ def read_checkpoint(
         names=kept["names"],
         config=kept["config"],
         fingerprint=kept["fingerprint"],
+        fps=kept.get("fps"),
     )
     return contents, checkpoint["state_dict"]
 
@@ -166,5 +197,7 @@ def _published(name: str) -> tuple[nn.Module, CheckpointContents]:
         test_crop=network.side,
         test_short_side=network.side,
     )
-    contents = CheckpointContents(model_config, clip, Normalisation(), list(KINETICS400), {})
+    contents = CheckpointContents(
+        model_config, clip, Normalisation(), list(KINETICS400), {}, fps=KINETICS_FPS
+    )
     return build_model(model_config).eval(), contents

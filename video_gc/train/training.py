@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from video_gc.data.batches.loader import ThreadLoader
 from video_gc.data.batches.workers import WorkerLoader
 from video_gc.data.dataset import TrainingClips
+from video_gc.data.reading import common_rate
 from video_gc.data.skipped_videos import SKIPPED
 from video_gc.data.splits import Splits
 from video_gc.progress import say
@@ -32,8 +33,8 @@ from video_gc.train.distributed.world import World, to_all
 from video_gc.train.inputs import build_loaders, fingerprints
 from video_gc.train.logs import RowLogger, open_loggers
 from video_gc.train.network import TrainedNetwork
-from video_gc.train.options import Length, TrainConfig
-from video_gc.train.recipe.averaging import averaged_copy
+from video_gc.train.options import Length, TrainConfig, decoding_of
+from video_gc.train.recipe.averaging import averaged_copy, pick_weights
 from video_gc.train.recipe.groups import train_mode, waiting_parameters
 from video_gc.train.recipe.optim import build_optimizer
 from video_gc.train.recipe.precise_norms import KEY as STATISTICS
@@ -176,6 +177,7 @@ def build_training(
             config=asdict(config),
             # only the first process writes checkpoints
             fingerprint=fingerprints(splits, config.data, known) if world.first else {},
+            fps=common_rate(splits.train, decoding_of(config.data)) if world.first else None,
         ),
         splits=splits,
         skipped=SkippedByRanks(config.directory / SKIPPED, world),
@@ -206,7 +208,7 @@ def saved(training: Training, trained: dict[str, Tensor]) -> dict[str, Any]:
         "state_dict": weights,
         "optimizer_states": [optimizer],
         "lr_schedulers": [training.schedule.state_dict()],
-        KEY: described(training.contents),
+        KEY: described(training.contents, pick_weights(weights) if training.world.first else {}),
         "loop": {"processes": to_all(state.saved(), training.world)},
     }
     return content | ({STATISTICS: trained} if trained else {})
