@@ -1,16 +1,31 @@
 """Recognise the action in videos: the best classes of each, and a timeline.
 
+With --segments: what happens when in long videos. Overlapping windows are scored, and runs of high
+scores become segments: segments.json (ActivityNet's form), segments.csv, a picture for each video.
+The scores are kept: rerun a killed command to resume it, or another threshold to see it at once.
+
 Prints each result immediately. An unreadable video is reported and does not stop the others. The
 JSON array is closed however the run ends, except by SIGKILL.
 """
 
-from contextlib import nullcontext
+from argparse import Namespace
+from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import Any
 
 from video_gc.cli import Parser, in_range, report_error, run_tool
 from video_gc.deploy.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import say
 from video_gc.train.checkpoint_paths import checkpoint_in
+
+SEGMENT_OPTIONS = (
+    ("overlap", float, "share of a window that the next one sees too, 0 to 0.95 (0.5)"),
+    ("threshold", float, "a segment reaches this score (0.5)"),
+    ("leave", float, "a segment ends where its score falls below (0.8 of the threshold)"),
+    ("smooth", int, "scores are means over so many windows, an odd number (3)"),
+    ("min-length", float, "leave out shorter segments, s (0)"),
+)
+"""Option, type, help."""
 
 
 def main() -> int:
@@ -18,7 +33,8 @@ def main() -> int:
     parser = Parser(
         description=__doc__,
         epilog="example: python tools/predict.py runs/demo/checkpoints/best.ckpt "
-        "data/motions/alike/test",
+        "data/motions/alike/test; "
+        "long videos: python tools/predict.py runs/mine match.mp4 --segments --threshold 0.6",
     )
     parser.add_argument(
         "checkpoint",
@@ -37,7 +53,20 @@ def main() -> int:
     parser.add_argument("--device", help="cpu or cuda; default: cuda if available")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help=BACKEND_HELP)
+    long = parser.add_argument_group("segments of long videos")
+    long.add_argument("--segments", action="store_true", help="find segments")
+    for name, kind, text in SEGMENT_OPTIONS:
+        long.add_argument(f"--{name}", type=kind, help=text)
     options = parser.parse_args()
+    given = {
+        field: value
+        for name, _, _ in SEGMENT_OPTIONS
+        if (value := getattr(options, field := name.replace("-", "_"))) is not None
+    }
+    if given and not options.segments:
+        parser.error(f"--{next(iter(given)).replace('_', '-')} needs --segments")
+    if options.segments:
+        return find_and_print(options, given)
     from video_gc.predict.batch import predict_all
     from video_gc.predict.json_array import json_array
     from video_gc.predict.timeline import print_prediction
@@ -67,6 +96,38 @@ def main() -> int:
                 array(done.to_dict(options.top))
     where = f"Timelines are in {out}" if done_well else "No timeline was drawn"
     say(where + (f"; files that failed: {failures}" if failures else ""))
+    return int(failures > 0)
+
+
+def find_and_print(options: Namespace, given: dict[str, Any]) -> int:
+    """The command with --segments; returns 1 if a video could not be read."""
+    from video_gc.predict.json_array import json_array
+    from video_gc.predict.segment_files import segment_all
+    from video_gc.predict.segments import SegmentOptions
+    from video_gc.predict.timeline import print_segments
+    from video_gc.train.checkpoint import default_output  # late: it imports torch
+
+    checkpoint = checkpoint_in(options.checkpoint)
+    out = options.out or default_output(checkpoint, "segments")
+    found = segment_all(
+        checkpoint,
+        options.videos,
+        out,
+        SegmentOptions(**given),
+        options.device,
+        options.precision,
+        options.backend,
+    )
+    failures = 0
+    with closing(found), json_array() if options.json else nullcontext() as array:
+        for done in found:
+            if isinstance(done, Exception):
+                failures += report_error(done)
+            elif array is None:
+                print_segments(done.video, done.segments, done.damaged)
+            else:
+                array(done.to_dict())
+    say(f"Segments are in {out}" + (f"; files that failed: {failures}" if failures else ""))
     return int(failures > 0)
 
 

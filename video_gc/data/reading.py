@@ -156,6 +156,8 @@ def stream_views(
     reader.check_clip(windows.shape[1], size)
     ends = windows.max(axis=1)
     order = np.argsort(ends, kind="stable")
+    # the first frame that each window or a later one needs
+    oldest = np.minimum.accumulate(windows[order].min(axis=1, initial=len(reader))[::-1])[::-1]
     held: dict[int, np.ndarray] = {}
     wanted = np.unique(windows)
     done = 0
@@ -167,8 +169,8 @@ def stream_views(
                 parts = [crop_frames(held[i][None], box, form) for i in windows[window]]
                 yield window, np.concatenate(parts)
             done += 1
-            oldest = windows[order[done:]].min(initial=index + 1)
-            held = {i: kept for i, kept in held.items() if i >= oldest}
+            needed = oldest[done] if done < len(order) else index + 1
+            held = {i: kept for i, kept in held.items() if i >= needed}
 
 
 def crop_frames(frames: np.ndarray, box: Box, form: str = "rgb") -> np.ndarray:

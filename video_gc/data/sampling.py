@@ -198,9 +198,10 @@ def fixed_clips(clip: ClipConfig, part: FrameRange, clips: int) -> np.ndarray:
     )
 
 
-def window_clips(clip: ClipConfig, part: FrameRange) -> np.ndarray:
-    """Frame indices (K, T) of consecutive clips that cover `part`.
+def window_clips(clip: ClipConfig, part: FrameRange, overlap: float = 0.0) -> np.ndarray:
+    """Frame indices (K, T) of clips that cover `part`, from its start to its end.
 
+    overlap: the share of a clip that the next one sees too, in [0, 1).
     Raises ValueError for more than MOST_WINDOWS of them: time stamps may claim any duration.
     """
     if clip.sampling == "segments":
@@ -212,12 +213,11 @@ def window_clips(clip: ClipConfig, part: FrameRange) -> np.ndarray:
     else:
         steps = clip.stride * pace * np.arange(clip.frames)
         span = (clip.frames - 1) * clip.stride * pace + 1
-    if part.length / span > MOST_WINDOWS:
-        raise ValueError(
-            f"lasts {part.length / part.rate:,.0f} s by its {part.count} time stamps: more than "
-            f"{MOST_WINDOWS:,} windows"
-        )
-    starts = consecutive_starts(part.length, span)
+    step = max((1 - overlap) * span, 1.0)
+    if part.length / step > MOST_WINDOWS:
+        seconds = f"{part.length / part.rate:,.0f} s by its {part.count} time stamps"
+        raise ValueError(f"lasts {seconds}: more than {MOST_WINDOWS:,} windows")
+    starts = consecutive_starts(part.length, span, step)
     return part.frames_at(starts[:, None] + steps, clip.past_end)
 
 
@@ -293,7 +293,7 @@ def _spread(frames: int, stride: int, pace: float | None) -> tuple[np.ndarray, f
     return np.linspace(0, span - 1, frames), span
 
 
-def consecutive_starts(length: float, span: float) -> np.ndarray:
-    """Starts (K,) of consecutive windows of `span`; the last ends with the video."""
+def consecutive_starts(length: float, span: float, step: float) -> np.ndarray:
+    """Starts (K,) of windows of `span`, `step` apart; the last ends with the video."""
     last_start = max(length - span, 0)
-    return np.append(np.arange(0, last_start - ROUNDING, span), last_start)
+    return np.append(np.arange(0, last_start - ROUNDING, step), last_start)

@@ -30,10 +30,7 @@ def predict_all(
     not.
     Raises FileNotFoundError for a path that does not exist, DataError for a folder without videos.
     """
-    files: list[Path] = []
-    for video in videos:
-        file_status(str(video))
-        files += find_videos(video) if video.is_dir() else [video]
+    files = video_files(videos)
     recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
     say(f"{checkpoint}: {recognizer.network.about}; {recognizer.contract.about_time}")
     remove_stale_parts(out)
@@ -52,3 +49,15 @@ def predict_all(
                     draw_timeline(prediction, part, count)
             except Exception as error:  # the disk, or a name that matplotlib cannot draw
                 say(f"{decode_error(file, error)}: its timeline is not drawn", style="yellow")
+
+
+def video_files(videos: Sequence[Path]) -> list[Path]:
+    """Files as they are, and each video below each folder.
+
+    Raises FileNotFoundError for a path that does not exist, DataError for a folder without videos.
+    """
+    files: list[Path] = []
+    for video in videos:
+        file_status(str(video))
+        files += find_videos(video) if video.is_dir() else [video]
+    return files

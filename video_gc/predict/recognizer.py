@@ -155,7 +155,7 @@ class Recognizer:
                 spans = window_clips(clip, frame_range(times, reader.rate))
             except ValueError as error:
                 raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
-            scores = torch.cat(list(self._scores(reader, spans)))
+            scores = torch.cat([self.scores(clips) for clips in self.clips(reader, spans)])
         borders = np.append(times, times[-1] + 1 / reader.rate).round(6)
         windows = [
             Window(float(borders[span.min()]), float(borders[span.max() + 1]), score)
@@ -171,8 +171,12 @@ class Recognizer:
             damaged=len(reader.damaged),
         )
 
-    def _scores(self, reader: VideoReader, spans: np.ndarray) -> Iterator[Tensor]:
-        """Yield (n, classes) for each micro-batch of windows, in order."""
+    @torch.inference_mode()
+    def clips(self, reader: VideoReader, windows: np.ndarray) -> Iterator[Tensor]:
+        """Yield the network's input (n, 3, T, H, W) for windows of frames (K, T), in order.
+
+        n is `micro_batch`, or less at the end. Frames are decoded once and held as long as needed.
+        """
         contract = self.contract
         normalisation = Normalisation(
             mean=contract.mean,
@@ -180,12 +184,15 @@ class Recognizer:
             subtract_mean_frame=contract.subtract_mean_frame,
         )
         size = scaled_size(reader.size, contract.short_side)
-        views = stream_views(reader, spans, crop_boxes(size, contract.crop, 1), size)
-        with torch.inference_mode():
-            while group := list(islice(views, self.micro_batch)):
-                clips = torch.from_numpy(np.stack([view for _, view in group])).to(self.device)
-                logits = self.network(prepare_clips(clips, normalisation))
-                yield probabilities(logits, multi_label=contract.multi_label).cpu()
+        views = stream_views(reader, windows, crop_boxes(size, contract.crop, 1), size)
+        while group := list(islice(views, self.micro_batch)):
+            clips = torch.from_numpy(np.stack([view for _, view in group])).to(self.device)
+            yield prepare_clips(clips, normalisation)
+
+    def scores(self, clips: Tensor) -> Tensor:
+        """Probabilities (n, classes) on the CPU, for the input of `clips`."""
+        logits = self.network(clips)
+        return probabilities(logits, multi_label=self.contract.multi_label).cpu()
 
 
 def clip_for(contract: Contract, rate: float) -> ClipConfig:

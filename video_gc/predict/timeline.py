@@ -1,5 +1,6 @@
 """A prediction as a table in the terminal and as a picture over time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -7,9 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from video_gc.atomic import atomic_path
-from video_gc.escape import readable
+from video_gc.escape import readable, short_name
 from video_gc.predict.recognizer import Prediction
+from video_gc.predict.segments import Segment, borders
+from video_gc.predict.windows import WindowRows
 from video_gc.progress import Screen
+
+MOST_DRAWN, FEW = 10, 5
+"""Classes in a picture of segments, and in one of a video without any."""
 
 
 def print_prediction(prediction: Prediction, count: int = 5) -> None:
@@ -53,6 +59,53 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
     with atomic_path(file) as part:
         figure.savefig(part, dpi=120)
     return file
+
+
+def print_segments(video: str, segments: Sequence[Segment], damaged: int = 0) -> None:
+    """The video's name and a table of its segments, to stdout."""
+    console = Screen()
+    console.print(Text(readable(video)), style="bold", soft_wrap=True)
+    table = Table()
+    for name in ("start (s)", "end (s)", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("class", overflow="fold")
+    for each in segments:
+        times = f"{each.start:.2f}", f"{each.end:.2f}"
+        table.add_row(*times, f"{each.score:.2f}", Text(readable(each.label)))
+    console.print(table if segments else "no segments: no score reaches the threshold")
+    if damaged:
+        console.print(f"{damaged} of the frames used are damaged")
+
+
+def draw_segments(
+    found: WindowRows, names: Sequence[str], segments: Sequence[Segment], file: Path
+) -> None:
+    """Score over time, and the segments below, of the classes with the longest segments.
+
+    found: scores of windows. Without segments, the classes with the highest scores.
+    """
+    lasts = dict.fromkeys(names, 0.0)
+    for each in segments:
+        lasts[each.label] += each.end - each.start
+    peaks = dict(zip(names, found.rows.max(0), strict=True))
+    shown = sorted(names, key=lambda name: (-lasts[name], -peaks[name]))[:MOST_DRAWN]
+    shown = [name for name in shown if lasts[name]] or shown[:FEW]
+    figure = Figure(figsize=(11, 3.4 + 0.25 * len(shown)), layout="constrained")
+    top, below = figure.subplots(2, sharex=True, height_ratios=[2.6, 0.5 + 0.25 * len(shown)])
+    edges = borders(found.start, found.end)
+    for row, name in enumerate(shown):
+        colour = f"C{row}"
+        values = found.rows[:, list(names).index(name)]
+        top.stairs(values, edges, baseline=None, linewidth=1, color=colour)
+        bars = [(s.start, s.end - s.start) for s in segments if s.label == name]
+        below.broken_barh(bars, (row - 0.35, 0.7), color=colour)
+    top.set(ylabel="score", ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
+    top.set_title(readable(Path(found.video).name), loc="left", parse_math=False)
+    top.grid(axis="y", alpha=0.3)
+    below.set_yticks(range(len(shown)), [short_name(name) for name in shown], parse_math=False)
+    below.set(xlabel="time (s)", ylim=(len(shown) - 0.5, -0.5))
+    with atomic_path(file) as part:
+        figure.savefig(part, dpi=120)
 
 
 def _ranking(ranked: list[tuple[str, float]]) -> Text:

@@ -1,0 +1,271 @@
+"""A row of numbers for each window of a long video, kept on disk part by part.
+
+The numbers are the scores of the classes, or features (features.py). Videos are decoded once, and
+frames are held only as long as windows need them. A killed run loses at most `PART` windows.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rich.progress import Progress
+from torch import Tensor
+
+from video_gc.atomic import remove_stale_parts
+from video_gc.data.sampling import frame_range, window_clips
+from video_gc.decode.ffmpeg.source import file_status
+from video_gc.decode.open import open_video
+from video_gc.decode.reader import DecodeError, VideoReader, decode_error
+from video_gc.escape import readable
+from video_gc.outputs import Outputs
+from video_gc.predict.recognizer import Recognizer, clip_for
+from video_gc.progress import progress_bar
+
+FORMAT = 1
+PART = 512
+"""Windows in a part: a multiple of usual micro-batches, so a resumed video has the same batches."""
+UNFINISHED = "unfinished"
+"""The folder of parts, beside the finished files."""
+SCORES = "scores"
+"""The layer whose rows are probabilities of the classes."""
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+"""Errors of reading an .npz file that is damaged or of another kind."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """The rows of a video."""
+
+    video: str
+    """its path"""
+    rows: np.ndarray
+    """(K, C) float32"""
+    start: np.ndarray
+    """(K,) seconds from the first frame"""
+    end: np.ndarray
+    rate: float
+    """mean frame rate of the video, Hz"""
+    damaged: np.ndarray
+    """frames used that are damaged"""
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(K,) seconds: the middle of each window."""
+        return (self.start + self.end) / 2
+
+    @property
+    def window(self) -> float:
+        """Length of a window, s."""
+        return round(float(np.median(self.end - self.start)), 6)
+
+    @property
+    def stride(self) -> float:
+        """Distance of two windows, s; 0 if there is one. The last two may be nearer."""
+        return round(float(np.median(np.diff(self.centre))), 6) if len(self.rows) > 1 else 0.0
+
+    def pooled(self) -> "WindowRows":
+        """One row: the mean, for the whole video."""
+        mean = self.rows.mean(0, keepdims=True)
+        whole = {"start": self.start[:1], "end": self.end[-1:]}
+        return WindowRows(self.video, mean, **whole, rate=self.rate, damaged=self.damaged)
+
+
+@dataclass(frozen=True)
+class RowFiles:
+    """Makes the rows of videos, and keeps them in a folder: `NAME.npz`.
+
+    A file is used again if the video, the weights and all options are the same.
+    """
+
+    recognizer: Recognizer
+    folder: Path
+    layer: str
+    compute: Callable[[Tensor], Tensor]
+    """clips (n, 3, T, H, W) → rows (n, C) on the CPU"""
+    overlap: float = 0.0
+    pool: bool = False
+    """keep one row for each video, the mean"""
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """The folder's files that are ours."""
+        remove_stale_parts(self.folder)
+        remove_stale_parts(self.folder / UNFINISHED)
+        return Outputs(self.folder)
+
+    def rows(self, video: Path, progress: Progress) -> tuple[Path, WindowRows]:
+        """The file of a video, and its rows: read if they are there, else computed and written.
+
+        Raises DecodeError for an unreadable video.
+        """
+        path = os.path.abspath(video)
+        identity = self._identity(path)
+        stem = self._stem(path)
+        file = self.folder / f"{stem}.npz"
+        kept = _read(file, identity)
+        if kept is not None:
+            return file, _window_rows(kept, self._key)
+        found = self._computed(path, stem, identity, progress)
+        found = found.pooled() if self.pool else found
+        with self.outputs.path(file.name) as part:
+            np.savez(part, **self._content(found, identity))
+        parts = Outputs(self.folder / UNFINISHED)
+        for name in parts.names():
+            if name.startswith(f"{stem}."):
+                parts.remove(name)
+        with suppress(OSError):  # other videos are not finished
+            parts.folder.rmdir()
+        return file, found
+
+    @property
+    def _key(self) -> str:
+        return SCORES if self.layer == SCORES else "features"
+
+    def _identity(self, path: str) -> str:
+        """All that the rows depend on, as JSON."""
+        status, network = file_status(path), self.recognizer.network
+        contract = asdict(self.recognizer.contract)
+        del contract["versions"]  # an update of torch changes the last digits at most
+        about = {
+            "format": FORMAT,
+            "video": [path, status.st_size, status.st_mtime_ns],
+            "contract": contract,
+            "network": [network.precision, network.backend],
+            "layer": self.layer,
+            "overlap": self.overlap,
+            "pool": self.pool,
+        }
+        return json.dumps(about, sort_keys=True)
+
+    def _stem(self, path: str) -> str:
+        """The name of a video's file, which is no other video's."""
+        name = readable("_".join(Path(path).parts[-2:]))
+        while True:
+            stem = self.outputs.free(name, ".npz")
+            with suppress(*DAMAGED), np.load(self.folder / f"{stem}.npz") as kept:
+                if str(kept["video"]) != readable(path):
+                    continue
+            return stem
+
+    def _computed(self, path: str, stem: str, identity: str, progress: Progress) -> WindowRows:
+        parts = Outputs(self.folder / UNFINISHED)
+        done: list[dict[str, Any]] = []
+        while (kept := _read(parts.folder / _part(stem, len(done)), identity)) is not None:
+            done.append(kept)
+        with open_video(path, damage="report", max_pixels=self.recognizer.max_pixels) as reader:
+            windows = windows_of(self.recognizer, reader, self.overlap)
+            first = sum(len(part["rows"]) for part in done)
+            task = progress.add_task(readable(Path(path).name), total=len(windows), completed=first)
+            try:
+                for rows in self._parts(
+                    reader, windows[first:], lambda n: progress.advance(task, n)
+                ):
+                    damaged = np.array(sorted(reader.damaged), np.int64)
+                    new: dict[str, Any] = {"rows": rows, "damaged": damaged, "identity": identity}
+                    done.append(new)
+                    if sum(len(part["rows"]) for part in done) < len(windows):
+                        with parts.path(_part(stem, len(done) - 1)) as file:
+                            np.savez(file, **new)
+            finally:
+                progress.remove_task(task)
+            times, rate = reader.times, reader.rate
+        edges = np.append(times, times[-1] + 1 / rate).round(6)
+        return WindowRows(
+            path,
+            np.concatenate([part["rows"] for part in done]),
+            start=edges[windows.min(axis=1)],
+            end=edges[windows.max(axis=1) + 1],
+            rate=rate,
+            damaged=np.unique(np.concatenate([part["damaged"] for part in done])),
+        )
+
+    def _parts(
+        self, reader: VideoReader, windows: np.ndarray, advance: Callable[[int], None]
+    ) -> Iterator[np.ndarray]:
+        """Yield the rows of `PART` windows, or of the last ones."""
+        pending: list[np.ndarray] = []
+        for clips in self.recognizer.clips(reader, windows):
+            pending.append(self.compute(clips).float().numpy())
+            advance(len(clips))
+            if sum(map(len, pending)) >= PART:
+                yield np.concatenate(pending)
+                pending = []
+        if pending:
+            yield np.concatenate(pending)
+
+    def _content(self, found: WindowRows, identity: str) -> dict[str, Any]:
+        """The arrays of a file; docs/long_videos.md explains them."""
+        contract = self.recognizer.contract
+        content = {
+            self._key: found.rows,
+            "centre": found.centre,
+            "start": found.start,
+            "end": found.end,
+            "rate": found.rate,
+            "window": found.window,
+            "stride": found.stride,
+            "damaged": found.damaged,
+            "layer": self.layer,
+            "weights": contract.weights,
+            "video": readable(found.video),
+            "identity": identity,
+        }
+        return content | ({"names": np.array(contract.names)} if self.layer == SCORES else {})
+
+
+def each_video(
+    videos: Sequence[Path], work: Callable[[Path, Progress], T]
+) -> Iterator[T | DecodeError]:
+    """Yield the result of `work` for each video, or its error, below a bar of videos."""
+    with progress_bar() as progress:
+        for video in progress.track(videos, description="Videos"):
+            try:
+                done = work(video, progress)
+            except Exception as error:  # a file can make decoders raise anything
+                yield decode_error(video, error)
+                continue
+            yield done
+
+
+def windows_of(recognizer: Recognizer, reader: VideoReader, overlap: float) -> np.ndarray:
+    """Frame indices (K, T) of the windows of a video. Raises DecodeError for too many of them."""
+    clip = clip_for(recognizer.contract, reader.rate)
+    try:
+        return window_clips(clip, frame_range(reader.times, reader.rate), overlap)
+    except ValueError as error:
+        raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
+
+
+def _part(stem: str, number: int) -> str:
+    return f"{stem}.{number:05d}.npz"
+
+
+def _read(file: Path, identity: str) -> dict[str, Any] | None:
+    """The content of a file; None if it is missing, damaged, or of another video or options."""
+    try:
+        with np.load(file) as kept:
+            if str(kept["identity"]) == identity:
+                return dict(kept)
+    except DAMAGED:
+        pass
+    return None
+
+
+def _window_rows(kept: dict[str, Any], key: str) -> WindowRows:
+    return WindowRows(
+        str(kept["video"]),
+        kept[key],
+        start=kept["start"],
+        end=kept["end"],
+        rate=float(kept["rate"]),
+        damaged=kept["damaged"],
+    )
