@@ -94,6 +94,9 @@ SAID = [
     ("test", ["runs/demo", "--clip", "2"], "did you mean --clips?"),
     ("test", ["runs/demo", "--precision", "half"], "choose from 'auto', 'fp32', 'bf16'"),
     ("predict", ["runs/demo"], "arguments are required: VIDEO;"),
+    ("predict", ["runs/demo", "x", "--smooth", "3"], "--smooth needs --segments"),
+    ("features", ["runs/demo"], "arguments are required: VIDEO;"),
+    ("probe", [], "arguments are required: features;"),
     ("attention", [], "arguments are required: checkpoint;"),
     ("attention", ["runs/demo", "--queries", "9x9"], "a picture shows 1 to"),
     ("augment", ["--row", "2"], "did you mean --rows?"),
@@ -107,7 +110,10 @@ SAID = [
     ("report", ["x", "--base", "none"], "did you mean --baseline?"),
 ]
 """Tool, arguments, what it says to them."""
-TOOLS = ("test", "predict", "attention", "benchmark", "augment", "report", "complexity", "prepare")
+TOOLS = (
+    "test", "predict", "features", "probe", "attention", "benchmark", "augment", "report",
+    "complexity", "prepare",
+)  # fmt: skip
 
 
 def test_what_needs_no_network_is_said_without_torch() -> None:

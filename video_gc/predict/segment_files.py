@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from video_gc.escape import readable
 from video_gc.outputs import Outputs, fill_csv
 from video_gc.predict.batch import video_files
 from video_gc.predict.recognizer import Recognizer
-from video_gc.predict.segments import Segment, SegmentOptions, find_segments
+from video_gc.predict.segments import Segment, SegmentOptions, find_segments, smooth
 from video_gc.predict.timeline import draw_segments
 from video_gc.predict.windows import SCORES, RowFiles, each_video
 from video_gc.progress import say
@@ -74,7 +74,8 @@ def segment_all(
         segments = find_segments(found.rows, found.start, found.end, contract.names, options)
         try:
             with outputs.path(f"{file.stem}.png") as part:
-                draw_segments(found, contract.names, segments, part)
+                curve = replace(found, rows=smooth(found.rows, options.smooth))
+                draw_segments(curve, contract.names, segments, options.threshold, part)
         except Exception as error:  # the disk, or a name that matplotlib cannot draw
             say(f"{decode_error(video, error)}: its timeline is not drawn", style="yellow")
         return VideoSegments(os.fspath(video), segments, len(found.damaged))

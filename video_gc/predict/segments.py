@@ -88,11 +88,14 @@ def find_segments(
 
 
 def smooth(scores: np.ndarray, windows: int) -> np.ndarray:
-    """(K, classes): the mean over each window and its neighbours; fewer at both ends."""
+    """(K, classes): the mean over each window and its neighbours; fewer at both ends.
+
+    Rounded to 6 digits, so that a mean of equal scores is this score.
+    """
     sums = np.concatenate([np.zeros((1, scores.shape[1])), scores.cumsum(0, dtype=np.float64)])
     places, half = np.arange(len(scores)), windows // 2
     first, stop = np.maximum(places - half, 0), np.minimum(places + half + 1, len(scores))
-    return (sums[stop] - sums[first]) / (stop - first)[:, None]
+    return ((sums[stop] - sums[first]) / (stop - first)[:, None]).round(6)
 
 
 def borders(start: np.ndarray, end: np.ndarray) -> np.ndarray:

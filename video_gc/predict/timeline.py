@@ -78,11 +78,15 @@ def print_segments(video: str, segments: Sequence[Segment], damaged: int = 0) ->
 
 
 def draw_segments(
-    found: WindowRows, names: Sequence[str], segments: Sequence[Segment], file: Path
+    found: WindowRows,
+    names: Sequence[str],
+    segments: Sequence[Segment],
+    threshold: float,
+    file: Path,
 ) -> None:
     """Score over time, and the segments below, of the classes with the longest segments.
 
-    found: scores of windows. Without segments, the classes with the highest scores.
+    found: smoothed scores of windows. Without segments, the classes with the highest scores.
     """
     lasts = dict.fromkeys(names, 0.0)
     for each in segments:
@@ -99,13 +103,13 @@ def draw_segments(
         top.stairs(values, edges, baseline=None, linewidth=1, color=colour)
         bars = [(s.start, s.end - s.start) for s in segments if s.label == name]
         below.broken_barh(bars, (row - 0.35, 0.7), color=colour)
+    top.axhline(threshold, color="grey", linewidth=0.8, linestyle=":")
     top.set(ylabel="score", ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
     top.set_title(readable(Path(found.video).name), loc="left", parse_math=False)
     top.grid(axis="y", alpha=0.3)
     below.set_yticks(range(len(shown)), [short_name(name) for name in shown], parse_math=False)
     below.set(xlabel="time (s)", ylim=(len(shown) - 0.5, -0.5))
-    with atomic_path(file) as part:
-        figure.savefig(part, dpi=120)
+    figure.savefig(file, dpi=120)
 
 
 def _ranking(ranked: list[tuple[str, float]]) -> Text:

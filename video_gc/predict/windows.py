@@ -7,8 +7,8 @@ frames are held only as long as windows need them. A killed run loses at most `P
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,8 +35,8 @@ UNFINISHED = "unfinished"
 """The folder of parts, beside the finished files."""
 SCORES = "scores"
 """The layer whose rows are probabilities of the classes."""
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
-"""Errors of reading an .npz file that is damaged or of another kind."""
+DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+"""Errors of reading an .npz file that is missing, damaged or of another kind."""
 
 T = TypeVar("T")
 
@@ -151,7 +151,7 @@ class RowFiles:
         name = readable("_".join(Path(path).parts[-2:]))
         while True:
             stem = self.outputs.free(name, ".npz")
-            with suppress(*DAMAGED), np.load(self.folder / f"{stem}.npz") as kept:
+            with suppress(*DAMAGED), opened(self.folder / f"{stem}.npz") as kept:
                 if str(kept["video"]) != readable(path):
                     continue
             return stem
@@ -245,6 +245,13 @@ def windows_of(recognizer: Recognizer, reader: VideoReader, overlap: float) -> n
         raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
 
 
+@contextmanager
+def opened(file: Path) -> Iterator[Mapping[str, np.ndarray]]:
+    """The arrays of an .npz file, each read when it is asked for; raises `DAMAGED`."""
+    with file.open("rb") as stream, np.load(stream) as kept:  # np.load leaves bad files open
+        yield kept
+
+
 def _part(stem: str, number: int) -> str:
     return f"{stem}.{number:05d}.npz"
 
@@ -252,7 +259,7 @@ def _part(stem: str, number: int) -> str:
 def _read(file: Path, identity: str) -> dict[str, Any] | None:
     """The content of a file; None if it is missing, damaged, or of another video or options."""
     try:
-        with np.load(file) as kept:
+        with opened(file) as kept:
             if str(kept["identity"]) == identity:
                 return dict(kept)
     except DAMAGED:

@@ -1,0 +1,245 @@
+"""A linear classifier on frozen features, cross-validated: the baseline of a user with 50 clips.
+
+Logistic regression (scikit-learn, L2 with C = 1) on the standardised mean features of each video.
+The folds divide no group, and are those of a training with `fold=0/5`. Each video is predicted by
+the classifier that has not seen its group.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from video_gc.analysis.compare.bootstrap import Difference, accuracy_figures, levels
+from video_gc.data.annotations.groups import with_groups
+from video_gc.data.annotations.tables import columns_of, read_table
+from video_gc.data.divide import divide, groups_of, is_grouped
+from video_gc.data.index import DataError, VideoIndex
+from video_gc.escape import readable
+from video_gc.outputs import Outputs, fill_csv
+from video_gc.predict.windows import DAMAGED, SCORES, opened
+from video_gc.progress import say
+
+FILE = "probe.csv"
+INSTALL = 'pip install "video_gc[probe]"'
+MOST_STEPS = 2000
+"""Most iterations of the optimiser."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a video, from a file of tools/features.py."""
+
+    video: str
+    rows: np.ndarray
+    """(K, C)"""
+    centre: np.ndarray
+    """(K,) seconds"""
+    source: tuple[str, str]
+    """layer, and hash of the weights"""
+    pooled: bool
+
+    def mean(self, segment: tuple[float, float] | None) -> np.ndarray:
+        """(C,): over the windows whose centre is in the segment, else over the nearest one."""
+        if segment is None:
+            return self.rows.mean(0)
+        inside = (self.centre >= segment[0]) & (self.centre < segment[1])
+        if not inside.any():
+            middle = (segment[0] + min(segment[1], float(self.centre[-1]))) / 2
+            inside[np.abs(self.centre - middle).argmin()] = True
+        return self.rows[inside].mean(0)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The predictions for all videos, and their accuracy."""
+
+    index: VideoIndex
+    layer: str
+    channels: int
+    predicted: np.ndarray
+    """(V,) class numbers"""
+    fold: np.ndarray
+    """(V,) the fold that tests each video"""
+    groups: np.ndarray
+    """(V,) numbers of groups"""
+    accuracy: Difference
+    """per cent, with a 95 % interval over videos, or over groups where there are any"""
+    mean_class: Difference
+
+
+def probe(folder: Path, labels: Path | None, group: str | None, folds: int = 5) -> Probe:
+    """Cross-validate a linear classifier on the features in `folder`, and write `probe.csv` there.
+
+    labels: a table (CSV) with columns path (or video) and label, and perhaps start and end in
+        seconds, and group; None: a video's label is the name of its folder.
+    group: a pattern for the paths; see groups.py.
+
+    Raises ImportError without scikit-learn, DataError for features or labels that cannot be used.
+    """
+    if find_spec("sklearn") is None:
+        raise ImportError(f"scikit-learn is not installed; {INSTALL}")
+    features = read_features(folder)
+    index = labelled(features, labels)
+    index = with_groups(index, group, "--group PATTERN")
+    segments = index.segments() or [None] * len(index)
+    by_path = {one.video: one for one in features}
+    rows = []
+    for path, segment in zip(index.paths, segments, strict=True):
+        one = by_path[os.fspath(path)]
+        if segment is not None and one.pooled:
+            raise DataError(
+                f"{path}: its features are one row for the whole video, and the labels are of "
+                "parts; run tools/features.py without --pool"
+            )
+        rows.append(one.mean(segment))
+    groups, names = groups_of(index)
+    if len(names) < folds:
+        what = "groups" if is_grouped(index) else "videos"
+        raise DataError(f"{folder}: {len(names)} {what} for {folds} folds; give fewer --folds")
+    if len(np.unique(index.labels)) < 2:
+        raise DataError(f"{folder}: all videos are of class {index.names[index.labels[0]]!r}")
+    fold = divide(groups, index.labels, [1 / folds] * folds)[groups]
+    predicted = cross_validated(np.stack(rows), index.labels, fold)
+    right = (predicted == index.labels)[None]
+    drawn = groups if is_grouped(index) else None
+    accuracy, _, mean_class = levels(*accuracy_figures(index.labels, right, right, drawn), 1)
+    layer, channels = features[0].source[0], rows[0].shape[0]
+    found = Probe(index, layer, channels, predicted, fold, groups, accuracy, mean_class)
+    write_probe(found, folder)
+    return found
+
+
+def cross_validated(features: np.ndarray, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """The class of each video (V,), predicted by a classifier of the other folds.
+
+    features (V, C), labels (V,), fold (V,). Mean and deviation are those of the training videos.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    predicted = np.empty_like(labels)
+    for number in np.unique(fold):
+        tested = fold == number
+        known = np.unique(labels[~tested])
+        if len(known) == 1:
+            predicted[tested] = known[0]
+            continue
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=MOST_STEPS))
+        classifier.fit(features[~tested], labels[~tested])
+        predicted[tested] = classifier.predict(features[tested])
+    return predicted
+
+
+def read_features(folder: Path) -> list[Features]:
+    """The features of all files in a folder.
+
+    Raises FileNotFoundError, DataError for a folder without any, or with those of two networks.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; tools/features.py makes one")
+    found = []
+    for file in sorted(folder.glob("*.npz")):
+        try:
+            with opened(file) as kept:
+                about = json.loads(str(kept["identity"]))
+                source = str(kept["layer"]), str(kept["weights"])
+                rows = kept[SCORES if source[0] == SCORES else "features"]
+                video = str(about["video"][0])
+                found.append(Features(video, rows, kept["centre"], source, bool(about["pool"])))
+        except DAMAGED as error:
+            raise DataError(f"{file}: no file of tools/features.py; remove it") from error
+        if found[-1].source != found[0].source:
+            raise DataError(
+                f"{file}: features from {found[-1].source[0]} of weights {found[-1].source[1][:8]},"
+                f" others are from {found[0].source[0]} of weights {found[0].source[1][:8]}; give "
+                "each its own folder (tools/features.py --out)"
+            )
+    if not found:
+        raise DataError(f"{folder}: no features in this folder; run tools/features.py first")
+    return found
+
+
+def labelled(features: list[Features], labels: Path | None) -> VideoIndex:
+    """The labelled videos that have features, by absolute path.
+
+    A video is found by its path, or by its name if only one has it. Rows without features and
+    features without a row are counted in a line.
+    """
+    if labels is None:
+        of_videos = [Path(one.video).parent.name for one in features]
+        names = sorted(set(of_videos))
+        numbers = [names.index(name) for name in of_videos]
+        return VideoIndex.build([one.video for one in features], numbers, names)
+    there = columns_of(labels)
+    columns: dict[str, str] = {name: name for name in ("start", "end") if name in there}
+    if "path" not in there and "video" in there:  # segments.csv
+        columns["path"] = "video"
+    index = read_table(labels, columns=columns, option="a table with this column")
+    by_name: dict[str, list[str]] = {}
+    for one in features:
+        by_name.setdefault(Path(one.video).name, []).append(one.video)
+    known = {one.video for one in features}
+    rows, paths = [], []
+    for row, path in enumerate(index.paths):
+        own = os.path.abspath(path)
+        same = [own] if own in known else by_name.get(path.name, [])
+        if len(same) == 1 and index.labels[row] >= 0:
+            rows.append(row)
+            paths.append(same[0])
+    if not rows:
+        raise DataError(f"{labels}: none of its {len(index)} rows names a video with features")
+    if missing := len(index) - len(rows):
+        say(f"{labels}: {missing} of {len(index)} rows have no features or no label", "yellow")
+    if unused := len(known - set(paths)):
+        say(f"{labels}: {unused} of {len(known)} videos with features have no row", "yellow")
+    table = index.take(rows).table
+    more = {
+        name: table[name].to_pylist()
+        for name in ("start", "end", "group")
+        if name in table.column_names
+    }
+    return VideoIndex.build(paths, index.labels[rows], index.names, **more)
+
+
+def write_probe(found: Probe, folder: Path) -> None:
+    """A line for each video, or each labelled part of one."""
+    index, names = found.index, found.index.names
+    segments = index.segments() or [None] * len(index)
+    rows = [
+        (path, *(segment or ("", "")), names[label], names[predicted], fold)
+        for path, segment, label, predicted, fold in zip(
+            index.paths, segments, index.labels, found.predicted, found.fold, strict=True
+        )
+    ]
+    with Outputs(folder).path(FILE) as part:
+        fill_csv(part, ["video", "start", "end", "label", "predicted", "fold"], rows)
+
+
+def probe_table(found: Probe) -> Table:
+    """Accuracy with its interval, and the classes."""
+    labels, names = found.index.labels, found.index.names
+    grouped = is_grouped(found.index)
+    videos = "parts" if found.index.segments() else "videos"
+    count = f"{len(labels)} {videos}"
+    count += f", {len(np.unique(found.groups))} groups" if grouped else ""
+    table = Table(title=f"Linear classifier on {found.layer} ({found.channels} channels): {count}")
+    for name in ("", "%", "95 % interval", videos, "groups"):
+        table.add_column(name, justify="right" if name else "left", overflow="fold")
+    for title, each in (("top-1", found.accuracy), ("mean class", found.mean_class)):
+        interval = f"{each.low:.1f} – {each.high:.1f}"
+        table.add_row(title, f"{each.b[0]:.1f}", interval, f"{len(labels)}", "")
+    largest = np.bincount(labels).max() / len(labels)
+    table.add_row("always the largest class", f"{100 * largest:.1f}", end_section=True)
+    for number, name in enumerate(names):
+        own = labels == number
+        if own.any():
+            right = 100 * (found.predicted[own] == number).mean()
+            groups = f"{len(np.unique(found.groups[own]))}" if grouped else ""
+            table.add_row(readable(name), f"{right:.1f}", "", f"{own.sum()}", groups)
+    return table
