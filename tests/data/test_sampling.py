@@ -152,17 +152,20 @@ def test_fixed_clips_rise_from_the_start_and_stay_inside(
             assert positions.max() <= length - 1 + 1e-6
 
 
-@given(LENGTH, FRAMES, STRIDE, st.none() | st.floats(10, 60))
+@given(LENGTH, FRAMES, STRIDE, st.none() | st.floats(10, 60), st.sampled_from([0, 0.5, 0.8]))
 def test_windows_see_the_start_and_the_end(
-    length: int, frames: int, stride: int, target: float | None
+    length: int, frames: int, stride: int, target: float | None, overlap: float
 ) -> None:
     clip = config(frames, stride, target_fps=target)
-    windows = window_clips(clip, FrameRange(0, length, 30.0))
+    windows = window_clips(clip, FrameRange(0, length, 30.0), overlap)
     assert windows[0, 0] == 0
     assert windows.max() == length - 1
     span = (frames - 1) * stride * (30.0 / target if target else 1) + 1
-    assert (np.diff(windows[:, 0]) <= math.ceil(span)).all()
-    assert len(windows) <= length // span + 1
+    step = max((1 - overlap) * span, 1)
+    assert (np.diff(windows[:, 0]) <= math.ceil(step)).all()
+    assert len(windows) <= max(length - span, 0) // step + 2
+    if not target:
+        assert (np.diff(windows[:-1, 0]) >= math.floor(step)).all()  # the last ends with the video
 
 
 @given(st.integers(1, 300), st.floats(0, 8), st.floats(0.01, 8), RATE, FRAMES, SEED)

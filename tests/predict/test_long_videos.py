@@ -176,6 +176,24 @@ def test_a_damaged_file_does_not_stop_the_others(
 
 
 @pytest.mark.usefixtures("scored")
+def test_hard_names_have_their_own_files(
+    checkpoint: Path, joined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows, "PART", 16)
+    names = [os.fsdecode(b"caf\xe9.mp4"), "ü" * 120 + "-.mp4", "$x$ [red].mp4", "a.mkv", "a.mp4"]
+    (tmp_path / "in").mkdir()
+    for name in names:
+        shutil.copy(joined, tmp_path / "in" / name)
+    done = list(segment_all(checkpoint, [tmp_path / "in"], tmp_path, SegmentOptions(), "cpu"))
+    assert [type(each) for each in done] == [VideoSegments] * 5
+    results = json.loads((tmp_path / "segments.json").read_text())["results"]
+    assert {str(tmp_path / "in" / "a.mkv"), "$x$ [red]", "caf\\xe9"} < set(results)
+    assert len({json.dumps(rows) for rows in results.values()}) == 1
+    for kind in ("windows/*.npz", "*.png"):
+        assert len(list(tmp_path.glob(kind))) == 5
+
+
+@pytest.mark.usefixtures("scored")
 def test_a_caller_that_stops_has_the_files_of_what_was_done(
     checkpoint: Path, joined: Path, video: Path, tmp_path: Path
 ) -> None:
@@ -197,7 +215,8 @@ def test_what_was_found_trains_again(clips_folder: Path, joined: Path, tmp_path:
                 *SMALL[2:], "data=list", "data.kind=table", "epochs=1", "batch_size=2",
                 f"data.train={tmp_path / 'out' / 'segments.csv'}", "data.path_column=video",
                 "data.start_column=start", "data.end_column=end",
-                f"data.val={tmp_path / 'out' / 'segments.csv'}", f"runs={tmp_path}", "name=again",
+                f"data.val={tmp_path / 'out' / 'segments.csv'}", f"runs={tmp_path}",
+                f"model.weights={trained}", "name=again",
             ]
         )
     )  # fmt: skip

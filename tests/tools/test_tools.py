@@ -12,7 +12,7 @@ from tests.conftest import SMALL, slow
 from tests.tools.conftest import TOOLS
 
 
-@pytest.mark.parametrize("name", ["test", "predict", "report"])
+@pytest.mark.parametrize("name", ["test", "predict", "features", "probe", "report"])
 def test_help_teaches(tool, name: str) -> None:  # type: ignore[no-untyped-def]
     status, out, _ = tool(name, "--help")
     assert status == 0

@@ -120,7 +120,7 @@ class RowFiles:
             np.savez(part, **self._content(found, identity))
         parts = Outputs(self.folder / UNFINISHED)
         for name in parts.names():
-            if name.startswith(f"{stem}."):
+            if name.rsplit(".", 2)[0] == stem:
                 parts.remove(name)
         with suppress(OSError):  # other videos are not finished
             parts.folder.rmdir()
@@ -150,7 +150,7 @@ class RowFiles:
         """The name of a video's file, which is no other video's."""
         name = readable("_".join(Path(path).parts[-2:]))
         while True:
-            stem = self.outputs.free(name, ".npz")
+            stem = self.outputs.free(name, ".npz", _part("", 0))  # parts have longer names
             with suppress(*DAMAGED), opened(self.folder / f"{stem}.npz") as kept:
                 if str(kept["video"]) != readable(path):
                     continue
