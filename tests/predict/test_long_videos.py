@@ -207,8 +207,13 @@ def test_a_caller_that_stops_has_the_files_of_what_was_done(
 def test_what_was_found_trains_again(clips_folder: Path, joined: Path, tmp_path: Path) -> None:
     given = [*SMALL, "epochs=8", f"data.root={clips_folder}", f"runs={tmp_path}", "name=long"]
     trained = train(compose_train(given)) / "checkpoints" / "last.ckpt"
-    found = segments_of(trained, joined, tmp_path / "out")
-    assert largest_error(found) <= HALF + 1e-3
+    for overlap, most in (
+        (0.0, 0.72),
+        (0.75, 0.51),
+        (0.5, 0.51),
+    ):  # the table in docs/long_videos.md
+        found = segments_of(trained, joined, tmp_path / "out", overlap=overlap)
+        assert largest_error(found) / (2 * HALF) <= most
     again = train(
         compose_train(
             [
