@@ -6,6 +6,8 @@ training clip of 8×8 about twice the pictures that it needs.
 """
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ def write_video(
     _, height, width, _ = frames.shape
     if height % 2 or width % 2:
         raise ValueError(f"H.264 4:2:0 needs even sizes, not {width}×{height}")
-    muxer = _muxer(path)
+    muxer = muxer_of(path)
     with atomic_path(path) as part, av.open(part, "w", format=muxer) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -56,7 +58,38 @@ def write_video(
     return path
 
 
-def _muxer(path: Path) -> str:
+@contextmanager
+def growing_video(path: Path) -> Iterator[Callable[[np.ndarray, float], None]]:
+    """Yield a function that adds a frame, uint8 RGB (H, W, 3), shown from the given second on.
+
+    The first frame is shown from 0 s, and decides the size (made even); others are scaled to it.
+    The file is valid when the block ends. Raises ValueError for a name that no video has.
+    """
+    last = -1
+    with av.open(path, "w", format=muxer_of(path)) as container:
+        stream: Any = container.add_stream("libx264", rate=30)
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "23", "preset": "superfast"}
+        unit = stream.codec_context.time_base = stream.time_base = Fraction(1, FINEST)
+        first: float | None = None
+
+        def add(picture: np.ndarray, seconds: float) -> None:
+            nonlocal first, last
+            frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            if first is None:
+                first = seconds
+                stream.width, stream.height = (max(n // 2, 1) * 2 for n in picture.shape[1::-1])
+            frame = frame.reformat(stream.width, stream.height, "yuv420p")
+            last = max(round((seconds - first) / unit), last + 1)  # x264 rejects equal stamps
+            frame.pts, frame.time_base = last, unit
+            container.mux(stream.encode(frame))
+
+        yield add
+        if first is not None:
+            container.mux(stream.encode(None))
+
+
+def muxer_of(path: Path) -> str:
+    """FFmpeg's name of the format. Raises ValueError for a name that no video has."""
     muxers = {".mp4": "mp4", ".mkv": "matroska", ".avi": "avi", ".mov": "mov"}
     if path.suffix not in muxers:
         raise ValueError(f"{path.name}: a video is written as one of {', '.join(muxers)}")

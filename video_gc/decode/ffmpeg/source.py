@@ -198,9 +198,9 @@ def file_status(path: str) -> os.stat_result:
         pass
     hint = ""
     if ADDRESS.match(path):
-        hint = "; it is an address; give the path of a file on this machine"
+        hint = "; it is an address; tools/stream.py reads rtsp:// and http://"
     elif path.isdecimal() or path == "-":
-        hint = "; cameras and standard input are not read; record a file first"
+        hint = "; tools/stream.py reads cameras and standard input"
     raise FileNotFoundError(f"{path}: no such file or folder{hint}")
 
 
