@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["Recognizer"]
+__all__ = ["Recognizer", "Stream"]
 
 
 def __getattr__(name: str) -> Any:
@@ -11,4 +11,8 @@ def __getattr__(name: str) -> Any:
         from video_gc.predict.recognizer import Recognizer
 
         return Recognizer
+    if name == "Stream":
+        from video_gc.predict.stream import Stream
+
+        return Stream
     raise AttributeError(f"module 'video_gc' has no attribute {name!r}")

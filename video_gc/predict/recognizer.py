@@ -178,16 +178,25 @@ class Recognizer:
         n is `micro_batch`, or less at the end. Frames are decoded once and held as long as needed.
         """
         contract = self.contract
+        size = scaled_size(reader.size, contract.short_side)
+        views = stream_views(reader, windows, crop_boxes(size, contract.crop, 1), size)
+        while group := list(islice(views, self.micro_batch)):
+            yield self.prepare(np.stack([view for _, view in group]))
+
+    def prepare(self, views: np.ndarray) -> Tensor:
+        """The network's input (n, 3, T, H, W) for views uint8 (n, T, H, W, 3)."""
+        contract = self.contract
         normalisation = Normalisation(
             mean=contract.mean,
             std=contract.std,
             subtract_mean_frame=contract.subtract_mean_frame,
         )
-        size = scaled_size(reader.size, contract.short_side)
-        views = stream_views(reader, windows, crop_boxes(size, contract.crop, 1), size)
-        while group := list(islice(views, self.micro_batch)):
-            clips = torch.from_numpy(np.stack([view for _, view in group])).to(self.device)
-            yield prepare_clips(clips, normalisation)
+        return prepare_clips(torch.from_numpy(views).to(self.device), normalisation)
+
+    @torch.inference_mode()
+    def score(self, views: np.ndarray) -> Tensor:
+        """Probabilities (n, classes) on the CPU, for views uint8 (n, T, H, W, 3)."""
+        return self.scores(self.prepare(views))
 
     def scores(self, clips: Tensor) -> Tensor:
         """Probabilities (n, classes) on the CPU, for the input of `clips`."""
