@@ -97,6 +97,8 @@ SAID = [
     ("predict", ["runs/demo", "x", "--smooth", "3"], "--smooth needs --segments"),
     ("features", ["runs/demo"], "arguments are required: VIDEO;"),
     ("probe", [], "arguments are required: features;"),
+    ("stream", ["runs/demo"], "arguments are required: SOURCE;"),
+    ("stream", ["runs/demo", "0", "--threshold", "2"], "must be in [0, 1], not 2"),
     ("attention", [], "arguments are required: checkpoint;"),
     ("attention", ["runs/demo", "--queries", "9x9"], "a picture shows 1 to"),
     ("augment", ["--row", "2"], "did you mean --rows?"),
@@ -111,8 +113,8 @@ SAID = [
 ]
 """Tool, arguments, what it says to them."""
 TOOLS = (
-    "test", "predict", "features", "probe", "attention", "benchmark", "augment", "report",
-    "complexity", "prepare",
+    "test", "predict", "stream", "features", "probe", "attention", "benchmark", "augment",
+    "report", "complexity", "prepare",
 )  # fmt: skip
 
 
