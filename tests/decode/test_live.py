@@ -25,12 +25,12 @@ from video_gc.decode.open import open_video
 from video_gc.decode.reader import NoVideoError, OpenError, StuckError, TooLargeError
 
 
-def send(file: Any, frames: np.ndarray) -> None:
+def send(file: Any, frames: np.ndarray, tune: str = "zerolatency") -> None:
     """Write frames to a file object as MPEG-TS, as FFmpeg does for a live stream."""
     with av.open(file, "w", format="mpegts") as container:
         stream: Any = container.add_stream("libx264", rate=30)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
-        stream.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "1"}
+        stream.options = {"preset": "superfast", "tune": tune, "crf": "1"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
@@ -183,9 +183,10 @@ def test_standard_input_is_read_until_it_ends_or_falls_silent(
         return os.fdopen(end, "wb")
 
     file = pipe()
-    writer = threading.Thread(target=lambda: (send(file, counted_frames(25)), file.close()))
+    writer = threading.Thread(target=lambda: (send(file, counted_frames(25), "film"), file.close()))
     writer.start()
-    assert len(list(Live("-", fast=True))) == 25
+    seconds = [frame.seconds for frame in Live("-", fast=True)]  # with B-frames
+    assert seconds == pytest.approx([n / 30 for n in range(25)], abs=1e-4)
     writer.join()
     with closing(pipe()), pytest.raises(StuckError, match=r"input: gave nothing for 0\.2 s"):
         next(iter(Live("-", time_limit=0.2)))
@@ -193,6 +194,10 @@ def test_standard_input_is_read_until_it_ends_or_falls_silent(
         other.write(damaged["text"].read_bytes())
     with pytest.raises(OpenError, match="standard input: .*; in a pipe MP4 needs its index first"):
         next(iter(Live("-")))
+    number, _ = os.openpty()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(fileno=lambda: number))
+    with pytest.raises(ValueError, match="standard input is a terminal"):
+        Live("-")
 
 
 def test_time_stamps_that_jump_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
 
-from video_gc.decode.ffmpeg.container import ALLOWED, NOTHING, coded_pixels, error_text
-from video_gc.decode.ffmpeg.container import video_stream as video_of
+from video_gc.decode.ffmpeg.container import (
+    ALLOWED,
+    NOTHING,
+    coded_pixels,
+    error_text,
+    stream_packets,
+    video_stream,
+)
 from video_gc.decode.ffmpeg.graph import FilterGraph, look_of
 from video_gc.decode.ffmpeg.presentation import pixel_shape, presentation_of
 from video_gc.decode.ffmpeg.source import ADDRESS, TimeLimit, resolved
@@ -103,7 +110,10 @@ class Live:
             if not os.path.exists(self._device):
                 there = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
                 raise FileNotFoundError(f"{self._device}: no such camera; cameras here: {there}")
-        elif not scheme and self.source != "-":
+        elif self.source == "-":
+            if os.isatty(sys.stdin.fileno()):
+                raise ValueError("source (-): standard input is a terminal; pipe a video into it")
+        elif not scheme:
             resolved(self.source)
 
     def close(self) -> None:
@@ -196,13 +206,13 @@ class Live:
 
         Raises StuckError if nothing can be decoded within the time limit.
         """
-        stream = video_of(container, self.name, self.max_pixels)
+        stream = video_stream(container, self.name, self.max_pixels)
         stream.thread_type = "SLICE"  # threads for whole frames would each delay by a frame
         look: Any = None
         deadline = time.monotonic() + self.time_limit
-        for packet in container.demux(stream):
+        for packet in chain(stream_packets(container, stream), (None,)):
             try:
-                frames = packet.decode()
+                frames = stream.decode(packet)
             except av.InvalidDataError:
                 frames = []  # bytes that were lost on the way
             for frame in frames:
@@ -210,7 +220,7 @@ class Live:
                     look = look_of(frame)
                     shown = presentation_of(frame, pixel_shape(stream))
                     graph = FilterGraph(frame, stream.time_base, shown)
-                stamp = frame.time
+                stamp = None if frame.pts is None else float(frame.pts * stream.time_base)
                 yield graph.convert(frame), stamp
                 deadline = time.monotonic() + self.time_limit
             if time.monotonic() > deadline:

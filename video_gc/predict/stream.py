@@ -8,7 +8,7 @@ complete is dropped and counted. So a slow network drops windows, and never fall
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -119,7 +119,7 @@ class Stream:
             )
         self._slot = _Slot(self.every_window)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[StreamWindow]:
         self._slot = slot = _Slot(self.every_window)
         self.read = self.scored = self.dropped = 0
         self.latency_ms = 0.0
