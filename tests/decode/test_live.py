@@ -20,6 +20,7 @@ import pytest
 
 from tests.conftest import counted_frames
 from video_gc.decode import live
+from video_gc.decode.ffmpeg.live_input import Timed
 from video_gc.decode.live import Live
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import NoVideoError, OpenError, StuckError, TooLargeError
@@ -172,6 +173,40 @@ def test_a_file_is_given_as_it_is_read_or_in_real_time(
         clock.now += 0.01  # of which the next wait is shorter
     assert len(clock.waits) == 39
     assert sum(clock.waits) == pytest.approx(39 / 30 - 0.39)
+
+
+def test_frames_are_left_out_if_reading_falls_behind(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LATE", 0.51)
+    source, late, gaps = Live(video), list[float](), 0
+    clock = with_clock(source, monkeypatch)
+    for frame in source:
+        late.append(clock.now - 100 - frame.seconds)
+        gaps += frame.gap
+        clock.now += 1 / 30 + 0.1  # behind by 0.1 s more after each frame
+    assert late[:6] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    assert max(late) < 0.52
+    assert source.left_out == 40 - len(late) > 12
+    assert gaps >= 2
+    source = Live(video, fast=True)
+    with_clock(source, monkeypatch)
+    assert len(list(source)) == 40
+
+
+def test_a_source_with_a_slower_clock_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Live("http://host/x")
+    for waited in (True, False):
+        clock = with_clock(source, monkeypatch)
+
+        def slow_clock(waited: bool = waited, clock: Clock = clock) -> Iterator[Timed]:
+            for n in range(100):
+                yield Timed(n / 30, waited, lambda: np.zeros((2, 2, 3), np.uint8))
+                clock.now += 1 / 10
+
+        found = list(source._in_time(slow_clock(), live._Clock(), paced=False))
+        assert (len(found) == 100) == waited  # nothing waits to be read
+        assert found[-1].seconds >= 2
 
 
 def test_standard_input_is_read_until_it_ends_or_falls_silent(

@@ -4,6 +4,7 @@ import threading
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from torch import Tensor
 
 import video_gc
 from tests.conftest import counted_frames
+from video_gc.data.crops import scaled_size
 from video_gc.decode.live import Live
 from video_gc.deploy.contract import Contract
 from video_gc.predict.recognizer import Recognizer
@@ -72,9 +74,13 @@ def test_windows_have_the_scores_of_their_frames(checkpoint: Path, stride: float
 
 def test_a_file_has_the_windows_of_its_frames(checkpoint: Path, video: Path) -> None:
     recognizer = Recognizer(checkpoint, device="cpu")
-    first, *_ = Stream(Live(video, fast=True), recognizer, every_window=True)
     whole = recognizer.predict(video).windows[0]
-    torch.testing.assert_close(first.scores, whole.scores, rtol=0.05, atol=0.02)  # scaled as planes
+    live = Live(video, fast=True)
+    first, *_ = Stream(live, recognizer, every_window=True)
+    torch.testing.assert_close(first.scores, whole.scores, rtol=0.05, atol=0.02)
+    live.scale = partial(scaled_size, short_side=32)  # the same pixels
+    first, *_ = Stream(live, recognizer, every_window=True)
+    torch.testing.assert_close(first.scores, whole.scores, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("rate", "step"), [(60, 4), (15, 1), (30000 / 1001, 2)])

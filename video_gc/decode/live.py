@@ -2,54 +2,46 @@
 
 A file is read as `open_video` reads it. Everything else is decoded from where it begins, once, and
 what cannot be decoded is left out. A source that breaks off is opened again, after pauses of 1, 2,
-4, … 30 s. FFmpeg gets the right to use the network only for an address, and never to open files.
+4, … 30 s.
 """
 
+import math
 import os
 import re
-import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
 
-from video_gc.decode.ffmpeg.container import (
-    ALLOWED,
-    NOTHING,
-    coded_pixels,
-    error_text,
-    stream_packets,
-    video_stream,
+from video_gc.decode.ffmpeg.container import error_text
+from video_gc.decode.ffmpeg.live_input import (
+    PROTOCOLS,
+    Scale,
+    Timed,
+    decoded,
+    open_camera,
+    open_live,
 )
-from video_gc.decode.ffmpeg.graph import FilterGraph, look_of
-from video_gc.decode.ffmpeg.presentation import pixel_shape, presentation_of
 from video_gc.decode.ffmpeg.source import ADDRESS, TimeLimit, resolved
 from video_gc.decode.open import open_video
 from video_gc.decode.pyav import OPENING_ERRORS
 from video_gc.decode.reader import MAX_PIXELS, DecodeError, OpenError, StuckError, decode_error
 
-PROTOCOLS = {
-    "rtsp": "rtsp,rtp,udp,tcp",
-    "rtsps": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
-    "http": "http,httpproxy,https,tcp,tls,crypto",
-    "https": "http,httpproxy,https,tcp,tls,crypto",
-}
-"""Scheme of an address → the protocols that FFmpeg may use for it."""
 CAMERA = re.compile(r"\d+|/dev/video\d+")
 SECRET = re.compile(r"(?<=://)[^/?#]*@")
 PAUSES = (1, 2, 4, 8, 16, 30)
 """Seconds before each attempt to open a source again; the last one repeats."""
 JUMP = 10.0
 """Seconds; time stamps that go back, or forward by more than this, are counted anew."""
-ANALYSIS = 1_000_000
-"""Microseconds of a stream that FFmpeg may examine before it gives the first frame."""
+LATE, CAUGHT_UP = 3.0, 0.2
+"""Seconds that reading may be behind the source before frames are left out, and after it."""
 
 
 class LiveFrame(NamedTuple):
@@ -60,7 +52,8 @@ class LiveFrame(NamedTuple):
     seconds: float
     """since the first frame; an interruption counts with the time that it lasted"""
     gap: bool = False
-    """whether frames are missing before this one: the source was opened again, or its clock set"""
+    """whether frames are missing before this one: the source was opened again, its clock was set,
+    or frames were left out to catch up"""
 
 
 class Live:
@@ -94,6 +87,10 @@ class Live:
         self.fast, self.time_limit, self.max_pixels = fast, time_limit, max_pixels
         self.reopened = 0
         """times that the source was opened again"""
+        self.left_out = 0
+        """frames that were decoded too late to be given"""
+        self.scale: Scale = None
+        """(height, width) of the source → of the frames; scaled like the frames of a reader"""
         self._report, self._closed = report, threading.Event()
         scheme = self.source.partition(":")[0].lower() if ADDRESS.match(self.source) else ""
         if scheme and scheme not in PROTOCOLS:
@@ -128,12 +125,13 @@ class Live:
 
     def _file(self) -> Iterator[LiveFrame]:
         with open_video(self.source, damage="report", max_pixels=self.max_pixels) as reader:
-            times, begun = reader.times, time.monotonic()
-            for index, picture in reader.frames(range(len(reader))):
-                seconds = float(times[index])
-                if self._wait(0 if self.fast else begun + seconds - time.monotonic()):
-                    return
-                yield LiveFrame(picture, seconds)
+            times, size = reader.times, self.scale(reader.size) if self.scale else None
+            frames = reader.frames(range(len(reader)), size=size)
+            given = (
+                Timed(float(times[index]), False, partial(np.asarray, picture))
+                for index, picture in frames
+            )
+            yield from self._in_time(given, _Clock(jump=math.inf), paced=True)
 
     def _live(self) -> Iterator[LiveFrame]:
         """Frames of each connection, one connection after the other."""
@@ -142,13 +140,12 @@ class Live:
             reason = "it has ended"
             try:
                 with self._connection() as (container, ends):
-                    for picture, stamp in self._decoded(container):
-                        seconds, gap = clock.place(stamp)
-                        if self._wait(seconds - clock.now() if ends and not self.fast else 0):
-                            return
-                        yield LiveFrame(picture, seconds, gap)
+                    limits = self.time_limit, self.max_pixels
+                    given = decoded(container, self.name, limits, self.scale)
+                    for frame in self._in_time(given, clock, paced=ends):
+                        yield frame
                         failures = 0
-                if ends:
+                if ends or self._closed.is_set():
                     return
             except Exception as error:  # a camera or an address can make FFmpeg raise anything
                 found = self._error(error)
@@ -163,6 +160,25 @@ class Live:
             clock.restart()
             self.reopened += 1
 
+    def _in_time(
+        self, given: Iterable[Timed], clock: "_Clock", *, paced: bool
+    ) -> Iterator[LiveFrame]:
+        """The frames with their seconds, without those that come too late.
+
+        paced: wait until each is due.
+        """
+        missing = False
+        for stamp, waited, picture in given:
+            seconds, gap = clock.place(stamp)
+            if self._wait(seconds - clock.now() if paced and not self.fast else 0):
+                return
+            behind = 0.0 if self.fast else clock.behind(waited)
+            if behind > (CAUGHT_UP if missing else LATE):
+                missing, self.left_out = True, self.left_out + 1
+                continue
+            yield LiveFrame(picture(), seconds, gap or missing)
+            missing = False
+
     def _wait(self, seconds: float) -> bool:
         """Wait; returns whether the iteration is to end."""
         return self._closed.wait(seconds) if seconds > 0 else self._closed.is_set()
@@ -171,60 +187,18 @@ class Live:
     def _connection(self) -> Iterator[tuple[Any, bool]]:
         """An open container, and whether it ends by itself."""
         limit = TimeLimit(self.time_limit + 1, self.name, "gave no answer within {}")
-        container = limit.run(self._open)  # FFmpeg does not limit the look-up of a name
+        # in a thread: FFmpeg does not limit the look-up of a host's name
+        container = limit.run(self._open)
         try:
             yield container, self.source == "-" or container.duration is not None
         finally:
             container.close()
 
     def _open(self) -> Any:
-        options = {"max_pixels": coded_pixels(self.max_pixels), "analyzeduration": str(ANALYSIS)}
         if self._is_camera:
-            return av.open(self._device, "r", format="v4l2", timeout=self.time_limit)
-        options["format_whitelist"] = ALLOWED
-        file: Any = self.source
-        if self.source == "-":
-            options["protocol_whitelist"] = NOTHING
-            file = _Pipe(sys.stdin.fileno(), self.time_limit)
-        else:
-            options["protocol_whitelist"] = self._protocols
-            if self._protocols.startswith("rtsp"):
-                options["format_whitelist"] += ",rtsp,sdp,rtp"
-                options["rtsp_transport"] = "tcp"
-        begun = time.monotonic()
-        try:
-            return av.open(
-                file, "r", options=options, timeout=self.time_limit, metadata_errors="replace"
-            )
-        except av.InvalidDataError:
-            if time.monotonic() - begun < self.time_limit:
-                raise
-            raise TimeoutError from None  # FFmpeg's words for an RTSP server without an answer
-
-    def _decoded(self, container: Any) -> Iterator[tuple[np.ndarray, float | None]]:
-        """Each picture, and its time stamp in seconds.
-
-        Raises StuckError if nothing can be decoded within the time limit.
-        """
-        stream = video_stream(container, self.name, self.max_pixels)
-        stream.thread_type = "SLICE"  # threads for whole frames would each delay by a frame
-        look: Any = None
-        deadline = time.monotonic() + self.time_limit
-        for packet in chain(stream_packets(container, stream), (None,)):
-            try:
-                frames = stream.decode(packet)
-            except av.InvalidDataError:
-                frames = []  # bytes that were lost on the way
-            for frame in frames:
-                if look != look_of(frame):
-                    look = look_of(frame)
-                    shown = presentation_of(frame, pixel_shape(stream))
-                    graph = FilterGraph(frame, stream.time_base, shown)
-                stamp = None if frame.pts is None else float(frame.pts * stream.time_base)
-                yield graph.convert(frame), stamp
-                deadline = time.monotonic() + self.time_limit
-            if time.monotonic() > deadline:
-                raise StuckError(self.name, f"no frame could be decoded for {self.time_limit:g} s")
+            return open_camera(self._device, self.time_limit)
+        address = None if self.source == "-" else self.source
+        return open_live(address, self.time_limit, self.max_pixels)
 
     def _error(self, error: Exception) -> DecodeError:
         """The error as one line with the name of the source, and without its password."""
@@ -241,10 +215,11 @@ class _Clock:
     """Seconds of each frame since the first: by the source's time stamps while they rise steadily,
     and otherwise by this machine's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, jump: float = JUMP) -> None:
+        self._jump = jump
         self.last: float | None = None
         """seconds of the latest frame"""
-        self._begun, self._fresh = 0.0, False
+        self._begun, self._fresh, self._late = 0.0, False, 0.0
         self._shift: float | None = None
 
     def now(self) -> float:
@@ -253,16 +228,16 @@ class _Clock:
 
     def restart(self) -> None:
         """The source was opened again: its stamps may count from anywhere."""
-        self._shift, self._fresh = None, True
+        self._shift, self._fresh, self._late = None, True, 0.0
 
     def place(self, stamp: float | None) -> tuple[float, bool]:
         """Seconds of the next frame, and whether frames are missing before it."""
         if self.last is None:
             self._begun = time.monotonic()
         least = self.last or 0.0
-        now = max(self.now(), least)
+        now = 0.0 if self.last is None else max(self.now(), least)
         seconds = now if stamp is None or self._shift is None else stamp + self._shift
-        jump = not least <= seconds <= least + JUMP
+        jump = not least <= seconds <= least + self._jump
         if jump:
             seconds = now
         if stamp is not None and (jump or self._shift is None):
@@ -271,14 +246,9 @@ class _Clock:
         self.last, self._fresh = seconds, False
         return seconds, gap
 
-
-class _Pipe:
-    """A pipe that PyAV reads; a read that waits beyond the limit raises StuckError."""
-
-    def __init__(self, number: int, time_limit: float) -> None:
-        self._number, self._time_limit = number, time_limit
-
-    def read(self, count: int) -> bytes:
-        if not select.select([self._number], [], [], self._time_limit)[0]:
-            raise StuckError("standard input", f"gave nothing for {self._time_limit:g} s")
-        return os.read(self._number, count)
+    def behind(self, waited: bool) -> float:
+        """Seconds that the latest frame waited to be read; none, if it was waited for."""
+        late = self.now() - (self.last or 0.0)
+        if waited or late < self._late:  # not at once: the source's clock may be slower than ours
+            self._late = late
+        return late - self._late

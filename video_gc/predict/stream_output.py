@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -15,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.live import Live as LiveTable
 from rich.table import Table
 
+from video_gc.data.crops import scaled_size
 from video_gc.decode.live import Live, LiveFrame
 from video_gc.decode.write import growing_video, muxer_of
 from video_gc.escape import readable, short_name
@@ -38,6 +40,8 @@ def show_stream(live: Live, stream: Stream, *, as_json: bool, out: Path | None =
     """
     overlay = Overlay(live, out) if out else None
     stream.frames = overlay or live
+    if overlay is None:  # scaled once, from the coded planes, as in training
+        live.scale = partial(scaled_size, short_side=stream.recognizer.contract.short_side)
 
     def stop() -> None:
         live.close()
@@ -150,7 +154,8 @@ def _say_summary(live: Live, stream: Stream) -> None:
     latency = f", mean latency {stream.latency_ms / stream.scored:.0f} ms" if stream.scored else ""
     say(
         f"{live.name}: {stream.read} frames, {stream.scored} windows scored{latency}, "
-        f"{stream.dropped} windows dropped{share}, opened again {live.reopened} times"
+        f"{stream.dropped} windows dropped{share}, {live.left_out} frames left out to catch up, "
+        f"opened again {live.reopened} times"
     )
 
 
