@@ -24,7 +24,7 @@ from video_gc.progress import Screen
 class Frames:
     """In place of a Live: it gives these frames, and ends when it is closed."""
 
-    name, reopened, left_out, scale = "source", 2, 0, None
+    name, reopened, caught_up, scale = "source", 2, 0, None
 
     def __init__(self, frames: Iterable[tuple[np.ndarray, float]]) -> None:
         self.frames, self.closed = frames, False

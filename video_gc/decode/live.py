@@ -87,8 +87,8 @@ class Live:
         self.fast, self.time_limit, self.max_pixels = fast, time_limit, max_pixels
         self.reopened = 0
         """times that the source was opened again"""
-        self.left_out = 0
-        """frames that were decoded too late to be given"""
+        self.caught_up = 0
+        """times that frames were left out because reading was late"""
         self.scale: Scale = None
         """(height, width) of the source → of the frames; scaled like the frames of a reader"""
         self._report, self._closed = report, threading.Event()
@@ -107,10 +107,11 @@ class Live:
             if not os.path.exists(self._device):
                 there = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
                 raise FileNotFoundError(f"{self._device}: no such camera; cameras here: {there}")
-        elif self.source == "-":
-            if os.isatty(sys.stdin.fileno()):
-                raise ValueError("source (-): standard input is a terminal; pipe a video into it")
-        elif not scheme:
+        self._is_file = not (self._is_camera or scheme or self.source == "-")
+        self._hurry = False  # while frames are left out, only key frames are decoded
+        if self.source == "-" and os.isatty(sys.stdin.fileno()):
+            raise ValueError("source (-): standard input is a terminal; pipe a video into it")
+        if self._is_file:
             resolved(self.source)
 
     def close(self) -> None:
@@ -118,10 +119,7 @@ class Live:
         self._closed.set()
 
     def __iter__(self) -> Iterator[LiveFrame]:
-        if self._is_camera or self._protocols or self.source == "-":
-            yield from self._live()
-        else:
-            yield from self._file()
+        return self._file() if self._is_file else self._live()
 
     def _file(self) -> Iterator[LiveFrame]:
         with open_video(self.source, damage="report", max_pixels=self.max_pixels) as reader:
@@ -141,7 +139,8 @@ class Live:
             try:
                 with self._connection() as (container, ends):
                     limits = self.time_limit, self.max_pixels
-                    given = decoded(container, self.name, limits, self.scale)
+                    self._hurry = False
+                    given = decoded(container, self.name, limits, self.scale, lambda: self._hurry)
                     for frame in self._in_time(given, clock, paced=ends):
                         yield frame
                         failures = 0
@@ -167,17 +166,17 @@ class Live:
 
         paced: wait until each is due.
         """
-        missing = False
         for stamp, waited, picture in given:
             seconds, gap = clock.place(stamp)
             if self._wait(seconds - clock.now() if paced and not self.fast else 0):
                 return
-            behind = 0.0 if self.fast else clock.behind(waited)
-            if behind > (CAUGHT_UP if missing else LATE):
-                missing, self.left_out = True, self.left_out + 1
+            behind = 0.0 if self.fast or self._is_file else clock.behind(waited)
+            if behind > (CAUGHT_UP if self._hurry else LATE):
+                self.caught_up += not self._hurry
+                self._hurry = True
                 continue
-            yield LiveFrame(picture(), seconds, gap or missing)
-            missing = False
+            yield LiveFrame(picture(), seconds, gap or self._hurry)
+            self._hurry = False
 
     def _wait(self, seconds: float) -> bool:
         """Wait; returns whether the iteration is to end."""

@@ -154,8 +154,8 @@ def _say_summary(live: Live, stream: Stream) -> None:
     latency = f", mean latency {stream.latency_ms / stream.scored:.0f} ms" if stream.scored else ""
     say(
         f"{live.name}: {stream.read} frames, {stream.scored} windows scored{latency}, "
-        f"{stream.dropped} windows dropped{share}, {live.left_out} frames left out to catch up, "
-        f"opened again {live.reopened} times"
+        f"{stream.dropped} windows dropped{share}, opened again {live.reopened} times, "
+        f"caught up {live.caught_up} times"
     )
 
 

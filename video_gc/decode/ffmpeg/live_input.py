@@ -88,10 +88,13 @@ def open_live(address: str | None, time_limit: float, max_pixels: int) -> Any:
         raise TimeoutError from None  # FFmpeg's words for an RTSP server without an answer
 
 
-def decoded(container: Any, name: str, limits: tuple[float, int], scale: Scale) -> Iterator[Timed]:
+def decoded(
+    container: Any, name: str, limits: tuple[float, int], scale: Scale, hurry: Callable[[], bool]
+) -> Iterator[Timed]:
     """Each frame that can be decoded; others are left out.
 
-    name: for messages. limits: time_limit, max_pixels. scale: see `Live.scale`.
+    name: for messages. limits: time_limit, max_pixels. scale: see `Live.scale`. hurry: whether to
+    decode key frames only, asked before each packet.
     Raises StuckError if nothing can be decoded within the time limit.
     """
     time_limit, max_pixels = limits
@@ -102,6 +105,7 @@ def decoded(container: Any, name: str, limits: tuple[float, int], scale: Scale) 
     asked = latest = time.monotonic()
     for packet in packets:
         waited = time.monotonic() - asked > WAITED
+        stream.codec_context.skip_frame = "NONKEY" if hurry() else "DEFAULT"
         try:
             frames = stream.decode(packet)
         except av.InvalidDataError:
@@ -110,7 +114,7 @@ def decoded(container: Any, name: str, limits: tuple[float, int], scale: Scale) 
             stamp = None if frame.pts is None else float(frame.pts * stream.time_base)
             yield Timed(stamp, waited, partial(pictures.convert, frame))
         asked = time.monotonic()
-        latest = asked if frames else latest
+        latest = asked if frames or hurry() else latest
         if asked - latest > time_limit:
             raise StuckError(name, f"no frame could be decoded for {time_limit:g} s")
 
