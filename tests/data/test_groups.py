@@ -44,6 +44,7 @@ def clips(root: Path, matches: int = 6) -> Path:
         (r"p(\d)?", "a/p.mp4", "p"),
         (UCF, "Archery/clip.avi", None),
         (r"\d*", "a/b.mp4", None),  # an empty match is none
+        (r"(\d?)\d\.mp4", "a/7.mp4", None),  # not "7.mp4", a match that only this clip is in
     ],
 )
 def test_the_pattern_names_the_group(pattern: str, path: str, group: str | None) -> None:

@@ -54,9 +54,14 @@ def with_groups(
 
 
 def found_groups(paths: Sequence[str], pattern: str) -> list[str | None]:
-    """The group that the pattern finds in each path; None if it finds none."""
+    """The group that the pattern finds in each path; None if it finds none, or an empty one."""
     matches = map(re.compile(pattern).search, paths)
-    return [match and (next(filter(None, match.groups()), match[0]) or None) for match in matches]
+    return [match and (_took_part(match) or None) for match in matches]
+
+
+def _took_part(match: re.Match[str]) -> str:
+    """The first group that took part, even if it is empty; the whole match if none did."""
+    return str(next((text for text in match.groups() if text is not None), match[0]))
 
 
 def group_in_two_splits(splits: Mapping[str, VideoIndex]) -> str | None:
