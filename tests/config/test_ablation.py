@@ -50,6 +50,7 @@ def test_the_ablations_of_the_issue_are_there() -> None:
         "demo",
         "kinds",
         "probes",
+        "from_weights",
         *(f"gcnet_{n}" for n in gcnet),
         *(f"nonlocal_{n}" for n in nonlocal_),
     }
@@ -66,7 +67,7 @@ SLOW = [
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_every_row_is_a_network_of_its_own_experiment(name: str) -> None:
-    cells = plan(f"ablation={name}", "seeds=[0]").cells
+    cells = plan(f"ablation={name}", "seeds=[0]", "data.root=x").cells
     with torch.device("meta"):
         sizes = {
             cell.row: sum(p.numel() for p in network(cell, 400).parameters()) for cell in cells

@@ -1,4 +1,4 @@
-"""A pretraining gives its weights to the cells of an ablation; quick=true takes a few of them."""
+"""Weights of a pretraining, or given ones, for the cells of an ablation; quick=true takes a few cells."""
 
 import shutil
 from pathlib import Path
@@ -52,6 +52,26 @@ def test_the_weights_of_the_pretraining_win_over_those_for_it() -> None:
     assert found.cells[0].options["model"]["weights"].startswith(found.pretraining.directory)
     (scratch,) = plan_ablation([*given, "only=['order · kernels that reach']"]).cells
     assert scratch.options["model"]["weights"] is None
+
+
+def test_given_weights_are_for_the_rows_that_do_not_start_from_scratch() -> None:
+    given = ["ablation=from_weights", "data.root=x", "model.weights=mine.pt"]
+    found = {cell.row: cell.options for cell in plan_ablation(given).cells}
+    weights = {row: options["model"]["weights"] for row, options in found.items()}
+    assert weights == {"from scratch": None, "frozen": "mine.pt", "unfrozen": "mine.pt"}
+    assert found["from scratch"]["optim"]["optimizer"] == "adamw"
+    assert found["frozen"]["optim"]["freeze"] == ["stem", "res2"]
+    differing = found["unfrozen"]["optim"] | {"freeze": ["stem", "res2"]}
+    assert differing == found["frozen"]["optim"]
+
+
+def test_weights_that_a_row_names_are_not_replaced(tmp_path: Path) -> None:
+    configs = tmp_path / "configs"
+    shutil.copytree(CONFIGS, configs)
+    file = configs / "ablation" / "mine.yaml"
+    file.write_text("title: t\nrows: {a: [model.weights=a.pt], b: [model.weights=null]}\n")
+    with pytest.raises(ValueError, match=r"the rows set model.weights \(row 'a'\)"):
+        plan_ablation(["ablation=mine", "model.weights=mine.pt"], configs)
 
 
 def test_quick_takes_the_named_rows_and_the_first_seed() -> None:

@@ -20,6 +20,8 @@ from video_gc.train.checkpoint_paths import best_checkpoint
 
 TOOLS = CONFIGS.parent / "tools"
 """The folder of train.py and test.py."""
+SCRATCH = "model.weights=null"
+"""In a row: it starts from scratch, whatever weights the command gives to the others."""
 
 
 @dataclass(kw_only=True)
@@ -155,7 +157,7 @@ def _check_shared(shared: Sequence[str], ablation: AblationConfig, name: str) ->
         if key == "resume":
             raise ValueError(f"{argument}: cells always resume; delete a cell's folder to redo it")
         for row, settings in ablation.all_rows.items():
-            for theirs in map(option_of, settings):
+            for theirs in map(option_of, set(settings) - {SCRATCH}):
                 if theirs == key or theirs.startswith(f"{key}."):
                     raise ValueError(
                         f"{argument}: the rows set {theirs} (row {row!r}); leave it "
