@@ -17,7 +17,7 @@ from video_gc.models.build import ModelConfig, build_model
 from video_gc.outputs import read_csv
 from video_gc.predict.features import FeatureOptions, StageFeatures, features_all, layers
 from video_gc.predict.recognizer import Recognizer
-from video_gc.predict.windows import windows_of
+from video_gc.predict.views import window_frames
 
 CPU = torch.device("cpu")
 
@@ -41,7 +41,7 @@ def test_features_are_those_of_the_trained_network(
     recognizer.network = fast_network(recognizer.model, (4, 32, 32), device=CPU, precision="fp32")
     compute = StageFeatures(recognizer, layer)
     with open_video(video) as reader:
-        clips = next(recognizer.clips(reader, windows_of(recognizer, reader, 0.0)))
+        clips = next(recognizer.clips(reader, window_frames(recognizer.contract, reader)))
     blocks = residual_blocks(recognizer.model)
     last = [name for name in blocks if name.startswith(layer)][-1]  # res4.5 has a GC block
     expected = output_of(recognizer.model, blocks[last], clips)

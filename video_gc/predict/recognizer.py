@@ -1,7 +1,7 @@
 """A checkpoint and a video in, classes with scores out."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,17 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.data.crops import crop_boxes, scaled_size
-from video_gc.data.reading import stream_views
-from video_gc.data.sampling import ClipConfig, frame_range, window_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.decode.open import open_video
-from video_gc.decode.reader import MAX_PIXELS, DecodeError, Source, VideoReader
+from video_gc.decode.reader import MAX_PIXELS, Source, VideoReader
 from video_gc.decode.whole_frames import FrameReader
-from video_gc.deploy.contract import Contract
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.evaluate.metrics import probabilities, ranking
+from video_gc.predict.views import window_frames, window_times, window_views
 from video_gc.train.checkpoint import contract_of, load_network
 
 
@@ -149,27 +146,25 @@ class Recognizer:
         else:
             reader = open_video(video, damage="report", max_pixels=self.max_pixels)
         with reader:
-            times = reader.times
-            clip = clip_for(self.contract, reader.rate)
-            try:
-                spans = window_clips(clip, frame_range(times, reader.rate))
-            except ValueError as error:
-                raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
-            scores = torch.cat([self.scores(clips) for clips in self.clips(reader, spans)])
-        borders = np.append(times, times[-1] + 1 / reader.rate).round(6)
+            windows = window_frames(self.contract, reader)
+            seconds = window_times(reader, windows)
+            scores = torch.cat([self.scores(clips) for clips in self.clips(reader, windows)])
+        return self.prediction(reader.path, seconds, scores, damaged=len(reader.damaged))
+
+    def prediction(
+        self,
+        video: str,
+        seconds: Sequence[tuple[float, float]],
+        scores: Tensor,
+        *,
+        damaged: int = 0,
+    ) -> Prediction:
+        """The prediction of a video from (start, end) and scores (K, classes) of its windows."""
         windows = [
-            Window(float(borders[span.min()]), float(borders[span.max() + 1]), score)
-            for span, score in zip(spans, scores, strict=True)
+            Window(start, end, score) for (start, end), score in zip(seconds, scores, strict=True)
         ]
-        return Prediction(
-            reader.path,
-            self.names,
-            scores.mean(0),
-            windows,
-            self.network.precision,
-            self.network.backend,
-            damaged=len(reader.damaged),
-        )
+        about = self.network.precision, self.network.backend
+        return Prediction(video, self.names, scores.mean(0), windows, *about, damaged=damaged)
 
     @torch.inference_mode()
     def clips(self, reader: VideoReader, windows: np.ndarray) -> Iterator[Tensor]:
@@ -177,11 +172,9 @@ class Recognizer:
 
         n is `micro_batch`, or less at the end. Frames are decoded once and held as long as needed.
         """
-        contract = self.contract
-        size = scaled_size(reader.size, contract.short_side)
-        views = stream_views(reader, windows, crop_boxes(size, contract.crop, 1), size)
+        views = window_views(self.contract, reader, windows)
         while group := list(islice(views, self.micro_batch)):
-            yield self.prepare(np.stack([view for _, view in group]))
+            yield self.prepare(np.stack(group))
 
     def prepare(self, views: np.ndarray) -> Tensor:
         """The network's input (n, 3, T, H, W) for views uint8 (n, T, H, W, 3)."""
@@ -202,20 +195,6 @@ class Recognizer:
         """Probabilities (n, classes) on the CPU, for the input of `clips`."""
         logits = self.network(clips)
         return probabilities(logits, multi_label=self.contract.multi_label).cpu()
-
-
-def clip_for(contract: Contract, rate: float) -> ClipConfig:
-    """The frames of a window in a video of `rate` Hz: by time if the training's rate differs."""
-    return ClipConfig(
-        frames=contract.frames,
-        stride=contract.stride,
-        target_fps=contract.fps if contract.differs(rate) else None,
-        sampling=contract.sampling,
-        offsets=contract.offsets,
-        past_end=contract.past_end,
-        test_crop=contract.crop,
-        test_short_side=contract.short_side,
-    )
 
 
 def _rows(ranked: list[tuple[str, float]]) -> list[dict[str, Any]]:

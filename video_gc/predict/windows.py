@@ -19,13 +19,13 @@ from rich.progress import Progress
 from torch import Tensor
 
 from video_gc.atomic import remove_stale_parts
-from video_gc.data.sampling import frame_range, window_clips
 from video_gc.decode.ffmpeg.source import file_status
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, VideoReader, decode_error
 from video_gc.escape import readable
 from video_gc.outputs import Outputs
-from video_gc.predict.recognizer import Recognizer, clip_for
+from video_gc.predict.recognizer import Recognizer
+from video_gc.predict.views import window_frames
 from video_gc.progress import progress_bar
 
 FORMAT = 1
@@ -162,7 +162,7 @@ class RowFiles:
         while (kept := _read(parts.folder / _part(stem, len(done)), identity)) is not None:
             done.append(kept)
         with open_video(path, damage="report", max_pixels=self.recognizer.max_pixels) as reader:
-            windows = windows_of(self.recognizer, reader, self.overlap)
+            windows = window_frames(self.recognizer.contract, reader, self.overlap)
             first = sum(len(part["rows"]) for part in done)
             task = progress.add_task(readable(Path(path).name), total=len(windows), completed=first)
             try:
@@ -234,15 +234,6 @@ def each_video(
                 yield decode_error(video, error)
                 continue
             yield done
-
-
-def windows_of(recognizer: Recognizer, reader: VideoReader, overlap: float) -> np.ndarray:
-    """Frame indices (K, T) of the windows of a video. Raises DecodeError for too many of them."""
-    clip = clip_for(recognizer.contract, reader.rate)
-    try:
-        return window_clips(clip, frame_range(reader.times, reader.rate), overlap)
-    except ValueError as error:
-        raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
 
 
 @contextmanager

@@ -1,0 +1,52 @@
+"""The windows of a video and their views: all that a process needs that only decodes."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from video_gc.data.crops import crop_boxes, scaled_size
+from video_gc.data.reading import stream_views
+from video_gc.data.sampling import ClipConfig, frame_range, window_clips
+from video_gc.decode.reader import DecodeError, VideoReader
+from video_gc.deploy.contract import Contract
+
+
+def clip_for(contract: Contract, rate: float) -> ClipConfig:
+    """The frames of a window in a video of `rate` Hz: by time if the training's rate differs."""
+    return ClipConfig(
+        frames=contract.frames,
+        stride=contract.stride,
+        target_fps=contract.fps if contract.differs(rate) else None,
+        sampling=contract.sampling,
+        offsets=contract.offsets,
+        past_end=contract.past_end,
+        test_crop=contract.crop,
+        test_short_side=contract.short_side,
+    )
+
+
+def window_frames(contract: Contract, reader: VideoReader, overlap: float = 0.0) -> np.ndarray:
+    """Frame indices (K, T) of the windows of a video. Raises DecodeError for too many of them."""
+    clip = clip_for(contract, reader.rate)
+    try:
+        return window_clips(clip, frame_range(reader.times, reader.rate), overlap)
+    except ValueError as error:
+        raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
+
+
+def window_times(reader: VideoReader, windows: np.ndarray) -> list[tuple[float, float]]:
+    """(start, end) in seconds of windows of frames (K, T)."""
+    borders = np.append(reader.times, reader.times[-1] + 1 / reader.rate).round(6)
+    return [(float(borders[one.min()]), float(borders[one.max() + 1])) for one in windows]
+
+
+def window_views(
+    contract: Contract, reader: VideoReader, windows: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yield the centre crop uint8 (T, H, W, 3) of each window of frames (K, T), in order.
+
+    Frames are decoded once and held as long as needed. Raises DecodeError.
+    """
+    size = scaled_size(reader.size, contract.short_side)
+    boxes = crop_boxes(size, contract.crop, 1)
+    return (view for _, view in stream_views(reader, windows, boxes, size))
