@@ -23,6 +23,7 @@ BEFORE = {
     "predict": {"evaluate"},
     "ablate": {"predict"},
     "analysis": {"ablate"},
+    "serve": {"analysis"},
     "config": {"ablate", "manual"},
     "manual": set(),
     "cli": {"data"},
@@ -53,6 +54,12 @@ ONE_ROOM = {
     "openvino": {"deploy"},
     "fvcore": {"train"},
     "sklearn": {"analysis"},
+    "fastapi": {"serve"},
+    "gradio": {"serve"},
+    "httpx2": {"serve"},
+    "prometheus_client": {"serve"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve"},
 }
 LONGER = {"train/loop.py": 400}  # one file that reads from top to bottom
 ALONE = {

@@ -1,0 +1,150 @@
+"""A server on loopback, as clients meet it."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import counted_frames
+from tests.serve.client import Served, get, post, until
+from video_gc import Recognizer
+from video_gc.decode.write import write_video
+from video_gc.serve.gate import RETRY
+from video_gc.serve.limits import NEEDED, Limits, check_installed
+from video_gc.serve.server import listening
+from video_gc.serve.service import Service
+
+
+def test_a_video_gets_the_scores_of_the_recognizer(
+    served: Served, recognizer: Recognizer, video: Path
+) -> None:
+    address, prediction = served(), recognizer.predict(video)
+    answer = post(address, video.read_bytes(), top_k=9)
+    assert answer.status_code == 200
+    assert [one["label"] for one in answer.json()] == [name for name, _ in prediction.top(9)]
+    expected = [score for _, score in prediction.top(9)]
+    assert [one["score"] for one in answer.json()] == pytest.approx(expected, abs=1e-6)
+    assert set(answer.json()[0]) == {"label", "score"}
+    assert len(post(address, video.read_bytes(), top_k=1).json()) == 1
+    assert get(f"{address}/health").json() == {"status": "ok"}
+    assert get(f"{address}/contract").json() == asdict(recognizer.contract)
+    assert get(f"{address}/docs").status_code == 404  # its page loads scripts from elsewhere
+
+
+def test_many_at_a_time_lose_nothing_and_share_calls_of_the_network(
+    served: Served, recognizer: Recognizer, service: Service, tmp_path: Path
+) -> None:
+    files = [
+        write_video(tmp_path / f"{n}.mp4", counted_frames(16 + 8 * n, seed=n)) for n in range(8)
+    ]
+    expected = {file: recognizer.predict(file).top(1)[0] for file in files}
+    address, before = served(), service.batches.scored
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda file: post(address, file.read_bytes()), files))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    for file, answer in zip(files, answers, strict=True):
+        name, score = expected[file]
+        assert answer.json()[0] == {"label": name, "score": pytest.approx(score, abs=1e-5)}
+    windows = sum(len(recognizer.predict(file).windows) for file in files)
+    assert service.batches.scored - before == windows
+    told = get(f"{address}/metrics").text.splitlines()
+    assert 'video_gc_requests_total{status="200"} 8.0' in told
+    assert "video_gc_request_seconds_count 8.0" in told
+    assert "video_gc_requests_inside 0.0" in told
+    assert f"video_gc_windows_total {service.batches.scored}.0" in told
+
+
+def test_a_full_server_says_when_to_come_again(
+    served: Served, service: Service, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, scoring, go_on = service.batches.score, threading.Event(), threading.Event()
+    calls = []
+
+    def waits(views: np.ndarray) -> torch.Tensor:
+        calls.append(len(views))
+        scoring.set()
+        assert go_on.wait(60)
+        return score(views)
+
+    monkeypatch.setattr(service.batches, "score", waits)
+    address, content = served(queue=2), video.read_bytes()
+    with ThreadPoolExecutor(2) as clients:
+        try:
+            inside = [clients.submit(post, address, content)]
+            assert scoring.wait(60)
+            inside.append(clients.submit(post, address, content))
+            until(lambda: "requests_inside 2" in get(f"{address}/metrics").text)
+            refused = post(address, content)
+            alive = get(f"{address}/health")
+            until(lambda: service.batches.waiting >= 8)  # of 12, 1 to 4 are being scored
+        finally:
+            go_on.set()
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == str(RETRY)
+    assert refused.json()["detail"] == "2 requests are in work or waiting; try again in 5 s"
+    assert alive.json() == {"status": "ok"}
+    assert [one.result().status_code for one in inside] == [200, 200]
+    assert max(calls) == 4  # a micro-batch, of two requests
+    assert sum(calls) == 12
+
+
+def test_what_is_late_is_answered_504_and_not_scored(
+    served: Served, service: Service, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, go_on, calls = service.batches.score, threading.Event(), []
+
+    def waits(views: np.ndarray) -> torch.Tensor:
+        calls.append(len(views))
+        assert go_on.wait(60)
+        return score(views)
+
+    monkeypatch.setattr(service.batches, "score", waits)
+    try:
+        answer = post(served(timeout=3), video.read_bytes())
+    finally:
+        go_on.set()
+    assert answer.status_code == 504
+    assert "not done within 3 s (--timeout); send a shorter video" in answer.json()["detail"]
+    assert post(served(), video.read_bytes()).status_code == 200
+    assert sum(calls[1:]) == 6  # the windows that waited were dropped
+
+
+def test_an_error_of_the_network_is_of_its_windows(
+    served: Served, service: Service, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = served()
+    with monkeypatch.context() as patch:
+        patch.setattr(service.batches, "score", lambda views: 1 / 0)
+        answer = post(address, video.read_bytes())
+    assert (answer.status_code, answer.json()["detail"][:12]) == (500, "an error of ")
+    assert post(address, video.read_bytes()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("max_mb", 0, "max_mb (0) must be above 0"),
+        ("queue", 0, "queue (0) must be at least 1"),
+        ("allow_url", ("https://a.org/",), "must be a host such as videos.example.org"),
+    ],
+)
+def test_limits_that_cannot_be(option: str, value: object, said: str) -> None:
+    with pytest.raises(ValueError, match=option) as error:
+        Limits(**{option: value})  # type: ignore[arg-type]
+    assert said in str(error.value)
+
+
+def test_a_port_that_is_taken_and_an_extra_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with listening("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(OSError, match=f"127.0.0.1:{port}: cannot listen there .*--port"):
+            listening("127.0.0.1", port)
+    monkeypatch.setitem(NEEDED, "serve", ("json", "no_such_library"))
+    with pytest.raises(ImportError, match=r'not installed: no_such_library; pip install "video_gc'):
+        check_installed("serve")

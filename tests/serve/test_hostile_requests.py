@@ -1,0 +1,222 @@
+"""Uploads that are no video, too large, too slow or malformed: an answer, and the server lives."""
+
+import http.server
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import counted_frames
+from tests.serve.client import Served, client, get, post
+from video_gc.decode.write import write_video
+
+
+def exchange(address: str, head: str, body: bytes = b"") -> str:
+    """What a server answers to bytes that no library would send."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
+        found = b""
+        while chunk := connection.recv(65536):
+            found += chunk
+    return found.decode()
+
+
+def test_files_that_are_no_video_are_422(
+    served: Served, damaged: dict[str, Path], video: Path
+) -> None:
+    address = served()
+    for name, path in damaged.items():
+        answer = post(address, path.read_bytes())
+        assert answer.status_code == 422, name
+        assert answer.json()["detail"].startswith("the video: "), name
+        assert "\n" not in answer.json()["detail"]
+        assert "/" not in answer.json()["detail"], name  # no path of the server's
+    assert post(address, video.read_bytes()).status_code == 200
+
+
+def test_names_and_types_of_the_client_do_not_matter(served: Served, video: Path) -> None:
+    address, content = served(), video.read_bytes()
+    expected = post(address, content).json()
+    for name in ("../../../etc/passwd", "/etc/passwd", "a\x00b", "x" * 1000, "\u202e=cmd|' /C'!A0"):
+        assert post(address, content, name=name).json() == expected
+    with client() as own:
+        files = {"file": ("v.txt", content, "text/html")}
+        assert own.post(f"{address}/predict", files=files).json() == expected
+
+
+def test_requests_without_a_video(served: Served, video: Path) -> None:
+    address = served()
+    with client() as own:
+        for given, status, said in (
+            ({}, 422, "send a form with the video as `file`"),
+            ({"json": {"file": "a"}}, 422, "send a form"),
+            ({"data": {"file": "a"}}, 422, "file: "),
+            ({"content": video.read_bytes()}, 422, "send a form"),
+            ({"data": {"url": "x"}, "files": {"file": b"x"}}, 422, "send a form"),
+            ({"files": {"file": b"x"}, "params": {"top_k": 0}}, 422, "top_k: "),
+            ({"files": {"file": b"x"}, "params": {"top_k": "many"}}, 422, "top_k: "),
+            (
+                {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+                400,
+                "Missing boundary",
+            ),
+        ):
+            answer = own.post(f"{address}/predict", **given)  # type: ignore[arg-type]
+            assert answer.status_code == status, given
+            assert said in answer.json()["detail"]
+        assert own.get(f"{address}/predict").status_code == 405
+
+
+def test_bodies_that_are_too_large(served: Served) -> None:
+    address = served(max_mb=0.5)
+    answer = post(address, bytes(600_000))
+    assert answer.status_code == 413
+    assert "larger than 0.5 MiB (--max-mb)" in answer.json()["detail"]
+    head = "POST /predict HTTP/1.1\nHost: a\nConnection: close\n"
+    form = "Content-Type: multipart/form-data; boundary=b"
+    said = exchange(
+        address, f"{head}Content-Length: {10**15}\n{form}"
+    )  # nothing of it is waited for
+    assert said.startswith("HTTP/1.1 413 ")
+    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + bytes(
+        600_000
+    )
+    said = exchange(
+        address, f"{head}Transfer-Encoding: chunked\n{form}", b"%x\r\n%s\r\n" % (len(part), part)
+    )
+    assert said.startswith("HTTP/1.1 413 ")
+    assert "--max-mb" in said
+
+
+def test_a_body_that_never_ends_is_408(served: Served) -> None:
+    address = served(timeout=0.5)
+    said = exchange(
+        address,
+        "POST /predict HTTP/1.1\nHost: a\nConnection: close\nContent-Length: 900\n"
+        "Content-Type: multipart/form-data; boundary=b",
+        b"--b\r\n",
+    )
+    assert said.startswith("HTTP/1.1 408 ")
+    assert "not complete after 0.5 s (--timeout)" in said
+    assert "requests_inside 0" in get(f"{address}/metrics").text
+
+
+def test_a_video_that_is_too_long(served: Served, tmp_path: Path) -> None:
+    film = write_video(tmp_path / "long.mp4", counted_frames(42), fps=2)
+    answer = post(served(), film.read_bytes())
+    assert answer.status_code == 422
+    assert "lasts 21 s, and at most 20 s are accepted (--max-seconds)" in answer.json()["detail"]
+
+
+def test_a_decoder_that_dies_is_replaced(
+    served: Served, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = served()
+    monkeypatch.setattr("video_gc.serve.service.read_windows", killed)
+    answer = post(address, video.read_bytes())
+    assert answer.status_code == 422
+    assert "the decoder's process died (SIGKILL)" in answer.json()["detail"]
+    monkeypatch.setattr("video_gc.serve.service.read_windows", hanging)
+    assert post(served(timeout=1), video.read_bytes()).status_code == 504
+    monkeypatch.undo()
+    assert post(address, video.read_bytes()).status_code == 200
+
+
+def killed(*_: object) -> None:
+    """In the place of `read_windows`, in the decoder's process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hanging(*_: object) -> None:
+    """In the place of `read_windows`, in the decoder's process."""
+    time.sleep(600)
+
+
+class Files(http.server.BaseHTTPRequestHandler):
+    """A host with one video, a redirect to it, and a large file."""
+
+    content = b""
+
+    def do_GET(self) -> None:
+        asked.append((self.path, self.headers["Host"]))
+        kind = self.path.strip("/")
+        self.send_response({"moved": 302, "none": 404}.get(kind, 200))
+        if kind == "moved":
+            self.send_header("Location", "/video")
+        self.end_headers()
+        if kind == "video":
+            self.wfile.write(self.content)
+        if kind == "large":
+            self.wfile.write(bytes(2_000_000))
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+asked: list[tuple[str, str]] = []
+
+
+@pytest.fixture
+def elsewhere(video: Path) -> Iterator[int]:
+    """The port of another host, which keeps what it is `asked`."""
+    Files.content = video.read_bytes()
+    asked.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as host:
+        thread = threading.Thread(target=host.serve_forever)
+        thread.start()
+        yield host.server_address[1]
+        host.shutdown()
+        thread.join()
+
+
+def ask(address: str, url: str) -> tuple[int, str]:
+    with client() as own:
+        answer = own.post(f"{address}/predict", data={"url": url})
+    found = answer.json()
+    return answer.status_code, found["detail"] if isinstance(found, dict) else ""
+
+
+def test_no_address_is_fetched_by_default(served: Served, elsewhere: int) -> None:
+    address = served()
+    for url in (
+        f"http://127.0.0.1:{elsewhere}/video",
+        f"http://localhost:{elsewhere}/video",
+        f"http://[::1]:{elsewhere}/video",
+        f"http://2130706433:{elsewhere}/video",
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd", "ftp://a.org/x", "gopher://a.org", "http://", "http://[", "x",
+        "http://a.org:99999/",
+    ):  # fmt: skip
+        status, detail = ask(address, url)
+        assert status == 403, url
+        assert "url" in detail or "--allow-url" in detail
+    assert asked == []
+
+
+def test_allowed_hosts_only_and_no_private_address_behind_a_name(
+    served: Served, elsewhere: int, video: Path
+) -> None:
+    here = f"127.0.0.1:{elsewhere}"
+    address = served(allow_url=(here, f"localhost:{elsewhere}", "nowhere.invalid"), max_mb=1)
+    assert ask(address, f"http://{here}/video") == (200, "")
+    assert asked == [("/video", here)]
+    for url, status, said in (
+        (f"http://localhost:{elsewhere}/video", 403, "localhost leads to a private address"),
+        (f"http://{here}@127.0.0.2/video", 403, "url must be http://HOST/PATH"),
+        ("http://127.0.0.1/video", 403, "127.0.0.1 is not an allowed host (--allow-url)"),
+        ("http://nowhere.invalid/a", 422, "nowhere.invalid has no address"),
+        (f"http://{here}/moved", 422, "answered 302, not 200"),
+        (f"http://{here}/none", 422, "answered 404, not 200"),
+        (f"http://{here}/large", 422, "larger than 1 MiB (--max-mb)"),
+        (f"http://{here}/empty", 422, "the video: "),
+    ):
+        found, detail = ask(address, url)
+        assert found == status, url
+        assert said in detail
+    assert {path for path, _ in asked} == {"/video", "/moved", "/none", "/large", "/empty"}

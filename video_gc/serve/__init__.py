@@ -1,0 +1,1 @@
+"""A small HTTP interface and a web page over `predict`."""

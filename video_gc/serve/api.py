@@ -1,0 +1,167 @@
+"""The HTTP interface: a video in, classes with scores out, as JSON.
+
+Answers have the fields of Hugging Face's task video-classification.
+"""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Annotated, Any, BinaryIO
+
+import anyio.to_thread
+from fastapi import FastAPI, File, Form, HTTPException, Query, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+
+from video_gc.decode.reader import DecodeError
+from video_gc.escape import readable
+from video_gc.predict.recognizer import Recognizer
+from video_gc.progress import say
+from video_gc.serve.download import DownloadError, NotAllowedError, download
+from video_gc.serve.gate import Gate, Inside, Metrics
+from video_gc.serve.limits import Limits
+from video_gc.serve.server import end_cleanly, listening, server
+from video_gc.serve.service import Service, TooLateError
+
+
+class Label(BaseModel):
+    """A class of the network, and its probability."""
+
+    label: str
+    score: float
+
+
+class Problem(BaseModel):
+    """Why there is no answer, and what to do."""
+
+    detail: str
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": meaning}
+    for status, meaning in {
+        400: "the body is not a form",
+        403: "the host of `url` is not allowed",
+        408: "the body is late",
+        413: "the body is too large",
+        422: "no such video can be scored",
+        503: "too many requests at a time",
+        504: "the video was not scored in time",
+    }.items()
+}
+
+
+def create_app(service: Service, limits: Limits) -> FastAPI:
+    """The application, for `server`."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # a request waits in a thread of its own, and others must still find one
+        anyio.to_thread.current_default_thread_limiter().total_tokens = limits.queue + 8
+        yield
+
+    inside = Inside()
+    metrics = Metrics(service, inside)
+    # the pages /docs and /redoc would load scripts from elsewhere
+    app = FastAPI(title="video_gc", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_middleware(Gate, limits=limits, inside=inside, metrics=metrics)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _failed)
+
+    @app.post("/predict", responses=PROBLEMS)
+    def predict(
+        request: Request,
+        file: Annotated[UploadFile | None, File(description="the video")] = None,
+        url: Annotated[str | None, Form(description="its address, on an allowed host")] = None,
+        top_k: Annotated[int, Query(ge=1, description="number of classes")] = 5,
+    ) -> list[Label]:
+        """The best classes of a video, with their scores."""
+        deadline = request.state.deadline
+        if (file is None) == (url is None):
+            raise HTTPException(422, "send a form with the video as `file`, or with its `url`")
+        with NamedTemporaryFile(prefix="video_gc-") as kept:
+            try:
+                if file is not None:
+                    shutil.copyfileobj(file.file, kept)
+                elif url is not None:
+                    _fetch(url, kept, limits, deadline)  # type: ignore[arg-type]
+                kept.flush()
+                prediction = service.predict(Path(kept.name), "video", deadline)
+            except (TooLateError, TimeoutError):
+                raise HTTPException(
+                    504,
+                    f"not done within {limits.timeout:g} s (--timeout); send a shorter video, or "
+                    "try again when the server is less busy",
+                ) from None
+            except DecodeError as error:
+                raise HTTPException(422, readable(f"the video: {error.reason}")) from None
+        top = prediction.top(top_k)
+        return [Label(label=name, score=score) for name, score in top]
+
+    @app.get("/health", responses={503: PROBLEMS[503] | {"description": "it cannot score"}})
+    async def health() -> dict[str, str]:
+        """Whether the server can score."""
+        if not service.batches.alive:
+            raise HTTPException(503, "the scoring thread has ended; start the server again")
+        return {"status": "ok"}
+
+    @app.get("/contract")
+    async def contract() -> dict[str, Any]:
+        """What the network expects of a video, and its classes."""
+        return asdict(service.recognizer.contract)
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def numbers() -> PlainTextResponse:
+        """Counters in Prometheus' format."""
+        text = generate_latest(metrics.registry)
+        return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def serve(
+    checkpoint: Path,
+    limits: Limits,
+    *,
+    host: str,
+    port: int,
+    device: str | None = None,
+    precision: str = "auto",
+    backend: str = "auto",
+) -> None:
+    """Load the checkpoint and answer requests until Ctrl-C or SIGTERM.
+
+    Raises as `Recognizer`, and OSError if the address is taken.
+    """
+    end_cleanly()
+    with listening(host, port) as listener:
+        recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
+        say(f"{checkpoint}: {recognizer.network.about}; {recognizer.contract.about_time}")
+        with Service(recognizer, max_seconds=limits.max_seconds) as service:
+            say(f"POST a video to http://{host}:{port}/predict; Ctrl-C ends the server")
+            server(create_app(service, limits), patience=limits.timeout).run([listener])
+
+
+def _fetch(url: str, out: BinaryIO, limits: Limits, deadline: float) -> None:
+    try:
+        download(url, limits.allow_url, out, max_bytes=limits.max_bytes, deadline=deadline)
+    except NotAllowedError as error:
+        raise HTTPException(403, readable(str(error))) from None
+    except DownloadError as error:
+        raise HTTPException(422, readable(f"url: {error}")) from None
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    """One line instead of FastAPI's list."""
+    assert isinstance(error, RequestValidationError)
+    found = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()]
+    return JSONResponse({"detail": readable("; ".join(found))}, 422)
+
+
+async def _failed(_request: Request, _error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "an error of the server; its log has more"}, 500)

@@ -1,0 +1,86 @@
+"""A video fetched from a host that the server's owner allowed, and from no other."""
+
+import socket
+import time
+from collections.abc import Collection
+from ipaddress import IPv6Address, ip_address
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+import httpx2
+
+PORTS = {"http": 80, "https": 443}
+
+
+class NotAllowedError(Exception):
+    """The address is not allowed."""
+
+
+class DownloadError(Exception):
+    """The address gave no file."""
+
+
+def download(
+    url: str, allowed: Collection[str], out: BinaryIO, *, max_bytes: int, deadline: float
+) -> None:
+    """Write what `url` holds to `out`. No redirect is followed, and no proxy is used.
+
+    allowed: hosts, or HOST:PORT for a port other than the scheme's. A name must not lead to a
+        private address; a private address may be allowed as such.
+    deadline: of `time.monotonic`.
+    Raises NotAllowedError, DownloadError; TimeoutError after the deadline.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
+    except ValueError as error:
+        raise NotAllowedError(f"url is no address ({error})") from None
+    if parts.scheme not in PORTS or parts.username is not None or not host:
+        raise NotAllowedError("url must be http://HOST/PATH or https://HOST/PATH")
+    named = host if port == PORTS[parts.scheme] else f"{host}:{port}"
+    if named not in {name.lower() for name in allowed}:
+        raise NotAllowedError(
+            f"{named} is not an allowed host (--allow-url); send the video itself as `file`"
+        )
+    address = _address(host, port)
+    shown = f"[{address}]" if ":" in address else address
+    query = f"?{parts.query}" if parts.query else ""
+    target = f"{parts.scheme}://{shown}:{port}{parts.path or '/'}{query}"
+    try:
+        with (
+            httpx2.Client(trust_env=False, timeout=max(deadline - time.monotonic(), 0.1)) as client,
+            client.stream(
+                "GET", target, headers={"Host": named}, extensions={"sni_hostname": host}
+            ) as answer,
+        ):
+            if answer.status_code != 200:
+                raise DownloadError(f"{named} answered {answer.status_code}, not 200")
+            size = 0
+            for chunk in answer.iter_bytes():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise DownloadError(
+                        f"the file is larger than {max_bytes / (1 << 20):g} MiB (--max-mb)"
+                    )
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+                out.write(chunk)
+    except httpx2.TimeoutException:
+        raise TimeoutError from None
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise DownloadError(f"{named} gave no file ({error})") from None
+
+
+def _address(host: str, port: int) -> str:
+    """One address of the host, to which the connection goes: a second look-up could differ."""
+    try:
+        found = [entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError) as error:
+        raise DownloadError(f"{host} has no address ({error})") from None
+    for text in map(str, found):
+        address = ip_address(text.split("%")[0])
+        if isinstance(address, IPv6Address):
+            address = address.ipv4_mapped or address
+        if text != host and not address.is_global:
+            raise NotAllowedError(f"{host} leads to a private address; send the video as `file`")
+    return str(found[0])

@@ -1,0 +1,39 @@
+"""The server under the interface and the page."""
+
+import signal
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+
+def server(app: FastAPI, *, patience: float) -> uvicorn.Server:
+    """A server for the application; `run` takes the sockets.
+
+    patience: seconds that open requests have at the end.
+    """
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=int(patience) + 1,
+    )
+    return uvicorn.Server(config)
+
+
+def end_cleanly() -> None:
+    """Let SIGTERM raise SystemExit in this process, so that `with` blocks remove files."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises OSError, with the way out."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise OSError(
+            f"{host}:{port}: cannot listen there ({error.strerror}); choose another --port"
+        ) from error
