@@ -109,12 +109,15 @@ SAID = [
         ["check", "x", "--worker", "2"],
         "did you mean --workers?); see prepare.py check",
     ),
+    ("serve", ["x", "--queue", "0"], "--queue: must be at least 1, not 0"),
+    ("serve", ["x", "--allow-url", "http://a.org/"], "must be a host such as videos.example.org"),
+    ("app", ["x", "--port", "0"], "--port: must be in [1, 65535], not 0"),
     ("report", ["x", "--base", "none"], "did you mean --baseline?"),
 ]
 """Tool, arguments, what it says to them."""
 TOOLS = (
     "test", "predict", "stream", "features", "probe", "attention", "benchmark", "augment",
-    "report", "complexity", "prepare",
+    "report", "complexity", "prepare", "serve", "app",
 )  # fmt: skip
 
 

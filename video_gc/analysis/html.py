@@ -8,10 +8,10 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from video_gc.escape import readable_lines
 
 
-def render(template: str, **values: Any) -> str:
-    """The page from a template such as table/page.html.j2; all `values` are escaped."""
+def render(template: str, room: str = "analysis", **values: Any) -> str:
+    """The page from a template of the room, such as table/page.html.j2; `values` are escaped."""
     environment = Environment(
-        loader=PackageLoader("video_gc.analysis", "."),
+        loader=PackageLoader(f"video_gc.{room}", "."),
         autoescape=select_autoescape(default=True),
         trim_blocks=True,
         lstrip_blocks=True,

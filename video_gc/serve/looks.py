@@ -1,0 +1,44 @@
+"""Where the context blocks of a network look, as a picture in a page."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from video_gc.analysis.animation import write_animation
+from video_gc.analysis.attention.clips import View
+from video_gc.analysis.attention.drawing import Drawing, draw
+from video_gc.analysis.attention.maps import has_captum
+from video_gc.analysis.attention.panels import activation_panel, block_panels, drawn_blocks
+from video_gc.analysis.html import data_uri
+from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.predict.recognizer import Recognizer
+
+CENTRE = (0.5, 0.5, 0.5)
+"""The query whose maps are drawn, of blocks that have queries: fractions of T, H and W."""
+
+
+def attention_picture(recognizer: Recognizer, view: np.ndarray, start: float, end: float) -> str:
+    """HTML: an animated picture of a view (T, H, W, 3) under the maps of the blocks.
+
+    With captum, class activation too. Raises DataError if no block has a map.
+    """
+    names = drawn_blocks(recognizer.model)
+    contract = recognizer.contract
+    normalisation = Normalisation(
+        mean=contract.mean, std=contract.std, subtract_mean_frame=contract.subtract_mean_frame
+    )
+    model = recognizer.model.to(recognizer.device)
+    clip = prepare_clips(torch.from_numpy(view[None]).to(recognizer.device), normalisation)
+    with torch.inference_mode():
+        panels = block_panels(model, clip, names, [CENTRE])
+    if has_captum():
+        panels.append(activation_panel(model, clip, recognizer.names))
+    times = np.linspace(start, end, len(view), endpoint=False)
+    title = f"Where the blocks look, {start:.2f} to {end:.2f} s"
+    queries = [CENTRE] if any(len(panel.maps) > 1 for panel in panels) else []
+    pictures = draw(Drawing(title, View(view, times), queries, panels))
+    with TemporaryDirectory(prefix="video_gc-") as folder:
+        content = write_animation(Path(folder) / "a.webp", pictures, rate=4).read_bytes()
+    return f'<img src="{data_uri(content, "webp")}" alt="{title}">'
