@@ -1,8 +1,9 @@
 """Answer requests over HTTP: a video in, its classes with scores out, as JSON.
 
 POST /predict takes a form with the video as `file` and answers [{"label", "score"}], best first;
-GET /contract, /health, /metrics and /openapi.json tell the rest. The server has no password: it
-listens on this machine only, unless --host says otherwise.
+POST /features answers the features of its windows; GET /contract, /health, /metrics and
+/openapi.json tell the rest. The server has no password: it listens on this machine only, unless
+--host says otherwise.
 """
 
 import argparse

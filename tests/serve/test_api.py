@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from tests.conftest import counted_frames
-from tests.serve.client import Served, get, post, until
+from tests.serve.client import Served, client, get, post, until
 from video_gc import Recognizer
+from video_gc.decode.open import open_video
 from video_gc.decode.write import write_video
+from video_gc.predict.features import StageFeatures
+from video_gc.predict.views import window_frames
 from video_gc.serve.gate import RETRY
 from video_gc.serve.limits import NEEDED, Limits, check_installed
 from video_gc.serve.server import listening
@@ -58,19 +61,54 @@ def test_many_at_a_time_lose_nothing_and_share_calls_of_the_network(
     assert f"video_gc_windows_total {service.batches.scored}.0" in told
 
 
+def test_features_are_those_of_the_tool(
+    served: Served, recognizer: Recognizer, checkpoint: Path, video: Path
+) -> None:
+    address, content = served(), {"file": ("v", video.read_bytes())}
+    with client() as own, ThreadPoolExecutor(4) as clients:
+        asked = [(path, layer) for layer in ("res3", "res5") for path in ("features", "predict")]
+        got = dict(
+            zip(
+                asked,
+                clients.map(
+                    lambda one: own.post(
+                        f"{address}/{one[0]}", files=content, params={"layer": one[1]}
+                    ),
+                    asked,
+                ),
+                strict=True,
+            )
+        )
+        wrong = own.post(f"{address}/features", files=content, params={"layer": "res9"})
+    other = Recognizer(checkpoint, device="cpu", precision="fp32")
+    with open_video(video) as reader:
+        windows = window_frames(other.contract, reader)
+        clips = next(other.clips(reader, windows))
+    for layer in ("res3", "res5"):
+        found = got["features", layer].json()
+        expected = StageFeatures(other, layer)(clips).detach()
+        torch.testing.assert_close(torch.tensor(found["features"]), expected, rtol=1e-3, atol=1e-4)
+        assert (found["layer"], found["weights"]) == (layer, recognizer.contract.weights)
+        assert (found["start"][1], found["end"][-1]) == pytest.approx((7 / 30, 40 / 30), abs=1e-5)
+        best = recognizer.predict(video).top(1)[0][0]
+        assert got["predict", layer].json()[0]["label"] == best
+    assert wrong.status_code == 422
+    assert "layer 'res9': no such layer" in wrong.json()["detail"]
+
+
 def test_a_full_server_says_when_to_come_again(
     served: Served, service: Service, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score, scoring, go_on = service.batches.score, threading.Event(), threading.Event()
+    compute, scoring, go_on = service.batches.compute, threading.Event(), threading.Event()
     calls = []
 
-    def waits(views: np.ndarray) -> torch.Tensor:
+    def waits(views: np.ndarray, layer: str | None) -> torch.Tensor:
         calls.append(len(views))
         scoring.set()
         assert go_on.wait(60)
-        return score(views)
+        return compute(views, layer)
 
-    monkeypatch.setattr(service.batches, "score", waits)
+    monkeypatch.setattr(service.batches, "compute", waits)
     address, content = served(queue=2), video.read_bytes()
     with ThreadPoolExecutor(2) as clients:
         try:
@@ -95,14 +133,14 @@ def test_a_full_server_says_when_to_come_again(
 def test_what_is_late_is_answered_504_and_not_scored(
     served: Served, service: Service, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score, go_on, calls = service.batches.score, threading.Event(), []
+    compute, go_on, calls = service.batches.compute, threading.Event(), []
 
-    def waits(views: np.ndarray) -> torch.Tensor:
+    def waits(views: np.ndarray, layer: str | None) -> torch.Tensor:
         calls.append(len(views))
         assert go_on.wait(60)
-        return score(views)
+        return compute(views, layer)
 
-    monkeypatch.setattr(service.batches, "score", waits)
+    monkeypatch.setattr(service.batches, "compute", waits)
     try:
         answer = post(served(timeout=3), video.read_bytes())
     finally:
@@ -118,7 +156,7 @@ def test_an_error_of_the_network_is_of_its_windows(
 ) -> None:
     address = served()
     with monkeypatch.context() as patch:
-        patch.setattr(service.batches, "score", lambda views: 1 / 0)
+        patch.setattr(service.batches, "compute", lambda views, layer: 1 / 0)
         answer = post(address, video.read_bytes())
     assert (answer.status_code, answer.json()["detail"][:12]) == (500, "an error of ")
     assert post(address, video.read_bytes()).status_code == 200

@@ -11,7 +11,13 @@ schemathesis = pytest.importorskip("schemathesis", reason="pip install 'video_gc
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/predict"), ("GET", "/health"), ("GET", "/contract"), ("GET", "/metrics")],
+    [
+        ("POST", "/predict"),
+        ("POST", "/features"),
+        ("GET", "/health"),
+        ("GET", "/contract"),
+        ("GET", "/metrics"),
+    ],
 )
 def test_every_answer_is_described(served: Served, method: str, path: str) -> None:
     address = served()

@@ -61,13 +61,12 @@ class StageFeatures:
 
     def __call__(self, clips: Tensor) -> Tensor:
         """The features. Raises FloatingPointError if the network's scores are not finite."""
-        self._seen.clear()
         self.network(clips)
         (output,) = self._seen
         return output.float().reshape(*output.shape[:2], -1).mean(2).cpu()
 
     def _keep(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        self._seen.append(output)
+        self._seen[:] = [output]  # of the last call: others may use the network too
 
 
 def layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -4,8 +4,8 @@ Answers have the fields of Hugging Face's task video-classification.
 """
 
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -34,6 +34,19 @@ class Label(BaseModel):
 
     label: str
     score: float
+
+
+class Features(BaseModel):
+    """Rows of features of a video's windows, with what gave them."""
+
+    layer: str
+    weights: str
+    """SHA-256 of the network's weights"""
+    start: list[float]
+    """of each window, seconds"""
+    end: list[float]
+    features: list[list[float]]
+    """(windows, channels): the mean of the layer's output over time and space"""
 
 
 class Problem(BaseModel):
@@ -81,27 +94,30 @@ def create_app(service: Service, limits: Limits) -> FastAPI:
         top_k: Annotated[int, Query(ge=1, description="number of classes")] = 5,
     ) -> list[Label]:
         """The best classes of a video, with their scores."""
-        deadline = request.state.deadline
-        if (file is None) == (url is None):
-            raise HTTPException(422, "send a form with the video as `file`, or with its `url`")
-        with NamedTemporaryFile(prefix="video_gc-") as kept:
+        with _received(request, file, url, limits) as kept:
+            prediction = service.predict(kept, "video", request.state.deadline)
+        return [Label(label=name, score=score) for name, score in prediction.top(top_k)]
+
+    @app.post("/features", responses=PROBLEMS)
+    def features(
+        request: Request,
+        file: Annotated[UploadFile | None, File(description="the video")] = None,
+        url: Annotated[str | None, Form(description="its address, on an allowed host")] = None,
+        layer: Annotated[str, Query(description="a stage or a residual block")] = "res5",
+    ) -> Features:
+        """The features of each window of a video, as tools/features.py writes them."""
+        with _received(request, file, url, limits) as kept:
             try:
-                if file is not None:
-                    shutil.copyfileobj(file.file, kept)
-                elif url is not None:
-                    _fetch(url, kept, limits, deadline)  # type: ignore[arg-type]
-                kept.flush()
-                prediction = service.predict(Path(kept.name), "video", deadline)
-            except (TooLateError, TimeoutError):
-                raise HTTPException(
-                    504,
-                    f"not done within {limits.timeout:g} s (--timeout); send a shorter video, or "
-                    "try again when the server is less busy",
-                ) from None
-            except DecodeError as error:
-                raise HTTPException(422, readable(f"the video: {error.reason}")) from None
-        top = prediction.top(top_k)
-        return [Label(label=name, score=score) for name, score in top]
+                times, rows = service.features(kept, layer, request.state.deadline)
+            except ValueError as error:
+                raise HTTPException(422, readable(str(error))) from None
+        return Features(
+            layer=layer,
+            weights=service.recognizer.contract.weights,
+            start=[start for start, _ in times],
+            end=[end for _, end in times],
+            features=rows.tolist(),
+        )
 
     @app.get("/health", responses={503: PROBLEMS[503] | {"description": "it cannot score"}})
     async def health() -> dict[str, str]:
@@ -145,6 +161,32 @@ def serve(
         with Service(recognizer, max_seconds=limits.max_seconds) as service:
             say(f"POST a video to http://{host}:{port}/predict; Ctrl-C ends the server")
             server(create_app(service, limits), patience=limits.timeout).run([listener])
+
+
+@contextmanager
+def _received(
+    request: Request, file: UploadFile | None, url: str | None, limits: Limits
+) -> Iterator[Path]:
+    """The video in a temporary file, which is removed; errors about it become answers."""
+    deadline = request.state.deadline
+    if (file is None) == (url is None):
+        raise HTTPException(422, "send a form with the video as `file`, or with its `url`")
+    with NamedTemporaryFile(prefix="video_gc-") as kept:
+        try:
+            if file is not None:
+                shutil.copyfileobj(file.file, kept)
+            elif url is not None:
+                _fetch(url, kept, limits, deadline)  # type: ignore[arg-type]
+            kept.flush()
+            yield Path(kept.name)
+        except (TooLateError, TimeoutError):
+            raise HTTPException(
+                504,
+                f"not done within {limits.timeout:g} s (--timeout); send a shorter video, or try "
+                "again when the server is less busy",
+            ) from None
+        except DecodeError as error:
+            raise HTTPException(422, readable(f"the video: {error.reason}")) from None
 
 
 def _fetch(url: str, out: BinaryIO, limits: Limits, deadline: float) -> None:

@@ -12,6 +12,7 @@ from video_gc.analysis.attention.drawing import Drawing, draw
 from video_gc.analysis.attention.maps import has_captum
 from video_gc.analysis.attention.panels import activation_panel, block_panels, drawn_blocks
 from video_gc.analysis.html import data_uri
+from video_gc.data.index import DataError
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.predict.recognizer import Recognizer
 
@@ -24,6 +25,8 @@ def attention_picture(recognizer: Recognizer, view: np.ndarray, start: float, en
 
     With captum, class activation too. Raises DataError if no block has a map.
     """
+    if not hasattr(recognizer, "model"):
+        raise DataError("an exported file does not show its blocks; open the checkpoint")
     names = drawn_blocks(recognizer.model)
     contract = recognizer.contract
     normalisation = Normalisation(

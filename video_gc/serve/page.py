@@ -216,18 +216,19 @@ def _picture(service: Service, file: str | None, best: Best, limits: Limits) -> 
 def _facts(recognizer: Recognizer) -> str:
     """HTML: the contract and the cost of the network."""
     contract = recognizer.contract
-    cost = complexity(recognizer.model, (contract.frames, contract.crop, contract.crop))
     facts = [
         ("classes", ", ".join(contract.names)),
         ("input", f"{contract.about_time}; {contract.colour}, {contract.layout}"),
         ("picture", f"short side {contract.short_side} pixels, centre crop {contract.crop}"),
         ("mean, deviation", f"{contract.mean}, {contract.std}"),
         ("labels of a video", "several" if contract.multi_label else "one"),
-        ("parameters", f"{cost.parameters:,}"),
-        ("FLOPs of a clip", f"{cost.flops / 1e6:,.0f} million multiply-adds"),
         ("runs in", recognizer.network.about),
         ("weights (SHA-256)", contract.weights),
     ]
+    if hasattr(recognizer, "model"):  # an exported file has no network to count
+        cost = complexity(recognizer.model, (contract.frames, contract.crop, contract.crop))
+        facts.append(("parameters", f"{cost.parameters:,}"))
+        facts.append(("FLOPs of a clip", f"{cost.flops / 1e6:,.0f} million multiply-adds"))
     return render("facts.html.j2", room="serve", facts=facts)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from video_gc.decode.reader import DecodeError
+from video_gc.predict.features import StageFeatures
 from video_gc.predict.recognizer import Prediction, Recognizer
 from video_gc.serve.decoding import Reading, read_windows, ready
 from video_gc.subprocess_call import (
@@ -52,7 +54,8 @@ class Service:
         self, recognizer: Recognizer, *, max_seconds: float, decoders: int = DECODERS
     ) -> None:
         self.recognizer, self.max_seconds = recognizer, max_seconds
-        self.batches = Batches(recognizer.score, recognizer.micro_batch)
+        self.batches = Batches(self._compute, recognizer.micro_batch)
+        self._stages: dict[str, StageFeatures] = {}
         self._idle: queue.Queue[ChildProcess] = queue.Queue()
         self.decoders = decoders
         children = [ChildProcess() for _ in range(decoders)]
@@ -68,22 +71,47 @@ class Service:
 
         Raises TooLateError, DecodeError; FloatingPointError for a network whose scores are NaN.
         """
-        scores: list[Future[Tensor]] = []
+        seconds, scores, damaged = self._rows(file, None, deadline)
+        return self.recognizer.prediction(name, seconds, scores, damaged=damaged)
+
+    def features(
+        self, file: Path, layer: str, deadline: float
+    ) -> tuple[list[tuple[float, float]], Tensor]:
+        """(start, end) of the windows of a video, and the features (K, C) of `StageFeatures`.
+
+        Raises as `predict`, and ValueError for a layer that the network lacks.
+        """
+        seconds, rows, _ = self._rows(file, layer, deadline)
+        return seconds, rows
+
+    def _rows(
+        self, file: Path, layer: str | None, deadline: float
+    ) -> tuple[list[tuple[float, float]], Tensor, int]:
+        """Times of the windows, a row of scores or features for each, number of damaged frames."""
+        rows: list[Future[Tensor]] = []
         try:
             with closing(self._decoded(file, deadline)) as items:
                 seconds, damaged = next(items), 0
                 for item in items:
                     if isinstance(item, np.ndarray):
-                        scores.append(self.batches.submit(item, deadline))
+                        rows.append(self.batches.submit(item, layer, deadline))
                     else:
                         damaged = item
-            found = torch.stack([score.result(_left(deadline)) for score in scores])
+            return seconds, torch.stack([row.result(_left(deadline)) for row in rows]), damaged
         except (TimeoutError, queue.Full, queue.Empty, ProcessStuck):
             raise TooLateError from None
         finally:
-            for score in scores:
-                score.cancel()
-        return self.recognizer.prediction(name, seconds, found, damaged=damaged)
+            for row in rows:
+                row.cancel()
+
+    def _compute(self, views: np.ndarray, layer: str | None) -> Tensor:
+        """A row for each view, in the thread that owns the network."""
+        if layer is None:
+            return self.recognizer.score(views)
+        if layer not in self._stages:
+            self._stages[layer] = StageFeatures(self.recognizer, layer)
+        with torch.inference_mode():
+            return self._stages[layer](self.recognizer.prepare(views))
 
     def view(self, file: Path, number: int, deadline: float) -> np.ndarray:
         """The view (T, H, W, 3) of window `number` of a video. Raises as `predict`."""
@@ -131,19 +159,28 @@ class Service:
             self._idle.put(child if child.alive else ChildProcess())
 
 
-class Batches:
-    """Scores of single windows, computed together by one thread.
+@dataclass(frozen=True)
+class _Task:
+    """A view (T, H, W, 3) that waits for the network."""
 
-    score: views (n, T, H, W, 3) → (n, classes). size: views in a call, at most.
+    view: np.ndarray
+    layer: str | None
+    """the layer of its features; None: scores"""
+    row: "Future[Tensor]"
+
+
+class Batches:
+    """Rows of single windows, computed together by one thread.
+
+    compute: views (n, T, H, W, 3) and a layer → rows (n, …). size: views in a call, at most.
     """
 
-    def __init__(self, score: Callable[[np.ndarray], Tensor], size: int) -> None:
-        self.score, self.size = score, size
+    def __init__(self, compute: Callable[[np.ndarray, str | None], Tensor], size: int) -> None:
+        self.compute, self.size = compute, size
         self.scored, self.calls = 0, 0
         """windows and calls so far"""
-        self._waiting: queue.Queue[tuple[np.ndarray, Future[Tensor]] | None] = queue.Queue(
-            WAITING * size
-        )
+        self._waiting: queue.Queue[_Task | None] = queue.Queue(WAITING * size)
+        self._held: list[_Task | None] = []
         self._thread = threading.Thread(target=self._run, name="scoring", daemon=True)
         self._thread.start()
 
@@ -157,48 +194,45 @@ class Batches:
         """Windows that wait."""
         return self._waiting.qsize()
 
-    def submit(self, view: np.ndarray, deadline: float) -> "Future[Tensor]":
-        """The scores (classes,) of a view (T, H, W, 3), later. Raises queue.Full if it is late."""
-        future: Future[Tensor] = Future()
-        self._waiting.put((view, future), timeout=_left(deadline))
-        return future
+    def submit(self, view: np.ndarray, layer: str | None, deadline: float) -> "Future[Tensor]":
+        """The row of a view (T, H, W, 3), later. Raises queue.Full if it is late."""
+        task = _Task(view, layer, Future())
+        self._waiting.put(task, timeout=_left(deadline))
+        return task.row
 
     def close(self) -> None:
-        """Score what waits, and end the thread."""
+        """Compute what waits, and end the thread."""
         self._waiting.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (group := self._next()) is not None:
-            wanted = [(v, future) for v, future in group if future.set_running_or_notify_cancel()]
+        while group := self._next():
+            wanted = [task for task in group if task.row.set_running_or_notify_cancel()]
             if not wanted:
                 continue
             try:
-                scores = self.score(np.stack([view for view, _ in wanted]))
-            except Exception as error:  # of these windows; others are scored
-                for _, future in wanted:
-                    future.set_exception(error)
+                rows = self.compute(np.stack([task.view for task in wanted]), wanted[0].layer)
+            except Exception as error:  # of these windows; others are computed
+                for task in wanted:
+                    task.row.set_exception(error)
                 continue
             self.scored += len(wanted)
             self.calls += 1
-            for (_, future), score in zip(wanted, scores, strict=True):
-                future.set_result(score)
+            for task, row in zip(wanted, rows, strict=True):
+                task.row.set_result(row)
 
-    def _next(self) -> list[tuple[np.ndarray, "Future[Tensor]"]] | None:
-        """The windows that wait, at most `size`; None at the end."""
-        first = self._waiting.get()
-        if first is None:
-            return None
-        group = [first]
+    def _next(self) -> list[_Task]:
+        """The tasks that wait and have one layer, at most `size`; none at the end."""
+        group: list[_Task] = []
         while len(group) < self.size:
             try:
-                item = self._waiting.get_nowait()
+                task = self._held.pop() if self._held else self._waiting.get(block=not group)
             except queue.Empty:
                 break
-            if item is None:
-                self._waiting.put(None)  # after this group
+            if task is None or (group and task.layer != group[0].layer):
+                self._held.append(task)  # after this group
                 break
-            group.append(item)
+            group.append(task)
         return group
 
 
