@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,11 +27,12 @@ KEY = 5
 """Distance of key frames."""
 
 
-def send(file: Any, frames: np.ndarray, tune: str = "zerolatency") -> None:
+def send(file: Any, frames: np.ndarray, tune: str = "zerolatency", pixel: Any = 1) -> None:
     """Write frames to a file object as MPEG-TS, as FFmpeg does for a live stream."""
     with av.open(file, "w", format="mpegts") as container:
         stream: Any = container.add_stream("libx264", rate=30)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(pixel)
         stream.options = {
             "preset": "superfast",
             "tune": tune,
@@ -207,6 +209,24 @@ def test_late_reading_goes_on_from_a_key_frame(
     assert all(n % KEY == 0 for n in after)
 
 
+def test_a_late_stream_without_more_key_frames_is_opened_again(
+    server: tuple[str, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.decode.test_live.KEY", 1000)
+    monkeypatch.setattr(live, "LATE", 0.2)
+    monkeypatch.setattr(live_input, "KEY_FRAME", 0)
+    address, counts = server
+    counts += [60, 3]
+    said: list[str] = []
+    source = Live(address, report=said.append)
+    clock = with_clock(source, monkeypatch)
+    for frame in source:
+        clock.now += 1 / 30 + 0.1
+        if frame.gap:
+            source.close()
+    assert "no key frame came for 0 s; it is opened again in 1 s" in said[0]
+
+
 def test_a_source_with_a_slower_clock_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Live("http://host/x")
     for waited in (True, False):
@@ -241,6 +261,10 @@ def test_standard_input_is_read_until_it_ends_or_falls_silent(
         other.write(damaged["text"].read_bytes())
     with pytest.raises(OpenError, match="standard input: .*; in a pipe MP4 needs its index first"):
         next(iter(Live("-")))
+    with pipe() as other:
+        send(other, counted_frames(5, 32, 48), pixel=8)
+    with pytest.raises(TooLargeError, match="384×32"):
+        next(iter(Live("-", max_pixels=5000)))
     number, _ = os.openpty()
     monkeypatch.setattr("sys.stdin", SimpleNamespace(fileno=lambda: number))
     with pytest.raises(ValueError, match="standard input is a terminal"):
@@ -259,6 +283,7 @@ def test_time_stamps_that_jump_are_counted_anew(monkeypatch: pytest.MonkeyPatch)
         (2.5, 0.1, 2.0, False),
         (99.0, 0.9, 2.5, True),  # far ahead
         (99.1, 0.0, 2.6, False),
+        (119.1, 30.0, 22.6, False),  # not ahead of our clock: key frames 20 s apart, read late
     ):
         clock.now += passed
         assert seconds.place(stamp) == (pytest.approx(place), gap)

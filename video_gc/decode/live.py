@@ -236,7 +236,8 @@ class _Clock:
         least = self.last or 0.0
         now = 0.0 if self.last is None else max(self.now(), least)
         seconds = now if stamp is None or self._shift is None else stamp + self._shift
-        jump = not least <= seconds <= least + self._jump
+        # between key frames, while only those are decoded, may lie more than a jump
+        jump = not least <= seconds <= max(least + self._jump, now)
         if jump:
             seconds = now
         if stamp is not None and (jump or self._shift is None):

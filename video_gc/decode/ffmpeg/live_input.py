@@ -24,7 +24,7 @@ from video_gc.decode.ffmpeg.container import (
 )
 from video_gc.decode.ffmpeg.graph import FilterGraph, look_of
 from video_gc.decode.ffmpeg.presentation import pixel_shape, presentation_of
-from video_gc.decode.reader import StuckError
+from video_gc.decode.reader import StuckError, check_picture
 
 PROTOCOLS = {
     "rtsp": "rtsp,rtp,udp,tcp",
@@ -35,6 +35,8 @@ PROTOCOLS = {
 """Scheme of an address → the protocols that FFmpeg may use for it."""
 WAITED = 0.005
 """Seconds; a read that took longer had to wait for the source, so no frames are waiting."""
+KEY_FRAME = 60.0
+"""Most seconds to wait for a key frame while only those are decoded; some streams have no more."""
 ANALYSIS = 1_000_000
 """Microseconds of a stream that FFmpeg may examine before it gives the first frame."""
 
@@ -95,13 +97,13 @@ def decoded(
 
     name: for messages. limits: time_limit, max_pixels. scale: see `Live.scale`. hurry: whether to
     decode key frames only, asked before each packet.
-    Raises StuckError if nothing can be decoded within the time limit.
+    Raises StuckError if nothing can be decoded within the time limit, or no key frame comes.
     """
     time_limit, max_pixels = limits
     stream = video_stream(container, name, max_pixels)
     stream.thread_type = "SLICE"  # threads for whole frames would each delay by a frame
     packets = chain(stream_packets(container, stream), (None,))
-    pictures = _Pictures(stream, scale)
+    pictures = _Pictures(stream, scale, name, max_pixels)
     asked = latest = time.monotonic()
     for packet in packets:
         waited = time.monotonic() - asked > WAITED
@@ -114,22 +116,25 @@ def decoded(
             stamp = None if frame.pts is None else float(frame.pts * stream.time_base)
             yield Timed(stamp, waited, partial(pictures.convert, frame))
         asked = time.monotonic()
-        latest = asked if frames or hurry() else latest
-        if asked - latest > time_limit:
-            raise StuckError(name, f"no frame could be decoded for {time_limit:g} s")
+        latest = asked if frames else latest
+        if asked - latest > (KEY_FRAME if hurry() else time_limit):
+            what = "no key frame came" if hurry() else "no frame could be decoded"
+            raise StuckError(name, f"{what} for {asked - latest:.0f} s")
 
 
 class _Pictures:
     """Converts the frames of a stream, whose size may change."""
 
-    def __init__(self, stream: Any, scale: Scale):
+    def __init__(self, stream: Any, scale: Scale, name: str, max_pixels: int) -> None:
         self._stream, self._scale, self._look = stream, scale, ()
+        self._name, self._max_pixels = name, max_pixels
 
     def convert(self, frame: Any) -> np.ndarray:
         """RGB, uint8 (H, W, 3), as shown."""
         if self._look != look_of(frame):
-            self._look = look_of(frame)
             shown = presentation_of(frame, pixel_shape(self._stream))
+            check_picture(self._name, shown.size, self._max_pixels)
+            self._look = look_of(frame)
             size = self._scale(shown.size) if self._scale else None
             self._graph = FilterGraph(frame, self._stream.time_base, shown, size=size)
         return self._graph.convert(frame)
