@@ -198,6 +198,22 @@ def test_what_reading_raises_is_raised_after_the_windows_before() -> None:
             run(frames)
 
 
+def test_frames_that_cannot_be_begun_or_closed_raise_it() -> None:
+    with pytest.raises(TypeError, match="not iterable"):
+        run(None)
+
+    def full() -> Iterator[Any]:
+        try:
+            yield from grey(300)
+        finally:
+            raise OSError("the disk is full")
+
+    stream = Stream(full(), network(), every_window=True)
+    with pytest.raises(OSError, match="the disk is full"):
+        for _ in stream:
+            stream.stop()
+
+
 def test_leaving_it_ends_the_reading() -> None:
     closed = threading.Event()
 

@@ -139,6 +139,8 @@ class Stream:
             slot.end()
             reader.join(JOIN)
             self.dropped = slot.dropped
+        if slot.error is not None:  # after `stop`: the frames could not be closed
+            raise slot.error
 
     def stop(self) -> None:
         """End the iteration after the window that is being scored; may be called anywhere."""
@@ -149,20 +151,22 @@ class Stream:
         every = self.recognizer.contract.frames if self.stride is None else 1
         pause = max(self.stride or 0.0, 1 / self.inference_fps if self.inference_fps else 0.0)
         sampler = Sampler(self.recognizer.contract, every, pause)
-        frames = iter(self.frames)
         try:
-            for picture, seconds, *gap in frames:
-                if slot.ended:
-                    break
-                self.read += 1
-                clip = sampler.add(picture, seconds, any(gap))
-                if clip is not None:
-                    slot.put(clip)
+            frames = iter(self.frames)
+            try:
+                for picture, seconds, *gap in frames:
+                    if slot.ended:
+                        break
+                    self.read += 1
+                    clip = sampler.add(picture, seconds, any(gap))
+                    if clip is not None:
+                        slot.put(clip)
+            finally:
+                if hasattr(frames, "close"):
+                    frames.close()
         except Exception as error:  # raised again where the stream is iterated
             slot.error = error
         finally:
-            if hasattr(frames, "close"):
-                frames.close()
             slot.close()
 
     def _window(

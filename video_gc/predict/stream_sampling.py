@@ -62,6 +62,7 @@ class Sampler:
 
         Raises ValueError for a time that is no number, or a picture of another shape.
         """
+        came, now = time.monotonic(), datetime.now(UTC)
         if not math.isfinite(seconds):
             raise ValueError(f"a frame's time ({seconds}) must be a number of seconds")
         timed = self.contract.fps is not None
@@ -83,7 +84,7 @@ class Sampler:
         if seconds - self._due_seconds < self.pause - TOLERANCE:
             return None
         self._due_taken, self._due_seconds = self._taken, seconds
-        return SampledClip(tuple(self._ring), self._part, time.monotonic(), datetime.now(UTC))
+        return SampledClip(tuple(self._ring), self._part, came, now)
 
     def _restart(self, seconds: float) -> None:
         self._ring.clear()
