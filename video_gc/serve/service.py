@@ -143,7 +143,12 @@ class Service:
             contract, most = self.recognizer.contract, self.recognizer.max_pixels
             limit = _left(deadline)
             limits = Reading(most, self.max_seconds, limit)
-            child.begin(limit, read_windows, str(file), contract, limits, only)
+            asked = limit, read_windows, str(file), contract, limits, only
+            try:
+                child.begin(*asked)
+            except ProcessDied:  # while it was idle
+                child = ChildProcess()
+                child.begin(*asked)
             while kind not in (ENDED, RAISED):
                 kind, value = child.answer(_left(deadline))
                 if kind == ITEM:
