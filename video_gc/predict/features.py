@@ -56,17 +56,16 @@ class StageFeatures:
         module = known.get(layer) or known.get(f"slow.{layer}")
         if module is None:
             raise ValueError(f"layer {layer!r}: no such layer; {choices(layer, list(known))}")
-        self._seen: list[Tensor] = []
-        module.register_forward_hook(self._keep)
+        self._module = module
 
     def __call__(self, clips: Tensor) -> Tensor:
         """The features. Raises FloatingPointError if the network's scores are not finite."""
-        self.network(clips)
-        (output,) = self._seen
+        seen: list[Tensor] = []
+        # only for this call: others use the network too, and an output is large
+        with self._module.register_forward_hook(lambda _module, _inputs, made: seen.append(made)):
+            self.network(clips)
+        (output,) = seen
         return output.float().reshape(*output.shape[:2], -1).mean(2).cpu()
-
-    def _keep(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        self._seen[:] = [output]  # of the last call: others may use the network too
 
 
 def layers(model: nn.Module) -> dict[str, nn.Module]:
