@@ -13,7 +13,6 @@ from video_gc.analysis.attention.maps import has_captum
 from video_gc.analysis.attention.panels import activation_panel, block_panels, drawn_blocks
 from video_gc.analysis.html import data_uri
 from video_gc.data.index import DataError
-from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.predict.recognizer import Recognizer
 
 CENTRE = (0.5, 0.5, 0.5)
@@ -28,12 +27,7 @@ def attention_picture(recognizer: Recognizer, view: np.ndarray, start: float, en
     if not hasattr(recognizer, "model"):
         raise DataError("an exported file does not show its blocks; open the checkpoint")
     names = drawn_blocks(recognizer.model)
-    contract = recognizer.contract
-    normalisation = Normalisation(
-        mean=contract.mean, std=contract.std, subtract_mean_frame=contract.subtract_mean_frame
-    )
-    model = recognizer.model.to(recognizer.device)
-    clip = prepare_clips(torch.from_numpy(view[None]).to(recognizer.device), normalisation)
+    model, clip = recognizer.model.to(recognizer.device), recognizer.prepare(view[None])
     with torch.inference_mode():
         panels = block_panels(model, clip, names, [CENTRE])
     if has_captum():
