@@ -56,8 +56,8 @@ for (const kind of ['change', 'drop']) {
 }
 """
 """Gradio refuses a file that is too large without a word."""
-Best = tuple[int, float, float] | None
-"""The window with the highest score: its number, start and end in seconds."""
+Best = tuple[str, int, float, float] | None
+"""The window with the highest score: its file, number, start and end in seconds."""
 
 
 def create_page(
@@ -103,14 +103,16 @@ def create_page(
             parts = [part for answer in answers for part in answer[:2]]
             return [*parts, [answer[2] for answer in answers]]
 
-        def look(file: str | None, best: list[Best]) -> list[str]:
+        def look(best: list[Best]) -> list[str]:
             return [
-                _picture(service, file, one, limits)
+                _picture(service, one, limits)
                 for service, one in zip(services.values(), best, strict=True)
             ]
 
-        video.change(answer, video, [*shown, found], api_visibility="private").then(
-            look, [video, found], pictures, api_visibility="private"
+        one_at_a_time: Any = {"concurrency_id": "video", "api_visibility": "private"}
+        # not of `video`: another one may be there by then
+        video.change(answer, video, [*shown, found], **one_at_a_time).then(
+            look, found, pictures, **one_at_a_time
         )
     blocks.queue(max_size=limits.queue, default_concurrency_limit=1)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -179,7 +181,7 @@ def _answer(
     windows = prediction.windows
     best = max(range(len(windows)), key=lambda number: float(windows[number].scores.max()))
     top = {readable(name): score for name, score in prediction.top(TOP)}
-    return top, timeline(prediction), (best, windows[best].start, windows[best].end)
+    return top, timeline(prediction), (file, best, windows[best].start, windows[best].end)
 
 
 def timeline(prediction: Prediction) -> str:
@@ -199,11 +201,11 @@ def timeline(prediction: Prediction) -> str:
     return render("results.html.j2", room="serve", rows=rows, edges=edges, note=note)
 
 
-def _picture(service: Service, file: str | None, best: Best, limits: Limits) -> str:
+def _picture(service: Service, best: Best, limits: Limits) -> str:
     """HTML: where the context blocks look in the window with the highest score."""
-    if file is None or best is None:
+    if best is None:
         return ""
-    number, start, end = best
+    file, number, start, end = best
     try:
         view = service.view(Path(file), number, time.monotonic() + limits.timeout)
         return attention_picture(service.recognizer, view, start, end)
