@@ -166,6 +166,7 @@ def test_an_error_of_the_network_is_of_its_windows(
     ("option", "value", "said"),
     [
         ("max_mb", 0, "max_mb (0) must be above 0"),
+        ("timeout", float("inf"), "timeout (inf) must be above 0, and finite"),
         ("queue", 0, "queue (0) must be at least 1"),
         ("allow_url", ("https://a.org/",), "must be a host such as videos.example.org"),
     ],
@@ -183,6 +184,8 @@ def test_a_port_that_is_taken_and_an_extra_that_is_missing(
         port = listener.getsockname()[1]
         with pytest.raises(OSError, match=f"127.0.0.1:{port}: cannot listen there .*--port"):
             listening("127.0.0.1", port)
+    with pytest.raises(OSError, match="192.0.2.1:0: cannot listen there .*--host"):
+        listening("192.0.2.1", 0)  # of no machine
     monkeypatch.setitem(NEEDED, "serve", ("json", "no_such_library"))
     with pytest.raises(ImportError, match=r'not installed: no_such_library; pip install "video_gc'):
         check_installed("serve")

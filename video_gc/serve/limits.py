@@ -1,5 +1,6 @@
 """What a server accepts; without torch, for parsers."""
 
+import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -27,8 +28,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("max_mb", "max_seconds", "timeout"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} ({getattr(self, name)}) must be above 0, and finite")
         if self.queue < 1:
             raise ValueError(f"queue ({self.queue}) must be at least 1")
         for host in self.allow_url:

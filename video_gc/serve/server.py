@@ -1,5 +1,6 @@
 """The server under the interface and the page."""
 
+import errno
 import signal
 import socket
 import sys
@@ -34,6 +35,7 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
         raise OSError(
-            f"{host}:{port}: cannot listen there ({error.strerror}); choose another --port"
+            f"{host}:{port}: cannot listen there ({error.strerror}); choose another {other}"
         ) from error
