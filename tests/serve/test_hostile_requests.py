@@ -1,12 +1,14 @@
 """Uploads that are no video, too large, too slow or malformed: an answer, and the server lives."""
 
 import http.server
+import io
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from tests.conftest import counted_frames
 from tests.serve.client import Served, client, get, post
 from video_gc.decode.write import write_video
+from video_gc.serve.download import download
 from video_gc.serve.service import Service
 
 
@@ -202,6 +205,29 @@ def test_no_address_is_fetched_by_default(served: Served, elsewhere: int) -> Non
         assert status == 403, url
         assert "url" in detail or "--allow-url" in detail
     assert asked == []
+
+
+def test_an_address_of_ipv6_is_allowed_in_brackets(video: Path) -> None:
+    Files.content = video.read_bytes()
+    asked.clear()
+    try:
+        host = SixServer(("::1", 0), Files)
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    with host, ThreadPoolExecutor(1) as own:
+        own.submit(host.serve_forever)
+        here, out = f"[::1]:{host.server_address[1]}", io.BytesIO()
+        try:
+            in_time = {"max_bytes": 1 << 20, "deadline": time.monotonic() + 30}
+            download(f"http://{here}/video", [here], out, **in_time)
+        finally:
+            host.shutdown()
+    assert out.getvalue() == Files.content
+    assert asked == [("/video", here)]
+
+
+class SixServer(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
 
 
 def test_allowed_hosts_only_and_no_private_address_behind_a_name(

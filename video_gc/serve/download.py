@@ -25,8 +25,8 @@ def download(
 ) -> None:
     """Write what `url` holds to `out`. No redirect is followed, and no proxy is used.
 
-    allowed: hosts, or HOST:PORT for a port other than the scheme's. A name must not lead to a
-        private address; a private address may be allowed as such.
+    allowed: hosts, or HOST:PORT for a port other than the scheme's; IPv6 in brackets. A name must
+        not lead to a private address; a private address may be allowed as such.
     deadline: of `time.monotonic`.
     Raises NotAllowedError, DownloadError; TimeoutError after the deadline.
     """
@@ -37,15 +37,14 @@ def download(
         raise NotAllowedError(f"url is no address ({error})") from None
     if parts.scheme not in PORTS or parts.username is not None or not host:
         raise NotAllowedError("url must be http://HOST/PATH or https://HOST/PATH")
-    named = host if port == PORTS[parts.scheme] else f"{host}:{port}"
+    named = _in_url(host) + ("" if port == PORTS[parts.scheme] else f":{port}")
     if named not in {name.lower() for name in allowed}:
         raise NotAllowedError(
             f"{named} is not an allowed host (--allow-url); send the video itself as `file`"
         )
     address = _address(host, port)
-    shown = f"[{address}]" if ":" in address else address
     query = f"?{parts.query}" if parts.query else ""
-    target = f"{parts.scheme}://{shown}:{port}{parts.path or '/'}{query}"
+    target = f"{parts.scheme}://{_in_url(address)}:{port}{parts.path or '/'}{query}"
     try:
         with (
             httpx2.Client(trust_env=False, timeout=max(deadline - time.monotonic(), 0.1)) as client,
@@ -69,6 +68,10 @@ def download(
         raise TimeoutError from None
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise DownloadError(f"{named} gave no file ({error})") from None
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _address(host: str, port: int) -> str:
