@@ -25,7 +25,7 @@ from video_gc.decode.reader import DecodeError, VideoReader, decode_error
 from video_gc.escape import readable
 from video_gc.outputs import Outputs
 from video_gc.predict.recognizer import Recognizer
-from video_gc.predict.views import window_frames
+from video_gc.predict.views import window_frames, window_times
 from video_gc.progress import progress_bar
 
 FORMAT = 1
@@ -177,13 +177,13 @@ class RowFiles:
                             np.savez(file, **new)
             finally:
                 progress.remove_task(task)
-            times, rate = reader.times, reader.rate
-        edges = np.append(times, times[-1] + 1 / rate).round(6)
+            start, end = np.array(window_times(reader, windows)).T
+            rate = reader.rate
         return WindowRows(
             path,
             np.concatenate([part["rows"] for part in done]),
-            start=edges[windows.min(axis=1)],
-            end=edges[windows.max(axis=1) + 1],
+            start=start,
+            end=end,
             rate=rate,
             damaged=np.unique(np.concatenate([part["damaged"] for part in done])),
         )
