@@ -6,17 +6,18 @@ import numpy as np
 
 from video_gc.data.crops import crop_boxes, scaled_size
 from video_gc.data.reading import stream_views
-from video_gc.data.sampling import ClipConfig, frame_range, window_clips
+from video_gc.data.sampling import ClipConfig, FrameRange, frame_range, window_clips
 from video_gc.decode.reader import DecodeError, VideoReader
 from video_gc.deploy.contract import Contract
 
 
-def clip_for(contract: Contract, rate: float) -> ClipConfig:
-    """The frames of a window in a video of `rate` Hz: by time if the training's rate differs."""
+def clip_for(contract: Contract, part: FrameRange) -> ClipConfig:
+    """The frames of a window: by time if the rate is uneven or not the training's."""
+    by_time = part.times is not None or contract.differs(part.rate)
     return ClipConfig(
         frames=contract.frames,
         stride=contract.stride,
-        target_fps=contract.fps if contract.differs(rate) else None,
+        target_fps=contract.fps if by_time else None,
         sampling=contract.sampling,
         offsets=contract.offsets,
         past_end=contract.past_end,
@@ -27,9 +28,9 @@ def clip_for(contract: Contract, rate: float) -> ClipConfig:
 
 def window_frames(contract: Contract, reader: VideoReader, overlap: float = 0.0) -> np.ndarray:
     """Frame indices (K, T) of the windows of a video. Raises DecodeError for too many of them."""
-    clip = clip_for(contract, reader.rate)
+    part = frame_range(reader.times, reader.rate)
     try:
-        return window_clips(clip, frame_range(reader.times, reader.rate), overlap)
+        return window_clips(clip_for(contract, part), part, overlap)
     except ValueError as error:
         raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error
 

@@ -1,0 +1,24 @@
+"""The frames of windows in videos of any frame rate."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from tests.deploy.test_contract import CONTRACT
+from video_gc.predict.views import window_frames
+
+
+def spans(reader: Any, **changed: Any) -> np.ndarray:
+    """Seconds from the first frame of each window to its last."""
+    windows = window_frames(replace(CONTRACT, **changed), reader)
+    return np.asarray(reader.times[windows[:, -1]] - reader.times[windows[:, 0]])
+
+
+def test_an_uneven_video_with_the_mean_rate_of_the_training_is_sampled_by_time() -> None:
+    times = np.append(np.arange(30) / 15, 2 + np.arange(60) / 60)  # 90 frames in 3 s
+    reader = SimpleNamespace(times=times, rate=30.0, path="phone.mp4", decoder="pyav")
+    assert abs(spans(reader) - 6 / 30).max() < 1 / 15  # 4×2 at 30 Hz; less than a frame's time
+    counted = spans(reader, fps=None)
+    assert np.allclose(counted[[0, -1]], [6 / 15, 6 / 60])
