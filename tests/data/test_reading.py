@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import counted_frames
 from video_gc.data.config import DataConfig
@@ -69,3 +70,11 @@ def test_the_common_rate_of_a_data_set(tmp_path: Path) -> None:
     for file in files:
         file.write_bytes(b"")
     assert common_rate(index, Decoding()) is None
+
+
+def test_images_have_no_rate_unless_a_file_says_so(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 24)).save(tmp_path / "1.png")
+    index = VideoIndex.build([str(tmp_path)], [0], ["one"])
+    assert common_rate(index, Decoding()) is None  # 25 Hz would be an invention
+    (tmp_path / "rate.txt").write_text("12.5")
+    assert common_rate(index, Decoding()) == 12.5

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from video_gc.data.index import VideoIndex
 from video_gc.data.sampling import ClipConfig, FrameRange, frame_range
+from video_gc.decode.frames_folder import RATE_FILE
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, Box, Colour, DecodeError, Request, VideoReader
 
@@ -123,12 +124,16 @@ def colour_code(colour: Colour) -> int:
 def common_rate(index: VideoIndex, decoding: Decoding) -> float | None:
     """The frame rate of a data set in Hz, from 32 of its videos; None if they differ.
 
-    Unreadable videos do not count.
+    Unreadable videos do not count, nor folders of images without a rate of their own.
     """
+    decoding = replace(decoding, device="cpu")  # the rate is a fact of the file
     rates: list[float] = []
     for row in np.unique(np.linspace(0, len(index) - 1, RATES_READ).astype(int)):
+        path = index.path(int(row))
         try:
-            with decoding.open(index.path(int(row))) as reader:
+            if path.is_dir() and not (path / RATE_FILE).exists():
+                continue
+            with decoding.open(path) as reader:
                 rates.append(reader.rate)
         except Exception:  # a file can make decoders raise anything
             continue

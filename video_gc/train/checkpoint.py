@@ -38,7 +38,7 @@ class CheckpointContents:
     fingerprint: dict[str, str] = field(default_factory=dict)
     """split (train, val, test) → fingerprint of its videos; empty for published weights"""
     fps: float | None = None
-    """frame rate of the training videos, Hz; None: it is unknown, or they differ"""
+    """frame rate of the training videos, Hz; None: unknown or mixed, or clip.target_fps counts"""
 
 
 def described(contents: CheckpointContents, weights: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -177,7 +177,9 @@ def build_training(
             config=asdict(config),
             # only the first process writes checkpoints
             fingerprint=fingerprints(splits, config.data, known) if world.first else {},
-            fps=common_rate(splits.train, decoding_of(config.data)) if world.first else None,
+            fps=None
+            if config.clip.target_fps or not world.first
+            else common_rate(splits.train, decoding_of(config.data)),
         ),
         splits=splits,
         skipped=SkippedByRanks(config.directory / SKIPPED, world),
