@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra probe)")
 
 from video_gc.analysis import probe as module
-from video_gc.analysis.probe import cross_validated, probe, probe_table, read_features
+from video_gc.analysis.probe import cross_validated, labelled, probe, probe_table, read_features
 from video_gc.data.index import DataError
 from video_gc.outputs import read_csv
 from video_gc.progress import Screen
@@ -31,6 +31,7 @@ def write(
         file,
         features=rows.astype(np.float32),
         centre=np.arange(len(rows)) + 0.5,
+        end=np.arange(len(rows)) + 1.0,
         layer=layer,
         weights=weights,
         identity=json.dumps({"video": [video, 1, 1], "pool": pool}),
@@ -103,6 +104,10 @@ def test_labels_of_parts_take_the_windows_inside(tmp_path: Path) -> None:
     (features, *_) = read_features(tmp_path / "f")
     assert features.mean((4.9, 5.1)).tolist() == [0.0]  # no centre inside: the nearest window
     assert features.mean((4.0, 6.0)).tolist() == [0.5]
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("\n".join(["video,label,start,end", "/v/3.mp4,a,10,12"]))
+    with pytest.raises(DataError, match=r"3.mp4: the segment 10…12 s lies outside .* 10 s"):
+        probe(tmp_path / "f", wrong, None, 3)
     write(tmp_path / "f", "/v/0.mp4", rows[:1], pool=True)
     with pytest.raises(DataError, match=r"0.mp4: its features are one row .* without --pool"):
         probe(tmp_path / "f", table, None, 3)
@@ -113,9 +118,23 @@ def test_a_table_names_videos_by_path_or_by_name(folder: Path, tmp_path: Path) -
     table = tmp_path / "table.csv"
     table.write_text("\n".join(["path,label", *lines]))
     assert probe(folder, table, None).accuracy.b == [100.0]
+    # another folder's video of the same name has no features: it must not take these
+    table.write_text("\n".join(["path,label", *lines, "other/match0_0.mp4,1"]))
+    index = labelled(read_features(folder), table, None)
+    assert "match0_0.mp4" not in {path.name for path in index.paths}
+    assert len(index) == 19
     table.write_text("path,label\nother.mp4,a\n")
     with pytest.raises(DataError, match="none of its 1 rows names a video with features"):
         probe(folder, table, None)
+
+
+def test_a_pattern_sees_the_paths_of_a_training(tmp_path: Path) -> None:
+    for number in range(6):
+        video = f"/match1/clips/{'ab'[number % 2]}/match{number // 2}_{number}.mp4"
+        write(tmp_path, video, np.zeros((1, 2)))
+    index = labelled(read_features(tmp_path), None, r"match(\d)")  # not the folder above all
+    assert sorted(index.group(row) or "" for row in range(6)) == ["0", "0", "1", "1", "2", "2"]
+    assert str(index.path(0)).startswith("/match1/clips/a/")
 
 
 def test_what_cannot_be_used_is_said(

@@ -7,6 +7,7 @@ the classifier that has not seen its group.
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from video_gc.predict.windows import DAMAGED, SCORES, opened
 from video_gc.progress import say
 
 FILE = "probe.csv"
+PATTERN = "--group PATTERN"
 INSTALL = 'pip install "video_gc[probe]"'
 MOST_STEPS = 2000
 """Most iterations of the optimiser."""
@@ -39,17 +41,33 @@ class Features:
     """(K, C)"""
     centre: np.ndarray
     """(K,) seconds"""
+    end: float
+    """of the last window, s"""
     source: tuple[str, str]
     """layer, and hash of the weights"""
     pooled: bool
 
     def mean(self, segment: tuple[float, float] | None) -> np.ndarray:
-        """(C,): over the windows whose centre is in the segment, else over the nearest one."""
+        """(C,): over the windows whose centre is in the segment, else over the nearest one.
+
+        Raises DataError for a segment outside the video, or of pooled features.
+        """
         if segment is None:
             return self.rows.mean(0)
-        inside = (self.centre >= segment[0]) & (self.centre < segment[1])
+        if self.pooled:
+            raise DataError(
+                f"{self.video}: its features are one row for the whole video, and the labels are "
+                "of parts; run tools/features.py without --pool"
+            )
+        start, end = segment
+        if not start < min(end, self.end):
+            raise DataError(
+                f"{self.video}: the segment {start:g}…{end:g} s lies outside the video, which ends "
+                f"at {self.end:g} s; correct the table of labels"
+            )
+        inside = (self.centre >= start) & (self.centre < end)
         if not inside.any():
-            middle = (segment[0] + min(segment[1], float(self.centre[-1]))) / 2
+            middle = (start + min(end, float(self.centre[-1]))) / 2
             inside[np.abs(self.centre - middle).argmin()] = True
         return self.rows[inside].mean(0)
 
@@ -84,23 +102,18 @@ def probe(folder: Path, labels: Path | None, group: str | None, folds: int = 5) 
     if find_spec("sklearn") is None:
         raise ImportError(f"scikit-learn is not installed; {INSTALL}")
     features = read_features(folder)
-    index = labelled(features, labels)
-    index = with_groups(index, group, "--group PATTERN")
+    index = labelled(features, labels, group)
     segments = index.segments() or [None] * len(index)
     by_path = {one.video: one for one in features}
-    rows = []
-    for path, segment in zip(index.paths, segments, strict=True):
-        one = by_path[os.fspath(path)]
-        if segment is not None and one.pooled:
-            raise DataError(
-                f"{path}: its features are one row for the whole video, and the labels are of "
-                "parts; run tools/features.py without --pool"
-            )
-        rows.append(one.mean(segment))
+    rows = [
+        by_path[os.fspath(path)].mean(segment)
+        for path, segment in zip(index.paths, segments, strict=True)
+    ]
     groups, names = groups_of(index)
     if len(names) < folds:
         what = "groups" if is_grouped(index) else "videos"
-        raise DataError(f"{folder}: {len(names)} {what} for {folds} folds; give fewer --folds")
+        way_out = "give fewer --folds" if len(names) > 1 else "there must be at least two"
+        raise DataError(f"{folder}: {len(names)} {what} for {folds} folds; {way_out}")
     if len(np.unique(index.labels)) < 2:
         raise DataError(f"{folder}: all videos are of class {index.names[index.labels[0]]!r}")
     fold = divide(groups, index.labels, [1 / folds] * folds)[groups]
@@ -151,7 +164,8 @@ def read_features(folder: Path) -> list[Features]:
                 source = str(kept["layer"]), str(kept["weights"])
                 rows = kept[SCORES if source[0] == SCORES else "features"]
                 video = str(about["video"][0])
-                found.append(Features(video, rows, kept["centre"], source, bool(about["pool"])))
+                centre, end = kept["centre"], float(kept["end"][-1])
+                found.append(Features(video, rows, centre, end, source, bool(about["pool"])))
         except DAMAGED as error:
             raise DataError(f"{file}: no file of tools/features.py; remove it") from error
         if found[-1].source != found[0].source:
@@ -165,17 +179,20 @@ def read_features(folder: Path) -> list[Features]:
     return found
 
 
-def labelled(features: list[Features], labels: Path | None) -> VideoIndex:
-    """The labelled videos that have features, by absolute path.
+def labelled(features: list[Features], labels: Path | None, group: str | None) -> VideoIndex:
+    """The labelled videos that have features, with the groups that the pattern `group` finds.
 
-    A video is found by its path, or by its name if only one has it. Rows without features and
-    features without a row are counted in a line.
+    A video is found by its path, or by its name if no other video or row has it. Rows without
+    features and features without a row are counted in a line. As in a training, the pattern sees
+    paths from the folder of the classes' folders, or those of the table.
     """
     if labels is None:
         of_videos = [Path(one.video).parent.name for one in features]
         names = sorted(set(of_videos))
         numbers = [names.index(name) for name in of_videos]
-        return VideoIndex.build([one.video for one in features], numbers, names)
+        root = os.path.commonpath([Path(one.video).parent.parent for one in features])
+        paths = [os.path.relpath(one.video, root) for one in features]
+        return with_groups(VideoIndex.build(paths, numbers, names, root=root), group, PATTERN)
     there = columns_of(labels)
     columns: dict[str, str] = {name: name for name in ("start", "end") if name in there}
     if "path" not in there and "video" in there:  # segments.csv
@@ -185,10 +202,12 @@ def labelled(features: list[Features], labels: Path | None) -> VideoIndex:
     for one in features:
         by_name.setdefault(Path(one.video).name, []).append(one.video)
     known = {one.video for one in features}
-    rows, paths = [], []
+    rows_of = Counter(os.path.basename(path) for path in set(map(os.path.abspath, index.paths)))
+    rows, paths = list[int](), list[str]()
     for row, path in enumerate(index.paths):
         own = os.path.abspath(path)
-        same = [own] if own in known else by_name.get(path.name, [])
+        alike = by_name.get(path.name, []) if rows_of[path.name] == 1 else []
+        same = [own] if own in known else alike
         if len(same) == 1 and index.labels[row] >= 0:
             rows.append(row)
             paths.append(same[0])
@@ -198,7 +217,7 @@ def labelled(features: list[Features], labels: Path | None) -> VideoIndex:
         say(f"{labels}: {missing} of {len(index)} rows have no features or no label", "yellow")
     if unused := len(known - set(paths)):
         say(f"{labels}: {unused} of {len(known)} videos with features have no row", "yellow")
-    table = index.take(rows).table
+    table = with_groups(index.take(rows), group, PATTERN).table
     more = {
         name: table[name].to_pylist()
         for name in ("start", "end", "group")
