@@ -132,6 +132,14 @@ def test_segments_of_a_class_are_apart_inside_the_video_and_long_enough(
         assert limits[1] <= segment.score <= 1
 
 
+def test_a_segment_of_the_smallest_length_is_kept() -> None:
+    start, end = np.arange(30) / 10, np.arange(1, 31) / 10
+    for first in range(1, 9):  # 0.4 - 0.1 is above 0.3, 0.9 - 0.6 below
+        scores = np.zeros((30, 1))
+        scores[first : first + 3] = 1
+        assert find_segments(scores, start, end, ["run"], options(min_length=0.3)), first
+
+
 @given(scored(), st.sampled_from([1, 3]))
 def test_a_higher_threshold_finds_no_more(
     given: tuple[np.ndarray, np.ndarray, np.ndarray], mean: int

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.deploy.test_contract import CONTRACT
 from video_gc.predict.views import window_frames
@@ -14,6 +15,14 @@ def spans(reader: Any, **changed: Any) -> np.ndarray:
     """Seconds from the first frame of each window to its last."""
     windows = window_frames(replace(CONTRACT, **changed), reader)
     return np.asarray(reader.times[windows[:, -1]] - reader.times[windows[:, 0]])
+
+
+@pytest.mark.parametrize("offsets", ["mmaction2", "pyslowfast"])
+def test_a_window_lasts_as_long_as_the_contract_says(offsets: str) -> None:
+    reader = SimpleNamespace(times=np.arange(90) / 30, rate=30.0, path="even.mp4", decoder="pyav")
+    contract = replace(CONTRACT, offsets=offsets)
+    assert contract.seconds is not None
+    assert np.allclose(spans(reader, offsets=offsets), contract.seconds)
 
 
 def test_an_uneven_video_with_the_mean_rate_of_the_training_is_sampled_by_time() -> None:

@@ -77,7 +77,10 @@ class Contract:
         """Time from the first frame of a clip to the last; None if the rate is unknown."""
         if self.fps is None or self.sampling == "segments":
             return None
-        return (self.frames - 1) * self.stride / self.fps
+        steps = (self.frames - 1) * self.stride
+        if self.offsets == "pyslowfast" and self.frames > 1:  # spread over T·τ frames
+            steps = self.frames * self.stride - 1
+        return steps / self.fps
 
     @property
     def about_time(self) -> str:
@@ -97,7 +100,8 @@ class Contract:
 def write_contract(contract: Contract, file: Path) -> Path:
     """Write it as JSON."""
     with atomic_path(file) as part:
-        part.write_text(json.dumps(asdict(contract), indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(asdict(contract), indent=2, ensure_ascii=False)
+        part.write_text(text + "\n", encoding="utf-8")
     return file
 
 
@@ -107,7 +111,7 @@ def read_contract(file: str | os.PathLike[str]) -> Contract:
     Raises FileNotFoundError; ValueError, naming the file, if it is none.
     """
     try:
-        return contract_from(json.loads(Path(file).read_text()))
+        return contract_from(json.loads(Path(file).read_text(encoding="utf-8")))
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{os.fspath(file)}: not the contract of a model ({error})") from error
 

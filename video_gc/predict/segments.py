@@ -82,7 +82,8 @@ def find_segments(
         runs, count = ndimage.label(score >= leave)
         for (run,) in ndimage.find_objects(runs, count):
             first, last = float(edges[run.start]), float(edges[run.stop])
-            if score[run].max() >= options.threshold and last - first >= options.min_length:
+            lasts = round(last - first, 6)  # 2.3 - 0.3 is a little less than 2
+            if score[run].max() >= options.threshold and lasts >= options.min_length:
                 found.append(Segment(name, float(score[run].mean()), first, last))
     return sorted(found, key=lambda segment: (segment.start, segment.end))
 
