@@ -176,6 +176,15 @@ def test_a_damaged_file_does_not_stop_the_others(
 
 
 @pytest.mark.usefixtures("scored")
+def test_a_folder_that_cannot_be_written_is_no_fault_of_a_video(
+    checkpoint: Path, joined: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "windows").write_text("a file, not a folder")
+    with pytest.raises(OSError, match="windows"):
+        list(segment_all(checkpoint, [joined], tmp_path, SegmentOptions(), "cpu"))
+
+
+@pytest.mark.usefixtures("scored")
 def test_hard_names_have_their_own_files(
     checkpoint: Path, joined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,10 +105,11 @@ class RowFiles:
     def rows(self, video: Path, progress: Progress) -> tuple[Path, WindowRows]:
         """The file of a video, and its rows: read if they are there, else computed and written.
 
-        Raises DecodeError for an unreadable video.
+        Raises DecodeError for an unreadable video, OSError if the folder cannot be written.
         """
         path = os.path.abspath(video)
-        identity = self._identity(path)
+        with _reading(path):
+            identity = self._identity(path)
         stem = self._stem(path)
         file = self.folder / f"{stem}.npz"
         kept = _read(file, identity)
@@ -161,8 +162,11 @@ class RowFiles:
         done: list[dict[str, Any]] = []
         while (kept := _read(parts.folder / _part(stem, len(done)), identity)) is not None:
             done.append(kept)
-        with open_video(path, damage="report", max_pixels=self.recognizer.max_pixels) as reader:
-            windows = window_frames(self.recognizer.contract, reader, self.overlap)
+        with _reading(path):
+            reader = open_video(path, damage="report", max_pixels=self.recognizer.max_pixels)
+        with reader:
+            with _reading(path):
+                windows = window_frames(self.recognizer.contract, reader, self.overlap)
             first = sum(len(part["rows"]) for part in done)
             task = progress.add_task(readable(Path(path).name), total=len(windows), completed=first)
             try:
@@ -177,8 +181,9 @@ class RowFiles:
                             np.savez(file, **new)
             finally:
                 progress.remove_task(task)
-            start, end = np.array(window_times(reader, windows)).T
-            rate = reader.rate
+            with _reading(path):
+                start, end = np.array(window_times(reader, windows)).T
+                rate = reader.rate
         return WindowRows(
             path,
             np.concatenate([part["rows"] for part in done]),
@@ -193,12 +198,13 @@ class RowFiles:
     ) -> Iterator[np.ndarray]:
         """Yield the rows of `PART` windows, or of the last ones."""
         pending: list[np.ndarray] = []
-        for clips in self.recognizer.clips(reader, windows):
-            pending.append(self.compute(clips).float().numpy())
-            advance(len(clips))
-            if sum(map(len, pending)) >= PART:
-                yield np.concatenate(pending)
-                pending = []
+        with _reading(reader.path):
+            for clips in self.recognizer.clips(reader, windows):
+                pending.append(self.compute(clips).float().numpy())
+                advance(len(clips))
+                if sum(map(len, pending)) >= PART:
+                    yield np.concatenate(pending)
+                    pending = []
         if pending:
             yield np.concatenate(pending)
 
@@ -225,15 +231,27 @@ class RowFiles:
 def each_video(
     videos: Sequence[Path], work: Callable[[Path, Progress], T]
 ) -> Iterator[T | DecodeError]:
-    """Yield the result of `work` for each video, or its error, below a bar of videos."""
+    """Yield the result of `work` for each video, or its DecodeError, below a bar of videos.
+
+    Other errors are not of the video: the disk is full, or the folder cannot be written.
+    """
     with progress_bar() as progress:
         for video in progress.track(videos, description="Videos"):
             try:
                 done = work(video, progress)
-            except Exception as error:  # a file can make decoders raise anything
-                yield decode_error(video, error)
+            except DecodeError as error:
+                yield error
                 continue
             yield done
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Any error inside is of the video."""
+    try:
+        yield
+    except Exception as error:  # a file can make decoders raise anything
+        raise decode_error(path, error) from error
 
 
 @contextmanager
