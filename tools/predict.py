@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument(
         "videos", type=Path, nargs="+", metavar="VIDEO", help="files, or folders of videos"
     )
-    parser.add_argument("--top", type=in_range(int, 1), default=5, help="classes to show (5)")
+    parser.add_argument("--top", type=in_range(int, 1), help="classes to show (5)")
     parser.add_argument("--json", action="store_true", help="print a JSON array instead of tables")
     parser.add_argument(
         "--out", type=Path, help="folder for the timeline pictures; default: RUN/predict"
@@ -66,7 +66,10 @@ def main() -> int:
     if given and not options.segments:
         parser.error(f"--{next(iter(given)).replace('_', '-')} needs --segments")
     if options.segments:
+        if options.top is not None:
+            parser.error("--top is for windows; with --segments, every class has its segments")
         return find_and_print(options, given)
+    options.top = options.top or 5
     from video_gc.predict.batch import predict_all
     from video_gc.predict.json_array import json_array
     from video_gc.predict.timeline import print_prediction

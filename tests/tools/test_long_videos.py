@@ -21,8 +21,12 @@ def test_segments(tool, checkpoint: Path, video: Path, damaged, tmp_path: Path) 
     assert found["segments"] == json.loads((tmp_path / "segments.json").read_text())["results"][
         "sound"
     ]  # fmt: skip
-    status, _, err = tool(*given, "--smooth", 2)
-    assert (status, "smooth (2) must be 1, 3, 5" in err) == (2, True)
+    for more, said in (
+        (("--top", 3), "--top is for windows"),
+        (("--smooth", 2), "smooth (2) must be 1, 3, 5"),
+    ):
+        status, _, err = tool(*given, *more)
+        assert (status, said in err) == (2, True)
 
 
 def test_a_network_without_windows_is_refused(
