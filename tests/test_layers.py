@@ -51,6 +51,8 @@ ONE_ROOM = {
     "torchcodec": {"decode"},
     "hydra": {"config"},
     "omegaconf": {"config"},
+    "nncf": {"deploy"},
+    "onnxruntime": {"deploy"},
     "openvino": {"deploy"},
     "fvcore": {"train"},
     "sklearn": {"analysis"},

@@ -112,12 +112,13 @@ SAID = [
     ("serve", ["x", "--queue", "0"], "--queue: must be at least 1, not 0"),
     ("serve", ["x", "--allow-url", "http://a.org/"], "must be a host such as videos.example.org"),
     ("app", ["x", "--port", "0"], "--port: must be in [1, 65535], not 0"),
+    ("export", ["runs/demo", "--format", "tflite"], "choose from 'onnx', 'openvino', 'exported_"),
     ("report", ["x", "--base", "none"], "did you mean --baseline?"),
 ]
 """Tool, arguments, what it says to them."""
 TOOLS = (
-    "test", "predict", "stream", "features", "probe", "attention", "benchmark", "augment",
-    "report", "complexity", "prepare", "serve", "app",
+    "test", "predict", "stream", "export", "features", "probe", "attention", "benchmark",
+    "augment", "report", "complexity", "prepare", "serve", "app",
 )  # fmt: skip
 
 

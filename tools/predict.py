@@ -39,8 +39,9 @@ def main() -> int:
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; or "
-        "published weights, e.g. slow_r50 (Kinetics-400, downloaded once)",
+        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; of "
+        "tools/export.py, e.g. model.onnx; or published weights, e.g. slow_r50 (Kinetics-400, "
+        "downloaded once)",
     )
     parser.add_argument(
         "videos", type=Path, nargs="+", metavar="VIDEO", help="files, or folders of videos"

@@ -31,14 +31,14 @@ def main() -> None:
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; or "
-        "published weights, e.g. slow_r50",
+        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; of "
+        "tools/export.py, e.g. runs/demo/export/model.onnx; or published weights, e.g. slow_r50",
     )
     parser.add_argument(
         "--data",
         type=Path,
         help="folder DIR/CLASS/video, or a `path label` list; default: the run's test videos; "
-        "published weights need it",
+        "published weights need it, and an exported model outside RUN/export",
     )
     parser.add_argument("--root", type=Path, help="folder for relative paths of a list")
     parser.add_argument(
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help=f"{PRECISION_HELP}; default: as in the training config",
+        help=f"{PRECISION_HELP}; default: as in the training config; not for an exported model",
     )
     parser.add_argument(
         "--backend",
@@ -80,8 +80,8 @@ def main() -> None:
         "--out",
         type=Path,
         help="folder for the results; replaces results of a test there, never other files; "
-        "default: RUN/test (refuses to replace the results of a different test), or "
-        "RUN/test_subset with --subset",
+        "default: RUN/test (refuses to replace the results of a different test), "
+        "RUN/test_subset with --subset, or for RUN/export/model.onnx RUN/test_model_onnx",
     )
     parser.add_argument(
         "--workers",

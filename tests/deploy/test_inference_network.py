@@ -20,14 +20,19 @@ QUICK = ("slowfast", "x3d")
 BACKBONES = ("c2d", "i3d", "slow", "slowfast", "x3d", "csn", "r2plus1d")
 
 
-def network(backbone: str = "slow", kind: str = "gc", place: str = "after_add") -> nn.Module:
+def network(
+    backbone: str = "slow", kind: str = "gc", place: str = "after_add", depth: int = 50
+) -> nn.Module:
     """A small network whose norms have seen clips, so that their statistics are those of one."""
     torch.manual_seed(0)
     placed = backbone not in ("x3d", "csn", "r2plus1d")
-    context = ContextConfig(kind=kind if placed else "none", place=place)
+    after = ["five"] if depth == 50 else ["res3.*"]
+    context = ContextConfig(kind=kind if placed else "none", place=place, after=after)
     width = 0.5 if backbone == "x3d" else 0.125
     model = build_model(
-        ModelConfig(backbone=backbone, width=width, num_classes=7, dropout=0.0, context=context)
+        ModelConfig(
+            backbone=backbone, depth=depth, width=width, num_classes=7, dropout=0.0, context=context
+        )
     )
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm3d, nn.BatchNorm2d)):

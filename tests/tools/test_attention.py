@@ -11,8 +11,8 @@ import torch
 
 from tests.conftest import counted_frames, randomise
 from video_gc.analysis.attention import maps
-from video_gc.analysis.attention.clips import Clips, find_clips
 from video_gc.analysis.attention.replacements import TOGETHER, measure_replacements, swap_blocks
+from video_gc.analysis.clips import Clips, find_clips
 from video_gc.blocks import NonLocal
 from video_gc.data.dataset import VideoViews
 from video_gc.decode.write import write_video

@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import nn
 
-from video_gc.analysis.attention.clips import read_view
 from video_gc.analysis.attention.maps import attention_maps, stretch
+from video_gc.analysis.clips import read_view
 from video_gc.analysis.cost import complexity
 from video_gc.analysis.html import data_uri, render
 from video_gc.analysis.overlay import heat, strip

@@ -25,13 +25,15 @@ class FastNetwork:
     run: Callable[[Tensor], Tensor]
     device: torch.device
     precision: str
-    """fp32 or bf16 for the products; sums are in fp32"""
+    """fp32 or bf16 for the products; sums are in fp32. An exported model: fp32, fp16 or int8"""
     backend: str
-    """eager, compile or openvino"""
+    """eager, compile or openvino; onnxruntime, openvino or torch.export for an exported model"""
     folded: int
     """number of batch norms folded into the convolution before them"""
-    model: nn.Module
-    """the folded network in torch, to find the first layer with a NaN"""
+    model: nn.Module | None
+    """the folded network in torch, to find the first layer with a NaN; None: an exported model"""
+    file_hash: str = ""
+    """of an exported model's files"""
 
     def __call__(self, clips: Tensor) -> Tensor:
         """The logits; without gradients.
@@ -40,10 +42,11 @@ class FastNetwork:
         """
         logits = self.run(clips)
         if not logits.isfinite().all():
-            layer = first_not_finite(self.model, clips) or "the output"
+            found = self.model and first_not_finite(self.model, clips)
+            layer = found or "the output"
             raise FloatingPointError(
                 f"the network's scores are NaN or infinite, first in {layer} ({self.about})"
-                + ("; try --precision fp32" if self.precision != "fp32" else "")
+                + ("; try --precision fp32" if self.precision == "bf16" else "")
             )
         return logits
 
@@ -74,7 +77,7 @@ def fast_network(
     precision, backend = choose(device, precision, backend)
     # on the model's device: a GPU's TF32 may differ by more than folding is allowed to
     where = next(model.parameters()).device
-    folded, count = fold_norms(model, _example(model, clip_shape).to(where))
+    folded, count = fold_norms(model, example_clip(model, clip_shape).to(where))
     folded = folded.to(device)
     if backend == "openvino":
         from video_gc.deploy.openvino import compile_openvino
@@ -161,7 +164,7 @@ class FixedSizes:
         return self.networks[size](clips)[:count]
 
 
-def _example(model: nn.Module, clip_shape: tuple[int, int, int]) -> Tensor:
+def example_clip(model: nn.Module, clip_shape: tuple[int, int, int]) -> Tensor:
     """One clip to observe the network with: small if its head takes any size."""
     frames, height, width = clip_shape
     if not any(isinstance(module, nn.AvgPool3d) for module in model.modules()):
@@ -173,11 +176,15 @@ def _example(model: nn.Module, clip_shape: tuple[int, int, int]) -> Tensor:
 def _ready(model: nn.Module, precision: str) -> nn.Module:
     """Lay out and round the weights; the classifier stays in fp32, which avoids ties."""
     model = model.to(memory_format=torch.channels_last_3d)
+    return rounded(model, torch.bfloat16) if precision == "bf16" else model
+
+
+def rounded(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Round all weights but the classifier's, in place."""
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if precision == "bf16":
-        model = model.bfloat16()
-        if linear:
-            linear[-1].float().register_forward_pre_hook(_as_fp32)
+    model = model.to(dtype)
+    if linear:
+        linear[-1].float().register_forward_pre_hook(_as_fp32)
     return model
 
 

@@ -1,12 +1,21 @@
-"""A network compiled by OpenVINO, an optional library, for the CPU."""
+"""A network compiled by OpenVINO, an optional library, for the CPU; its files .xml and .bin."""
 
-from collections.abc import Callable
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from video_gc.deploy.model_file import ModelFile, need, not_a_model
+
 HINTS = {"fp32": "f32", "bf16": "bf16"}
+OURS = ("video_gc.weights", "video_gc.precision")
 
 
 def compile_openvino(
@@ -16,19 +25,83 @@ def compile_openvino(
 
     It uses as many threads as torch uses now.
     """
-    import openvino
-
+    openvino = _openvino()
     clips = torch.zeros(size, 3, *clip_shape)
     with torch.no_grad():  # without gradients the blocks use no autograd function of their own
         exported = torch.export.export(model, (clips,))
-    compiled: Any = openvino.Core().compile_model(
-        openvino.convert_model(exported),
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
-        },
+    return _compiled(openvino.convert_model(exported), precision)
+
+
+def write_openvino(
+    onnx: Path,
+    file: Path,
+    weights: Path,
+    notes: Mapping[str, str],
+    *,
+    half: bool = False,
+    calibration: Iterable[Tensor] | None = None,
+) -> None:
+    """Convert an ONNX file; an exported program with a dynamic batch is converted wrongly.
+
+    file, weights: the .xml and the .bin. half: store the weights in fp16. calibration: clips
+        (1, 3, T, H, W); quantise weights and feature maps to int8 for their ranges.
+    """
+    openvino = _openvino()
+    model = openvino.convert_model(onnx)
+    if calibration is not None:
+        model = _quantised(model, calibration)
+    for name, note in notes.items():
+        model.set_rt_info(note, name.split("."))
+    openvino.save_model(model, file, compress_to_fp16=half)
+    os.replace(file.with_suffix(".bin"), weights)
+
+
+def open_openvino(file: Path, weights: Path | None = None) -> ModelFile:
+    """Open .xml and .bin, computing in fp32 or int8, with as many threads as torch uses now.
+
+    weights: by default the .bin beside it. Raises ImportError with the install line, ValueError if
+    they are no such files.
+    """
+    need("openvino", extra="openvino", file=file)
+    openvino = _openvino()
+    try:
+        model = openvino.Core().read_model(file, weights or file.with_suffix(".bin"))
+        (given,), (made,) = model.inputs, model.outputs
+        compiled = _compiled(model, "fp32")
+    except Exception as error:
+        raise not_a_model(file, "an OpenVINO model with one input and one output", error) from error
+    shape = _sizes(given.partial_shape)
+    notes = {
+        name: model.get_rt_info(name.split(".")).value
+        for name in OURS
+        if model.has_rt_info(name.split("."))
+    }
+    return ModelFile(compiled, shape, _sizes(made.partial_shape)[-1], notes)
+
+
+def _quantised(model: Any, calibration: Iterable[Tensor]) -> Any:
+    """The model in int8, after Jacob et al., CVPR 2018; by NNCF."""
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    with redirect_stdout(StringIO()):  # its progress bars
+        return nncf.quantize(model, nncf.Dataset(calibration, lambda clips: clips.numpy()))
+
+
+def _compiled(model: Any, precision: str) -> Callable[[Tensor], Tensor]:
+    """Clips → logits, on the CPU."""
+    compiled: Any = (
+        _openvino()
+        .Core()
+        .compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": HINTS[precision],
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                "PERFORMANCE_HINT": "LATENCY",
+            },
+        )
     )
 
     def run(clips: Tensor) -> Tensor:
@@ -36,3 +109,15 @@ def compile_openvino(
         return torch.from_numpy(logits)
 
     return run
+
+
+def _openvino() -> Any:
+    """The library, without its reports to Intel: it sends them unless a user has opted out."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def _sizes(shape: Any) -> tuple[int | None, ...]:
+    return tuple(None if size.is_dynamic else size.get_length() for size in shape)

@@ -4,12 +4,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+import yaml
 from torch import nn
 
 from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.sampling import ClipConfig
+from video_gc.data.transforms import Normalisation
+from video_gc.deploy.contract import Contract
 from video_gc.deploy.device import pick_device
+from video_gc.deploy.exported import is_exported, open_exported
 from video_gc.deploy.inference_network import FastNetwork, choose, fast_network
+from video_gc.models.build import ModelConfig
 from video_gc.train.checkpoint import (
     CheckpointContents,
     is_published,
@@ -27,12 +32,17 @@ WEIGHTS = ("ema", "raw")
 
 def load_networks(
     checkpoint: Path, weights: str | None = None
-) -> tuple[dict[str, nn.Module], CheckpointContents]:
-    """Name (ema, raw) → network, and the description of the checkpoint, which is read once.
+) -> tuple[dict[str, nn.Module | FastNetwork], CheckpointContents]:
+    """Name (ema, raw, exported) → network, and the description of the checkpoint, read once.
 
-    weights: raw, ema or both; None: all that the checkpoint has. Raises as `load_network`, and
-    ValueError for missing EMA weights.
+    weights: raw, ema or both; None: all that the checkpoint has. Raises as `load_network` and
+    `open_exported`, and ValueError for missing EMA weights.
     """
+    if is_exported(checkpoint):
+        if weights is not None:
+            raise ValueError(f"{checkpoint}: an exported model has one kind of weights; test it")
+        network, contract = open_exported(checkpoint)
+        return {"exported": network}, _exported_contents(checkpoint, contract)
     if is_published(checkpoint):
         if weights in ("ema", "both"):
             raise _no_average(checkpoint)
@@ -50,13 +60,20 @@ def load_networks(
 
 
 def ready_networks(
-    models: Iterable[nn.Module],
+    models: Iterable[nn.Module | FastNetwork],
     clip: ClipConfig,
     config: ViewConfig,
     device: torch.device,
     world: World,
 ) -> list[FastNetwork]:
-    """The networks ready to run, on all processes in the precision that the first one chooses."""
+    """The networks ready to run, on all processes in the precision that the first one chooses.
+
+    An exported model is ready as it is.
+    """
+    opened = list(models)
+    exported = [model for model in opened if isinstance(model, FastNetwork)]
+    if exported:
+        return exported
     size = micro_batch_size(config.clips * config.crops, config.micro_batch)
     precision, backend = from_first(world, lambda: choose(device, config.precision, config.backend))
     shape = clip.frames, clip.test_crop, clip.test_crop
@@ -64,15 +81,49 @@ def ready_networks(
         fast_network(
             model, shape, device=device, precision=precision, backend=backend, micro_batch=size
         )
-        for model in models
+        for model in opened
+        if isinstance(model, nn.Module)
     ]
 
 
-def own_device(name: str | None, world: World) -> torch.device:
-    """`pick_device`; each of several processes takes the GPU of its number."""
-    device = pick_device(name)
+def own_device(checkpoint: Path, name: str | None, world: World) -> torch.device:
+    """`pick_device`; each of several processes takes the GPU of its number.
+
+    An exported model runs on the CPU.
+    """
+    device = pick_device(name or ("cpu" if is_exported(checkpoint) else None))
     alone = world.size == 1 or device.type != "cuda" or device.index is not None
     return device if alone else pick_gpu(world) or device
+
+
+def _exported_contents(checkpoint: Path, contract: Contract) -> CheckpointContents:
+    """The description of an exported model: its contract, and the config of the run whose folder
+    `export` it lies in.
+    """
+    file = checkpoint.resolve().parent.parent / "config.yaml"
+    config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    sampled = {"target_fps": contract.fps} | config.get("clip", {})
+    clip = ClipConfig(
+        **sampled
+        | {
+            "frames": contract.frames,
+            "stride": contract.stride,
+            "sampling": contract.sampling,
+            "offsets": contract.offsets,
+            "past_end": contract.past_end,
+            "test_crop": contract.crop,
+            "test_short_side": contract.short_side,
+        }
+    )
+    normalisation = Normalisation(
+        mean=contract.mean,
+        std=contract.std,
+        subtract_mean_frame=contract.subtract_mean_frame,
+    )
+    classes = len(contract.names)
+    return CheckpointContents(
+        ModelConfig(num_classes=classes), clip, normalisation, contract.names, config
+    )
 
 
 def _no_average(checkpoint: Path) -> ValueError:

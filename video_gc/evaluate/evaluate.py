@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
 from video_gc.data.transforms import Normalisation
+from video_gc.deploy.exported import check_exported, is_exported
 from video_gc.deploy.inference_network import FastNetwork
 from video_gc.evaluate.checkpoint_networks import WEIGHTS, load_networks, own_device, ready_networks
 from video_gc.evaluate.journal import (
@@ -128,11 +129,18 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
     wrote, or if it is not given and the run's folder has the results of a different test.
     """
     world = this_world()
-    device = own_device(asked.device, world)
+    device = own_device(checkpoint, asked.device, world)
     with joined(world, gpu=device.type == "cuda"):
         if asked.data is None and is_published(checkpoint):
             raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
+        if is_exported(checkpoint):
+            check_exported(checkpoint, device, precision=asked.precision, backend=asked.backend)
         models, contents = load_networks(checkpoint, asked.weights)
+        if asked.data is None and not (contents.config or is_published(checkpoint)):
+            raise ValueError(
+                f"{checkpoint}: lies in no run's folder, so its test videos are unknown; give "
+                "--data DIR"
+            )
         config = asked.views(contents.config.get("test", {}))
         trained = DataConfig(**contents.config.get("data", {}))
         videos = from_first(
@@ -140,7 +148,10 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         )
         videos = videos if asked.subset is None else subset_of(videos, asked.subset)
         found = from_first(world, lambda: fingerprint_of(videos, contents, trained, asked.data))
-        out = asked.out or default_output(checkpoint, "test_subset" if videos.part else "test")
+        folder = "test_subset" if videos.part else "test"
+        if is_exported(checkpoint):  # beside the checkpoint's results
+            folder += f"_{checkpoint.stem}_{checkpoint.suffix[1:]}"
+        out = asked.out or default_output(checkpoint, folder)
         decoding = Decoding(
             trained.decoder,
             # a network trained on a GPU may be tested without one
@@ -166,9 +177,12 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         if asked.out is None and not videos.part:
             from_first(world, lambda: check_same(out, about | {"weights": next(iter(models))}))
         networks = ready_networks(models.values(), contents.clip, config, device, world)
-        config = replace(config, precision=networks[0].precision, backend=networks[0].backend)
-        about |= {"precision": config.precision, "backend": config.backend}
-        identity = identity_of(models, contents, views, config, device=device.type, files=found)
+        using = {"precision": networks[0].precision, "backend": networks[0].backend}
+        about |= using
+        used = ", ".join(using.values())
+        identity = identity_of(
+            models, contents, views, config, precision=used, device=device.type, files=found
+        )
         workers = trained.workers if asked.workers is None else asked.workers
         work = _Work(networks, views, contents.normalisation, config, workers, device, identity)
         lock = locked(out, what="test", way="--out OTHER") if world.first else nullcontext()

@@ -21,6 +21,7 @@ from torch import nn
 from video_gc.atomic import journal, read_journal
 from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.dataset import VideoProblem, VideoViews
+from video_gc.deploy.inference_network import FastNetwork
 from video_gc.evaluate.scores import VideoScore
 from video_gc.outputs import Outputs
 from video_gc.train.checkpoint import CheckpointContents
@@ -31,7 +32,7 @@ FOLDER = "scored"
 
 
 def identity_of(
-    models: Mapping[str, nn.Module],
+    models: Mapping[str, nn.Module | FastNetwork],
     contents: CheckpointContents,
     views: VideoViews,
     config: ViewConfig,
@@ -39,7 +40,7 @@ def identity_of(
 ) -> dict[str, str]:
     """Everything that the scores of a video depend on: name → a text that changes with it.
 
-    config: with the precision and backend in use. more: further names and texts.
+    more: further names and texts.
     """
     index, every = views.index, views.clips * views.crops
     paths, labels = index.table["path"].to_pylist(), index.joined_names().to_pylist()
@@ -50,15 +51,16 @@ def identity_of(
         "clip": repr([contents.clip, contents.normalisation]),
         "views": f"{views.clips} × {views.crops}, {config.fuse}",
         "micro-batches": str(micro_batch_size(every, config.micro_batch)),
-        "precision": f"{config.precision}, {config.backend}",
         "decoder": repr(views.decoding),
         "list of videos": hashlib.blake2b(listed.encode(), digest_size=8).hexdigest(),
         **more,
     }
 
 
-def weights_hash(network: nn.Module) -> str:
-    """16 hexadecimal digits that change with any weight or buffer."""
+def weights_hash(network: nn.Module | FastNetwork) -> str:
+    """16 hexadecimal digits that change with any weight or buffer, or with an exported file."""
+    if isinstance(network, FastNetwork):
+        return network.file_hash
     digest = hashlib.blake2b(digest_size=8)
     for name, value in network.state_dict().items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())

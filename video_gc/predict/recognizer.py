@@ -15,6 +15,7 @@ from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, Source, VideoReader
 from video_gc.decode.whole_frames import FrameReader
 from video_gc.deploy.device import pick_device
+from video_gc.deploy.exported import is_exported, open_exported
 from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.evaluate.metrics import probabilities, ranking
 from video_gc.predict.views import window_frames, window_times, window_views
@@ -42,7 +43,7 @@ class Prediction:
     precision: str
     """precision of the network: fp32 or bf16"""
     backend: str
-    """eager, compile or openvino"""
+    """see `FastNetwork.backend`"""
     damaged: int = 0
     """used frames that are damaged: the decoder invented a part of them"""
 
@@ -82,13 +83,15 @@ class Recognizer:
         recognizer = Recognizer("runs/demo/checkpoints/best.ckpt")
         print(recognizer.predict("video.mp4").top(3))
 
-    A name of published weights also works: `Recognizer("slow_r50")` knows Kinetics' 400 classes.
+    A name of published weights also works: `Recognizer("slow_r50")` knows Kinetics' 400 classes;
+    and so does a file of tools/export.py: `Recognizer("model.onnx")`, "model.xml" or "model.pt2",
+    with model.json beside it. Such a file has its own precision and backend.
 
     precision, backend: see `fast_network`; `auto` is bf16 if the hardware supports it, and eager
     torch. `recognizer.network.about` names the choice.
 
-    Raises FileNotFoundError, ValueError for a file that is no such checkpoint or an unknown choice,
-    ImportError for a backend that is not installed.
+    Raises FileNotFoundError; ValueError for a file that is no such checkpoint, a contract that does
+    not fit the file, or an unknown choice; ImportError for a backend that is not installed.
     """
 
     def __init__(
@@ -100,13 +103,18 @@ class Recognizer:
         precision: str = "auto",
         backend: str = "auto",
     ) -> None:
+        self.micro_batch, self.max_pixels = micro_batch, MAX_PIXELS
+        if is_exported(checkpoint):
+            self.device = pick_device(device or "cpu")
+            self.network, self.contract = open_exported(
+                checkpoint, self.device, precision=precision, backend=backend
+            )
+            return
         self.device = pick_device(device)
         choose(self.device, precision, backend)  # raises before anything is loaded
         self.model, contents = load_network(checkpoint)
-        self.contract = contract_of(contents, self.model.state_dict())
-        self.max_pixels: int = contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
-        self.micro_batch = micro_batch
-        contract = self.contract
+        self.contract = contract = contract_of(contents, self.model.state_dict())
+        self.max_pixels = contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
         self.network = fast_network(
             self.model,
             (contract.frames, contract.crop, contract.crop),

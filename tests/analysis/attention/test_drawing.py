@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from video_gc.analysis.attention.clips import View
 from video_gc.analysis.attention.drawing import CROSS, Drawing, draw, save
 from video_gc.analysis.attention.panels import Panel
+from video_gc.analysis.clips import View
 from video_gc.decode.open import open_video
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from video_gc.analysis.animation import write_animation
-from video_gc.analysis.attention.clips import View
 from video_gc.analysis.attention.panels import Panel
 from video_gc.analysis.attention.queries import Query
+from video_gc.analysis.clips import View
 from video_gc.analysis.overlay import colour_bar, heat
 from video_gc.decode.write import write_video
 from video_gc.escape import readable

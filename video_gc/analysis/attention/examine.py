@@ -6,7 +6,6 @@ from pathlib import Path
 
 from torch import nn
 
-from video_gc.analysis.attention.clips import Clips, find_clips
 from video_gc.analysis.attention.drawing import Drawing, draw, save, share_scale
 from video_gc.analysis.attention.findings import (
     CONVENTION,
@@ -22,6 +21,7 @@ from video_gc.analysis.attention.panels import activation_panel, block_panels, d
 from video_gc.analysis.attention.queries import Query
 from video_gc.analysis.attention.replacements import measure_replacements
 from video_gc.analysis.attention.study import BlockStudy, study
+from video_gc.analysis.clips import Clips, find_clips
 from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.decode.reader import MAX_PIXELS, decode_error

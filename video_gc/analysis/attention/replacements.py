@@ -9,9 +9,9 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from video_gc.analysis.attention.clips import Clips
 from video_gc.analysis.attention.maps import kind_of
 from video_gc.analysis.attention.statistics import Interval, mean_intervals
+from video_gc.analysis.clips import Clips
 from video_gc.analysis.compare.bootstrap import NORMAL
 from video_gc.blocks import NonLocal
 from video_gc.models.context import context_blocks
