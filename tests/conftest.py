@@ -114,6 +114,28 @@ def checkpoint(run: Path) -> Path:
     return run / "checkpoints" / "best.ckpt"
 
 
+@pytest.fixture(scope="session")
+def bag_run(tmp_path_factory: pytest.TempPathFactory, clips_folder: Path) -> Path:
+    """The directory of a run of a network that is quickly exported."""
+    from video_gc.config import compose_train
+    from video_gc.train.loop import train
+
+    options = ["model=bag_small", "model.depth=11", "context=gc", "model.context.after=[res3.*]"]
+    where = [f"data.root={clips_folder}", f"runs={tmp_path_factory.mktemp('runs')}", "name=bag"]
+    return train(compose_train([*SMALL, *options, *where]))
+
+
+@pytest.fixture(scope="session")
+def exported(bag_run: Path) -> Path:
+    """RUN/export/model.onnx of that run, for any number of clips."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from video_gc.analysis.export import export_checkpoint
+    from video_gc.deploy.export import ExportOptions
+
+    return export_checkpoint(bag_run, ExportOptions(dynamic=True), count=6).files[0]
+
+
 def randomise(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     """Draw every parameter and buffer, so that no zero hides a wrong formula."""
     generator = torch.Generator().manual_seed(seed)
