@@ -114,8 +114,11 @@ def test_int8_is_int8(tmp_path: Path) -> None:
     assert done.files[0].name == "model_int8.xml"
     assert 'element_type="i8"' in done.files[0].read_text()
     assert 1e-3 < difference(done.files[0], model, 8) < 0.5
-    exact = write(model, tmp_path, format="openvino")
+    exact = write(model, tmp_path, [clips(1)], format="openvino")
+    assert exact.comparison.relative < 1e-4  # calibration is for int8 alone
     assert done.mib < 0.6 * exact.mib
+    with pytest.raises(ValueError, match="int8 needs clips to calibrate"):
+        write(model, tmp_path, **options)
 
 
 def shifted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from video_gc.decode.write import write_video
 from video_gc.deploy.contract import read_contract, write_contract
 from video_gc.deploy.exported import open_exported
 from video_gc.evaluate.evaluate import TestOptions, evaluate
+from video_gc.predict.features import StageFeatures
 from video_gc.predict.recognizer import Recognizer
 
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
@@ -64,7 +65,7 @@ def test_elsewhere_it_needs_videos(moved: Path, clips_folder: Path, tmp_path: Pa
     done = evaluate(moved, TestOptions(data=clips_folder, clips=1, crops=1, out=tmp_path / "out"))
     assert done.result.video_level.count == 12
     for given, said in (
-        (TestOptions(data=clips_folder, precision="bf16"), "has its own precision; leave out bf16"),
+        (TestOptions(data=clips_folder, precision="bf16"), "has its own precision; for bf16 give"),
         (TestOptions(data=clips_folder, weights="ema"), "has one kind of weights"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -107,6 +108,11 @@ def test_a_damaged_model(moved: Path) -> None:
     moved.write_bytes(moved.read_bytes()[:5000])
     with pytest.raises(ValueError, match="not an ONNX model .*, or a damaged one"):
         Recognizer(moved)
+
+
+def test_it_has_no_layers_to_look_at(exported: Path) -> None:
+    with pytest.raises(ValueError, match="features need the backend eager, not onnxruntime"):
+        StageFeatures(Recognizer(exported), "res3")
 
 
 def test_a_gpu_is_refused(moved: Path) -> None:

@@ -139,9 +139,11 @@ def export_network(
 
     Raises ImportError with the install line; FloatingPointError if the model disagrees, and then
     nothing is written; FileExistsError for files of others; ValueError for an option that the
-    network cannot fulfil.
+    network cannot fulfil, or int8 without calibration.
     """
     options.check_installed()
+    if options.int8 and calibration is None:
+        raise ValueError("int8 needs clips to calibrate")
     shape = (contract.frames, contract.crop, contract.crop)
     model = model.eval()
     folded, _ = fold_norms(model, example_clip(model, shape))
@@ -163,7 +165,8 @@ def export_network(
         else:
             onnx = Path(stack.enter_context(TemporaryDirectory())) / "model.onnx"
             write_onnx(program, onnx, {})
-            write_openvino(onnx, part, more[0], notes, half=options.half, calibration=calibration)
+            ranges = calibration if options.int8 else None
+            write_openvino(onnx, part, more[0], notes, half=options.half, calibration=ranges)
         opened = open_file(part, more[0])
         check_fits(contract, opened, beside, part)
         comparison = compare(model, opened, clips, shape)

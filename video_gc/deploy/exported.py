@@ -68,7 +68,9 @@ def check_exported(
     """Raise ValueError for what an exported model cannot do; see `open_exported`."""
     for name, value in (("precision", precision), ("backend", backend)):
         if value not in (None, "auto"):
-            raise ValueError(f"{file}: an exported model has its own {name}; leave out {value}")
+            raise ValueError(
+                f"{file}: an exported model has its own {name}; for {value} give the checkpoint"
+            )
     if device.type != "cpu":
         raise ValueError(
             f"{file}: runs on the CPU here, not on {device}; on a GPU give the checkpoint"

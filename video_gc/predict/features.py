@@ -50,9 +50,10 @@ class StageFeatures:
 
     def __init__(self, recognizer: Recognizer, layer: str) -> None:
         self.network, self.layer = recognizer.network, layer
-        if self.network.backend != "eager":
+        model = self.network.model
+        if self.network.backend != "eager" or model is None:
             raise ValueError(f"features need the backend eager, not {self.network.backend}")
-        known = layers(self.network.model)
+        known = layers(model)
         module = known.get(layer) or known.get(f"slow.{layer}")
         if module is None:
             raise ValueError(f"layer {layer!r}: no such layer; {choices(layer, list(known))}")
