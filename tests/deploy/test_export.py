@@ -74,7 +74,7 @@ def test_every_kind_of_block_in_onnx(kind: str, place: str, tmp_path: Path) -> N
 )
 def test_every_backbone_in_onnx(backbone: str, kind: str, dynamic: bool, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    model = network(backbone, kind if backbone != "image" else "none")
+    model = network(backbone, kind)
     done = write(model, tmp_path, dynamic=dynamic)
     assert difference(done.files[0], model, 2) < 1e-4
 
@@ -100,8 +100,9 @@ def test_every_format(options: dict[str, object], stem: str, close: float, tmp_p
     assert difference(done.files[0], model, 3) < close
     found = open_exported(done.files[0])[0]
     assert found.precision == ("fp16" if "half" in options else "fp32")
-    with pytest.raises(FloatingPointError, match="first in the output"):
-        found(torch.full((1, 3, *CLIP), torch.nan))
+    if found.backend != "openvino":  # its ReLU makes 0 of NaN
+        with pytest.raises(FloatingPointError, match="first in the output"):
+            found(torch.full((1, 3, *CLIP), torch.nan))
 
 
 @pytest.mark.slow
@@ -116,7 +117,7 @@ def test_int8_is_int8(tmp_path: Path) -> None:
     assert 1e-3 < difference(done.files[0], model, 8) < 0.5
     exact = write(model, tmp_path, [clips(1)], format="openvino")
     assert exact.comparison.relative < 1e-4  # calibration is for int8 alone
-    assert done.mib < 0.6 * exact.mib
+    assert done.files[1].stat().st_size < 0.6 * exact.files[1].stat().st_size
     with pytest.raises(ValueError, match="int8 needs clips to calibrate"):
         write(model, tmp_path, **options)
 

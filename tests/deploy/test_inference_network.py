@@ -26,12 +26,18 @@ def network(
     """A small network whose norms have seen clips, so that their statistics are those of one."""
     torch.manual_seed(0)
     placed = backbone not in ("x3d", "csn", "r2plus1d")
-    after = ["five"] if depth == 50 else ["res3.*"]
+    image = backbone == "image"
+    after = ["features"] if image else ["five"] if depth == 50 else ["res3.*"]
     context = ContextConfig(kind=kind if placed else "none", place=place, after=after)
-    width = 0.5 if backbone == "x3d" else 0.125
     model = build_model(
         ModelConfig(
-            backbone=backbone, depth=depth, width=width, num_classes=7, dropout=0.0, context=context
+            backbone=backbone,
+            depth=depth,
+            width={"x3d": 0.5, "image": 1.0}.get(backbone, 0.125),
+            image_network="resnet18" if image else None,
+            num_classes=7,
+            dropout=0.0,
+            context=context,
         )
     )
     for module in model.modules():
