@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from video_gc.analysis.animation import write_animation
-from video_gc.analysis.attention.clips import View
 from video_gc.analysis.attention.drawing import Drawing, draw
 from video_gc.analysis.attention.maps import has_captum
 from video_gc.analysis.attention.panels import activation_panel, block_panels, drawn_blocks
+from video_gc.analysis.clips import View
 from video_gc.analysis.html import data_uri
 from video_gc.data.index import DataError
 from video_gc.predict.recognizer import Recognizer
