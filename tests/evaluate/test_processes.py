@@ -188,11 +188,11 @@ def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     world = World(rank=3, size=4, local_rank=1, local_size=2)
-    assert str(networks.own_device("cuda", world)) == "cuda:1"
-    assert str(networks.own_device("cuda:0", world)) == "cuda:0"
-    assert str(networks.own_device("cpu", world)) == "cpu"
+    assert str(networks.own_device(Path("a.ckpt"), "cuda", world)) == "cuda:1"
+    assert str(networks.own_device(Path("a.ckpt"), "cuda:0", world)) == "cuda:0"
+    assert str(networks.own_device(Path("a.ckpt"), "cpu", world)) == "cpu"
     with pytest.raises(ValueError, match="4 processes on this machine, but 2 GPUs"):
-        networks.own_device("cuda", World(3, 4, 3, 4))
+        networks.own_device(Path("a.ckpt"), "cuda", World(3, 4, 3, 4))
 
 
 @pytest.mark.slow

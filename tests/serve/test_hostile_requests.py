@@ -118,6 +118,7 @@ def test_a_video_that_is_too_long(served: Served, tmp_path: Path) -> None:
     assert "lasts 21 s, and at most 20 s are accepted (--max-seconds)" in answer.json()["detail"]
 
 
+@pytest.mark.slow  # a new decoder imports torch
 def test_a_decoder_that_dies_is_replaced(
     served: Served, service: Service, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
