@@ -1,5 +1,6 @@
 """A network that was made fast computes what it did before."""
 
+import subprocess
 import sys
 from importlib.util import find_spec
 from itertools import cycle
@@ -194,6 +195,29 @@ def test_openvino_agrees(kind: str) -> None:
     )
     assert "openvino" in sys.modules or fast.backend == "openvino"
     assert difference(fast(clips), wanted) < 1e-3
+
+
+SIGNAL = """
+import gc, os, signal, threading, torch
+from video_gc.deploy.openvino import compile_openvino
+seen = []
+signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+runs = [compile_openvino(torch.nn.Conv3d(3, 2, 1), (2, 4, 4), 1, precision="fp32")]
+runs[0](torch.zeros(1, 3, 2, 4, 4))
+gc.collect()
+dropping = threading.Thread(target=runs.clear)
+dropping.start()
+dropping.join()
+os.kill(os.getpid(), signal.SIGUSR1)
+print(seen)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
+def test_a_signal_after_openvino_does_not_kill_the_process() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNAL], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[1]\n")
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,8 @@ def open_openvino(file: Path, weights: Path | None = None) -> ModelFile:
     they are no such files.
     """
     need("openvino", extra="openvino", file=file)
-    openvino = _openvino()
     try:
-        model = openvino.Core().read_model(file, weights or file.with_suffix(".bin"))
+        model = _core().read_model(file, weights or file.with_suffix(".bin"))
         (given,), (made,) = model.inputs, model.outputs
         compiled = _compiled(model, "fp32")
     except Exception as error:
@@ -90,18 +90,14 @@ def _quantised(model: Any, calibration: Iterable[Tensor]) -> Any:
 
 def _compiled(model: Any, precision: str) -> Callable[[Tensor], Tensor]:
     """Clips → logits, on the CPU."""
-    compiled: Any = (
-        _openvino()
-        .Core()
-        .compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": HINTS[precision],
-                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-                "PERFORMANCE_HINT": "LATENCY",
-            },
-        )
+    compiled: Any = _core().compile_model(
+        model,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+        },
     )
 
     def run(clips: Tensor) -> Tensor:
@@ -109,6 +105,15 @@ def _compiled(model: Any, precision: str) -> Callable[[Tensor], Tensor]:
         return torch.from_numpy(logits)
 
     return run
+
+
+@cache
+def _core() -> Any:
+    """The one of this process, never dropped. With the last core OpenVINO 2026.4 unmaps the stack
+    for signals of the thread that made it; dropped in another thread, the next signal with a
+    handler in Python would kill the process.
+    """
+    return _openvino().Core()
 
 
 def _openvino() -> Any:
