@@ -7,7 +7,7 @@ model needs nothing else.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,19 @@ class Contract:
             return f"{clip} at each video's own frame rate: the training's is unknown or mixed"
         return f"{clip} at {self.fps:g} Hz as in training, {self.seconds:.2f} s"
 
+    @property
+    def clip_options(self) -> dict[str, Any]:
+        """The fields that `ClipConfig` has too, in its words."""
+        return {
+            "frames": self.frames,
+            "stride": self.stride,
+            "sampling": self.sampling,
+            "offsets": self.offsets,
+            "past_end": self.past_end,
+            "test_crop": self.crop,
+            "test_short_side": self.short_side,
+        }
+
     def differs(self, rate: float) -> bool:
         """Whether a video of `rate` Hz must be sampled by time to show the network `seconds`."""
         return self.fps is not None and abs(rate / self.fps - 1) > SAME_RATE
@@ -125,8 +138,13 @@ def contract_from(kept: Mapping[str, Any]) -> Contract:
 def hash_weights(state: Mapping[str, Tensor]) -> str:
     """SHA-256 (hex) of name, type, shape and bytes of each tensor, in the order of the names."""
     digest = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.view(-1).view(torch.uint8).numpy().data)
+    digest_weights(digest, sorted(state.items()))
     return digest.hexdigest()
+
+
+def digest_weights(digest: Any, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Feed name, type, shape and bytes of each tensor to a hash of hashlib's."""
+    for name, value in weights:
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(content.numpy().data)

@@ -9,7 +9,6 @@ from torch import nn
 
 from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.sampling import ClipConfig
-from video_gc.data.transforms import Normalisation
 from video_gc.deploy.contract import Contract
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.exported import is_exported, open_exported
@@ -20,6 +19,7 @@ from video_gc.train.checkpoint import (
     is_published,
     load_network,
     network_of,
+    normalisation_of,
     read_checkpoint,
 )
 from video_gc.train.distributed.world import World, from_first, pick_gpu
@@ -103,27 +103,9 @@ def _exported_contents(checkpoint: Path, contract: Contract) -> CheckpointConten
     file = checkpoint.resolve().parent.parent / "config.yaml"
     config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
     sampled = {"target_fps": contract.fps} | config.get("clip", {})
-    clip = ClipConfig(
-        **sampled
-        | {
-            "frames": contract.frames,
-            "stride": contract.stride,
-            "sampling": contract.sampling,
-            "offsets": contract.offsets,
-            "past_end": contract.past_end,
-            "test_crop": contract.crop,
-            "test_short_side": contract.short_side,
-        }
-    )
-    normalisation = Normalisation(
-        mean=contract.mean,
-        std=contract.std,
-        subtract_mean_frame=contract.subtract_mean_frame,
-    )
-    classes = len(contract.names)
-    return CheckpointContents(
-        ModelConfig(num_classes=classes), clip, normalisation, contract.names, config
-    )
+    clip = ClipConfig(**sampled | contract.clip_options)
+    model = ModelConfig(num_classes=len(contract.names))
+    return CheckpointContents(model, clip, normalisation_of(contract), contract.names, config)
 
 
 def _no_average(checkpoint: Path) -> ValueError:

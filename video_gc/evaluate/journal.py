@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from video_gc.atomic import journal, read_journal
 from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.dataset import VideoProblem, VideoViews
+from video_gc.deploy.contract import digest_weights
 from video_gc.deploy.inference_network import FastNetwork
 from video_gc.evaluate.scores import VideoScore
 from video_gc.outputs import Outputs
@@ -62,10 +62,7 @@ def weights_hash(network: nn.Module | FastNetwork) -> str:
     if isinstance(network, FastNetwork):
         return network.file_hash
     digest = hashlib.blake2b(digest_size=8)
-    for name, value in network.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(content.numpy().data)
+    digest_weights(digest, network.state_dict().items())
     return digest.hexdigest()
 
 

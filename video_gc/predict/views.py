@@ -14,16 +14,7 @@ from video_gc.deploy.contract import Contract
 def clip_for(contract: Contract, part: FrameRange) -> ClipConfig:
     """The frames of a window: by time if the rate is uneven or not the training's."""
     by_time = part.times is not None or contract.differs(part.rate)
-    return ClipConfig(
-        frames=contract.frames,
-        stride=contract.stride,
-        target_fps=contract.fps if by_time else None,
-        sampling=contract.sampling,
-        offsets=contract.offsets,
-        past_end=contract.past_end,
-        test_crop=contract.crop,
-        test_short_side=contract.short_side,
-    )
+    return ClipConfig(**contract.clip_options, target_fps=contract.fps if by_time else None)
 
 
 def window_frames(contract: Contract, reader: VideoReader, overlap: float = 0.0) -> np.ndarray:

@@ -72,6 +72,15 @@ def contract_of(contents: CheckpointContents, weights: Mapping[str, Tensor]) -> 
     )
 
 
+def normalisation_of(contract: Contract) -> Normalisation:
+    """The normalisation in a contract."""
+    return Normalisation(
+        mean=contract.mean,
+        std=contract.std,
+        subtract_mean_frame=contract.subtract_mean_frame,
+    )
+
+
 def check_format(path: str | os.PathLike[str], kept: dict[str, Any]) -> None:
     """Raise ValueError if a newer version of video_gc wrote the description `kept`."""
     if kept["format"] > FORMAT:
