@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from video_gc.deploy.model_file import ModelFile, need, not_a_model
+from video_gc.deploy.model_file import PRECISION, WEIGHTS, ModelFile, need, not_a_model
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
-OURS = ("video_gc.weights", "video_gc.precision")
 
 
 def compile_openvino(
@@ -73,7 +72,7 @@ def open_openvino(file: Path, weights: Path | None = None) -> ModelFile:
     shape = _sizes(given.partial_shape)
     notes = {
         name: model.get_rt_info(name.split(".")).value
-        for name in OURS
+        for name in (WEIGHTS, PRECISION)
         if model.has_rt_info(name.split("."))
     }
     return ModelFile(compiled, shape, _sizes(made.partial_shape)[-1], notes)
