@@ -93,7 +93,7 @@ def main() -> None:
         every_window=options.fast,
         top=options.top,
     )
-    say(f"{options.checkpoint}: {recognizer.network.about}; {recognizer.contract.about_time}")
+    say(f"{options.checkpoint}: {recognizer.about}")
     as_json = options.json or not sys.stdout.isatty()
     show_stream(live, stream, as_json=as_json, out=options.out)
 

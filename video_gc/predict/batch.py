@@ -1,5 +1,6 @@
 """Predictions for many files; a damaged file does not stop the others."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def predict_all(
     """
     files = video_files(videos)
     recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
-    say(f"{checkpoint}: {recognizer.network.about}; {recognizer.contract.about_time}")
+    say(f"{checkpoint}: {recognizer.about}")
     remove_stale_parts(out)
     outputs = Outputs(out)
     with progress_bar() as progress:
@@ -61,3 +62,8 @@ def video_files(videos: Sequence[Path]) -> list[Path]:
         file_status(str(video))
         files += find_videos(video) if video.is_dir() else [video]
     return files
+
+
+def distinct_files(videos: Sequence[Path]) -> list[Path]:
+    """`video_files` with their absolute paths, each once."""
+    return list(dict.fromkeys(Path(os.path.abspath(file)) for file in video_files(videos)))

@@ -1,6 +1,5 @@
 """Features of videos: the output of a stage, averaged over time and space, for each window."""
 
-import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from video_gc.backbones.stages import FEATURES, residual_blocks, sites, whole_st
 from video_gc.blocks import choices
 from video_gc.decode.reader import DecodeError
 from video_gc.outputs import Outputs, fill_csv
-from video_gc.predict.batch import video_files
+from video_gc.predict.batch import distinct_files
 from video_gc.predict.recognizer import Recognizer
 from video_gc.predict.segments import check_overlap
 from video_gc.predict.windows import RowFiles, WindowRows, each_video
@@ -49,7 +48,7 @@ class StageFeatures:
     """
 
     def __init__(self, recognizer: Recognizer, layer: str) -> None:
-        self.network, self.layer = recognizer.network, layer
+        self.network = recognizer.network
         model = self.network.model
         if self.network.backend != "eager" or model is None:
             raise ValueError(f"features need the backend eager, not {self.network.backend}")
@@ -94,10 +93,10 @@ def features_all(
     Raises FileNotFoundError for a path that does not exist, DataError for a folder without videos,
     ValueError for a layer that the network lacks.
     """
-    files = list(dict.fromkeys(Path(os.path.abspath(file)) for file in video_files(videos)))
+    files = distinct_files(videos)
     recognizer = Recognizer(checkpoint, device=device, precision=precision, backend="eager")
     compute = StageFeatures(recognizer, options.layer)
-    say(f"{checkpoint}: {recognizer.network.about}; {recognizer.contract.about_time}")
+    say(f"{checkpoint}: {recognizer.about}")
     made = RowFiles(recognizer, out, options.layer, compute, options.overlap, options.pool)
     failed: list[DecodeError] = []
     outputs = Outputs(out)

@@ -1,16 +1,16 @@
 """A checkpoint and a video in, classes with scores out."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.data.transforms import prepare_clips
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, Source, VideoReader
 from video_gc.decode.whole_frames import FrameReader
@@ -19,7 +19,7 @@ from video_gc.deploy.exported import is_exported, open_exported
 from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.evaluate.metrics import probabilities, ranking
 from video_gc.predict.views import window_frames, window_times, window_views
-from video_gc.train.checkpoint import contract_of, load_network
+from video_gc.train.checkpoint import contract_of, load_network, normalisation_of
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ class Prediction:
         if count < 1:
             raise ValueError(f"the number of classes to show ({count}) must be at least 1")
         scores = self.scores if window is None else window.scores
-        values, classes = ranking(scores, count)
-        return [(self.names[c], float(v)) for c, v in zip(classes, values, strict=True)]
+        return best_classes(scores, self.names, count)
 
     def to_dict(self, count: int = 5) -> dict[str, Any]:
         """For JSON: the best classes of the video and of each window; times in seconds."""
@@ -64,13 +63,13 @@ class Prediction:
             "video": self.video,
             "precision": self.precision,
             "backend": self.backend,
-            "top": _rows(self.top(count)),
+            "top": label_rows(self.top(count)),
             "damaged_frames": self.damaged,
             "timeline": [
                 {
                     "start": round(window.start, 3),
                     "end": round(window.end, 3),
-                    "top": _rows(self.top(count, window)),
+                    "top": label_rows(self.top(count, window)),
                 }
                 for window in self.windows
             ],
@@ -104,6 +103,8 @@ class Recognizer:
         backend: str = "auto",
     ) -> None:
         self.micro_batch, self.max_pixels = micro_batch, MAX_PIXELS
+        self.model: nn.Module | None = None
+        """the network in torch; None: an exported model"""
         if is_exported(checkpoint):
             self.device = pick_device(device or "cpu")
             self.network, self.contract = open_exported(
@@ -112,17 +113,23 @@ class Recognizer:
             return
         self.device = pick_device(device)
         choose(self.device, precision, backend)  # raises before anything is loaded
-        self.model, contents = load_network(checkpoint)
-        self.contract = contract = contract_of(contents, self.model.state_dict())
+        model, contents = load_network(checkpoint)
+        self.model = model
+        self.contract = contract = contract_of(contents, model.state_dict())
         self.max_pixels = contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
         self.network = fast_network(
-            self.model,
+            model,
             (contract.frames, contract.crop, contract.crop),
             device=self.device,
             precision=precision,
             backend=backend,
             micro_batch=micro_batch,
         )
+
+    @property
+    def about(self) -> str:
+        """How it computes, and how it samples videos, in a line."""
+        return f"{self.network.about}; {self.contract.about_time}"
 
     @property
     def names(self) -> list[str]:
@@ -186,13 +193,8 @@ class Recognizer:
 
     def prepare(self, views: np.ndarray) -> Tensor:
         """The network's input (n, 3, T, H, W) for views uint8 (n, T, H, W, 3)."""
-        contract = self.contract
-        normalisation = Normalisation(
-            mean=contract.mean,
-            std=contract.std,
-            subtract_mean_frame=contract.subtract_mean_frame,
-        )
-        return prepare_clips(torch.from_numpy(views).to(self.device), normalisation)
+        clips = torch.from_numpy(views).to(self.device)
+        return prepare_clips(clips, normalisation_of(self.contract))
 
     @torch.inference_mode()
     def score(self, views: np.ndarray) -> Tensor:
@@ -205,5 +207,12 @@ class Recognizer:
         return probabilities(logits, multi_label=self.contract.multi_label).cpu()
 
 
-def _rows(ranked: list[tuple[str, float]]) -> list[dict[str, Any]]:
+def best_classes(scores: Tensor, names: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """The `count` classes with the highest scores (classes,), best first, with their scores."""
+    values, classes = ranking(scores, count)
+    return [(names[c], float(v)) for c, v in zip(classes, values, strict=True)]
+
+
+def label_rows(ranked: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    """Classes and scores for JSON, in the words of Hugging Face's video classification."""
     return [{"label": name, "score": round(score, 6)} for name, score in ranked]

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from video_gc.decode.reader import DecodeError, decode_error
 from video_gc.escape import readable
 from video_gc.outputs import Outputs, fill_csv
-from video_gc.predict.batch import video_files
+from video_gc.predict.batch import distinct_files
 from video_gc.predict.recognizer import Recognizer
 from video_gc.predict.segments import Segment, SegmentOptions, find_segments, smooth
 from video_gc.predict.timeline import draw_segments
@@ -57,7 +57,7 @@ def segment_all(
     Raises FileNotFoundError for a path that does not exist, DataError for a folder without videos,
     ValueError for a network that sees a whole video at once.
     """
-    files = list(dict.fromkeys(Path(os.path.abspath(file)) for file in video_files(videos)))
+    files = distinct_files(videos)
     recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
     contract = recognizer.contract
     if contract.sampling == "segments":
@@ -65,7 +65,7 @@ def segment_all(
             f"{checkpoint}: the network sees frames of a whole video at once "
             "(clip.sampling=segments), so there are no windows; train with clip.sampling=dense"
         )
-    say(f"{checkpoint}: {recognizer.network.about}; {contract.about_time}")
+    say(f"{checkpoint}: {recognizer.about}")
     scores = RowFiles(recognizer, out / WINDOWS, SCORES, recognizer.scores, options.overlap)
     outputs, done = Outputs(out), list[VideoSegments]()
 

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.evaluate.metrics import ranking
-from video_gc.predict.recognizer import Recognizer
+from video_gc.predict.recognizer import Recognizer, best_classes, label_rows
 from video_gc.predict.stream_sampling import SampledClip, Sampler
 
 POLL = 0.5
@@ -54,7 +53,7 @@ class StreamWindow:
             "start": round(self.start, 3),
             "end": round(self.end, 3),
             "time": self.time.isoformat(timespec="milliseconds"),
-            "labels": [{"label": name, "score": round(score, 6)} for name, score in self.labels],
+            "labels": label_rows(self.labels),
             "latency_ms": round(self.latency_ms, 1),
             "dropped": self.dropped,
             "dropped_frames": self.dropped_frames,
@@ -178,9 +177,7 @@ class Stream:
         latency = 1000 * (time.monotonic() - clip.came)
         last = before.samples[-1].number if before else 0
         missed = max(clip.samples[0].number - last - 1, 0) if dropped else 0
-        values, classes = ranking(scores, self.top)
-        names = self.recognizer.contract.names
-        pairs = [(names[c], float(v)) for c, v in zip(classes, values, strict=True)]
+        pairs = best_classes(scores, self.recognizer.contract.names, self.top)
         self.scored, self.latency_ms = self.scored + 1, self.latency_ms + latency
         return StreamWindow(
             start=clip.samples[0].seconds,

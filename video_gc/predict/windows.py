@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,8 +75,7 @@ class WindowRows:
     def pooled(self) -> "WindowRows":
         """One row: the mean, for the whole video."""
         mean = self.rows.mean(0, keepdims=True)
-        whole = {"start": self.start[:1], "end": self.end[-1:]}
-        return WindowRows(self.video, mean, **whole, rate=self.rate, damaged=self.damaged)
+        return replace(self, rows=mean, start=self.start[:1], end=self.end[-1:])
 
 
 @dataclass(frozen=True)

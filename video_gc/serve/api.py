@@ -157,7 +157,7 @@ def serve(
     end_cleanly()
     with listening(host, port) as listener:
         recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
-        say(f"{checkpoint}: {recognizer.network.about}; {recognizer.contract.about_time}")
+        say(f"{checkpoint}: {recognizer.about}")
         with Service(recognizer, max_seconds=limits.max_seconds) as service:
             say(f"POST a video to http://{host}:{port}/predict; Ctrl-C ends the server")
             server(create_app(service, limits), patience=limits.timeout).run([listener])

@@ -24,7 +24,7 @@ def attention_picture(recognizer: Recognizer, view: np.ndarray, start: float, en
 
     With captum, class activation too. Raises DataError if no block has a map.
     """
-    if not hasattr(recognizer, "model"):
+    if recognizer.model is None:
         raise DataError("an exported file does not show its blocks; open the checkpoint")
     names = drawn_blocks(recognizer.model)
     model, clip = recognizer.model.to(recognizer.device), recognizer.prepare(view[None])

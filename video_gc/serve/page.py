@@ -19,11 +19,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from video_gc.analysis.cost.counts import complexity
 from video_gc.analysis.html import render
-from video_gc.data.annotations.folder_scan import find_videos
 from video_gc.data.index import DataError
-from video_gc.decode.ffmpeg.source import file_status
 from video_gc.decode.reader import DecodeError
 from video_gc.escape import readable
+from video_gc.predict.batch import video_files
 from video_gc.predict.recognizer import Prediction, Recognizer
 from video_gc.progress import say
 from video_gc.serve.limits import Limits
@@ -147,7 +146,7 @@ def show(
         services = {}
         for checkpoint in checkpoints:
             recognizer = Recognizer(checkpoint, device=device)
-            say(f"{checkpoint}: {recognizer.network.about}; {recognizer.contract.about_time}")
+            say(f"{checkpoint}: {recognizer.about}")
             service = Service(recognizer, max_seconds=limits.max_seconds, decoders=1)
             services[str(checkpoint)] = ends.enter_context(service)
         page = create_page(services, _some(examples), limits)
@@ -157,10 +156,7 @@ def show(
 
 def _some(examples: Sequence[Path]) -> list[Path]:
     """Files and the videos in folders, EXAMPLES of them, evenly spaced."""
-    found: list[Path] = []
-    for path in examples:
-        file_status(str(path))  # raises if it does not exist
-        found += find_videos(path) if path.is_dir() else [path]
+    found = video_files(examples)
     step = max(len(found) / EXAMPLES, 1)
     return [found[int(number * step)] for number in range(min(len(found), EXAMPLES))]
 
@@ -227,7 +223,7 @@ def _facts(recognizer: Recognizer) -> str:
         ("runs in", recognizer.network.about),
         ("weights (SHA-256)", contract.weights),
     ]
-    if hasattr(recognizer, "model"):  # an exported file has no network to count
+    if recognizer.model is not None:  # an exported file has no network to count
         cost = complexity(recognizer.model, (contract.frames, contract.crop, contract.crop))
         facts.append(("parameters", f"{cost.parameters:,}"))
         facts.append(("FLOPs of a clip", f"{cost.flops / 1e6:,.0f} million multiply-adds"))
