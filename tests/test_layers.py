@@ -34,6 +34,7 @@ BEFORE = {
     "atomic": set(),
     "locks": set(),
     "outputs": {"atomic", "escape"},
+    "extras": set(),
 }  # the rooms that stand directly before each; what those may import, it may import too
 LEAVES = {
     "escape",
@@ -42,6 +43,7 @@ LEAVES = {
     "locks",
     "outputs",
     "subprocess_call",
+    "extras",
 }  # every room but blocks and backbones may
 ONE_ROOM = {
     "lightning_fabric": {"train"},

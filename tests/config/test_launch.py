@@ -48,8 +48,8 @@ def test_several_at_once(plan: Plan, tmp_path: Path) -> None:
 
 
 def test_a_launcher_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("video_gc.config.launch.find_spec", lambda _: None)
-    with pytest.raises(ImportError, match=r"pip install -e '.\[submitit\]'"):
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r'pip install "video_gc\[submitit\]"'):
         check_launcher(["hydra/launcher=submitit_slurm"])
     with pytest.raises(ValueError, match="no such launcher; valid: joblib"):
         check_launcher(["hydra/launcher=slurm"])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from video_gc.decode import decord, torchcodec
 from video_gc.decode import open as door
+from video_gc.decode import torchcodec
 from video_gc.decode.known_faults import WRONG, Kind, kind_of, known_wrong
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, NoVideoError, OpenError
@@ -140,6 +140,6 @@ def test_other_libraries_are_imported_only_when_they_are_asked_for(video: Path) 
 def test_without_decord_the_error_says_how_to_get_it(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decord, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install 'video_gc\[decord\]'"):
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'pip install "video_gc\[decord\]"'):
         open_video(video, "decord")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from video_gc.decode import ffmpeg_env, torchcodec
+from video_gc.decode import ffmpeg_env
 from video_gc.decode.open import open_video
 
 ROOT = Path(__file__).parents[2]
@@ -177,8 +177,8 @@ def test_the_printed_line_points_to_libraries(
 def test_without_torchcodec_the_error_says_how_to_get_it(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torchcodec, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install 'video_gc\[torchcodec\]'"):
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'pip install "video_gc\[torchcodec\]"'):
         open_video(video, "torchcodec")
 
 

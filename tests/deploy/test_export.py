@@ -194,7 +194,7 @@ def test_options_that_exclude_each_other(options: dict[str, object], said: str) 
 def test_a_missing_library_names_the_install_line(
     format: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("video_gc.deploy.model_file.find_spec", lambda name: None)
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=rf'pip install "video_gc\[{extra}\]"'):
         write(nn.Identity(), tmp_path, format=format)
 

@@ -179,7 +179,7 @@ def test_choices(monkeypatch: pytest.MonkeyPatch) -> None:
         choose(CPU, "auto", "onnx")
     with pytest.raises(ValueError, match="runs on the CPU, not on cuda"):
         choose(torch.device("cuda"), "fp32", "openvino")
-    monkeypatch.setattr("video_gc.deploy.inference_network.find_spec", lambda name: None)
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "video_gc\[openvino\]"'):
         choose(CPU, "auto", "openvino")
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from tests.conftest import counted_frames, randomise
-from video_gc.analysis.attention import maps
 from video_gc.analysis.attention.replacements import TOGETHER, measure_replacements, swap_blocks
 from video_gc.analysis.clips import Clips, find_clips
 from video_gc.blocks import NonLocal
@@ -177,10 +176,10 @@ def test_errors_in_one_line(  # type: ignore[no-untyped-def]
     ):
         found, _, err = tool("attention", *arguments, "--out", tmp_path / "out")
         assert (found, said in err) == (status, True), err
-    monkeypatch.setattr(maps, "find_spec", lambda _name: None)
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda _name: None)
     found, _, err = tool("attention", nl, clips_folder, "--cam")
     assert found == 2
-    assert "pip install 'video_gc[cam]'" in err
+    assert 'pip install "video_gc[cam]"' in err
 
 
 def test_a_run_is_its_best_checkpoint_else_its_last(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from tests.train.test_training import options
 from video_gc.config import compose_train
-from video_gc.train import logs
 from video_gc.train.logs import RowLogger, WandbLogger, finalized
 from video_gc.train.loop import train
 from video_gc.train.resume.signals import Stopped
@@ -39,8 +38,8 @@ def test_rows_after_the_checkpoint_go_and_new_columns_come(tmp_path: Path) -> No
 def test_wandb_that_is_not_installed_is_said_before_anything_is_written(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "find_spec", lambda _name: None)
-    with pytest.raises(ImportError, match=r"pip install 'video_gc\[wandb\]'"):
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda _name: None)
+    with pytest.raises(ImportError, match=r'pip install "video_gc\[wandb\]"'):
         train(compose_train(options(clips_folder, tmp_path, "name=w", "logger=wandb")))
     assert not (tmp_path / "w").exists()
 
@@ -56,7 +55,7 @@ def test_wandb_hears_of_what_the_csv_file_has(
     )
     module = SimpleNamespace(init=lambda **given: begun.update(given) or run)
     monkeypatch.setitem(sys.modules, "wandb", module)
-    monkeypatch.setattr(logs, "find_spec", lambda _name: module)
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda _name: module)
     given = options(clips_folder, tmp_path, "name=w", "logger=wandb", "epochs=1", "steps=1")
     directory = train(compose_train(given))
     assert (begun["name"], begun["project"], begun["resume"]) == ("w", "video_gc", "allow")

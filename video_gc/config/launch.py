@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from omegaconf import DictConfig
 
 from video_gc.ablate.cell import read_jobs
 from video_gc.config.compose import compose_config, quoted
+from video_gc.extras import need
 from video_gc.manual import CONFIGS
 
 LAUNCHERS = {
@@ -37,8 +37,8 @@ def check_launcher(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
         if name not in LAUNCHERS:
             raise ValueError(f"{argument}: no such launcher; valid: {', '.join(LAUNCHERS)}")
         module, extra = LAUNCHERS[name]
-        if module and find_spec(f"hydra_plugins.{module}") is None:
-            raise ImportError(f"{argument} is not installed: pip install -e '.[{extra}]'")
+        if module:
+            need(extra, f"hydra_plugins.{module}", by=argument)
     compose_config("sweep", arguments, configs, hydra=True)
 
 

@@ -6,7 +6,6 @@ files that it reads wrongly.
 
 import io
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from video_gc.decode.reader import (
     source_name,
 )
 from video_gc.decode.whole_frames import PictureReader
+from video_gc.extras import need
 
 
 def open_reader(source: Source, options: OpenOptions) -> VideoReader:
@@ -30,8 +30,7 @@ def open_reader(source: Source, options: OpenOptions) -> VideoReader:
     if options.device != "cpu":
         what = f"device ({options.device!r})"
         raise ValueError(f"{what} must be cpu with decord; its packages have no CUDA")
-    if find_spec("decord") is None:
-        raise ImportError("decord is not installed; pip install 'video_gc[decord]'")
+    need("decord", "decord", by="decoder (decord)")
     return IsolatedReader(__name__, "decord", source, options)
 
 

@@ -6,7 +6,6 @@ decode/ffmpeg_env.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from video_gc.decode.reader import (
     source_name,
 )
 from video_gc.decode.whole_frames import PictureReader, batched_rising
+from video_gc.extras import need
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +43,7 @@ def open_reader(source: Source, options: OpenOptions) -> VideoReader:
 
 def check_installed() -> None:
     """Raises ImportError, with the command to type, if torchcodec cannot be loaded."""
-    if find_spec("torchcodec") is None:
-        raise ImportError("torchcodec is not installed; pip install 'video_gc[torchcodec]'")
+    need("torchcodec", "torchcodec", by="decoder (torchcodec)")
     try:
         import torchcodec.decoders  # noqa: F401  (without FFmpeg, old versions fail here)
     except (ImportError, OSError, RuntimeError) as error:

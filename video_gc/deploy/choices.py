@@ -1,12 +1,13 @@
 """The precisions, backends and file formats of a network; without torch, for parsers."""
 
+from video_gc.extras import install_line
+
 PRECISIONS = ("auto", "fp32", "bf16")
 BACKENDS = ("auto", "eager", "compile", "openvino")
-INSTALL = 'pip install "video_gc[openvino]"'
 PRECISION_HELP = "fp32, bf16, or auto: bf16 if the hardware supports it (auto)"
 BACKEND_HELP = (
     "eager; compile (torch.compile: a minute at the start); openvino (on a CPU, an extra: "
-    f"{INSTALL}); or auto: eager (auto)"
+    f"{install_line('openvino')}); or auto: eager (auto)"
 )
 FORMATS = {"onnx": ".onnx", "openvino": ".xml", "exported_program": ".pt2"}
 """Format of an exported model → suffix of its file."""

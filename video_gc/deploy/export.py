@@ -20,9 +20,10 @@ from video_gc.deploy.exported import check_fits, open_file
 from video_gc.deploy.exported_program import trace, write_exported_program
 from video_gc.deploy.fold import fold_norms
 from video_gc.deploy.inference_network import example_clip, fast_network, rounded
-from video_gc.deploy.model_file import INPUT, PRECISION, WEIGHTS, ModelFile, need
+from video_gc.deploy.model_file import INPUT, PRECISION, WEIGHTS, ModelFile
 from video_gc.deploy.onnx import write_onnx
 from video_gc.deploy.openvino import write_openvino
+from video_gc.extras import need
 from video_gc.outputs import Outputs
 
 CALLS = 7
@@ -73,11 +74,11 @@ class ExportOptions:
         """Raise ImportError with the install line if a library is missing."""
         name = f"format {self.format}"
         if self.format != "exported_program":
-            need("onnx", "onnxscript", extra=self.format, file=name)
+            need(self.format, "onnx", "onnxscript", by=name)
         if self.format == "onnx":
-            need("onnxruntime", extra="onnx", file=name)
+            need("onnx", "onnxruntime", by=name)
         if self.format == "openvino":
-            need("openvino", *(["nncf"] if self.int8 else []), extra="openvino", file=name)
+            need("openvino", "openvino", *(["nncf"] if self.int8 else []), by=name)
 
 
 @dataclass(frozen=True)

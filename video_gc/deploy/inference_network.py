@@ -6,13 +6,13 @@ docs/benchmarks.md compares the choices.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 
-from video_gc.deploy.choices import BACKENDS, INSTALL, PRECISIONS
+from video_gc.deploy.choices import BACKENDS, PRECISIONS
 from video_gc.deploy.fold import fold_norms
+from video_gc.extras import need
 
 SMALL = 64
 """Side in pixels of the clip on which the folded and unfolded networks are compared."""
@@ -130,8 +130,8 @@ def choose(device: torch.device, precision: str, backend: str) -> tuple[str, str
         backend = "eager"
     if backend == "openvino" and device.type != "cpu":
         raise ValueError(f"backend (openvino) runs on the CPU, not on {device}; use eager")
-    if backend == "openvino" and find_spec("openvino") is None:
-        raise ImportError(f"backend (openvino): OpenVINO is not installed; {INSTALL}")
+    if backend == "openvino":
+        need("openvino", "openvino", by="backend (openvino)")
     return precision, backend
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -32,13 +31,6 @@ class ModelFile:
         if self.shape[0] is None:
             return self.call(clips)
         return torch.cat([self.call(clip) for clip in clips.split(1)])
-
-
-def need(*modules: str, extra: str, file: object) -> None:
-    """Raise ImportError with the install line if one of the modules is missing."""
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise ImportError(f'{file}: {missing[0]} is not installed; pip install "video_gc[{extra}]"')
 
 
 def not_a_model(file: Path, kind: str, error: Exception) -> ValueError:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from video_gc.deploy.model_file import INPUT, OUTPUT, ModelFile, need, not_a_model
+from video_gc.deploy.model_file import INPUT, OUTPUT, ModelFile, not_a_model
+from video_gc.extras import need
 
 
 def write_onnx(
@@ -45,7 +46,7 @@ def open_onnx(file: Path) -> ModelFile:
 
     Raises ImportError with the install line, ValueError if it is no such file.
     """
-    need("onnxruntime", extra="onnx", file=file)
+    need("onnx", "onnxruntime", by=file)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

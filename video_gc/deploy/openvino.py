@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from video_gc.deploy.model_file import PRECISION, WEIGHTS, ModelFile, need, not_a_model
+from video_gc.deploy.model_file import PRECISION, WEIGHTS, ModelFile, not_a_model
+from video_gc.extras import need
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -62,7 +63,7 @@ def open_openvino(file: Path, weights: Path | None = None) -> ModelFile:
     weights: by default the .bin beside it. Raises ImportError with the install line, ValueError if
     they are no such files.
     """
-    need("openvino", extra="openvino", file=file)
+    need("openvino", "openvino", by=file)
     try:
         model = _core().read_model(file, weights or file.with_suffix(".bin"))
         (given,), (made,) = model.inputs, model.outputs

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from importlib.util import find_spec
+
+from video_gc.extras import need
 
 NEEDED = {
     "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "httpx2"),
@@ -46,6 +47,4 @@ class Limits:
 
 def check_installed(extra: str) -> None:
     """Raise ImportError with the install line if a library of the extra is missing."""
-    missing = [name for name in NEEDED[extra] if find_spec(name) is None]
-    if missing:
-        raise ImportError(f'not installed: {", ".join(missing)}; pip install "video_gc[{extra}]"')
+    need(extra, *NEEDED[extra], by=f"tools/{extra}.py")

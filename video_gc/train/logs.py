@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from lightning_fabric.loggers import Logger, TensorBoardLogger
 
 from video_gc.atomic import atomic_path
+from video_gc.extras import need
 from video_gc.progress import say
 from video_gc.train.options import TrainConfig
 from video_gc.train.resume.signals import Stopped
@@ -21,11 +21,8 @@ from video_gc.train.resume.state import LoopState
 
 def check_logger(name: str) -> None:
     """Raise ImportError if the library of a logger is not installed."""
-    if name == "wandb" and find_spec("wandb") is None:
-        raise ImportError(
-            "logger=wandb: wandb is not installed; pip install 'video_gc[wandb]' "
-            "(pip install wandb), or leave out logger=wandb"
-        )
+    if name == "wandb":
+        need("wandb", "wandb", by="logger=wandb")
 
 
 def open_loggers(logs: Path, config: TrainConfig, state: LoopState) -> list[Logger]:

@@ -5,13 +5,12 @@ import torch
 from torch import nn
 
 from tests.conftest import randomise
-from video_gc.analysis.attention import maps
 from video_gc.analysis.attention.maps import class_activation
 from video_gc.backbones.stages import named_parts, residual_blocks
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
 
-pytest.importorskip("captum", reason="pip install 'video_gc[cam]'")
+pytest.importorskip("captum", reason='pip install "video_gc[cam]"')
 
 
 def test_by_hand_on_a_linear_head() -> None:
@@ -59,6 +58,6 @@ def test_a_network_without_residual_blocks() -> None:
 
 
 def test_without_captum_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maps, "find_spec", lambda _name: None)
-    with pytest.raises(ImportError, match=r"pip install 'video_gc\[cam\]'"):
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda _name: None)
+    with pytest.raises(ImportError, match=r'pip install "video_gc\[cam\]"'):
         class_activation(nn.Identity(), torch.zeros(1, 3, 2, 4, 4), torch.tensor([0]))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from math import prod
 from typing import cast
 
@@ -13,10 +12,9 @@ from torch.nn import functional as F
 from video_gc.backbones.stages import FEATURES, named_parts, residual_blocks
 from video_gc.blocks import CrissCross, DisentangledNonLocal, GlobalContext, NonLocal
 from video_gc.blocks.layout import pooled_size
+from video_gc.extras import installed, need
 from video_gc.models.context import context_blocks
 from video_gc.models.eval_mode import eval_mode
-
-INSTALL_CAPTUM = "pip install 'video_gc[cam]'"
 
 WithQueries = NonLocal | DisentangledNonLocal | CrissCross
 """Blocks that have a map for each query."""
@@ -156,13 +154,12 @@ def stretch(attention: Tensor, shape: tuple[int, int, int]) -> Tensor:
 
 def has_captum() -> bool:
     """Whether captum is installed."""
-    return find_spec("captum") is not None
+    return installed("captum")
 
 
 def check_captum() -> None:
     """Raise ImportError with the install command if captum is missing."""
-    if not has_captum():
-        raise ImportError(f"class activation needs captum: {INSTALL_CAPTUM}")
+    need("cam", "captum", by="class activation")
 
 
 def class_activation(model: nn.Module, clips: Tensor, classes: Tensor) -> Tensor:
