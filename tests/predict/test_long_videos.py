@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from video_gc.data.annotations.tables import read_table
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError
 from video_gc.decode.write import write_video
-from video_gc.predict import windows
+from video_gc.predict import recognizer, windows
 from video_gc.predict.recognizer import Recognizer
 from video_gc.predict.segment_files import VideoSegments, segment_all
 from video_gc.predict.segments import SegmentOptions
@@ -137,7 +139,11 @@ def test_a_killed_run_goes_on_at_its_last_part(
 
 
 def test_kept_scores_are_used_for_the_same_video_and_network(
-    checkpoint: Path, joined: Path, tmp_path: Path, scored: list[int]
+    checkpoint: Path,
+    joined: Path,
+    tmp_path: Path,
+    scored: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     video = tmp_path / "clips" / "a.mp4"
     video.parent.mkdir()
@@ -163,6 +169,14 @@ def test_kept_scores_are_used_for_the_same_video_and_network(
     assert segments_of(checkpoint, other, out).segments == first.segments
     assert computed(overlap=0.0) == 0
     assert len(list((out / "windows").glob("*.npz"))) == 2
+    load = recognizer.load_network
+
+    def other_options(path: Path) -> Any:  # that the weights do not show
+        network, contents = load(path)
+        return network, replace(contents, model=replace(contents.model, dropout=0.1))
+
+    monkeypatch.setattr(recognizer, "load_network", other_options)
+    assert computed(overlap=0.0) == 35
 
 
 @pytest.mark.usefixtures("scored")

@@ -110,11 +110,15 @@ class Recognizer:
             self.network, self.contract = open_exported(
                 checkpoint, self.device, precision=precision, backend=backend
             )
+            self.design = self.network.file_hash
             return
         self.device = pick_device(device)
         choose(self.device, precision, backend)  # raises before anything is loaded
         model, contents = load_network(checkpoint)
         self.model = model
+        self.design = repr(contents.model)
+        """all that the logits depend on beside weights and contract: two kinds of a block may have
+        the same weights"""
         self.contract = contract = contract_of(contents, model.state_dict())
         self.max_pixels = contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
         self.network = fast_network(

@@ -139,7 +139,7 @@ class RowFiles:
             "format": FORMAT,
             "video": [path, status.st_size, status.st_mtime_ns],
             "contract": contract,
-            "network": [network.precision, network.backend],
+            "network": [self.recognizer.design, network.precision, network.backend],
             "layer": self.layer,
             "overlap": self.overlap,
             "pool": self.pool,
