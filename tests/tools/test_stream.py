@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -156,3 +157,25 @@ def test_the_table_of_a_terminal() -> None:
     assert "b\\x1b" in text
     assert "█" * 10 + " " in text
     assert "dropped: 3 windows" in text
+
+
+def test_a_source_that_does_not_let_go_costs_the_video_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("video_gc.predict.stream.JOIN", 0.1)
+    go_on = threading.Event()
+
+    def hangs() -> Iterator[tuple[np.ndarray, float]]:
+        yield from grey(12)
+        live.close()
+        stream.stop()
+        assert go_on.wait(60)
+
+    live: Any = Frames(hangs())
+    stream = Stream(live, network())
+    try:
+        show_stream(live, stream, as_json=True, out=tmp_path / "out.mkv")
+        assert not (tmp_path / "out.mkv").exists()
+    finally:
+        go_on.set()
+    assert "out.mkv was not written: the source did not let go in time" in capsys.readouterr().err

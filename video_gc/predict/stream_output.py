@@ -59,6 +59,8 @@ def show_stream(live: Live, stream: Stream, *, as_json: bool, out: Path | None =
             _say_summary(live, stream)
         if overlay and overlay.written:
             say(f"The video is {out}")
+        elif overlay and stream.read:
+            say(f"{out} was not written: the source did not let go in time", style="yellow")
 
 
 class Overlay:
