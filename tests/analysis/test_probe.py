@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra probe)")
 
-from video_gc.analysis import probe as module
 from video_gc.analysis.probe import cross_validated, labelled, probe, probe_table, read_features
 from video_gc.data.index import DataError
 from video_gc.outputs import read_csv
@@ -128,6 +127,21 @@ def test_a_table_names_videos_by_path_or_by_name(folder: Path, tmp_path: Path) -
         probe(folder, table, None)
 
 
+def test_a_class_of_one_group_is_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        f"match{m}_{n}.mp4,{'x' if m == 3 else 'ab'[m % 2]}" for m in range(10) for n in range(2)
+    ]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["path,label", *lines]))
+    found = probe(folder, table, "(match[0-9]+)")
+    said = capsys.readouterr().err
+    assert "x: one group, so no classifier that is tested on it knows it" in said
+    assert said.count("one group") == 1
+    assert (found.predicted[found.index.labels == found.index.names.index("x")] != 2).all()
+
+
 def test_a_pattern_sees_the_paths_of_a_training(tmp_path: Path) -> None:
     for number in range(6):
         video = f"/match1/clips/{'ab'[number % 2]}/match{number // 2}_{number}.mp4"
@@ -154,7 +168,7 @@ def test_what_cannot_be_used_is_said(
     other.write_bytes(b"text")
     with pytest.raises(DataError, match="z.mp4.npz: no file of tools/features.py"):
         probe(folder, None, None)
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    monkeypatch.setattr("video_gc.extras.find_spec", lambda _: None)
     with pytest.raises(ImportError, match=r'pip install "video_gc\[probe\]"'):
         probe(folder, None, None)
 

@@ -9,7 +9,6 @@ import json
 import os
 from collections import Counter
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,13 @@ from video_gc.data.annotations.tables import columns_of, read_table
 from video_gc.data.divide import divide, groups_of, is_grouped
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.escape import readable
+from video_gc.extras import need
 from video_gc.outputs import Outputs, fill_csv
 from video_gc.predict.windows import DAMAGED, SCORES, opened
 from video_gc.progress import say
 
 FILE = "probe.csv"
 PATTERN = "--group PATTERN"
-INSTALL = 'pip install "video_gc[probe]"'
 MOST_STEPS = 2000
 """Most iterations of the optimiser."""
 
@@ -99,8 +98,7 @@ def probe(folder: Path, labels: Path | None, group: str | None, folds: int = 5) 
 
     Raises ImportError without scikit-learn, DataError for features or labels that cannot be used.
     """
-    if find_spec("sklearn") is None:
-        raise ImportError(f"scikit-learn is not installed; {INSTALL}")
+    need("probe", "sklearn", by="the classifier")
     features = read_features(folder)
     index = labelled(features, labels, group)
     segments = index.segments() or [None] * len(index)
@@ -116,6 +114,11 @@ def probe(folder: Path, labels: Path | None, group: str | None, folds: int = 5) 
         raise DataError(f"{folder}: {len(names)} {what} for {folds} folds; {way_out}")
     if len(np.unique(index.labels)) < 2:
         raise DataError(f"{folder}: all videos are of class {index.names[index.labels[0]]!r}")
+    for number in np.unique(index.labels):
+        if len(np.unique(groups[index.labels == number])) == 1:
+            what = "group" if is_grouped(index) else "video"
+            name = readable(index.names[number])
+            say(f"{name}: one {what}, so no classifier that is tested on it knows it", "yellow")
     fold = divide(groups, index.labels, [1 / folds] * folds)[groups]
     predicted = cross_validated(np.stack(rows), index.labels, fold)
     right = (predicted == index.labels)[None]
