@@ -46,10 +46,13 @@ def main() -> None:
         )
     options = parser.parse_args()
     check_installed("app")
+    checkpoints = [checkpoint_in(one) for one in (options.checkpoint, options.second) if one]
+    if len(set(checkpoints)) < len(checkpoints):
+        parser.error(f"both checkpoints are {checkpoints[0]}; name another one, or only this")
     from video_gc.serve.page import show  # late: it imports torch
 
     show(
-        [checkpoint_in(one) for one in (options.checkpoint, options.second) if one],
+        checkpoints,
         options.examples,
         Limits(max_mb=options.max_mb, max_seconds=options.max_seconds, timeout=options.timeout),
         port=options.port,

@@ -42,10 +42,10 @@ def served(
     monkeypatch.setattr(tempfile, "tempdir", str(uploads))
     with ExitStack() as ends:
 
-        def start(**limits: object) -> str:
+        def start(*, local: bool = False, **limits: object) -> str:
             chosen = Limits(**limits)  # type: ignore[arg-type]
             listener = ends.enter_context(listening("127.0.0.1", 0))
-            running = server(create_app(service, chosen), patience=60)
+            running = server(create_app(service, chosen, local=local), patience=60)
             thread = threading.Thread(target=running.run, args=([listener],))
             thread.start()
             ends.callback(thread.join)

@@ -1,5 +1,6 @@
 """A server on loopback, as clients meet it."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fastapi import FastAPI
 
 from tests.conftest import counted_frames
 from tests.serve.client import Served, client, get, post, until
@@ -15,10 +17,12 @@ from video_gc import Recognizer
 from video_gc.decode.open import open_video
 from video_gc.decode.write import write_video
 from video_gc.predict.features import StageFeatures
+from video_gc.predict.segment_files import VideoSegments, segment_all
+from video_gc.predict.segments import SegmentOptions
 from video_gc.predict.views import window_frames
 from video_gc.serve.gate import RETRY
 from video_gc.serve.limits import NEEDED, Limits, check_installed
-from video_gc.serve.server import listening
+from video_gc.serve.server import listening, server
 from video_gc.serve.service import Service
 
 
@@ -36,6 +40,20 @@ def test_a_video_gets_the_scores_of_the_recognizer(
     assert get(f"{address}/health").json() == {"status": "ok"}
     assert get(f"{address}/contract").json() == asdict(recognizer.contract)
     assert get(f"{address}/docs").status_code == 404  # its page loads scripts from elsewhere
+
+
+def test_segments_are_those_of_the_tool(served: Served, checkpoint: Path, tmp_path: Path) -> None:
+    halves = [np.full((45, 32, 32, 3), grey, np.uint8) for grey in (10, 245)]
+    long = write_video(tmp_path / "long.mp4", np.concatenate(halves))
+    (expected,) = segment_all(checkpoint, [long], tmp_path / "out", SegmentOptions(), "cpu")
+    assert isinstance(expected, VideoSegments)
+    assert expected.segments
+    answer = post(served(), long.read_bytes(), segments=True).json()
+    assert [(one["label"], one["start"], one["end"]) for one in answer] == [
+        (one.label, pytest.approx(one.start), pytest.approx(one.end)) for one in expected.segments
+    ]
+    scores = [one.score for one in expected.segments]
+    assert [one["score"] for one in answer] == pytest.approx(scores, abs=1e-5)
 
 
 def test_many_at_a_time_lose_nothing_and_share_calls_of_the_network(
@@ -92,6 +110,12 @@ def test_features_are_those_of_the_tool(
         assert (found["start"][1], found["end"][-1]) == pytest.approx((7 / 30, 40 / 30), abs=1e-5)
         best = recognizer.predict(video).top(1)[0][0]
         assert got["predict", layer].json()[0]["label"] == best
+    with client() as own:
+        row = own.post(f"{address}/features", files=content, params={"layer": "res3", "pool": 1})
+    windows = got["features", "res3"].json()
+    assert (row.json()["start"], row.json()["end"]) == ([0.0], windows["end"][-1:])
+    mean = torch.tensor(windows["features"]).mean(0, keepdim=True)
+    torch.testing.assert_close(torch.tensor(row.json()["features"]), mean)
     assert wrong.status_code == 422
     assert "layer 'res9': no such layer" in wrong.json()["detail"]
 
@@ -162,6 +186,27 @@ def test_an_error_of_the_network_is_of_its_windows(
     assert post(address, video.read_bytes()).status_code == 200
 
 
+def test_a_request_cut_off_at_the_end_is_no_crash(capfd: pytest.CaptureFixture[str]) -> None:
+    app, inside = FastAPI(), threading.Event()
+
+    @app.get("/")
+    async def endless() -> None:
+        inside.set()
+        await asyncio.sleep(60)
+
+    with listening("127.0.0.1", 0) as listener, ThreadPoolExecutor(2) as threads:
+        running = server(app, patience=0)
+        ends = threads.submit(running.run, [listener])
+        answer = threads.submit(get, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert inside.wait(60)
+        running.should_exit = True
+        ends.result(60)
+        assert answer.result(60).status_code == 500
+    said = capfd.readouterr().err
+    assert "Cancel 1 running task" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
@@ -187,5 +232,5 @@ def test_a_port_that_is_taken_and_an_extra_that_is_missing(
     with pytest.raises(OSError, match="192.0.2.1:0: cannot listen there .*--host"):
         listening("192.0.2.1", 0)  # of no machine
     monkeypatch.setitem(NEEDED, "serve", ("json", "no_such_library"))
-    with pytest.raises(ImportError, match=r'not installed: no_such_library; pip install "video_gc'):
+    with pytest.raises(ImportError, match=r'needs no_such_library; pip install "video_gc\[serve'):
         check_installed("serve")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,12 @@ class Files(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked.append((self.path, self.headers["Host"]))
         kind = self.path.strip("/")
+        if kind == "slow":
+            with suppress(OSError):
+                for sign in b"HTTP/1.1 200 OK\r\n" + b"X: " + bytes(600):
+                    self.wfile.write(bytes([sign]))
+                    time.sleep(0.1)
+            return
         self.send_response({"moved": 302, "none": 404}.get(kind, 200))
         if kind == "moved":
             self.send_header("Location", "/video")
@@ -252,3 +259,26 @@ def test_allowed_hosts_only_and_no_private_address_behind_a_name(
         assert found == status, url
         assert said in detail
     assert {path for path, _ in asked} == {"/video", "/moved", "/none", "/large", "/empty"}
+    status, detail = ask(served(allow_url=(here,), timeout=1), f"http://{here}/slow")
+    assert status == 504
+    assert "not done within 1 s (--timeout)" in detail
+
+
+def test_a_server_for_this_machine_answers_to_its_own_names_only(served: Served) -> None:
+    address = served(local=True)
+    port = address.rpartition(":")[2]
+    with client() as own:
+        for host, status in (
+            (f"127.0.0.1:{port}", 200),
+            (f"localhost:{port}", 200),
+            ("[::1]", 200),
+            (f"evil.example:{port}", 400),
+            ("127.0.0.1.evil.example", 400),
+            ("[", 400),
+        ):
+            answer = own.get(f"{address}/contract", headers={"Host": host})
+            assert answer.status_code == status, host
+    assert answer.json()["detail"].startswith("the host of the request must be 127.0.0.1 or local")
+    with client() as own:
+        answer = own.get(f"{served()}/contract", headers={"Host": "videos.example"})
+    assert answer.status_code == 200

@@ -71,6 +71,8 @@ def _drive(address: str, video: Path, text: Path, large: Path, tmp_path: Path) -
         assert seen.run("document.querySelectorAll('.vg-line button').length") == 24
         seen.run("document.querySelectorAll('.vg-line button')[3].click()")
         seen.until("Math.abs(document.querySelector('#video video').currentTime - 0.7) < 0.01")
+        seen.run("document.querySelectorAll('.vg-segments button')[0].click()")
+        seen.until("document.querySelector('#video video').currentTime < 0.01")
         assert "0.2 s" not in seen.run("document.querySelector('.vg-axis').innerText")
         for width in (1400, 400):
             seen.size(width, 900)

@@ -15,7 +15,13 @@ from video_gc.escape import readable
 from video_gc.outputs import Outputs, fill_csv
 from video_gc.predict.batch import distinct_files
 from video_gc.predict.recognizer import Recognizer
-from video_gc.predict.segments import Segment, SegmentOptions, find_segments, smooth
+from video_gc.predict.segments import (
+    Segment,
+    SegmentOptions,
+    check_windows,
+    find_segments,
+    smooth,
+)
 from video_gc.predict.timeline import draw_segments
 from video_gc.predict.windows import SCORES, RowFiles, each_video
 from video_gc.progress import say
@@ -60,11 +66,7 @@ def segment_all(
     files = distinct_files(videos)
     recognizer = Recognizer(checkpoint, device=device, precision=precision, backend=backend)
     contract = recognizer.contract
-    if contract.sampling == "segments":
-        raise ValueError(
-            f"{checkpoint}: the network sees frames of a whole video at once "
-            "(clip.sampling=segments), so there are no windows; train with clip.sampling=dense"
-        )
+    check_windows(contract)
     say(f"{checkpoint}: {recognizer.about}")
     scores = RowFiles(recognizer, out / WINDOWS, SCORES, recognizer.scores, options.overlap)
     outputs, done = Outputs(out), list[VideoSegments]()

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from video_gc.deploy.contract import Contract
+
 MOST_OVERLAP = 0.95
 
 
@@ -57,6 +59,15 @@ def check_overlap(overlap: float) -> None:
     """Raise ValueError for an overlap of windows that is not in [0, 0.95]."""
     if not 0 <= overlap <= MOST_OVERLAP:
         raise ValueError(f"overlap ({overlap:g}) must be in [0, {MOST_OVERLAP}]")
+
+
+def check_windows(contract: Contract) -> None:
+    """Raise ValueError for a network that sees a whole video at once."""
+    if contract.sampling == "segments":
+        raise ValueError(
+            "the network sees frames of a whole video at once (clip.sampling=segments), so there "
+            "are no windows; train with clip.sampling=dense"
+        )
 
 
 def find_segments(

@@ -23,7 +23,7 @@ from video_gc.escape import readable
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import say
 from video_gc.serve.download import DownloadError, NotAllowedError, download
-from video_gc.serve.gate import Gate, Inside, Metrics
+from video_gc.serve.gate import LOCAL, Gate, Inside, Metrics
 from video_gc.serve.limits import Limits
 from video_gc.serve.server import end_cleanly, listening, server
 from video_gc.serve.service import Service, TooLateError
@@ -34,6 +34,14 @@ class Label(BaseModel):
 
     label: str
     score: float
+
+
+class TimedLabel(Label):
+    """A segment: a class, its mean score there, and when it happens."""
+
+    start: float
+    end: float
+    """seconds"""
 
 
 class Features(BaseModel):
@@ -58,7 +66,7 @@ class Problem(BaseModel):
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": meaning}
     for status, meaning in {
-        400: "the body is not a form",
+        400: "the body is not a form, or the host another than this machine",
         403: "the host of `url` is not allowed",
         408: "the body is late",
         413: "the body is too large",
@@ -69,8 +77,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(service: Service, limits: Limits) -> FastAPI:
-    """The application, for `server`."""
+def create_app(service: Service, limits: Limits, *, local: bool = False) -> FastAPI:
+    """The application, for `server`. local: as of `Gate`."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -82,7 +90,7 @@ def create_app(service: Service, limits: Limits) -> FastAPI:
     metrics = Metrics(service, inside)
     # the pages /docs and /redoc would load scripts from elsewhere
     app = FastAPI(title="video_gc", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.add_middleware(Gate, limits=limits, inside=inside, metrics=metrics)
+    app.add_middleware(Gate, limits=limits, inside=inside, metrics=metrics, local=local)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
 
@@ -92,9 +100,17 @@ def create_app(service: Service, limits: Limits) -> FastAPI:
         file: Annotated[UploadFile | None, File(description="the video")] = None,
         url: Annotated[str | None, Form(description="its address, on an allowed host")] = None,
         top_k: Annotated[int, Query(ge=1, description="number of classes")] = 5,
-    ) -> list[Label]:
-        """The best classes of a video, with their scores."""
+        segments: Annotated[bool, Query(description="when each class happens, instead")] = False,
+    ) -> list[TimedLabel | Label]:
+        """The best classes of a video, with their scores; or all of its segments."""
         with _received(request, file, url, limits) as kept:
+            if segments:
+                with _asked_of_network():
+                    found = service.segments(kept, request.state.deadline)
+                return [
+                    TimedLabel(label=one.label, score=one.score, start=one.start, end=one.end)
+                    for one in found
+                ]
             prediction = service.predict(kept, "video", request.state.deadline)
         return [Label(label=name, score=score) for name, score in prediction.top(top_k)]
 
@@ -104,13 +120,13 @@ def create_app(service: Service, limits: Limits) -> FastAPI:
         file: Annotated[UploadFile | None, File(description="the video")] = None,
         url: Annotated[str | None, Form(description="its address, on an allowed host")] = None,
         layer: Annotated[str, Query(description="a stage or a residual block")] = "res5",
+        pool: Annotated[bool, Query(description="one row, the mean over the windows")] = False,
     ) -> Features:
         """The features of each window of a video, as tools/features.py writes them."""
-        with _received(request, file, url, limits) as kept:
-            try:
-                times, rows = service.features(kept, layer, request.state.deadline)
-            except ValueError as error:
-                raise HTTPException(422, readable(str(error))) from None
+        with _received(request, file, url, limits) as kept, _asked_of_network():
+            times, rows = service.features(kept, layer, request.state.deadline)
+        if pool:
+            times, rows = [(times[0][0], times[-1][1])], rows.mean(0, keepdim=True)
         return Features(
             layer=layer,
             weights=service.recognizer.contract.weights,
@@ -160,7 +176,8 @@ def serve(
         say(f"{checkpoint}: {recognizer.about}")
         with Service(recognizer, max_seconds=limits.max_seconds) as service:
             say(f"POST a video to http://{host}:{port}/predict; Ctrl-C ends the server")
-            server(create_app(service, limits), patience=limits.timeout).run([listener])
+            app = create_app(service, limits, local=host in LOCAL)
+            server(app, patience=limits.timeout).run([listener])
 
 
 @contextmanager
@@ -187,6 +204,15 @@ def _received(
             ) from None
         except DecodeError as error:
             raise HTTPException(422, readable(f"the video: {error.reason}")) from None
+
+
+@contextmanager
+def _asked_of_network() -> Iterator[None]:
+    """A layer that the network lacks, or windows that it does not have, is an answer."""
+    try:
+        yield
+    except ValueError as error:
+        raise HTTPException(422, readable(str(error))) from None
 
 
 def _fetch(url: str, out: BinaryIO, limits: Limits, deadline: float) -> None:

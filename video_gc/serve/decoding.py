@@ -24,10 +24,15 @@ class Reading:
 
 
 def read_windows(
-    file: str, contract: Contract, limits: Reading, only: int | None = None
+    file: str,
+    contract: Contract,
+    limits: Reading,
+    overlap: float = 0.0,
+    only: int | None = None,
 ) -> Iterator[list[tuple[float, float]] | np.ndarray | int]:
     """Yield (start, end) of all windows, then each view, then the number of damaged frames.
 
+    overlap: share of a window that the next one sees too.
     only: the number of the one window to yield.
     Raises DecodeError, also for a video that lasts longer than `max_seconds`.
     """
@@ -46,7 +51,7 @@ def read_windows(
                     f"the video lasts {length:,.0f} s, and at most {most:g} s are accepted "
                     "(--max-seconds); send a part of it",
                 )
-            windows = window_frames(contract, reader)
+            windows = window_frames(contract, reader, overlap)
             yield window_times(reader, windows)
             wanted = windows if only is None else windows[only : only + 1]
             yield from window_views(contract, reader, wanted)

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+import anyio
 import httpx2
 
 PORTS = {"http": 80, "https": 443}
@@ -45,27 +46,29 @@ def download(
     address = _address(host, port)
     query = f"?{parts.query}" if parts.query else ""
     target = f"{parts.scheme}://{_in_url(address)}:{port}{parts.path or '/'}{query}"
+
+    async def fetch() -> None:
+        # httpx's own limits are for each read: a host that drips would never reach them
+        with anyio.fail_after(max(deadline - time.monotonic(), 0)):
+            async with (
+                httpx2.AsyncClient(trust_env=False, timeout=None) as client,
+                client.stream(
+                    "GET", target, headers={"Host": named}, extensions={"sni_hostname": host}
+                ) as answer,
+            ):
+                if answer.status_code != 200:
+                    raise DownloadError(f"{named} answered {answer.status_code}, not 200")
+                size = 0
+                async for chunk in answer.aiter_bytes():
+                    size += len(chunk)
+                    if size > max_bytes:
+                        raise DownloadError(
+                            f"the file is larger than {max_bytes / (1 << 20):g} MiB (--max-mb)"
+                        )
+                    out.write(chunk)
+
     try:
-        with (
-            httpx2.Client(trust_env=False, timeout=max(deadline - time.monotonic(), 0.1)) as client,
-            client.stream(
-                "GET", target, headers={"Host": named}, extensions={"sni_hostname": host}
-            ) as answer,
-        ):
-            if answer.status_code != 200:
-                raise DownloadError(f"{named} answered {answer.status_code}, not 200")
-            size = 0
-            for chunk in answer.iter_bytes():
-                size += len(chunk)
-                if size > max_bytes:
-                    raise DownloadError(
-                        f"the file is larger than {max_bytes / (1 << 20):g} MiB (--max-mb)"
-                    )
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-                out.write(chunk)
-    except httpx2.TimeoutException:
-        raise TimeoutError from None
+        anyio.run(fetch)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise DownloadError(f"{named} gave no file ({error})") from None
 

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
@@ -17,6 +19,8 @@ from video_gc.serve.service import Service
 
 RETRY = 5
 """Seconds after which a refused client may try again."""
+LOCAL = ("127.0.0.1", "localhost", "::1")
+"""The names of this machine for itself."""
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Of the histogram of latencies, in seconds."""
 
@@ -64,15 +68,23 @@ class Metrics:
 class Gate:
     """Limits of POST requests. Sets `request.state.deadline`, of `time.monotonic`.
 
+    local: 400 for a request that calls this machine by another name than `LOCAL`: a page from
+        elsewhere in a browser here could otherwise reach the server by a name of its own.
     413 for a body of more than `max_mb`, whether its length is announced or not; 408 for one that
     is not complete after `timeout`; 503 with Retry-After if `queue` requests are inside.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, inside: Inside, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: Limits, inside: Inside, metrics: Metrics, *, local: bool
+    ) -> None:
         self.app, self.limits, self.inside, self.metrics = app, limits, inside, metrics
+        self.local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Of ASGI."""
+        if scope["type"] == "http" and self.local and not _is_local(Headers(scope=scope)):
+            detail = f"the host of the request must be {' or '.join(LOCAL[:2])}, as in the address"
+            return await JSONResponse({"detail": detail}, 400)(scope, receive, send)
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
         started, status = time.monotonic(), 500
@@ -133,3 +145,9 @@ class Gate:
             return message
 
         return limited
+
+
+def _is_local(headers: Headers) -> bool:
+    with suppress(ValueError):  # it is no host
+        return urlsplit(f"//{headers.get('host', '')}").hostname in LOCAL
+    return False

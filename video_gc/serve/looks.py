@@ -31,7 +31,8 @@ def attention_picture(recognizer: Recognizer, view: np.ndarray, start: float, en
     with torch.inference_mode():
         panels = block_panels(model, clip, names, [CENTRE])
     if has_captum():
-        panels.append(activation_panel(model, clip, recognizer.names))
+        multi_label = recognizer.contract.multi_label
+        panels.append(activation_panel(model, clip, recognizer.names, multi_label=multi_label))
     times = np.linspace(start, end, len(view), endpoint=False)
     title = f"Where the blocks look, {start:.2f} to {end:.2f} s"
     queries = [CENTRE] if any(len(panel.maps) > 1 for panel in panels) else []

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -24,6 +25,7 @@ from video_gc.decode.reader import DecodeError
 from video_gc.escape import readable
 from video_gc.predict.batch import video_files
 from video_gc.predict.recognizer import Prediction, Recognizer
+from video_gc.predict.segments import Segment, SegmentOptions, find_segments
 from video_gc.progress import say
 from video_gc.serve.limits import Limits
 from video_gc.serve.looks import attention_picture
@@ -34,6 +36,8 @@ TOP = 5
 """Classes shown."""
 COLUMNS = 120
 """Most buttons in a line of the timeline; more windows are averaged."""
+SEGMENTS = 40
+"""Most segments shown."""
 EXAMPLES = 6
 """Most examples shown."""
 KEPT = 600
@@ -181,7 +185,7 @@ def _answer(
 
 
 def timeline(prediction: Prediction) -> str:
-    """HTML: score over time of the best classes."""
+    """HTML: score over time of the best classes, and the segments of all."""
     windows = prediction.windows
     size = -(-len(windows) // COLUMNS)
     groups = [windows[start : start + size] for start in range(0, len(windows), size)]
@@ -190,11 +194,31 @@ def timeline(prediction: Prediction) -> str:
         number = prediction.names.index(name)
         values = [sum(float(w.scores[number]) for w in group) / len(group) for group in groups]
         rows.append({"name": name, "score": score, "scores": values})
+    segments = segments_of(prediction)
     note = "Each field is a window of the video; choose one to see it there."
     if prediction.damaged:
         note += f" {prediction.damaged} of the frames used are damaged."
+    if len(segments) > SEGMENTS:
+        note += f" The first {SEGMENTS} of {len(segments)} segments are shown."
     edges = [(group[0].start, group[-1].end) for group in groups]
-    return render("results.html.j2", room="serve", rows=rows, edges=edges, note=note)
+    return render(
+        "results.html.j2",
+        room="serve",
+        rows=rows,
+        edges=edges,
+        segments=segments[:SEGMENTS],
+        note=note,
+    )
+
+
+def segments_of(prediction: Prediction) -> list[Segment]:
+    """The segments that consecutive windows show; none if one window is the whole video."""
+    windows = prediction.windows
+    if len(windows) == 1:
+        return []
+    scores = np.stack([one.scores.numpy() for one in windows])
+    start, end = np.array([(one.start, one.end) for one in windows]).T
+    return find_segments(scores, start, end, prediction.names, SegmentOptions(overlap=0))
 
 
 def _picture(service: Service, best: Best, limits: Limits) -> str:

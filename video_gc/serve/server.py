@@ -1,6 +1,8 @@
 """The server under the interface and the page."""
 
+import asyncio
 import errno
+import logging
 import signal
 import socket
 import sys
@@ -21,7 +23,13 @@ def server(app: FastAPI, *, patience: float) -> uvicorn.Server:
         ws="none",
         timeout_graceful_shutdown=int(patience) + 1,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_error)
     return uvicorn.Server(config)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    """Whether it is more than a request cut off at the end, which uvicorn logs as a crash."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def end_cleanly() -> None:

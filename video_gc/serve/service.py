@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from torch import Tensor
 from video_gc.decode.reader import DecodeError
 from video_gc.predict.features import StageFeatures
 from video_gc.predict.recognizer import Prediction, Recognizer
+from video_gc.predict.segments import Segment, SegmentOptions, check_windows, find_segments
 from video_gc.serve.decoding import Reading, read_windows, ready
 from video_gc.subprocess_call import (
     ENDED,
@@ -84,13 +85,24 @@ class Service:
         seconds, rows, _ = self._rows(file, layer, deadline)
         return seconds, rows
 
+    def segments(self, file: Path, deadline: float) -> list[Segment]:
+        """The segments of a video, with the defaults of `tools/predict.py --segments`.
+
+        Raises as `predict`, and ValueError for a network that sees a whole video at once.
+        """
+        check_windows(self.recognizer.contract)
+        options = SegmentOptions()
+        seconds, scores, _ = self._rows(file, None, deadline, options.overlap)
+        start, end = np.array(seconds).T
+        return find_segments(scores.numpy(), start, end, self.recognizer.names, options)
+
     def _rows(
-        self, file: Path, layer: str | None, deadline: float
+        self, file: Path, layer: str | None, deadline: float, overlap: float = 0.0
     ) -> tuple[list[tuple[float, float]], Tensor, int]:
         """Times of the windows, a row of scores or features for each, number of damaged frames."""
         rows: list[Future[Tensor]] = []
         try:
-            with closing(self._decoded(file, deadline)) as items:
+            with closing(self._decoded(file, deadline, overlap)) as items:
                 seconds, damaged = next(items), 0
                 for item in items:
                     if isinstance(item, np.ndarray):
@@ -116,7 +128,7 @@ class Service:
     def view(self, file: Path, number: int, deadline: float) -> np.ndarray:
         """The view (T, H, W, 3) of window `number` of a video. Raises as `predict`."""
         try:
-            _, view, _ = self._decoded(file, deadline, number)
+            _, view, _ = self._decoded(file, deadline, only=number)
         except (queue.Empty, ProcessStuck):
             raise TooLateError from None
         return view
@@ -134,7 +146,7 @@ class Service:
         self.close()
 
     def _decoded(
-        self, file: Path, deadline: float, only: int | None = None
+        self, file: Path, deadline: float, overlap: float = 0.0, only: int | None = None
     ) -> Generator[Any, None, None]:
         """Yield what `read_windows` yields in a process of the pool."""
         child = self._idle.get(timeout=_left(deadline))
@@ -143,7 +155,7 @@ class Service:
             contract, most = self.recognizer.contract, self.recognizer.max_pixels
             limit = _left(deadline)
             limits = Reading(most, self.max_seconds, limit)
-            asked = limit, read_windows, str(file), contract, limits, only
+            asked = limit, read_windows, str(file), contract, limits, overlap, only
             try:
                 child.begin(*asked)
             except ProcessDied:  # while it was idle
@@ -161,7 +173,10 @@ class Service:
         finally:
             if kind not in (ENDED, RAISED):  # it would answer to the next request
                 child.end()
-            self._idle.put(child if child.alive else ChildProcess())
+            if not child.alive:
+                with suppress(OSError):  # the next request tries again
+                    child = ChildProcess()
+            self._idle.put(child)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from video_gc.analysis.attention.findings import (
     footing,
     write_findings,
 )
-from video_gc.analysis.attention.maps import INSTALL_CAPTUM, check_captum, has_captum
+from video_gc.analysis.attention.maps import check_captum, has_captum
 from video_gc.analysis.attention.panels import activation_panel, block_panels, drawn_blocks
 from video_gc.analysis.attention.queries import Query
 from video_gc.analysis.attention.replacements import measure_replacements
@@ -28,6 +28,7 @@ from video_gc.decode.reader import MAX_PIXELS, decode_error
 from video_gc.deploy.device import pick_device
 from video_gc.escape import readable
 from video_gc.evaluate.tested_videos import classes_in_turn, kept_videos
+from video_gc.extras import install_line
 from video_gc.outputs import Outputs
 from video_gc.progress import say, track
 from video_gc.train.checkpoint import default_output, load_network
@@ -103,7 +104,7 @@ def examine(
     if options.convert:
         losses = measure_replacements(model, clips, reduction=options.reduction, seed=seed)
     if options.cam is None and not has_captum() and options.pictures:
-        say(f"No class activation beside the maps: {INSTALL_CAPTUM}")
+        say(f"No class activation beside the maps: {install_line('cam')}")
     drawings = _drawings(model, clips, names, options, contents.names)
     found = Findings(
         checkpoint=str(checkpoint),
@@ -158,7 +159,9 @@ def _drawings(
         panels = block_panels(model, clip, names, options.queries)
         queries = options.queries if any(len(panel.maps) > 1 for panel in panels) else []
         if with_cam:
-            panels.append(activation_panel(model, clip, classes))
+            panels.append(
+                activation_panel(model, clip, classes, multi_label=clips.index.multi_label)
+            )
         common = options.scale == "common"
         found.append(Drawing("/".join(path.parts[-2:]), view, queries, panels, common))
     if options.scale == "common":

@@ -18,6 +18,7 @@ from video_gc.analysis.attention.maps import (
 from video_gc.analysis.attention.queries import Query, grid
 from video_gc.blocks import NonLocal
 from video_gc.data.index import DataError
+from video_gc.evaluate.metrics import probabilities
 from video_gc.models.context import context_blocks
 
 DRAWN = 5
@@ -101,13 +102,15 @@ def block_panels(
     return panels
 
 
-def activation_panel(model: nn.Module, clip: Tensor, names: Sequence[str]) -> Panel:
+def activation_panel(
+    model: nn.Module, clip: Tensor, names: Sequence[str], *, multi_label: bool
+) -> Panel:
     """The class-activation map of the network's best class, for a clip (1, C, T, H, W).
 
     Raises ImportError with the install command if captum is missing.
     """
     with torch.inference_mode():
-        scores = model(clip).float().softmax(1)
+        scores = probabilities(model(clip), multi_label=multi_label)
     best = scores.argmax(1)
     chosen = class_activation(model, clip, best)[0].cpu()
     said = f"{float(scores[0, best]):.0%} {names[int(best)]}"
