@@ -132,7 +132,7 @@ def test_a_decoder_that_dies_is_replaced(
     assert post(served(timeout=1), video.read_bytes()).status_code == 504
     monkeypatch.undo()
     assert post(address, video.read_bytes()).status_code == 200
-    for child in list(service._idle.queue):  # the system may kill one that is idle
+    for child in list(service.decoders.idle.queue):  # the system may kill one that is idle
         os.kill(child.pid, signal.SIGKILL)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert post(address, video.read_bytes()).status_code == 200

@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_gc.decode.reader import DecodeError
+from video_gc.predict.decoders import Decoders, ReadLimits, read_windows
 from video_gc.predict.features import StageFeatures
 from video_gc.predict.recognizer import Prediction, Recognizer
 from video_gc.predict.segments import Segment, SegmentOptions, check_windows, find_segments
-from video_gc.serve.decoding import Reading, read_windows, ready
-from video_gc.subprocess_call import (
-    ENDED,
-    ITEM,
-    RAISED,
-    RETURNED,
-    ChildProcess,
-    ProcessDied,
-    ProcessStuck,
-)
+from video_gc.subprocess_call import ProcessStuck
 
 DECODERS = min(os.cpu_count() or 1, 4)
 """Processes that decode."""
@@ -57,15 +49,7 @@ class Service:
         self.recognizer, self.max_seconds = recognizer, max_seconds
         self.batches = Batches(self._compute, recognizer.micro_batch)
         self._stages: dict[str, StageFeatures] = {}
-        self._idle: queue.Queue[ChildProcess] = queue.Queue()
-        self.decoders = decoders
-        children = [ChildProcess() for _ in range(decoders)]
-        for child in children:
-            child.begin(None, ready)
-        for child in children:
-            while child.answer(None)[0] != RETURNED:
-                pass
-            self._idle.put(child)
+        self.decoders = Decoders(decoders)
 
     def predict(self, file: Path, name: str, deadline: float) -> Prediction:
         """As `Recognizer.predict`. deadline: of `time.monotonic`; name: the video's, in the result.
@@ -103,13 +87,17 @@ class Service:
         rows: list[Future[Tensor]] = []
         try:
             with closing(self._decoded(file, deadline, overlap)) as items:
-                seconds, damaged = next(items), 0
+                windows, damaged = next(items), 0
                 for item in items:
                     if isinstance(item, np.ndarray):
                         rows.append(self.batches.submit(item, layer, deadline))
                     else:
                         damaged = item
-            return seconds, torch.stack([row.result(_left(deadline)) for row in rows]), damaged
+            return (
+                windows.times,
+                torch.stack([row.result(_left(deadline)) for row in rows]),
+                damaged,
+            )
         except (TimeoutError, queue.Full, queue.Empty, ProcessStuck):
             raise TooLateError from None
         finally:
@@ -135,8 +123,7 @@ class Service:
 
     def close(self) -> None:
         """End the processes and the thread."""
-        for _ in range(self.decoders):
-            self._idle.get().end()
+        self.decoders.close()
         self.batches.close()
 
     def __enter__(self) -> "Service":
@@ -148,35 +135,10 @@ class Service:
     def _decoded(
         self, file: Path, deadline: float, overlap: float = 0.0, only: int | None = None
     ) -> Generator[Any, None, None]:
-        """Yield what `read_windows` yields in a process of the pool."""
-        child = self._idle.get(timeout=_left(deadline))
-        kind = None
-        try:
-            contract, most = self.recognizer.contract, self.recognizer.max_pixels
-            limit = _left(deadline)
-            limits = Reading(most, self.max_seconds, limit)
-            asked = limit, read_windows, str(file), contract, limits, overlap, only
-            try:
-                child.begin(*asked)
-            except ProcessDied:  # while it was idle
-                child = ChildProcess()
-                child.begin(*asked)
-            while kind not in (ENDED, RAISED):
-                kind, value = child.answer(_left(deadline))
-                if kind == ITEM:
-                    yield value
-            if kind == RAISED:
-                raise value
-        except ProcessDied as error:
-            reason = f"the decoder's process died ({error}); the file is damaged"
-            raise DecodeError(file, reason) from None
-        finally:
-            if kind not in (ENDED, RAISED):  # it would answer to the next request
-                child.end()
-            if not child.alive:
-                with suppress(OSError):  # the next request tries again
-                    child = ChildProcess()
-            self._idle.put(child)
+        """Yield what `read_windows` yields in a process."""
+        contract, left = self.recognizer.contract, partial(_left, deadline)
+        limits = ReadLimits(self.recognizer.max_pixels, self.max_seconds, left())
+        return self.decoders.run(left, read_windows, str(file), contract, limits, overlap, only)
 
 
 @dataclass(frozen=True)
