@@ -109,6 +109,7 @@ SAID = [
         ["check", "x", "--worker", "2"],
         "did you mean --workers?); see prepare.py check",
     ),
+    ("score", ["slow_r50", "list", "--shard", "2/2"], "--shard (2/2) must be 0/N"),
     ("serve", ["x", "--queue", "0"], "--queue: must be at least 1, not 0"),
     ("serve", ["x", "--allow-url", "http://a.org/"], "must be a host such as videos.example.org"),
     ("app", ["x", "--port", "0"], "--port: must be in [1, 65535], not 0"),
@@ -118,7 +119,7 @@ SAID = [
 """Tool, arguments, what it says to them."""
 TOOLS = (
     "test", "predict", "stream", "export", "features", "probe", "attention", "benchmark",
-    "augment", "report", "complexity", "prepare", "serve", "app",
+    "augment", "report", "complexity", "prepare", "score", "serve", "app",
 )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def read_table(
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such table")
     wanted = {"path": "path", "label": "label"} | dict(columns or {})
-    if not _unnamed(wanted) and GROUP in {*_columns_in(file)} - {*wanted.values()}:
+    if not _unnamed(wanted) and GROUP in {*columns_in(file)} - {*wanted.values()}:
         wanted[GROUP] = GROUP
     folder = os.fspath(file.parent if root is None else root)
 
@@ -84,7 +84,7 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
 
     Raises DataError for a missing column, with the existing ones, or for a damaged file.
     """
-    there = _columns_in(file)
+    there = columns_in(file)
     if _unnamed(wanted):
         there = [str(number) for number in range(len(there))]
     for ours, name in wanted.items():
@@ -105,7 +105,7 @@ def read_columns(file: Path, wanted: dict[str, str], option: str = "") -> pa.Tab
     return table.select(names).rename_columns(list(wanted))
 
 
-def _columns_in(file: Path) -> list[str]:
+def columns_in(file: Path) -> list[str]:
     """The names of the columns. Raises DataError for a file that is not a table."""
     try:
         return pa.parquet.read_schema(file).names if _is_parquet(file) else columns_of(file)

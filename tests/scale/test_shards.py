@@ -1,0 +1,140 @@
+"""Parts of a list: any number of shards, killed anywhere, makes each row once."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from video_gc import Recognizer
+from video_gc.outputs import read_csv
+from video_gc.scale.listed import read_list
+from video_gc.scale.merge import merge
+from video_gc.scale.scoring import ScoreOptions, Scorer
+from video_gc.scale.shards import Shard, score_shard
+
+
+@pytest.fixture
+def listed(clips_folder: Path, damaged: dict[str, Path], tmp_path: Path) -> pa.ChunkedArray:
+    """14 files, two of them damaged."""
+    files = [*sorted(clips_folder.glob("*/*.mp4"))]
+    files[3:3] = [damaged["text"]]
+    files.append(damaged["zero-byte"])
+    (tmp_path / "list.txt").write_text("\n".join(map(str, files)))
+    return read_list(tmp_path / "list.txt")
+
+
+@pytest.fixture
+def score(recognizer: Recognizer, listed: pa.ChunkedArray) -> Callable[..., int]:
+    def run(out: Path, shard: str = "0/1", part_size: int = 4, **options: Any) -> int:
+        number, count = map(int, shard.split("/"))
+        wanted, share = ScoreOptions(**options), Shard(number, count)
+        return score_shard(recognizer, listed, out, wanted, shard=share, part_size=part_size)
+
+    return run
+
+
+def table_of(out: Path) -> pa.Table:
+    return pa.concat_tables([pa.parquet.read_table(f) for f in sorted(out.glob("*.parquet"))])
+
+
+def test_shards_make_the_rows_of_one_process(score: Callable[..., int], tmp_path: Path) -> None:
+    assert score(tmp_path / "one") == 14
+    assert [score(tmp_path / "two", shard) for shard in ("1/2", "0/2")] == [6, 8]
+    one, two = (table_of(tmp_path / name) for name in ("one", "two"))
+    assert one["row"].to_pylist() == list(range(14))
+    assert one.equals(two)
+    files = [sorted(file.name for file in (tmp_path / n).glob("*.parquet")) for n in ("one", "two")]
+    assert files[0] == files[1] == [f"part-{n:07d}.parquet" for n in range(4)]
+    found = merge(tmp_path / "two")
+    assert found.complete
+    summary = json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert (summary["complete"], summary["videos"], summary["rows"]) == (True, 14, 14)
+    assert summary["status"] == {"ok": 12, "error": 2}
+    assert sum(summary["causes"].values()) == 2
+    assert summary["video_seconds"] == pytest.approx(12 * 20 / 30)
+    ((_, machine),) = summary["machines"].items()
+    assert (machine["parts"], machine["videos"], machine["processes"]) == (4, 14, 1)
+    _, rows = read_csv(tmp_path / "two" / "not_scored.csv")
+    assert [row["row"] for row in rows] == ["3", "13"]
+    assert {row["status"] for row in rows} == {"error"}
+
+
+def test_a_killed_shard_goes_on_at_its_last_part(
+    score: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, made = Scorer.rows, list[int]()
+
+    def killed(self: Scorer, videos: Any) -> Iterator[Any]:
+        for row in rows(self, videos):
+            if len(made) == 10:
+                raise KeyboardInterrupt
+            made.append(row["row"])
+            yield row
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "rows", killed)
+        with pytest.raises(KeyboardInterrupt):
+            score(tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.parquet"))) == 2
+    found = merge(tmp_path / "out")
+    assert (found.complete, found.rows, found.missing) == (False, 8, [2, 3])
+    assert score(tmp_path / "out", "1/3") == 0  # part 1 is there
+    assert score(tmp_path / "out") == 6
+    assert score(tmp_path / "out") == 0
+    assert merge(tmp_path / "out").complete
+    assert score(tmp_path / "whole") == 14
+    assert table_of(tmp_path / "out").equals(table_of(tmp_path / "whole"))
+    assert [file for file in (tmp_path / "out").iterdir() if file.name.endswith(".part")] == []
+
+
+def test_a_folder_is_of_one_list_network_and_options(
+    score: Callable[..., int], recognizer: Recognizer, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    score(out, "3/4")
+    for changed, said in (
+        ({"top": 2}, "options"),
+        ({"what": "segments"}, "options"),
+        ({"part_size": 5}, "part_size"),
+    ):
+        with pytest.raises(ValueError, match=f"parts that were made with another {said}; give"):
+            score(out, **changed)
+    (tmp_path / "other.txt").write_text("/a\n")
+    with pytest.raises(ValueError, match="made with another list, videos; give another --out"):
+        other = read_list(tmp_path / "other.txt")
+        score_shard(recognizer, other, out, ScoreOptions(), shard=Shard(), part_size=4)
+    (out / "about.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"about.json: not of this version of tools/score.py"):
+        score(out)
+    (out / "about.json").unlink()
+    with pytest.raises(ValueError, match=r"has parts, but no about.json"):
+        score(out)
+    with pytest.raises(FileNotFoundError, match=r"no parts of tools/score.py"):
+        merge(tmp_path)
+
+
+def test_a_merge_sees_parts_that_are_damaged_or_of_other_rows(
+    score: Callable[..., int], tmp_path: Path
+) -> None:
+    score(tmp_path)
+    parts = sorted(tmp_path.glob("*.parquet"))
+    parts[0].write_bytes(parts[0].read_bytes()[:-9])
+    parts[1].write_bytes(parts[2].read_bytes())
+    found = merge(tmp_path)
+    assert not found.complete
+    assert sorted(found.damaged) == [0, 1]
+    assert found.damaged[1] == "holds other rows than 4 to 7"
+    for part in parts[:2]:
+        part.unlink()
+    assert score(tmp_path) == 8
+    assert merge(tmp_path).complete
+
+
+@pytest.mark.parametrize(("number", "count"), [(2, 2), (-1, 2), (0, 0)])
+def test_shares_that_cannot_be(number: int, count: int) -> None:
+    with pytest.raises(ValueError, match="shard"):
+        Shard(number, count)

@@ -1,0 +1,119 @@
+"""Score a list of millions of videos, in shares: one row a video, in Parquet files.
+
+LIST is a table (Parquet, CSV) with a column path, video or url, or a text file with a path or an
+address (s3://…, http://…) in each line. Run one process for each share, here or elsewhere, with the
+same list and folder:
+  python tools/score.py runs/mine LIST --out DIR --shard 0/4      … 1/4, 2/4, 3/4
+  python tools/score.py --merge DIR
+A video that is damaged, hangs or is too long costs its own row, which says so. Rerun a command to
+resume it: files that are there are complete.
+"""
+
+from argparse import RawDescriptionHelpFormatter
+from pathlib import Path
+
+from video_gc.cli import Parser, in_range, run_tool
+from video_gc.deploy.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
+from video_gc.progress import say
+from video_gc.train.checkpoint_paths import checkpoint_in
+
+
+def main() -> int:
+    """Parse, score or merge; returns 1 if videos are missing after a merge."""
+    parser = Parser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add(
+        "checkpoint", type=Path, nargs="?",
+        help="of tools/train.py, a run, an exported model, or published weights (slow_r50)",
+    )  # fmt: skip
+    add("list", type=Path, nargs="?", metavar="LIST", help="the videos")
+    add("--out", type=Path, metavar="DIR", help="folder of the parts; default: RUN/WHAT")
+    add("--shard", default="0/1", metavar="I/N", help="share I of N, from 0/N to N-1/N (0/1)")
+    add("--merge", type=Path, metavar="DIR", help="check the parts in DIR, write DIR/summary.json")
+    add("--what", choices=("scores", "features", "segments"), default="scores", help="(scores)")
+    add("--top", type=in_range(int, 1), default=5, help="of scores: best classes in `top` (5)")
+    add("--layer", default="res5", help="of features: a stage, or a block such as res4.5 (res5)")
+    add("--pool", action="store_true", help="of features: one row a video, the mean over windows")
+    add(
+        "--overlap", type=float,
+        help="share of a window that the next one sees too; default: 0.5 for segments, else 0",
+    )  # fmt: skip
+    add("--column", metavar="NAME", help="of the paths in a table; default: path, video or url")
+    add("--root", type=Path, help="folder where relative paths start; default: that of LIST")
+    add("--part-size", type=in_range(int, 1), default=1000, help="videos in a file (1000)")
+    add("--decoders", type=in_range(int, 1), help="processes that decode; default: a core each")
+    add(
+        "--timeout", type=in_range(float, 0.001), default=60.0,
+        help="seconds in which a video must give a frame (60)",
+    )  # fmt: skip
+    add(
+        "--max-mb", type=in_range(float, 0.001), default=2048.0,
+        help="largest file of an address, MiB (2048)",
+    )  # fmt: skip
+    add("--max-seconds", type=in_range(float, 0.001), help="longest video (no limit)")
+    add("--device", help="cpu or cuda; default: cuda if available")
+    add("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
+    add("--backend", choices=BACKENDS, default="auto", help=BACKEND_HELP)
+    options = parser.parse_args()
+    if options.merge is not None:
+        return merged(options.merge)
+    if options.checkpoint is None or options.list is None:
+        parser.error("give a checkpoint and a list of videos, or --merge DIR; --help has examples")
+    number, _, count = options.shard.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+        parser.error(f"--shard ({options.shard}) must be 0/N … N-1/N, such as 0/4")
+    from video_gc.predict.recognizer import Recognizer  # late: it imports torch
+    from video_gc.scale.listed import read_list
+    from video_gc.scale.scoring import ScoreOptions
+    from video_gc.scale.shards import Shard, score_shard
+    from video_gc.train.checkpoint import default_output
+
+    wanted = ScoreOptions(
+        what=options.what,
+        top=options.top,
+        layer=options.layer,
+        pool=options.pool,
+        overlap=options.overlap,
+        max_mb=options.max_mb,
+        **({"max_seconds": options.max_seconds} if options.max_seconds else {}),
+    )
+    paths = read_list(options.list, options.column, options.root)
+    checkpoint = checkpoint_in(options.checkpoint)
+    recognizer = Recognizer(
+        checkpoint, device=options.device, precision=options.precision, backend=options.backend
+    )
+    out = options.out or default_output(checkpoint, options.what)
+    say(f"{checkpoint}: {recognizer.about}; {len(paths):,} videos are listed")
+    done = score_shard(
+        recognizer,
+        paths,
+        out,
+        wanted,
+        shard=Shard(int(number), int(count)),
+        part_size=options.part_size,
+        decoders=options.decoders,
+        timeout=options.timeout,
+    )
+    say(f"{done:,} videos scored; the parts are in {out}; next, when all shards have ended:")
+    say(f"  python tools/score.py --merge {out}")
+    return 0
+
+
+def merged(folder: Path) -> int:
+    """Say what the parts hold; returns 1 if videos are missing."""
+    from video_gc.scale.merge import NOT_SCORED, SUMMARY, merge
+
+    found = merge(folder)
+    counts = ", ".join(f"{count:,} {status}" for status, count in found.status.most_common())
+    say(f"{found.rows:,} of {found.videos:,} videos: {counts or 'none'}")
+    say(f"The summary is {folder / SUMMARY}, videos without scores are in {folder / NOT_SCORED}")
+    for part, why in found.damaged.items():
+        say(f"part {part}: {why}; remove {folder}/part-{part:07d}.parquet", style="yellow")
+    if not found.complete:
+        missing = len(found.missing) + len(found.damaged)
+        say(f"{missing:,} parts are missing: run their shards again", style="yellow")
+    return int(not found.complete)
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,1 @@
+"""Millions of videos: scores, features or segments of a list, part by part."""
