@@ -5,10 +5,11 @@ address (s3://…, http://…) in each line. Run one process for each share, her
 same list and folder:
   python tools/score.py runs/mine LIST --out DIR --shard 0/4      … 1/4, 2/4, 3/4
   python tools/score.py --merge DIR
-A video that is damaged, hangs or is too long costs its own row, which says so. Rerun a command to
-resume it: files that are there are complete.
+With --engine ray, one command on a cluster makes all shares. A video that is damaged, hangs or is
+too long costs its own row, which says so. Rerun a command to resume it.
 """
 
+import math
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def main() -> int:
     )  # fmt: skip
     add("--column", metavar="NAME", help="of the paths in a table; default: path, video or url")
     add("--root", type=Path, help="folder where relative paths start; default: that of LIST")
-    add("--part-size", type=in_range(int, 1), default=1000, help="videos in a file (1000)")
+    add(
+        "--part-size", type=in_range(int, 1), metavar="N",
+        help="videos in a file, which are lost with a killed process (1000; with Ray 100)",
+    )  # fmt: skip
     add("--decoders", type=in_range(int, 1), help="processes that decode; default: a core each")
     add(
         "--timeout", type=in_range(float, 0.001), default=60.0,
@@ -50,7 +54,13 @@ def main() -> int:
         "--max-mb", type=in_range(float, 0.001), default=2048.0,
         help="largest file of an address, MiB (2048)",
     )  # fmt: skip
-    add("--max-seconds", type=in_range(float, 0.001), help="longest video (no limit)")
+    add(
+        "--max-seconds", type=in_range(float, 0.001), default=math.inf,
+        help="longest video (no limit)",
+    )  # fmt: skip
+    add("--engine", choices=("processes", "ray"), default="processes", help="(processes)")
+    add("--address", help="with Ray: of a running cluster, or auto; default: this machine alone")
+    add("--actors", type=in_range(int, 1), help="with Ray: processes; default: a GPU or core each")
     add("--device", help="cpu or cuda; default: cuda if available")
     add("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     add("--backend", choices=BACKENDS, default="auto", help=BACKEND_HELP)
@@ -62,9 +72,8 @@ def main() -> int:
     number, _, count = options.shard.partition("/")
     if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         parser.error(f"--shard ({options.shard}) must be 0/N … N-1/N, such as 0/4")
-    from video_gc.predict.recognizer import Recognizer  # late: it imports torch
-    from video_gc.scale.listed import read_list
-    from video_gc.scale.scoring import ScoreOptions
+    from video_gc.scale.listed import read_list  # late: they import torch
+    from video_gc.scale.scoring import ScoreOptions, Work
     from video_gc.scale.shards import Shard, score_shard
     from video_gc.train.checkpoint import default_output
 
@@ -75,26 +84,31 @@ def main() -> int:
         pool=options.pool,
         overlap=options.overlap,
         max_mb=options.max_mb,
-        **({"max_seconds": options.max_seconds} if options.max_seconds else {}),
+        max_seconds=options.max_seconds,
     )
     paths = read_list(options.list, options.column, options.root)
-    checkpoint = checkpoint_in(options.checkpoint)
-    recognizer = Recognizer(
-        checkpoint, device=options.device, precision=options.precision, backend=options.backend
-    )
-    out = options.out or default_output(checkpoint, options.what)
-    say(f"{checkpoint}: {recognizer.about}; {len(paths):,} videos are listed")
-    done = score_shard(
-        recognizer,
-        paths,
-        out,
-        wanted,
-        shard=Shard(int(number), int(count)),
-        part_size=options.part_size,
+    work = Work(
+        checkpoint=checkpoint_in(options.checkpoint),
+        options=wanted,
+        device=options.device,
+        precision=options.precision,
+        backend=options.backend,
         decoders=options.decoders,
         timeout=options.timeout,
     )
-    say(f"{done:,} videos scored; the parts are in {out}; next, when all shards have ended:")
+    out = options.out or default_output(work.checkpoint, options.what)
+    if options.engine == "ray":
+        from video_gc.scale.ray_data import score_with_ray
+
+        size = options.part_size or 100
+        score_with_ray(
+            work, paths, out, address=options.address, actors=options.actors, batch_size=size
+        )
+        say(f"The rows are in {out}; next:")
+    else:
+        share, size = Shard(int(number), int(count)), options.part_size or 1000
+        done = score_shard(work, paths, out, shard=share, part_size=size)
+        say(f"{done:,} videos scored; the rows are in {out}; next, when all shards have ended:")
     say(f"  python tools/score.py --merge {out}")
     return 0
 
@@ -105,13 +119,15 @@ def merged(folder: Path) -> int:
 
     found = merge(folder)
     counts = ", ".join(f"{count:,} {status}" for status, count in found.status.most_common())
-    say(f"{found.rows:,} of {found.videos:,} videos: {counts or 'none'}")
+    there = (found.times > 0).sum()
+    say(f"{there:,} of {len(found.times):,} videos: {counts or 'none'}")
     say(f"The summary is {folder / SUMMARY}, videos without scores are in {folder / NOT_SCORED}")
-    for part, why in found.damaged.items():
-        say(f"part {part}: {why}; remove {folder}/part-{part:07d}.parquet", style="yellow")
-    if not found.complete:
-        missing = len(found.missing) + len(found.damaged)
-        say(f"{missing:,} parts are missing: run their shards again", style="yellow")
+    for name, why in found.damaged.items():
+        say(f"{folder / name}: {why}; remove it", style="yellow")
+    if count := (found.times > 1).sum():
+        say(f"{count:,} videos are there more than once", style="yellow")
+    if count := (found.times == 0).sum():
+        say(f"{count:,} videos are missing: run the commands again", style="yellow")
     return int(not found.complete)
 
 

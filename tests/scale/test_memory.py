@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import counted_frames
-from video_gc import Recognizer
 from video_gc.decode.write import write_video
 from video_gc.predict.decoders import Decoders
-from video_gc.scale.scoring import ScoreOptions, Scorer
+from video_gc.scale.scoring import ScoreOptions, Scorer, Work
 
 COUNT = 100_000
 
@@ -23,10 +22,11 @@ def test_memory_is_flat_over_100_000_videos(
         *(write_video(tmp_path / f"{n}.mp4", counted_frames(8, seed=n)) for n in range(97)),
         *damaged.values(),
     ]
-    recognizer = Recognizer(bag_run / "checkpoints" / "best.ckpt", device="cpu")
+    checkpoint = bag_run / "checkpoints" / "best.ckpt"
+    work = Work(checkpoint=checkpoint, options=ScoreOptions(), device="cpu", decoders=2)
     listed = ((n, str(videos[n % len(videos)])) for n in range(COUNT))
     seen, status = list[list[int]](), list[str]()
-    with Scorer(recognizer, ScoreOptions(), decoders=2) as scorer:
+    with Scorer(work.recognizer(), work) as scorer:
         for row in scorer.rows(listed):
             status.append(row["status"])
             if row["row"] % (COUNT // 10) == COUNT // 10 - 1:

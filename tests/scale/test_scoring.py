@@ -23,14 +23,18 @@ from video_gc.predict.features import FeatureOptions, features_all
 from video_gc.predict.segment_files import VideoSegments, segment_all
 from video_gc.predict.segments import SegmentOptions
 from video_gc.scale import scoring
-from video_gc.scale.scoring import ScoreOptions, Scorer
+from video_gc.scale.scoring import ScoreOptions, Scorer, Work
+
+
+def work(options: ScoreOptions, **more: Any) -> Work:
+    return Work(checkpoint=Path("unused"), options=options, **more)
 
 
 def rows_of(recognizer: Recognizer, videos: list[Path | str], **options: Any) -> list[Any]:
     """As they are read from a table."""
     timeout = options.pop("timeout", 60.0)
     wanted = ScoreOptions(**options)
-    with Scorer(recognizer, wanted, timeout=timeout) as scorer:
+    with Scorer(recognizer, work(wanted, timeout=timeout)) as scorer:
         rows = list(scorer.rows(enumerate(map(str, videos), start=5)))
     return pa.Table.from_pylist(rows, wanted.schema).to_pylist()
 
@@ -170,8 +174,8 @@ def test_what_the_network_does_not_have(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ValueError, match="layer 'res9': no such layer"):
-        Scorer(recognizer, ScoreOptions(what="features", layer="res9"))
+        Scorer(recognizer, work(ScoreOptions(what="features", layer="res9")))
     whole = replace(recognizer.contract, sampling="segments")
     monkeypatch.setattr(recognizer, "contract", whole)
     with pytest.raises(ValueError, match="there are no windows"):
-        Scorer(recognizer, ScoreOptions(what="segments"))
+        Scorer(recognizer, work(ScoreOptions(what="segments")))

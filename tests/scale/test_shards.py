@@ -13,7 +13,7 @@ from video_gc import Recognizer
 from video_gc.outputs import read_csv
 from video_gc.scale.listed import read_list
 from video_gc.scale.merge import merge
-from video_gc.scale.scoring import ScoreOptions, Scorer
+from video_gc.scale.scoring import ScoreOptions, Scorer, Work
 from video_gc.scale.shards import Shard, score_shard
 
 
@@ -28,17 +28,23 @@ def listed(clips_folder: Path, damaged: dict[str, Path], tmp_path: Path) -> pa.C
 
 
 @pytest.fixture
-def score(recognizer: Recognizer, listed: pa.ChunkedArray) -> Callable[..., int]:
+def score(
+    recognizer: Recognizer, listed: pa.ChunkedArray, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    monkeypatch.setattr(Work, "recognizer", lambda self: recognizer)
+
     def run(out: Path, shard: str = "0/1", part_size: int = 4, **options: Any) -> int:
         number, count = map(int, shard.split("/"))
-        wanted, share = ScoreOptions(**options), Shard(number, count)
-        return score_shard(recognizer, listed, out, wanted, shard=share, part_size=part_size)
+        work = Work(checkpoint=Path("c"), options=ScoreOptions(**options))
+        return score_shard(work, listed, out, shard=Shard(number, count), part_size=part_size)
 
     return run
 
 
 def table_of(out: Path) -> pa.Table:
-    return pa.concat_tables([pa.parquet.read_table(f) for f in sorted(out.glob("*.parquet"))])
+    """All rows, without what says where they were made."""
+    table = pa.concat_tables([pa.parquet.read_table(f) for f in sorted(out.glob("*.parquet"))])
+    return table.drop(["machine", "process", "finished"])
 
 
 def test_shards_make_the_rows_of_one_process(score: Callable[..., int], tmp_path: Path) -> None:
@@ -57,7 +63,8 @@ def test_shards_make_the_rows_of_one_process(score: Callable[..., int], tmp_path
     assert sum(summary["causes"].values()) == 2
     assert summary["video_seconds"] == pytest.approx(12 * 20 / 30)
     ((_, machine),) = summary["machines"].items()
-    assert (machine["parts"], machine["videos"], machine["processes"]) == (4, 14, 1)
+    assert (machine["videos"], machine["processes"]) == (14, 1)
+    assert machine["videos_per_second_of_a_process"] > 0
     _, rows = read_csv(tmp_path / "two" / "not_scored.csv")
     assert [row["row"] for row in rows] == ["3", "13"]
     assert {row["status"] for row in rows} == {"error"}
@@ -81,7 +88,7 @@ def test_a_killed_shard_goes_on_at_its_last_part(
             score(tmp_path / "out")
     assert len(list((tmp_path / "out").glob("*.parquet"))) == 2
     found = merge(tmp_path / "out")
-    assert (found.complete, found.rows, found.missing) == (False, 8, [2, 3])
+    assert (found.complete, found.times.sum(), found.missing) == (False, 8, [(8, 13)])
     assert score(tmp_path / "out", "1/3") == 0  # part 1 is there
     assert score(tmp_path / "out") == 6
     assert score(tmp_path / "out") == 0
@@ -101,35 +108,40 @@ def test_a_folder_is_of_one_list_network_and_options(
         ({"what": "segments"}, "options"),
         ({"part_size": 5}, "part_size"),
     ):
-        with pytest.raises(ValueError, match=f"parts that were made with another {said}; give"):
+        with pytest.raises(ValueError, match=f"its rows were made with another {said}; give"):
             score(out, **changed)
     (tmp_path / "other.txt").write_text("/a\n")
     with pytest.raises(ValueError, match="made with another list, videos; give another --out"):
         other = read_list(tmp_path / "other.txt")
-        score_shard(recognizer, other, out, ScoreOptions(), shard=Shard(), part_size=4)
+        work = Work(checkpoint=Path("c"), options=ScoreOptions())
+        score_shard(work, other, out, shard=Shard(), part_size=4)
     (out / "about.json").write_text("{}")
     with pytest.raises(ValueError, match=r"about.json: not of this version of tools/score.py"):
         score(out)
     (out / "about.json").unlink()
-    with pytest.raises(ValueError, match=r"has parts, but no about.json"):
+    with pytest.raises(ValueError, match=r"has Parquet files, but no about.json"):
         score(out)
-    with pytest.raises(FileNotFoundError, match=r"no parts of tools/score.py"):
+    with pytest.raises(FileNotFoundError, match=r"no rows of tools/score.py"):
         merge(tmp_path)
 
 
-def test_a_merge_sees_parts_that_are_damaged_or_of_other_rows(
+def test_a_merge_sees_what_is_damaged_missing_repeated_or_foreign(
     score: Callable[..., int], tmp_path: Path
 ) -> None:
     score(tmp_path)
     parts = sorted(tmp_path.glob("*.parquet"))
     parts[0].write_bytes(parts[0].read_bytes()[:-9])
     parts[1].write_bytes(parts[2].read_bytes())
+    foreign = pa.parquet.read_table(parts[3]).set_column(0, "row", pa.array([12, 14]))
+    pa.parquet.write_table(foreign, tmp_path / "z.parquet")
     found = merge(tmp_path)
     assert not found.complete
-    assert sorted(found.damaged) == [0, 1]
-    assert found.damaged[1] == "holds other rows than 4 to 7"
-    for part in parts[:2]:
-        part.unlink()
+    assert sorted(found.damaged) == [parts[0].name, "z.parquet"]
+    assert found.damaged["z.parquet"] == "it has rows of another list"
+    summary = found.to_dict()
+    assert (summary["missing"], summary["missing_rows"], summary["repeated"]) == (8, [(0, 7)], 4)
+    for file in (*parts[:2], tmp_path / "z.parquet"):
+        file.unlink()
     assert score(tmp_path) == 8
     assert merge(tmp_path).complete
 

@@ -28,11 +28,11 @@ def test_it_scores_and_merges(tool, checkpoint: Path, listed: Path, tmp_path: Pa
     status, text, err = tool("score", checkpoint, listed, *arguments, "--shard", "0/2")
     assert (status, text) == (0, "")
     assert "clips of 4×2 frames at 30 Hz as in training, 0.20 s; 13 videos are listed" in err
-    assert f"8 videos scored; the parts are in {out}" in err
+    assert f"8 videos scored; the rows are in {out}" in err
     status, _, err = tool("score", "--merge", out)
     assert status == 1
     assert "8 of 13 videos: 7 ok, 1 error" in err
-    assert "1 parts are missing: run their shards again" in err
+    assert "5 videos are missing: run the commands again" in err
     status, _, err = tool("score", checkpoint, listed, *arguments, "--what", "segments")
     assert status == 2
     assert "made with another options; give another --out" in err
@@ -49,7 +49,7 @@ def test_it_scores_and_merges(tool, checkpoint: Path, listed: Path, tmp_path: Pa
         (["slow_r50", "list", "--shard", "2/2"], "--shard (2/2) must be 0/N … N-1/N, such as 0/4"),
         (["slow_r50", "list", "--shard", "1"], "--shard (1) must be 0/N"),
         (["slow_r50", "none.txt"], "none.txt: no such list of videos"),
-        (["--merge", "none"], "none: no parts of tools/score.py"),
+        (["--merge", "none"], "none: no rows of tools/score.py"),
     ],
 )
 def test_wrong_arguments_are_said_in_a_line(tool, arguments: list[str], said: str) -> None:  # type: ignore[no-untyped-def]

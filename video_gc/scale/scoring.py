@@ -7,12 +7,15 @@ through it by themselves, so a row does not depend on the videos beside it, and 
 
 import math
 import os
+import platform
 import queue
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +49,9 @@ COMMON = pa.schema(
         ("seconds", pa.float64()),
         ("damaged_frames", pa.int32()),
         ("weights", pa.string()),
+        ("machine", pa.string()),
+        ("process", pa.int64()),
+        ("finished", pa.timestamp("ms", "UTC")),
     ]
 )
 """The columns of all tables; docs/scale.md explains them."""
@@ -110,29 +116,42 @@ class ScoreOptions:
         return {name: value for name, value in asdict(self).items() if name in names}
 
 
+@dataclass(kw_only=True)
+class Work:
+    """What is made of each video, and by what."""
+
+    checkpoint: Path
+    options: ScoreOptions
+    device: str | None = None
+    precision: str = "auto"
+    backend: str = "auto"
+    decoders: int | None = None
+    """processes that decode, in each process that scores; default: one for each core"""
+    timeout: float = 60.0
+    """seconds in which a video must give a frame"""
+
+    def recognizer(self) -> Recognizer:
+        """Load the network. Raises as `Recognizer`."""
+        return Recognizer(
+            self.checkpoint, device=self.device, precision=self.precision, backend=self.backend
+        )
+
+
 class Scorer:
     """Makes the rows of videos; close it, or use it in a `with` block.
 
-    decoders: processes that decode. timeout: seconds in which a video must give a frame.
-
-    Raises as `Recognizer`, and ValueError for a layer or windows that the network does not have.
+    Raises ValueError for a layer or windows that the network does not have.
     """
 
-    def __init__(
-        self,
-        recognizer: Recognizer,
-        options: ScoreOptions,
-        *,
-        decoders: int | None = None,
-        timeout: float = 60.0,
-    ) -> None:
-        self.recognizer, self.options, self.timeout = recognizer, options, timeout
+    def __init__(self, recognizer: Recognizer, work: Work) -> None:
+        self.recognizer, self.timeout = recognizer, work.timeout
+        self.options = options = work.options
         self._compute = recognizer.scores
         if options.what == "features":
             self._compute = StageFeatures(recognizer, options.layer)
         if options.what == "segments":
             check_windows(recognizer.contract)
-        self.decoders = Decoders(decoders or min(os.cpu_count() or 1, 8))
+        self.decoders = Decoders(work.decoders or min(os.cpu_count() or 1, 8))
         self._videos = ThreadPoolExecutor(self.decoders.count, "video")
         self._network = ThreadPoolExecutor(1, "network")
 
@@ -178,8 +197,15 @@ class Scorer:
         except (ProcessStuck, queue.Empty):
             cause = f"gave no frame within {self.timeout:g} s (--timeout)"
             found = {"status": "error", "cause": cause}
-        weights = self.recognizer.contract.weights
-        return {"row": number, "path": path, "weights": weights, **found}
+        return {
+            "row": number,
+            "path": path,
+            "weights": self.recognizer.contract.weights,
+            "machine": platform.node(),
+            "process": os.getpid(),
+            "finished": datetime.now(UTC),
+            **found,
+        }
 
     def _scored(self, path: str) -> Row:
         if not path:

@@ -1,0 +1,140 @@
+"""The rows of a list by Ray Data: actors on the machines of a cluster, and its own checkpoints.
+
+Paths travel, not bytes: an actor decodes what it scores. A video that is damaged, hangs or kills
+its decoder costs its row inside the actor. Ray retries a batch whose actor died. Its checkpoint of
+finished rows (in two phases: noted, written, committed) lets the same call go on after all else.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from video_gc.atomic import atomic_path
+from video_gc.extras import need
+from video_gc.progress import say
+from video_gc.scale.scoring import Scorer, Work
+from video_gc.scale.shards import note
+
+FOLDER = "ray"
+"""The folder of the list and of the checkpoint, below the rows."""
+STALLED = 3600.0
+"""Seconds without a new row after which a job is ended: a pool whose actors have died can wait for
+ever (ray-project/ray#62746)."""
+
+
+class ScoringActor:
+    """An actor: batches with `row` and `path` → batches of rows."""
+
+    def __init__(self, work: Work) -> None:
+        self.schema, self.scorer = work.options.schema, Scorer(work.recognizer(), work)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """The rows, in order."""
+        videos = zip(batch["row"].to_pylist(), batch["path"].to_pylist(), strict=True)
+        return pa.Table.from_pylist(list(self.scorer.rows(videos)), self.schema)
+
+
+def score_with_ray(
+    work: Work,
+    paths: pa.ChunkedArray,
+    out: Path,
+    *,
+    address: str | None = None,
+    actors: int | None = None,
+    batch_size: int = 100,
+) -> None:
+    """Write the rows of `paths` that are missing into `out`, a folder that all machines see.
+
+    address: of a running cluster, or auto; None: this machine alone.
+    actors: processes that score; default: one for each GPU, or for each `work.decoders` cores (by
+        default one), but for one core that is left for reading.
+    batch_size: rows that are lost with an actor.
+
+    The precision is chosen for this machine, and the same on all.
+    Raises ImportError without Ray, ConnectionError for an address without a cluster, and as
+    `score_shard`; TimeoutError if no row comes for `STALLED` seconds.
+    """
+    need("ray", "ray", by="--engine ray")
+    recognizer = replace(work, device="cpu").recognizer()
+    say(f"{work.checkpoint}: {recognizer.about}; {len(paths):,} videos are listed")
+    out = Path(os.path.abspath(out))
+    note(out, recognizer, work.options, paths, {"engine": "ray"})
+    listed = out / FOLDER / "list.parquet"
+    if not listed.is_file():
+        with atomic_path(listed) as file:
+            table = pa.table({"row": np.arange(len(paths)), "path": paths})
+            pa.parquet.write_table(table, file, row_group_size=batch_size)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent elsewhere
+    import ray
+    from ray.data.checkpoint import CheckpointConfig
+
+    ray.init(address=address, log_to_driver=False)
+    try:
+        there, decoders = ray.cluster_resources(), work.decoders or 1
+        gpus = int(there.get("GPU", 0)) if work.device != "cpu" else 0
+        fitting = gpus or max(int(there["CPU"] - 1) // decoders, 1)
+        context = ray.data.DataContext.get_current()
+        context.checkpoint_config = CheckpointConfig(
+            "row", str(out / FOLDER / "finished"), delete_checkpoint_on_success=False
+        )
+        chosen = replace(
+            work,
+            checkpoint=work.checkpoint.absolute() if work.checkpoint.exists() else work.checkpoint,
+            device="cuda" if gpus else "cpu",
+            precision=recognizer.network.precision,
+            decoders=decoders,
+        )
+        rows = ray.data.read_parquet(str(listed)).map_batches(
+            ScoringActor,
+            fn_constructor_args=(chosen,),
+            batch_size=batch_size,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=actors or fitting),
+            num_cpus=decoders,
+            num_gpus=1 if gpus else 0,
+        )
+        with _watched(out):
+            rows.write_parquet(str(out))
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _watched(out: Path) -> Iterator[None]:
+    """End the block with TimeoutError if no file appears in `out` for `STALLED` seconds."""
+    ended, stalled = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        count, since = -1, time.monotonic()
+        while not ended.wait(min(STALLED / 10, 10)):
+            now = sum(1 for _ in out.glob("*.parquet"))
+            if now != count:
+                count, since = now, time.monotonic()
+            elif time.monotonic() - since > STALLED:
+                stalled.set()
+                signal.raise_signal(signal.SIGINT)  # to the main thread, which waits in Ray
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not stalled.is_set():
+            raise
+        raise TimeoutError(
+            f"{out}: no row was written for {STALLED:g} s; look at Ray's dashboard and logs, and "
+            "rerun the command to resume"
+        ) from None
+    finally:
+        ended.set()
+        watcher.join()
