@@ -93,7 +93,11 @@ def score_with_ray(
             precision=recognizer.network.precision,
             decoders=decoders,
         )
-        rows = ray.data.read_parquet(str(listed)).map_batches(
+        # a block is what a dead actor loses
+        blocks = ray.data.read_parquet(str(listed)).repartition(
+            target_num_rows_per_block=batch_size
+        )
+        rows = blocks.map_batches(
             ScoringActor,
             fn_constructor_args=(chosen,),
             batch_size=batch_size,

@@ -1,0 +1,34 @@
+"""What the engine Ray says and watches; test_ray.py has a cluster."""
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from video_gc.scale import ray_data
+from video_gc.scale.ray_data import score_with_ray
+from video_gc.scale.scoring import ScoreOptions, Work
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="ray is installed")
+def test_without_ray_the_install_line(tmp_path: Path) -> None:
+    work = Work(checkpoint=tmp_path / "none.ckpt", options=ScoreOptions())
+    with pytest.raises(ImportError, match=r'--engine ray needs ray; pip install "video_gc\[ray\]"'):
+        score_with_ray(work, pa.chunked_array([["/a"]]), tmp_path)
+
+
+def test_a_job_that_writes_nothing_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_data, "STALLED", 2.0)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"no row was written for 2 s.*rerun the command"):
+        with ray_data._watched(tmp_path):
+            time.sleep(1)
+            (tmp_path / "a.parquet").touch()  # it starts again
+            time.sleep(60)
+    assert 3 <= time.monotonic() - began < 60
+    with pytest.raises(KeyboardInterrupt), ray_data._watched(tmp_path):
+        raise KeyboardInterrupt  # Ctrl-C stays what it is
