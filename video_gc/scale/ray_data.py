@@ -115,7 +115,7 @@ def score_with_ray(
 @contextmanager
 def _watched(out: Path) -> Iterator[None]:
     """End the block with TimeoutError if no file appears in `out` for `STALLED` seconds."""
-    ended, stalled = threading.Event(), threading.Event()
+    ended, stalled, waiting = threading.Event(), threading.Event(), threading.get_ident()
 
     def watch() -> None:
         count, since = -1, time.monotonic()
@@ -125,7 +125,8 @@ def _watched(out: Path) -> Iterator[None]:
                 count, since = now, time.monotonic()
             elif time.monotonic() - since > STALLED:
                 stalled.set()
-                signal.raise_signal(signal.SIGINT)  # to the main thread, which waits in Ray
+                # to the thread that waits, or its wait would not end
+                signal.pthread_kill(waiting, signal.SIGINT)
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)
