@@ -24,11 +24,11 @@ def test_a_job_that_writes_nothing_is_ended(
 ) -> None:
     monkeypatch.setattr(ray_data, "STALLED", 2.0)
     began = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"no row was written for 2 s.*rerun the command"):
-        with ray_data._watched(tmp_path):
-            time.sleep(1)
-            (tmp_path / "a.parquet").touch()  # it starts again
-            time.sleep(60)
+    said = r"no row was written for 2 s.*rerun the command"
+    with pytest.raises(TimeoutError, match=said), ray_data._watched(tmp_path):
+        time.sleep(1)
+        (tmp_path / "a.parquet").touch()  # it starts again
+        time.sleep(60)
     assert 3 <= time.monotonic() - began < 60
     with pytest.raises(KeyboardInterrupt), ray_data._watched(tmp_path):
         raise KeyboardInterrupt  # Ctrl-C stays what it is
