@@ -58,7 +58,7 @@ ONE_ROOM = {
     "onnxruntime": {"deploy"},
     "openvino": {"deploy"},
     "fvcore": {"train"},
-    "fsspec": {"scale"},
+    "fsspec": {"data", "scale"},
     "sklearn": {"analysis"},
     "fastapi": {"serve"},
     "gradio": {"serve"},

@@ -1,5 +1,6 @@
 """The examined videos, with one centre view of each as in the network's tests."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ class View:
 
 
 def read_view(
-    path: Path,
+    path: str | os.PathLike[str],
     clip: ClipConfig,
     decoding: Decoding | None = None,
     segment: tuple[float, float] | None = None,
@@ -175,7 +176,7 @@ def _together(parts: Sequence[VideoIndex]) -> VideoIndex:
     segments = [part.segment(row) or (None, None) for part, row in every]
     multi_label = parts[0].multi_label
     return VideoIndex.build(
-        [part.path(row).absolute() for part, row in every],
+        [Path(part.path(row)).absolute() for part, row in every],
         [
             np.flatnonzero(part.target(row)) if multi_label else part.target(row)
             for part, row in every

@@ -11,7 +11,7 @@ LISTS = ("list", "table", "pyslowfast", "mmaction2")
 """Kinds that read the files data.train, data.val and data.test."""
 OFFICIAL_KINDS = ("kinetics", "ucf101", "hmdb51", "something_something", "charades")
 """Kinds with official files."""
-KINDS = ("motions", "folder", *LISTS, *OFFICIAL_KINDS)
+KINDS = ("motions", "folder", *LISTS, "shards", *OFFICIAL_KINDS)
 FORMS = ("rgb", "yuv")
 
 
@@ -21,7 +21,8 @@ class DataConfig:
 
     kind: str = "motions"
     """motions (generated if missing), folder (ROOT/CLASS/video), list (`path label`), table (CSV,
-    TSV, Parquet), pyslowfast or mmaction2 (their lists), or a data set with its official files:
+    TSV, Parquet), pyslowfast or mmaction2 (their lists), shards (of tools/prepare.py shards, in a
+    folder or at an address such as s3://bucket/kinetics), or a data set with its official files:
     kinetics, ucf101, hmdb51, something_something, charades"""
     task: str = "alike"
     """task of motions: presence, alike, match, order, same_frame, or one_object (many classes, to
@@ -90,7 +91,7 @@ class DataConfig:
                 raise ValueError(
                     f"data.{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}"
                 )
-        if self.kind in ("folder", *OFFICIAL_KINDS) and self.root is None:
+        if self.kind in ("folder", "shards", *OFFICIAL_KINDS) and self.root is None:
             raise ValueError("data.root is missing: give the folder, data.root=DIR")
         if self.kind in LISTS and self.train is None and self.test is None:
             raise ValueError(self.without_list)

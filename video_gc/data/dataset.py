@@ -6,7 +6,6 @@ unreadable file becomes a VideoProblem, which is passed on with the samples.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +16,8 @@ from video_gc.data.crops import crop_boxes, random_crop, random_resized_crop, sc
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig, FrameRange, fixed_clips, training_clip
+from video_gc.data.shards.packed import VideoPath
+from video_gc.data.shards.store import StoreError
 from video_gc.decode.reader import Box, Request, VideoReader, decode_error
 
 MAX_REPLACEMENTS = 10
@@ -104,6 +105,8 @@ class TrainingClips(Dataset[list[Sample]]):
         for _ in range(MAX_REPLACEMENTS):
             try:
                 return self._samples(video, random, problems)
+            except StoreError:  # of all videos
+                raise
             except Exception as error:  # no decoder error may end a training
                 problems.append(_problem(self.index.path(video), error, video))
                 video = int(random.integers(len(self.index)))
@@ -221,12 +224,14 @@ class VideoViews:
                 for mirrored in mirrors:
                     yield Sample(view, label, video, mirrored, 0, colour, problems)
                     problems = []
+        except StoreError:
+            raise
         except Exception as error:  # no decoder error may end a test
             problems.append(_problem(path, error, video))
             yield Sample(NO_FRAMES, label, video, problems=problems)
 
     def _read(
-        self, video: int, path: Path
+        self, video: int, path: VideoPath
     ) -> Iterator[tuple[np.ndarray | Tensor, int, list[VideoProblem]]]:
         """The frames of each view, with the video's colour and problems."""
         clip = self.clip
@@ -252,7 +257,7 @@ class VideoViews:
         self._kept.keep(video, state, (colour, notes), views)
 
 
-def _problem(path: Path, error: Exception, video: int) -> VideoProblem:
+def _problem(path: VideoPath, error: Exception, video: int) -> VideoProblem:
     return VideoProblem(str(path), "damaged", str(decode_error(path, error)), video)
 
 

@@ -60,7 +60,8 @@ def fingerprint_splits(
             if splits[done].root == index.root and splits[done].table.equals(index.table)
         )
         twin = next(same, None)
-        found[name] = _fingerprint(*_columns(index), known) if twin is None else found[twin]
+        sizes = index.table["size"] if "size" in index.table.column_names else None
+        found[name] = found[twin] if twin else _fingerprint(*_columns(index), known, sizes)
     return found
 
 
@@ -136,10 +137,14 @@ def _known(manifest: Path | None) -> pa.Table | None:
 
 
 def _fingerprint(
-    paths: pa.Array, labels: pa.Array, segments: Segments, known: pa.Table | None
+    paths: pa.Array,
+    labels: pa.Array,
+    segments: Segments,
+    known: pa.Table | None,
+    packed: pa.ChunkedArray | None = None,
 ) -> str:
-    """paths: absolute. labels: several of a video are joined by |."""
-    stamps = _stamps(paths)
+    """paths: absolute. labels: several of a video are joined by |. packed: sizes in shards."""
+    stamps = _stamps(paths) if packed is None else np.stack([packed.to_numpy()] * 2, axis=1)
     coded = labels.dictionary_encode()
     ordered = ["|".join(sorted(label.split("|"))) for label in coded.dictionary.to_pylist()]
     labels = pa.array(ordered, pa.large_string()).take(coded.indices)

@@ -6,8 +6,8 @@ loader processes share their pages under fork and spawn.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from video_gc.atomic import atomic_path
+from video_gc.data.shards.packed import PackedVideo, VideoPath
 from video_gc.escape import readable
 
 KEY = b"video_gc"
@@ -28,6 +29,9 @@ COLUMNS = {
     "start": pa.float64(),
     "end": pa.float64(),
     "group": pa.large_string(),
+    "shard": pa.large_string(),
+    "offset": pa.int64(),
+    "size": pa.int64(),
 }
 """Column → type; path and label always exist and have no nulls."""
 
@@ -41,7 +45,8 @@ class VideoIndex:
 
     Columns of `table`: path (relative to `root`, or absolute), label (class number, -1 for none;
     the first label of a multi-label set), and optionally labels (a list of class numbers), start
-    and end (seconds) and group. `VideoIndex.build` makes one from Python sequences.
+    and end (seconds), group, and shard, offset and size (the place in a shard of `root`).
+    `VideoIndex.build` makes one from Python sequences.
     """
 
     def __init__(
@@ -160,7 +165,8 @@ class VideoIndex:
         """Another process gets the name of the file, or the columns if there is no file."""
         if self.file:
             return _reopen, (self.file, self.root)
-        return _rebuild, (self.table, self.names, self.root, self.multi_label)
+        rebuild = partial(VideoIndex, root=self.root, multi_label=self.multi_label)
+        return rebuild, (self.table, self.names)
 
     @property
     def paths(self) -> "Paths":
@@ -172,9 +178,15 @@ class VideoIndex:
         """(V,) int64 class numbers, -1 for none; the first of each multi-label video."""
         return self.table["label"].to_numpy().astype(np.int64)
 
-    def path(self, row: int) -> Path:
-        """The path of a video."""
-        return Path(self.root, self.table["path"][row].as_py())
+    def path(self, row: int) -> VideoPath:
+        """The path of a video, or its place in a shard."""
+        path = self.table["path"][row].as_py()
+        if "shard" not in self.table.column_names:
+            return Path(self.root, path)
+        shard, offset, size = (
+            self.table[name][row].as_py() for name in ("shard", "offset", "size")
+        )
+        return PackedVideo(self.root, shard, offset, size, path)
 
     def target(self, row: int) -> int | np.ndarray:
         """The class number, or for a multi-label set a float32 multi-hot array (classes,)."""
@@ -229,7 +241,7 @@ class VideoIndex:
         return self.table[column][row].as_py() if column in self.table.column_names else None
 
 
-class Paths(Sequence[Path]):
+class Paths(Sequence[VideoPath]):
     """The paths of an index as a sequence that makes each on access."""
 
     def __init__(self, videos: VideoIndex) -> None:
@@ -239,18 +251,13 @@ class Paths(Sequence[Path]):
         return len(self._videos)
 
     @overload
-    def __getitem__(self, row: int) -> Path: ...
+    def __getitem__(self, row: int) -> VideoPath: ...
     @overload
-    def __getitem__(self, row: slice) -> list[Path]: ...
-    def __getitem__(self, row: int | slice) -> Path | list[Path]:
+    def __getitem__(self, row: slice) -> list[VideoPath]: ...
+    def __getitem__(self, row: int | slice) -> VideoPath | list[VideoPath]:
         if isinstance(row, slice):
             return [self._videos.path(number) for number in range(*row.indices(len(self)))]
         return self._videos.path(row)
-
-    def __iter__(self) -> Iterator[Path]:
-        for batch in self._videos.table["path"].chunks:
-            for path in batch:
-                yield Path(self._videos.root, path.as_py())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -274,10 +281,9 @@ def _check_content(table: pa.Table, kept: dict[str, Any]) -> None:
             raise TypeError(f"{column} is {table[column].type}")
     if table["path"].null_count or table["label"].null_count:
         raise ValueError("a path or label is null")
-    numbers = [(table["label"], -1)]
-    if "labels" in table.column_names:
-        numbers.append((pc.list_flatten(table["labels"]), 0))
-    for column, least in numbers:
+    several = "labels" in table.column_names
+    more = [(pc.list_flatten(table["labels"]), 0)] if several else []
+    for column, least in [(table["label"], -1), *more]:
         span = pc.min_max(column).as_py()
         known = not len(column) or least <= span["min"] <= span["max"] < len(names)
         if column.null_count or not known:
@@ -292,7 +298,3 @@ def _segment(start: float | None, end: float | None) -> tuple[float, float] | No
 
 def _reopen(file: str, root: str) -> VideoIndex:
     return VideoIndex.open(file).with_root(root)
-
-
-def _rebuild(table: pa.Table, names: list[str], root: str, multi_label: bool) -> VideoIndex:
-    return VideoIndex(table, names, root=root, multi_label=multi_label)

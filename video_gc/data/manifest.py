@@ -139,7 +139,7 @@ def apply_manifest(index: VideoIndex, file: Path) -> tuple[VideoIndex, list[tupl
     keep = np.ones(len(index), bool)
     left_out = []
     for row in _candidates(index, list(bad)):
-        path = index.path(row)
+        path = Path(index.path(row))
         why = bad.get(absolute(path))
         if why is not None:
             keep[row] = False
@@ -158,7 +158,7 @@ def relative_path(path: Path, root: Path) -> str:
     return full.relative_to(base).as_posix() if full.is_relative_to(base) else full.as_posix()
 
 
-def absolute(path: Path) -> str:
+def absolute(path: str | os.PathLike[str]) -> str:
     """The path without . and .., with links unresolved."""
     return os.path.abspath(path)
 

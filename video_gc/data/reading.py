@@ -10,6 +10,8 @@ from torch import Tensor
 
 from video_gc.data.index import VideoIndex
 from video_gc.data.sampling import ClipConfig, FrameRange, frame_range
+from video_gc.data.shards.packed import PackedVideo
+from video_gc.data.shards.store import StoreError
 from video_gc.decode.frames_folder import RATE_FILE
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, Box, Colour, DecodeError, Request, VideoReader
@@ -65,14 +67,15 @@ class Decoding:
             self.open(path).close()
         except UnicodeError:  # a ValueError, but of the file
             pass
-        except (ImportError, ValueError):
+        except (ImportError, ValueError, StoreError):
             raise
         except Exception:  # of this file; others are read later
             pass
 
     def open(self, path: str | os.PathLike[str]) -> VideoReader:
-        """Open a video; see `open_video`."""
-        return open_video(path, self.decoder, self.device, max_pixels=self.max_pixels)
+        """Open a video; see `open_video`. Raises StoreError for a shard that cannot be read."""
+        source = path.open() if isinstance(path, PackedVideo) else path
+        return open_video(source, self.decoder, self.device, max_pixels=self.max_pixels)
 
     def part(
         self, reader: VideoReader, segment: tuple[float, float] | None, *, timed: bool
@@ -131,10 +134,12 @@ def common_rate(index: VideoIndex, decoding: Decoding) -> float | None:
     for row in np.unique(np.linspace(0, len(index) - 1, RATES_READ).astype(int)):
         path = index.path(int(row))
         try:
-            if path.is_dir() and not (path / RATE_FILE).exists():
+            if path.is_dir() and not os.path.exists(os.path.join(path, RATE_FILE)):
                 continue
             with decoding.open(path) as reader:
                 rates.append(reader.rate)
+        except StoreError:
+            raise
         except Exception:  # a file can make decoders raise anything
             continue
     if not rates:

@@ -26,6 +26,7 @@ from video_gc.data.divide import groups_of, hold_out, is_grouped, read_fold, tak
 from video_gc.data.generated.motions import MOTIONS, open_motions
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.manifest import apply_manifest, choose_manifest
+from video_gc.data.shards.open import absolute_root, open_shards
 from video_gc.outputs import fill_csv
 from video_gc.progress import say
 
@@ -139,6 +140,8 @@ def _counted(index: VideoIndex) -> str:
 def data_manifest(config: DataConfig) -> Path | None:
     """The manifest of a data set: the given one, or the one written by `check`."""
     root = config.root
+    if config.kind == "shards":
+        return None  # what is packed was checked before
     if config.kind == "motions":
         root = str(Path(root or MOTIONS) / config.task)
     files = (config.train, config.val, config.test) if config.kind in LISTS else ()
@@ -157,7 +160,7 @@ def write_splits(splits: Splits, folder: Path) -> Splits:
         about = {"left_out": splits.left_out.get(split, 0)}
         if split in splits.absent:
             about["missing"] = splits.absent[split]
-        index.with_root(Path(index.root).absolute()).save(folder / f"{split}.arrow", about)
+        index.with_root(absolute_root(index.root)).save(folder / f"{split}.arrow", about)
     if splits.missing:
         file = write_text(folder / "missing.txt", "".join(f"{name}\n" for name in splits.missing))
         say(f"The {len(splits.missing)} missing videos are listed in {file}")
@@ -200,17 +203,17 @@ def without_damaged(index: VideoIndex, manifest: Path) -> VideoIndex:
     """
     index, left_out = apply_manifest(index, manifest)
     if left_out:
-        say(
-            f"{len(left_out)} of {len(index) + len(left_out)} videos are left out by {manifest}"
-            f", such as {left_out[0][0]} ({left_out[0][1]})",
-            style="yellow",
-        )
+        such = f", such as {left_out[0][0]} ({left_out[0][1]})"
+        whole = len(index) + len(left_out)
+        say(f"{len(left_out)} of {whole} videos are left out by {manifest}{such}", style="yellow")
     return index
 
 
 def _annotated(config: DataConfig) -> AnnotatedSplits:
     """The config's annotations, with nothing left out."""
     names = read_names(config.names) if config.names else None
+    if config.kind == "shards":
+        return open_shards(config.root or "", names)
     root = Path(config.root) if config.root else None
     if config.kind in LISTS:
         files = [Path(file) if file else None for file in (config.train, config.val, config.test)]

@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from torch import Tensor
 
+from video_gc.data.shards.packed import PackedVideo
+
 About = TypeVar("About")
 FileState = tuple[int, ...]
 
@@ -50,6 +52,8 @@ class KeptClips(Generic[About]):
         """
         if not self.limit or video in self._varying:
             return None
+        if isinstance(path, PackedVideo):  # a shard does not change under its index
+            return 0, 0, path.size, path.offset, 0
         try:
             found = os.stat(path)
         except (OSError, ValueError):  # whoever opens it says what is wrong

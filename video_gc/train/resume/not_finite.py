@@ -25,7 +25,7 @@ def lacking(networks: Mapping[str, nn.Module]) -> str | None:
     return next((name for name, fine in zip(found, sound, strict=True) if not fine), None)
 
 
-def write_not_finite(file: Path, step: int, paths: Iterable[Path]) -> None:
+def write_not_finite(file: Path, step: int, paths: Iterable[object]) -> None:
     """List the videos of the batch that led to a non-finite number: step, path."""
     with atomic_path(file) as part:
         fill_csv(part, ["step", "path"], ((step, path) for path in paths))

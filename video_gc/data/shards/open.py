@@ -1,0 +1,86 @@
+"""The index of shards → the videos of each split."""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from video_gc.atomic import atomic_path
+from video_gc.data.annotations.index_cache import converted
+from video_gc.data.annotations.labels import number_labels
+from video_gc.data.annotations.official import AnnotatedSplits
+from video_gc.data.index import DataError, VideoIndex
+from video_gc.data.shards.store import cache_folder, fetch_file, file_version, is_address
+from video_gc.data.shards.write import INDEX, VERSION
+
+PLACE = ("shard", "offset", "size")
+SPLITS = ("train", "val", "test")
+
+
+def open_shards(root: str, names: Sequence[str] | None = None) -> AnnotatedSplits:
+    """The videos in the shards of a folder or an address, by their splits.
+
+    Videos without a split are for training. names: class names in order.
+
+    Raises StoreError, or DataError for an index that is none.
+    """
+    root = absolute_root(root)
+    file = _kept(root) if is_address(root) else Path(root, INDEX)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such index; tools/prepare.py shards makes it")
+    try:
+        if VERSION not in (pa.parquet.read_schema(file).metadata or {}):
+            raise DataError(f"{file}: not an index of tools/prepare.py shards")
+        there = pc.unique(pa.parquet.read_table(file, columns=["split"])["split"]).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file}: not an index of tools/prepare.py shards") from error
+    if odd := [split for split in there if split not in (*SPLITS, "")]:
+        raise DataError(f"{file}: unknown split {odd[0]!r}; valid: {', '.join(SPLITS)}")
+    found: dict[str, VideoIndex] = {}
+    for split in SPLITS:
+        chosen = [split, ""] if split == "train" else [split]
+        if not set(chosen) & set(there):
+            continue
+        kept = None if names is None else list(names)
+        options = {"format": "shards", "split": split, "names": kept}
+        convert = partial(_convert, file, chosen, kept)
+        found[split] = converted(file, options, root, convert).with_root(root)
+        names = found[split].names
+    if "train" not in found:
+        raise DataError(f"{file}: it has no training videos")
+    return AnnotatedSplits(found["train"], found.get("val"), found.get("test"))
+
+
+def absolute_root(root: str) -> str:
+    """An address as it is, a folder with its whole path."""
+    return root.rstrip("/") if is_address(root) else os.path.abspath(root)
+
+
+def _kept(root: str) -> Path:
+    """A copy of the index at an address, fetched again when that has changed."""
+    digest = sha256(f"{root} {file_version(root, INDEX)}".encode()).hexdigest()[:16]
+    file = cache_folder() / "indices" / f"{digest}.parquet"
+    if not file.is_file():
+        content = fetch_file(root, INDEX)
+        with atomic_path(file) as part:
+            part.write_bytes(content)
+    return file
+
+
+def _convert(file: Path, splits: Sequence[str], names: Sequence[str] | None) -> VideoIndex:
+    wanted = ["path", "label", "start", "end", "group", *PLACE]
+    where = pc.field("split").isin(splits)
+    try:
+        table = pa.parquet.read_table(file, columns=wanted, filters=where)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file}: damaged ({str(error).splitlines()[0]})") from error
+    for name in ("start", "end", "group"):
+        if table[name].null_count == len(table):
+            table = table.drop([name])
+    return number_labels(table, file, names, line=lambda row: f"row {row + 1}")

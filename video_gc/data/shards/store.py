@@ -1,0 +1,133 @@
+"""Ranges of files on a disk or elsewhere, with retries and a bounded cache on this machine.
+
+The cache is diskcache's: several processes may use it, the least recently used ranges go first, and
+a killed process leaves it sound. Credentials come from the environment, as the library of each
+storage expects them.
+"""
+
+import os
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from video_gc.extras import need
+
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before each further attempt."""
+FINAL = (FileNotFoundError, PermissionError, NotImplementedError, ImportError)
+"""Errors that another attempt does not change."""
+CACHE_GB = "VIDEO_GC_CACHE_GB"
+"""Variable of the environment: most GB of the cache (20); 0: none."""
+
+
+class StoreError(Exception):
+    """The place of the shards cannot be read: no fault of a video, so it ends the run."""
+
+
+def is_address(root: str | os.PathLike[str]) -> bool:
+    """Whether it is an address of fsspec's, such as s3://bucket/kinetics, and no folder."""
+    return "://" in os.fspath(root)
+
+
+def read_range(root: str, name: str, offset: int, size: int) -> bytes:
+    """Some bytes of the file `name` in a folder or at an address. Raises StoreError."""
+    if not is_address(root):
+        return _read_here(os.path.join(root, name), offset, size)
+    kept = _cache(os.getpid())
+    key = f"{root}/{name}:{offset}+{size}"
+    found = None if kept is None else kept.get(key)
+    if not isinstance(found, bytes) or len(found) != size:
+        found = _fetched(root, name, offset, offset + size)
+        if len(found) != size:
+            raise StoreError(
+                f"{root}/{name}: ends before byte {offset + size}; it is not the shard of this "
+                "index: upload both again"
+            )
+        if kept is not None:
+            kept.set(key, found)
+    return found
+
+
+def fetch_file(root: str, name: str) -> bytes:
+    """A whole file at an address. Raises StoreError."""
+    return _fetched(root, name, None, None)
+
+
+def file_version(root: str, name: str) -> str:
+    """A text that changes when a file at an address does. Raises StoreError."""
+
+    def look(system: Any, path: str) -> str:
+        system.invalidate_cache()
+        return str(system.ukey(path))
+
+    return str(_tried(root, name, look))
+
+
+def cache_folder() -> Path:
+    """The folder of all that is kept of other places."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "video_gc" / "shards"
+
+
+def _read_here(file: str, offset: int, size: int) -> bytes:
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(offset)
+            found = stream.read(size)
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be read ({error.strerror})") from error
+    if len(found) != size:
+        raise StoreError(
+            f"{file}: ends before byte {offset + size}; it is not the shard of this index: "
+            "run tools/prepare.py shards again"
+        )
+    return found
+
+
+def _fetched(root: str, name: str, start: int | None, end: int | None) -> bytes:
+    return bytes(_tried(root, name, lambda system, path: system.cat_file(path, start, end)))
+
+
+def _tried(root: str, name: str, ask: Any) -> Any:
+    """`ask(file system, path)`, with growing pauses."""
+    error: Exception | None = None
+    for pause in (0.0, *PAUSES):
+        time.sleep(pause)
+        try:
+            system, base = _system(root, os.getpid())
+            return ask(system, f"{base}/{name}")
+        except FINAL as final:
+            error = final
+            break
+        except Exception as met:  # every storage has its own errors
+            error = met
+    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise StoreError(
+        f"{root}/{name}: cannot be read ({why}); check the address, and that the credentials are "
+        "in the environment; rerun the command to resume"
+    ) from error
+
+
+@cache
+def _system(root: str, process: int) -> tuple[Any, str]:
+    """The file system of an address, of this process: connections do not survive a fork."""
+    import fsspec
+
+    return fsspec.core.url_to_fs(root, skip_instance_cache=True)
+
+
+@cache
+def _cache(process: int) -> Any:
+    """The cache of this process; None if there is none."""
+    limit = float(os.environ.get(CACHE_GB, "20"))
+    if limit <= 0:
+        return None
+    need("shards", "diskcache", by="data of another place")
+    import diskcache
+
+    return diskcache.Cache(
+        str(cache_folder() / "ranges"),
+        size_limit=int(limit * 1e9),
+        eviction_policy="least-recently-used",
+    )
