@@ -110,6 +110,7 @@ SAID = [
         "did you mean --workers?); see prepare.py check",
     ),
     ("score", ["slow_r50", "list", "--shard", "2/2"], "--shard (2/2) must be 0/N"),
+    ("prepare", ["shards", "x", "y", "--size", "big"], "'big' is no size; write it as 256MB or 1"),
     ("serve", ["x", "--queue", "0"], "--queue: must be at least 1, not 0"),
     ("serve", ["x", "--allow-url", "http://a.org/"], "must be a host such as videos.example.org"),
     ("app", ["x", "--port", "0"], "--port: must be in [1, 65535], not 0"),

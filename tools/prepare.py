@@ -1,4 +1,4 @@
-"""Prepare data: check videos, make small copies, identify a copy by a short hash."""
+"""Prepare data: check videos, make small copies, pack them into shards, identify them by a hash."""
 
 import argparse
 import os
@@ -16,6 +16,9 @@ from video_gc.data.prepare.check import check_videos
 from video_gc.data.prepare.listing import list_official, list_sources, usable
 from video_gc.data.prepare.resize import ResizeConfig, resize_videos
 from video_gc.data.prepare.summary import show_resize, show_summary
+from video_gc.data.shards.webdataset import index_tars
+from video_gc.data.shards.write import INDEX, write_shards
+from video_gc.outputs import write_csv
 from video_gc.progress import say
 
 CHECK = """\
@@ -38,6 +41,12 @@ COLUMNS = {
     "start": "start of the labelled part, in s",
     "end": "its end, in s",
 }
+SHARDS = """\
+Pack videos into tar files of about --size, and write index.parquet, which has the place of each
+video and what a manifest of `check` knows. WebDataset reads the tar files too. Copy the folder to
+a bucket, or leave it where it is, and train with data=shards data.root=OUT_OR_ADDRESS. Missing and
+damaged videos are left out and listed. Rerun it to resume. With --index, OUT has tar files of
+WebDataset, which are indexed as they are."""
 FINGERPRINT = """\
 Print a short hash of each split, from file names, classes and file contents. "contents" needs the
 manifest of `check`; "sizes" does not. Every checkpoint and every result stores the hash of its
@@ -60,7 +69,12 @@ def main() -> int:
         resized = resize_videos(options.source, options.target, config, workers=options.workers)
         show_resize(resized, options.target)
         return int(resized.failed > 0)
+    if options.job == "shards" and options.index:
+        say(f"{index_tars(options.out)} videos are indexed: {options.out / INDEX}")
+        return 0
     listed, root = sources(options)
+    if options.job == "shards":
+        return pack(listed, root, options)
     if options.job == "check":
         result = check_videos(
             listed,
@@ -84,6 +98,21 @@ def main() -> int:
         if split == "val" and note:
             say(note)
     return 0
+
+
+def pack(listed: list[Listed], root: Path, options: argparse.Namespace) -> int:
+    """Write shards of the usable videos; returns 1 if some are left out."""
+    manifest = choose_manifest(options.manifest, root)
+    kept = usable(listed, manifest)
+    count = write_shards(kept, root, options.out, options.size, manifest)
+    say(f"{len(kept)} videos are in {count} shards and {INDEX}: {options.out}")
+    if len(kept) == len(listed):
+        return 0
+    there = {id(video) for video in kept}
+    gone = [(video.path, video.split) for video in listed if id(video) not in there]
+    file = write_csv(options.out / "left_out.csv", ["path", "split"], gone)
+    say(f"{len(gone)} of {len(listed)} videos are missing or damaged, and left out: {file}")
+    return 1
 
 
 def sources(options: argparse.Namespace) -> tuple[list[Listed], Path]:
@@ -171,6 +200,17 @@ def parse() -> argparse.Namespace:
     )
     add_workers(resize)
 
+    example = "shards data/kinetics400_256 shards/kinetics400 --size 256MB"
+    shards = job("shards", SHARDS, example, "pack videos into tar files")
+    add_sources(shards)
+    shards.add_argument("out", type=Path, metavar="OUT", help="folder of the shards")
+    shards.add_argument(
+        "--size", type=in_bytes, default=in_bytes("256MB"), help="of a shard, such as 1GB (256MB)"
+    )
+    shards.add_argument("--manifest", type=Path, help=f"(ROOT/{NAME} if it exists)")
+    shards.add_argument("--index", action="store_true", help="only index the tar files in OUT")
+    shards.set_defaults(group=None)
+
     example = "fingerprint --data kinetics --root data/kinetics400"
     fingerprint = job("fingerprint", FINGERPRINT, example, "identify a copy by a short hash")
     add_sources(fingerprint)
@@ -188,6 +228,15 @@ def pattern(text: str) -> str:
             f"{text!r} is not a regular expression ({error})"
         ) from error
     return text
+
+
+def in_bytes(text: str) -> int:
+    """A size such as 256MB. Raises argparse.ArgumentTypeError for anything else."""
+    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(KB|MB|GB)", text.strip().upper())
+    if found is None or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 256MB or 1GB")
+    return int(float(found[1]) * units[found[2]])
 
 
 def add_sources(job: argparse.ArgumentParser) -> None:
