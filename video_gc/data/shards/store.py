@@ -86,7 +86,9 @@ def _read_here(file: str, offset: int, size: int) -> bytes:
 
 
 def _fetched(root: str, name: str, start: int | None, end: int | None) -> bytes:
-    return bytes(_tried(root, name, lambda system, path: system.cat_file(path, start, end)))
+    return bytes(
+        _tried(root, name, lambda system, path: system.cat_file(path, start=start, end=end))
+    )
 
 
 def _tried(root: str, name: str, ask: Any) -> Any:
