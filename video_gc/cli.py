@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from video_gc.data.index import DataError
+from video_gc.data.shards.store import StoreError
 from video_gc.decode.reader import DecodeError
 from video_gc.escape import nearest_name
 from video_gc.progress import say
@@ -116,7 +117,7 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         status = main() or 0
     except USAGE as error:
         status = report_error(error, 2)
-    except (DataError, DecodeError, OSError, FloatingPointError) as error:
+    except (DataError, StoreError, DecodeError, OSError, FloatingPointError) as error:
         status = report_error(error, 1)
     except KeyboardInterrupt as stopped:
         say(str(stopped) or "Interrupted; nothing that was finished is lost.")

@@ -11,11 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from video_gc.extras import need
+from video_gc.extras import install_line, need
+from video_gc.progress import say
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further attempt."""
-FINAL = (FileNotFoundError, PermissionError, NotImplementedError, ImportError)
+LONG = 2.0
+"""Seconds of a pause that is said."""
+FINAL = (FileNotFoundError, PermissionError, NotImplementedError, ValueError)
 """Errors that another attempt does not change."""
 CACHE_GB = "VIDEO_GC_CACHE_GB"
 """Variable of the environment: most GB of the cache (20); 0: none."""
@@ -93,22 +96,30 @@ def _fetched(root: str, name: str, start: int | None, end: int | None) -> bytes:
 
 def _tried(root: str, name: str, ask: Any) -> Any:
     """`ask(file system, path)`, with growing pauses."""
-    error: Exception | None = None
-    for pause in (0.0, *PAUSES):
-        time.sleep(pause)
+    error: Exception = StoreError()
+    for pause in (*PAUSES, None):
         try:
             system, base = _system(root, os.getpid())
             return ask(system, f"{base}/{name}")
+        except ImportError as missing:
+            raise ImportError(f"{root}: {missing}; {install_line('shards')}") from missing
         except FINAL as final:
             error = final
             break
         except Exception as met:  # every storage has its own errors
             error = met
-    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if pause is not None:
+            if pause >= LONG:
+                say(f"{root}/{name}: {_line(error)}; asked again in {pause:g} s", style="yellow")
+            time.sleep(pause)
     raise StoreError(
-        f"{root}/{name}: cannot be read ({why}); check the address, and that the credentials are "
-        "in the environment; rerun the command to resume"
+        f"{root}/{name}: cannot be read ({_line(error)}); check the address, and that the "
+        "credentials are in the environment; rerun the command to resume"
     ) from error
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 @cache
