@@ -1,11 +1,11 @@
-"""Score a list of millions of videos, in shares: one row a video, in Parquet files.
+"""Score a list of millions of videos, in shards: one row a video, in Parquet files.
 
 LIST is a table (Parquet, CSV) with a column path, video or url, or a text file with a path or an
-address (s3://…, http://…) in each line. Run one process for each share, here or elsewhere, with the
+address (s3://…, http://…) in each line. Run one process for each shard, here or elsewhere, with the
 same list and folder:
   python tools/score.py runs/mine LIST --out DIR --shard 0/4      … 1/4, 2/4, 3/4
   python tools/score.py --merge DIR
-With --engine ray, one command on a cluster makes all shares. A video that is damaged, hangs or is
+With --engine ray, one command on a cluster makes all rows. A video that is damaged, hangs or is
 too long costs its own row, which says so. Rerun a command to resume it.
 """
 
@@ -29,7 +29,8 @@ def main() -> int:
     )  # fmt: skip
     add("list", type=Path, nargs="?", metavar="LIST", help="the videos")
     add("--out", type=Path, metavar="DIR", help="folder of the parts; default: RUN/WHAT")
-    add("--shard", default="0/1", metavar="I/N", help="share I of N, from 0/N to N-1/N (0/1)")
+    add("--shard", metavar="I/N", help="shard I of N, from 0/N to N-1/N (0/1)")
+    add("--retry", action="store_true", help="make files again that have videos with errors")
     add("--merge", type=Path, metavar="DIR", help="check the parts in DIR, write DIR/summary.json")
     add("--what", choices=("scores", "features", "segments"), default="scores", help="(scores)")
     add("--top", type=in_range(int, 1), default=5, help="of scores: best classes in `top` (5)")
@@ -45,7 +46,11 @@ def main() -> int:
         "--part-size", type=in_range(int, 1), metavar="N",
         help="videos in a file, which are lost with a killed process (1000; with Ray 100)",
     )  # fmt: skip
-    add("--decoders", type=in_range(int, 1), help="processes that decode; default: a core each")
+    add(
+        "--decoders",
+        type=in_range(int, 1),
+        help="processes that decode; default: a core each, at most 8; with Ray 1",
+    )
     add(
         "--timeout", type=in_range(float, 0.001), default=60.0,
         help="seconds in which a video must give a frame (60)",
@@ -69,12 +74,18 @@ def main() -> int:
         return merged(options.merge)
     if options.checkpoint is None or options.list is None:
         parser.error("give a checkpoint and a list of videos, or --merge DIR; --help has examples")
-    number, _, count = options.shard.partition("/")
+    if options.engine == "ray":
+        for name in ("shard", "retry"):
+            if getattr(options, name):
+                parser.error(f"--{name} is of the engine processes; Ray makes all rows")
+    elif options.address or options.actors:
+        parser.error("--address and --actors need --engine ray")
+    number, _, count = (options.shard or "0/1").partition("/")
     if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         parser.error(f"--shard ({options.shard}) must be 0/N … N-1/N, such as 0/4")
-    from video_gc.scale.listed import read_list  # late: they import torch
     from video_gc.scale.scoring import ScoreOptions, Work
     from video_gc.scale.shards import Shard, score_shard
+    from video_gc.scale.video_list import read_list  # late: they import torch
     from video_gc.train.checkpoint import default_output
 
     wanted = ScoreOptions(
@@ -107,8 +118,13 @@ def main() -> int:
         say(f"The rows are in {out}; next:")
     else:
         share, size = Shard(int(number), int(count)), options.part_size or 1000
-        done = score_shard(work, paths, out, shard=share, part_size=size)
-        say(f"{done:,} videos scored; the rows are in {out}; next, when all shards have ended:")
+        done = score_shard(work, paths, out, shard=share, part_size=size, retry=options.retry)
+        counts = ", ".join(f"{count:,} {status}" for status, count in done.most_common())
+        say(
+            f"{counts or 'nothing was missing'}; the rows are in {out}",
+            "yellow" if done["error"] else None,
+        )
+        say("next, when all shards have ended:")
     say(f"  python tools/score.py --merge {out}")
     return 0
 
@@ -122,6 +138,8 @@ def merged(folder: Path) -> int:
     there = (found.times > 0).sum()
     say(f"{there:,} of {len(found.times):,} videos: {counts or 'none'}")
     say(f"The summary is {folder / SUMMARY}, videos without scores are in {folder / NOT_SCORED}")
+    if count := found.status["error"]:
+        say(f"{count:,} videos have errors; --retry makes their files again", style="yellow")
     for name, why in found.damaged.items():
         say(f"{folder / name}: {why}; remove it", style="yellow")
     if count := (found.times > 1).sum():

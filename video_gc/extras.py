@@ -12,7 +12,10 @@ def need(extra: str, *modules: str, by: object) -> None:
 
 def installed(module: str) -> bool:
     """Whether a module can be imported."""
-    return find_spec(module) is not None
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the package around it
+        return False
 
 
 def install_line(extra: str) -> str:

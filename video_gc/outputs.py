@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from video_gc.atomic import atomic_path, fitting_name, read_journal
@@ -140,7 +141,9 @@ def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 def fill_csv(part: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write the lines of `write_csv` to an open file; cells are those of `csv_cell`."""
     with part.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([csv_cell(cell) for cell in row] for row in (header, *rows))
+        csv.writer(stream).writerows(
+            [csv_cell(cell) for cell in row] for row in chain([header], rows)
+        )
 
 
 def read_csv(file: Path) -> tuple[list[str], list[dict[str, str]]]:

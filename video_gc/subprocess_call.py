@@ -247,6 +247,7 @@ class _Caller:
         self._end_late(limit)
 
     def send(self, kind: int, value: object = None) -> None:
+        self._end_late(None)  # the caller may read late; a dead one has closed the pipe
         self.connection.send((kind, value))
         self.said = time.monotonic()
         self._end_late(self._limit if kind in (ALIVE, ITEM) else None)

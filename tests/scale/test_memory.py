@@ -39,8 +39,8 @@ def test_memory_is_flat_over_100_000_videos(
 
 def pids() -> list[int]:
     """Of the processes that decode, wherever they are at work."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    return sorted(map(int, children))
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return sorted(int(child) for task in tasks for child in task.read_text().split())
 
 
 def resident(pid: int) -> int:

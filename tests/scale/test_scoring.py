@@ -24,6 +24,7 @@ from video_gc.predict.segment_files import VideoSegments, segment_all
 from video_gc.predict.segments import SegmentOptions
 from video_gc.scale import scoring
 from video_gc.scale.scoring import ScoreOptions, Scorer, Work
+from video_gc.subprocess_call import SPARE
 
 
 def work(options: ScoreOptions, **more: Any) -> Work:
@@ -82,7 +83,8 @@ def test_a_video_without_scores_costs_its_row(
     recognizer: Recognizer, damaged: dict[str, Path], video: Path, tmp_path: Path
 ) -> None:
     long = write_video(tmp_path / "long.mp4", counted_frames(50), fps=10)
-    videos = [*damaged.values(), tmp_path / "none.mp4", "", long, "memory://none.mp4", video]
+    chain = "reference://v.mp4::http://127.0.0.1:9/refs.json"
+    videos = [*damaged.values(), tmp_path / "none.mp4", "", long, chain, video]
     found = rows_of(recognizer, videos, max_seconds=4)
     assert [row["path"] for row in found] == list(map(str, videos))
     assert [row["status"] for row in found] == ["error"] * 6 + ["skipped", "error", "ok"]
@@ -94,6 +96,43 @@ def test_a_video_without_scores_costs_its_row(
         "the video lasts 5 s, and at most 4 s are accepted (--max-seconds); send a part of it",
     ]
     assert found[0]["scores"] is None
+    assert "no address that is read; valid: file, http" in causes[7]
+
+
+@pytest.mark.slow
+def test_a_slow_network_costs_no_row(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoders that wait for it to take their windows are not late."""
+    long = write_video(tmp_path / "v.mp4", counted_frames(200))  # more than a pipe holds
+    scores, pauses = recognizer.scores, iter([SPARE + 4])
+
+    def slow(clips: torch.Tensor) -> torch.Tensor:
+        time.sleep(next(pauses, 0))
+        return scores(clips)
+
+    monkeypatch.setattr(recognizer, "scores", slow)
+    (row,) = rows_of(recognizer, [long], timeout=2)
+    assert (row["status"], len(row["start"])) == ("ok", 29)
+
+
+def test_who_stops_early_does_not_wait_for_the_videos_in_work(
+    recognizer: Recognizer, tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = write_video(tmp_path / "long.mp4", counted_frames(400))
+    calls, scores = list[int](), recognizer.scores
+
+    def counted(clips: torch.Tensor) -> torch.Tensor:
+        calls.append(len(clips))
+        time.sleep(0.2)
+        return scores(clips)
+
+    monkeypatch.setattr(recognizer, "scores", counted)
+    with Scorer(recognizer, work(ScoreOptions())) as scorer:
+        rows = scorer.rows(enumerate([str(video), *[str(long)] * 9]))
+        next(rows)
+        rows.close()
+    assert sum(calls) < 57  # windows of the first long one
 
 
 @pytest.mark.slow  # a new decoder imports torch
@@ -104,7 +143,7 @@ def test_a_video_that_kills_or_hangs_costs_its_row(
     videos: list[Path | str] = ["kills", "hangs", "kills", video]
     found = rows_of(recognizer, videos, timeout=20)
     assert [row["status"] for row in found] == ["error", "error", "error", "ok"]
-    assert found[0]["cause"] == "the decoder's process died (SIGKILL); the file is damaged"
+    assert found[0]["cause"] == "the decoder's process died (SIGKILL)"
     assert found[1]["cause"] == "gave no frame within 20 s (--timeout)"
 
 
@@ -136,6 +175,8 @@ def test_addresses_are_fetched_up_to_a_size(
         thread.join()
     assert [row["status"] for row in found] == ["ok", "error", "skipped", "ok", "ok"]
     assert found[2]["cause"] == "the file is larger than 1 MiB (--max-mb)"
+    assert found[1]["cause"].startswith("cannot be fetched (ClientResponseError: 404, message=")
+    assert here not in found[1]["cause"]
     assert found[0]["scores"] == found[3]["scores"] == found[4]["scores"]
 
 

@@ -10,11 +10,13 @@ import pyarrow.parquet
 import pytest
 
 from video_gc import Recognizer
+from video_gc.atomic import PART
 from video_gc.outputs import read_csv
-from video_gc.scale.listed import read_list
+from video_gc.scale import shards
 from video_gc.scale.merge import merge
 from video_gc.scale.scoring import ScoreOptions, Scorer, Work
 from video_gc.scale.shards import Shard, score_shard
+from video_gc.scale.video_list import read_list
 
 
 @pytest.fixture
@@ -34,9 +36,11 @@ def score(
     monkeypatch.setattr(Work, "recognizer", lambda self: recognizer)
 
     def run(out: Path, shard: str = "0/1", part_size: int = 4, **options: Any) -> int:
-        number, count = map(int, shard.split("/"))
+        """The number of new rows."""
+        share, retry = Shard(*map(int, shard.split("/"))), options.pop("retry", False)
         work = Work(checkpoint=Path("c"), options=ScoreOptions(**options))
-        return score_shard(work, listed, out, shard=Shard(number, count), part_size=part_size)
+        counts = score_shard(work, listed, out, shard=share, part_size=part_size, retry=retry)
+        return counts.total()
 
     return run
 
@@ -95,7 +99,38 @@ def test_a_killed_shard_goes_on_at_its_last_part(
     assert merge(tmp_path / "out").complete
     assert score(tmp_path / "whole") == 14
     assert table_of(tmp_path / "out").equals(table_of(tmp_path / "whole"))
-    assert [file for file in (tmp_path / "out").iterdir() if file.name.endswith(".part")] == []
+    assert [file for file in (tmp_path / "out").iterdir() if PART.fullmatch(file.name)] == []
+
+
+def test_parts_with_errors_are_made_again_if_asked(
+    score: Callable[..., int], listed: pa.ChunkedArray, tmp_path: Path, clips_folder: Path
+) -> None:
+    bad = Path(listed[3].as_py())
+    content = bad.read_bytes()
+    assert score(tmp_path) == 14
+    try:
+        bad.write_bytes(next(clips_folder.glob("*/*.mp4")).read_bytes())
+        assert score(tmp_path) == 0
+        assert merge(tmp_path).status == {"ok": 12, "error": 2}
+        assert score(tmp_path, retry=True) == 6  # the first part and the last
+    finally:
+        bad.write_bytes(content)
+    assert merge(tmp_path).status == {"ok": 13, "error": 1}
+
+
+def test_a_shard_that_writes_is_not_read_and_two_first_ones_agree(
+    score: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(tmp_path)
+    (tmp_path / ".video_gc-0123456789abcdef.part.parquet").write_bytes(b"half")
+    assert merge(tmp_path).complete
+    for part in tmp_path.glob("part-*"):
+        part.unlink()
+    read = shards.read_about
+    times = iter([None])  # the first look comes before the other one's note
+    monkeypatch.setattr(shards, "read_about", lambda folder: next(times, read(folder)))
+    with pytest.raises(ValueError, match="its rows were made with another options"):
+        score(tmp_path, top=1)
 
 
 def test_a_folder_is_of_one_list_network_and_options(
@@ -103,6 +138,9 @@ def test_a_folder_is_of_one_list_network_and_options(
 ) -> None:
     out = tmp_path / "out"
     score(out, "3/4")
+    with pytest.raises(ValueError, match="no such layer"):
+        score(tmp_path / "new", what="features", layer="res9")
+    assert not (tmp_path / "new").exists()
     for changed, said in (
         ({"top": 2}, "options"),
         ({"what": "segments"}, "options"),

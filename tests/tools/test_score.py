@@ -28,7 +28,7 @@ def test_it_scores_and_merges(tool, checkpoint: Path, listed: Path, tmp_path: Pa
     status, text, err = tool("score", checkpoint, listed, *arguments, "--shard", "0/2")
     assert (status, text) == (0, "")
     assert "clips of 4×2 frames at 30 Hz as in training, 0.20 s; 13 videos are listed" in err
-    assert f"8 videos scored; the rows are in {out}" in err
+    assert f"7 ok, 1 error; the rows are in {out}" in err
     status, _, err = tool("score", "--merge", out)
     assert status == 1
     assert "8 of 13 videos: 7 ok, 1 error" in err
@@ -40,6 +40,7 @@ def test_it_scores_and_merges(tool, checkpoint: Path, listed: Path, tmp_path: Pa
     status, _, err = tool("score", "--merge", out)
     assert status == 0
     assert "13 of 13 videos: 12 ok, 1 error" in err
+    assert "1 videos have errors; --retry makes their files again" in err
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,11 @@ def test_it_scores_and_merges(tool, checkpoint: Path, listed: Path, tmp_path: Pa
         ([], "give a checkpoint and a list of videos, or --merge DIR; --help has examples"),
         (["slow_r50", "list", "--shard", "2/2"], "--shard (2/2) must be 0/N … N-1/N, such as 0/4"),
         (["slow_r50", "list", "--shard", "1"], "--shard (1) must be 0/N"),
+        (
+            ["slow_r50", "x", "--engine", "ray", "--shard", "0/2"],
+            "--shard is of the engine processes",
+        ),
+        (["slow_r50", "x", "--actors", "2"], "--address and --actors need --engine ray"),
         (["slow_r50", "none.txt"], "none.txt: no such list of videos"),
         (["--merge", "none"], "none: no rows of tools/score.py"),
     ],

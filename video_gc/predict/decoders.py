@@ -2,7 +2,6 @@
 
 import queue
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +11,18 @@ from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, decode_error
 from video_gc.deploy.contract import Contract
 from video_gc.predict.views import window_frames, window_times, window_views
-from video_gc.subprocess_call import ENDED, ITEM, RAISED, RETURNED, ChildProcess, ProcessDied
+from video_gc.subprocess_call import (
+    ENDED,
+    ITEM,
+    RAISED,
+    RETURNED,
+    ChildProcess,
+    ProcessDied,
+    ProcessStuck,
+)
+
+START = 300.0
+"""Most seconds for a process to start, also from a slow file system."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +91,16 @@ def read_windows(
 
 
 class Decoders:
-    """`count` processes, each decoding one video at a time; close them at the end."""
+    """`count` processes, each decoding one video at a time; close them at the end.
+
+    Raises OSError if they cannot be started.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.idle: queue.Queue[ChildProcess] = queue.Queue()
-        children = [ChildProcess() for _ in range(count)]
-        for child in children:
-            child.begin(None, _ready)
-        for child in children:
-            while child.answer(None)[0] != RETURNED:
-                pass
-            self.idle.put(child)
+        for child in [ChildProcess() for _ in range(count)]:
+            self.idle.put(_ready(child))
 
     def run(
         self, left: Callable[[], float], function: Callable[..., Iterator[Any]], *arguments: Any
@@ -102,17 +110,17 @@ class Decoders:
         left: most seconds to wait for a process, and for each item.
 
         Raises queue.Empty if no process is free in time, ProcessStuck if an item does not come,
-        DecodeError if the process dies, and the function's errors. Close it, if you stop early.
+        DecodeError if the process dies, OSError if no other one can be started, and the function's
+        errors. Close it, if you stop early.
         """
         child = self.idle.get(timeout=left())
         kind = None
         try:
-            limit = left()
             try:
-                child.begin(limit, function, *arguments)
-            except ProcessDied:  # while it was idle
-                child = ChildProcess()
-                child.begin(limit, function, *arguments)
+                child.begin(left(), function, *arguments)
+            except ProcessDied:  # while it was idle, or in its last call
+                child = _ready(ChildProcess())
+                child.begin(left(), function, *arguments)
             while kind not in (ENDED, RAISED):
                 kind, value = child.answer(left())
                 if kind == ITEM:
@@ -121,14 +129,10 @@ class Decoders:
                 raise value
         except ProcessDied as error:
             name = arguments[0] if isinstance(arguments[0], str) else "the file"
-            reason = f"the decoder's process died ({error}); the file is damaged"
-            raise DecodeError(name, reason) from None
+            raise DecodeError(name, f"the decoder's process died ({error})") from None
         finally:
             if kind not in (ENDED, RAISED):  # it would answer to the next request
                 child.end()
-            if not child.alive:
-                with suppress(OSError):  # the next request tries again
-                    child = ChildProcess()
             self.idle.put(child)
 
     def close(self) -> None:
@@ -137,5 +141,19 @@ class Decoders:
             self.idle.get().end()
 
 
-def _ready() -> None:
-    """Do nothing: a process that has answered has imported this file, which takes seconds."""
+def _ready(child: ChildProcess) -> ChildProcess:
+    """The process when it has imported this file, which takes seconds. Raises OSError."""
+    try:
+        child.begin(None, _nothing)
+        kind = None
+        while kind != RETURNED:
+            kind, value = child.answer(START)
+            if kind == RAISED:
+                raise OSError(f"a process that decodes cannot start ({value})")
+    except (ProcessDied, ProcessStuck) as error:
+        raise OSError(f"a process that decodes cannot start ({error})") from error
+    return child
+
+
+def _nothing() -> None:
+    """The first call of a process."""

@@ -121,7 +121,7 @@ def merge(folder: Path) -> Summary:
 
 def _read(folder: Path, found: Summary) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of not_scored.csv, while `found` is filled."""
-    files = sorted(folder.glob("*.parquet"))
+    files = sorted(folder.glob("[!.]*.parquet"))
     for file in track(files, "Reading rows", len(files)):
         try:
             with pa.parquet.ParquetFile(file) as stored:

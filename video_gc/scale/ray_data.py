@@ -6,6 +6,7 @@ finished rows (in two phases: noted, written, committed) lets the same call go o
 """
 
 import os
+import platform
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+import torch
 
 from video_gc.atomic import atomic_path
 from video_gc.extras import need
@@ -24,18 +26,30 @@ from video_gc.progress import say
 from video_gc.scale.scoring import Scorer, Work
 from video_gc.scale.shards import note
 
-FOLDER = "ray"
-"""The folder of the list and of the checkpoint, below the rows."""
+FOLDER = "_ray"
+"""The folder of the list, the checkpoint and signs of life, below the rows; readers of Parquet pass
+over names that begin so."""
+LIFE = 10.0
+"""Seconds between two signs of life of an actor."""
 STALLED = 3600.0
-"""Seconds without a new row after which a job is ended: a pool whose actors have died can wait for
-ever (ray-project/ray#62746)."""
+"""Seconds without a sign of life after which a job is ended: a pool whose actors have died can wait
+for ever (ray-project/ray#62746)."""
 
 
 class ScoringActor:
     """An actor: batches with `row` and `path` → batches of rows."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, out: Path) -> None:
+        """out: the folder of the rows."""
         self.schema, self.scorer = work.options.schema, Scorer(work.recognizer(), work)
+        self._sign, self._said = out / FOLDER / f"{platform.node()}-{os.getpid()}.alive", 0.0
+        self.scorer.alive = self.alive
+
+    def alive(self) -> None:
+        """Leave a sign of life, now and then."""
+        if time.monotonic() - self._said > LIFE:
+            self._said = time.monotonic()
+            self._sign.touch()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The rows, in order."""
@@ -54,17 +68,18 @@ def score_with_ray(
 ) -> None:
     """Write the rows of `paths` that are missing into `out`, a folder that all machines see.
 
-    address: of a running cluster, or auto; None: this machine alone.
+    address: of a running cluster, or auto; None: this machine alone. All its machines see `out`.
     actors: processes that score; default: one for each GPU, or for each `work.decoders` cores (by
         default one), but for one core that is left for reading.
     batch_size: rows that are lost with an actor.
 
     The precision is chosen for this machine, and the same on all.
     Raises ImportError without Ray, ConnectionError for an address without a cluster, and as
-    `score_shard`; TimeoutError if no row comes for `STALLED` seconds.
+    `score_shard`; ValueError for actors that do not fit; TimeoutError if they are gone.
     """
     need("ray", "ray", by="--engine ray")
-    recognizer = replace(work, device="cpu").recognizer()
+    here = work if torch.cuda.is_available() else replace(work, device="cpu")
+    recognizer = here.recognizer()
     say(f"{work.checkpoint}: {recognizer.about}; {len(paths):,} videos are listed")
     out = Path(os.path.abspath(out))
     note(out, recognizer, work.options, paths, {"engine": "ray"})
@@ -81,7 +96,15 @@ def score_with_ray(
     try:
         there, decoders = ray.cluster_resources(), work.decoders or 1
         gpus = int(there.get("GPU", 0)) if work.device != "cpu" else 0
-        fitting = gpus or max(int(there["CPU"] - 1) // decoders, 1)
+        if (work.device or "").startswith("cuda") and not gpus:
+            raise ValueError(f"device ({work.device}): the cluster has no GPU")
+        count = actors or gpus or max(int(there["CPU"] - 1) // decoders, 1)
+        if count * decoders > there["CPU"] - 1 or (gpus and count > gpus):
+            raise ValueError(
+                f"actors ({count}) with {decoders} decoders each do not fit {there['CPU']:g} "
+                f"cores, of which one is left for reading, and {gpus} GPUs; give fewer --actors "
+                "or --decoders"
+            )
         context = ray.data.DataContext.get_current()
         context.checkpoint_config = CheckpointConfig(
             "row", str(out / FOLDER / "finished"), delete_checkpoint_on_success=False
@@ -99,10 +122,10 @@ def score_with_ray(
         )
         rows = blocks.map_batches(
             ScoringActor,
-            fn_constructor_args=(chosen,),
+            fn_constructor_args=(chosen, out),
             batch_size=batch_size,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=actors or fitting),
+            compute=ray.data.ActorPoolStrategy(size=count),
             num_cpus=decoders,
             num_gpus=1 if gpus else 0,
         )
@@ -114,15 +137,17 @@ def score_with_ray(
 
 @contextmanager
 def _watched(out: Path) -> Iterator[None]:
-    """End the block with TimeoutError if no file appears in `out` for `STALLED` seconds."""
+    """End the block with TimeoutError after `STALLED` seconds without a sign of life in `out`."""
     ended, stalled, waiting = threading.Event(), threading.Event(), threading.get_ident()
 
     def watch() -> None:
-        count, since = -1, time.monotonic()
+        seen: list[tuple[str, int]] = []
+        since = time.monotonic()
         while not ended.wait(min(STALLED / 10, 10)):
-            now = sum(1 for _ in out.glob("*.parquet"))
-            if now != count:
-                count, since = now, time.monotonic()
+            signs = [*out.glob("[!.]*.parquet"), *(out / FOLDER).glob("*.alive")]
+            now = [(sign.name, sign.stat().st_mtime_ns) for sign in signs]
+            if now != seen:
+                seen, since = now, time.monotonic()
             elif time.monotonic() - since > STALLED:
                 stalled.set()
                 # to the thread that waits, or its wait would not end
@@ -137,8 +162,8 @@ def _watched(out: Path) -> Iterator[None]:
         if not stalled.is_set():
             raise
         raise TimeoutError(
-            f"{out}: no row was written for {STALLED:g} s; look at Ray's dashboard and logs, and "
-            "rerun the command to resume"
+            f"{out}: no actor gave a sign of life for {STALLED:g} s; look at Ray's dashboard and "
+            "logs, and rerun the command to resume"
         ) from None
     finally:
         ended.set()

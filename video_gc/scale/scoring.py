@@ -9,8 +9,9 @@ import math
 import os
 import platform
 import queue
+import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -113,7 +114,9 @@ class ScoreOptions:
         """The options that change what is written."""
         used = {"scores": ("top",), "features": ("layer", "pool"), "segments": ()}[self.what]
         names = ("what", "overlap", "max_mb", "max_seconds", *used)
-        return {name: value for name, value in asdict(self).items() if name in names}
+        return {
+            name: None if (value := getattr(self, name)) == math.inf else value for name in names
+        }
 
 
 @dataclass(kw_only=True)
@@ -126,15 +129,37 @@ class Work:
     precision: str = "auto"
     backend: str = "auto"
     decoders: int | None = None
-    """processes that decode, in each process that scores; default: one for each core"""
+    """processes that decode, in each process that scores; default: one for each core, at most 8"""
     timeout: float = 60.0
     """seconds in which a video must give a frame"""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout < math.inf:
+            raise ValueError(f"timeout ({self.timeout}) must be above 0, and finite")
 
     def recognizer(self) -> Recognizer:
         """Load the network. Raises as `Recognizer`."""
         return Recognizer(
             self.checkpoint, device=self.device, precision=self.precision, backend=self.backend
         )
+
+
+def computed_by(recognizer: Recognizer, options: ScoreOptions) -> Callable[[Tensor], Tensor]:
+    """Clips (n, 3, T, H, W) → their rows of scores or features (n, …).
+
+    Raises ValueError for a layer or windows that the network does not have.
+    """
+    if options.what == "features":
+        return StageFeatures(recognizer, options.layer)
+    if options.what == "segments":
+        check_windows(recognizer.contract)
+    return recognizer.scores
+
+
+def cores() -> int:
+    """Of this process: a cluster may give it a part of the machine."""
+    affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class Scorer:
@@ -144,24 +169,25 @@ class Scorer:
     """
 
     def __init__(self, recognizer: Recognizer, work: Work) -> None:
-        self.recognizer, self.timeout = recognizer, work.timeout
-        self.options = options = work.options
-        self._compute = recognizer.scores
-        if options.what == "features":
-            self._compute = StageFeatures(recognizer, options.layer)
-        if options.what == "segments":
-            check_windows(recognizer.contract)
-        self.decoders = Decoders(work.decoders or min(os.cpu_count() or 1, 8))
+        self.recognizer, self.timeout, self.options = recognizer, work.timeout, work.options
+        self._compute = computed_by(recognizer, work.options)
+        self.alive: Callable[[], object] = lambda: None
+        """called after each call of the network"""
+        self._stop = threading.Event()
+        self.decoders = Decoders(work.decoders or min(cores(), 8))
         self._videos = ThreadPoolExecutor(self.decoders.count, "video")
         self._network = ThreadPoolExecutor(1, "network")
 
     def rows(self, videos: Iterable[tuple[int, str]]) -> Generator[Row, None, None]:
         """Yield a row for each (number, path), in their order; see `ScoreOptions.schema`.
 
+        One call at a time. Stopping early ends the videos in work at their next window.
+
         Raises FloatingPointError for a network whose scores are not finite, and OSError if no
         process can be started.
         """
         pending: deque[Future[Row]] = deque()
+        self._stop.clear()
         try:
             for number, path in videos:
                 pending.append(self._videos.submit(self._row, number, path))
@@ -170,6 +196,7 @@ class Scorer:
             while pending:
                 yield pending.popleft().result()
         finally:
+            self._stop.set()
             for each in pending:
                 each.cancel()
 
@@ -218,6 +245,8 @@ class Scorer:
         with closing(self.decoders.run(lambda: self.timeout, read_listed, *asked)) as items:
             windows: Windows = next(items)
             for item in items:
+                if self._stop.is_set():
+                    raise DecodeError(path, "scoring was ended")  # nobody reads this row
                 if isinstance(item, np.ndarray):
                     batch.append(item)
                     if len(batch) == recognizer.micro_batch:
@@ -231,7 +260,9 @@ class Scorer:
         return about | self._content(windows, torch.cat(made))
 
     def _computed(self, views: list[np.ndarray]) -> Tensor:
-        return self._network.submit(self._run, np.stack(views)).result()
+        made = self._network.submit(self._run, np.stack(views)).result()
+        self.alive()
+        return made
 
     @torch.inference_mode()
     def _run(self, views: np.ndarray) -> Tensor:

@@ -5,6 +5,7 @@ with part i. So a part is the same for any number of shards; one that exists is 
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -15,12 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from video_gc.atomic import atomic_path, remove_stale_parts, write_text
+from video_gc.atomic import atomic_path, remove_stale_parts
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import progress_bar, say
-from video_gc.scale.listed import list_hash
-from video_gc.scale.scoring import Row, ScoreOptions, Scorer, Work
+from video_gc.scale.scoring import ScoreOptions, Scorer, Work, computed_by
+from video_gc.scale.video_list import list_hash
 
+AT_ONCE = 64
+"""Rows that are held before they are written."""
 ABOUT = "about.json"
 """What the rows of a folder were made of."""
 FORMAT = 1
@@ -28,7 +31,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Shard:
-    """Share `number` of `count`, counted from 0."""
+    """The `number`-th of `count` shards, counted from 0."""
 
     number: int = 0
     count: int = 1
@@ -68,6 +71,11 @@ class Parts:
         mine = range(shard.number, self.count, shard.count)
         return [part for part in mine if not self.file(part).is_file()]
 
+    def with_errors(self, shard: Shard) -> list[int]:
+        """The parts of a shard that have a video with an error."""
+        mine = range(shard.number, self.count, shard.count)
+        return [part for part in mine if self.file(part).is_file() and has_errors(self.file(part))]
+
 
 def score_shard(
     work: Work,
@@ -76,10 +84,12 @@ def score_shard(
     *,
     shard: Shard,
     part_size: int = 1000,
-) -> int:
-    """Write the missing parts of a shard of `paths` into `out`; returns the number of videos.
+    retry: bool = False,
+) -> Counter[str]:
+    """Write the missing parts of a shard of `paths` into `out`; counts its new rows by status.
 
     A killed shard loses the part that it was making; the same call goes on there.
+    retry: make parts again that have a video with an error: a file may be there by now.
     Raises as `Recognizer` and `Scorer`; ValueError if `out` has the rows of another list, network
     or options.
     """
@@ -87,10 +97,11 @@ def score_shard(
     say(f"{work.checkpoint}: {recognizer.about}; {len(paths):,} videos are listed")
     note(out, recognizer, work.options, paths, {"part_size": part_size})
     parts = Parts(out, len(paths), part_size)
-    missing = parts.missing(shard)
+    missing = sorted([*parts.missing(shard), *(parts.with_errors(shard) if retry else ())])
+    counts: Counter[str] = Counter()
     total = sum(len(parts.rows(part)) for part in missing)
     if not total:
-        return 0
+        return counts
     with (
         Scorer(recognizer, work) as scorer,
         progress_bar() as progress,
@@ -99,14 +110,25 @@ def score_shard(
         videos = ((row, paths[row].as_py()) for part in missing for row in parts.rows(part))
         with closing(scorer.rows(videos)) as rows:
             for part in missing:
-                made = list[Row]()
-                for row in islice(rows, len(parts.rows(part))):
-                    made.append(row)
-                    progress.advance(task)
-                table = pa.Table.from_pylist(made, work.options.schema)
-                with atomic_path(parts.file(part)) as file:
-                    pa.parquet.write_table(table, file, compression="zstd")
-    return total
+                with (
+                    atomic_path(parts.file(part)) as file,
+                    pa.parquet.ParquetWriter(file, work.options.schema) as written,
+                ):
+                    own = islice(rows, len(parts.rows(part)))
+                    while some := list(islice(own, AT_ONCE)):  # features may be large
+                        written.write_table(pa.Table.from_pylist(some, work.options.schema))
+                        counts.update(row["status"] for row in some)
+                        progress.advance(task, len(some))
+    return counts
+
+
+def has_errors(file: Path) -> bool:
+    """Whether a part has a video with an error, or is damaged itself."""
+    try:
+        with pa.parquet.ParquetFile(file) as stored:
+            return "error" in stored.read(columns=["status"])["status"].to_pylist()
+    except (pa.ArrowException, OSError, KeyError):
+        return True
 
 
 def note(
@@ -121,6 +143,7 @@ def note(
     way: how they are made, as far as that must not change.
     Raises ValueError, naming the difference, if the folder has the rows of something else.
     """
+    computed_by(recognizer, options)  # before a folder is taken
     contract = asdict(recognizer.contract)
     del contract["versions"]  # an update of torch changes the last digits at most
     network = recognizer.network
@@ -136,10 +159,15 @@ def note(
     about = json.loads(json.dumps(about))  # tuples become lists
     kept = read_about(out)
     if kept is None:
-        if next(out.glob("*.parquet"), None):
+        if next(out.glob("[!.]*.parquet"), None):
             raise ValueError(f"{out}: has Parquet files, but no {ABOUT}; give another --out")
-        write_text(out / ABOUT, json.dumps(about, indent=1) + "\n")
-    elif kept != about:
+        try:
+            with atomic_path(out / ABOUT, replace=False) as file:
+                file.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+            kept = about
+        except FileExistsError:  # of another shard, by now
+            kept = read_about(out)
+    if kept is not None and kept != about:
         every = sorted({*about, *kept})
         differ = ", ".join(name for name in every if kept.get(name) != about.get(name))
         raise ValueError(

@@ -1,17 +1,23 @@
 """A listed file, opened in the decoder's process: from a disk, or from where fsspec reads."""
 
+import re
+import time
 from collections.abc import Iterator
 
 import fsspec
 import numpy as np
 
-from video_gc.decode.reader import DecodeError, decode_error
+from video_gc.data.shards.store import check_address, is_address, is_final
+from video_gc.decode.reader import DecodeError
 from video_gc.deploy.contract import Contract
 from video_gc.predict.decoders import ReadLimits, Windows, read_windows
 from video_gc.subprocess_call import heartbeat
 
 CHUNK = 1 << 20
 """Bytes between two signs of life."""
+PAUSES = (1.0, 4.0)
+"""Seconds before each further attempt: a storage may be busy."""
+ADDRESSES = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\")]+")
 
 
 class TooManyBytesError(DecodeError):
@@ -26,25 +32,51 @@ def read_listed(
     max_mb: largest file of an address, in MiB; it is read whole, into memory.
     Raises as `read_windows`, and TooManyBytesError.
     """
-    if "://" not in source:
+    if not is_address(source):
         yield from read_windows(source, contract, limits, overlap)
         return
-    try:
-        content = fetch(source, max_mb)
-    except Exception as error:  # of any file system
-        raise decode_error(source, error) from error
-    yield from read_windows(content, contract, limits, overlap)
+    yield from read_windows(fetch(source, max_mb), contract, limits, overlap)
 
 
 def fetch(address: str, max_mb: float) -> bytes:
-    """The bytes at an address. Raises TooManyBytesError, and what its file system raises."""
-    content, most = bytearray(), int(max_mb * (1 << 20))
-    with fsspec.open(address, "rb", block_size=CHUNK, cache_type="readahead") as stream:
+    """The bytes at an address, asked for up to three times.
+
+    Raises DecodeError, without the address, which may hold a password; TooManyBytesError.
+    """
+    for pause in (*PAUSES, None):
+        try:
+            return _read(address, max_mb)
+        except DecodeError:
+            raise
+        except Exception as error:  # of any file system
+            if pause is None or is_final(error):
+                raise DecodeError("the address", _cause(error)) from None
+            heartbeat()
+            time.sleep(pause)
+    raise AssertionError
+
+
+def _read(address: str, max_mb: float) -> bytes:
+    check_address(address)
+    system, path = fsspec.core.url_to_fs(address)
+    content, most = bytearray(), max_mb * (1 << 20)
+    too_large = TooManyBytesError(
+        "the address", f"the file is larger than {max_mb:g} MiB (--max-mb)"
+    )
+    with system.open(path, "rb", block_size=CHUNK) as stream:
+        if (getattr(stream, "size", None) or 0) > most:
+            raise too_large
         while chunk := stream.read(CHUNK):
             heartbeat()
             content += chunk
             if len(content) > most:
-                raise TooManyBytesError(
-                    address, f"the file is larger than {max_mb:g} MiB (--max-mb)"
-                )
+                raise too_large
     return bytes(content)
+
+
+def _cause(error: Exception) -> str:
+    """An error in a line: of several, the first, which knows why."""
+    first = error.__cause__ or error
+    text = ADDRESSES.sub("the address", str(first).strip().split("\n")[0])
+    kind = type(first).__name__
+    return f"cannot be fetched ({kind}: {text})" if text else f"cannot be fetched ({kind})"

@@ -6,6 +6,7 @@ storage expects them.
 """
 
 import os
+import re
 import time
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 from video_gc.extras import install_line, need
 from video_gc.progress import say
 
+PROTOCOLS = ("file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "hdfs", "sftp", "hf")
+"""Of addresses that are read."""
+ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further attempt."""
 LONG = 2.0
@@ -28,9 +32,20 @@ class StoreError(Exception):
     """The place of the shards cannot be read: no fault of a video, so it ends the run."""
 
 
-def is_address(root: str | os.PathLike[str]) -> bool:
-    """Whether it is an address of fsspec's, such as s3://bucket/kinetics, and no folder."""
-    return "://" in os.fspath(root)
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether it is an address, such as s3://bucket/kinetics, and no path."""
+    return ADDRESS.match(os.fspath(path)) is not None
+
+
+def check_address(address: str) -> None:
+    """Raise ValueError for an address of another kind than `PROTOCOLS`, or a chain of several.
+
+    fsspec also knows some that read other files, or put the environment into their requests.
+    """
+    if address.split("://")[0].lower() not in PROTOCOLS:
+        raise ValueError(f"no address that is read; valid: {', '.join(PROTOCOLS)}")
+    if "::" in address:
+        raise ValueError("a chain of addresses (::) is not read")
 
 
 def read_range(root: str, name: str, offset: int, size: int) -> bytes:
@@ -103,11 +118,10 @@ def _tried(root: str, name: str, ask: Any) -> Any:
             return ask(system, f"{base}/{name}")
         except ImportError as missing:
             raise ImportError(f"{root}: {missing}; {install_line('shards')}") from missing
-        except FINAL as final:
-            error = final
-            break
         except Exception as met:  # every storage has its own errors
             error = met
+            if is_final(error):
+                break
         if pause is not None:
             if pause >= LONG:
                 say(f"{root}/{name}: {_line(error)}; asked again in {pause:g} s", style="yellow")
@@ -118,13 +132,21 @@ def _tried(root: str, name: str, ask: Any) -> Any:
     ) from error
 
 
+def is_final(error: Exception) -> bool:
+    """Whether another attempt would not help. Of HTTP, "not found" may hide any cause."""
+    status = getattr(error.__cause__, "status", None if error.__cause__ else 404)
+    return isinstance(error, FINAL) and status is not None and status < 500
+
+
 def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    first = error.__cause__ or error
+    return str(first).splitlines()[0] if str(first) else type(first).__name__
 
 
 @cache
 def _system(root: str, process: int) -> tuple[Any, str]:
     """The file system of an address, of this process: connections do not survive a fork."""
+    check_address(root)
     import fsspec
 
     return fsspec.core.url_to_fs(root, skip_instance_cache=True)

@@ -11,13 +11,15 @@ import pyarrow.compute as pc
 from video_gc.data.annotations.tables import columns_in, read_columns
 from video_gc.data.annotations.text_files import numbered_lines
 from video_gc.data.index import DataError
+from video_gc.data.shards.store import check_address
 from video_gc.extras import install_line
 
 TABLES = (".parquet", ".csv", ".tsv")
 COLUMNS = ("path", "video", "url")
 """Names of the column, if none is given."""
-PROTOCOL = "[a-z][a-z0-9+.-]*"
+PROTOCOL = "[A-Za-z][A-Za-z0-9+.-]*"
 """Of an address, before ://."""
+TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
 
 
 def read_list(file: Path, column: str | None = None, root: Path | None = None) -> pa.ChunkedArray:
@@ -38,7 +40,11 @@ def read_list(file: Path, column: str | None = None, root: Path | None = None) -
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such list of videos")
     if file.suffix.lower() in TABLES:
-        paths = read_columns(file, {"path": column or _column(file)}, "--column NAME")["path"]
+        name = column or _column(file)
+        paths = read_columns(file, {"path": name}, "--column NAME")["path"]
+        kind = paths.type.value_type if pa.types.is_dictionary(paths.type) else paths.type
+        if not any(is_text(kind) for is_text in TEXT):
+            raise DataError(f"{file}: column {name!r} holds {kind}, and no paths; give --column")
         paths = pc.utf8_trim_whitespace(paths.cast(pa.large_string()).fill_null(""))
     else:
         with file.open("rb") as stream:
@@ -46,7 +52,7 @@ def read_list(file: Path, column: str | None = None, root: Path | None = None) -
             paths = pa.chunked_array([pa.array(filter(None, lines), pa.large_string())])
     if not len(paths):
         raise DataError(f"{file}: the list is empty")
-    _check_protocols(paths)
+    _check_protocols(file, paths)
     folder = os.path.abspath(file.parent if root is None else root)
     relative = pc.invert(pc.match_substring_regex(paths, f"^(/|{PROTOCOL}://|$)"))
     start = pa.scalar(f"{folder}/", pa.large_string())
@@ -73,13 +79,14 @@ def _column(file: Path) -> str:
     return found[0]
 
 
-def _check_protocols(paths: pa.ChunkedArray) -> None:
+def _check_protocols(file: Path, paths: pa.ChunkedArray) -> None:
     """Before a million rows fail for one missing library."""
     found = pc.drop_null(pc.extract_regex(paths, f"^(?P<name>{PROTOCOL})://"))
     for protocol in pc.unique(pc.struct_field(found, "name")).to_pylist():
         try:
-            fsspec.get_filesystem_class(protocol)
+            check_address(f"{protocol}://")
+            fsspec.get_filesystem_class(protocol.lower())
         except ImportError as error:
             raise ImportError(f"{protocol}://: {error}; {install_line('scale')}") from None
         except ValueError as error:
-            raise DataError(f"{protocol}://: {error}") from None
+            raise DataError(f"{file}: {protocol}://: {error}") from None

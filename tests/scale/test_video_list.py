@@ -7,9 +7,9 @@ import pyarrow.parquet
 import pytest
 
 from video_gc.data.index import DataError
-from video_gc.scale.listed import list_hash, read_list
+from video_gc.scale.video_list import list_hash, read_list
 
-LISTED = ["a.mp4", "/b/c.mp4", "s/x y.mp4", "memory://d/é.mp4", "=e.mp4"]
+LISTED = ["a.mp4", "/b/c.mp4", "s/x y.mp4", "HTTP://d/é.mp4", "=e.mp4"]
 
 
 @pytest.mark.parametrize("kind", ["txt", "csv", "tsv", "parquet", "column"])
@@ -26,7 +26,7 @@ def test_all_kinds_of_lists_are_read_alike(tmp_path: Path, kind: str) -> None:
     found = read_list(file, "file" if kind == "column" else None)
     here = str(tmp_path)
     expected = [
-        f"{here}/a.mp4", "/b/c.mp4", f"{here}/s/x y.mp4", "memory://d/é.mp4", f"{here}/=e.mp4",
+        f"{here}/a.mp4", "/b/c.mp4", f"{here}/s/x y.mp4", "HTTP://d/é.mp4", f"{here}/=e.mp4",
     ]  # fmt: skip
     assert found.to_pylist() == expected
     assert read_list(file, "file" if kind == "column" else None, Path("/v")).to_pylist()[0] == (
@@ -56,7 +56,8 @@ def test_the_hash_is_of_all_paths_and_their_order() -> None:
         ("a.csv", b"name,label\na,b\n", DataError, "no column path, video or url; its columns are"),
         ("a.parquet", b"PAR1", DataError, "not a table"),
         ("a.mp4", b"\0\0\0\x18ftyp", DataError, "not a list of videos: there is a zero byte"),
-        ("a.txt", b"nowhere://a\n", DataError, "nowhere://: "),
+        ("a.txt", b"nowhere://a\n", DataError, "nowhere://: no address that is read; valid: file,"),
+        ("a.txt", b"reference://a::http://b\n", DataError, "reference://: no address"),
     ],
 )
 def test_what_is_no_list(
@@ -68,6 +69,17 @@ def test_what_is_no_list(
         read_list(tmp_path / name)
     assert said in str(found.value)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("column", [[1, 2], [True, False], [{"bytes": b"", "path": "a"}] * 2])
+def test_a_column_that_holds_no_paths(tmp_path: Path, column: list[object]) -> None:
+    file = tmp_path / "list.parquet"
+    pa.parquet.write_table(pa.table({"video": column}), file)
+    with pytest.raises(DataError, match="column 'video' holds .*, and no paths; give --column"):
+        read_list(file)
+    coded = pa.array(["/a", "/b", "/a"]).dictionary_encode()
+    pa.parquet.write_table(pa.table({"video": coded}), file)
+    assert read_list(file).to_pylist() == ["/a", "/b", "/a"]
 
 
 def test_a_folder_and_a_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
