@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,13 +28,21 @@ HERE |= {"RAY_AUTH_MODE": "disabled"}
 
 
 class Node:
-    """A node of a cluster: its processes are those that `ray start` leaves, in its session."""
+    """A node of a cluster: `ray start` and the processes that it leaves."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments]
         command += ["--disable-usage-stats", "--object-store-memory=100000000"]
-        with (folder / "ray.log").open("ab") as log:
-            self.process = subprocess.Popen(command, env=HERE, stdout=log, stderr=log)
+        for _ in range(3):  # on a busy machine it may give up
+            with (folder / "ray.log").open("wb+") as log:
+                self.process = subprocess.Popen(command, env=HERE, stdout=log, stderr=log)
+                wait(lambda: self.process.poll() is not None or self.started(folder / "ray.log"))
+            if self.process.poll() is None:
+                return
+        raise AssertionError((folder / "ray.log").read_text()[-2000:])
+
+    def started(self, log: Path) -> bool:
+        return "Ray runtime started" in log.read_text()
 
     def all(self) -> list[psutil.Process]:
         own = psutil.Process(self.process.pid)
@@ -53,15 +62,16 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[Node]]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"127.0.0.1:{port}"
-    head = ("--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false")
+    head = ("--head", f"--port={port}", "--num-cpus=3", "--include-dashboard=false")
     nodes = [Node(tmp_path, *head, "--temp-dir", f"/tmp/video_gc-{port}")]
     try:
-        wait(lambda: reachable(port))
-        nodes += [Node(tmp_path, f"--address={address}", "--num-cpus=1") for _ in range(2)]
+        for _ in range(2):
+            nodes.append(Node(tmp_path, f"--address={address}", "--num-cpus=1"))
         yield address, nodes
     finally:
         for node in reversed(nodes):
             node.kill()
+        shutil.rmtree(f"/tmp/video_gc-{port}", ignore_errors=True)
 
 
 def command_of(process: psutil.Process) -> str:
@@ -69,11 +79,6 @@ def command_of(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:  # it has ended
         return ""
-
-
-def reachable(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait(true: Callable[[], object], seconds: float = 300) -> None:

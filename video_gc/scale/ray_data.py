@@ -23,12 +23,15 @@ import torch
 from video_gc.atomic import atomic_path
 from video_gc.extras import need
 from video_gc.progress import say
-from video_gc.scale.scoring import Scorer, Work
+from video_gc.scale.scoring import Scorer, Work, cores
 from video_gc.scale.shards import note
 
 FOLDER = "_ray"
 """The folder of the list, the checkpoint and signs of life, below the rows; readers of Parquet pass
 over names that begin so."""
+SPARE = 2
+"""Cores for Ray's reading and for its filter of finished rows; without them it would wait for ever.
+Both have little to do, so on this machine alone they are counted beside the real ones."""
 LIFE = 10.0
 """Seconds between two signs of life of an actor."""
 STALLED = 3600.0
@@ -70,7 +73,7 @@ def score_with_ray(
 
     address: of a running cluster, or auto; None: this machine alone. All its machines see `out`.
     actors: processes that score; default: one for each GPU, or for each `work.decoders` cores (by
-        default one), but for one core that is left for reading.
+        default one); of a cluster, two cores are left for Ray.
     batch_size: rows that are lost with an actor.
 
     The precision is chosen for this machine, and the same on all.
@@ -92,18 +95,19 @@ def score_with_ray(
     import ray
     from ray.data.checkpoint import CheckpointConfig
 
-    ray.init(address=address, log_to_driver=False)
+    more = {} if address else {"num_cpus": cores() + SPARE}
+    ray.init(address=address, log_to_driver=False, **more)
     try:
         there, decoders = ray.cluster_resources(), work.decoders or 1
         gpus = int(there.get("GPU", 0)) if work.device != "cpu" else 0
         if (work.device or "").startswith("cuda") and not gpus:
             raise ValueError(f"device ({work.device}): the cluster has no GPU")
-        count = actors or gpus or max(int(there["CPU"] - 1) // decoders, 1)
-        if count * decoders > there["CPU"] - 1 or (gpus and count > gpus):
+        free = int(there["CPU"]) - SPARE
+        count = actors or gpus or max(free // decoders, 1)
+        if count * decoders > free or (gpus and count > gpus):
             raise ValueError(
-                f"actors ({count}) with {decoders} decoders each do not fit {there['CPU']:g} "
-                f"cores, of which one is left for reading, and {gpus} GPUs; give fewer --actors "
-                "or --decoders"
+                f"actors ({count}) with {decoders} decoders each do not fit {free} cores (two more "
+                f"are left for Ray's reading) and {gpus} GPUs; give fewer --actors or --decoders"
             )
         context = ray.data.DataContext.get_current()
         context.checkpoint_config = CheckpointConfig(
