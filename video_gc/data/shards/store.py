@@ -134,7 +134,11 @@ def _tried(root: str, name: str, ask: Any) -> Any:
 
 def is_final(error: Exception) -> bool:
     """Whether another attempt would not help. Of HTTP, "not found" may hide any cause."""
-    status = getattr(error.__cause__, "status", None if error.__cause__ else 404)
+    cause = error.__cause__
+    status = getattr(cause, "status", None if cause else 404)
+    answer = getattr(cause, "response", None)
+    if isinstance(answer, dict):  # of botocore
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return isinstance(error, FINAL) and status is not None and status < 500
 
 
