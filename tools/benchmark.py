@@ -15,6 +15,7 @@ COMMANDS = {
     "decode": "clips from files, compared with the peers",
     "loader": "clips per second of the training loader",
     "test": "30 views of a video, compared with a loop that opens the file for each",
+    "score": "a list of videos in processes and on Ray, compared with a plain loop",
     "predict": "a trained network on clips and videos, with every precision and backend",
 }
 
