@@ -23,8 +23,7 @@ from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Generic, TypeVar
 
 CHILD = "import sys; from video_gc.subprocess_call import serve; serve(int(sys.argv[1]))"
-READY, ALIVE, ITEM, ENDED, RETURNED, RAISED = range(6)
-"""Kinds of answers."""
+READY, ALIVE, ITEM, ENDED, RETURNED, RAISED = range(6)  # kinds of answers
 SPARE = 5.0
 """Seconds that a parent has to kill a late process before that process ends itself."""
 Job = TypeVar("Job")

@@ -102,6 +102,7 @@ def test_costs_are_those_that_torchvision_publishes(name: str) -> None:
     assert frames / 4 + classifier == pytest.approx(1e9 * published["_ops"], abs=5.1e5)
 
 
+@pytest.mark.slow
 def test_the_parts_add_up_and_what_a_position_sees() -> None:
     model = sketch(ModelConfig(backbone="image", image_network="resnet50", num_classes=7))
     names = [part.name for part in network_parts(model) if part.kind == "stage"]
@@ -182,6 +183,7 @@ def test_it_compiles_and_exports(name: str) -> None:
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_dropout_and_stochastic_depth_are_those_of_the_config() -> None:
     for name in ("resnet18", "mobilenet_v3_small"):
         model = build_backbone("image", image_network=name, num_classes=3, dropout=0.99)

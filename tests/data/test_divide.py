@@ -108,7 +108,7 @@ def test_shares_are_near_where_groups_are_small() -> None:
             assert 0.1 <= held <= 0.3
 
 
-@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("seed", [7])
 def test_without_groups_folds_have_equally_many_of_each_class(seed: int) -> None:
     labels = np.random.default_rng(1).integers(0, 3, 203)
     index = VideoIndex.build([f"{n:03}.mp4" for n in range(203)], labels, list("abc"))

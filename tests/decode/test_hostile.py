@@ -76,6 +76,7 @@ def test_nothing_but_the_file_is_opened(folder: Path, every: bool) -> None:
             assert row[3].startswith("OpenError"), row
 
 
+@pytest.mark.slow
 @watched
 def test_the_watch_sees_what_ffmpeg_opens_by_itself(folder: Path) -> None:
     assert opened(folder, ["plain"], "sdp.mp4").returncode == -31  # SIGSYS

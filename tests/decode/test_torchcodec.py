@@ -49,6 +49,7 @@ def run(program: str, *arguments: object) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @needs_torchcodec
 def test_crop_and_scale_equal_those_of_pyav(kind: Callable[[str], Path]) -> None:
     run(

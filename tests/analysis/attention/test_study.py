@@ -149,6 +149,7 @@ def test_equals_a_loop_over_all_pairs(pairwise: str) -> None:
         assert "no distribution" in found.reasons["divergence"]
 
 
+@pytest.mark.slow
 def test_sampled_positions_come_close_by_their_stated_error() -> None:
     block = nl()
     x = features(6, 8, 4, 9, 9, seed=1) ** 3

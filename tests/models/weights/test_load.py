@@ -192,6 +192,7 @@ def test_inflated_kernels_sum_to_the_image_kernel_over_time(
     sees_a_still_clip_as_the_image(i3d, imagenet)
 
 
+@pytest.mark.slow
 def test_in_slowfast_the_slow_pathway_is_inflated(
     imagenet: nn.Module,
 ) -> None:

@@ -23,6 +23,7 @@ CASES = {
 """Network → its context blocks and what is frozen; the first as the recipe says."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_finetuning_moves_the_head_and_the_blocks_alone_where_the_rest_is_frozen(
     name: str, clips_folder: Path, tmp_path: Path
