@@ -99,7 +99,7 @@ class Decoders:
     def __init__(self, count: int) -> None:
         self.count = count
         self.idle: queue.Queue[ChildProcess] = queue.Queue()
-        for child in [ChildProcess() for _ in range(count)]:
+        for child in [_begun() for _ in range(count)]:  # all start at the same time
             self.idle.put(_ready(child))
 
     def run(
@@ -119,7 +119,7 @@ class Decoders:
             try:
                 child.begin(left(), function, *arguments)
             except ProcessDied:  # while it was idle, or in its last call
-                child = _ready(ChildProcess())
+                child = _ready(_begun())
                 child.begin(left(), function, *arguments)
             while kind not in (ENDED, RAISED):
                 kind, value = child.answer(left())
@@ -141,10 +141,19 @@ class Decoders:
             self.idle.get().end()
 
 
-def _ready(child: ChildProcess) -> ChildProcess:
-    """The process when it has imported this file, which takes seconds. Raises OSError."""
+def _begun() -> ChildProcess:
+    """A new process that imports this file, which takes seconds. Raises OSError."""
+    child = ChildProcess()
     try:
         child.begin(None, _nothing)
+    except ProcessDied as error:
+        raise OSError(f"a process that decodes cannot start ({error})") from error
+    return child
+
+
+def _ready(child: ChildProcess) -> ChildProcess:
+    """The process when it has imported this file. Raises OSError."""
+    try:
         kind = None
         while kind != RETURNED:
             kind, value = child.answer(START)
