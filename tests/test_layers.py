@@ -36,6 +36,7 @@ BEFORE = {
     "locks": set(),
     "outputs": {"atomic", "escape"},
     "extras": set(),
+    "cores": set(),
 }  # the rooms that stand directly before each; what those may import, it may import too
 LEAVES = {
     "escape",
@@ -45,6 +46,7 @@ LEAVES = {
     "outputs",
     "subprocess_call",
     "extras",
+    "cores",
 }  # every room but blocks and backbones may
 ONE_ROOM = {
     "lightning_fabric": {"train"},

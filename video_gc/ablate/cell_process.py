@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+from video_gc.cores import cores
+
 SHARED_MACHINE = ("joblib", "submitit_local")
 """Launchers of several jobs on this machine; the others assign cores and GPUs themselves."""
 PR_SET_PDEATHSIG = 1
@@ -83,10 +85,8 @@ def job_environment(
     if launcher not in SHARED_MACHINE:
         yield {}
         return
-    affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    together = min(at_once if at_once > 0 else cores, jobs)
-    env = {"OMP_NUM_THREADS": str(max(cores // (together * processes), 1))}
+    together = min(at_once if at_once > 0 else cores(), jobs)
+    env = {"OMP_NUM_THREADS": str(max(cores() // (together * processes), 1))}
     with _free_slot(folder / "slots") as slot:
         gpus = _gpus()
         if len(gpus) > 1 and processes == 1:

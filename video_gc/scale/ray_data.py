@@ -21,9 +21,10 @@ import pyarrow.parquet
 import torch
 
 from video_gc.atomic import atomic_path
+from video_gc.cores import cores
 from video_gc.extras import need
 from video_gc.progress import say
-from video_gc.scale.scoring import Scorer, Work, cores
+from video_gc.scale.scoring import Scorer, Work
 from video_gc.scale.shards import note
 
 FOLDER = "_ray"

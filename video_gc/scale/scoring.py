@@ -24,6 +24,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from video_gc.cores import cores
 from video_gc.decode.reader import DecodeError, TooLargeError
 from video_gc.predict.decoders import Decoders, ReadLimits, TooLongError, Windows
 from video_gc.predict.features import StageFeatures
@@ -154,12 +155,6 @@ def computed_by(recognizer: Recognizer, options: ScoreOptions) -> Callable[[Tens
     if options.what == "segments":
         check_windows(recognizer.contract)
     return recognizer.scores
-
-
-def cores() -> int:
-    """Of this process: a cluster may give it a part of the machine."""
-    affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class Scorer:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from video_gc.cores import cores
 from video_gc.progress import console, say
 from video_gc.train.distributed.heartbeats import Watch, words_of
 from video_gc.train.distributed.rendezvous import meet
@@ -200,9 +201,9 @@ def _threads(processes: int) -> int:
         return given
     if "SLURM_CPUS_PER_TASK" in os.environ:
         return int(os.environ["SLURM_CPUS_PER_TASK"])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    bound = "SLURM_STEP_NUM_TASKS" in os.environ and cores != os.cpu_count()
-    return max((cores or 1) // (1 if bound else processes), 1)
+    own = cores()
+    bound = "SLURM_STEP_NUM_TASKS" in os.environ and own != os.cpu_count()
+    return max(own // (1 if bound else processes), 1)
 
 
 def _meet(world: World) -> tuple[dist.Store, str, list[str]]:
