@@ -61,7 +61,10 @@ def fingerprint_splits(
         )
         twin = next(same, None)
         sizes = index.table["size"] if "size" in index.table.column_names else None
-        found[name] = found[twin] if twin else _fingerprint(*_columns(index), known, sizes)
+        if twin is None:
+            found[name] = _fingerprint(*_columns(index), known, sizes)
+        else:
+            found[name] = found[twin]
     return found
 
 

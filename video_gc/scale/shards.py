@@ -66,15 +66,11 @@ class Parts:
         """The rows of the list that a part has."""
         return range(part * self.size, min((part + 1) * self.size, self.videos))
 
-    def missing(self, shard: Shard) -> list[int]:
-        """The parts of a shard that are not there."""
+    def to_make(self, shard: Shard, *, retry: bool) -> list[int]:
+        """The parts of a shard that are not there; with `retry`, also those with errors."""
         mine = range(shard.number, self.count, shard.count)
-        return [part for part in mine if not self.file(part).is_file()]
-
-    def with_errors(self, shard: Shard) -> list[int]:
-        """The parts of a shard that have a video with an error."""
-        mine = range(shard.number, self.count, shard.count)
-        return [part for part in mine if self.file(part).is_file() and has_errors(self.file(part))]
+        files = {part: self.file(part) for part in mine}
+        return [p for p, f in files.items() if not f.is_file() or (retry and has_errors(f))]
 
 
 def score_shard(
@@ -97,7 +93,7 @@ def score_shard(
     say(f"{work.checkpoint}: {recognizer.about}; {len(paths):,} videos are listed")
     note(out, recognizer, work.options, paths, {"part_size": part_size})
     parts = Parts(out, len(paths), part_size)
-    missing = sorted([*parts.missing(shard), *(parts.with_errors(shard) if retry else ())])
+    missing = parts.to_make(shard, retry=retry)
     counts: Counter[str] = Counter()
     total = sum(len(parts.rows(part)) for part in missing)
     if not total:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import fsspec
 import numpy as np
 
-from video_gc.data.shards.store import check_address, is_address, is_final
+from video_gc.data.shards.store import PROTOCOL, check_address, first_line, is_address, is_final
 from video_gc.decode.reader import DecodeError
 from video_gc.deploy.contract import Contract
 from video_gc.predict.decoders import ReadLimits, Windows, read_windows
@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 """Bytes between two signs of life."""
 PAUSES = (1.0, 4.0)
 """Seconds before each further attempt: a storage may be busy."""
-ADDRESSES = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\")]+")
+ADDRESSES = re.compile(rf"{PROTOCOL}://[^\s'\")]+")
 
 
 class TooManyBytesError(DecodeError):
@@ -75,8 +75,7 @@ def _read(address: str, max_mb: float) -> bytes:
 
 
 def _cause(error: Exception) -> str:
-    """An error in a line: of several, the first, which knows why."""
-    first = error.__cause__ or error
-    text = ADDRESSES.sub("the address", str(first).strip().split("\n")[0])
-    kind = type(first).__name__
-    return f"cannot be fetched ({kind}: {text})" if text else f"cannot be fetched ({kind})"
+    """An error in a line, without the address."""
+    kind, text = type(error.__cause__ or error).__name__, first_line(error)
+    said = kind if text == kind else f"{kind}: {ADDRESSES.sub('the address', text)}"
+    return f"cannot be fetched ({said})"

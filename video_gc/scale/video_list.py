@@ -11,14 +11,12 @@ import pyarrow.compute as pc
 from video_gc.data.annotations.tables import columns_in, read_columns
 from video_gc.data.annotations.text_files import numbered_lines
 from video_gc.data.index import DataError
-from video_gc.data.shards.store import check_address
+from video_gc.data.shards.store import PROTOCOL, check_address
 from video_gc.extras import install_line
 
 TABLES = (".parquet", ".csv", ".tsv")
 COLUMNS = ("path", "video", "url")
 """Names of the column, if none is given."""
-PROTOCOL = "[A-Za-z][A-Za-z0-9+.-]*"
-"""Of an address, before ://."""
 TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
 
 

@@ -15,11 +15,11 @@ from video_gc.data.annotations.index_cache import converted
 from video_gc.data.annotations.labels import number_labels
 from video_gc.data.annotations.official import AnnotatedSplits
 from video_gc.data.index import DataError, VideoIndex
+from video_gc.data.prepare.listing import SPLITS
 from video_gc.data.shards.store import cache_folder, fetch_file, file_version, is_address
 from video_gc.data.shards.write import INDEX, VERSION
 
 PLACE = ("shard", "offset", "size")
-SPLITS = ("train", "val", "test")
 
 
 def open_shards(root: str, names: Sequence[str] | None = None) -> AnnotatedSplits:

@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from video_gc.data.shards.store import read_range
+
 
 @dataclass(frozen=True)
 class PackedVideo:
@@ -42,8 +44,6 @@ class PackedVideo:
 
     def open(self) -> "NamedBytes":
         """The video's bytes as a file. Raises StoreError if they cannot be had."""
-        from video_gc.data.shards.store import read_range  # late: fsspec takes a while to import
-
         content = read_range(self.root, self.shard, self.offset, self.size)
         return NamedBytes(content, str(self))
 

@@ -17,7 +17,9 @@ from video_gc.progress import say
 
 PROTOCOLS = ("file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "hdfs", "sftp", "hf")
 """Of addresses that are read."""
-ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
+PROTOCOL = "[A-Za-z][A-Za-z0-9+.-]*"
+"""What stands before the :// of an address."""
+ADDRESS = re.compile(f"{PROTOCOL}://")
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further attempt."""
 LONG = 2.0
@@ -124,10 +126,13 @@ def _tried(root: str, name: str, ask: Any) -> Any:
                 break
         if pause is not None:
             if pause >= LONG:
-                say(f"{root}/{name}: {_line(error)}; asked again in {pause:g} s", style="yellow")
+                say(
+                    f"{root}/{name}: {first_line(error)}; asked again in {pause:g} s",
+                    style="yellow",
+                )
             time.sleep(pause)
     raise StoreError(
-        f"{root}/{name}: cannot be read ({_line(error)}); check the address, and that the "
+        f"{root}/{name}: cannot be read ({first_line(error)}); check the address, and that the "
         "credentials are in the environment; rerun the command to resume"
     ) from error
 
@@ -142,9 +147,10 @@ def is_final(error: Exception) -> bool:
     return isinstance(error, FINAL) and status is not None and status < 500
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of the first error, which knows why; its kind, if it has no text."""
     first = error.__cause__ or error
-    return str(first).splitlines()[0] if str(first) else type(first).__name__
+    return (str(first).strip() or type(first).__name__).splitlines()[0]
 
 
 @cache

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet
 
 from video_gc.data.annotations.folder_scan import SUFFIXES
 from video_gc.data.index import DataError
-from video_gc.data.shards.write import INDEX, SCHEMA, index_table
+from video_gc.data.prepare.listing import SPLITS
+from video_gc.data.shards.write import INDEX, SCHEMA
 from video_gc.outputs import Outputs
 from video_gc.progress import track
 
@@ -39,16 +41,16 @@ def index_tars(folder: Path) -> int:
             raise DataError(f"{tar}: not a tar file, or a damaged one ({error})") from error
     if not rows:
         raise DataError(f"{folder}: no videos in its {len(tars)} tar files")
-    table = index_table(**{name: [row.get(name) for row in rows] for name in SCHEMA.names})
+    table = pa.table({name: [row.get(name) for row in rows] for name in SCHEMA.names}, SCHEMA)
     with Outputs(folder).path(INDEX) as file:
-        pyarrow.parquet.write_table(table, file, compression="zstd")
+        pa.parquet.write_table(table, file, compression="zstd")
     return len(rows)
 
 
 def _videos(tar: Path) -> Iterator[dict[str, Any]]:
     """A row of the index for each video of a file."""
     found: dict[str, dict[str, Any]] = {}
-    split = next((name for name in ("train", "val", "test") if tar.name.startswith(name)), "")
+    split = next((name for name in SPLITS if tar.name.startswith(name)), "")
     with tarfile.open(tar) as shard:
         for member in shard:
             if not member.isreg():

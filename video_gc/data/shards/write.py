@@ -9,6 +9,7 @@ import os
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -68,25 +69,20 @@ def write_shards(
     root: folder from which the paths in the index start. manifest: of `check`; its columns go into
     the index. Rerun it to resume: shards that are there are kept.
 
-    Raises DataError for a folder of frames or a video larger than a tar file may have, OSError for
-    a missing one, FileExistsError for foreign files in `out`.
+    Raises DataError for a folder of frames, OSError for a missing video, ValueError for one above
+    tarfile's 8 GiB, FileExistsError for foreign files in `out`.
     """
     plan = _plan(listed, root, size)
     count = plan[-1].shard + 1
     outputs = Outputs(out)
     outputs.check([INDEX, *map(shard_name, range(count))])
     remove_stale_parts(out)
-    start = 0
-    for number in track(range(count), "Writing shards", count):
-        stop = start
-        while stop < len(plan) and plan[stop].shard == number:
-            stop += 1
-        name, entries = shard_name(number), plan[start:stop]
-        start = stop
-        if _same(out / name, entries):
-            continue
-        with outputs.path(name) as file:
-            _write(file, entries)
+    by_shard = groupby(plan, key=lambda entry: entry.shard)
+    for number, grouped in track(by_shard, "Writing shards", count):
+        name, entries = shard_name(number), list(grouped)
+        if not _same(out / name, entries):
+            with outputs.path(name) as file:
+                _write(file, entries)
     with outputs.path(INDEX) as file:
         pa.parquet.write_table(_index(plan, root, manifest), file, compression="zstd")
     return count
@@ -169,17 +165,18 @@ def _write(file: Path, entries: Sequence[_Entry]) -> None:
 def _index(plan: Sequence[_Entry], root: Path, manifest: Path | None) -> pa.Table:
     """A row for each video: its place, its listing, and what the manifest knows."""
     segments = [entry.video.segment or (None, None) for entry in plan]
-    table = index_table(
-        shard=[shard_name(entry.shard) for entry in plan],
-        offset=[entry.offset for entry in plan],
-        size=[entry.size for entry in plan],
-        path=[_relative(entry.video, root) for entry in plan],
-        label=[entry.video.label for entry in plan],
-        split=[entry.video.split for entry in plan],
-        group=[entry.video.source for entry in plan],
-        start=[start for start, _ in segments],
-        end=[end for _, end in segments],
-    )
+    columns = {
+        "shard": [shard_name(entry.shard) for entry in plan],
+        "offset": [entry.offset for entry in plan],
+        "size": [entry.size for entry in plan],
+        "path": [_relative(entry.video, root) for entry in plan],
+        "label": [entry.video.label for entry in plan],
+        "split": [entry.video.split for entry in plan],
+        "group": [entry.video.source for entry in plan],
+        "start": [start for start, _ in segments],
+        "end": [end for _, end in segments],
+    }
+    table = pa.table(columns, SCHEMA)
     if manifest is not None:
         known = read_manifest(manifest)
         paths = pa.array([absolute(entry.video.path) for entry in plan], pa.large_string())
@@ -188,8 +185,3 @@ def _index(plan: Sequence[_Entry], root: Path, manifest: Path | None) -> pa.Tabl
             if name not in table.column_names:
                 table = table.append_column(name, known.table[name].take(rows))
     return table
-
-
-def index_table(**columns: Sequence[Any]) -> pa.Table:
-    """The index of shards from its columns, those of `SCHEMA`."""
-    return pa.table(columns, SCHEMA)
