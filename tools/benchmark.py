@@ -16,6 +16,8 @@ COMMANDS = {
     "loader": "clips per second of the training loader",
     "test": "30 views of a video, compared with a loop that opens the file for each",
     "score": "a list of videos in processes and on Ray, compared with a plain loop",
+    "shards": "training clips from files, from shards, and from shards elsewhere",
+    "growth": "time and memory against videos, their length, classes and processes",
     "predict": "a trained network on clips and videos, with every precision and backend",
 }
 
