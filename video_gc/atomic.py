@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout, lock_descriptor
 
@@ -42,6 +42,19 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
     finally:
         os.close(handle)
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def durable_file(file: Path) -> Iterator[BinaryIO]:
+    """A stream to a file that appears under its name once all of it is flushed to the disk.
+
+    So it is there, whole, after a power cut.
+    """
+    with atomic_path(file) as part, part.open("wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+    _sync_folder(file.parent)
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -150,3 +163,14 @@ def _rename_new(part: Path, path: Path) -> None:
         if isinstance(error, FileExistsError) or os.path.lexists(path):
             raise FileExistsError(f"{path}: already exists, and is kept") from error
         os.rename(part, path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the new name to the disk, to survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems cannot
+    finally:
+        os.close(handle)

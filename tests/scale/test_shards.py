@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 import pytest
 
@@ -72,6 +74,20 @@ def test_shards_make_the_rows_of_one_process(score: Callable[..., int], tmp_path
     _, rows = read_csv(tmp_path / "two" / "not_scored.csv")
     assert [row["row"] for row in rows] == ["3", "13"]
     assert {row["status"] for row in rows} == {"error"}
+
+
+def test_a_pause_between_parts_does_not_count(score: Callable[..., int], tmp_path: Path) -> None:
+    score(tmp_path)
+    merge(tmp_path)
+    before = json.loads((tmp_path / "summary.json").read_text())["machines"]
+    file = tmp_path / "part-0000002.parquet"
+    table = pa.parquet.read_table(file)
+    place = table.column_names.index("finished")
+    later = pc.add(table["finished"], pa.scalar(timedelta(hours=1)))
+    table = table.set_column(place, table.field(place), later.cast(table.schema[place].type))
+    pa.parquet.write_table(table, file)
+    merge(tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["machines"] == before
 
 
 def test_a_killed_shard_goes_on_at_its_last_part(

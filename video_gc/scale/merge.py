@@ -27,15 +27,16 @@ class Process:
     """What one process made."""
 
     machine: str
-    videos: int
-    first: float
-    last: float
-    """when its first and last row were finished, s"""
+    videos: int = 0
+    later: int = 0
+    """videos after the first of each file"""
+    seconds: float = 0.0
+    """that these took; another process of the same number may have made the next file"""
 
     @property
     def rate(self) -> float:
-        """Videos per second, after the first."""
-        return (self.videos - 1) / (self.last - self.first) if self.last > self.first else 0.0
+        """Videos per second."""
+        return self.later / self.seconds if self.seconds else 0.0
 
 
 @dataclass
@@ -147,8 +148,8 @@ def _add_processes(table: pa.Table, processes: dict[tuple[str, int], Process]) -
         [("finished", "count"), ("finished", "min"), ("finished", "max")]
     )
     for row in grouped.to_pylist():
-        first, last = row["finished_min"].timestamp(), row["finished_max"].timestamp()
-        new = Process(row["machine"], 0, first, last)
-        own = processes.setdefault((row["machine"], row["process"]), new)
+        key = row["machine"], row["process"]
+        own = processes.setdefault(key, Process(row["machine"]))
         own.videos += row["finished_count"]
-        own.first, own.last = min(own.first, first), max(own.last, last)
+        own.later += row["finished_count"] - 1
+        own.seconds += (row["finished_max"] - row["finished_min"]).total_seconds()

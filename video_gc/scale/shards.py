@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from video_gc.atomic import atomic_path, remove_stale_parts
+from video_gc.atomic import atomic_path, durable_file, remove_stale_parts
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import progress_bar, say
 from video_gc.scale.scoring import ScoreOptions, Scorer, Work, computed_by
@@ -107,7 +107,7 @@ def score_shard(
         with closing(scorer.rows(videos)) as rows:
             for part in missing:
                 with (
-                    atomic_path(parts.file(part)) as file,
+                    durable_file(parts.file(part)) as file,
                     pa.parquet.ParquetWriter(file, work.options.schema) as written,
                 ):
                     own = islice(rows, len(parts.rows(part)))

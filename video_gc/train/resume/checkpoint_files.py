@@ -10,13 +10,12 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
-from video_gc.atomic import atomic_path, part_name, remove_stale_parts
+from video_gc.atomic import durable_file, part_name, remove_stale_parts
 from video_gc.models.weights.reading.read import read_file
 from video_gc.progress import say
 from video_gc.train.checkpoint import KEY, check_format
@@ -55,7 +54,7 @@ def write_checkpoint(checkpoint: dict[str, Any], file: Path) -> None:
     """Write it completely or not at all. Raises OSError."""
     content = io.BytesIO()  # torch.save to a file turns a full disk into a RuntimeError
     torch.save(checkpoint, content)
-    with _on_disk(file) as stream:
+    with durable_file(file) as stream:
         stream.write(content.getbuffer())
 
 
@@ -166,7 +165,7 @@ def _link_or_copy(file: Path, name: str, link: Callable[[Path], None]) -> str:
         os.replace(part, target)
     except OSError:
         try:
-            with file.open("rb") as source, _on_disk(target) as stream:
+            with file.open("rb") as source, durable_file(target) as stream:
                 shutil.copyfileobj(source, stream)
         except OSError as error:
             said = f"{name} could not be written ({_reason(error)}); {file.name} has the same"
@@ -180,24 +179,3 @@ def _link_or_copy(file: Path, name: str, link: Callable[[Path], None]) -> str:
 def _reason(error: OSError) -> str:
     """The words for why a file could not be written."""
     return FULL.get(error.errno or 0, error.strerror or str(error))
-
-
-@contextmanager
-def _on_disk(file: Path) -> Iterator[BinaryIO]:
-    """A stream to a file that appears under its name once all of it is flushed to the disk."""
-    with atomic_path(file) as part, part.open("wb") as stream:
-        yield stream
-        stream.flush()
-        os.fsync(stream.fileno())
-    _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the new name to the disk, to survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # some network file systems cannot
-    finally:
-        os.close(handle)
