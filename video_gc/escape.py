@@ -16,6 +16,8 @@ HIDDEN = re.compile(
 )
 FORMULA = ("=", "+", "-", "@", "'")
 """First characters of a formula in a spreadsheet, and the sign that marks text."""
+MARKED = f"^'([{re.escape(''.join(FORMULA))}])"
+"""A text that `csv_cell` marked; the group is its first character."""
 
 
 def readable(text: str) -> str:

@@ -13,6 +13,7 @@ from video_gc.data.annotations.lists import read_list
 from video_gc.data.annotations.tables import read_table
 from video_gc.data.divide import hold_out
 from video_gc.data.index import DataError, VideoIndex
+from video_gc.outputs import write_csv
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -46,6 +47,14 @@ def test_lists_with_numbers_names_and_absolute_paths(tmp_path: Path) -> None:
     assert index.paths == [tmp_path / "a.mp4", tmp_path / "my videos/b.mp4", tmp_path / "c.mp4"]
     assert read_list(file, Path("/elsewhere"), names).paths[0] == Path("/elsewhere/a.mp4")
     assert read_list(file, Path("/elsewhere"), names).paths[2] == tmp_path / "c.mp4"
+
+
+def test_a_table_of_ours_gives_names_back_that_look_like_formulas(tmp_path: Path) -> None:
+    names = ["'quoted", "+1", "=x", "plain", "rock'n'roll"]
+    write_csv(tmp_path / "t.csv", ["path", "label"], [(f"-{name}.mp4", name) for name in names])
+    index = read_table(tmp_path / "t.csv")
+    assert index.names == names
+    assert [path.name for path in index.paths] == [f"-{name}.mp4" for name in names]
 
 
 def test_numbers_need_not_be_dense(tmp_path: Path) -> None:

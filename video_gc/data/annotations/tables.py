@@ -16,6 +16,7 @@ from video_gc.data.annotations.index_cache import converted, opened
 from video_gc.data.annotations.labels import SEVERAL, number_labels
 from video_gc.data.annotations.text_files import encoding_of, read_lines
 from video_gc.data.index import DataError, VideoIndex
+from video_gc.escape import MARKED
 
 SEPARATORS = ("\t", ",", ";", " ")
 
@@ -169,7 +170,10 @@ def _read_text(file: Path, names: list[str], there: list[str]) -> pa.Table:
                 strings_can_be_null=False,
             ),
         )
-        return reader.read_all()
+        table = reader.read_all()
+    # the text may look like a formula: our own tables, such as segments.csv, mark it then
+    plain = [pc.replace_substring_regex(column, MARKED, r"\1") for column in table.columns]
+    return pa.table(plain, table.schema)
 
 
 def _slashes(paths: pa.ChunkedArray, root: str) -> tuple[pa.ChunkedArray, bool]:
