@@ -6,9 +6,11 @@ FROM python:3.12-slim
 ARG PIP_EXTRA_INDEX_URL
 
 WORKDIR /app
-COPY setup.cfg pyproject.toml constraints.txt README.md LICENSE ./
+COPY setup.cfg setup.py pyproject.toml constraints.txt README.md LICENSE ./
 COPY video_gc video_gc
-COPY tools/serve.py tools/serve.py
+COPY configs configs
+COPY datasets datasets
+COPY tools tools
 RUN pip install --no-cache-dir -c constraints.txt '.[serve]'
 
 RUN useradd --create-home --uid 10001 serve
@@ -17,4 +19,4 @@ USER serve
 EXPOSE 8000
 HEALTHCHECK --start-period=60s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=5)"]
-ENTRYPOINT ["python", "tools/serve.py", "--host", "0.0.0.0"]
+ENTRYPOINT ["video-gc", "serve", "--host", "0.0.0.0"]

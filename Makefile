@@ -6,17 +6,17 @@ READY := .venv/.ready
 # --- the two commands of the README
 
 demo: $(READY) ## generate videos, train with and without context blocks, compare (6 minutes on 2 cores)
-	$(BIN)/python tools/ablate.py ablation=demo hydra/launcher=joblib hydra.launcher.n_jobs=2 data.workers=1
+	$(BIN)/video-gc ablate ablation=demo hydra/launcher=joblib hydra.launcher.n_jobs=2 data.workers=1
 	ln -sfn ablations/demo/GC_s0 runs/demo
-	$(BIN)/python tools/predict.py runs/demo/checkpoints/best.ckpt data/motions/alike/test/alike/0000.mp4
-	$(BIN)/python tools/report.py runs/ablations/demo
+	$(BIN)/video-gc predict runs/demo/checkpoints/best.ckpt data/motions/alike/test/alike/0000.mp4
+	$(BIN)/video-gc report runs/ablations/demo
 	@echo "videos:      data/motions/alike"
 	@echo "with GC:     runs/demo (config.yaml, checkpoints/, logs/, test/, predict/)"
 	@echo "without:     runs/ablations/demo/without_s0"
 	@echo "comparison:  runs/ablations/demo/report.html"
 
 ablation: $(READY) ## kinds of context block on the generated videos, three seeds each (hours on 2 cores)
-	$(BIN)/python tools/ablate.py ablation=kinds
+	$(BIN)/video-gc ablate ablation=kinds
 
 test: lint types $(READY) ## lint, types and the test suite
 	$(BIN)/python -m pytest -n 2
@@ -43,7 +43,7 @@ format: $(READY) ## let ruff mend what it can
 install: $(READY) ## the virtual environment with everything in it
 
 # Installed once; again when the bounds or the known-good versions change.
-$(READY): setup.cfg pyproject.toml constraints.txt
+$(READY): setup.cfg setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, not {v[0]}.{v[1]}; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'

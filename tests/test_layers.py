@@ -37,6 +37,8 @@ BEFORE = {
     "outputs": {"atomic", "escape"},
     "extras": set(),
     "cores": set(),
+    "shipped": set(),
+    "__main__": {"cli"},
 }  # the rooms that stand directly before each; what those may import, it may import too
 LEAVES = {
     "escape",
@@ -47,6 +49,7 @@ LEAVES = {
     "subprocess_call",
     "extras",
     "cores",
+    "shipped",
 }  # every room but blocks and backbones may
 ONE_ROOM = {
     "lightning_fabric": {"train"},

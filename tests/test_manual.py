@@ -107,7 +107,7 @@ SAID = [
     (
         "prepare",
         ["check", "x", "--worker", "2"],
-        "did you mean --workers?); see prepare.py check",
+        "did you mean --workers?); see video-gc prepare check",
     ),
     ("score", ["slow_r50", "list", "--shard", "2/2"], "--shard (2/2) must be 0/N"),
     ("prepare", ["shards", "x", "y", "--size", "big"], "'big' is no size; write it as 256MB or 1"),
@@ -136,7 +136,7 @@ def test_help_is_printed_without_torch() -> None:
     found = run_without_torch([[tool, "--help"] for tool in TOOLS])
     for tool, (status, out, _) in zip(TOOLS, found, strict=True):
         assert status == 0
-        assert out.startswith(f"usage: {tool}.py")
+        assert out.startswith(f"usage: video-gc {tool}")
 
 
 @pytest.mark.parametrize(

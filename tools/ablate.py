@@ -14,16 +14,16 @@ from video_gc.progress import console, say
 HELP = """\
 Train and test every cell of an ablation, and write RUNS/ablations/NAME/ablation.json.
 
-  python tools/ablate.py                                   the ablations and their sizes
-  python tools/ablate.py ablation=demo                     one network, without and with GC
-  python tools/ablate.py ablation=kinds                    kinds of block on generated videos
-  python tools/ablate.py ablation=probes quick=true        what each kind can do and cannot
-  python tools/ablate.py ablation=kinds dry=true           its cells and their states
-  python tools/ablate.py ablation=gcnet_kinetics data.root=DIR
-  python tools/ablate.py ablation=gcnet_place experiment=motions
-  python tools/ablate.py ablation=gcnet_place experiment=folder data.root=DIR
-  python tools/ablate.py ablation=kinds seeds=[0] epochs=2 name=quick
-  python tools/ablate.py ablation=kinds only=[none,GC] experiment=folder data.root=DIR folds=5
+  video-gc ablate                                   the ablations and their sizes
+  video-gc ablate ablation=demo                     one network, without and with GC
+  video-gc ablate ablation=kinds                    kinds of block on generated videos
+  video-gc ablate ablation=probes quick=true        what each kind can do and cannot
+  video-gc ablate ablation=kinds dry=true           its cells and their states
+  video-gc ablate ablation=gcnet_kinetics data.root=DIR
+  video-gc ablate ablation=gcnet_place experiment=motions
+  video-gc ablate ablation=gcnet_place experiment=folder data.root=DIR
+  video-gc ablate ablation=kinds seeds=[0] epochs=2 name=quick
+  video-gc ablate ablation=kinds only=[none,GC] experiment=folder data.root=DIR folds=5
 
 A cell is a row of the ablation trained with one seed (on one fold). Its run directory is
 RUNS/cells/CELL, named after a hash of its options without paths, so other ablations reuse it. Rerun
@@ -39,7 +39,7 @@ the work.
   name=NAME, runs=DIR     write to RUNS/ablations/NAME
   processes=N             processes of each training, by torchrun
   dry=true                print the cells and write ablation.json, without training
-  OPTION=VALUE            any option of tools/train.py, for every cell (tools/train.py --help)
+  OPTION=VALUE            any option of video-gc train, for every cell (video-gc train --help)
 
 Hydra's launcher starts the cells: one after another, or
 
@@ -71,7 +71,7 @@ def main() -> int:
         print_states(plan)
         say(f"{len(plan.cells)} cells in {plan.runs}/cells")
         say(f"  {write_record(plan)}")
-        say(f"  their cost: python tools/report.py {plan.directory} --no-measure")
+        say(f"  their cost: video-gc report {plan.directory} --no-measure")
         return 0
     rounds = begin(plan)
     todo = {job.cell.name for jobs in rounds for job in jobs}
@@ -89,7 +89,7 @@ def main() -> int:
     if elsewhere := states.count("running"):
         say(f"trained by another process: {elsewhere}; rerun the command for their results")
     say(f"The ablation is in {plan.directory}/ablation.json; next:")
-    say(f"  python tools/report.py {plan.directory}")
+    say(f"  video-gc report {plan.directory}")
     return int("failed" in states)
 
 

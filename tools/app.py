@@ -18,11 +18,11 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
-        "  python tools/app.py runs/demo/checkpoints/best.ckpt --examples data/motions/alike/test\n"
-        "  python tools/app.py runs/gc runs/plain",
+        "  video-gc app runs/demo/checkpoints/best.ckpt --examples data/motions/alike/test\n"
+        "  video-gc app runs/gc runs/plain",
     )
     add = parser.add_argument
-    add("checkpoint", type=Path, help="of tools/train.py, a run, or published weights (slow_r50)")
+    add("checkpoint", type=Path, help="of video-gc train, a run, or published weights (slow_r50)")
     add("second", type=Path, nargs="?", help="another one, shown beside it")
     add(
         "--examples",

@@ -108,12 +108,12 @@ def _parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
-        "  python tools/attention.py runs/demo/checkpoints/best.ckpt\n"
-        "  python tools/attention.py runs/demo/checkpoints/best.ckpt clips/ --all --pictures 4\n"
-        "  python tools/attention.py best.ckpt serve.mp4 --queries 3x3 --blocks 'res4.*'",
+        "  video-gc attention runs/demo/checkpoints/best.ckpt\n"
+        "  video-gc attention runs/demo/checkpoints/best.ckpt clips/ --all --pictures 4\n"
+        "  video-gc attention best.ckpt serve.mp4 --queries 3x3 --blocks 'res4.*'",
     )
     add = parser.add_argument
-    add("checkpoint", type=Path, help="a checkpoint of tools/train.py, or a run such as runs/demo")
+    add("checkpoint", type=Path, help="a checkpoint of video-gc train, or a run such as runs/demo")
     add(
         "videos",
         type=Path,

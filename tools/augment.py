@@ -1,7 +1,7 @@
 """Show augmented training clips of videos: a grid as an animated picture.
 
 Each row is a video. The first column is the test clip, the others are the clips of epochs 0, 1, 2,
-… of a training with these options. The options here are not those of a run: tools/train.py only
+… of a training with these options. The options here are not those of a run: video-gc train only
 mirrors, unless augment=light or strong.
 """
 
@@ -74,9 +74,9 @@ def _parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
-        "  python tools/augment.py                           the generated data set\n"
-        "  python tools/augment.py DIR --erase 0 --mixup 0.8 your own videos, mixed\n"
-        "  python tools/augment.py video.mp4 --draws 8 --out video.gif",
+        "  video-gc augment                           the generated data set\n"
+        "  video-gc augment DIR --erase 0 --mixup 0.8 your own videos, mixed\n"
+        "  video-gc augment video.mp4 --draws 8 --out video.gif",
     )
     add = parser.add_argument
     add("videos", type=Path, nargs="?", help="a video, or a folder of them; default: motions")

@@ -27,8 +27,8 @@ def main() -> int:
     parser = Parser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples: python tools/benchmark.py blocks --sizes res4-8 --blocks gc nl\n"
-        "          python tools/benchmark.py predict --quick",
+        epilog="examples: video-gc benchmark blocks --sizes res4-8 --blocks gc nl\n"
+        "          video-gc benchmark predict --quick",
     )
     what = parser.add_subparsers(dest="what", metavar=" | ".join(COMMANDS), required=True)
     for name, text in COMMANDS.items():

@@ -13,8 +13,8 @@ def main() -> None:
     """Parse, compare, print."""
     parser = Parser(
         description=__doc__,
-        epilog="examples: python tools/compare.py runs/plain runs/gc; several trainings each: "
-        "python tools/compare.py --a runs/plain_* --b runs/gc_*",
+        epilog="examples: video-gc compare runs/plain runs/gc; several trainings each: "
+        "video-gc compare --a runs/plain_* --b runs/gc_*",
     )
     parser.add_argument(
         "runs",

@@ -1,11 +1,11 @@
 """The cost of a network: parameters, FLOPs, activations, latency and memory, in total, by stage and
 residual block, and of its context blocks.
 
-  python tools/complexity.py                                        the demo's network
-  python tools/complexity.py context=nl placement=five model=slow_r50     options of tools/train.py
-  python tools/complexity.py experiment=kinetics400/slow_r50_8x8_gc5 --clip 8 224 --no-measure
-  python tools/complexity.py runs/demo                              a run, or a checkpoint
-  python tools/complexity.py slow_r50                               a published network
+  video-gc complexity                                        the demo's network
+  video-gc complexity context=nl placement=five model=slow_r50     options of video-gc train
+  video-gc complexity experiment=kinetics400/slow_r50_8x8_gc5 --clip 8 224 --no-measure
+  video-gc complexity runs/demo                              a run, or a checkpoint
+  video-gc complexity slow_r50                               a published network
 
 FLOPs are multiply-adds; attention is counted.
 """
@@ -82,7 +82,7 @@ def parser() -> Parser:
     made.add_argument(
         "network", nargs="*", metavar="NETWORK",
         help="a run directory, a checkpoint, the name of published weights (slow_r50), or options "
-        "of tools/train.py such as model=slow_r50 context=nl; default: the demo's",
+        "of video-gc train such as model=slow_r50 context=nl; default: the demo's",
     )  # fmt: skip
     made.add_argument("--classes", type=in_range(int, 1), help="default: as in the checkpoint or "
                       "config; motions has 2, else 400")  # fmt: skip
@@ -109,7 +109,7 @@ def parser() -> Parser:
 
 
 def is_config(network: list[str]) -> bool:
-    """Whether these are options of tools/train.py, not a name or a path."""
+    """Whether these are options of video-gc train, not a name or a path."""
     return len(network) != 1 or "=" in network[0]
 
 

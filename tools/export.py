@@ -26,14 +26,14 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"{EXPORT_LIMITS.replace(', and,', ',' + chr(10) + 'and,')}\n\nexamples:\n"
-        "  python tools/export.py runs/demo/checkpoints/best.ckpt\n"
-        "  python tools/export.py runs/demo/checkpoints/best.ckpt --format openvino --int8\n"
-        "  python tools/predict.py runs/demo/export/model.onnx VIDEO",
+        "  video-gc export runs/demo/checkpoints/best.ckpt\n"
+        "  video-gc export runs/demo/checkpoints/best.ckpt --format openvino --int8\n"
+        "  video-gc predict runs/demo/export/model.onnx VIDEO",
     )
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; or "
+        help="of video-gc train, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; or "
         "published weights, e.g. slow_r50",
     )
     parser.add_argument(

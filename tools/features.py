@@ -22,11 +22,11 @@ def main() -> int:
     parser = Parser(
         description=__doc__,
         formatter_class=RawDescriptionHelpFormatter,
-        epilog="example: python tools/features.py runs/mine VIDEOS --layer res4 --overlap 0.5; "
-        "then python tools/probe.py runs/mine/features",
+        epilog="example: video-gc features runs/mine VIDEOS --layer res4 --overlap 0.5; "
+        "then video-gc probe runs/mine/features",
     )
     parser.add_argument(
-        "checkpoint", type=Path, help="of tools/train.py, a run, or published weights (slow_r50)"
+        "checkpoint", type=Path, help="of video-gc train, a run, or published weights (slow_r50)"
     )
     parser.add_argument(
         "videos", type=Path, nargs="+", metavar="VIDEO", help="files, or folders of videos"

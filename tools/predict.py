@@ -32,15 +32,15 @@ def main() -> int:
     """Parse, predict, print; returns 1 if a video could not be read."""
     parser = Parser(
         description=__doc__,
-        epilog="example: python tools/predict.py runs/demo/checkpoints/best.ckpt "
+        epilog="example: video-gc predict runs/demo/checkpoints/best.ckpt "
         "data/motions/alike/test; "
-        "long videos: python tools/predict.py runs/mine match.mp4 --segments --threshold 0.6",
+        "long videos: video-gc predict runs/mine match.mp4 --segments --threshold 0.6",
     )
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; of "
-        "tools/export.py, e.g. model.onnx; or published weights, e.g. slow_r50 (Kinetics-400, "
+        help="of video-gc train, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; of "
+        "video-gc export, e.g. model.onnx; or published weights, e.g. slow_r50 (Kinetics-400, "
         "downloaded once)",
     )
     parser.add_argument(

@@ -151,7 +151,7 @@ def parse() -> argparse.Namespace:
             name,
             help=short,
             description=text,
-            epilog=f"example: python tools/prepare.py {example}",
+            epilog=f"example: video-gc prepare {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 

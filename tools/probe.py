@@ -1,6 +1,6 @@
 """Is it worth training? A linear classifier on the features of a trained network, cross-validated.
 
-Takes the files of tools/features.py. Logistic regression (scikit-learn, L2 with C = 1) on the
+Takes the files of video-gc features. Logistic regression (scikit-learn, L2 with C = 1) on the
 standardised mean features of each video; each fold is predicted by a classifier of the others, and
 no fold divides a group. Accuracy has a 95 % interval over videos, or groups where there are any.
 """
@@ -15,10 +15,10 @@ def main() -> None:
     """Parse, classify, print."""
     parser = Parser(
         description=__doc__,
-        epilog="example: python tools/features.py slow_r50 CLIPS --out features; "
-        "python tools/probe.py features --group 'match(\\d+)'",
+        epilog="example: video-gc features slow_r50 CLIPS --out features; "
+        "video-gc probe features --group 'match(\\d+)'",
     )
-    parser.add_argument("features", type=Path, help="folder of tools/features.py")
+    parser.add_argument("features", type=Path, help="folder of video-gc features")
     parser.add_argument(
         "--labels",
         type=Path,

@@ -15,15 +15,15 @@ from video_gc.progress import console, say
 if TYPE_CHECKING:
     from video_gc.analysis.table.table import Table
 
-MAKE = "make runs with python tools/train.py or tools/ablate.py"
+MAKE = "make runs with video-gc train or video-gc ablate"
 
 
 def main() -> None:
     """Parse, write, print the table and the paths of the files."""
     parser = Parser(
         description=__doc__,
-        epilog="examples: python tools/report.py runs/demo; python tools/report.py "
-        "runs/ablations/kinds; python tools/report.py runs/plain_* runs/gc_* --baseline none",
+        epilog="examples: video-gc report runs/demo; video-gc report "
+        "runs/ablations/kinds; video-gc report runs/plain_* runs/gc_* --baseline none",
     )
     parser.add_argument(
         "runs",

@@ -3,8 +3,8 @@
 LIST is a table (Parquet, CSV) with a column path, video or url, or a text file with a path or an
 address (s3://…, http://…) in each line. Run one process for each shard, here or elsewhere, with the
 same list and folder:
-  python tools/score.py runs/mine LIST --out DIR --shard 0/4      … 1/4, 2/4, 3/4
-  python tools/score.py --merge DIR
+  video-gc score runs/mine LIST --out DIR --shard 0/4      … 1/4, 2/4, 3/4
+  video-gc score --merge DIR
 With --engine ray, one command on a cluster makes all rows. A video that is damaged, hangs or is
 too long costs its own row, which says so. Rerun a command to resume it.
 """
@@ -25,7 +25,7 @@ def main() -> int:
     add = parser.add_argument
     add(
         "checkpoint", type=Path, nargs="?",
-        help="of tools/train.py, a run, an exported model, or published weights (slow_r50)",
+        help="of video-gc train, a run, an exported model, or published weights (slow_r50)",
     )  # fmt: skip
     add("list", type=Path, nargs="?", metavar="LIST", help="the videos")
     add("--out", type=Path, metavar="DIR", help="folder of the parts; default: RUN/WHAT")
@@ -125,7 +125,7 @@ def main() -> int:
             "yellow" if done["error"] else None,
         )
         say("next, when all shards have ended:")
-    say(f"  python tools/score.py --merge {out}")
+    say(f"  video-gc score --merge {out}")
     return 0
 
 

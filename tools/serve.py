@@ -21,11 +21,11 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example:\n"
-        "  python tools/serve.py runs/demo/checkpoints/best.ckpt\n"
+        "  video-gc serve runs/demo/checkpoints/best.ckpt\n"
         "  curl -F file=@video.mp4 'http://127.0.0.1:8000/predict?top_k=3'",
     )
     add = parser.add_argument
-    add("checkpoint", type=Path, help="of tools/train.py, a run, or published weights (slow_r50)")
+    add("checkpoint", type=Path, help="of video-gc train, a run, or published weights (slow_r50)")
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s); 0.0.0.0: all")
     add("--port", type=in_range(int, 1, 65535), default=8000, help="(%(default)s)")
     limits = Limits()

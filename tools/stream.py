@@ -18,12 +18,12 @@ def main() -> None:
     """Parse, open, show."""
     parser = Parser(
         description=__doc__,
-        epilog="examples: python tools/stream.py runs/demo 0; "
-        "python tools/stream.py runs/demo rtsp://camera/1 --average-size 3 --json; "
-        "ffmpeg … -f mpegts - | python tools/stream.py runs/demo -",
+        epilog="examples: video-gc stream runs/demo 0; "
+        "video-gc stream runs/demo rtsp://camera/1 --average-size 3 --json; "
+        "ffmpeg … -f mpegts - | video-gc stream runs/demo -",
     )
     parser.add_argument(
-        "checkpoint", type=Path, help="as of tools/predict.py, e.g. runs/demo or slow_r50"
+        "checkpoint", type=Path, help="as of video-gc predict, e.g. runs/demo or slow_r50"
     )
     parser.add_argument(
         "source",

@@ -1,7 +1,7 @@
 """Test a checkpoint with several views per video; writes predictions.csv, accuracy.json and tables.
 
 Rerun the same command to resume a stopped test. On several processes:
-torchrun --standalone --nproc-per-node=2 tools/test.py CHECKPOINT
+torchrun --standalone --nproc-per-node=2 -m video_gc test CHECKPOINT
 """
 
 from pathlib import Path
@@ -26,13 +26,13 @@ def main() -> None:
     """Parse, test, print."""
     parser = Parser(
         description=__doc__,
-        epilog="example: python tools/test.py runs/demo/checkpoints/best.ckpt --clips 10 --crops 3",
+        epilog="example: video-gc test runs/demo/checkpoints/best.ckpt --clips 10 --crops 3",
     )
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help="of tools/train.py, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; of "
-        "tools/export.py, e.g. runs/demo/export/model.onnx; or published weights, e.g. slow_r50",
+        help="of video-gc train, e.g. runs/demo/checkpoints/best.ckpt or the run, runs/demo; of "
+        "video-gc export, e.g. runs/demo/export/model.onnx; or published weights, e.g. slow_r50",
     )
     parser.add_argument(
         "--data",

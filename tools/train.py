@@ -4,7 +4,7 @@ import shlex
 import sys
 
 from video_gc.cli import run_tool
-from video_gc.manual import option_names, wrong_argument
+from video_gc.manual import CONFIGS, option_names, wrong_argument
 from video_gc.progress import say
 
 
@@ -46,7 +46,7 @@ def main() -> None:
         run_tool(lambda: report(train(train_config(config))), leave=False)
 
     sys.argv[1:] = hydra_arguments(sys.argv[1:])
-    hydra.main(config_path="../configs", config_name="train", version_base="1.3")(run)()
+    hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")(run)()
 
 
 def report(directory: object) -> None:
@@ -56,7 +56,7 @@ def report(directory: object) -> None:
     if not this_world().first:
         return
     say(f"Trained. The results are in {directory}; next:")
-    say(f"  python tools/test.py {shlex.quote(f'{directory}/checkpoints/best.ckpt')}")
+    say(f"  video-gc test {shlex.quote(f'{directory}/checkpoints/best.ckpt')}")
 
 
 if __name__ == "__main__":

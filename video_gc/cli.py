@@ -14,6 +14,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from video_gc.data.index import DataError
@@ -35,7 +36,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **{"allow_abbrev": False} | named)
+        usual: dict[str, Any] = {"allow_abbrev": False, "prog": f"video-gc {name_of_tool()}"}
+        super().__init__(*given, **usual | named)
 
     def add_subparsers(self, **named: Any) -> Any:
         """As argparse's; a subcommand reports unknown options itself."""
@@ -70,6 +72,11 @@ class _Command(Parser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return known, unknown
+
+
+def name_of_tool() -> str:
+    """train, of tools/train.py."""
+    return Path(sys.argv[0]).stem
 
 
 def with_home(word: str) -> str:

@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 
 from video_gc.escape import nearest_name
+from video_gc.shipped import PACKAGE, shipped
 
-PACKAGE = Path(__file__).parent
-CONFIGS = PACKAGE.parent / "configs"
+CONFIGS = shipped("configs")
 FREE = "model.context.options."  # a block's own arguments, not in any dataclass
 ABLATION = "ablation"
 """The only folder of configs/ that is not a group of a training's config."""
-ABLATE = "python tools/ablate.py"
+ABLATE = "video-gc ablate"
 SWEEP = (
     "ablation",
     "experiment",

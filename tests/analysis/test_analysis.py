@@ -141,7 +141,7 @@ def test_the_report_is_one_page_that_needs_no_network(
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     with pytest.raises(
-        FileNotFoundError, match=r"accuracy.json: not there yet; make it with python tools/test.py"
+        FileNotFoundError, match=r"accuracy.json: not there yet; make it with video-gc test"
     ):
         write_report(copy)
     evaluate(copy / "checkpoints" / "best.ckpt", TestOptions(workers=0))
@@ -175,7 +175,7 @@ def test_a_report_without_pooling_attention_claims_no_map(
 
 def test_a_report_of_nothing_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"best.ckpt: not there yet; make it with python tools/train.py"
+        FileNotFoundError, match=r"best.ckpt: not there yet; make it with video-gc train"
     ):
         write_report(tmp_path)
     (tmp_path / "real" / "checkpoints").mkdir(parents=True)

@@ -166,7 +166,7 @@ def test_what_cannot_be_used_is_said(
     with pytest.raises(DataError, match="features from res4 of weights bbbbbbbb, others are from"):
         probe(folder, None, None)
     other.write_bytes(b"text")
-    with pytest.raises(DataError, match="z.mp4.npz: no file of tools/features.py"):
+    with pytest.raises(DataError, match="z.mp4.npz: no file of video-gc features"):
         probe(folder, None, None)
     monkeypatch.setattr("video_gc.extras.find_spec", lambda _: None)
     with pytest.raises(ImportError, match=r'pip install "video_gc\[probe\]"'):

@@ -244,7 +244,7 @@ def test_a_typo_in_a_file_names_the_file(tmp_path: Path) -> None:
 
 
 def test_training_refuses_an_ablation() -> None:
-    with pytest.raises(ValueError, match=r"python tools/ablate.py ablation=kinds"):
+    with pytest.raises(ValueError, match=r"video-gc ablate ablation=kinds"):
         compose_train(["ablation=kinds"])
 
 

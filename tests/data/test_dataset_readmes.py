@@ -25,7 +25,9 @@ def commands(name: str) -> list[list[str]]:
     text = (DATASETS / name / "README.md").read_text()
     blocks = text.split("```")[1::2]
     lines = [line for block in blocks for line in block.splitlines()]
-    return [shlex.split(line) for line in lines if line.startswith(("python ", "cut "))]
+    return [
+        shlex.split(line) for line in lines if line.startswith(("video-gc ", "python ", "cut "))
+    ]
 
 
 def test_every_data_set_is_described() -> None:
@@ -46,25 +48,24 @@ def test_sections(name: str) -> None:
 def test_commands_are_understood(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = set()
     for command in commands(name):
-        program, *arguments = command
+        program, tool, *options = command
         if program == "cut":
             continue
-        tool, *options = arguments
         seen.add(tool)
-        if tool == "tools/train.py":
+        if tool == "train":
             config = compose_train(options)
             assert config.data.root is not None
             if config.data.names and config.data.names.startswith("datasets/"):
                 assert (CONFIGS.parent / config.data.names).is_file()
-        elif tool == "tools/test.py":
+        elif tool == "test":
             assert_parses(monkeypatch, tools.test, options)
-        elif tool == "tools/prepare.py":
+        elif tool == "prepare":
             monkeypatch.setattr(sys, "argv", ["prepare.py", *options])
             tools.prepare.parse()
         else:
             assert tool == "-c"
             compile(options[0], "README", "exec")
-    assert {"tools/train.py", "tools/test.py"} <= seen
+    assert {"train", "test"} <= seen
 
 
 def put(file: Path, text: str) -> None:

@@ -218,7 +218,7 @@ def test_absolute_paths_of_a_column(paths: list[str], root: str) -> None:
 
 def test_a_foreign_file_is_no_manifest(root: Path) -> None:
     (root / NAME).write_text("hello")
-    with pytest.raises(DataError, match="not a manifest of tools/prepare.py check"):
+    with pytest.raises(DataError, match="not a manifest of video-gc prepare check"):
         read_manifest(root / NAME)
     with pytest.raises(FileNotFoundError, match="no such manifest"):
         read_manifest(root / "other.parquet")
@@ -268,7 +268,7 @@ def test_a_damaged_manifest_is_made_afresh(
         }[harm]
         place = table.column_names.index("cause")
         pq.write_table(table.set_column(place, "cause", column), file)
-    with pytest.raises(DataError, match="not a manifest of tools/prepare.py check"):
+    with pytest.raises(DataError, match="not a manifest of video-gc prepare check"):
         list(read_manifest(file).rows())
     with pytest.raises(DataError, match="run the check again: it starts afresh"):
         apply_manifest(index_of(tmp_path, "a.mp4"), file)

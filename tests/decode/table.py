@@ -84,7 +84,7 @@ it. Cells give the reported share of wrong frames, then of displaced ones.
 - **MJPEG** errors are found by its Huffman codes. Of 588 pictures of three files that one changed byte
   made wrong, 436 were reported; 149 of the other 152 still fill their scan to the last bit and are valid.
 - Matroska files written by FFmpeg have checksums, which detect nearly everything; WebM has none.
-- `tools/prepare.py check` stores a hash of each file when it first reads it. A file of the same size with
+- `video-gc prepare check` stores a hash of each file when it first reads it. A file of the same size with
   other pictures is later called damaged.
 - decord and torchcodec report nothing.
 

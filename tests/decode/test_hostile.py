@@ -118,7 +118,7 @@ def test_an_address_or_a_camera_is_no_file(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"no such file or folder; it is an address"):
             open_video(path)
     for name in ("0", "-"):
-        with pytest.raises(FileNotFoundError, match="tools/stream.py reads cameras and"):
+        with pytest.raises(FileNotFoundError, match="video-gc stream reads cameras and"):
             open_video(name)
     sources: list[Any] = [0, None, io.StringIO("text"), ["a.mp4"]]
     for source in sources:

@@ -208,7 +208,7 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(checkpoint: Path, tmp_path: 
     with pytest.raises(FileNotFoundError, match="none.ckpt: no such checkpoint"):
         load_network(tmp_path / "none.ckpt")
     (tmp_path / "text.ckpt").write_text("hello")
-    with pytest.raises(ValueError, match="text.ckpt: not a checkpoint of tools/train.py"):
+    with pytest.raises(ValueError, match="text.ckpt: not a checkpoint of video-gc train"):
         load_network(tmp_path / "text.ckpt")
     content = torch.load(checkpoint, weights_only=True)
     for change in ({"num_classes": 3}, {"backbone": "slow"}, {"width": 0.25}):

@@ -170,12 +170,12 @@ def test_a_folder_is_of_one_list_network_and_options(
         work = Work(checkpoint=Path("c"), options=ScoreOptions())
         score_shard(work, other, out, shard=Shard(), part_size=4)
     (out / "about.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"about.json: not of this version of tools/score.py"):
+    with pytest.raises(ValueError, match=r"about.json: not of this version of video-gc score"):
         score(out)
     (out / "about.json").unlink()
     with pytest.raises(ValueError, match=r"has Parquet files, but no about.json"):
         score(out)
-    with pytest.raises(FileNotFoundError, match=r"no rows of tools/score.py"):
+    with pytest.raises(FileNotFoundError, match=r"no rows of video-gc score"):
         merge(tmp_path)
 
 

@@ -83,7 +83,7 @@ def test_a_column_that_holds_no_paths(tmp_path: Path, column: list[object]) -> N
 
 
 def test_a_folder_and_a_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"a folder; tools/predict.py takes folders"):
+    with pytest.raises(DataError, match=r"a folder; video-gc predict takes folders"):
         read_list(tmp_path)
 
     def missing(name: str) -> None:

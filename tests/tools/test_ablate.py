@@ -39,7 +39,7 @@ def test_without_arguments_it_lists_the_ablations(tool) -> None:  # type: ignore
 def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
     status, out, _ = tool("ablate", "--help")
     assert status == 0
-    assert "python tools/ablate.py ablation=gcnet_place experiment=folder data.root=DIR" in out
+    assert "video-gc ablate ablation=gcnet_place experiment=folder data.root=DIR" in out
     assert max(map(len, out.splitlines())) <= 100
 
 
@@ -70,7 +70,7 @@ def test_errors(tool, tmp_path: Path, arguments: list[str], message: str) -> Non
 def test_training_names_the_tool_for_ablations(tool) -> None:  # type: ignore[no-untyped-def]
     status, _, err = tool("train", "ablation=kinds")
     assert status == 2
-    assert "for an ablation: python tools/ablate.py ablation=kinds" in err
+    assert "for an ablation: video-gc ablate ablation=kinds" in err
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_a_sweep_file_is_no_config_of_a_training(
     monkeypatch.chdir(tmp_path)
     status, _, err = tool("train", "--config-name", "sweep")
     assert status == 2
-    assert "sweep.yaml belongs to python tools/ablate.py" in err
+    assert "sweep.yaml belongs to video-gc ablate" in err
 
 
 @pytest.mark.slow
@@ -97,9 +97,9 @@ def test_a_failed_cell_does_not_stop_the_others(
     assert status == 1
     assert "none, seed 0 failed: no such folder (data.root)" in err
     assert (
-        f"tools/train.py experiment=folder data.root={plan.cells[0].options['data']['root']}" in err
+        f"video-gc train experiment=folder data.root={plan.cells[0].options['data']['root']}" in err
     )
-    assert f"python tools/report.py {plan.directory}" in err
+    assert f"video-gc report {plan.directory}" in err
     record = json.loads((plan.directory / "ablation.json").read_text())
     found = [(plan.directory / path).resolve() for row in record["rows"] for path in row["cells"]]
     assert found == [Path(cell.directory).resolve() for cell in plan.cells]

@@ -60,7 +60,7 @@ def test_one_video_in_other_formats(tool, video: Path, tmp_path: Path, name: str
 def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
     status, out, _ = tool("--help")
     assert status == 0
-    assert "python tools/augment.py DIR" in out
+    assert "video-gc augment DIR" in out
     assert "probability of a mirrored clip (0.5)" in out
 
 
@@ -71,7 +71,11 @@ def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
         (["{damaged}"], 1, "text.mp4"),
         (["{video}", "--hue", "2"], 2, "augment.hue (2.0) must be in [0, 0.5]"),
         (["{video}", "--out", "grid.mp4", *SMALL], 2, "is written as .webp, .gif, .png"),
-        (["{video}", "--rows", "0"], 2, "--rows: must be at least 1, not 0; see augment.py --help"),
+        (
+            ["{video}", "--rows", "0"],
+            2,
+            "--rows: must be at least 1, not 0; see video-gc augment --help",
+        ),
         (["{video}", "--draws", "two"], 2, "--draws: must be at least 1, not two"),
         (["{video}", "--rate", "0"], 2, "--rate: must be in [0.1, 1000], not 0"),
         (["{video}", "--flip", "1.5"], 2, "--flip: must be in [0, 1], not 1.5"),

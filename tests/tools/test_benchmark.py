@@ -77,7 +77,7 @@ def test_the_plot_has_a_slope_for_each_block(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_help_and_a_wrong_block() -> None:
     shown = subprocess.run([sys.executable, TOOL, "--help"], capture_output=True, text=True)
-    assert "python tools/benchmark.py blocks --sizes res4-8" in shown.stdout
+    assert "video-gc benchmark blocks --sizes res4-8" in shown.stdout
     wrong = subprocess.run(
         [sys.executable, TOOL, "blocks", "--blocks", "gcx"], capture_output=True, text=True
     )

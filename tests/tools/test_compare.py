@@ -30,13 +30,13 @@ def test_two_runs(tool, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "give two runs: RUN_A RUN_B, or --a RUN… --b RUN…; see compare.py --help"),
+        ([], 2, "give two runs: RUN_A RUN_B, or --a RUN… --b RUN…; see video-gc compare --help"),
         (["{a}"], 2, "give two runs"),
         (["{a}", "{a}"], 2, "is given twice"),
         (["--a", "{a}"], 2, "give two runs"),
         (["{a}", "--b", "{a}"], 2, "give either RUN_A RUN_B, or"),
         (["{a}", "nowhere"], 2, "nowhere: no such run"),
-        (["{a}", "{untested}"], 2, "not tested yet; run: python tools/test.py"),
+        (["{a}", "{untested}"], 2, "not tested yet; run: video-gc test"),
         (["{a}", "{other}"], 1, "were tested on different videos"),
         (["{a}", "{list}"], 1, "no column 'path'"),
     ],

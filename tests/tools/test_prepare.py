@@ -34,14 +34,14 @@ def splits(tmp_path: Path) -> Path:
 def test_help_of_each_job_has_an_example(prepare, job: str) -> None:  # type: ignore[no-untyped-def]
     status, out, _ = prepare(job, "--help")
     assert status == 0
-    assert f"example: python tools/prepare.py {job}" in out
+    assert f"example: video-gc prepare {job}" in out
     assert job in prepare("--help")[1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "required: JOB; see prepare.py --help"),
+        ([], 2, "required: JOB; see video-gc prepare --help"),
         (["chekc"], 2, "invalid choice: 'chekc'"),
         (["check"], 2, "give a folder or a list, or --data and --root"),
         (["check", "nowhere"], 2, "nowhere: no such folder"),
@@ -51,7 +51,7 @@ def test_help_of_each_job_has_an_example(prepare, job: str) -> None:  # type: ig
         (["check", "{splits}", "--time-limit", "0"], 2, "time_limit (0.0) must be above 0"),
         (["check", "--data", "kinetix", "--root", "."], 2, "--data ('kinetix') must be one of"),
         (["check", "--data", "kinetics"], 2, "--data kinetics needs --root DIR"),
-        (["resize", "{splits}"], 2, "required: DEST; see prepare.py resize --help"),
+        (["resize", "{splits}"], 2, "required: DEST; see video-gc prepare resize --help"),
         (["resize", "nowhere", "{empty}"], 2, "nowhere: no such folder"),
         (["resize", "{splits}", "{splits}"], 2, "must not lie in"),
         (["resize", "{splits}", "{empty}", "--crf", "99"], 2, "crf (99) must be in 0…51"),

@@ -55,7 +55,7 @@ def test_it_scores_and_merges(tool, checkpoint: Path, listed: Path, tmp_path: Pa
         ),
         (["slow_r50", "x", "--actors", "2"], "--address and --actors need --engine ray"),
         (["slow_r50", "none.txt"], "none.txt: no such list of videos"),
-        (["--merge", "none"], "none: no rows of tools/score.py"),
+        (["--merge", "none"], "none: no rows of video-gc score"),
     ],
 )
 def test_wrong_arguments_are_said_in_a_line(tool, arguments: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
@@ -85,7 +85,7 @@ def test_the_commands_of_the_docs_of_which_one_is_killed(
     videos = sorted(map(str, clips_folder.glob("*/*.mp4"))) * 25
     (tmp_path / "list.txt").write_text("\n".join(videos))
     names = {"CHECKPOINT": checkpoint, "LIST": tmp_path / "list.txt", "DIR": tmp_path / "out"}
-    array = of_docs("python tools/score.py runs/mine LIST --out DIR --shard $SLURM", **names)
+    array = of_docs("video-gc score runs/mine LIST --out DIR --shard $SLURM", **names)
     line = of_docs("parallel ", **names).removeprefix("parallel ")
     template, _, numbers = line.partition(" ::: ")
     shards = numbers.split() if way == "parallel" else list("012")

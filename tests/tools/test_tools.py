@@ -22,7 +22,7 @@ def test_help_teaches(tool, name: str) -> None:  # type: ignore[no-untyped-def]
 
 def test_training_help_shows_commands_groups_and_options(tool) -> None:  # type: ignore[no-untyped-def]
     _, out, _ = tool("train", "--help")
-    assert "python tools/train.py data=folder data.root=DIR" in out
+    assert "video-gc train data=folder data.root=DIR" in out
     assert "placement: all, five, none, one, ten" in out
     assert "label_smoothing" in out
 
@@ -71,7 +71,7 @@ def test_train_test_predict_report(
         "train", *SMALL, f"data.root={clips_folder}", f"runs={tmp_path}", "name=go"
     )
     assert status == 0
-    assert f"python tools/test.py {tmp_path}/go/checkpoints/best.ckpt" in err
+    assert f"video-gc test {tmp_path}/go/checkpoints/best.ckpt" in err
     best = tmp_path / "go" / "checkpoints" / "best.ckpt"
     status, _, err = tool("test", tmp_path / "go", "--workers", 0)  # a run is its best checkpoint
     assert status == 0
@@ -103,9 +103,17 @@ def test_train_test_predict_report(
         slow(
             "test", ["{checkpoint}", "--workers", "-1"], 2, "--workers: must be at least 0, not -1"
         ),
-        slow("test", [], 2, "error: the following arguments are required: checkpoint; see test.py"),
         slow(
-            "predict", ["{checkpoint}"], 2, "arguments are required: VIDEO; see predict.py --help"
+            "test",
+            [],
+            2,
+            "error: the following arguments are required: checkpoint; see video-gc test",
+        ),
+        slow(
+            "predict",
+            ["{checkpoint}"],
+            2,
+            "arguments are required: VIDEO; see video-gc predict --help",
         ),
         (
             "predict",
@@ -113,7 +121,7 @@ def test_train_test_predict_report(
             2,
             "--top: must be at least 1, not x",
         ),
-        slow("report", [], 2, "arguments are required: DIR; see report.py --help"),
+        slow("report", [], 2, "arguments are required: DIR; see video-gc report --help"),
         slow("predict", ["nowhere.ckpt", "{video}"], 2, "nowhere.ckpt: no such checkpoint"),
         slow("predict", ["{checkpoint}", "nowhere.mp4"], 2, "nowhere.mp4: no such file or folder"),
         ("predict", ["{video}", "{video}"], 2, "a run has its own in RUN/checkpoints/best.ckpt"),

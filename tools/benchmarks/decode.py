@@ -56,10 +56,10 @@ interleaved in one process, with a new random clip each round, so a busy moment 
 Compare the ratios of medians. The frames are compared, too: a peer with other frames is marked."""
 EXAMPLES = """\
 examples:
-  python tools/benchmark.py decode                          on videos that it encodes first
-  python tools/benchmark.py decode a.mp4 b.mp4 --rounds 21  on your own
-  python tools/benchmark.py decode --quick                  a quick test (the figures are rough)
-  python tools/benchmark.py decode --samples views --only video_gc floor"""
+  video-gc benchmark decode                          on videos that it encodes first
+  video-gc benchmark decode a.mp4 b.mp4 --rounds 21  on your own
+  video-gc benchmark decode --quick                  a quick test (the figures are rough)
+  video-gc benchmark decode --samples views --only video_gc floor"""
 WRONG = 3.0
 """A row is marked if its mean difference from the right frames exceeds this, in grey levels."""
 

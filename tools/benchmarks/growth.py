@@ -39,11 +39,11 @@ from video_gc.data.sampling import ClipConfig
 from video_gc.progress import say
 
 ABOUT = """\
-Measure time and peak memory of the index of a list, the training loader, tools/test.py and
-tools/score.py against the number of videos, of classes and of processes, and against the length of
+Measure time and peak memory of the index of a list, the training loader, video-gc test and
+video-gc score against the number of videos, of classes and of processes, and against the length of
 a video. Each measurement runs in a process of its own (or several), with a small network and
 videos of 8 frames of 40×40 pixels, so what grows is not hidden behind the network."""
-EXAMPLE = "example: python tools/benchmark.py growth --videos 1000 10000 --classes 10 100"
+EXAMPLE = "example: video-gc benchmark growth --videos 1000 10000 --classes 10 100"
 TOOLS = Path(__file__).parents[1]
 CLIP = ClipConfig(frames=8, stride=1, crop=40, short_side=[40, 40])
 LONG = ClipConfig(frames=8, stride=8)

@@ -43,8 +43,8 @@ decodes with PyAV from the start and crops with torchvision. All are interleaved
 Workers start before the clock; worker processes of waiting loaders are idle."""
 EXAMPLES = """\
 examples:
-  python tools/benchmark.py loader
-  python tools/benchmark.py loader a.mp4 b.mp4 --workers 0 1 2 4 --clips 256"""
+  video-gc benchmark loader
+  video-gc benchmark loader a.mp4 b.mp4 --workers 0 1 2 4 --clips 256"""
 OURS, THREADS, NAIVE = "training_loader", "threads", "PyAV from the start"
 CLIP = ClipConfig(frames=8, stride=8, crop_area=[*AREA])
 HEADS = ["", "form", "workers", "clips/s", "batches/s", "× one worker", "bytes per clip"]

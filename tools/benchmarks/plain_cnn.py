@@ -1,11 +1,11 @@
 """The peer of our networks on few real clips (docs/results.md): a plain 3D CNN of 7 convolutions.
 
-It uses the training loop and data of tools/train.py and the scoring of tools/test.py; only the
-network differs. Options are those of tools/train.py:
+It uses the training loop and data of video-gc train and the scoring of video-gc test; only the
+network differs. Options are those of video-gc train:
 
     python tools/benchmarks/plain_cnn.py data=list data.root=DIR data.train=… name=plain
 
-Its checkpoints are its own: tools/test.py cannot open them.
+Its checkpoints are its own: video-gc test cannot open them.
 """
 
 import sys
@@ -52,7 +52,7 @@ def plain_cnn(config: ModelConfig) -> nn.Sequential:
 
 
 def train_and_test(arguments: Sequence[str]) -> Path:
-    """Train with these options of tools/train.py, test the last weights; return the run."""
+    """Train with these options of video-gc train, test the last weights; return the run."""
     config = compose_train(["context=none", *arguments])
     with (
         patch("video_gc.train.network.build_with_report", lambda c: (plain_cnn(c), None)),

@@ -45,13 +45,13 @@ from video_gc.train.checkpoint import KEY, CheckpointContents, described, load_n
 
 ABOUT = """\
 Time a trained network on clips in memory (one and eight per call, in every way that this machine
-can run it) and on whole videos (tools/predict.py), compared with pytorchvideo's network in a plain
+can run it) and on whole videos (video-gc predict), compared with pytorchvideo's network in a plain
 loop: contiguous, eager, fp32, videos decoded from the start with PyAV. All are interleaved."""
 EXAMPLES = """\
 examples:
-  python tools/benchmark.py predict
-  python tools/benchmark.py predict --ways eager openvino --batch 1
-  python tools/benchmark.py predict --agreement runs/demo/checkpoints/best.ckpt"""
+  video-gc benchmark predict
+  video-gc benchmark predict --ways eager openvino --batch 1
+  video-gc benchmark predict --agreement runs/demo/checkpoints/best.ckpt"""
 WAYS = ("eager", "compile", "openvino")
 HELD_OUT = 400
 """Number of clips on which the ways are compared with fp32."""

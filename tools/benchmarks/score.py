@@ -29,7 +29,7 @@ from video_gc.scale.shards import Shard, score_shard
 from video_gc.train.checkpoint_paths import checkpoint_in
 
 ABOUT = """\
-Score the same videos with a loop over Recognizer.predict, with tools/score.py and one or more
+Score the same videos with a loop over Recognizer.predict, with video-gc score and one or more
 decoders, and on Ray with one or more actors (if it is installed), each in a process of its own.
 Videos per second are those between the first and the last row; the whole command is given too.
 Then a list of --rows rows with a scorer that does nothing: what parts, or Ray, cost alone."""
@@ -61,9 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `score`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = ABOUT
-    parser.epilog = "example: python tools/benchmark.py score runs/demo data/motions/alike/test"
+    parser.epilog = "example: video-gc benchmark score runs/demo data/motions/alike/test"
     many = in_range(int, 1)
-    parser.add_argument("checkpoint", type=Path, help="as of tools/score.py")
+    parser.add_argument("checkpoint", type=Path, help="as of video-gc score")
     parser.add_argument("videos", type=Path, help="a folder of videos")
     parser.add_argument("--count", type=many, default=600, help="videos, repeated if needed (600)")
     parser.add_argument("--decoders", nargs="+", type=many, default=[1, 2], help="(1 2)")

@@ -47,7 +47,7 @@ Time the training loader (8×8, random-resized crop to 224) over the same videos
 in a folder, and in shards behind an HTTP server that waits --delay milliseconds before each answer:
 with nothing kept, and with all of it kept from the epoch before. Each in a process of its own.
 Then open an index of --rows videos, twice, and read from it in a worker."""
-EXAMPLE = "example: python tools/benchmark.py shards --clips 200 --rows 1000000"
+EXAMPLE = "example: video-gc benchmark shards --clips 200 --rows 1000000"
 CLIP = ClipConfig(frames=8, stride=8, crop_area=[*AREA])
 CHUNK = 500_000
 HEADS = ["", "workers", "clips/s", "× files"]

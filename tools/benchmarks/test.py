@@ -45,9 +45,9 @@ the file is opened and decoded from the start with PyAV, and pytorchvideo's netw
 contiguous, eager, fp32. All interleaved, on the CPU. Time outside the model counts as waiting."""
 EXAMPLES = """\
 examples:
-  python tools/benchmark.py test
-  python tools/benchmark.py test --clips 4 --crops 3 --videos 2
-  python tools/benchmark.py test --backbone i3d --width 0.125 --frames 12 --stride 3 --side 64"""
+  video-gc benchmark test
+  video-gc benchmark test --clips 4 --crops 3 --videos 2
+  video-gc benchmark test --backbone i3d --width 0.125 --frames 12 --stride 3 --side 64"""
 SMALL = 0.5
 """Widths below this count as a small network, with a higher target."""
 

@@ -33,7 +33,7 @@ MOST_STEPS = 2000
 
 @dataclass(frozen=True)
 class Features:
-    """The features of a video, from a file of tools/features.py."""
+    """The features of a video, from a file of video-gc features."""
 
     video: str
     rows: np.ndarray
@@ -56,7 +56,7 @@ class Features:
         if self.pooled:
             raise DataError(
                 f"{self.video}: its features are one row for the whole video, and the labels are "
-                "of parts; run tools/features.py without --pool"
+                "of parts; run video-gc features without --pool"
             )
         start, end = segment
         if not start < min(end, self.end):
@@ -158,7 +158,7 @@ def read_features(folder: Path) -> list[Features]:
     Raises FileNotFoundError, DataError for a folder without any, or with those of two networks.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; tools/features.py makes one")
+        raise FileNotFoundError(f"{folder}: no such folder; video-gc features makes one")
     found = []
     for file in sorted(folder.glob("*.npz")):
         try:
@@ -170,15 +170,15 @@ def read_features(folder: Path) -> list[Features]:
                 centre, end = kept["centre"], float(kept["end"][-1])
                 found.append(Features(video, rows, centre, end, source, bool(about["pool"])))
         except DAMAGED as error:
-            raise DataError(f"{file}: no file of tools/features.py; remove it") from error
+            raise DataError(f"{file}: no file of video-gc features; remove it") from error
         if found[-1].source != found[0].source:
             raise DataError(
                 f"{file}: features from {found[-1].source[0]} of weights {found[-1].source[1][:8]},"
                 f" others are from {found[0].source[0]} of weights {found[0].source[1][:8]}; give "
-                "each its own folder (tools/features.py --out)"
+                "each its own folder (video-gc features --out)"
             )
     if not found:
-        raise DataError(f"{folder}: no features in this folder; run tools/features.py first")
+        raise DataError(f"{folder}: no features in this folder; run video-gc features first")
     return found
 
 

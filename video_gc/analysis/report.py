@@ -108,15 +108,13 @@ def read_accuracy(run: Path) -> dict[str, Any]:
         others = sorted(
             other.name for other in run.parent.glob("*") if best_checkpoint(other).is_file()
         )
-        known = (
-            f"there are {', '.join(others)}" if others else "make one with python tools/train.py"
-        )
+        known = f"there are {', '.join(others)}" if others else "make one with video-gc train"
         raise FileNotFoundError(f"{run}: no such run directory; {known}")
     results = run / "test"
     checkpoint = best_checkpoint(run)
     for needed, command in (
-        (checkpoint, "python tools/train.py"),
-        (results / "accuracy.json", f"python tools/test.py {checkpoint}"),
+        (checkpoint, "video-gc train"),
+        (results / "accuracy.json", f"video-gc test {checkpoint}"),
     ):
         if not needed.is_file():
             raise FileNotFoundError(f"{needed}: not there yet; make it with {command}")

@@ -16,9 +16,10 @@ from video_gc.ablate.spec import AblationConfig, option_of
 from video_gc.config.compose import compose_config, quoted, to_dataclass
 from video_gc.config.launch import check_launcher
 from video_gc.manual import CONFIGS, SWEEP, ablations, wrong_argument
+from video_gc.shipped import shipped
 from video_gc.train.checkpoint_paths import best_checkpoint
 
-TOOLS = CONFIGS.parent / "tools"
+TOOLS = shipped("tools")
 """The folder of train.py and test.py."""
 SCRATCH = "model.weights=null"
 """In a row: it starts from scratch, whatever weights the command gives to the others."""

@@ -21,11 +21,11 @@ WIDTH, COLUMN = 100, 34  # of the help; column of the meanings
 HELP = """\
 Train a network with context blocks and write RUNS/NAME (config, checkpoints, logs).
 
-  python tools/train.py                                    the small demo on generated videos
-  python tools/train.py data=folder data.root=DIR name=X   your own clips, DIR/CLASS/video.mp4
-  python tools/train.py context=nl placement=one name=X    another block, elsewhere
-  python tools/train.py experiment=kinetics400/slow_r50_8x8_gc5 data.root=DIR
-  python tools/train.py recipe=finetune --help             the options that a recipe sets
+  video-gc train                                    the small demo on generated videos
+  video-gc train data=folder data.root=DIR name=X   your own clips, DIR/CLASS/video.mp4
+  video-gc train context=nl placement=one name=X    another block, elsewhere
+  video-gc train experiment=kinetics400/slow_r50_8x8_gc5 data.root=DIR
+  video-gc train recipe=finetune --help             the options that a recipe sets
 
 Choose a file of a group with GROUP=FILE:
 
@@ -74,8 +74,6 @@ def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainCon
 
     Raises ValueError, in one line with the nearest valid name, if Hydra or a check refuses it.
     """
-    if not (configs / "train.yaml").is_file():
-        raise FileNotFoundError(f"{configs}: does not exist; training needs a clone of video_gc")
     return to_dataclass(compose_config("train", hydra_arguments(arguments), configs))
 
 

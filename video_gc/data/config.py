@@ -21,7 +21,7 @@ class DataConfig:
 
     kind: str = "motions"
     """motions (generated if missing), folder (ROOT/CLASS/video), list (`path label`), table (CSV,
-    TSV, Parquet), pyslowfast or mmaction2 (their lists), shards (of tools/prepare.py shards, in a
+    TSV, Parquet), pyslowfast or mmaction2 (their lists), shards (of video-gc prepare shards, in a
     folder or at an address such as s3://bucket/kinetics), or a data set with its official files:
     kinetics, ucf101, hmdb51, something_something, charades"""
     task: str = "alike"
@@ -62,7 +62,7 @@ class DataConfig:
     """videos have several labels: separated by ; or | in a list or table, in a list of mmaction2 by
     spaces (charades always has several)"""
     manifest: str | None = None
-    """manifest of tools/prepare.py check; its damaged and missing videos are left out. Default:
+    """manifest of video-gc prepare check; its damaged and missing videos are left out. Default:
     manifest.parquet in ROOT, or beside a list without ROOT, if it exists"""
     decoder: str = "auto"
     """auto, pyav, decord, torchcodec or frames (a folder of extracted frames)"""

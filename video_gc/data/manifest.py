@@ -82,7 +82,7 @@ def read_manifest(
     Raises FileNotFoundError, or DataError for a file that is not a manifest.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such manifest; python tools/prepare.py check makes it")
+        raise FileNotFoundError(f"{file}: no such manifest; video-gc prepare check makes it")
     try:
         table = _read_columns(file, [*columns] if where is None else [*columns, "status"])
         root = json.loads((table.schema.metadata or {})[b"video_gc"])["root"]
@@ -93,7 +93,7 @@ def read_manifest(
         if isinstance(error, OSError) and error.errno is not None:
             raise  # an error of the disk or of permissions; Arrow's have no errno
         raise DataError(
-            f"{file}: not a manifest of tools/prepare.py check ({type(error).__name__}); "
+            f"{file}: not a manifest of video-gc prepare check ({type(error).__name__}); "
             "run the check again: it starts afresh"
         ) from error
 
@@ -220,5 +220,5 @@ def _warn_of_changes(file: Path) -> None:
     if changed:
         say(
             f"{file}: {len(changed)} of {len(some)} checked files have changed since it was "
-            f"written (such as {changed[0]}); run tools/prepare.py check again"
+            f"written (such as {changed[0]}); run video-gc prepare check again"
         )

@@ -288,7 +288,7 @@ def need_each_label(index: VideoIndex, what: str = "videos") -> None:
     if len(without) and not index.multi_label:
         raise DataError(
             f"{index.path(int(without[0]))}: has no label, like {len(without)} of {len(index)} "
-            f"{what}; they cannot be scored (tools/predict.py needs no labels)"
+            f"{what}; they cannot be scored (video-gc predict needs no labels)"
         )
 
 

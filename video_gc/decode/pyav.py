@@ -102,7 +102,7 @@ class Reader(VideoReader):
                     raise CorruptError(
                         self.path,
                         f"frame {index} of {len(self)} is {problem}; "
-                        "`python tools/prepare.py check` lists damaged files",
+                        "`video-gc prepare check` lists damaged files",
                         decoder=self.decoder,
                         frame=index,
                     )
@@ -179,7 +179,7 @@ class Reader(VideoReader):
             raise CorruptError(
                 self.path,
                 f"its index promises {promised} frames, and {self._count} can be decoded; "
-                "`python tools/prepare.py resize` writes a sound copy",
+                "`video-gc prepare resize` writes a sound copy",
                 decoder=self.decoder,
             )
 

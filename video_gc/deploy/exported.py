@@ -40,7 +40,7 @@ def open_exported(
     file, device = Path(path), device or torch.device("cpu")
     check_exported(file, device, precision=precision, backend=backend)
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such exported model; tools/export.py writes one")
+        raise FileNotFoundError(f"{file}: no such exported model; video-gc export writes one")
     beside = file.with_suffix(".json")
     if not beside.is_file():
         raise FileNotFoundError(

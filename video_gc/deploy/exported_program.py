@@ -80,7 +80,7 @@ def _check_harmless(file: Path) -> None:
         for name in names:
             plain = PLAIN.fullmatch(name.partition("/")[2])
             if (not plain and archive.getinfo(name).file_size) or names.count(name) > 1:
-                raise ValueError(f"its part {name!r} could run code; tools/export.py writes none")
+                raise ValueError(f"its part {name!r} could run code; video-gc export writes none")
             if plain and name.endswith(".json"):
                 for word, value in _entries(json.loads(archive.read(name))):
                     if word == "use_pickle" and value:

@@ -114,7 +114,7 @@ class Stream:
         if self.recognizer.contract.sampling == "segments":
             raise ValueError(
                 "this network sees frames spread over a whole video, and a stream has no end; "
-                "use tools/predict.py, or train with clip.sampling=dense"
+                "use video-gc predict, or train with clip.sampling=dense"
             )
         self._slot = _Slot(self.every_window)
 

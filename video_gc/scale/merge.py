@@ -109,7 +109,7 @@ def merge(folder: Path) -> Summary:
     """
     about = read_about(folder)
     if about is None:
-        raise FileNotFoundError(f"{folder}: no rows of tools/score.py")
+        raise FileNotFoundError(f"{folder}: no rows of video-gc score")
     found = Summary(np.zeros(about["videos"], np.uint16))
     outputs = Outputs(folder)
     with outputs.path(NOT_SCORED) as file:

@@ -186,4 +186,4 @@ def read_about(folder: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise ValueError(f"{folder / ABOUT}: not of this version of tools/score.py; give another --out")
+    raise ValueError(f"{folder / ABOUT}: not of this version of video-gc score; give another --out")

@@ -32,7 +32,7 @@ def read_list(file: Path, column: str | None = None, root: Path | None = None) -
     """
     if file.is_dir():
         raise DataError(
-            f"{file}: a folder; tools/predict.py takes folders, and "
+            f"{file}: a folder; video-gc predict takes folders, and "
             f"`find {file} -type f > list.txt` makes a list"
         )
     if not file.is_file():

@@ -147,7 +147,7 @@ def read_checkpoint(
         kept = checkpoint[KEY]
     except Exception as error:  # a foreign file may lack anything
         raise ValueError(
-            f"{name}: not a checkpoint of tools/train.py, or a damaged one; "
+            f"{name}: not a checkpoint of video-gc train, or a damaged one; "
             "a run has its own in RUN/checkpoints/best.ckpt"
         ) from error
     check_format(path, kept)

@@ -31,11 +31,9 @@ def test_another_folder_of_a_run_has_both_names(tmp_path: Path) -> None:
 def test_what_is_missing_is_said_with_its_command(tmp_path: Path) -> None:
     (tmp_path / "new" / "checkpoints").mkdir(parents=True)
     (tmp_path / "new" / "checkpoints" / "best.ckpt").touch()
-    with pytest.raises(
-        FileNotFoundError, match=r"run: python tools/test.py .*new/checkpoints/best"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"run: video-gc test .*new/checkpoints/best"):
         read_tested(tmp_path / "new")
-    with pytest.raises(FileNotFoundError, match="no such run; tools/train.py makes one"):
+    with pytest.raises(FileNotFoundError, match="no such run; video-gc train makes one"):
         read_tested(tmp_path / "old")
     write_test(tmp_path / "plain", [True])
     with pytest.raises(FileNotFoundError, match="no such run; tested are plain"):

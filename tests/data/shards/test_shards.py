@@ -154,10 +154,10 @@ def test_what_cannot_be_packed_or_opened(video: Path, tmp_path: Path) -> None:
     (tmp_path / "s" / "000000.tar").write_bytes(b"mine")
     with pytest.raises(FileExistsError, match=r"000000.tar: exists, and video_gc did not write it"):
         write_shards([Listed(video, "a")], tmp_path, tmp_path / "s", 1)
-    with pytest.raises(FileNotFoundError, match=r"no such index; tools/prepare.py shards makes it"):
+    with pytest.raises(FileNotFoundError, match=r"no such index; video-gc prepare shards makes it"):
         open_shards(str(tmp_path))
     (tmp_path / INDEX).write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"not an index of tools/prepare.py shards"):
+    with pytest.raises(DataError, match=r"not an index of video-gc prepare shards"):
         open_shards(str(tmp_path))
 
 

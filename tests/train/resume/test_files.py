@@ -255,5 +255,5 @@ def test_weights_alone_are_the_network(checkpoint: Path, tmp_path: Path) -> None
     alone = write_weights(one.state_dict(), {}, tmp_path / "alone.safetensors")
     (tmp_path / "x.safetensors").write_bytes(b"nothing")
     assert alone.stat().st_mode == (tmp_path / "x.safetensors").stat().st_mode  # others may read it
-    with pytest.raises(ValueError, match="not a checkpoint of tools/train.py"):
+    with pytest.raises(ValueError, match="not a checkpoint of video-gc train"):
         load_network(tmp_path / "x.safetensors")

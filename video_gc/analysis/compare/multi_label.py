@@ -41,7 +41,7 @@ def _scores(run: TestedRun, classes: int) -> np.ndarray:
     if not file.is_file():
         raise DataError(
             f"{run.file.parent}: videos with several labels are compared by mAP, which needs all "
-            "scores (scores.npy); test again with this version of tools/test.py"
+            "scores (scores.npy); test again with this version of video-gc test"
         )
     scores = np.load(file)
     expected = (len(run.paths), classes)

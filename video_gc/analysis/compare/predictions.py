@@ -99,7 +99,7 @@ def read_tested(place: Path) -> TestedRun:
     header, rows = read_csv(file)
     for column in ("path", "label", "top1", "score1"):
         if column not in header:
-            raise DataError(f"{file}: no column {column!r}; tools/test.py writes such files")
+            raise DataError(f"{file}: no column {column!r}; video-gc test writes such files")
     tops = [name for name in header if name.startswith("top") and name[3:].isdigit()]
     if not rows:
         raise DataError(f"{file}: no video was scored")
@@ -145,7 +145,7 @@ def shared_videos(runs: Sequence[TestedRun]) -> SharedVideos:
         other = next(apart, runs[-1])
         raise DataError(
             f"{first.name} and {other.name} were tested on different videos: {first.paths[0]} … "
-            f"and {other.paths[0]} …; test both on the same: tools/test.py CHECKPOINT --data DIR"
+            f"and {other.paths[0]} …; test both on the same: video-gc test CHECKPOINT --data DIR"
         )
     rows = [_rows_of(shared, paths) for paths in named]
     first = runs[0]
@@ -247,11 +247,9 @@ def _predictions(place: Path) -> Path:
             return file
     if not place.is_dir():
         others = sorted(path.parts[-3] for path in place.parent.glob(f"*/test/{PREDICTIONS}"))
-        known = f"tested are {', '.join(others)}" if others else "tools/train.py makes one"
+        known = f"tested are {', '.join(others)}" if others else "video-gc train makes one"
         raise FileNotFoundError(f"{place}: no such run; {known}")
-    raise FileNotFoundError(
-        f"{place}: not tested yet; run: python tools/test.py {checkpoint_in(place)}"
-    )
+    raise FileNotFoundError(f"{place}: not tested yet; run: video-gc test {checkpoint_in(place)}")
 
 
 def _name_and_home(file: Path) -> tuple[str, Path]:

@@ -150,7 +150,7 @@ def _ablation(place: Path) -> Collection:
         title = str(kept.get("title") or kept["name"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{file}: cannot be read ({type(error).__name__}: {error}); tools/ablate.py writes it"
+            f"{file}: cannot be read ({type(error).__name__}: {error}); video-gc ablate writes it"
         ) from error
     return Collection(title, kept.get("source"), kept.get("baseline"), groups, place)
 
@@ -221,7 +221,7 @@ def _runs_in(place: Path) -> list[Path]:
     if found:
         return found
     others = sorted(path.parent.name for path in place.glob(f"*/{RECORD}"))
-    way_out = f"name one of {', '.join(others)}" if others else "make some with tools/train.py"
+    way_out = f"name one of {', '.join(others)}" if others else "make some with video-gc train"
     raise FileNotFoundError(f"{place}: no run and no {RECORD} in it; {way_out}")
 
 

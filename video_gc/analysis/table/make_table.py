@@ -29,7 +29,7 @@ def make_table(
         name, why = next((item for group in groups for item in group.absent.items()), ("", ""))
         raise DataError(
             f"{collection.title}: none of {sum(len(g.runs) for g in groups)} trainings is tested "
-            f"({name}: {why}); run: python tools/test.py RUN/checkpoints/best.ckpt"
+            f"({name}: {why}); run: video-gc test RUN/checkpoints/best.ckpt"
         )
     compared, refused = _differences(groups, resamples)
     costs, warnings = _costs(groups, out / CACHE, measure=measure)

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from video_gc.data.annotations.labels import nfc
 from video_gc.data.index import DataError
+from video_gc.shipped import shipped
 
 MARKS = {  # UTF-16's little-endian BOM begins UTF-32's, so longer ones come first
     codecs.BOM_UTF32_LE: "utf-32",
@@ -67,10 +68,13 @@ def read_lines(file: Path, what: str) -> list[str]:
 
 
 def read_names(file: str | Path) -> list[str]:
-    """Class names, one per line.
+    """Class names, one per line. A file of our datasets/ need not be in the working directory.
 
     Raises FileNotFoundError, or DataError for a repeated name or a file that is not text.
     """
+    own, parts = shipped("datasets"), Path(file).parts
+    if not Path(file).is_file() and parts[:1] == (own.name,):
+        file = own.joinpath(*parts[1:])
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file}: no such file of class names (data.names)")
     lines: dict[str, int] = {}

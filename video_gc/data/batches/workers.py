@@ -123,7 +123,7 @@ def explain(error: RuntimeError, workers: int) -> OSError | None:
         return OSError(
             f"no room for a batch in shared memory ({SHARED_MEMORY}{room}): make it larger (docker "
             "run --shm-size=8g, or mount -o remount,size=8g /dev/shm), or set data.workers=0 "
-            "(tools/test.py: --workers 0); rerun the command to resume"
+            "(video-gc test: --workers 0); rerun the command to resume"
         )
     if killed:
         how = killed[2].strip().splitlines()[0].rstrip(". ")

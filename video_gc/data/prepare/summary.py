@@ -62,7 +62,7 @@ def advice(result: CheckResult) -> list[str]:
     mean = pc.mean(spacing.filter(pc.greater(spacing, 0))).as_py()
     if mean and mean > 48:
         lines.append(
-            f"Key frames are {mean:.0f} frames apart: tools/prepare.py resize makes random clips "
+            f"Key frames are {mean:.0f} frames apart: video-gc prepare resize makes random clips "
             "of these videos cheaper to read."
         )
     if result.sound:

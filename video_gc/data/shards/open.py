@@ -32,13 +32,13 @@ def open_shards(root: str, names: Sequence[str] | None = None) -> AnnotatedSplit
     root = absolute_root(root)
     file = _kept(root) if is_address(root) else Path(root, INDEX)
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such index; tools/prepare.py shards makes it")
+        raise FileNotFoundError(f"{file}: no such index; video-gc prepare shards makes it")
     try:
         if VERSION not in (pa.parquet.read_schema(file).metadata or {}):
-            raise DataError(f"{file}: not an index of tools/prepare.py shards")
+            raise DataError(f"{file}: not an index of video-gc prepare shards")
         there = pc.unique(pa.parquet.read_table(file, columns=["split"])["split"]).to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file}: not an index of tools/prepare.py shards") from error
+        raise DataError(f"{file}: not an index of video-gc prepare shards") from error
     if odd := [split for split in there if split not in (*SPLITS, "")]:
         raise DataError(f"{file}: unknown split {odd[0]!r}; valid: {', '.join(SPLITS)}")
     found: dict[str, VideoIndex] = {}

@@ -100,7 +100,7 @@ def _read_here(file: str, offset: int, size: int) -> bytes:
     if len(found) != size:
         raise StoreError(
             f"{file}: ends before byte {offset + size}; it is not the shard of this index: "
-            "run tools/prepare.py shards again"
+            "run video-gc prepare shards again"
         )
     return found
 

@@ -198,9 +198,9 @@ def file_status(path: str) -> os.stat_result:
         pass
     hint = ""
     if ADDRESS.match(path):
-        hint = "; it is an address; tools/stream.py reads rtsp:// and http://"
+        hint = "; it is an address; video-gc stream reads rtsp:// and http://"
     elif path.isdecimal() or path == "-":
-        hint = "; tools/stream.py reads cameras and standard input"
+        hint = "; video-gc stream reads cameras and standard input"
     raise FileNotFoundError(f"{path}: no such file or folder{hint}")
 
 

@@ -50,6 +50,6 @@ def read_weights(file: str | os.PathLike[str]) -> dict[str, Any]:
             }
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
-            f"{os.fspath(file)}: not weights of tools/train.py ({type(error).__name__})"
+            f"{os.fspath(file)}: not weights of video-gc train ({type(error).__name__})"
         ) from error
     return {"state_dict": state, KEY: kept}
