@@ -11,14 +11,13 @@ from video_gc.data.config import LISTS, OFFICIAL_KINDS, DataConfig
 from video_gc.data.fingerprint import fingerprint_videos, published_count_note
 from video_gc.data.generated.motions import MOTIONS, generate_motions
 from video_gc.data.generated.tasks import TASKS
-from video_gc.data.manifest import NAME, Listed, choose_manifest
+from video_gc.data.manifest import NAME, Listing, choose_manifest
 from video_gc.data.prepare.check import check_videos
 from video_gc.data.prepare.listing import list_official, list_sources, usable
 from video_gc.data.prepare.resize import ResizeConfig, resize_videos
 from video_gc.data.prepare.summary import show_resize, show_summary
 from video_gc.data.shards.webdataset import index_tars
-from video_gc.data.shards.write import INDEX, write_shards
-from video_gc.outputs import write_csv
+from video_gc.data.shards.write import INDEX, write_left_out, write_shards
 from video_gc.progress import say
 
 CHECK = """\
@@ -72,12 +71,13 @@ def main() -> int:
     if options.job == "shards" and options.index:
         say(f"{index_tars(options.out)} videos are indexed: {options.out / INDEX}")
         return 0
-    listed, root = sources(options)
+    listing = sources(options)
+    root = listing.root
     if options.job == "shards":
-        return pack(listed, root, options)
+        return pack(listing, options)
     if options.job == "check":
         result = check_videos(
-            listed,
+            listing.videos,
             root,
             options.out or root / NAME,
             workers=options.workers,
@@ -87,7 +87,7 @@ def main() -> int:
         show_summary(result)
         return int(not result.sound)
     manifest = choose_manifest(options.manifest, root)
-    kept = usable(listed, manifest)
+    listed, kept = listing.videos, usable(listing, manifest).videos
     if len(kept) < len(listed):
         say(f"{len(listed) - len(kept)} of {len(listed)} videos are missing or damaged: left out")
     for split in dict.fromkeys(video.split for video in kept):
@@ -100,23 +100,21 @@ def main() -> int:
     return 0
 
 
-def pack(listed: list[Listed], root: Path, options: argparse.Namespace) -> int:
+def pack(listing: Listing, options: argparse.Namespace) -> int:
     """Write shards of the usable videos; returns 1 if some are left out."""
-    manifest = choose_manifest(options.manifest, root)
-    kept = usable(listed, manifest)
-    count = write_shards(kept, root, options.out, options.size, manifest)
-    say(f"{len(kept)} videos are in {count} shards and {INDEX}: {options.out}")
-    if len(kept) == len(listed):
-        return 0
-    there = {id(video) for video in kept}
-    gone = [(video.path, video.split) for video in listed if id(video) not in there]
-    file = write_csv(options.out / "left_out.csv", ["path", "split"], gone)
-    say(f"{len(gone)} of {len(listed)} videos are missing or damaged, and left out: {file}")
-    return 1
+    manifest = choose_manifest(options.manifest, listing.root)
+    kept = usable(listing, manifest)
+    count = write_shards(kept, options.out, options.size, manifest)
+    say(f"{len(kept.videos)} videos are in {count} shards and {INDEX}: {options.out}")
+    file, gone = write_left_out(listing, kept, options.out)
+    if gone:
+        listed = len(listing.videos)
+        say(f"{gone} of {listed} videos are missing or damaged, and left out: {file}")
+    return int(gone > 0)
 
 
-def sources(options: argparse.Namespace) -> tuple[list[Listed], Path]:
-    """The videos given by the arguments, and their root."""
+def sources(options: argparse.Namespace) -> Listing:
+    """The videos given by the arguments."""
     names = read_names(options.names) if options.names else None
     if options.data is None:
         columns = {name: getattr(options, f"{name}_column") for name in COLUMNS}

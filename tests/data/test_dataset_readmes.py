@@ -116,7 +116,7 @@ def test_the_check_finds_every_split(
     small_copy(name, tmp_path / "data" / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["prepare.py", *checked])
-    listed, root = tools.prepare.sources(tools.prepare.parse())
+    listed, root, *_ = tools.prepare.sources(tools.prepare.parse())
     splits = {video.split for video in listed}
     assert splits == {"train", "test" if name == "diving48" else "val"}
     assert {video.split for video in listed if video.label} == splits

@@ -122,7 +122,7 @@ def test_the_columns_give_what_a_plain_loop_gives(tmp_path_factory, data: st.Dat
 def test_a_file_that_was_replaced_is_noticed(tmp_path: Path, clips_folder: Path) -> None:
     root = shutil.copytree(clips_folder, tmp_path / "set")
     index = read_class_folders(root)
-    listed, _ = list_sources([root])
+    listed, _, *_ = list_sources([root])
     check_videos(listed, root, root / NAME)
     before = fingerprint(index, root / NAME)
     assert before.startswith("contents:")
@@ -153,7 +153,7 @@ def test_equal_splits_are_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_contents_come_from_the_manifest(tmp_path: Path, clips_folder: Path) -> None:
-    listed, root = list_sources([clips_folder])
+    listed, root, *_ = list_sources([clips_folder])
     check_videos(listed, root, tmp_path / NAME)
     found = fingerprint_videos(listed, tmp_path / NAME)
     assert found.startswith("contents:")

@@ -52,7 +52,7 @@ def test_splits_are_known_by_the_names_of_other_programs(
         assert index.names == ["pull", "push"]
         assert {path.parent.parent.name for path in index.paths} == {folder}
         assert len(index) == 4
-    listed, _ = list_sources([tmp_path])
+    listed, _, *_ = list_sources([tmp_path])
     assert {(video.split, video.label) for video in listed} == {
         (split, label) for split in SPELLINGS for label in ("pull", "push")
     }
@@ -131,7 +131,7 @@ def test_what_can_be_understood_in_two_ways_is_an_error(
     touch(tmp_path, *videos)
     with pytest.raises(DataError, match=message):
         opened(tmp_path)
-    listed, _ = list_sources([tmp_path])  # a check looks at the files all the same
+    listed, _, *_ = list_sources([tmp_path])  # a check looks at the files all the same
     assert len(listed) == sum(name.endswith(".mp4") for name in videos)
 
 
@@ -183,7 +183,7 @@ def test_classes_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
     assert splits.val.labels.tolist() == [0]
     # a checkpoint of an older version may know the class in the other form
     assert read_class_folders(tmp_path / "val", ["tea", apart]).labels.tolist() == [1]
-    listed, _ = list_sources([tmp_path])
+    listed, _, *_ = list_sources([tmp_path])
     assert {video.label for video in listed} == {composed, "tea"}
 
 

@@ -45,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def check(root: Path, **options: object) -> CheckResult:
-    listed, folder = list_sources([root])
+    listed, folder, *_ = list_sources([root])
     return check_videos(listed, folder, root / NAME, **options)  # type: ignore[arg-type]
 
 
@@ -188,7 +188,7 @@ def test_a_decoder_that_crashes_is_a_damaged_file(root: Path) -> None:
 
 def test_lists_name_missing_files(root: Path, tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("set/run/a.mp4 run\nset/run/gone.mp4 run\n")
-    listed, base = list_sources([tmp_path / "train.txt"])
+    listed, base, *_ = list_sources([tmp_path / "train.txt"])
     result = check_videos(listed, base, tmp_path / "out" / "m.parquet")
     assert result.statuses["missing"] == 1
     assert (tmp_path / "out" / "m-missing.csv").read_text().split() == ["path", "set/run/gone.mp4"]

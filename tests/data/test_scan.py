@@ -158,7 +158,7 @@ def test_names_that_are_not_utf8_are_left_out_named_and_counted(
     assert len(index) == 4
     said = capsys.readouterr().err
     assert r"2 names that are not UTF-8 (kl\xe4tt/c.mp4, run/caf\xe9.mp4)" in said
-    listed, _ = list_sources([tmp_path])
+    listed, _, *_ = list_sources([tmp_path])
     assert len(listed) == 4
     assert set(find_videos(tmp_path)) >= {tmp_path / name for name in odd}  # a path can be opened
     with pytest.raises(DataError, match=r"caf\\xe9.mp4: the name is not UTF-8; rename the file"):

@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 
 from tests.conftest import SMALL
 from video_gc.config import compose_train
-from video_gc.data.manifest import Listed
+from video_gc.data.manifest import Listed, Listing
 from video_gc.data.shards import store
 from video_gc.data.shards.store import StoreError
 from video_gc.data.shards.write import write_shards
@@ -75,13 +77,19 @@ def test_what_is_left_out_is_listed_and_tars_are_indexed(
     assert [row["path"] for row in read_csv(out / "left_out.csv")[1]] == [
         str(tmp_path / "none.mp4")
     ]
-    index = (out / "index.parquet").read_bytes()
     tars = tmp_path / "tars"
     tars.mkdir()
     shutil.copy(out / "000000.tar", tars)
     status, _, err = tool("prepare", "shards", "--index", tars)
     assert (status, "12 videos are indexed" in err) == (0, True)
-    assert len(index)
+    own = pa.parquet.read_table(out / "index.parquet")
+    found = pa.parquet.read_table(tars / "index.parquet")
+    assert found.equals(own.select(found.column_names))
+    status, _, err = tool("prepare", "shards", "--index", out)
+    assert (status, "was made with these shards, and knows more" in err) == (2, True)
+    (tmp_path / "list.txt").write_text("".join(f"{file} {file.parent.name}\n" for file in files))
+    assert tool("prepare", "shards", tmp_path / "list.txt", out)[0] == 0
+    assert not (out / "left_out.csv").exists()
     assert tool("prepare", "shards", "--index", tmp_path)[0] == 1
 
 
@@ -148,7 +156,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
                 ("XDG_CACHE_HOME", str(tmp_path / "cache")),
             ):  # fmt: skip
                 monkeypatch.setenv(name, value)
-            for kept in (store._system, store._cache):
+            for kept in (store._system, store._version, store.Kept.of_process):
                 kept.cache_clear()
             Broken.broken = False
             import s3fs
@@ -158,7 +166,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         finally:
             proxy.shutdown()
             server.kill()
-            for kept in (store._system, store._cache):
+            for kept in (store._system, store._version, store.Kept.of_process):
                 kept.cache_clear()
 
 
@@ -181,7 +189,7 @@ def test_a_training_from_a_bucket_that_fails_has_the_same_bits(
     weights_of(tmp_path / "c", *options)
     assert Broken.number - asked <= 4  # the index is looked at; its videos are in the cache
     monkeypatch.setenv(store.CACHE_GB, "0")
-    store._cache.cache_clear()
+    store.Kept.of_process.cache_clear()
     s3fs.S3FileSystem(skip_instance_cache=True).rm(f"{bucket}/000003.tar")
     with pytest.raises(StoreError, match=r"s3://kinetics/000003.tar: cannot be read .*credentials"):
         weights_of(tmp_path / "d", *options)
@@ -199,7 +207,7 @@ def test_the_cache_is_bounded_and_survives_several_processes_and_a_kill(
     for number in range(12):
         (tmp_path / f"{number}.mp4").write_bytes(os.urandom(200_000))
         listed.append(Listed(tmp_path / f"{number}.mp4", "ab"[number % 2]))
-    write_shards(listed, tmp_path, tmp_path / "out", 1_000_000)
+    write_shards(Listing(listed, tmp_path), tmp_path / "out", 1_000_000)
     s3fs.S3FileSystem(skip_instance_cache=True).put(
         f"{tmp_path}/out/", f"{bucket}/", recursive=True
     )

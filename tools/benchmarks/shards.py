@@ -36,7 +36,7 @@ from video_gc.cli import in_range
 from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.batches.loader import training_loader
 from video_gc.data.dataset import TrainingClips
-from video_gc.data.manifest import Listed
+from video_gc.data.manifest import Listed, Listing
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.shards.open import open_shards
 from video_gc.data.shards.write import INDEX, SCHEMA, write_shards
@@ -121,7 +121,7 @@ def measured(folder: Path, options: argparse.Namespace) -> Iterator[Way]:
         copy = root / "any" / f"{number:06d}.mp4"
         shutil.copy(made[number % len(made)], copy)
         listed.append(Listed(copy, "any"))
-    write_shards(listed, root, out, 64 << 20)
+    write_shards(Listing(listed, root), out, 64 << 20)
     with served(out, options.delay / 1000) as address:
         for name, where, kept_gb in (
             ("files", str(root), "0"),

@@ -97,7 +97,8 @@ class DataConfig:
             raise ValueError(self.without_list)
         if self.split not in (1, 2, 3):
             raise ValueError(f"data.split ({self.split}) must be 1, 2 or 3")
-        if self.multi_label and self.kind not in ("list", "table", "mmaction2", "charades"):
+        several = ("list", "table", "mmaction2", "shards", "charades")
+        if self.multi_label and self.kind not in several:
             raise ValueError(
                 f"data.multi_label (true): videos of kind {self.kind} have one label; use list, "
                 "table or mmaction2"

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +45,18 @@ class Listed:
     """its group: what it was cut from or shows, if known"""
     segment: tuple[float, float] | None = None
     """start and end of the labelled part, s"""
+
+
+class Listing(NamedTuple):
+    """All videos of some lists or folders, as training sees them."""
+
+    videos: list[Listed]
+    root: Path
+    """their common folder"""
+    names: list[str] | None = None
+    """class names in order, if something other than their alphabet says it"""
+    multi_label: bool = False
+    """whether a video's label is several classes, joined by |"""
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def _annotated(config: DataConfig) -> AnnotatedSplits:
     """The config's annotations, with nothing left out."""
     names = read_names(config.names) if config.names else None
     if config.kind == "shards":
-        return open_shards(config.root or "", names)
+        return open_shards(config.root or "", names, multi_label=config.multi_label)
     root = Path(config.root) if config.root else None
     if config.kind in LISTS:
         files = [Path(file) if file else None for file in (config.train, config.val, config.test)]

@@ -37,7 +37,7 @@ def lists(root: Path, **parts: str) -> None:
 
 
 def check(root: Path, *sources: str) -> CheckResult:
-    listed, _ = list_sources([root / name for name in sources])
+    listed, _, *_ = list_sources([root / name for name in sources])
     return check_videos(listed, root, root / NAME)
 
 
@@ -85,7 +85,7 @@ def test_a_folder_after_lists_and_lists_after_a_folder(root: Path) -> None:
 
 def test_the_root_may_be_another_one(root: Path) -> None:
     check(root, "train.txt")
-    listed, _ = list_sources([root / "train.txt"])
+    listed, _, *_ = list_sources([root / "train.txt"])
     assert check_videos(listed, root.parent, root / NAME).decoded == 0
 
 
@@ -123,7 +123,7 @@ def test_a_damaged_manifest_is_made_afresh(
 
 
 def test_a_file_of_somebody_else_is_not_overwritten(root: Path) -> None:
-    listed, _ = list_sources([root / "train.txt"])
+    listed, _, *_ = list_sources([root / "train.txt"])
     before = (root / "val.txt").read_text()
     with pytest.raises(DataError, match="val.txt: is not a manifest; give --out another name"):
         check_videos(listed, root, root / "val.txt")
@@ -195,7 +195,7 @@ def test_files_that_are_hard_to_ask_for(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_runs_out_of_memory_costs_one_file(root: Path) -> None:
-    listed, _ = list_sources([root / "train.txt"])
+    listed, _, *_ = list_sources([root / "train.txt"])
     result = check_videos(listed, root, root / NAME, work=has_no_memory_for_b)
     assert [row["status"] for row in result.manifest.rows()] == ["ok", "damaged"]
     assert "MemoryError" in result.files[0].read_text()

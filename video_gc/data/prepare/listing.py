@@ -12,7 +12,7 @@ from video_gc.data.annotations.lists import kind_of_list, read_listed
 from video_gc.data.annotations.official import OFFICIAL, OfficialFiles, annotations_of
 from video_gc.data.config import LISTS
 from video_gc.data.index import DataError, VideoIndex
-from video_gc.data.manifest import Listed, absolute, absolute_paths, unusable
+from video_gc.data.manifest import Listed, Listing, absolute, absolute_paths, unusable
 from video_gc.progress import say
 
 SPLITS = ("train", "val", "test")
@@ -28,8 +28,8 @@ def list_sources(
     multi_label: bool = False,
     columns: Mapping[str, str] | None = None,
     group: str | None = None,
-) -> tuple[list[Listed], Path]:
-    """The videos of folders and lists, and their common folder.
+) -> Listing:
+    """The videos of folders and lists.
 
     A folder contains CLASS/…/video, or train, val and test with CLASS/…/video in each; videos
     outside such folders have no label, or no split. A list is one split, called train, val or test
@@ -62,7 +62,8 @@ def list_sources(
         )
         listed += list_index(with_groups(index, group, GROUP), _split_of_list(source))
     first = sources[0].parent if sources[0].is_file() else sources[0]
-    return listed, root or first
+    ordered = None if names is None else list(names)
+    return Listing(listed, root or first, ordered, multi_label)
 
 
 def list_official(
@@ -73,8 +74,8 @@ def list_official(
     names: list[str] | None = None,
     split: int = 1,
     group: str | None = None,
-) -> tuple[list[Listed], Path]:
-    """The videos of a data set with official files, missing ones included, and its root.
+) -> Listing:
+    """The videos of a data set with official files, missing ones included.
 
     kind: one of OFFICIAL. annotations: ROOT/annotations if it exists, else ROOT.
     names: class names in order (kinetics). split: one of the three (ucf101, hmdb51).
@@ -97,13 +98,14 @@ def list_official(
             listed += list_index(with_groups(index, group, GROUP), name)
         missing = parts.missing.get(name, ())
         listed += [Listed(Path(absolute(root / video)), split=name) for video in missing]
-    return listed, root
+    return Listing(listed, root, list(parts.train.names), parts.train.multi_label)
 
 
-def usable(listed: Sequence[Listed], manifest: Path | None) -> list[Listed]:
+def usable(listing: Listing, manifest: Path | None) -> Listing:
     """The videos that training uses: those that exist and are not damaged in a manifest."""
     bad = unusable(manifest) if manifest else {}
-    return [video for video in listed if str(video.path) not in bad and os.path.exists(video.path)]
+    kept = [v for v in listing.videos if str(v.path) not in bad and os.path.exists(v.path)]
+    return listing._replace(videos=kept)
 
 
 def list_index(index: VideoIndex, split: str) -> list[Listed]:

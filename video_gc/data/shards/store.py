@@ -7,7 +7,9 @@ storage expects them.
 
 import os
 import re
+import sqlite3
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,10 @@ LONG = 2.0
 """Seconds of a pause that is said."""
 FINAL = (FileNotFoundError, PermissionError, NotImplementedError, ValueError)
 """Errors that another attempt does not change."""
+BUSY = (408, 425, 429)
+"""Answers of HTTP below 500 that pass."""
+VERSIONS = ("ETag", "Content-MD5", "Digest", "Last-Modified", "size")
+"""What an HTTP server may say of a file that changes with it."""
 CACHE_GB = "VIDEO_GC_CACHE_GB"
 """Variable of the environment: most GB of the cache (20); 0: none."""
 
@@ -54,17 +60,17 @@ def read_range(root: str, name: str, offset: int, size: int) -> bytes:
     """Some bytes of the file `name` in a folder or at an address. Raises StoreError."""
     if not is_address(root):
         return _read_here(os.path.join(root, name), offset, size)
-    kept = _cache(os.getpid())
-    key = f"{root}/{name}:{offset}+{size}"
-    found = None if kept is None else kept.get(key)
-    if not isinstance(found, bytes) or len(found) != size:
+    kept = Kept.of_process(os.getpid())
+    key = f"{root}/{name}@{_version(root, name, os.getpid())}:{offset}+{size}" if kept else ""
+    found = kept.get(key) if kept else None
+    if found is None or len(found) != size:
         found = _fetched(root, name, offset, offset + size)
         if len(found) != size:
             raise StoreError(
                 f"{root}/{name}: ends before byte {offset + size}; it is not the shard of this "
                 "index: upload both again"
             )
-        if kept is not None:
+        if kept:
             kept.set(key, found)
     return found
 
@@ -79,6 +85,9 @@ def file_version(root: str, name: str) -> str:
 
     def look(system: Any, path: str) -> str:
         system.invalidate_cache()
+        if root.lower().startswith("http"):  # fsspec takes its files for unchanging
+            about = system.info(path)
+            return str([about.get(name) for name in VERSIONS])
         return str(system.ukey(path))
 
     return str(_tried(root, name, look))
@@ -144,7 +153,8 @@ def is_final(error: Exception) -> bool:
     answer = getattr(cause, "response", None)
     if isinstance(answer, dict):  # of botocore
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return isinstance(error, FINAL) and status is not None and status < 500
+    passes = status is None or status >= 500 or status in BUSY
+    return isinstance(error, FINAL) and not passes
 
 
 def first_line(error: Exception) -> str:
@@ -163,16 +173,57 @@ def _system(root: str, process: int) -> tuple[Any, str]:
 
 
 @cache
-def _cache(process: int) -> Any:
-    """The cache of this process; None if there is none."""
-    limit = float(os.environ.get(CACHE_GB, "20"))
-    if limit <= 0:
-        return None
-    need("shards", "diskcache", by="data of another place")
-    import diskcache
+def _version(root: str, name: str, process: int) -> str:
+    """Of a shard, once a process: what is kept of a shard that was replaced is not used."""
+    return file_version(root, name)
 
-    return diskcache.Cache(
-        str(cache_folder() / "ranges"),
-        size_limit=int(limit * 1e9),
-        eviction_policy="least-recently-used",
-    )
+
+class Kept:
+    """The ranges that this machine keeps; a run goes on without it if its disk fails."""
+
+    def __init__(self, limit: float) -> None:
+        need("shards", "diskcache", by="data of another place")
+        import diskcache
+
+        self._said = False
+        self._errors = (OSError, sqlite3.Error, diskcache.Timeout)
+        self._cache: Any = self._safely(
+            lambda: diskcache.Cache(
+                str(cache_folder() / "ranges"),
+                size_limit=int(limit * 1e9),
+                eviction_policy="least-recently-used",
+            )
+        )
+
+    @staticmethod
+    @cache
+    def of_process(process: int) -> "Kept | None":
+        """The cache of this process; None if nothing is to be kept.
+
+        Raises StoreError for a limit that is no number, ImportError if the library is missing.
+        """
+        given = os.environ.get(CACHE_GB, "20")
+        try:
+            limit = float(given)
+        except ValueError:
+            raise StoreError(f"{CACHE_GB} ({given!r}) must be a number, of GB") from None
+        return Kept(limit) if limit > 0 else None
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes of a range, if they are kept."""
+        found = None if self._cache is None else self._safely(lambda: self._cache.get(key))
+        return found if isinstance(found, bytes) else None
+
+    def set(self, key: str, content: bytes) -> None:
+        """Keep the bytes of a range."""
+        if self._cache is not None:
+            self._safely(lambda: self._cache.set(key, content))
+
+    def _safely(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except self._errors as error:
+            if not self._said:
+                self._said = True
+                say(f"{cache_folder()}: nothing is kept ({first_line(error)})", style="yellow")
+            return None

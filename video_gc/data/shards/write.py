@@ -5,7 +5,9 @@ A video NNNNNNNNN.mp4 has its facts beside it, NNNNNNNNN.json. The same videos g
 
 import io
 import json
+import math
 import os
+import re
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +21,13 @@ import pyarrow.parquet
 
 from video_gc.atomic import remove_stale_parts
 from video_gc.data.index import DataError
-from video_gc.data.manifest import COLUMNS, Listed, absolute, absolute_paths, read_manifest
-from video_gc.outputs import Outputs
+from video_gc.data.manifest import COLUMNS, Listed, Listing, absolute, absolute_paths, read_manifest
+from video_gc.outputs import Outputs, fill_csv
 from video_gc.progress import track
 
-INDEX = "index.parquet"
-VERSION = b"video_gc.shards"
+INDEX, LEFT_OUT = "index.parquet", "left_out.csv"
+VERSION, NAMES, SEVERAL = b"video_gc.shards", b"names", b"multi_label"
+"""Of the index's metadata: its version, the class names in order, whether videos have several."""
 SCHEMA = pa.schema(
     {
         "shard": pa.large_string(),
@@ -44,6 +47,9 @@ BLOCK, RECORD = 512, 10240
 """Bytes of a block and of a record of a tar file."""
 
 
+SHARD = re.compile(r"\d{6,}\.tar")
+
+
 def shard_name(number: int) -> str:
     """The file name of a shard."""
     return f"{number:06d}.tar"
@@ -61,18 +67,20 @@ class _Entry:
     offset: int
 
 
-def write_shards(
-    listed: Sequence[Listed], root: Path, out: Path, size: int, manifest: Path | None = None
-) -> int:
+def write_shards(listing: Listing, out: Path, size: int, manifest: Path | None = None) -> int:
     """Pack the videos into shards of about `size` bytes in `out`; returns the number of shards.
 
-    root: folder from which the paths in the index start. manifest: of `check`; its columns go into
-    the index. Rerun it to resume: shards that are there are kept.
+    The paths in the index start at the listing's root. manifest: of `check`; its columns go into
+    the index. Rerun it to resume: shards that are there are kept, and others of ours are removed.
 
-    Raises DataError for a folder of frames, OSError for a missing video, ValueError for one above
-    tarfile's 8 GiB, FileExistsError for foreign files in `out`.
+    Raises DataError for a folder of frames or a class name with a | where videos have several,
+    OSError for a missing video, ValueError for one above tarfile's 8 GiB, FileExistsError for
+    foreign files in `out`.
     """
-    plan = _plan(listed, root, size)
+    if listing.multi_label and (bad := [name for name in listing.names or () if "|" in name]):
+        raise DataError(f"class {bad[0]!r}: | stands between the classes of a video; rename it")
+    root = listing.root
+    plan = _plan(listing.videos, root, size)
     count = plan[-1].shard + 1
     outputs = Outputs(out)
     outputs.check([INDEX, *map(shard_name, range(count))])
@@ -83,9 +91,29 @@ def write_shards(
         if not _same(out / name, entries):
             with outputs.path(name) as file:
                 _write(file, entries)
+    table = _index(plan, root, manifest)
+    about = {SEVERAL: str(listing.multi_label).lower()}
+    if listing.names is not None:
+        about[NAMES] = json.dumps(listing.names)
     with outputs.path(INDEX) as file:
-        pa.parquet.write_table(_index(plan, root, manifest), file, compression="zstd")
+        table = table.replace_schema_metadata(table.schema.metadata | about)
+        pa.parquet.write_table(table, file, compression="zstd")
+    for name in outputs.names():  # a reader of *.tar would see their videos twice
+        if SHARD.fullmatch(name) and int(name[:6]) >= count:
+            outputs.remove(name)
     return count
+
+
+def write_left_out(listing: Listing, kept: Listing, out: Path) -> tuple[Path, int]:
+    """Write left_out.csv with the videos that are not packed, if any; returns how many they are."""
+    outputs, there = Outputs(out), {id(video) for video in kept.videos}
+    gone = [(v.path, v.split) for v in listing.videos if id(v) not in there]
+    if gone:
+        with outputs.path(LEFT_OUT) as file:
+            fill_csv(file, ["path", "split"], gone)
+    else:
+        outputs.remove(LEFT_OUT)
+    return out / LEFT_OUT, len(gone)
 
 
 def _plan(listed: Sequence[Listed], root: Path, size: int) -> list[_Entry]:
@@ -107,7 +135,8 @@ def _plan(listed: Sequence[Listed], root: Path, size: int) -> list[_Entry]:
 
 def _facts(video: Listed, root: Path) -> bytes:
     facts: dict[str, Any] = {"path": _relative(video, root), "label": video.label}
-    more = {"split": video.split, "group": video.source, "segment": video.segment}
+    part = video.segment and [x if math.isfinite(x) else None for x in video.segment]
+    more = {"split": video.split, "group": video.source, "segment": part}
     facts |= {name: value for name, value in more.items() if value}
     return json.dumps(facts, ensure_ascii=False, default=str).encode()
 
