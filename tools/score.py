@@ -53,7 +53,7 @@ def main() -> int:
     )
     add(
         "--timeout", type=in_range(float, 0.001), default=60.0,
-        help="seconds in which a video must give a frame (60)",
+        help="seconds in which a video must open, or give a frame (60)",
     )  # fmt: skip
     add(
         "--max-mb", type=in_range(float, 0.001), default=2048.0,
@@ -138,10 +138,13 @@ def merged(folder: Path) -> int:
     there = (found.times > 0).sum()
     say(f"{there:,} of {len(found.times):,} videos: {counts or 'none'}")
     say(f"The summary is {folder / SUMMARY}, videos without scores are in {folder / NOT_SCORED}")
+    with_ray = found.engine == "ray"  # it takes rows for finished, whatever becomes of their file
     if count := found.status["error"]:
-        say(f"{count:,} videos have errors; --retry makes their files again", style="yellow")
+        way = f"score {NOT_SCORED} into another --out" if with_ray else "--retry makes them again"
+        say(f"{count:,} videos have errors; {way}", style="yellow")
     for name, why in found.damaged.items():
-        say(f"{folder / name}: {why}; remove it", style="yellow")
+        way = "score the list into another --out" if with_ray else "remove it"
+        say(f"{folder / name}: {why}; {way}", style="yellow")
     if count := (found.times > 1).sum():
         say(f"{count:,} videos are there more than once", style="yellow")
     if count := (found.times == 0).sum():

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from video_gc.scale import ray_data
-from video_gc.scale.ray_data import score_with_ray
+from video_gc.scale.ray_data import actors_that_fit, score_with_ray
 from video_gc.scale.scoring import ScoreOptions, Work
 
 
@@ -29,7 +29,30 @@ def test_a_job_without_a_sign_of_life_is_ended(
         time.sleep(0.5)
         (tmp_path / "_ray").mkdir()
         (tmp_path / "_ray" / "host-1.alive").touch()  # it starts again
+        (tmp_path / "lost.parquet").symlink_to("nowhere")  # a disk that fails for a while
         time.sleep(60)
     assert 1.5 <= time.monotonic() - began < 60
     with pytest.raises(KeyboardInterrupt), ray_data._watched(tmp_path):
         raise KeyboardInterrupt  # Ctrl-C stays what it is
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "each", "fitting"),
+    [
+        ([4], None, 1, 2),
+        ([4, 4, 4], None, 1, 10),
+        ([4, 4, 4], None, 3, 3),  # the cores that are left over are Ray's
+        ([4, 4, 4], None, 5, 0),
+        ([8], [8], 1, 6),
+        ([16, 16], [2, 0], 4, 2),
+        ([1], None, 1, 0),
+    ],
+)
+def test_an_actor_is_on_one_machine_and_two_cores_are_left(
+    cpus: list[int], gpus: list[int] | None, each: int, fitting: int
+) -> None:
+    machines = [
+        {"CPU": float(cpu), "GPU": float(gpu)}
+        for cpu, gpu in zip(cpus, gpus or [0] * len(cpus), strict=True)
+    ]
+    assert actors_that_fit(machines, each, gpus=gpus is not None) == fitting

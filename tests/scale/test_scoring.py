@@ -24,6 +24,7 @@ from video_gc.predict.segment_files import VideoSegments, segment_all
 from video_gc.predict.segments import SegmentOptions
 from video_gc.scale import scoring
 from video_gc.scale.scoring import ScoreOptions, Scorer, Work
+from video_gc.scale.source import _cause
 from video_gc.subprocess_call import SPARE
 
 
@@ -133,6 +134,39 @@ def test_who_stops_early_does_not_wait_for_the_videos_in_work(
         next(rows)
         rows.close()
     assert sum(calls) < 57  # windows of the first long one
+
+
+def test_one_process_decodes_the_next_video_while_the_network_is_at_work(
+    recognizer: Recognizer, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, scores, seen = threading.Event(), recognizer.scores, list[bool]()
+
+    def waits(clips: torch.Tensor) -> torch.Tensor:
+        seen.append(bool(seen) or begun.wait(20))
+        return scores(clips)
+
+    monkeypatch.setattr(recognizer, "scores", waits)
+    with Scorer(recognizer, work(ScoreOptions())) as scorer:
+        run, asked = scorer.decoders.run, list[str]()
+
+        def counted(left: Any, function: Any, source: str, *arguments: Any, **more: Any) -> Any:
+            asked.append(source)
+            if len(asked) == 2:
+                begun.set()
+            return run(left, function, source, *arguments, **more)
+
+        monkeypatch.setattr(scorer.decoders, "run", counted, raising=False)
+        assert scorer.decoders.count == 1
+        assert [row["status"] for row in scorer.rows(enumerate([str(video)] * 3))] == ["ok"] * 3
+    assert all(seen)
+
+
+def test_a_cause_has_no_address(tmp_path: Path) -> None:
+    address = "http://h/my video.mp4?token=SECRET"
+    error = OSError(f"{address}: 500, see http://h/other?key=1")
+    assert _cause(error, address) == (
+        "cannot be fetched (OSError: the address: 500, see the address)"
+    )
 
 
 @pytest.mark.slow  # a new decoder imports torch

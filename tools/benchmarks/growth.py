@@ -1,6 +1,7 @@
 """`benchmark.py growth`: time and memory against videos, their length, classes and processes."""
 
 import argparse
+import json
 import os
 import resource
 import statistics
@@ -28,6 +29,7 @@ from benchmarks.measurement import (
     table,
     write_results,
 )
+from benchmarks.shards import memory
 from benchmarks.videos import DENSE, made_videos, repeat
 from video_gc.cli import in_range
 from video_gc.data.annotations.lists import read_list
@@ -52,6 +54,17 @@ CLIPS = 1000
 MOST = 2 * 1024
 """Lines of a list that a training sees: one step of it makes the checkpoint."""
 HEADS = ["", "", "s", "× per ×", "peak MiB"]
+LAUNCHER = """\
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr)
+_, status, used = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+taken = {"seconds": time.perf_counter() - began, "mib": used.ru_maxrss / 1024}
+print(json.dumps(taken))
+sys.exit(process.returncode != 0)
+"""
+"""A small process that runs a command: Linux counts the peak of who starts one as the command's."""
 
 
 @dataclass
@@ -179,19 +192,14 @@ def tested(network: Path, listed: Path, processes: int) -> dict[str, float]:
 
 def command(*arguments: Any) -> dict[str, float]:
     """Seconds and peak memory of a Python command. Raises RuntimeError if it fails."""
-    began = time.perf_counter()
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
-        )  # fmt: skip
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            raise RuntimeError(f"{arguments[0]} failed:\n{output.read()[-2000:]}")
-    return {"seconds": time.perf_counter() - began, "mib": used.ru_maxrss / 1024}
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, sys.executable, *map(str, arguments)],
+        capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{arguments[0]} failed:\n{done.stderr[-2000:]}")
+    taken: dict[str, float] = json.loads(done.stdout)
+    return taken
 
 
 def index_of(listed: Path) -> dict[str, float]:
@@ -230,9 +238,8 @@ def long_clips(file: Path) -> dict[str, float]:
 def since(began: float) -> dict[str, float]:
     """Seconds, and the peak of this process or its largest worker."""
     seconds = time.perf_counter() - began
-    peaks = (resource.getrusage(who).ru_maxrss for who in
-             (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))  # fmt: skip
-    return {"seconds": seconds, "mib": max(peaks) / 1024}
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {"seconds": seconds, "mib": max(memory("VmHWM"), workers)}
 
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:

@@ -39,6 +39,7 @@ from video_gc.decode.reader import (
     check_requests,
     source_name,
 )
+from video_gc.subprocess_call import heartbeat
 
 PYAV_ERRORS = (av.FFmpegError, ArithmeticError, LookupError, MemoryError, UnicodeError)
 """PyAV's errors for a file."""
@@ -266,6 +267,7 @@ class Reader(VideoReader):
         return graphs[key].convert(frame)
 
     def _check_time(self, deadline: float) -> None:
+        heartbeat()
         if time.monotonic() > deadline:
             raise StuckError(
                 self.path,

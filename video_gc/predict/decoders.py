@@ -1,6 +1,7 @@
 """A few processes that decode videos; one that a file kills or hangs is replaced."""
 
 import queue
+import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -98,29 +99,27 @@ class Decoders:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.idle: queue.Queue[ChildProcess] = queue.Queue()
+        self.idle: queue.Queue[ChildProcess | OSError] = queue.Queue()
         for child in [_begun() for _ in range(count)]:  # all start at the same time
             self.idle.put(_ready(child))
 
     def run(
-        self, left: Callable[[], float], function: Callable[..., Iterator[Any]], *arguments: Any
+        self,
+        left: Callable[[], float],
+        function: Callable[..., Iterator[Any]],
+        *arguments: Any,
+        wait: float | None = None,
     ) -> Generator[Any, None, None]:
         """Yield what `function(source, …)`, such as `read_windows`, yields in one of the processes.
 
-        left: most seconds to wait for a process, and for each item.
+        left: most seconds for each item, and, without `wait`, until a process is free.
 
         Raises queue.Empty if no process is free in time, ProcessStuck if an item does not come,
         DecodeError if the process dies, OSError if no other one can be started, and the function's
         errors. Close it, if you stop early.
         """
-        child = self.idle.get(timeout=left())
-        kind = None
+        child, kind = self._begin(left, wait, function, arguments), None
         try:
-            try:
-                child.begin(left(), function, *arguments)
-            except ProcessDied:  # while it was idle, or in its last call
-                child = _ready(_begun())
-                child.begin(left(), function, *arguments)
             while kind not in (ENDED, RAISED):
                 kind, value = child.answer(left())
                 if kind == ITEM:
@@ -131,14 +130,52 @@ class Decoders:
             name = arguments[0] if isinstance(arguments[0], str) else "the file"
             raise DecodeError(name, f"the decoder's process died ({error})") from None
         finally:
-            if kind not in (ENDED, RAISED):  # it would answer to the next request
+            if kind in (ENDED, RAISED):
+                self.idle.put(child)
+            else:  # it would answer to the next request
                 child.end()
-            self.idle.put(child)
+                self._replace()
 
     def close(self) -> None:
         """Wait for the videos in work, and end the processes."""
         for _ in range(self.count):
-            self.idle.get().end()
+            child = self.idle.get()
+            if isinstance(child, ChildProcess):
+                child.end()
+
+    def _begin(
+        self,
+        left: Callable[[], float],
+        wait: float | None,
+        function: Callable[..., Iterator[Any]],
+        arguments: tuple[Any, ...],
+    ) -> ChildProcess:
+        """The process that begins with the function."""
+        while True:
+            child = self.idle.get(timeout=left() if wait is None else wait)
+            if isinstance(child, OSError):
+                self.idle.put(child)  # for the others
+                raise OSError(*child.args) from child
+            try:
+                child.begin(left(), function, *arguments)
+            except ProcessDied:  # while it was idle
+                self._replace()
+            except BaseException:
+                self.idle.put(child)
+                raise
+            else:
+                return child
+
+    def _replace(self) -> None:
+        """Start another process, meanwhile; others may be free before it is ready."""
+
+        def start() -> None:
+            try:
+                self.idle.put(_ready(_begun()))
+            except OSError as error:
+                self.idle.put(error)
+
+        threading.Thread(target=start, daemon=True).start()
 
 
 def _begun() -> ChildProcess:

@@ -45,6 +45,8 @@ class Summary:
 
     times: np.ndarray
     """(V,) how often each row of the list is there"""
+    engine: str
+    """what made them: processes or ray"""
     damaged: dict[str, str] = field(default_factory=dict)
     """files that cannot be read, and why"""
     status: Counter[str] = field(default_factory=Counter)
@@ -110,7 +112,7 @@ def merge(folder: Path) -> Summary:
     about = read_about(folder)
     if about is None:
         raise FileNotFoundError(f"{folder}: no rows of video-gc score")
-    found = Summary(np.zeros(about["videos"], np.uint16))
+    found = Summary(np.zeros(about["videos"], np.uint16), about.get("engine", "processes"))
     outputs = Outputs(folder)
     with outputs.path(NOT_SCORED) as file:
         fill_csv(file, ["row", "path", "status", "cause"], _read(folder, found))

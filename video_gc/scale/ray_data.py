@@ -10,8 +10,8 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import torch
 
 from video_gc.atomic import atomic_path
 from video_gc.cores import cores
+from video_gc.deploy.exported import is_exported
 from video_gc.extras import need
 from video_gc.progress import say
 from video_gc.scale.scoring import Scorer, Work
@@ -97,18 +98,21 @@ def score_with_ray(
     from ray.data.checkpoint import CheckpointConfig
 
     more = {} if address else {"num_cpus": cores() + SPARE}
-    ray.init(address=address, log_to_driver=False, **more)
+    ray.init(address=address or "local", log_to_driver=False, **more)  # not one it may remember
     try:
-        there, decoders = ray.cluster_resources(), work.decoders or 1
-        gpus = int(there.get("GPU", 0)) if work.device != "cpu" else 0
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        decoders, exported = work.decoders or 1, is_exported(work.checkpoint)
+        on_gpu = work.device != "cpu" and not exported
+        gpus = sum(int(each.get("GPU", 0)) for each in machines) if on_gpu else 0
         if (work.device or "").startswith("cuda") and not gpus:
             raise ValueError(f"device ({work.device}): the cluster has no GPU")
-        free = int(there["CPU"]) - SPARE
-        count = actors or gpus or max(free // decoders, 1)
-        if count * decoders > free or (gpus and count > gpus):
+        fitting = actors_that_fit(machines, decoders, gpus=gpus > 0)
+        count = actors or max(fitting, 1)
+        if count > fitting:
             raise ValueError(
-                f"actors ({count}) with {decoders} decoders each do not fit {free} cores (two more "
-                f"are left for Ray's reading) and {gpus} GPUs; give fewer --actors or --decoders"
+                f"actors ({count}) with {decoders} decoders each: {fitting} fit the cluster's "
+                f"{len(machines)} machines (two cores are left for Ray's reading, and an actor is "
+                "on one machine); give fewer --actors or --decoders"
             )
         context = ray.data.DataContext.get_current()
         context.checkpoint_config = CheckpointConfig(
@@ -118,7 +122,7 @@ def score_with_ray(
             work,
             checkpoint=work.checkpoint.absolute() if work.checkpoint.exists() else work.checkpoint,
             device="cuda" if gpus else "cpu",
-            precision=recognizer.network.precision,
+            precision=work.precision if exported else recognizer.network.precision,
             decoders=decoders,
         )
         # a block is what a dead actor loses
@@ -140,6 +144,18 @@ def score_with_ray(
         ray.shutdown()
 
 
+def actors_that_fit(machines: Sequence[Mapping[str, float]], cpus: int, *, gpus: bool) -> int:
+    """How many actors of `cpus` cores, and of one GPU each, machines with these resources hold.
+
+    `SPARE` cores stay free, wherever they cost fewest actors.
+    """
+    there = [int(each.get("CPU", 0)) for each in machines]
+    most = [int(each.get("GPU", 0)) if gpus else max(there) for each in machines]
+    held = [min(own // cpus, limit) for own, limit in zip(there, most, strict=True)]
+    missing = max(SPARE - (sum(there) - sum(held) * cpus), 0)
+    return max(sum(held) - -(-missing // cpus), 0)
+
+
 @contextmanager
 def _watched(out: Path) -> Iterator[None]:
     """End the block with TimeoutError after `STALLED` seconds without a sign of life in `out`."""
@@ -149,8 +165,11 @@ def _watched(out: Path) -> Iterator[None]:
         seen: list[tuple[str, int]] = []
         since = time.monotonic()
         while not ended.wait(min(STALLED / 10, 10)):
-            signs = [*out.glob("[!.]*.parquet"), *(out / FOLDER).glob("*.alive")]
-            now = [(sign.name, sign.stat().st_mtime_ns) for sign in signs]
+            now: list[tuple[str, int]] = []
+            with suppress(OSError):  # of a disk elsewhere; the next look may succeed
+                for sign in (*out.glob("[!.]*.parquet"), *(out / FOLDER).glob("*.alive")):
+                    with suppress(OSError):
+                        now.append((sign.name, sign.stat().st_mtime_ns))
             if now != seen:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > STALLED:

@@ -8,7 +8,6 @@ through it by themselves, so a row does not depend on the videos beside it, and 
 import math
 import os
 import platform
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from video_gc.cores import cores
 from video_gc.decode.reader import DecodeError, TooLargeError
-from video_gc.predict.decoders import Decoders, ReadLimits, TooLongError, Windows
+from video_gc.predict.decoders import START, Decoders, ReadLimits, TooLongError, Windows
 from video_gc.predict.features import StageFeatures
 from video_gc.predict.recognizer import Recognizer, best_classes
 from video_gc.predict.segments import SegmentOptions, check_windows, find_segments
@@ -167,10 +166,12 @@ class Scorer:
         self.recognizer, self.timeout, self.options = recognizer, work.timeout, work.options
         self._compute = computed_by(recognizer, work.options)
         self.alive: Callable[[], object] = lambda: None
-        """called after each call of the network"""
+        """called after each call of the network and each video"""
         self._stop = threading.Event()
         self.decoders = Decoders(work.decoders or min(cores(), 8))
-        self._videos = ThreadPoolExecutor(self.decoders.count, "video")
+        self._decoding = threading.Semaphore(self.decoders.count)
+        # one more: while it waits for the network, all processes decode
+        self._videos = ThreadPoolExecutor(self.decoders.count + 1, "video")
         self._network = ThreadPoolExecutor(1, "network")
 
     def rows(self, videos: Iterable[tuple[int, str]]) -> Generator[Row, None, None]:
@@ -216,9 +217,10 @@ class Scorer:
             found = {"status": "skipped", "cause": error.reason}
         except DecodeError as error:
             found = {"status": "error", "cause": error.reason}
-        except (ProcessStuck, queue.Empty):
+        except ProcessStuck:
             cause = f"gave no frame within {self.timeout:g} s (--timeout)"
             found = {"status": "error", "cause": cause}
+        self.alive()
         return {
             "row": number,
             "path": path,
@@ -235,9 +237,21 @@ class Scorer:
         options, recognizer = self.options, self.recognizer
         limits = ReadLimits(recognizer.max_pixels, options.max_seconds, self.timeout)
         asked = path, recognizer.contract, limits, options.overlap, options.max_mb
-        batch, made = list[np.ndarray](), list[Tensor]()
+        batch, made = list[np.ndarray](), list[Future[Tensor]]()
         damaged = 0
-        with closing(self.decoders.run(lambda: self.timeout, read_listed, *asked)) as items:
+
+        def compute() -> None:
+            made.append(self._network.submit(self._run, np.stack(batch)))
+            batch.clear()
+            if len(made) > 1:  # one is computed while the next is decoded
+                made[-2].result()
+
+        with (
+            self._decoding,
+            closing(
+                self.decoders.run(lambda: self.timeout, read_listed, *asked, wait=START)
+            ) as items,
+        ):
             windows: Windows = next(items)
             for item in items:
                 if self._stop.is_set():
@@ -245,23 +259,19 @@ class Scorer:
                 if isinstance(item, np.ndarray):
                     batch.append(item)
                     if len(batch) == recognizer.micro_batch:
-                        made.append(self._computed(batch))
-                        batch = []
+                        compute()
                 else:
                     damaged = item
         if batch:
-            made.append(self._computed(batch))
+            compute()
         about = {"rate": windows.rate, "seconds": windows.seconds, "damaged_frames": damaged}
-        return about | self._content(windows, torch.cat(made))
-
-    def _computed(self, views: list[np.ndarray]) -> Tensor:
-        made = self._network.submit(self._run, np.stack(views)).result()
-        self.alive()
-        return made
+        return about | self._content(windows, torch.cat([each.result() for each in made]))
 
     @torch.inference_mode()
     def _run(self, views: np.ndarray) -> Tensor:
-        return self._compute(self.recognizer.prepare(views))
+        made = self._compute(self.recognizer.prepare(views))
+        self.alive()
+        return made
 
     def _content(self, windows: Windows, rows: Tensor) -> Row:
         """The columns of a kind of table, from the rows (K, …) of the windows."""

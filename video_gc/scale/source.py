@@ -15,7 +15,7 @@ from video_gc.subprocess_call import heartbeat
 
 CHUNK = 1 << 20
 """Bytes between two signs of life."""
-PAUSES = (1.0, 4.0)
+PAUSES = (1, 4)
 """Seconds before each further attempt: a storage may be busy."""
 ADDRESSES = re.compile(rf"{PROTOCOL}://[^\s'\")]+")
 
@@ -50,9 +50,10 @@ def fetch(address: str, max_mb: float) -> bytes:
             raise
         except Exception as error:  # of any file system
             if pause is None or is_final(error):
-                raise DecodeError("the address", _cause(error)) from None
-            heartbeat()
-            time.sleep(pause)
+                raise DecodeError("the address", _cause(error, address)) from None
+            for _ in range(pause):
+                heartbeat()
+                time.sleep(1)
     raise AssertionError
 
 
@@ -74,8 +75,9 @@ def _read(address: str, max_mb: float) -> bytes:
     return bytes(content)
 
 
-def _cause(error: Exception) -> str:
-    """An error in a line, without the address."""
-    kind, text = type(error.__cause__ or error).__name__, first_line(error)
+def _cause(error: Exception, address: str) -> str:
+    """An error in a line, without the address, which may have spaces, or others."""
+    kind = type(error.__cause__ or error).__name__
+    text = first_line(error).replace(address, "the address")
     said = kind if text == kind else f"{kind}: {ADDRESSES.sub('the address', text)}"
     return f"cannot be fetched ({said})"
