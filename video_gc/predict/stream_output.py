@@ -2,13 +2,16 @@
 
 import json
 import os
+import queue
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.font_manager import findfont
@@ -24,8 +27,11 @@ from video_gc.outputs import Outputs, output_path
 from video_gc.predict.stream import Stream, StreamWindow
 from video_gc.progress import Screen, say
 
+Item = TypeVar("Item")
 BAR = 20
 """characters of a full bar"""
+LINES = 1000
+"""Windows that a slow terminal or reader may be behind; then scoring waits, and others are dropped."""
 
 
 def show_stream(live: Live, stream: Stream, *, as_json: bool, out: Path | None = None) -> None:
@@ -48,11 +54,12 @@ def show_stream(live: Live, stream: Stream, *, as_json: bool, out: Path | None =
         stream.stop()
 
     try:
-        with _signals(stop), nullcontext(_print_line) if as_json else _table() as shown:
+        shows = nullcontext(_print_line) if as_json else _table()
+        with _signals(stop), shows as shown, in_a_thread(shown) as show:
             for window in stream:
                 if overlay:
                     overlay.labels = window.labels
-                if not shown(window):
+                if not show(window):
                     stop()
     finally:
         if stream.read:
@@ -110,6 +117,39 @@ def draw_labels(picture: np.ndarray, labels: list[tuple[str, float]]) -> np.ndar
         stroke_fill="black",
     )  # fmt: skip
     return np.asarray(image)
+
+
+@contextmanager
+def in_a_thread(shown: Callable[[Item], bool]) -> Iterator[Callable[[Item], bool]]:
+    """`shown`, called elsewhere: what yields returns False once `shown` did, for an earlier item.
+
+    Ends when all items are shown; raises what `shown` raised.
+    """
+    waiting: queue.Queue[Item | None] = queue.Queue(LINES)
+    gone, failures = threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        while (item := waiting.get()) is not None:
+            try:
+                if not gone.is_set() and not shown(item):
+                    gone.set()
+            except BaseException as error:
+                failures.append(error)
+                gone.set()
+
+    def show(item: Item) -> bool:
+        waiting.put(item)
+        return not gone.is_set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield show
+    finally:
+        waiting.put(None)
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 def _print_line(window: StreamWindow) -> bool:
