@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 BAR = 20
 """characters of a full bar"""
 LINES = 1000
-"""Windows that a slow terminal or reader may be behind; then scoring waits, and others are dropped."""
+"""Windows that a slow reader may be behind; then scoring waits, and others are dropped."""
 
 
 def show_stream(live: Live, stream: Stream, *, as_json: bool, out: Path | None = None) -> None:
