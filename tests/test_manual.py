@@ -132,6 +132,12 @@ def test_what_needs_no_network_is_said_without_torch() -> None:
         assert (status, out) == (0 if command == ["ablate"] else 2, ""), command
 
 
+def test_the_help_of_a_training_needs_no_torch_and_has_the_values_of_hydra() -> None:
+    ((status, out, _),) = run_without_torch([["train", "--help"]])
+    assert not status
+    assert out == training_help()
+
+
 def test_help_is_printed_without_torch() -> None:
     found = run_without_torch([[tool, "--help"] for tool in TOOLS])
     for tool, (status, out, _) in zip(TOOLS, found, strict=True):

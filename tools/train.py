@@ -4,7 +4,7 @@ import shlex
 import sys
 
 from video_gc.cli import run_tool
-from video_gc.manual import CONFIGS, option_names, wrong_argument
+from video_gc.manual import CONFIGS, help_text, option_names, usual_values, wrong_argument
 from video_gc.progress import say
 
 
@@ -28,9 +28,12 @@ def check(arguments: list[str]) -> None:
 
 def print_help(arguments: list[str]) -> None:
     """Print all options with the values that `arguments` set, and exit."""
-    from video_gc.config import training_help
+    if arguments:
+        from video_gc.config import training_help  # late: it imports torch
 
-    print(training_help(arguments), end="")
+        print(training_help(arguments), end="")
+    else:
+        print(help_text(usual_values()), end="")
     sys.exit()
 
 

@@ -5,10 +5,14 @@ It imports none of them, so a misspelt option is refused before torch loads, whi
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from video_gc.escape import nearest_name
 from video_gc.shipped import PACKAGE, shipped
@@ -33,6 +37,27 @@ SWEEP = (
 """Options of tools/ablate.py that are not passed to each training."""
 
 
+WIDTH, COLUMN = 100, 34  # of the help; column of the meanings
+HELP = """\
+Train a network with context blocks and write RUNS/NAME (config, checkpoints, logs).
+
+  video-gc train                                    the small demo on generated videos
+  video-gc train data=folder data.root=DIR name=X   your own clips, DIR/CLASS/video.mp4
+  video-gc train context=nl placement=one name=X    another block, elsewhere
+  video-gc train experiment=kinetics400/slow_r50_8x8_gc5 data.root=DIR
+  video-gc train recipe=finetune --help             the options that a recipe sets
+
+Choose a file of a group with GROUP=FILE:
+
+{groups}
+
+Set one option with NAME=VALUE, for example epochs=20 optim.lr=0.01
+model.context.options.reduction=8 seed=1. All options and their current values:
+
+{options}
+"""
+
+
 @dataclass(frozen=True)
 class Option:
     """A field of TrainConfig, or of a dataclass within."""
@@ -43,12 +68,62 @@ class Option:
     """in one line; for a group of options that of its dataclass"""
     group: bool = False
     """whether it is a group of options"""
+    default: Any = None
+    """without any YAML file"""
 
 
 @cache
 def options() -> tuple[Option, ...]:
     """Every option of tools/train.py, in the order of the dataclasses."""
     return tuple(_options("video_gc.train.options", "TrainConfig", ""))
+
+
+def usual_values(configs: Path = CONFIGS) -> dict[str, Any]:
+    """Option → its value in `video-gc train` without arguments, as Hydra composes it."""
+    values = {option.name: option.default for option in options() if not option.group}
+    for entry in _content(configs / "train.yaml")["defaults"]:
+        ((group, name),) = entry.items() if isinstance(entry, dict) else [(entry, None)]
+        if name is None or group.startswith("override"):
+            continue
+        file = configs / group / f"{name}.yaml"
+        package = re.match(r"# @package (\S+)\n", file.read_text("utf-8"))
+        place = package[1] if package else group
+        _set(values, "" if place == "_global_" else f"{place}.", _content(file))
+    return values
+
+
+def help_text(values: Mapping[str, Any], configs: Path = CONFIGS) -> str:
+    """The groups, and the options with these values and their meanings."""
+    groups = [f"  {name}: {', '.join(files)}" for name, files in config_groups(configs).items()]
+    wrapped = [textwrap.fill(group, WIDTH, subsequent_indent="    ") for group in groups]
+    lines = []
+    for option in options():
+        if option.group:
+            lines += ["", textwrap.fill(f"{option.name}: {option.meaning}", WIDTH)]
+            continue
+        line = f"  {option.name}={written(values[option.name])}"
+        if len(line) >= COLUMN or not option.meaning:
+            lines.append(line)
+            line = ""
+        if option.meaning:
+            first, others = line.ljust(COLUMN), " " * COLUMN
+            lines.append(
+                textwrap.fill(option.meaning, WIDTH, initial_indent=first, subsequent_indent=others)
+            )
+    return HELP.format(groups="\n".join(wrapped), options="\n".join(lines))
+
+
+def written(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, list):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{written(item)}' for key, item in value.items())}}}"
+    if is_dataclass(value):
+        return "…"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def option_names() -> list[str]:
@@ -115,7 +190,7 @@ def _options(module: str, owner: str, prefix: str) -> Iterator[Option]:
         name, kind = prefix + field.target.id, ast.unparse(field.annotation)
         inner = _find(found[0], kind)
         if inner is None:
-            yield Option(name, meaning)
+            yield Option(name, meaning, default=_default(found[0], field.value))
         else:
             doc = " ".join((ast.get_docstring(inner[1]) or "").split())
             yield Option(name, meaning or doc, group=True)
@@ -131,6 +206,38 @@ def _find(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
             home = node.module or ""
             return _find(home, name) if home.startswith("video_gc.") else None
     return None
+
+
+def _default(module: str, value: ast.expr | None) -> Any:
+    """What a field's default is: a value, a constant of ours, or what a factory makes."""
+    if value is None:
+        return None
+    if isinstance(value, ast.Name):
+        return _constant(module, value.id)
+    known = {"field": lambda default_factory: default_factory(), "list": list, "dict": dict}
+    return eval(ast.unparse(value), {"__builtins__": {}}, known)  # our own source, as imports run
+
+
+def _constant(module: str, name: str) -> Any:
+    for node in _source(module).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return _default(module, node.value)
+        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
+            return _constant(node.module or "", name)
+    raise KeyError(f"{module} has no {name}")
+
+
+def _content(file: Path) -> Any:
+    return yaml.load(file.read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _set(values: dict[str, Any], place: str, content: Mapping[str, Any]) -> None:
+    """Set options to the entries of a YAML file; an option may be a mapping itself."""
+    for key, value in content.items():
+        if isinstance(value, dict) and f"{place}{key}" not in values:
+            _set(values, f"{place}{key}.", value)
+        else:
+            values[f"{place}{key}"] = value
 
 
 @cache

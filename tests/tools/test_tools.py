@@ -142,6 +142,7 @@ def test_other_errors(
     places = {"checkpoint": checkpoint, "video": video, "damaged": damaged["audio-only"]}
     content = torch.load(checkpoint, weights_only=True)
     content["video_gc"]["model"]["num_classes"] = 3
+    content["video_gc"]["names"] = ["dark", "light", "grey"]
     torch.save(content, tmp_path / "misfit.ckpt")
     (tmp_path / "list.txt").write_text(f"{damaged['text']} dark\n")
     places |= {"misfit": tmp_path / "misfit.ckpt", "list": tmp_path / "list.txt"}

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
-from video_gc.manual import wrong_argument
+from video_gc.manual import written, wrong_argument
 
 KINDS = {
     "BooleanNode": "true or false", "bool": "true or false",
@@ -58,19 +57,6 @@ def quoted(text: str) -> str:
     inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
     inside = re.sub(r"(\\*)\$\{", lambda m: 2 * m[1] + "\\${", inside)
     return f"'{inside}'"
-
-
-def written(value: Any) -> str:
-    """A value as it is written on the command line."""
-    if isinstance(value, list):
-        return f"[{','.join(map(written, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{written(item)}' for key, item in value.items())}}}"
-    if is_dataclass(value):
-        return "…"
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _explain(error: Exception, primary: str) -> str:
