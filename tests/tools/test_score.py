@@ -100,7 +100,7 @@ def test_the_commands_of_the_docs_of_which_one_is_killed(
         )  # fmt: skip
 
     started = [start(number) for number in shards]
-    while len(list(tmp_path.glob("out/part-*"))) < 4:
+    while not (tmp_path / "out" / "part-0000001.parquet").exists():  # the first of shard 1
         assert any(shard.poll() is None for shard in started)
     started[1].kill()
     assert [shard.wait() for shard in started] == [0, -9, *[0] * (len(shards) - 2)]
