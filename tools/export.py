@@ -64,8 +64,8 @@ def main() -> None:
     parser.add_argument(
         "--videos",
         type=Path,
-        help="folder or list to compare on, and to calibrate --int8; default: the run's test "
-        "videos, and its training videos; without a run generated clips",
+        help="folder or list to compare on; with --int8 every second one calibrates; default: the "
+        "run's test videos, and its training videos; without a run generated clips",
     )
     parser.add_argument(
         "--count",

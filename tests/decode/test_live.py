@@ -22,6 +22,7 @@ from video_gc.decode.ffmpeg.live_input import Timed
 from video_gc.decode.live import Live
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import NoVideoError, OpenError, StuckError, TooLargeError
+from video_gc.decode.write import write_video
 
 KEY = 5
 """Distance of key frames."""
@@ -121,6 +122,34 @@ def test_a_stream_goes_on_after_the_server_comes_back(
     assert nearest == [*range(20), *range(12), 0, 1]
     assert said[0].endswith("; it is opened again in 1 s")
     assert "cannot be read (Server returned 5XX" in said[1]
+
+
+def test_a_recording_that_breaks_off_is_not_played_again(tmp_path: Path) -> None:
+    content = write_video(tmp_path / "v.mkv", counted_frames(90), keyframe_interval=10).read_bytes()
+    connections: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            connections.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) * 6 // 10])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    found = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        source = Live(f"http://127.0.0.1:{http.server_port}/v.mkv", fast=True)
+        with pytest.raises(OpenError, match=r"cannot be read \(Input/output error"):
+            for frame in source:
+                found.append(frame)
+                assert not frame.gap
+        http.shutdown()
+    assert 30 < len(found) < 90
+    assert (len(connections), source.reopened) == (1, 0)
 
 
 def test_pauses_grow_to_half_a_minute(

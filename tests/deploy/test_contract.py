@@ -61,6 +61,28 @@ def test_another_file_is_no_contract(text: str, tmp_path: Path) -> None:
         read_contract(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"output": "probabilities"}, r"output \('probabilities'\) must be logits"),
+        ({"colour": "BGR"}, r"colour \('BGR'\) must be RGB"),
+        ({"layout": "NTHWC"}, r"layout \('NTHWC'\) must be NCTHW"),
+        ({"sampling": "sparse"}, r"sampling \('sparse'\) must be dense or segments"),
+        ({"offsets": "tsn"}, r"offsets \('tsn'\) must be mmaction2 or pyslowfast"),
+        ({"past_end": None}, r"past_end \(None\) must be repeat or loop"),
+        ({"mean": [0.5]}, r"mean \(\[0\.5\]\) must have 3 numbers"),
+        ({"std": [1.0] * 4}, r"std \(\[1\.0, 1\.0, 1\.0, 1\.0\]\) must have 3 numbers"),
+        ({"names": []}, "names is empty"),
+    ],
+)
+def test_what_is_not_supported_is_refused(
+    values: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "model.json").write_text(json.dumps(asdict(CONTRACT) | values))
+    with pytest.raises(ValueError, match=rf"model\.json: not the contract of a model .*{said}"):
+        read_contract(tmp_path / "model.json")
+
+
 def test_a_contract_with_impossible_numbers() -> None:
     with pytest.raises(ValueError, match=r"frames \(0\) must be at least 1"):
         replace(CONTRACT, frames=0)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 from tests.conftest import slow
 from tests.deploy.test_contract import CONTRACT
 from tests.deploy.test_inference_network import CLIP, network
+from video_gc.blocks.non_local import PAIRWISE, SPANS
 from video_gc.deploy import export
 from video_gc.deploy.contract import Contract, hash_weights, read_contract
 from video_gc.deploy.export import Exported, ExportOptions, export_network
 from video_gc.deploy.exported import open_exported
-from video_gc.models.context import PLACES
+from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.context import PLACES, ContextConfig
 
 KINDS = ("gc", "nl", "snl", "se", "cc", "dnl")
 BACKBONES = ("c2d", "i3d", "slow", "slowfast", "x3d", "csn", "r2plus1d", "image")
@@ -103,6 +106,50 @@ def test_every_format(options: dict[str, object], stem: str, close: float, tmp_p
     if found.backend != "openvino":  # its ReLU makes 0 of NaN
         with pytest.raises(FloatingPointError, match="first in the output"):
             found(torch.full((1, 3, *CLIP), torch.nan))
+
+
+NETWORKS = [
+    *({"backbone": name} for name in BACKBONES if name != "image"),
+    *(
+        {"backbone": "image", "image_network": name}
+        for name in ("efficientnet_b0", "mobilenet_v3_small", "regnet_y_400mf", "convnext_tiny")
+    ),
+]
+BLOCKS = [
+    *({"kind": kind} for kind in KINDS),
+    {"kind": "dnl", "options": {"plain": True}},
+    {"kind": "gc", "options": {"fusion": "both", "transform": "linear", "pool": "average"}},
+    {"kind": "gc", "options": {"transform": "linear_inside"}},
+    *(
+        {"kind": "nl", "options": {"pairwise": pairwise, "span": span, "plain": plain}}
+        for pairwise, span, plain in zip(PAIRWISE, cycle(SPANS), cycle([True, False]), strict=False)
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "context"),
+    [(network, {}) for network in NETWORKS]
+    + [({"backbone": "bag", "depth": 11}, block) for block in BLOCKS],
+    ids=str,
+)
+def test_an_exported_program_of_ours_can_be_opened(
+    options: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    backbone = options["backbone"]
+    model = build_model(
+        ModelConfig(
+            width={"image": 1.0, "x3d": 0.5}.get(backbone, 0.125),
+            num_classes=7,
+            context=ContextConfig(**({"after": ["res3.*"]} | context))
+            if context
+            else ContextConfig(),
+            **options,
+        )
+    ).eval()
+    done = write(model, tmp_path, format="exported_program", dynamic=True)
+    assert difference(done.files[0], model, 3) < 1e-4
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import video_gc
+import video_gc.predict
 from tests.conftest import counted_frames
 from video_gc.data.crops import scaled_size
 from video_gc.decode.live import Live
@@ -92,6 +92,14 @@ def test_a_window_spans_the_time_of_the_training(rate: float, step: int) -> None
 
 def test_a_source_slower_than_the_samples_repeats_its_frames() -> None:
     assert frames_of(run(grey(9, rate=10))[0]) == [0, 1, 2]  # instants 0, 0.067, 0.133, 0.2
+
+
+@pytest.mark.parametrize("rate", [2.0, 3.0, 0.001])
+def test_a_source_whose_frames_are_further_apart_than_a_window_gives_windows(rate: float) -> None:
+    found = run([*grey(9, rate), *grey(6, rate, start=20 / rate)])
+    numbers = [*range(2, 9), *range(1, 6)]  # the first interval of a source may be a pause
+    assert [frames_of(window) for window in found] == [[n, n, n] for n in numbers]
+    assert found[7].start == pytest.approx(21 / rate)  # a longer pause is a gap here too
 
 
 def test_without_a_rate_frames_are_counted() -> None:
@@ -248,6 +256,10 @@ def test_leaving_it_ends_the_reading() -> None:
 def test_options_are_checked(option: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Stream([], network(), **option)
+
+
+def test_it_has_two_names() -> None:
+    assert video_gc.predict.Stream is video_gc.Stream is Stream
 
 
 def test_segments_of_a_whole_video_need_a_video() -> None:

@@ -45,7 +45,8 @@ def served(
         def start(*, local: bool = False, **limits: object) -> str:
             chosen = Limits(**limits)  # type: ignore[arg-type]
             listener = ends.enter_context(listening("127.0.0.1", 0))
-            running = server(create_app(service, chosen, local=local), patience=60)
+            app = create_app(service, chosen, local=local)
+            running = server(app, timeout=chosen.timeout, patience=60)
             thread = threading.Thread(target=running.run, args=([listener],))
             thread.start()
             ends.callback(thread.join)

@@ -120,6 +120,20 @@ def test_features_are_those_of_the_tool(
     assert "layer 'res9': no such layer" in wrong.json()["detail"]
 
 
+def test_more_features_than_an_answer_holds(
+    served: Served, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("video_gc.serve.api.MOST_VALUES", 300)
+    address, content = served(), {"file": ("v", video.read_bytes())}
+    with client() as own:
+        answer = own.post(f"{address}/features", files=content)
+        pooled = own.post(f"{address}/features", files=content, params={"pool": 1})
+    assert answer.status_code == 422
+    said = "6 windows of 256 features are more than 300 values; give pool=true for their mean"
+    assert said in answer.json()["detail"]
+    assert len(pooled.json()["features"][0]) == 256
+
+
 def test_a_full_server_says_when_to_come_again(
     served: Served, service: Service, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +209,7 @@ def test_a_request_cut_off_at_the_end_is_no_crash(capfd: pytest.CaptureFixture[s
         await asyncio.sleep(60)
 
     with listening("127.0.0.1", 0) as listener, ThreadPoolExecutor(2) as threads:
-        running = server(app, patience=0)
+        running = server(app, timeout=60, patience=0)
         ends = threads.submit(running.run, [listener])
         answer = threads.submit(get, f"http://127.0.0.1:{listener.getsockname()[1]}")
         assert inside.wait(60)

@@ -22,7 +22,7 @@ from video_gc.serve.service import Service
 
 
 def exchange(address: str, head: str, body: bytes = b"") -> str:
-    """What a server answers to bytes that no library would send."""
+    """What a server answers to bytes that no library would send, until it closes."""
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
@@ -110,6 +110,34 @@ def test_a_body_that_never_ends_is_408(served: Served) -> None:
     assert said.startswith("HTTP/1.1 408 ")
     assert "not complete after 0.5 s (--timeout)" in said
     assert "requests_inside 0" in get(f"{address}/metrics").text
+
+
+def test_a_head_that_never_ends_is_left(served: Served) -> None:
+    address = served(timeout=0.5)
+    half = b"GET /health HTTP/1.1\r\nHost: a\r\nX: "
+    port = int(address.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(half)
+        with suppress(ConnectionResetError):
+            assert connection.recv(99) == b""  # it was closed
+    said = exchange(address, "GET /health HTTP/1.1\nHost: a", half)
+    assert said.startswith("HTTP/1.1 200 OK")
+    assert said.endswith('{"status":"ok"}')
+
+
+def test_a_request_may_be_in_work_for_longer_than_its_head(
+    served: Served, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, closed = served(timeout=0.2), threading.Event()
+
+    class Alive:
+        @property
+        def alive(self) -> bool:
+            closed.wait(0.5)
+            return True
+
+    monkeypatch.setattr(service, "batches", Alive())
+    assert get(f"{address}/health").json() == {"status": "ok"}
 
 
 def test_a_video_that_is_too_long(served: Served, tmp_path: Path) -> None:
@@ -215,6 +243,23 @@ def test_no_address_is_fetched_by_default(served: Served, elsewhere: int) -> Non
     assert asked == []
 
 
+def test_a_look_up_that_hangs_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = threading.Event()
+
+    def hangs(*_: object, **_named: object) -> list[object]:
+        found.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    try:
+        with pytest.raises(TimeoutError):
+            in_time = {"max_bytes": 1, "deadline": time.monotonic() + 0.2}
+            download("http://a.org/video", ["a.org"], io.BytesIO(), **in_time)
+        assert not found.is_set()
+    finally:
+        found.set()
+
+
 def test_an_address_of_ipv6_is_allowed_in_brackets(video: Path) -> None:
     Files.content = video.read_bytes()
     asked.clear()
@@ -282,3 +327,21 @@ def test_a_server_for_this_machine_answers_to_its_own_names_only(served: Served)
     with client() as own:
         answer = own.get(f"{served()}/contract", headers={"Host": "videos.example"})
     assert answer.status_code == 200
+
+
+def test_a_server_for_this_machine_refuses_pages_from_elsewhere(served: Served) -> None:
+    address = served(local=True)
+    with client() as own:
+        for origin, status in (
+            (address, 422),  # there is no video in the form
+            ("http://localhost:3000", 422),
+            ("http://evil.example", 403),
+            ("http://127.0.0.1.evil.example", 403),
+            ("null", 403),
+        ):
+            answer = own.post(f"{address}/predict", headers={"Origin": origin})
+            assert answer.status_code == status, origin
+    assert "from a page of another host" in answer.json()["detail"]
+    with client() as own:
+        answer = own.post(f"{served()}/predict", headers={"Origin": "http://videos.example"})
+    assert answer.status_code == 422

@@ -2,8 +2,15 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.conftest import counted_frames
+from video_gc.analysis import export
+from video_gc.analysis.export import export_checkpoint
+from video_gc.decode.write import write_video
+from video_gc.deploy.export import ExportOptions
 
 
 def test_the_tool_says_what_it_wrote(tool, bag_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -49,6 +56,28 @@ def test_int8_needs_videos(tool, bag_run: Path, tmp_path: Path) -> None:  # type
     status, _, err = tool("export", tmp_path / "net.ckpt", "--format", "openvino", "--int8")
     assert status == 2
     assert "int8 needs videos like the training's; give --videos DIR" in err
+
+
+def test_int8_is_compared_on_other_videos_than_those_that_calibrate_it(
+    bag_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def keep(*arguments: Any) -> None:
+        *_, tested, calibration = arguments
+        seen.extend([[clip for batch, _ in tested for clip in batch], list(calibration)])
+
+    monkeypatch.setattr(export, "export_network", keep)
+    monkeypatch.setattr(ExportOptions, "check_installed", lambda _: None)
+    int8 = ExportOptions(format="openvino", int8=True)
+    for seed in range(5):
+        write_video(tmp_path / f"{seed}.mp4", counted_frames(8, seed=seed))
+    export_checkpoint(bag_run, int8, videos=tmp_path)
+    tested, calibration = seen
+    assert (len(tested), len(calibration)) == (2, 3)
+    assert not any((clip[0] == other).all() for clip in calibration for other in tested)
+    with pytest.raises(ValueError, match=r"0\.mp4: has one video; int8 needs one to calibrate"):
+        export_checkpoint(bag_run, int8, videos=tmp_path / "0.mp4")
 
 
 def test_an_exported_model_predicts_and_is_tested(

@@ -43,18 +43,19 @@ def export_checkpoint(
 ) -> Exported:
     """Export the network of a checkpoint, and compare both on one centre clip of some videos.
 
-    videos: a folder or list to compare on, and to calibrate int8; by default the run's test videos,
-        and its training videos for int8. A checkpoint without a run is compared on generated
-        clips. count: number of videos to compare on. out: default is RUN/export.
+    videos: a folder or list to compare on; half of them calibrate int8, and the other half are
+        compared on. By default the run's test videos, and its training videos for int8. A
+        checkpoint without a run is compared on generated clips. count: number of videos to compare
+        on. out: default is RUN/export.
 
-    Raises as `export_network` and `load_network`; ValueError for int8 without videos.
+    Raises as `export_network` and `load_network`; ValueError for int8 with fewer than two videos.
     """
     options.check_installed()
     checkpoint = checkpoint_in(checkpoint)
     model, contents = load_network(checkpoint)
     contract = contract_of(contents, model.state_dict())
     count = count or (CLIPS if options.precision == "fp32" else ROUNDED_CLIPS)
-    source = _Videos(checkpoint, contents, videos)
+    source = _Videos(checkpoint, contents, videos, options.int8)
     say(f"{checkpoint}: writing {options.format} in {options.precision}")
     return export_network(
         model,
@@ -73,12 +74,16 @@ class _Videos:
     checkpoint: Path
     contents: CheckpointContents
     given: Path | None
+    int8: bool
 
     def tested(self, count: int, contract: Contract) -> Iterator[tuple[Tensor, list[int]]]:
         """Batches of clips with their labels; generated clips if there are no videos."""
         if self.given or self._splits.is_dir():
             given = [self.given] if self.given else []
-            index, _ = find_clips(self.checkpoint, self.contents, given, count=count)
+            if self.given and self.int8:
+                index = self._half(self.given, 1, count)
+            else:
+                index, _ = find_clips(self.checkpoint, self.contents, given, count=count)
             clips, labels = self._clips(index), index.labels
             for batch, rows in clips.batches("Comparing on videos"):
                 known = [-1 if index.multi_label else int(labels[row]) for row in rows]
@@ -95,7 +100,7 @@ class _Videos:
     def calibration(self) -> "_Calibration":
         """Clips for int8. Raises ValueError if there are no videos."""
         if self.given:
-            index, _ = find_clips(self.checkpoint, self.contents, [self.given], count=CALIBRATION)
+            index = self._half(self.given, 0, CALIBRATION)
         elif self._splits.is_dir():
             trained = DataConfig(**self.contents.config.get("data", {}))
             whole = read_splits(self._splits, data_manifest(trained), only=("train",)).train
@@ -105,6 +110,17 @@ class _Videos:
                 f"{self.checkpoint}: int8 needs videos like the training's; give --videos DIR"
             )
         return _Calibration(self._clips(index))
+
+    def _half(self, given: Path, first: int, count: int) -> VideoIndex:
+        """Up to `count` of every second given video; with `first` 0 and 1 none is in both halves.
+
+        Raises ValueError for a single video.
+        """
+        whole, found = find_clips(self.checkpoint, self.contents, [given])
+        if found < 2:
+            raise ValueError(f"{given}: has one video; int8 needs one to calibrate, one to compare")
+        half = whole.take(range(first, found, 2))
+        return subset_of(EvaluatedVideos(half, None), count).index
 
     @property
     def _splits(self) -> Path:

@@ -1,8 +1,8 @@
 """Frames as they come: from a camera, an address, a pipe or a file that is played.
 
 A file is read as `open_video` reads it. Everything else is decoded from where it begins, once, and
-what cannot be decoded is left out. A source that breaks off is opened again, after pauses of 1, 2,
-4, … 30 s.
+what cannot be decoded is left out. A source without an end that breaks off is opened again, after
+pauses of 1, 2, 4, … 30 s.
 """
 
 import math
@@ -65,8 +65,9 @@ class Live:
     time_limit: most seconds for opening, and for each new frame. (A file has a minute.)
     report: is told in a line when a source breaks off.
 
-    A file, standard input, and an address with a known duration end. All else goes on until
-    `close`: it is opened again if it ends or fails, unless it never gave a frame.
+    A file, standard input, and an address with a known duration end, and an error ends them. All
+    else goes on until `close`: it is opened again if it ends or fails, unless it never gave a
+    frame.
 
     Raises FileNotFoundError for a camera or a file that is not there, ValueError for another kind
     of source; while iterating OpenError, NoVideoError, TooLargeError, or StuckError after the time
@@ -133,7 +134,7 @@ class Live:
 
     def _live(self) -> Iterator[LiveFrame]:
         """Frames of each connection, one connection after the other."""
-        clock, failures = _Clock(), 0
+        clock, failures, ends = _Clock(), 0, False
         while True:
             reason = "it has ended"
             try:
@@ -148,7 +149,7 @@ class Live:
                     return
             except Exception as error:  # a camera or an address can make FFmpeg raise anything
                 found = self._error(error)
-                if clock.last is None or self.source == "-":
+                if clock.last is None or ends:  # opened again, a recording would begin anew
                     raise found from error
                 reason = found.reason
             pause = PAUSES[min(failures, len(PAUSES) - 1)]

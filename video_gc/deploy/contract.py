@@ -19,6 +19,15 @@ from video_gc.atomic import atomic_path
 
 SAME_RATE = 0.01
 """Rates that differ less count as one: 29.97 and 30 Hz."""
+CHOICES = {
+    "sampling": ("dense", "segments"),
+    "offsets": ("mmaction2", "pyslowfast"),
+    "past_end": ("repeat", "loop"),
+    "colour": ("RGB",),
+    "layout": ("NCTHW",),
+    "output": ("logits",),
+}
+"""Field of a contract → its values that are supported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +80,16 @@ class Contract:
                 raise ValueError(f"contract: {name} ({getattr(self, name)}) must be at least 1")
         if self.fps is not None and not self.fps > 0:
             raise ValueError(f"contract: fps ({self.fps}) must be above 0")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"contract: {name} ({getattr(self, name)!r}) must be {' or '.join(choices)}"
+                )
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != 3:
+                raise ValueError(f"contract: {name} ({getattr(self, name)}) must have 3 numbers")
+        if not self.names:
+            raise ValueError("contract: names is empty; it must have a name for each class")
 
     @property
     def seconds(self) -> float | None:

@@ -3,7 +3,8 @@
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,40 @@ PLAIN = re.compile(
     rf"extra/{re.escape(NOTES)}|archive_format|archive_version|byteorder|\.data/\w+"
 )
 """Members of the archive that are read without unpickling anything."""
-TARGETS = re.compile(r"torch\.ops\.(aten|higher_order)\.[\w.]+|_operator\.\w+|")
-"""Functions that a graph may call."""
+TARGET = re.compile(
+    r"""torch\.ops\.aten\.(
+        _assert_tensor_metadata| abs| adaptive_avg_pool1d| adaptive_avg_pool2d|
+        adaptive_avg_pool3d| add| addcmul| addmm| alias| amax| amin| arange| avg_pool2d|
+        avg_pool3d| baddbmm| batch_norm| bmm| cat| chunk| clamp| clone| contiguous| conv1d|
+        conv2d| conv3d| cos| cumsum| detach| div| dropout| einsum| elu| eq| exp| expand|
+        expand_as| eye| feature_dropout| flatten| full| full_like| gather| ge| gelu| group_norm|
+        gt| hardsigmoid| hardswish| hardtanh| index| index_select| instance_norm| layer_norm| le|
+        leaky_relu| linear| linspace| log| log_softmax| logical_and| logical_not| lt| masked_fill|
+        matmul| max| max_pool2d| max_pool3d| maximum| mean| min| minimum| movedim| mul| narrow|
+        ne| neg| new_ones| new_zeros| ones| ones_like| pad| permute| pow| prelu| promote_types|
+        reciprocal| relu| relu6| repeat| reshape| rms_norm| roll| rsqrt|
+        scaled_dot_product_attention| searchsorted| select| sigmoid| silu| sin| slice| softmax|
+        softplus| sort| split| split_with_sizes| sqrt| squeeze| stack| sub| sum| sym_size| t|
+        tanh| to| transpose| unbind| unflatten| unsqueeze| upsample_nearest3d|
+        upsample_trilinear3d| var| view| where| zeros| zeros_like
+    )_?\.\w+ | _operator\.(add|sub|mul|floordiv|truediv|mod|neg|eq|ne|lt|le|gt|ge|getitem)""",
+    re.VERBOSE,
+)
+"""Functions that a graph may call: aten's, also in place, of our backbones and blocks, and others
+that touch no file and no memory but their tensors'."""
+SYMBOL = r"Symbol\('[su]\d+'(, (positive|nonnegative|integer)=True)*\)"
+RULES = {
+    "target": ("its graph calls", TARGET),
+    "expr_str": (
+        "a size in it is",
+        re.compile(rf"((Add|Mul|Mod|FloorDiv|Max|Min)\(|Integer\(-?\d{{1,18}}\)|{SYMBOL}|[, )])*"),
+    ),
+}
+"""Key of JSON → what stands there, and which texts may; torch evaluates an expression."""
+NAME = ("a name in it is", re.compile(r"[\w.@-]*|\[\]"))
+"""Any other text: torch writes names into Python code."""
+FREE = {"metadata", "guards_code", "as_string", "as_strings", "torch_version"}
+"""Keys whose texts are not used, or only as text."""
 
 
 def trace(model: nn.Module, clip_shape: tuple[int, int, int], *, dynamic: bool) -> ExportedProgram:
@@ -53,46 +86,64 @@ def open_exported_program(file: Path) -> ModelFile:
     """Open a .pt2 file; raises ValueError if it is none, or holds more than a graph and tensors."""
     extra = {NOTES: ""}
     try:
-        _check_harmless(file)
-        program = torch.export.load(file, extra_files=extra)
+        program = torch.export.load(_checked(file), extra_files=extra)
+        network = program.module(check_guards=False)
+        values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+        (given,) = (values[name] for name in program.graph_signature.user_inputs)
+        (made,) = (values[str(name)] for name in program.graph_signature.user_outputs)
+        shape, classes = _sizes(given), _sizes(made)[-1]
+        notes = dict(json.loads(extra[NOTES] or "{}"))
     except Exception as error:  # a foreign file may lack anything
-        raise not_a_model(file, "an exported program of torch", error) from error
-    network = program.module()
+        kind = "an exported program of torch with one input and one output"
+        raise not_a_model(file, kind, error) from error
 
     def call(clips: Tensor) -> Tensor:
         with torch.inference_mode():
             logits: Tensor = network(clips)
             return logits
 
-    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    (given,) = (values[name] for name in program.graph_signature.user_inputs)
-    (made,) = (values[str(name)] for name in program.graph_signature.user_outputs)
-    shape = tuple(size if isinstance(size, int) else None for size in given.shape)
-    return ModelFile(call, shape, made.shape[-1], json.loads(extra[NOTES] or "{}"))
+    return ModelFile(call, shape, classes, notes)
 
 
-def _check_harmless(file: Path) -> None:
-    """Raise ValueError if loading could run code: torch unpickles some members without limits, and
-    a graph may name any function of torch.
+def _sizes(value: Any) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in value.shape)
+
+
+def _checked(file: Path) -> BytesIO:
+    """The archive, written anew, since torch may find other parts in a zip file than Python does.
+
+    Raises ValueError if loading could run code: torch unpickles some members without limits,
+    evaluates text, and a graph may name any function of torch.
     """
-    with zipfile.ZipFile(file) as archive:
+    copy = BytesIO()
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(copy, "w") as checked:
         names = archive.namelist()
         for name in names:
             plain = PLAIN.fullmatch(name.partition("/")[2])
             if (not plain and archive.getinfo(name).file_size) or names.count(name) > 1:
                 raise ValueError(f"its part {name!r} could run code; video-gc export writes none")
+            content = archive.read(name)
             if plain and name.endswith(".json"):
-                for word, value in _entries(json.loads(archive.read(name))):
-                    if word == "use_pickle" and value:
-                        raise ValueError("a tensor in it is pickled, which could run code")
-                    if word == "target" and not TARGETS.fullmatch(str(value)):
-                        raise ValueError(f"its graph calls {str(value)[:80]!r}")
+                _check_json(json.loads(content))
+            checked.writestr(name, content)
+    copy.seek(0)
+    return copy
 
 
-def _entries(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every key of nested JSON, with its value."""
+def _check_json(value: Any, key: str = "", parent: str = "") -> None:
+    """Raise ValueError for a text in nested JSON that could run code."""
+    if key in ("in_spec", "out_spec") and isinstance(value, str):
+        value = json.loads(value)
     if isinstance(value, dict):
-        yield from value.items()
-        value = list(value.values())
-    for one in value if isinstance(value, list) else ():
-        yield from _entries(one)
+        for name, one in value.items():
+            _check_json(name)
+            _check_json(one, name, key)
+    elif isinstance(value, list):
+        for one in value:
+            _check_json(one, key, parent)
+    elif key == "use_pickle" and value:
+        raise ValueError("a tensor in it is pickled, which could run code")
+    elif isinstance(value, str) and (key in RULES or not {key, parent} & FREE):
+        what, allowed = RULES.get(key, NAME)
+        if not allowed.fullmatch(value):
+            raise ValueError(f"{what} {value[:80]!r}, which is not allowed, as it could run code")

@@ -67,16 +67,16 @@ def open_openvino(file: Path, weights: Path | None = None) -> ModelFile:
     try:
         model = _core().read_model(file, weights or file.with_suffix(".bin"))
         (given,), (made,) = model.inputs, model.outputs
+        shape, classes = _sizes(given.partial_shape), _sizes(made.partial_shape)[-1]
+        notes = {
+            name: model.get_rt_info(name.split(".")).value
+            for name in (WEIGHTS, PRECISION)
+            if model.has_rt_info(name.split("."))
+        }
         compiled = _compiled(model, "fp32")
     except Exception as error:
         raise not_a_model(file, "an OpenVINO model with one input and one output", error) from error
-    shape = _sizes(given.partial_shape)
-    notes = {
-        name: model.get_rt_info(name.split(".")).value
-        for name in (WEIGHTS, PRECISION)
-        if model.has_rt_info(name.split("."))
-    }
-    return ModelFile(compiled, shape, _sizes(made.partial_shape)[-1], notes)
+    return ModelFile(compiled, shape, classes, notes)
 
 
 def _quantised(model: Any, calibration: Iterable[Tensor]) -> Any:

@@ -9,6 +9,7 @@ import math
 import time
 from collections import deque
 from datetime import UTC, datetime
+from statistics import median_low
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from video_gc.data.reading import crop_frames
 from video_gc.data.sampling import ROUNDING, TOLERANCE
 from video_gc.decode.whole_frames import FrameReader
 from video_gc.deploy.contract import Contract
+
+PAUSE, INTERVALS = 3, 9
+"""A gap is longer than so many times the median of the source's last intervals."""
 
 
 class Sample(NamedTuple):
@@ -52,6 +56,8 @@ class Sampler:
         self.step = step_of(contract)
         self._ring: deque[Sample] = deque(maxlen=contract.frames)
         self._number, self._part, self._last = 0, -1, float("nan")
+        self._intervals: deque[float] = deque(maxlen=INTERVALS)
+        """seconds between the last frames"""
         self._origin, self._count, self._taken = 0.0, 0, 0
         """since the last gap: seconds of its first frame, frames, samples"""
         self._due_taken, self._due_seconds = 0, -math.inf
@@ -66,18 +72,21 @@ class Sampler:
         if not math.isfinite(seconds):
             raise ValueError(f"a frame's time ({seconds}) must be a number of seconds")
         timed = self.contract.fps is not None
-        longest = self.step * self.contract.frames if timed else math.inf
-        if gap or not 0 <= seconds - self._last <= longest:  # also at the first frame: it is nan
+        if gap or not 0 <= seconds - self._last <= self._longest:  # also at first: _last is nan
             self._restart(seconds)
+        if not gap and seconds > self._last:
+            self._intervals.append(seconds - self._last)
         self._number, self._last = self._number + 1, seconds
         place = seconds - self._origin if timed else self._count
         self._count += 1
-        sample: Sample | None = None
-        while place >= self._taken * self.step - (TOLERANCE if timed else ROUNDING):
-            sample = sample or Sample(small(picture, self.contract), seconds, self._number)
-            self._ring.append(sample)
-            self._taken += 1
-        if sample is None or len(self._ring) < self.contract.frames:
+        rounding = TOLERANCE if timed else ROUNDING
+        due = math.floor((place + rounding) / self.step) + 1 - self._taken  # instants
+        if due <= 0:
+            return None
+        sample = Sample(small(picture, self.contract), seconds, self._number)
+        self._ring.extend([sample] * min(due, self.contract.frames))
+        self._taken += due
+        if len(self._ring) < self.contract.frames:
             return None
         if self._taken - self._due_taken < self.every:
             return None
@@ -85,6 +94,15 @@ class Sampler:
             return None
         self._due_taken, self._due_seconds = self._taken, seconds
         return SampledClip(tuple(self._ring), self._part, came, now)
+
+    @property
+    def _longest(self) -> float:
+        """Seconds; a longer pause is a gap: than a window, and than some of the source's own
+        intervals, so that a slow camera has windows too, in which frames repeat."""
+        if self.contract.fps is None:
+            return math.inf
+        usual = median_low(self._intervals) if self._intervals else 0.0
+        return max(self.step * self.contract.frames, PAUSE * usual)
 
     def _restart(self, seconds: float) -> None:
         self._ring.clear()

@@ -23,10 +23,14 @@ from video_gc.escape import readable
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import say
 from video_gc.serve.download import DownloadError, NotAllowedError, download
-from video_gc.serve.gate import LOCAL, Gate, Inside, Metrics
+from video_gc.serve.gate import Gate, Inside, Metrics
+from video_gc.serve.guard import LOCAL, Guard
 from video_gc.serve.limits import Limits
 from video_gc.serve.server import end_cleanly, listening, server
 from video_gc.serve.service import Service, TooLateError
+
+MOST_VALUES = 1_000_000
+"""Of features in an answer, about 20 MB of JSON."""
 
 
 class Label(BaseModel):
@@ -67,7 +71,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": meaning}
     for status, meaning in {
         400: "the body is not a form, or the host another than this machine",
-        403: "the host of `url` is not allowed",
+        403: "the host of `url` is not allowed, or the request is from a page of another host",
         408: "the body is late",
         413: "the body is too large",
         422: "no such video can be scored",
@@ -78,7 +82,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(service: Service, limits: Limits, *, local: bool = False) -> FastAPI:
-    """The application, for `server`. local: as of `Gate`."""
+    """The application, for `server`. local: as of `Guard`."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -90,7 +94,8 @@ def create_app(service: Service, limits: Limits, *, local: bool = False) -> Fast
     metrics = Metrics(service, inside)
     # the pages /docs and /redoc would load scripts from elsewhere
     app = FastAPI(title="video_gc", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.add_middleware(Gate, limits=limits, inside=inside, metrics=metrics, local=local)
+    app.add_middleware(Guard, limits=limits, local=local)
+    app.add_middleware(Gate, limits=limits, inside=inside, metrics=metrics)  # before the guard
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
 
@@ -127,6 +132,12 @@ def create_app(service: Service, limits: Limits, *, local: bool = False) -> Fast
             times, rows = service.features(kept, layer, request.state.deadline)
         if pool:
             times, rows = [(times[0][0], times[-1][1])], rows.mean(0, keepdim=True)
+        if rows.numel() > MOST_VALUES:
+            raise HTTPException(
+                422,
+                f"{len(rows)} windows of {rows.shape[1]} features are more than {MOST_VALUES:,} "
+                "values; give pool=true for their mean, or send a shorter video",
+            )
         return Features(
             layer=layer,
             weights=service.recognizer.contract.weights,
@@ -177,7 +188,7 @@ def serve(
         with Service(recognizer, max_seconds=limits.max_seconds) as service:
             say(f"POST a video to http://{host}:{port}/predict; Ctrl-C ends the server")
             app = create_app(service, limits, local=host in LOCAL)
-            server(app, patience=limits.timeout).run([listener])
+            server(app, timeout=limits.timeout, patience=limits.timeout).run([listener])
 
 
 @contextmanager

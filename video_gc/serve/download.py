@@ -3,11 +3,13 @@
 import socket
 import time
 from collections.abc import Collection
+from functools import partial
 from ipaddress import IPv6Address, ip_address
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 import httpx2
 
 PORTS = {"http": 80, "https": 443}
@@ -43,13 +45,13 @@ def download(
         raise NotAllowedError(
             f"{named} is not an allowed host (--allow-url); send the video itself as `file`"
         )
-    address = _address(host, port)
     query = f"?{parts.query}" if parts.query else ""
-    target = f"{parts.scheme}://{_in_url(address)}:{port}{parts.path or '/'}{query}"
 
     async def fetch() -> None:
         # httpx's own limits are for each read: a host that drips would never reach them
         with anyio.fail_after(max(deadline - time.monotonic(), 0)):
+            address = await _address(host, port)
+            target = f"{parts.scheme}://{_in_url(address)}:{port}{parts.path or '/'}{query}"
             async with (
                 httpx2.AsyncClient(trust_env=False, timeout=None) as client,
                 client.stream(
@@ -77,10 +79,13 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _address(host: str, port: int) -> str:
+async def _address(host: str, port: int) -> str:
     """One address of the host, to which the connection goes: a second look-up could differ."""
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = [entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        # not anyio.getaddrinfo: the end of its event loop would wait for a look-up that hangs
+        entries = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
+        found = [entry[4][0] for entry in entries]
     except (OSError, UnicodeError) as error:
         raise DownloadError(f"{host} has no address ({error})") from None
     for text in map(str, found):

@@ -22,19 +22,24 @@ CENTRE = (0.5, 0.5, 0.5)
 def attention_picture(recognizer: Recognizer, view: np.ndarray, start: float, end: float) -> str:
     """HTML: an animated picture of a view (T, H, W, 3) under the maps of the blocks.
 
-    With captum, class activation too. Raises DataError if no block has a map.
+    With captum, class activation too, or alone if no block has a map; else that raises DataError.
     """
     if recognizer.model is None:
         raise DataError("an exported file does not show its blocks; open the checkpoint")
-    names = drawn_blocks(recognizer.model)
+    try:
+        names = drawn_blocks(recognizer.model)
+    except DataError:
+        if not has_captum():
+            raise
+        names = []
     model, clip = recognizer.model.to(recognizer.device), recognizer.prepare(view[None])
     with torch.inference_mode():
-        panels = block_panels(model, clip, names, [CENTRE])
+        panels = block_panels(model, clip, names, [CENTRE]) if names else []
     if has_captum():
         multi_label = recognizer.contract.multi_label
         panels.append(activation_panel(model, clip, recognizer.names, multi_label=multi_label))
     times = np.linspace(start, end, len(view), endpoint=False)
-    title = f"Where the blocks look, {start:.2f} to {end:.2f} s"
+    title = f"Where the {'blocks look' if names else 'network looks'}, {start:.2f} to {end:.2f} s"
     queries = [CENTRE] if any(len(panel.maps) > 1 for panel in panels) else []
     pictures = draw(Drawing(title, View(view, times), queries, panels))
     with TemporaryDirectory(prefix="video_gc-") as folder:

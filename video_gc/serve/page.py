@@ -3,10 +3,11 @@
 Nothing leaves the machine: the page loads nothing from elsewhere, and Gradio's analytics are off.
 """
 
+import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from html import escape
 from importlib.resources import files
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from video_gc.analysis.cost.counts import complexity
 from video_gc.analysis.html import render
@@ -27,6 +27,7 @@ from video_gc.predict.batch import video_files
 from video_gc.predict.recognizer import Prediction, Recognizer
 from video_gc.predict.segments import Segment, SegmentOptions, find_segments
 from video_gc.progress import say
+from video_gc.serve.guard import Guard
 from video_gc.serve.limits import Limits
 from video_gc.serve.looks import attention_picture
 from video_gc.serve.server import end_cleanly, listening, server
@@ -40,8 +41,10 @@ SEGMENTS = 40
 """Most segments shown."""
 EXAMPLES = 6
 """Most examples shown."""
-KEPT = 600
-"""Seconds that an upload is kept for the player."""
+KEPT, SWEPT = 600, 60
+"""Seconds that an upload is kept for the player, and from one look for old ones to the next."""
+FORM = 1 << 16
+"""Bytes of an upload beside its file."""
 SEEK = """
 element.addEventListener('click', event => {
   const window = event.target.closest('[data-time]');
@@ -75,7 +78,7 @@ def create_page(
 
     own = partial(gradio.HTML, apply_default_css=False)
     with gradio.Blocks(
-        title="video_gc", analytics_enabled=False, delete_cache=(60, KEPT)
+        title="video_gc", analytics_enabled=False, delete_cache=(SWEPT, KEPT)
     ) as blocks:
         gradio.Markdown("# What happens in a video")
         with gradio.Tab("Video"):
@@ -118,9 +121,8 @@ def create_page(
             look, found, pictures, **one_at_a_time
         )
     blocks.queue(max_size=limits.queue, default_concurrency_limit=1)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    # a page from elsewhere must not reach this one through a name of its own for 127.0.0.1
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_sweeping)
+    app.add_middleware(Guard, limits=limits, local=True, spare=FORM)
     return gradio.mount_gradio_app(
         app,
         blocks,
@@ -155,7 +157,24 @@ def show(
             services[str(checkpoint)] = ends.enter_context(service)
         page = create_page(services, _some(examples), limits)
         say(f"Open http://127.0.0.1:{port}; Ctrl-C ends it")
-        server(page, patience=0).run([listener])
+        server(page, timeout=limits.timeout, patience=0).run([listener])
+
+
+@asynccontextmanager
+async def _sweeping(_app: FastAPI) -> AsyncIterator[None]:
+    """Remove what cancelled uploads leave: Gradio removes the complete ones."""
+
+    async def sweep() -> None:
+        while True:
+            for part in Path(os.environ["GRADIO_TEMP_DIR"]).glob("tmp*"):
+                with suppress(FileNotFoundError):  # it is complete, and has another name
+                    if part.is_file() and time.time() - part.stat().st_mtime > KEPT:
+                        part.unlink()
+            await asyncio.sleep(SWEPT)
+
+    task = asyncio.create_task(sweep())
+    yield
+    task.cancel()
 
 
 def _some(examples: Sequence[Path]) -> list[Path]:

@@ -9,15 +9,22 @@ import sys
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+CONNECTIONS = 512
+"""Most connections at a time; a request on a further one is answered 503, in plain text."""
 
 
-def server(app: FastAPI, *, patience: float) -> uvicorn.Server:
+def server(app: FastAPI, *, timeout: float, patience: float) -> uvicorn.Server:
     """A server for the application; `run` takes the sockets.
 
+    timeout: seconds after which a connection without a complete head of a request is closed.
     patience: seconds that open requests have at the end.
     """
     config = uvicorn.Config(
         app,
+        http=type("Timed", (TimedProtocol,), {"timeout": timeout}),
+        limit_concurrency=CONNECTIONS,
         log_level="warning",
         server_header=False,
         ws="none",
@@ -25,6 +32,32 @@ def server(app: FastAPI, *, patience: float) -> uvicorn.Server:
     )
     logging.getLogger("uvicorn.error").addFilter(_is_error)
     return uvicorn.Server(config)
+
+
+class TimedProtocol(H11Protocol):
+    """uvicorn's, which would wait for ever for a head that comes drop by drop."""
+
+    timeout: float
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Of asyncio."""
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self.timeout, self._end)
+
+    def on_response_complete(self) -> None:
+        """The next request may begin."""
+        super().on_response_complete()
+        self._timer.cancel()
+        self._timer = self.loop.call_later(self.timeout, self._end)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Of asyncio."""
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _end(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:  # no request is in work
+            self.transport.abort()
 
 
 def _is_error(record: logging.LogRecord) -> bool:

@@ -118,8 +118,8 @@ def load_network(
     weights: raw (as trained) or ema (averaged). The default is ema if the checkpoint has it, since
         the averaged weights chose the best checkpoint.
 
-    Raises FileNotFoundError; ValueError if the file is no such checkpoint, its weights do not fit
-    its description, or it lacks the averaged weights.
+    Raises FileNotFoundError; ValueError if the file is no such checkpoint, its weights or class
+    names do not fit its description, or it lacks the averaged weights.
     """
     if is_published(path):
         return _published(os.fspath(path))
@@ -164,6 +164,9 @@ def read_checkpoint(
         fingerprint=kept["fingerprint"],
         fps=kept.get("fps"),
     )
+    names, classes = len(contents.names), contents.model.num_classes
+    if names != classes:
+        raise ValueError(f"{name}: {names} class names for a network of {classes} classes")
     return contents, checkpoint["state_dict"]
 
 
