@@ -60,7 +60,7 @@ Every decoder without ⚠ for a kind of file returns the frames and sizes that a
   shown as 455×256; other pipelines use the coded 340×256. A scaled crop is cut from the coded picture, at
   the nearest whole pixels, and scaled once.
 - **Range**: grey, RGB and JPEG pictures are full range. Others have the range of their tag, or limited
-  range without one. This holds for RGB, for planes and for copies made by `prepare.py resize`.
+  range without one. This holds for RGB, for planes and for copies made by `video-gc prepare resize`.
 - **HDR** (PQ, HLG) and **BT.2020** become BT.709: 203 cd/m² becomes white; brighter or more
   saturated colours are clipped (BT.2408, BT.2100, BT.2087; `video_gc/decode/ffmpeg/graph.py`). Dolby
   Vision's own layer and dynamic metadata are not read.

@@ -103,7 +103,7 @@ def test_a_frame_that_is_not_right_is_an_error_unless_asked_for(sound: Path) -> 
         with pytest.raises(CorruptError, match=f"<bytes>: frame {first} of {COUNT} is ") as caught:
             reader.read(range(len(reader)))
         assert (caught.value.frame, caught.value.decoder) == (first, "pyav")
-        assert "prepare.py check" in str(caught.value)
+        assert "video-gc prepare check" in str(caught.value)
         before = list(range(first - first % 30))  # the groups of pictures before it
         clean, _ = read_all(sound.read_bytes())
         np.testing.assert_array_equal(reader.read(before, size=(48, 64)), clean[before])

@@ -214,6 +214,8 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(checkpoint: Path, tmp_path: 
     for change in ({"num_classes": 3}, {"backbone": "slow"}, {"width": 0.25}):
         hurt = {**content, "video_gc": {**content["video_gc"]}}
         hurt["video_gc"]["model"] = {**content["video_gc"]["model"], **change}
+        if "num_classes" in change:
+            hurt["video_gc"]["names"] = ["a", "b", "c"]
         torch.save(hurt, tmp_path / "hurt.ckpt")
         with pytest.raises(ValueError, match="weights have another architecture or class count"):
             load_network(tmp_path / "hurt.ckpt")
