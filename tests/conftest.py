@@ -19,7 +19,7 @@ from video_gc.decode.write import write_video
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(1)  # the suite runs in two processes
-settings.register_profile("quick", deadline=None, max_examples=40)  # a busy machine is no failure
+settings.register_profile("quick", deadline=None, max_examples=20)  # a busy machine is no failure
 settings.register_profile("slow", deadline=None)
 
 

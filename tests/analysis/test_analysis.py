@@ -127,6 +127,7 @@ def test_examples_take_the_surest_of_each_class_in_turn() -> None:
     assert wrong == [rows[3]]
 
 
+@pytest.mark.slow
 def test_the_report_is_one_page_that_needs_no_network(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

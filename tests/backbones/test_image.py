@@ -116,6 +116,7 @@ def test_the_parts_add_up_and_what_a_position_sees() -> None:
     assert receptive_field(other) is None
 
 
+@pytest.mark.slow
 def test_blocks_see_all_frames_inside_resnets_and_after_the_last_map() -> None:
     places = ["res3.1", "res5.*", "features"]
     assert positions_seen(network(kind="nl", after=places), (6, 64, 96)) == {

@@ -314,6 +314,7 @@ def test_export_with_any_batch_size(name: str) -> None:
     torch.testing.assert_close(exported(x), block(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", quick("nl"))
 def test_compile_sees_one_graph(name: str) -> None:
     torch._dynamo.reset()

@@ -75,6 +75,7 @@ def test_weights_that_a_row_names_are_not_replaced(tmp_path: Path) -> None:
         plan_ablation(["ablation=mine", "model.weights=mine.pt"], configs)
 
 
+@pytest.mark.slow
 def test_quick_takes_the_named_rows_and_the_first_seed() -> None:
     quick = plan_ablation(["ablation=probes", "quick=true"])
     assert {cell.seed for cell in quick.cells} == {0}

@@ -95,6 +95,7 @@ def test_no_other_division_has_more_classes_in_each_part(videos: list[tuple[int,
     assert missing(found, videos, 2) == min(missing(np.array(p), videos, 2) for p in every)
 
 
+@pytest.mark.slow
 def test_shares_are_near_where_groups_are_small() -> None:
     random = np.random.default_rng(0)
     for seed in range(20):

@@ -253,6 +253,7 @@ def test_a_worker_keeps_clips_between_epochs(
         assert [p.kind for p in plain.problems] == [p.kind for p in kept.problems] == ["short"]
 
 
+@pytest.mark.slow
 def test_a_training_opens_each_file_once_and_ends_with_the_same_weights(
     videos: VideoIndex, opened: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

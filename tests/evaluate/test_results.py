@@ -171,6 +171,7 @@ def test_a_quick_look_says_so_and_lies_apart(checkpoint: Path, tool) -> None:  #
     assert done.result.video_level.count == 1
 
 
+@pytest.mark.slow
 def test_results_of_another_measurement_are_not_replaced(
     checkpoint: Path, clips_folder: Path, tmp_path: Path, tool,  # type: ignore[no-untyped-def]
 ) -> None:  # fmt: skip
@@ -198,6 +199,7 @@ def test_results_of_another_measurement_are_not_replaced(
     assert json.loads(file.read_text())["clips"] == 1
 
 
+@pytest.mark.slow
 def test_averaged_weights_beside_the_raw_ones(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool,  # type: ignore[no-untyped-def]
 ) -> None:  # fmt: skip

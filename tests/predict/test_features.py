@@ -118,6 +118,7 @@ def test_times_are_those_at_which_frames_are_shown(checkpoint: Path, tmp_path: P
     assert found.window == pytest.approx(7 / 30, abs=2.1 / RATE)  # the time, not the frames
 
 
+@pytest.mark.slow
 def test_kept_files_and_damaged_ones(
     checkpoint: Path, video: Path, damaged: dict[str, Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

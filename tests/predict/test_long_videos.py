@@ -138,6 +138,7 @@ def test_a_killed_run_goes_on_at_its_last_part(
     assert not (tmp_path / "out" / "windows" / "unfinished").exists()
 
 
+@pytest.mark.slow
 def test_kept_scores_are_used_for_the_same_video_and_network(
     checkpoint: Path,
     joined: Path,

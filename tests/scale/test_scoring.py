@@ -117,6 +117,7 @@ def test_a_slow_network_costs_no_row(
     assert (row["status"], len(row["start"])) == ("ok", 29)
 
 
+@pytest.mark.slow
 def test_who_stops_early_does_not_wait_for_the_videos_in_work(
     recognizer: Recognizer, tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

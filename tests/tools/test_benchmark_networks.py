@@ -114,6 +114,7 @@ def test_the_target_is_the_ratio_of_rates() -> None:
     assert not faster(rows[1:], "ours", 3.0, "")
 
 
+@pytest.mark.slow
 def test_flops_are_those_of_the_network_with_its_blocks() -> None:
     one, two = SETTING, Setting(**(asdict(SETTING) | {"side": 64}))
     assert 3.5 < two.flops() / one.flops() < 4.2

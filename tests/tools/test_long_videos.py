@@ -48,6 +48,7 @@ def test_a_network_without_windows_is_refused(
     assert "so there are no windows; train with clip.sampling=dense" in err
 
 
+@pytest.mark.slow
 def test_features_and_probe(
     tool, checkpoint: Path, clips_folder: Path, damaged, tmp_path: Path
 ) -> None:  # type: ignore[no-untyped-def]

@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 import torch
 from benchmarks.plain_cnn import plain_cnn, train_and_test
 from torch import nn
@@ -21,6 +22,7 @@ def test_seven_convolutions() -> None:
     assert sum(p.numel() for p in model.parameters()) == weights + 128 * 4 + 4
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_tested_as_ours_are(clips_folder: Path, tmp_path: Path) -> None:
     options = [*SMALL, f"data.root={clips_folder}", f"runs={tmp_path}", "name=plain"]
     run = train_and_test(options)

@@ -31,6 +31,7 @@ def folder(tmp_path: Path, video: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn")
 def test_hard_names_are_predicted_drawn_and_printed(
     tool,

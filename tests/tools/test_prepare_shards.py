@@ -55,6 +55,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
+@pytest.mark.slow
 def test_a_training_on_shards_has_the_bits_of_one_on_files(
     shards: Path, clips_folder: Path, tmp_path: Path
 ) -> None:

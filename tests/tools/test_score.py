@@ -22,6 +22,7 @@ def listed(clips_folder: Path, damaged: dict[str, Path], tmp_path: Path) -> Path
     return file
 
 
+@pytest.mark.slow
 def test_it_scores_and_merges(tool, checkpoint: Path, listed: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "out"
     arguments = ("--out", out, "--part-size", "5", "--decoders", "1", "--device", "cpu")

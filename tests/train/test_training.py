@@ -103,6 +103,7 @@ def test_resuming_after_an_epoch_equals_going_through(
     assert train(compose_train(given)) == directory  # finished: nothing more to do
 
 
+@pytest.mark.slow
 def test_training_goes_on_without_damaged_files(
     clips_folder: Path, damaged: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

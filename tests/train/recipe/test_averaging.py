@@ -83,6 +83,7 @@ def test_the_average_follows_the_weights() -> None:
     assert not any(p.requires_grad for p in average.parameters())
 
 
+@pytest.mark.slow
 def test_both_are_validated_and_kept(averaged: Path) -> None:
     figures = read_metrics(averaged / "logs")
     assert len(figures["val/top1"]) == len(figures["val_ema/top1"]) == 2

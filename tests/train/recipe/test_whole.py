@@ -70,6 +70,7 @@ def test_head_first_then_all_and_the_same_after_a_restart(
     assert one["lr_schedulers"] == two["lr_schedulers"]
 
 
+@pytest.mark.slow
 def test_a_length_in_steps_ends_with_validation_and_a_checkpoint(
     clips_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -203,6 +203,7 @@ def test_a_disk_that_is_full_at_the_end_is_no_finished_run(
     assert (other / "finished.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_if_the_best_cannot_be_copied(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_killed_twice_it_ends_the_same(
     assert_same_end(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_killed_with_half_a_checkpoint_it_ends_the_same(
     shorter: Path, clips_folder: Path, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_a_worker_that_was_stopped(
         train(compose_train(options(clips_folder, tmp_path)))
 
 
+@pytest.mark.slow
 def test_workers_decode_only_what_a_short_epoch_takes(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
