@@ -55,6 +55,9 @@ def test_a_table_of_ours_gives_names_back_that_look_like_formulas(tmp_path: Path
     index = read_table(tmp_path / "t.csv")
     assert index.names == names
     assert [path.name for path in index.paths] == [f"-{name}.mp4" for name in names]
+    (tmp_path / "theirs.csv").write_text("path,label\n'=a.mp4,'=x\n")  # they may mean it
+    theirs = read_table(tmp_path / "theirs.csv")
+    assert (theirs.names, theirs.paths[0].name) == (["'=x"], "'=a.mp4")
 
 
 def test_numbers_need_not_be_dense(tmp_path: Path) -> None:

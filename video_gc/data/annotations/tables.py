@@ -17,6 +17,7 @@ from video_gc.data.annotations.labels import SEVERAL, number_labels
 from video_gc.data.annotations.text_files import encoding_of, read_lines
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.escape import MARKED
+from video_gc.outputs import Outputs
 
 SEPARATORS = ("\t", ",", ";", " ")
 
@@ -171,7 +172,9 @@ def _read_text(file: Path, names: list[str], there: list[str]) -> pa.Table:
             ),
         )
         table = reader.read_all()
-    # the text may look like a formula: our own tables, such as segments.csv, mark it then
+    if not Outputs(file.parent).is_ours(file.name):
+        return table
+    # our own tables, such as segments.csv, mark a text that looks like a formula
     plain = [pc.replace_substring_regex(column, MARKED, r"\1") for column in table.columns]
     return pa.table(plain, table.schema)
 
