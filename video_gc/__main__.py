@@ -49,7 +49,6 @@ def main() -> None:
     run_tool(lambda: _check(sys.argv[1:]), leave=False)
     name = sys.argv.pop(1)
     tools = shipped("tools")
-    sys.argv[0] = f"video-gc {name}"
     sys.path.insert(0, str(tools))  # as for a script; tools/benchmark.py needs it
     runpy.run_path(str(tools / f"{name}.py"), run_name="__main__")
 

@@ -36,7 +36,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        usual: dict[str, Any] = {"allow_abbrev": False, "prog": f"video-gc {name_of_tool()}"}
+        tool = Path(sys.argv[0]).stem  # train, of tools/train.py
+        usual: dict[str, Any] = {"allow_abbrev": False, "prog": f"video-gc {tool}"}
         super().__init__(*given, **usual | named)
 
     def add_subparsers(self, **named: Any) -> Any:
@@ -72,11 +73,6 @@ class _Command(Parser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return known, unknown
-
-
-def name_of_tool() -> str:
-    """train, of tools/train.py."""
-    return Path(sys.argv[0]).stem
 
 
 def with_home(word: str) -> str:

@@ -54,7 +54,7 @@ def csv_cell(value: object) -> object:
 
 def csv_text(cell: str) -> str:
     """The inverse of `csv_cell`, except for escaped characters."""
-    return cell[1:] if cell.startswith("'") else cell
+    return re.sub(MARKED, r"\1", cell)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from benchmarks.measurement import (
+    CPU,
     about_machine,
     add_cache,
     add_folder,
@@ -29,8 +30,8 @@ from benchmarks.measurement import (
     table,
     write_results,
 )
-from benchmarks.shards import memory
 from benchmarks.videos import DENSE, made_videos, repeat
+from video_gc.analysis.measure import MIB, peak_bytes
 from video_gc.cli import in_range
 from video_gc.data.annotations.lists import read_list
 from video_gc.data.batches.loader import training_loader
@@ -120,9 +121,9 @@ def measurements(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
         folder / "motions", "alike", clips_per_class={"train": 50, "val": 1, "test": 1}
     )
     videos = sorted((made / "train").rglob("*.mp4"))
+    lists = {n: write_list(folder / f"{n}.txt", videos, n, 10) for n in sorted(options.videos)}
     for part, call in (("index", index_of), ("loader", clips_of)):
-        for count in options.videos:
-            listed = write_list(folder / f"{count}.txt", videos, count, 10)
+        for count, listed in lists.items():
             yield Row(part, "videos", count, **in_new_process(call, listed))
     (dense,) = made_videos(options.cache, (DENSE,))
     network = checkpoint(folder, videos, 10)
@@ -131,16 +132,14 @@ def measurements(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
         yield Row("loader", "minutes", minutes, **in_new_process(long_clips, file))
         found = TOOLS / "predict.py", network, file, "--segments", "--out", folder / f"{minutes}"
         yield Row("segments", "minutes", minutes, **command(*found, "--device", "cpu"))
-    middle = sorted(options.videos)[len(options.videos) // 2]
+    middle = list(lists)[len(lists) // 2]
     for number in options.processes:
-        listed = write_list(folder / "processes.txt", videos, middle, 10)
-        yield Row("test", "processes", number, **tested(network, listed, number))
+        yield Row("test", "processes", number, **tested(network, lists[middle], number))
     for number in options.classes:
         known = checkpoint(folder, videos, number)
         listed = write_list(folder / "classes.txt", videos, max(middle, number), number)
         yield Row("test", "classes", number, **tested(known, listed, 1))
-    for count in options.videos:
-        listed = write_list(folder / f"{count}.txt", videos, count, 10)
+    for count, listed in lists.items():
         yield Row("test", "videos", count, **tested(network, listed, 1))
         out = folder / f"scored_{count}"
         tool = TOOLS / "score.py", network, scored_list(listed), "--out", out, "--device", "cpu"
@@ -239,7 +238,7 @@ def since(began: float) -> dict[str, float]:
     """Seconds, and the peak of this process or its largest worker."""
     seconds = time.perf_counter() - began
     workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return {"seconds": seconds, "mib": max(memory("VmHWM"), workers)}
+    return {"seconds": seconds, "mib": max(peak_bytes(CPU) / MIB, workers)}
 
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:

@@ -23,6 +23,7 @@ import pyarrow.parquet
 import torch
 
 from benchmarks.measurement import (
+    CPU,
     about_machine,
     add_cache,
     add_folder,
@@ -32,6 +33,7 @@ from benchmarks.measurement import (
     write_results,
 )
 from benchmarks.videos import AREA, DENSE, SPARSE, made_videos
+from video_gc.analysis.measure import MIB, peak_bytes, status_bytes
 from video_gc.cli import in_range
 from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.batches.loader import training_loader
@@ -230,9 +232,9 @@ def write_index(file: Path, rows: int) -> None:
 
 def open_index(root: str) -> dict[str, float]:
     """Seconds, and the peak of memory beyond the start."""
-    before, began = memory("VmRSS"), time.perf_counter()
+    before, began = status_bytes("VmRSS"), time.perf_counter()
     open_shards(root)
-    return {"seconds": time.perf_counter() - began, "mib": memory("VmHWM") - before}
+    return {"seconds": time.perf_counter() - began, "mib": (peak_bytes(CPU) - before) / MIB}
 
 
 def look_up(root: str) -> dict[str, float]:
@@ -241,21 +243,13 @@ def look_up(root: str) -> dict[str, float]:
     rows = np.random.default_rng(0).integers(len(index), size=100_000)
     read, write = os.pipe()
     if (child := os.fork()) == 0:
-        before, began = memory("RssAnon"), time.perf_counter()
+        before, began = status_bytes("RssAnon"), time.perf_counter()
         for row in rows.tolist():
             index.path(row)
             index.target(row)
-        taken = time.perf_counter() - began, memory("RssAnon") - before
+        taken = time.perf_counter() - began, (status_bytes("RssAnon") - before) / MIB
         os.write(write, f"{taken[0]} {taken[1]}".encode())
         os._exit(0)
     os.waitpid(child, 0)
     seconds, mib = map(float, os.read(read, 100).split())
     return {"seconds": seconds, "mib": mib}
-
-
-def memory(name: str) -> float:
-    """A line of this process's status, MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1024
-    return 0.0

@@ -120,7 +120,7 @@ def _held(device: torch.device) -> int:
     """Bytes in use."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    return _status("VmRSS") or _most_resident()
+    return status_bytes("VmRSS") or _most_resident()
 
 
 def _forget_peak(device: torch.device) -> None:
@@ -138,10 +138,10 @@ def peak_bytes(device: torch.device) -> int:
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return _status("VmHWM") or _most_resident()
+    return status_bytes("VmHWM") or _most_resident()
 
 
-def _status(name: str) -> int:
+def status_bytes(name: str) -> int:
     """A line of /proc's status of this process, in bytes; 0 if missing."""
     values = [line.split()[1] for line in _lines("/proc/self/status") if line.startswith(name)]
     return int(values[0]) << 10 if values else 0

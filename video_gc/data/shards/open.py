@@ -37,7 +37,9 @@ def open_shards(
     root = absolute_root(root)
     if is_address(root):
         Kept.of_process(os.getpid())  # what is wrong with it is said before a training begins
-    file = _kept(root) if is_address(root) else Path(root, INDEX)
+        file = _kept(root)
+    else:
+        file = Path(root, INDEX)
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such index; video-gc prepare shards makes it")
     try:

@@ -45,9 +45,8 @@ SCHEMA = pa.schema(
 """Of the index: the place of each video in a shard, and how it was listed."""
 BLOCK, RECORD = 512, 10240
 """Bytes of a block and of a record of a tar file."""
-
-
-SHARD = re.compile(r"\d{6,}\.tar")
+SHARD = re.compile(r"(\d{6,})\.tar")
+"""The file name of a shard; the group is its number."""
 
 
 def shard_name(number: int) -> str:
@@ -99,7 +98,7 @@ def write_shards(listing: Listing, out: Path, size: int, manifest: Path | None =
         table = table.replace_schema_metadata(table.schema.metadata | about)
         pa.parquet.write_table(table, file, compression="zstd")
     for name in outputs.names():  # a reader of *.tar would see their videos twice
-        if SHARD.fullmatch(name) and int(name[:6]) >= count:
+        if (shard := SHARD.fullmatch(name)) and int(shard[1]) >= count:
             outputs.remove(name)
     return count
 
