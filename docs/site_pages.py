@@ -87,11 +87,14 @@ def as_rst(app: Sphinx, what: str, name: str, of: object, given: object, lines: 
     """Our docstrings are plain text with `code`, lines `parameter: meaning`, and examples."""
     out: list[str] = []
     first = listed = -1  # indentation of the paragraph, and of its last parameter
+    example = False
     for line in lines:
         indent, found = len(line) - len(line.lstrip()), PARAMETER.fullmatch(line)
         if not line.strip():
             first = listed = -1
-        elif line.lstrip().startswith(">>>") or (out and out[-1].startswith(">>>")):
+            example = False
+        elif example or line.lstrip().startswith(">>>"):
+            example = True
             out.append(line)
             continue
         elif found and (first < 0 or indent <= first or listed >= 0):
