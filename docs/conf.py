@@ -18,6 +18,7 @@ myst_enable_extensions = ["deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 4  # links such as data.md#folds, as repository pages have them
 suppress_warnings = ["myst.header"]  # pages that include another begin at its level
 
+autodoc_default_options = {"no-value": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -29,7 +30,7 @@ toc_object_entries_show_parents = "hide"
 html_theme = "pydata_sphinx_theme"
 html_math_renderer = "mathml"  # site_pages; MathJax would come from elsewhere
 html_title = "video_gc"
-html_static_path = ["site.css", "drawings"]
+html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {

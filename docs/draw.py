@@ -1,4 +1,4 @@
-"""Draw each context block as docs/drawings/KIND.svg from the descriptions here: `python docs/draw.py`."""
+"""`python docs/draw.py` draws each context block as docs/drawings/KIND.svg, as described here."""
 
 import re
 from pathlib import Path

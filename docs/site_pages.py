@@ -1,4 +1,4 @@
-"""What the site makes at build time: help of all commands, formulas as MathML, docstrings as text."""
+"""What the site makes at each build: help of commands, formulas as MathML, docstrings as text."""
 
 import io
 import os
@@ -6,16 +6,19 @@ import re
 import runpy
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
 from video_gc.__main__ import COMMANDS
 from video_gc.manual import config_groups, options, usual_values, written
 from video_gc.shipped import shipped
 
+LOADING = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*>")
 PARAMETER = re.compile(r"( *)([a-z_]\w*(?:, [a-z_]\w*)*): (.*)")
 
 
@@ -114,6 +117,16 @@ def as_rst(app: Sphinx, what: str, name: str, of: object, given: object, lines: 
     lines[:] = out
 
 
+def check_offline(app: Sphinx, failed: Exception | None) -> None:
+    """Refuse a page that loads anything from elsewhere."""
+    for page in () if failed else Path(app.outdir).rglob("*.html"):
+        for tag in re.findall(
+            r"<(?:script|link|img|iframe|source)\b[^>]*>", page.read_text("utf-8")
+        ):
+            if re.search(r"""(?:src|href)=["'](?:https?:)?//""", tag):
+                raise ExtensionError(f"{page}: loads from elsewhere: {tag}")
+
+
 def inline_math(self: Any, node: nodes.math) -> None:
     """A formula in a line."""
     self.body.append(tex2mathml(node.astext()))
@@ -131,5 +144,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     os.environ["COLUMNS"] = "88"  # of the help
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("source-read", fill)
+    app.connect("build-finished", check_offline)
     app.connect("autodoc-process-docstring", as_rst)
     return {"parallel_read_safe": False}

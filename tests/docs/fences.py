@@ -30,7 +30,9 @@ def commands(page: Path) -> Iterator[list[str]]:
         if fence.language != "sh":
             continue
         for line in fence.text.replace("\\\n", " ").splitlines():
-            words = re.split(r"(?<!\S)(?:video-gc|-m video_gc)(?=\s|$)", without_variables(line), maxsplit=1)
+            words = re.split(
+                r"(?<!\S)(?:video-gc|-m video_gc)(?=\s|$)", without_variables(line), maxsplit=1
+            )
             if len(words) == 2 and not line.lstrip().startswith("#"):
                 yield first_command(words[1])
 

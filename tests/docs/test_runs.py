@@ -17,9 +17,7 @@ from video_gc.data.generated.motions import generate_motions
 SHELL = ("your_clips", "read_table", "damaged", "reproduce", "choose_block")
 """Pages with commands, in the order in which they are read: later ones use the runs of the first."""
 PYTHON = [
-    page
-    for page in PAGES
-    if page.stem not in SHELL and any(fence.runs for fence in fences(page))
+    page for page in PAGES if page.stem not in SHELL and any(fence.runs for fence in fences(page))
 ]
 EXAMPLES = sorted(
     path for path in (ROOT / "video_gc").rglob("*.py") if ">>> " in path.read_text("utf-8")
@@ -30,6 +28,13 @@ def test_marked_fences_are_python_or_shell() -> None:
     marked = {page.stem: {f.language for f in fences(page) if f.runs} for page in PAGES}
     assert {name for name, languages in marked.items() if "sh" in languages} == set(SHELL)
     assert set().union(*marked.values()) == {"sh", "python"}
+
+
+def test_walks_are_short() -> None:
+    walks = {page.stem: len(page.read_text("utf-8").splitlines()) for page in PAGES}
+    own = {name: lines for name, lines in walks.items() if name.startswith("own_")}
+    assert own.keys() >= {"own_backbone", "own_decoder", "own_data_set"}
+    assert max(own.values()) < 60, own
 
 
 @pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.stem)
