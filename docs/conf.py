@@ -18,7 +18,6 @@ myst_enable_extensions = ["deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 4  # links such as data.md#folds, as repository pages have them
 suppress_warnings = ["myst.header"]  # pages that include another begin at its level
 
-autodoc_default_options = {"no-value": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
