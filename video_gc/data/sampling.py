@@ -88,13 +88,7 @@ class ClipConfig:
             )
 
     def span(self, rate: float) -> int:
-        """Frames of a video of `rate` Hz needed to fill a clip.
-
-        >>> ClipConfig(frames=8, stride=8).span(30)
-        57
-        >>> ClipConfig(frames=8, stride=8, target_fps=15).span(30)
-        113
-        """
+        """Frames of a video of `rate` Hz needed to fill a clip."""
         if self.sampling == "segments":
             return self.frames
         pace = self.pace(rate) or 1
