@@ -17,13 +17,14 @@ from video_gc.evaluate.confusions import (
     confused_pairs,
     confusion_counts,
 )
-from video_gc.evaluate.metrics import CALIBRATION_BINS, average_precisions, ranking
+from video_gc.evaluate.metrics import CALIBRATION_BINS, average_precisions
 from video_gc.evaluate.plots import (
     draw_calibration,
     draw_class_accuracy,
     draw_confused_pairs,
     draw_confusion,
 )
+from video_gc.evaluate.ranking import ranking
 from video_gc.evaluate.scores import Scores
 from video_gc.outputs import Outputs, output_path, write_csv, write_output
 
