@@ -9,6 +9,7 @@ from rich.text import Text
 
 from video_gc.atomic import atomic_path
 from video_gc.escape import readable, short_name
+from video_gc.pictures.figures import save_picture
 from video_gc.predict.recognizer import Prediction
 from video_gc.predict.segments import Segment, borders
 from video_gc.predict.windows import WindowRows
@@ -57,7 +58,7 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
     for text in legend.get_texts():
         text.set_parse_math(False)
     with atomic_path(file) as part:
-        figure.savefig(part, dpi=120)
+        save_picture(figure, part, dpi=120)
     return file
 
 
@@ -109,7 +110,7 @@ def draw_segments(
     top.grid(axis="y", alpha=0.3)
     below.set_yticks(range(len(shown)), [short_name(name) for name in shown], parse_math=False)
     below.set(xlabel="time (s)", ylim=(len(shown) - 0.5, -0.5))
-    figure.savefig(file, dpi=120)
+    save_picture(figure, file, dpi=120)
 
 
 def _ranking(ranked: list[tuple[str, float]]) -> Text:
