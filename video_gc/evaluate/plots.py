@@ -20,6 +20,7 @@ from video_gc.escape import short_name
 from video_gc.evaluate.confusions import ConfusedPair, Example
 from video_gc.outputs import output_path
 from video_gc.pictures.figures import save_picture
+from video_gc.pictures.fonts import LEFT_TO_RIGHT
 from video_gc.progress import track
 
 BINS = 15
@@ -33,8 +34,6 @@ FRAMES = 4
 HEIGHT, WIDTH = 96, 128
 """Size of a frame in pixels; wider frames are cropped left and right, narrower ones stay narrow."""
 SOFT = "#8aa1b8"
-MARK = "\u200e"
-"""Left-to-right mark, which has no width."""
 
 
 def draw_calibration(confidence: Tensor, correct: Tensor, file: Path) -> Path:
@@ -158,8 +157,7 @@ def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
     for axes, example in track(work, "Drawing confused pairs", len(work)):
         _draw_example(axes, example)
     for row, pair in zip(grid, pairs, strict=True):
-        # the marks keep our words in order beside a name that runs from right to left
-        names = [f"{MARK}{short_name(name)}{MARK}" for name in (pair.true, pair.predicted)]
+        names = [f"{short_name(name)}{LEFT_TO_RIGHT}" for name in (pair.true, pair.predicted)]
         text = f"{names[0]}  taken for  {names[1]}:  {pair.count} of {pair.of} videos"
         row[0].set_title(text, loc="left", fontsize=10, weight="bold", parse_math=False)
     return save(figure, file)

@@ -27,7 +27,7 @@ def save_picture(figure: Figure, file: Path, dpi: int = 110) -> None:
     for text in figure.findobj(Text):
         if not text.get_text().isascii():
             shown = legible(text.get_text())
-            text.set(text=shown.text, family=[*text.get_family(), *families(shown.fonts)])
+            text.set(text=shown.text, family=[*text.get_fontfamily(), *families(shown.fonts)])
     figure.savefig(file, dpi=dpi)
 
 

@@ -24,7 +24,9 @@ from matplotlib.ft2font import FaceFlags, FT2Font
 BASE = "DejaVu Sans"
 """The font that is always there."""
 JOINER = "\u200d"
-HIDDEN = frozenset({"\u200c", JOINER, "\u200e", "\u200f", *map(chr, range(0xFE00, 0xFE10))})
+LEFT_TO_RIGHT = "\u200e"
+"""A mark without width: the line runs so, and what follows a name in Arabic too."""
+HIDDEN = frozenset({"\u200c", JOINER, LEFT_TO_RIGHT, "\u200f", *map(chr, range(0xFE00, 0xFE10))})
 """Characters that are never drawn, so no font needs them."""
 TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
 """Skin colours, which follow an emoji."""
@@ -65,7 +67,10 @@ def legible(text: str) -> Legible:
         fonts.append(found[0])
         left -= found[1]
     shown = (_in_ascii(cluster) if cluster in left else cluster for cluster in clusters)
-    return Legible("".join(shown), tuple(fonts))
+    text = "".join(shown)
+    if any(unicodedata.bidirectional(one) in ("R", "AL") for one in text):
+        text = LEFT_TO_RIGHT + text  # our words around a name keep their order, as in a page
+    return Legible(text, tuple(fonts))
 
 
 def families(fonts: Iterable[Font]) -> list[str]:

@@ -46,5 +46,5 @@ def _letters(text: str, size: float, bold: bool) -> tuple[np.ndarray, float]:
     font.set_text(shown.text)
     font.draw_glyphs_to_bitmap()
     mask = font.get_image()
-    above = mask.shape[0] - font.get_descent() / 64
+    above = mask.shape[0] - 1 - font.get_descent() / 64  # matplotlib leaves a row at either end
     return mask, size * font.ascender / font.units_per_EM - above
