@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from video_gc.analysis.animation import write_animation
-from video_gc.analysis.attention.panels import Panel
+from video_gc.analysis.attention.panels import ACTIVATION, Panel
 from video_gc.analysis.attention.queries import Query
 from video_gc.analysis.clips import View
 from video_gc.analysis.overlay import colour_bar, heat
@@ -52,6 +52,12 @@ class Drawing:
     panels: list[Panel]
     common: bool = False
     """the colours end at the largest weights of all drawn videos, not of this one"""
+
+    @property
+    def activation(self) -> str:
+        """What class activation shows, for the text of a page: of which class; "" without it."""
+        said = [f"{one.title}: {one.subtitle}" for one in self.panels if one.title == ACTIVATION]
+        return said[0] if said else ""
 
     @property
     def row_names(self) -> list[str]:
