@@ -30,7 +30,7 @@ BEFORE = {
     "cli": {"data"},
     "__init__": {"predict"},
     "escape": set(),
-    "pictures": set(),
+    "pictures": {"escape"},
     "subprocess_call": set(),
     "progress": {"escape"},
     "atomic": set(),

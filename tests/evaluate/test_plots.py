@@ -13,7 +13,6 @@ from video_gc.evaluate import plots as pictures
 from video_gc.evaluate.confusions import ConfusedPair, Example, confused_pairs
 from video_gc.evaluate.plots import class_accuracy, draw_calibration, draw_confused_pairs
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
-from video_gc.pictures.fonts import LEFT_TO_RIGHT
 
 pytestmark = pytest.mark.usefixtures("drawn")
 
@@ -31,8 +30,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def keep(figure, file):  # type: ignore[no-untyped-def]
         for axes in figure.axes:
             found.extend(text.get_text() for text in axes.texts)
-            titles = [axes.get_title(loc=place) for place in ("left", "center")]
-            found.extend(title.replace(LEFT_TO_RIGHT, "") for title in titles)
+            found.extend(axes.get_title(loc=place) for place in ("left", "center"))
             found.extend(label.get_text() for label in axes.get_yticklabels())
             found.append(axes.get_xlabel())
         return write(figure, file)

@@ -14,10 +14,10 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from PIL import Image
 
-from video_gc.escape import readable
+from video_gc.escape import LEFT_TO_RIGHT, readable
 from video_gc.pictures import fonts
 from video_gc.pictures.figures import save_picture, svg
-from video_gc.pictures.fonts import LEFT_TO_RIGHT, legible
+from video_gc.pictures.fonts import legible
 from video_gc.pictures.letters import text_width, write
 
 NAMES = {

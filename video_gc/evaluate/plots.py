@@ -20,7 +20,6 @@ from video_gc.escape import short_name
 from video_gc.evaluate.confusions import ConfusedPair, Example
 from video_gc.outputs import output_path
 from video_gc.pictures.figures import save_picture
-from video_gc.pictures.fonts import LEFT_TO_RIGHT
 from video_gc.progress import track
 
 BINS = 15
@@ -157,8 +156,10 @@ def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
     for axes, example in track(work, "Drawing confused pairs", len(work)):
         _draw_example(axes, example)
     for row, pair in zip(grid, pairs, strict=True):
-        names = [f"{short_name(name)}{LEFT_TO_RIGHT}" for name in (pair.true, pair.predicted)]
-        text = f"{names[0]}  taken for  {names[1]}:  {pair.count} of {pair.of} videos"
+        text = (
+            f"{short_name(pair.true)}  taken for  {short_name(pair.predicted)}:  "
+            f"{pair.count} of {pair.of} videos"
+        )
         row[0].set_title(text, loc="left", fontsize=10, weight="bold", parse_math=False)
     return save(figure, file)
 

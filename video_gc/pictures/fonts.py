@@ -21,11 +21,11 @@ from anyascii import anyascii
 from matplotlib import font_manager
 from matplotlib.ft2font import FaceFlags, FT2Font
 
+from video_gc.escape import LEFT_TO_RIGHT, runs_left
+
 BASE = "DejaVu Sans"
 """The font that is always there."""
 JOINER = "\u200d"
-LEFT_TO_RIGHT = "\u200e"
-"""A mark without width: the line runs so, and what follows a name in Arabic too."""
 HIDDEN = frozenset({"\u200c", JOINER, LEFT_TO_RIGHT, "\u200f", *map(chr, range(0xFE00, 0xFE10))})
 """Characters that are never drawn, so no font needs them."""
 TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
@@ -68,8 +68,8 @@ def legible(text: str) -> Legible:
         left -= found[1]
     shown = (_in_ascii(cluster) if cluster in left else cluster for cluster in clusters)
     text = "".join(shown)
-    if any(unicodedata.bidirectional(one) in ("R", "AL") for one in text):
-        text = LEFT_TO_RIGHT + text  # our words around a name keep their order, as in a page
+    if runs_left(text):
+        text = LEFT_TO_RIGHT + text  # the line as a whole runs as our words do, as in a page
     return Legible(text, tuple(fonts))
 
 

@@ -49,7 +49,7 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
         number = prediction.names.index(name)
         values = [float(window.scores[number]) for window in prediction.windows]
         axes.stairs(
-            values, edges, baseline=None, linewidth=2, label=f"{readable(name)} {score:.0%}"
+            values, edges, baseline=None, linewidth=2, label=f"{short_name(name)} {score:.0%}"
         )
     axes.set(xlabel="time (s)", ylabel="score", ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
     axes.set_title(readable(Path(prediction.video).name), loc="left", parse_math=False)
