@@ -43,6 +43,7 @@ def svg(figure: Figure, salt: str) -> str:
     """The figure as an <svg> element, its text as text; salt: makes its ids unique in a page."""
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}), reader_fonts():
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+        none = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(stream, format="svg", transparent=True, metadata=none)
     text = stream.getvalue()
     return text[text.index("<svg") :]
