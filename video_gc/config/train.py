@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from video_gc.ablate.cell_name import PATHS as DATA_PATHS
+from video_gc.blocks import BLOCKS
 from video_gc.config.compose import compose_config, quoted, to_dataclass
 from video_gc.manual import ABLATE, CONFIGS, help_text, options
 from video_gc.train.options import TrainConfig
@@ -30,11 +31,15 @@ def train_config(config: Any) -> TrainConfig:
 
 
 def hydra_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments in Hydra's grammar.
+    """The arguments in Hydra's grammar, which then has a choice of `context` for every block.
 
     Options of a block get a `++`, because no dataclass lists them. A text gets quotes; in a sweep a
     comma separates two texts.
     """
+    for kind in BLOCKS:  # here, because a script may have added its own
+        if not (CONFIGS / "context" / f"{kind}.yaml").exists():
+            node = {"kind": kind}
+            ConfigStore.instance().store(kind, node, group="context", package="model.context")
     sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
     written = []
     for argument in arguments:
