@@ -30,6 +30,7 @@ BEFORE = {
     "cli": {"data"},
     "__init__": {"predict"},
     "escape": set(),
+    "pictures": {"escape"},
     "subprocess_call": set(),
     "progress": {"escape"},
     "atomic": set(),
@@ -38,10 +39,12 @@ BEFORE = {
     "extras": set(),
     "cores": set(),
     "shipped": set(),
+    "config_folders": {"shipped"},
     "__main__": {"cli"},
 }  # the rooms that stand directly before each; what those may import, it may import too
 LEAVES = {
     "escape",
+    "pictures",
     "progress",
     "atomic",
     "locks",
@@ -50,6 +53,7 @@ LEAVES = {
     "extras",
     "cores",
     "shipped",
+    "config_folders",
 }  # every room but blocks and backbones may
 ONE_ROOM = {
     "lightning_fabric": {"train"},

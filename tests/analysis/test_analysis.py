@@ -91,7 +91,7 @@ def test_attention_maps_are_what_the_blocks_use() -> None:
     assert list(maps) == ["res3.1", "res3.3", "res4.1", "res4.3", "res4.5"]
     assert maps["res3.1"].shape == (2, 4, 8, 8)
     with torch.inference_mode():
-        torch.testing.assert_close(maps["res3.1"], block.attention(seen["x"]))
+        torch.testing.assert_close(maps["res3.1"], block.attention_map(seen["x"]))
     torch.testing.assert_close(maps["res4.5"].sum((1, 2, 3)), torch.ones(2))
     assert attention_maps(model("se"), clip) == attention_maps(model("nl"), clip) == {}
     assert not any(b._forward_pre_hooks for b in context_blocks(network).values())
@@ -148,8 +148,10 @@ def test_the_report_is_one_page_that_needs_no_network(
     evaluate(copy / "checkpoints" / "best.ckpt", TestOptions(workers=0))
     (copy / "test" / "pairs.png").write_bytes((copy / "test" / "confusion.png").read_bytes())
     page = write_report(copy).read_text()
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
-    assert "http" not in re.sub(r"data:[^\"]*", "", page)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
+    assert "http" not in re.sub(r'data:[^"]*|xmlns(:\w+)?="[^"]*"', "", page)
+    for name in ("bright", "dark"):  # rows and columns of the confusion matrix, and a bar
+        assert len(re.findall(rf">{name}( \(\d\))?</text>", page)) == 3
     assert page.count('class="card example"') + page.count("No test video") >= 2
     assert page.count("Attention over the frames") == page.count('alt="Frames of') > 0
     top1 = read_metrics(copy / "logs")["val/top1"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,30 +13,27 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
-from video_gc.analysis.attention.maps import attention_maps, stretch
+from video_gc.analysis.attention.maps import attention_maps, shares_map, stretch
 from video_gc.analysis.clips import read_view
 from video_gc.analysis.cost import complexity
 from video_gc.analysis.html import data_uri, render
 from video_gc.analysis.overlay import heat, strip
-from video_gc.blocks import GlobalContext
 from video_gc.data.transforms import prepare_clips
+from video_gc.escape import readable
+from video_gc.evaluate.plots import class_accuracy, confusion_matrix
+from video_gc.evaluate.results import DRAWN_PAIRS
 from video_gc.evaluate.tested_videos import classes_in_turn
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.outputs import read_csv, write_output
+from video_gc.pictures.figures import svg
 from video_gc.progress import track
 from video_gc.train.checkpoint import CheckpointContents, load_network
 from video_gc.train.checkpoint_paths import best_checkpoint
 from video_gc.train.resume.run_directory import read_metrics
 
-PICTURES = (
-    ("classes.png", "Accuracy of each class"),
-    ("calibration.png", "Confidence and accuracy"),
-    ("pairs.png", "Most frequent confusions"),
-)
-"""Files of a test shown if they exist, and their headings."""
 EXAMPLES = 6
 FRAME_PIXELS = 128  # largest side of a frame in a strip
 
@@ -68,6 +66,7 @@ def write_report(run: Path) -> Path:
         replace(contents.model, weights=None, context=ContextConfig(), more_context=[])
     )
     rows = read_csv(results / "predictions.csv")[1]
+    names, counts = contents.names, _confusions(rows, contents.names)
     right, wrong = choose_examples(rows)
     blocks = context_blocks(model)
     mapped = _drawn_block(blocks)
@@ -83,15 +82,13 @@ def write_report(run: Path) -> Path:
         clip=clip,
         blocks=blocks,
         kind=contents.model.context.kind,
-        classes=len(contents.names),
+        classes=len(names),
         accuracy=tested,
-        curves=_svg(draw_curves(read_metrics(run / "logs"))),
-        confusion=data_uri((results / "confusion.png").read_bytes(), "png"),
-        pictures=[
-            (title, data_uri((results / name).read_bytes(), "png"))
-            for name, title in PICTURES
-            if (results / name).is_file()
-        ],
+        curves=svg(draw_curves(read_metrics(run / "logs")), "curves"),
+        confusion=svg(confusion_matrix(names, counts), "confusion"),
+        accuracies=svg(class_accuracy(names, counts), "classes"),
+        calibration=data_uri((results / "calibration.png").read_bytes(), "png"),
+        pairs=_pairs(results),
         plain=complexity(plain, shape),
         full=complexity(model, shape),
         mapped=mapped,
@@ -138,6 +135,23 @@ def choose_examples(
     return chosen[True][:EXAMPLES], chosen[False][:EXAMPLES]
 
 
+def _confusions(rows: list[dict[str, str]], names: Sequence[str]) -> Tensor:
+    """Videos (true, predicted) of the rows of predictions.csv, in which names are readable."""
+    numbers = {readable(name): number for number, name in enumerate(names)}
+    counts = torch.zeros(len(names), len(names), dtype=torch.int64)
+    for row in rows:
+        counts[numbers[row["label"]], numbers[row["top1"]]] += 1
+    return counts
+
+
+def _pairs(results: Path) -> tuple[str, list[dict[str, str]]] | None:
+    """The picture of the confused pairs, a data URI, and their rows; None if no video was wrong."""
+    if not (results / "pairs.png").is_file():
+        return None
+    drawn = read_csv(results / "pairs.csv")[1][:DRAWN_PAIRS]
+    return data_uri((results / "pairs.png").read_bytes(), "png"), drawn
+
+
 def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
     """Loss and top-1 over epochs, of training and validation."""
     figure = Figure(figsize=(9, 3), layout="constrained")
@@ -156,8 +170,8 @@ def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
 
 
 def _drawn_block(blocks: dict[str, nn.Module]) -> str | None:
-    """The block whose map is drawn: the deepest one of the finest stage with pooling attention."""
-    names = [n for n, b in blocks.items() if isinstance(b, GlobalContext) and b.pool == "attention"]
+    """The drawn block: of those with one map for all positions, the deepest of the finest stage."""
+    names = [name for name, block in blocks.items() if shares_map(block)]
     finest = [name for name in names if name.split(".")[-2] == names[0].split(".")[-2]]
     return finest[-1] if finest else None
 
@@ -189,9 +203,3 @@ def _jpeg(picture: np.ndarray, side: int) -> str:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=88)
     return data_uri(stream.getvalue(), "jpeg")
-
-
-def _svg(figure: Figure) -> str:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="svg", transparent=True)
-    return data_uri(stream.getvalue(), "svg+xml")

@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.box import SIMPLE
 from rich.table import Table
 
-from video_gc.analysis.cost.counts import COUNTED
 from video_gc.analysis.cost.latency import Spread
 from video_gc.analysis.cost.network_cost import NetworkCost
 from video_gc.analysis.cost.parts import (
@@ -19,6 +18,7 @@ from video_gc.analysis.cost.parts import (
     WITHOUT,
     Line,
 )
+from video_gc.models.counts import COUNTED
 from video_gc.outputs import write_csv
 
 COUNTS = ("", "parameters", "FLOPs", "activations")
