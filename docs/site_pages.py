@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 from video_gc.__main__ import COMMANDS
-from video_gc.manual import config_groups, options, usual_values, written
+from video_gc.manual import choices, options, usual_values, written
 from video_gc.shipped import shipped
 
 LOADING = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*>")
@@ -55,7 +55,7 @@ def commands() -> str:
 def training_options() -> str:
     """The groups of files and every option of a training, in Markdown."""
     values, parts = usual_values(), ["| group | files |\n|---|---|"]
-    for group, files in config_groups().items():
+    for group, files in choices().items():
         parts.append(f"| `{group}=` | {', '.join(f'`{file}`' for file in files)} |")
     head = "\n## {}\n\n{}\n\n| option | value | meaning |\n|---|---|---|"
     parts.append(head.format("The training", "Options without a group."))

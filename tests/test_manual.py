@@ -157,6 +157,10 @@ def test_what_hydra_takes_is_not_refused(argument: str) -> None:
     assert wrong_argument([argument]) is None
 
 
+def test_a_command_without_arguments_is_right() -> None:
+    assert wrong_argument([]) is None
+
+
 @pytest.mark.parametrize("argument", ["experiment=null", "recipe= Null", "+data=null"])
 def test_no_file_of_a_group_is_no_choice(argument: str) -> None:
     assert f"{argument}: no " in str(wrong_argument([argument]))

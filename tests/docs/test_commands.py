@@ -16,6 +16,9 @@ from video_gc.cli import Parser
 from video_gc.manual import SWEEP, wrong_argument
 
 SHOWN = {"NAME", "…", "--help", "--version", "|"}
+OPEN = ("OPTIONS", "--help", "--multirun")
+WRITTEN = ("ablation=mine", "context=frame_mix")
+"""Choices of files that the reader of a page writes."""
 README = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
@@ -40,9 +43,7 @@ def wrong(words: list[str]) -> str | None:
     """What the command says to its options; None if it takes them."""
     command, *given = words
     if command in ("train", "ablate"):
-        given = [word for word in given if word not in ("OPTIONS", "--help", "--multirun")]
-        # an ablation that the page writes
-        given = [word for word in given if word != "ablation=mine"]
+        given = [word for word in given if word not in (*OPEN, *WRITTEN)]
         return wrong_argument(given, more=SWEEP if command == "ablate" else ())
     sys.argv[:] = [f"{command}.py", *given]
     said = io.StringIO()
