@@ -46,9 +46,12 @@ class ChildProcess:
 
     Functions are sent by name, so they belong to a module; arguments and results are pickled.
     output: destination of its standard output and standard error; default: none.
+    Raises OSError on Windows, whose processes inherit no pipe by its number.
     """
 
     def __init__(self, output: IO[bytes] | int = subprocess.DEVNULL) -> None:
+        if os.name == "nt":
+            raise OSError("this needs other processes, which video_gc starts on Linux and macOS only")
         self.connection, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = subprocess.Popen(

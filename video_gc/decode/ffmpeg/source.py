@@ -25,7 +25,9 @@ WINDOW = 64 << 10
 """bytes per read when looking at single headers"""
 CHUNK = 1 << 20
 """bytes per read when reading everything"""
-OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+OPENING = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
+)  # the last two on Windows
 
 
 def resolved(source: Source) -> Source:
@@ -259,10 +261,10 @@ def content(source: Source | Held) -> Iterator[Bytes]:
     if isinstance(source, bytes):
         yield Bytes(io.BytesIO(source))
     elif isinstance(source, Held):
-        yield Bytes(_Place(source.number))
+        yield Bytes(HeldFile(source.number))
     elif isinstance(source, str | os.PathLike):
         with Held(source) as held:
-            yield Bytes(_Place(held.number))
+            yield Bytes(HeldFile(held.number))
     else:
         place = source.tell()
         try:
@@ -271,22 +273,35 @@ def content(source: Source | Held) -> Iterator[Bytes]:
             source.seek(place)  # FFmpeg continues there
 
 
-class _Place(io.RawIOBase):
-    """A file at an open descriptor with its own position; FFmpeg moves the shared one."""
+class HeldFile:
+    """A held file, with a position of its own: FFmpeg moves that of the descriptor."""
 
     def __init__(self, number: int) -> None:
         self._number, self._place = number, 0
 
     def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        end = os.fstat(self._number).st_size if whence == os.SEEK_END else 0
-        self._place = place + end
+        """The new position; one before the start as an error for FFmpeg, see `_seek`."""
+        size = os.fstat(self._number).st_size
+        place += {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: size}[whence]
+        if place < 0:
+            return -errno.EINVAL
+        self._place = place
+        return place
+
+    def tell(self) -> int:
+        """The position."""
         return self._place
 
-    def read(self, count: int = -1) -> bytes:
+    def read(self, count: int) -> bytes:
+        """As many bytes; fewer at the end of the file."""
         data = b""
-        while len(data) < count and (
-            part := os.pread(self._number, count - len(data), self._place)
-        ):
+        while len(data) < count and (part := self._part(count - len(data))):
             data += part
             self._place += len(part)
         return data
+
+    def _part(self, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._number, count, self._place)
+        os.lseek(self._number, self._place, os.SEEK_SET)  # Windows; nothing else moves it there
+        return os.read(self._number, count)
