@@ -30,7 +30,7 @@ BEFORE = {
     "cli": {"data"},
     "__init__": {"predict"},
     "escape": set(),
-    "subprocess_call": set(),
+    "subprocess_call": {"cores"},
     "progress": {"escape"},
     "atomic": set(),
     "locks": set(),

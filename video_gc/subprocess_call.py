@@ -22,6 +22,8 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Generic, TypeVar
 
+from video_gc.cores import need_processes
+
 CHILD = "import sys; from video_gc.subprocess_call import serve; serve(int(sys.argv[1]))"
 READY, ALIVE, ITEM, ENDED, RETURNED, RAISED = range(6)  # kinds of answers
 SPARE = 5.0
@@ -46,12 +48,11 @@ class ChildProcess:
 
     Functions are sent by name, so they belong to a module; arguments and results are pickled.
     output: destination of its standard output and standard error; default: none.
-    Raises OSError on Windows, whose processes inherit no pipe by its number.
+    Raises OSError on Windows.
     """
 
     def __init__(self, output: IO[bytes] | int = subprocess.DEVNULL) -> None:
-        if os.name == "nt":
-            raise OSError("this needs other processes, which video_gc starts on Linux and macOS only")
+        need_processes("use Linux or macOS")
         self.connection, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = subprocess.Popen(

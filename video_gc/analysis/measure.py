@@ -130,7 +130,7 @@ def _forget_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform == "linux":
         with suppress(OSError):  # otherwise the peak is the whole process's
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", "utf-8")
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -158,4 +158,4 @@ def _most_resident() -> int:
 
 def _lines(path: str) -> list[str]:
     file = Path(path)
-    return file.read_text().splitlines() if file.is_file() else []
+    return file.read_text("utf-8").splitlines() if file.is_file() else []

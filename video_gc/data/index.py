@@ -143,7 +143,11 @@ class VideoIndex:
             "about": about or self.about,
         }
         table = self.table.replace_schema_metadata({KEY: json.dumps(kept).encode()})
-        with atomic_path(file) as part, pa.ipc.new_file(part, table.schema) as writer:
+        with (
+            atomic_path(file) as part,
+            pa.OSFile(os.fspath(part), "wb") as stream,  # given a path, Arrow would not close it
+            pa.ipc.new_file(stream, table.schema) as writer,
+        ):
             writer.write_table(table, max_chunksize=ROWS_A_BATCH)
         return file
 
