@@ -60,7 +60,7 @@ def resolved(source: Source) -> Source:
     return source
 
 
-def hold(source: Source) -> "Source | Held":
+def hold(source: Source) -> "bytes | BinaryIO | Held":
     """The source; for a path its open file, to be closed. Raises what `Held` raises."""
     return Held(source) if isinstance(source, str | os.PathLike) else source
 
