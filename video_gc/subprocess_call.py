@@ -3,8 +3,7 @@
 A library that loops with the interpreter's lock held stops every thread of its process, watchdogs
 included: only another process can end it. Loader workers are daemonic and cannot have
 multiprocessing's children, and concurrent.futures loses its whole pool when one process dies. So
-this uses subprocess with multiprocessing's pipes. A process ends when its pipe closes, so also when
-its parent dies.
+this uses subprocess with multiprocessing's pipes. A process ends with its pipe, or its parent.
 """
 
 import multiprocessing
@@ -229,10 +228,7 @@ class _Worker(Generic[Job]):
 
 
 def heartbeat() -> None:
-    """Send a heartbeat for the function that this process runs; call it often.
-
-    Does nothing in a process that was not started for a call.
-    """
+    """Send a heartbeat for the function that this process runs, if for a call; call it often."""
     if _caller is not None and time.monotonic() - _caller.said > 1:
         _caller.send(ALIVE)
 

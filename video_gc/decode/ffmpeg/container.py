@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-from video_gc.decode.ffmpeg.source import Bytes, Held, HeldFile, content, limited_file
+from video_gc.decode.ffmpeg.source import Bytes, Held, content, limited_file
 from video_gc.decode.frame_table.mp4_claims import check_claims
 from video_gc.decode.reader import (
     MAX_PIXELS,
@@ -96,17 +96,13 @@ def open_container(
     name = source_name(source)
     options = {"format_whitelist": ALLOWED, "max_pixels": coded_pixels(max_pixels)}
     try:
-        if isinstance(source, Held):
+        if isinstance(source, Held) and os.name != "nt":
             with content(source) as held_bytes:
                 check_claims(held_bytes, name, time_limit)
-            if os.name == "nt":  # FFmpeg's library may count descriptors by itself there
-                options["protocol_whitelist"] = NOTHING
-                container = _open(HeldFile(source.number), options, time_limit)
-            else:
-                with source.again() as number:
-                    options |= {"fd": str(number), "protocol_whitelist": "fd"}
-                    container = _open("fd:", options, time_limit)
-        else:
+            with source.again() as number:
+                options |= {"fd": str(number), "protocol_whitelist": "fd"}
+                container = _open("fd:", options, time_limit)
+        else:  # a library of Windows may count its descriptors by itself
             options["protocol_whitelist"] = NOTHING
             file = limited_file(source, time_limit)
             check_claims(Bytes(file), name, time_limit)

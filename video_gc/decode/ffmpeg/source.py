@@ -25,9 +25,7 @@ WINDOW = 64 << 10
 """bytes per read when looking at single headers"""
 CHUNK = 1 << 20
 """bytes per read when reading everything"""
-OPENING = os.O_RDONLY | sum(
-    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
-)  # the last two on Windows
+OPENING = os.O_RDONLY | sum(getattr(os, n, 0) for n in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
 def resolved(source: Source) -> Source:
@@ -113,18 +111,19 @@ class Held:
         self.close()
 
 
-def limited_file(source: bytes | BinaryIO, time_limit: float) -> BinaryIO:
+def limited_file(source: bytes | BinaryIO | Held, time_limit: float) -> Any:
     """A file at its start; a read of a file object beyond the time limit raises StuckError."""
+    if isinstance(source, Held):
+        return _Place(source.number)
     if isinstance(source, bytes):
         return _Content(source)
     resolved(source)
     source.seek(0)
-    return _LimitedFile(source, time_limit)  # type: ignore[return-value]
+    return _LimitedFile(source, time_limit)
 
 
 def _seek(seek: Callable[[int, int], int], offset: int, whence: int) -> int:
-    """The new position; an error as a negative number, so that FFmpeg reports it: a damaged index
-    may seek before the start."""
+    """The new position; negative for FFmpeg if a damaged index seeks before the start."""
     try:
         return seek(offset, whence)
     except (OSError, ValueError) as error:
@@ -261,10 +260,10 @@ def content(source: Source | Held) -> Iterator[Bytes]:
     if isinstance(source, bytes):
         yield Bytes(io.BytesIO(source))
     elif isinstance(source, Held):
-        yield Bytes(HeldFile(source.number))
+        yield Bytes(_Place(source.number))
     elif isinstance(source, str | os.PathLike):
         with Held(source) as held:
-            yield Bytes(HeldFile(held.number))
+            yield Bytes(_Place(held.number))
     else:
         place = source.tell()
         try:
@@ -273,27 +272,21 @@ def content(source: Source | Held) -> Iterator[Bytes]:
             source.seek(place)  # FFmpeg continues there
 
 
-class HeldFile:
-    """A held file, with a position of its own: FFmpeg moves that of the descriptor."""
+class _Place:
+    """A held file with a position of its own: FFmpeg moves that of the descriptor."""
 
     def __init__(self, number: int) -> None:
         self._number, self._place = number, 0
 
     def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        """The new position; one before the start as an error for FFmpeg, see `_seek`."""
-        size = os.fstat(self._number).st_size
-        place += {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: size}[whence]
-        if place < 0:
-            return -errno.EINVAL
-        self._place = place
-        return place
+        place += (0, self._place, os.fstat(self._number).st_size)[whence]
+        self._place = max(place, 0)
+        return place if place >= 0 else -errno.EINVAL  # see _seek
 
     def tell(self) -> int:
-        """The position."""
         return self._place
 
     def read(self, count: int) -> bytes:
-        """As many bytes; fewer at the end of the file."""
         data = b""
         while len(data) < count and (part := self._part(count - len(data))):
             data += part
