@@ -59,7 +59,9 @@ def check_same(folder: Path, about: Mapping[str, Any]) -> None:
     file = folder / "accuracy.json"
     if not file.is_file():
         return
-    there = {"weights": about["weights"]} | json.loads(file.read_text())  # older files lack it
+    there = {"weights": about["weights"]} | json.loads(
+        file.read_text("utf-8")
+    )  # older files lack it
     old, new = _measured(there), _measured(about)
     if there.get("fingerprint") == about["fingerprint"]:
         new["data"] = old["data"]
@@ -134,7 +136,7 @@ def remove_beside(directory: Path) -> bool:
     summary = directory / "accuracy.json"
     if not (Outputs(directory).is_ours(summary.name) and summary.is_file()):
         return False
-    if BESIDE not in json.loads(summary.read_text()):
+    if BESIDE not in json.loads(summary.read_text("utf-8")):
         return False
     _remove_results(directory)
     if not any(directory.iterdir()):

@@ -118,7 +118,7 @@ def read_tested(place: Path) -> TestedRun:
         name=name,
         home=home,
         file=file,
-        about=json.loads(accuracy.read_text()) if accuracy.is_file() else {},
+        about=json.loads(accuracy.read_text("utf-8")) if accuracy.is_file() else {},
         paths=[row["path"] for row in rows],
         labels=[row["label"] for row in rows],
         top=[[row[column] for column in tops] for row in rows],

@@ -57,7 +57,7 @@ def last_checkpoint(
         raise FileExistsError(
             f"{directory}: this run exists; leave out resume=false to resume it, or give name=OTHER"
         )
-    started = _with_defaults(defaults, yaml.safe_load((directory / CONFIG).read_text()))
+    started = _with_defaults(defaults, yaml.safe_load((directory / CONFIG).read_text("utf-8")))
     differing = [
         d
         for d in _differences(started, options)
@@ -144,7 +144,7 @@ def _check_aborted(directory: Path) -> None:
             f"{directory}: has no checkpoint, but holds {others[0]}; give name=OTHER"
         )
     for file in (directory / LOGS).rglob("metrics.csv"):
-        with file.open() as stream:
+        with file.open(encoding="utf-8") as stream:
             if "val/" in stream.readline():  # a checkpoint follows a validation
                 raise FileExistsError(
                     f"{directory}: was trained, but its checkpoints are gone; delete it, or give "
