@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from video_gc.data.prepare.check import CheckResult
+from video_gc.data.prepare.jobs import ResizeConfig
 from video_gc.data.prepare.leaks import source_id
 from video_gc.data.prepare.resize import ResizeResult
 from video_gc.progress import console, say
@@ -60,14 +61,26 @@ def advice(result: CheckResult) -> list[str]:
         lines.append(f"Duplicated videos: {len(result.duplicates)}.")
     spacing = result.manifest.table["keyframe_mean"]
     mean = pc.mean(spacing.filter(pc.greater(spacing, 0))).as_py()
-    if mean and mean > 48:
+    side = _middle_side(result.manifest.table)
+    # copies of small pictures would be larger files: close key frames cost more than they save
+    if mean and mean > 48 and side and side > ResizeConfig.short_side:
         lines.append(
-            f"Key frames are {mean:.0f} frames apart: video-gc prepare resize makes random clips "
-            "of these videos cheaper to read."
+            f"Key frames are {mean:.0f} frames apart and the short side is {side:.0f} pixels: "
+            "video-gc prepare resize makes random clips of these videos cheaper to read."
         )
     if result.sound:
         lines.insert(0, "Every video can be read, and no split leaks into another.")
     return lines
+
+
+def _middle_side(table: pa.Table) -> float | None:
+    """Median of the short sides of the sound videos, pixels; None without any."""
+    ok = table.filter(pc.equal(table["status"], "ok"))
+    return pc.quantile(_short_sides(ok), 0.5)[0].as_py()
+
+
+def _short_sides(table: pa.Table) -> pa.ChunkedArray:
+    return pc.min_element_wise(table["width"], table["height"])
 
 
 def _facts_table(table: pa.Table, result: CheckResult) -> Table:
@@ -79,13 +92,12 @@ def _facts_table(table: pa.Table, result: CheckResult) -> Table:
     rows: list[tuple[str, str]] = [("videos", f"{sum(result.statuses.values()):,} ({how})")]
     rows += [(status, f"{number:,}") for status, number in result.statuses.items() if number]
     if len(ok):
-        sides = pc.min_element_wise(ok["width"], ok["height"])
         rows += [
             ("hours", f"{(pc.sum(ok['duration']).as_py() or 0) / 3600:,.2f}"),
             ("MiB", f"{pc.sum(ok['bytes']).as_py() / 2**20:,.1f}"),
             ("frames", _range(ok["frames"])),
             ("rate (Hz)", _range(ok["rate"])),
-            ("short side", _range(sides)),
+            ("short side", _range(_short_sides(ok))),
             ("key frames", f"every {_range(ok['keyframe_mean'])} frames"),
             ("codecs", ", ".join(f"{name} {n:,}" for name, n in _common(ok["codec"]))),
             ("sizes", ", ".join(f"{name} {n:,}" for name, n in _common(_sizes(ok)))),
