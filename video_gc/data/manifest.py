@@ -1,8 +1,8 @@
 """The manifest: a Parquet table of the contents and state of each video file.
 
-`video-gc prepare check` writes it into a hidden folder beside the videos; training and testing leave
-out the unreadable videos in it. Its paths are relative to a root, which is stored relative to the manifest, so a
-folder with its manifest can be moved and copied.
+`video-gc prepare check` writes it into a hidden folder beside the videos; training and testing
+leave out the unreadable videos in it. Its paths are relative to a root, which is stored relative to
+the manifest, so a folder with its manifest can be moved and copied.
 """
 
 import json
