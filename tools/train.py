@@ -4,6 +4,7 @@ import shlex
 import sys
 
 from video_gc.cli import run_tool
+from video_gc.config.values import check_values
 from video_gc.manual import CONFIGS, help_text, option_names, usual_values, wrong_argument
 from video_gc.progress import say
 
@@ -21,6 +22,7 @@ def check(arguments: list[str]) -> None:
     wrong = wrong_argument(arguments)
     if wrong:
         raise ValueError(wrong)
+    check_values(arguments)
     from video_gc.config import compose_train
 
     compose_train(arguments)

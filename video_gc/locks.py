@@ -6,7 +6,7 @@ filelock keeps forked workers from inheriting it: they may outlive their parent 
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,7 +21,7 @@ def locked(directory: Path, *, what: str = "training", way: str = "name=OTHER") 
     what, way: for the error, who holds it and how to avoid the conflict.
     Raises BlockingIOError if another process holds it.
     """
-    new = not directory.exists()
+    new = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / LOCK
     lock = FileLock(file, timeout=0, fallback_to_soft=False)
@@ -39,5 +39,7 @@ def locked(directory: Path, *, what: str = "training", way: str = "name=OTHER") 
     finally:
         if new and [path.name for path in directory.iterdir()] == [LOCK]:  # nothing was written
             file.unlink()
-            directory.rmdir()
+            with suppress(OSError):  # another training has begun beside it
+                for folder in new:
+                    folder.rmdir()
         lock.release()
