@@ -139,7 +139,7 @@ def test_check_of_official_lists_names_what_is_missing(  # type: ignore[no-untyp
     assert "Missing videos: 1" in again[2]
     out = prepare("fingerprint", "--data", "kinetics", "--root", splits)[1]
     assert out.startswith("train\tcontents:")
-    assert out.endswith("\t1 videos\n")
+    assert out.endswith("\t1 video\n")
 
 
 def test_a_missing_clip_leaks_nowhere(prepare, splits: Path) -> None:  # type: ignore[no-untyped-def]
@@ -154,7 +154,7 @@ def test_a_missing_clip_leaks_nowhere(prepare, splits: Path) -> None:  # type: i
     assert status == 1
     assert "Missing videos: 1" in err
     assert "Leaks" not in err
-    assert "train: 1 videos, 1 classes, 1 groups val: 1 videos, 1 classes, 1 groups" in err
+    assert "train: 1 video, 1 class, 1 group val: 1 video, 1 class, 1 group" in err
     assert "all:" not in err
     table = pq.read_table(
         splits / ".video_gc/manifest.parquet", columns=["path", "split", "status"]

@@ -45,7 +45,7 @@ def block(value: float, between: float, within: float, share: float = 0.5) -> Bl
 
 def test_the_answer_in_a_sentence() -> None:
     head, line = answer([block(0.02, 0.02, 0.02)])
-    said = "res4.3 (nl): attention hardly depends on the query: 0.020 (0.015–0.025)"
+    said = "res4.3 (nl): 0.020 (0.015–0.025)"  # the first sentence has the words
     assert line == said
     assert head == "Attention hardly depends on the query in 1 of 1 blocks."
     shared = replace(block(0.02, 0.02, 0.02), unary_share=estimate(0.93, 0.02))

@@ -114,12 +114,16 @@ def degree(one: Interval) -> str:
 
 
 def answer(blocks: Sequence[BlockStudy]) -> list[str]:
-    """The number of blocks whose attention depends on the query, then a line for each block."""
+    """The number of blocks whose attention depends on the query, then a line for each block.
+
+    What is true of all blocks is said once.
+    """
     judged = [_judge(block) for block in blocks]
     counts = Counter(words for words, _ in judged)
     head = "; ".join(f"{said} in {n} of {len(blocks)} blocks" for said, n in counts.items())
+    alike = len(counts) == 1
     lines = [
-        f"{block.name} ({block.kind}): {words}: {basis}"
+        f"{block.name} ({block.kind}): {basis if alike else f'{words}: {basis}'}"
         for block, (words, basis) in zip(blocks, judged, strict=True)
     ]
     return [f"{head[:1].upper()}{head[1:]}.", *lines]

@@ -11,7 +11,7 @@ from video_gc.data.prepare.check import CheckResult
 from video_gc.data.prepare.jobs import ResizeConfig
 from video_gc.data.prepare.leaks import source_id
 from video_gc.data.prepare.resize import ResizeResult
-from video_gc.progress import console, say
+from video_gc.progress import console, counted, say
 
 
 def show_summary(result: CheckResult) -> None:
@@ -28,7 +28,8 @@ def show_summary(result: CheckResult) -> None:
 
 def show_resize(result: ResizeResult, target: Path) -> None:
     """Print counts, and sizes and reading speed before and after."""
-    say(f"{result.done:,} videos written to {target}, {result.kept:,} kept; sound is dropped")
+    written = counted(result.done, "video")
+    say(f"{written} written to {target}, {result.kept:,} kept; sound is dropped")
     shown = Table("", "before", "after", box=None)
     both = (result.before, result.after)
     shown.add_row("MiB", *(f"{speed.bytes / 2**20:,.1f}" for speed in both))
@@ -123,13 +124,13 @@ def _classes(table: pa.Table) -> list[tuple[str, str]]:
     for split, classes in counts.items():
         ranked = classes.most_common()
         (most, largest), (least, smallest) = ranked[0], ranked[-1]
-        line = f"{videos[split]:,} videos, {len(classes):,} classes"
+        line = f"{counted(videos[split], 'video')}, {counted(len(classes), 'class')}"
         if len(classes) > 1 and smallest == largest:
             line += f", {largest:,} of each"
         elif len(classes) > 1:
             line += f", from {smallest:,} ({least or 'no class'}) to {largest:,} ({most})"
         if groups[split]:
-            line += f", {len(groups[split]):,} groups"
+            line += f", {counted(len(groups[split]), 'group')}"
         lines.append((split, line))
     return lines
 
@@ -160,8 +161,9 @@ def _groups_in_names(table: pa.Table) -> list[str]:
     if not found:
         return []
     return [
-        f"Names show {len(found):,} groups, such as {min(found)}. An automatic split keeps them "
-        "together only if training is told: data.group=PATTERN, or a table's column `group`."
+        f"Names show {counted(len(found), 'group')}, such as {min(found)}. An automatic split "
+        "keeps them together only if training is told: data.group=PATTERN, or a table's column "
+        "`group`."
     ]
 
 
