@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from tests.conftest import SMALL
 from video_gc.ablate.cell_name import PATHS
-from video_gc.config import CONFIGS, compose_train, hydra_arguments, train_config
+from video_gc.config import compose_train, hydra_arguments, train_config
+from video_gc.config_folders import SHIPPED
 from video_gc.data.transforms import prepare_clips
 from video_gc.models.build import build_model, sketch
 from video_gc.models.context import context_blocks, expand_placement
@@ -24,15 +25,15 @@ from video_gc.train.recipe.optim import build_optimizer
 
 
 def files(group: str) -> list[str]:
-    return sorted(f"{group}={file.stem}" for file in (CONFIGS / group).glob("*.yaml"))
+    return sorted(f"{group}={file.stem}" for file in (SHIPPED / group).glob("*.yaml"))
 
 
 QUICK_MODELS = ("model=slowfast_r101", "model=x3d_m", "model=image_efficientnet_b0")
 QUICK_CONTEXTS = ("context=cc", "context=none")
 QUICK_DATA = ("data=charades", "data=list")
 QUICK_RECIPES = ("finetune",)
-KINETICS = sorted(file.stem for file in (CONFIGS / "experiment" / "kinetics400").glob("*.yaml"))
-RECIPES = sorted(file.stem for file in (CONFIGS / "recipe").glob("*.yaml"))
+KINETICS = sorted(file.stem for file in (SHIPPED / "experiment" / "kinetics400").glob("*.yaml"))
+RECIPES = sorted(file.stem for file in (SHIPPED / "recipe").glob("*.yaml"))
 NEEDS = {
     "data=folder": ["data.root=x"],
     "data=list": ["data.train=x"],
@@ -57,19 +58,19 @@ def test_all_yaml_is_listed() -> None:
         *(f"kinetics400/{name}" for name in KINETICS),
     }
     found = {
-        str(f.relative_to(CONFIGS / "experiment").with_suffix(""))
-        for f in (CONFIGS / "experiment").rglob("*.yaml")
+        str(f.relative_to(SHIPPED / "experiment").with_suffix(""))
+        for f in (SHIPPED / "experiment").rglob("*.yaml")
     }
     assert found == experiments
     assert len(KINETICS) == 15
-    assert {f.name for f in CONFIGS.glob("*.yaml")} == {"train.yaml", "sweep.yaml"}
+    assert {f.name for f in SHIPPED.glob("*.yaml")} == {"train.yaml", "sweep.yaml"}
 
 
 def test_every_file_has_only_options_that_there_are() -> None:
     """The quick test of all files; the others compose a few of them, and all with -m slow."""
     every = []
-    groups = [CONFIGS / name for name in ("model", "context", "data", "augment", "recipe")]
-    for file in (*CONFIGS.glob("experiment/**/*.yaml"), *(f for g in groups for f in g.iterdir())):
+    groups = [SHIPPED / name for name in ("model", "context", "data", "augment", "recipe")]
+    for file in (*SHIPPED.glob("experiment/**/*.yaml"), *(f for g in groups for f in g.iterdir())):
         text = file.read_text()
         given = yaml.safe_load(text) or {}
         given.pop("defaults", None)
@@ -123,13 +124,13 @@ def test_every_choice_beside_the_network_composes(choices: Sequence[str]) -> Non
 
 
 def test_every_group_is_composed() -> None:
-    groups = {group.name for group in CONFIGS.iterdir() if group.is_dir()}
+    groups = {group.name for group in SHIPPED.iterdir() if group.is_dir()}
     tried = {"model", "context", "placement", "data", "augment", "recipe"}
     assert groups == tried | {"experiment", "ablation"}
     assert len(files("data")) >= max(len(files("recipe")), len(files("augment")))
     assert len(files("context")) >= len(files("placement"))
     for group in tried:
-        assert len(files(group)) == len(list((CONFIGS / group).rglob("*.yaml")))
+        assert len(files(group)) == len(list((SHIPPED / group).rglob("*.yaml")))
 
 
 @pytest.mark.slow  # networks at their full width
@@ -230,10 +231,10 @@ def test_numbers_of_the_recipes() -> None:
 
 def test_every_recipe_says_where_it_is_from() -> None:
     for name in RECIPES:
-        lines = (CONFIGS / "recipe" / f"{name}.yaml").read_text().splitlines()
+        lines = (SHIPPED / "recipe" / f"{name}.yaml").read_text().splitlines()
         assert lines[0] == "# @package _global_"
         assert lines[1].startswith("# ")
-        page = (CONFIGS.parent / "docs" / "recipes.md").read_text()
+        page = (SHIPPED.parent / "docs" / "recipes.md").read_text()
         assert f"`{name}`" in page
 
 
@@ -254,7 +255,7 @@ def test_experiments_need_imagenet_weights_by_default() -> None:
     config = composed("experiment=kinetics400/slow_r50_8x8_gc5")
     assert config.model.weights == "imagenet"
     assert config.data.names == "datasets/kinetics400/labels.txt"
-    labels = Path(CONFIGS.parent, config.data.names).read_text().splitlines()
+    labels = Path(SHIPPED.parent, config.data.names).read_text().splitlines()
     assert len(labels) == 400
     assert labels == sorted(labels)
 

@@ -38,6 +38,7 @@ BEFORE = {
     "extras": set(),
     "cores": set(),
     "shipped": set(),
+    "config_folders": {"shipped"},
     "__main__": {"cli"},
 }  # the rooms that stand directly before each; what those may import, it may import too
 LEAVES = {
@@ -50,6 +51,7 @@ LEAVES = {
     "extras",
     "cores",
     "shipped",
+    "config_folders",
 }  # every room but blocks and backbones may
 ONE_ROOM = {
     "lightning_fabric": {"train"},

@@ -1,6 +1,7 @@
 """Train and test every cell of an ablation; rerun it to resume and to retry what failed."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -8,6 +9,7 @@ from rich.table import Table
 from video_gc.ablate.plan import Plan
 from video_gc.cli import run_tool
 from video_gc.config.ablation import list_ablations, plan_ablation
+from video_gc.config_folders import config_folders, own_files
 from video_gc.manual import ABLATE
 from video_gc.progress import console, say
 
@@ -30,7 +32,7 @@ RUNS/cells/CELL, named after a hash of its options without paths, so other ablat
 the command to resume after Ctrl-C or a crash, and to retry what failed. Two commands at once share
 the work.
 
-  ablation=NAME           a file of configs/ablation (write your own: docs/ablations.md)
+  ablation=NAME           one that is shipped, or your own (docs/ablations.md)
   experiment=NAME         another base: motions, folder, or a file of configs/experiment
   seeds=[0,1,2]           train each row with each seed
   folds=5                 divide your videos into 5 folds, and train each row on each
@@ -40,6 +42,7 @@ the work.
   processes=N             processes of each training, by torchrun
   dry=true                print the cells and write ablation.json, without training
   OPTION=VALUE            any option of video-gc train, for every cell (video-gc train --help)
+  --config-dir DIR        files of your own, as for video-gc train
 
 Hydra's launcher starts the cells: one after another, or
 
@@ -51,14 +54,14 @@ Hydra's launcher starts the cells: one after another, or
 
 def main() -> int:
     """Check everything, train what is missing, print the states; returns 1 if a cell failed."""
-    arguments = sys.argv[1:]
+    arguments, configs = config_folders(sys.argv[1:])
     if {"--help", "-h"} & set(arguments):
         print(HELP, end="")
         return 0
     if not arguments:
-        print_ablations()
+        print_ablations(configs)
         return 0
-    plan = plan_ablation(arguments)
+    plan = plan_ablation(arguments, configs)
     # here, because they import torch, which takes seconds
     from video_gc.ablate.cell import write_jobs
     from video_gc.ablate.cell_progress import show_progress
@@ -67,6 +70,8 @@ def main() -> int:
     from video_gc.ablate.status import has_results
     from video_gc.config.launch import launch
 
+    if used := own_files(configs):
+        say(used)
     if plan.dry:
         print_states(plan)
         say(f"{len(plan.cells)} cells in {plan.runs}/cells")
@@ -82,7 +87,7 @@ def main() -> int:
         with show_progress(waiting, finished):
             for cells, jobs in zip(plan.rounds, rounds, strict=True):
                 if jobs:
-                    launch(write_jobs(plan.directory, jobs), len(jobs), plan.launcher)
+                    launch(write_jobs(plan.directory, jobs), len(jobs), plan.launcher, configs)
                 if not all(map(has_results, cells)):
                     break  # the next round needs them
     states = print_states(plan)
@@ -93,13 +98,13 @@ def main() -> int:
     return int("failed" in states)
 
 
-def print_ablations() -> None:
-    """Print the shipped ablations and their numbers of cells."""
+def print_ablations(configs: Sequence[Path]) -> None:
+    """Print the ablations and their numbers of cells."""
     table = Table()
     table.add_column("ablation", no_wrap=True)  # to be copied
     table.add_column("cells", justify="right")
     table.add_column("comparison", overflow="fold")
-    for name, ablation in list_ablations().items():
+    for name, ablation in list_ablations(configs).items():
         count = len(ablation.all_rows) * len(ablation.trainings)
         table.add_row(name, str(count), f"{ablation.title}\nexperiment={ablation.experiment}")
     console.print(table)

@@ -1,12 +1,14 @@
 """Compare two tested runs over the same videos: which is better, or is the difference noise?"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from video_gc.analysis.compare.comparison import Comparison, compare_runs
-from video_gc.analysis.compare.results import write_comparison
 from video_gc.analysis.terminal import fitting
 from video_gc.cli import Parser, run_tool
 from video_gc.progress import console, say
+
+if TYPE_CHECKING:
+    from video_gc.analysis.compare.comparison import Comparison
 
 
 def main() -> None:
@@ -40,6 +42,9 @@ def main() -> None:
     if len(options.runs) != 2 and not (options.a and options.b):
         parser.error("give two runs: RUN_A RUN_B, or --a RUN… --b RUN…")
     a, b = (options.a, options.b) if options.a else ([run] for run in options.runs)
+    from video_gc.analysis.compare.comparison import compare_runs
+    from video_gc.analysis.compare.results import write_comparison  # late: they load scipy
+
     found = compare_runs(a, b)
     files = write_comparison(found, options.out)
     print_comparison(found)
@@ -47,7 +52,7 @@ def main() -> None:
         say(f"  {file}")
 
 
-def print_comparison(found: Comparison) -> None:
+def print_comparison(found: "Comparison") -> None:
     """Print the metrics, the videos that changed, the warnings, and the verdict last."""
     say(
         f"A: {found.titles[0]}, B: {found.titles[1]}: {len(found.videos.paths)} videos",

@@ -17,9 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from video_gc.data.index import DataError
-from video_gc.data.shards.store import StoreError
-from video_gc.decode.reader import DecodeError
 from video_gc.escape import nearest_name
 from video_gc.progress import say
 
@@ -120,11 +117,18 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         status = main() or 0
     except USAGE as error:
         status = report_error(error, 2)
-    except (DataError, StoreError, DecodeError, OSError, FloatingPointError) as error:
-        status = report_error(error, 1)
     except KeyboardInterrupt as stopped:
         say(str(stopped) or "Interrupted; nothing that was finished is lost.")
         status = 130
+    except Exception as error:
+        # late: with these come numpy and pyarrow, which --help does not need
+        from video_gc.data.index import DataError
+        from video_gc.data.shards.store import StoreError
+        from video_gc.decode.reader import DecodeError
+
+        if not isinstance(error, (DataError, StoreError, DecodeError, OSError, FloatingPointError)):
+            raise
+        status = report_error(error, 1)
     if leave or status:
         sys.exit(status)
 

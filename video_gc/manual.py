@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
+from video_gc.config_folders import CONFIGS, config_groups, find_config, group_files
 from video_gc.escape import nearest_name
-from video_gc.shipped import PACKAGE, shipped
+from video_gc.shipped import PACKAGE
 
-CONFIGS = shipped("configs")
 FREE = "model.context.options."  # a block's own arguments, not in any dataclass
 ABLATION = "ablation"
 """The only folder of configs/ that is not a group of a training's config."""
@@ -65,6 +65,9 @@ Choose a file of a group with GROUP=FILE:
 
 {groups}
 
+Files of your own, such as experiment/mine.yaml, add to these or replace them: in configs/ of the
+working directory, or in the folder that --config-dir names.
+
 Set one option with NAME=VALUE, for example epochs=20 optim.lr=0.01
 model.context.options.reduction=8 seed=1. All options and their current values:
 
@@ -94,23 +97,23 @@ def options() -> tuple[Option, ...]:
     return tuple(_options("video_gc.train.options", "TrainConfig", ""))
 
 
-def usual_values(configs: Path = CONFIGS) -> dict[str, Any]:
+def usual_values(configs: Sequence[Path] = CONFIGS) -> dict[str, Any]:
     """Option → its value in `video-gc train` without arguments, as Hydra composes it."""
     values = {option.name: option.default for option in options() if not option.group}
-    for entry in _content(configs / "train.yaml")["defaults"]:
+    for entry in _content(find_config(configs, "train.yaml"))["defaults"]:
         ((group, name),) = entry.items() if isinstance(entry, dict) else [(entry, None)]
         if name is None or group.startswith("override"):
             continue
-        file = configs / group / f"{name}.yaml"
+        file = find_config(configs, f"{group}/{name}.yaml")
         package = re.match(r"# @package (\S+)\n", file.read_text("utf-8"))
         place = package[1] if package else group
         _set(values, "" if place == "_global_" else f"{place}.", _content(file))
     return values
 
 
-def help_text(values: Mapping[str, Any], configs: Path = CONFIGS) -> str:
+def help_text(values: Mapping[str, Any], configs: Sequence[Path] = CONFIGS) -> str:
     """The groups, and the options with these values and their meanings."""
-    groups = [f"  {name}: {', '.join(files)}" for name, files in config_groups(configs).items()]
+    groups = [f"  {name}: {', '.join(files)}" for name, files in choices(configs).items()]
     wrapped = [textwrap.fill(group, WIDTH, subsequent_indent="    ") for group in groups]
     lines = []
     for option in options():
@@ -142,10 +145,10 @@ def written(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def configured(group: str, name: str, configs: Path = CONFIGS) -> dict[str, Any]:
+def configured(group: str, name: str, configs: Sequence[Path] = CONFIGS) -> dict[str, Any]:
     """The content of a group's YAML file; empty if there is none."""
-    file = configs / group / f"{name}.yaml"
-    return _content(file) or {} if file.is_file() else {}
+    known = name in group_files(configs, group)
+    return _content(find_config(configs, f"{group}/{name}.yaml")) or {} if known else {}
 
 
 def option_names() -> list[str]:
@@ -153,32 +156,30 @@ def option_names() -> list[str]:
     return [option.name for option in options()]
 
 
-def config_groups(configs: Path = CONFIGS) -> dict[str, list[str]]:
-    """Group of YAML files → its choices."""
+def choices(configs: Sequence[Path] = CONFIGS) -> dict[str, list[str]]:
+    """Group of YAML files of a training → its choices."""
     return {
-        group.name: _files(group)
-        for group in sorted(configs.iterdir())
-        if group.is_dir() and group.name != ABLATION
+        group: group_files(configs, group) for group in config_groups(configs) if group != ABLATION
     }
 
 
-def ablations(configs: Path = CONFIGS) -> list[str]:
+def ablations(configs: Sequence[Path] = CONFIGS) -> list[str]:
     """The names of the ablations."""
-    return _files(configs / ABLATION)
+    return group_files(configs, ABLATION)
 
 
 def wrong_argument(
-    arguments: Sequence[str], configs: Path = CONFIGS, more: Sequence[str] = ()
+    arguments: Sequence[str], configs: Sequence[Path] = CONFIGS, more: Sequence[str] = ()
 ) -> str | None:
     """The error in a name in `arguments`, in one line with the nearest valid name.
 
     more: further options of a sweep.
     """
-    groups = config_groups(configs)
+    groups = choices(configs)
     names = [*groups, *option_names(), *more]
-    for argument in arguments:
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if argument.startswith("--"):
-            return f"{argument!r}: options are written without dashes, NAME=VALUE"
+            return f"{argument}: options have no dashes; write {_undashed(argument, following)}"
         if "=" not in argument:
             example = "epochs=20"
             if ABLATION in more:
@@ -198,10 +199,6 @@ def wrong_argument(
         elif key not in names and not key.startswith((FREE, "hydra.", "hydra/")):
             return f"unknown option {key!r}; {_nearest(key, names)}"
     return None
-
-
-def _files(group: Path) -> list[str]:
-    return sorted(str(f.relative_to(group).with_suffix("")) for f in group.rglob("*.yaml"))
 
 
 def _options(module: str, owner: str, prefix: str) -> Iterator[Option]:
@@ -277,6 +274,15 @@ def _fields(owner: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
         if isinstance(node, ast.AnnAssign):
             text = getattr(getattr(below, "value", None), "value", "")
             yield node, " ".join(text.split()) if isinstance(text, str) else ""
+
+
+def _undashed(argument: str, following: str) -> str:
+    """`--lr 0.1` as this command wants it."""
+    word, equals, value = argument[2:].partition("=")
+    meant = [name for name in option_names() if name.rpartition(".")[2] == word.replace("-", "_")]
+    if not equals and "=" not in following and not following.startswith("-"):
+        value = following
+    return f"{meant[0] if len(meant) == 1 else 'NAME'}={value or 'VALUE'}"
 
 
 def _nearest(wrong: str, names: Sequence[str]) -> str:

@@ -14,8 +14,9 @@ from video_gc.ablate.cell import Cell, read_jobs, write_jobs
 from video_gc.ablate.cell_name import cell_hash, cell_name
 from video_gc.ablate.plan import Plan, write_record
 from video_gc.ablate.spec import AblationConfig
-from video_gc.config import CONFIGS, compose_train
+from video_gc.config import compose_train
 from video_gc.config.ablation import plan_ablation
+from video_gc.config_folders import SHIPPED
 from video_gc.manual import ablations
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
@@ -129,7 +130,7 @@ def test_a_cell_alone_gives_the_same_cell() -> None:
 
 
 def test_axes_make_their_product() -> None:
-    file = CONFIGS / "ablation" / "gcnet_pooling_fusion.yaml"
+    file = SHIPPED / "ablation" / "gcnet_pooling_fusion.yaml"
     rows = AblationConfig(**yaml.safe_load(file.read_text())).all_rows
     assert list(rows) == [
         "none",
@@ -225,22 +226,22 @@ def test_a_typo_in_a_file_names_the_file(tmp_path: Path) -> None:
     import shutil
 
     configs = tmp_path / "configs"
-    shutil.copytree(CONFIGS, configs)
+    shutil.copytree(SHIPPED, configs)
     file = configs / "ablation" / "mine.yaml"
     file.write_text("title: t\nrowz: {a: []}\n")
     with pytest.raises(ValueError, match=r"mine.yaml: .*rowz") as caught:
-        plan_ablation(["ablation=mine"], configs)
+        plan_ablation(["ablation=mine"], [configs])
     assert "\n" not in str(caught.value)
     file.write_text("title: t\nseeds: many\nrows: {a: []}\n")
     with pytest.raises(ValueError, match=r"mine.yaml: ablation.seeds \(many\) must be a list"):
-        plan_ablation(["ablation=mine"], configs)
+        plan_ablation(["ablation=mine"], [configs])
     (configs / "experiment" / "mine.yaml").write_text("# @package _global_\nepochs: many\n")
     reason = r"^experiment/mine.yaml: epochs \(many\) must be a whole number, such as epochs=15$"
     with pytest.raises(ValueError, match=reason):
-        compose_train(["experiment=mine"], configs)
+        compose_train(["experiment=mine"], [configs])
     file.write_text("title: t\nrows: {a: [contex=gc]}\n")
     with pytest.raises(ValueError, match="row 'a': unknown option 'contex'; did you mean"):
-        plan_ablation(["ablation=mine"], configs)
+        plan_ablation(["ablation=mine"], [configs])
 
 
 def test_training_refuses_an_ablation() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from video_gc.ablate.plan import write_record
 from video_gc.ablate.spec import AblationConfig, Predicted
-from video_gc.config import CONFIGS
 from video_gc.config.ablation import plan_ablation
+from video_gc.config_folders import SHIPPED
 
 FILE = """
 title: "Tasks and kinds: none, GC"
@@ -93,14 +93,14 @@ def test_a_baseline_is_a_row_or_a_value_of_one_axis() -> None:
 
 def test_the_record_has_predictions_values_of_axes_and_the_baseline(tmp_path: Path) -> None:
     configs = tmp_path / "configs"
-    shutil.copytree(CONFIGS, configs)
+    shutil.copytree(SHIPPED, configs)
     file = configs / "ablation" / "mine.yaml"
     file.write_text(FILE)
     given = ["ablation=mine", f"runs={tmp_path}"]
     with pytest.raises(ValueError, match=r"mine.yaml: predicted: '\* two\*' is no row, nor a"):
-        plan_ablation(given, configs)
+        plan_ablation(given, [configs])
     file.write_text(FILE.replace("* two*", "two*"))
-    found = json.loads(write_record(plan_ablation(given, configs)).read_text())
+    found = json.loads(write_record(plan_ablation(given, [configs])).read_text())
     rows = {row["name"]: row for row in found["rows"]}
     assert found["baseline"] == "none"
     assert rows["alike · GC"]["values"] == {"task": "alike", "kind": "GC"}
@@ -114,6 +114,6 @@ def test_the_record_has_predictions_values_of_axes_and_the_baseline(tmp_path: Pa
         "at_least": None, "at_most": 60.0, "because": "No window contains both objects.",
     }  # fmt: skip
     some = [*given, "name=some", "only=['alike · GC','two GC']"]
-    found = json.loads(write_record(plan_ablation(some, configs)).read_text())
+    found = json.loads(write_record(plan_ablation(some, [configs])).read_text())
     assert found["baseline"] is None
     assert found["rows"][1]["values"] == {"task": "alike", "kind": "GC"}

@@ -7,7 +7,7 @@ import pytest
 
 from video_gc.ablate.plan import Plan
 from video_gc.config.ablation import plan_ablation
-from video_gc.manual import CONFIGS
+from video_gc.config_folders import SHIPPED
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def test_each_cell_starts_from_the_weights_of_the_pretraining(plan: Plan) -> Non
 def test_other_weights_make_other_cells(plan: Plan, tmp_path: Path) -> None:
     """A cell is named after its options, and the weights that it starts from are one of them."""
     configs = tmp_path / "configs"
-    shutil.copytree(CONFIGS, configs)
+    shutil.copytree(SHIPPED, configs)
     file = configs / "ablation" / "probes.yaml"
     file.write_text(
         file.read_text().replace("task=one_object, epochs=10", "task=presence, epochs=2")
     )
     arguments = ["ablation=probes", "seeds=[0,1]", "only=['alike · none','alike · GC']"]
-    other = plan_ablation(arguments, configs)
+    other = plan_ablation(arguments, [configs])
     assert plan.pretraining is not None
     assert other.pretraining is not None
     assert plan.pretraining.name != other.pretraining.name
@@ -68,11 +68,11 @@ def test_given_weights_are_for_the_rows_that_do_not_start_from_scratch() -> None
 
 def test_weights_that_a_row_names_are_not_replaced(tmp_path: Path) -> None:
     configs = tmp_path / "configs"
-    shutil.copytree(CONFIGS, configs)
+    shutil.copytree(SHIPPED, configs)
     file = configs / "ablation" / "mine.yaml"
     file.write_text("title: t\nrows: {a: [model.weights=a.pt], b: [model.weights=null]}\n")
     with pytest.raises(ValueError, match=r"the rows set model.weights \(row 'a'\)"):
-        plan_ablation(["ablation=mine", "model.weights=mine.pt"], configs)
+        plan_ablation(["ablation=mine", "model.weights=mine.pt"], [configs])
 
 
 @pytest.mark.slow

@@ -10,9 +10,10 @@ import tools.prepare
 import tools.test
 from tests.data.test_annotations import touch
 from tests.data.test_annotations_official import charades, kinetics
-from video_gc.config import CONFIGS, compose_train
+from video_gc.config import compose_train
+from video_gc.config_folders import SHIPPED
 
-DATASETS = CONFIGS.parent / "datasets"
+DATASETS = SHIPPED.parent / "datasets"
 DESCRIBED = sorted(path.parent.name for path in DATASETS.glob("*/README.md"))
 SECTIONS = ("## Get it", "## Licence", "## Counts", "## Layout", "## Commands")
 WANTED = {
@@ -56,7 +57,7 @@ def test_commands_are_understood(name: str, monkeypatch: pytest.MonkeyPatch) -> 
             config = compose_train(options)
             assert config.data.root is not None
             if config.data.names and config.data.names.startswith("datasets/"):
-                assert (CONFIGS.parent / config.data.names).is_file()
+                assert (SHIPPED.parent / config.data.names).is_file()
         elif tool == "test":
             assert_parses(monkeypatch, tools.test, options)
         elif tool == "prepare":

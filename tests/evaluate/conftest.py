@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from tests.tools.conftest import tool  # noqa: F401 - a fixture
 
@@ -19,7 +20,7 @@ def pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Draw only where a test asks for `drawn`: it takes half of the time of a small test."""
 
     def save(_figure: Figure, file: Path, **_: Any) -> None:
-        file.write_bytes(b"not drawn")
+        Image.new("RGB", (2, 1)).save(file, "PNG")
 
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(Figure, "savefig", save)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
@@ -75,6 +76,12 @@ def test_tables_of_classes_and_pairs(tmp_path: Path) -> None:
     assert [one.name for one in worst_classes(class_results(RESULT), 5)] == ["swim", "walk"]
     assert confused_pairs(RESULT)[0].count == 4
     assert set(files) == set(RESULTS)
+    shown = EventAccumulator(str(tmp_path)).Reload()
+    assert shown.Scalars("test/top-1")[0].value == pytest.approx(2 / 8)
+    matrix_shown = shown.Images("test/confusion")[0]
+    assert matrix_shown.encoded_image_string == files["confusion.png"].read_bytes()
+    assert (matrix_shown.width, matrix_shown.height) == (2, 1)
+    assert "test/pairs" in shown.Tags()["images"]
     summary = json.loads(files["accuracy.json"].read_text())
     assert (summary["seed"], summary["videos"], summary["not_scored"]) == (3, 9, 1)
     kept = np.load(files["scores.npy"])

@@ -12,7 +12,8 @@ from tests.evaluate.scoring import score_views
 from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.dataset import VideoViews
 from video_gc.evaluate.confusions import class_results, confusion_counts
-from video_gc.evaluate.metrics import accuracy, ranking
+from video_gc.evaluate.metrics import accuracy
+from video_gc.evaluate.ranking import ranking
 from video_gc.evaluate.results import write_predictions
 from video_gc.evaluate.scores import VideoScore, put_together
 from video_gc.predict.recognizer import Prediction

@@ -1,7 +1,6 @@
 """tools/ablate.py as its user meets it; trainings are stand-ins, but in one slow test."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from tests.ablate.stub import calls, order, write_stub
 from tests.conftest import SMALL
 from video_gc.ablate.plan import Plan
 from video_gc.config.ablation import plan_ablation
-from video_gc.manual import CONFIGS, ablations
+from video_gc.config_folders import SHIPPED
+from video_gc.manual import ablations
 
 
 @pytest.fixture
@@ -125,27 +125,25 @@ def test_a_failed_cell_does_not_stop_the_others(
 def test_a_pretraining_comes_first_and_all_wait_for_it(
     tool, tmp_path: Path, clips_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
-    configs = tmp_path / "configs"
-    shutil.copytree(CONFIGS, configs)
-    (configs / "ablation" / "mine.yaml").write_text(
+    own = tmp_path / "own"
+    (own / "ablation").mkdir(parents=True)
+    (own / "ablation" / "mine.yaml").write_text(
         "title: t\nexperiment: folder\npretraining: [context=none, epochs=2]\n"
         "rows: {none: [context=none], GC: [context=gc]}\n"
     )
-    for module in ("ablation", "launch"):
-        monkeypatch.setattr(f"video_gc.config.{module}.CONFIGS", configs)
     arguments = ["ablation=mine", f"data.root={clips_folder}", f"runs={tmp_path}/runs"]
-    plan = plan_ablation(arguments, configs)
+    plan = plan_ablation(arguments, (own, SHIPPED))
     first = plan.pretraining
     assert first is not None
     stub = write_stub(tmp_path, [first, *plan.cells])
     begun = replace(plan, tools=stub)
-    monkeypatch.setattr("video_gc.config.ablation.plan_ablation", lambda _: begun)
+    monkeypatch.setattr("video_gc.config.ablation.plan_ablation", lambda *_: begun)
     order(tmp_path, first, "fail")
-    status, _, err = tool("ablate", *arguments)
+    status, _, err = tool("ablate", f"--config-dir={own}", *arguments)
     assert (status, calls(tmp_path)) == (1, [f"train {first.name}"])
     assert "pretraining, seed 0 failed: no such folder (data.root)" in err
     order(tmp_path, first, "")
-    assert tool("ablate", *arguments)[0] == 0
+    assert tool("ablate", f"--config-dir={own}", *arguments)[0] == 0
     names = [first.name, *(cell.name for cell in plan.cells)]
     assert calls(tmp_path)[1:] == [f"{what} {name}" for name in names for what in ("train", "test")]
 

@@ -19,7 +19,8 @@ from video_gc.data.index import VideoIndex
 from video_gc.data.splits import read_splits
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.evaluate.evaluate import TestOptions, evaluate
-from video_gc.evaluate.metrics import Precision, precision, probabilities
+from video_gc.evaluate.metrics import Precision, precision
+from video_gc.evaluate.ranking import probabilities
 from video_gc.train.checkpoint import load_network
 from video_gc.train.loop import train
 from video_gc.train.step import Objective

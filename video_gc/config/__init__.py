@@ -2,12 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from video_gc.manual import CONFIGS
-
 if TYPE_CHECKING:
     from video_gc.config.train import compose_train, hydra_arguments, train_config, training_help
 
-__all__ = ["CONFIGS", "compose_train", "hydra_arguments", "train_config", "training_help"]
+__all__ = ["compose_train", "hydra_arguments", "train_config", "training_help"]
 
 
 def __getattr__(name: str) -> Any:

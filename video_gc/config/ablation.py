@@ -16,7 +16,8 @@ from video_gc.ablate.spec import AblationConfig, option_of
 from video_gc.config.compose import compose_config, quoted, to_dataclass
 from video_gc.config.launch import check_launcher
 from video_gc.config.values import check_values
-from video_gc.manual import CONFIGS, SWEEP, ablations, wrong_argument
+from video_gc.config_folders import CONFIGS, find_config
+from video_gc.manual import SWEEP, ablations, wrong_argument
 from video_gc.shipped import shipped
 from video_gc.train.checkpoint_paths import best_checkpoint
 
@@ -48,12 +49,12 @@ class SweepConfig:
 ConfigStore.instance().store("sweep_schema", SweepConfig)
 
 
-def list_ablations(configs: Path = CONFIGS) -> dict[str, AblationConfig]:
+def list_ablations(configs: Sequence[Path] = CONFIGS) -> dict[str, AblationConfig]:
     """Name → ablation, of all files."""
     return {name: _read(name, [], configs).ablation for name in ablations(configs)}
 
 
-def plan_ablation(arguments: Sequence[str], configs: Path = CONFIGS) -> Plan:
+def plan_ablation(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -> Plan:
     """The cells of `tools/ablate.py ARGUMENTS`, each composed and checked.
 
     Raises ValueError in one line for a wrong option, row or combination, ImportError if the
@@ -134,7 +135,7 @@ def _folds(given: str) -> str:
     return given
 
 
-def _read(name: str, own: list[str], configs: Path) -> SweepConfig:
+def _read(name: str, own: list[str], configs: Sequence[Path]) -> SweepConfig:
     """The file of an ablation; own: further options, for this command."""
 
     def read(*arguments: str) -> SweepConfig:
@@ -145,7 +146,8 @@ def _read(name: str, own: list[str], configs: Path) -> SweepConfig:
     try:
         found = read()
     except ValueError as error:
-        raise ValueError(f"{configs / 'ablation' / name}.yaml: {error}") from error
+        file = find_config(configs, f"ablation/{name}.yaml")
+        raise ValueError(f"{file}: {error}") from error
     return read(*own) if own else found  # an error here is in the command, not in the file
 
 

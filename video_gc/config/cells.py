@@ -13,6 +13,7 @@ from video_gc.ablate.cell_name import MACHINE, cell_hash, cell_name
 from video_gc.ablate.plan import CELLS
 from video_gc.ablate.spec import AblationConfig, option_of
 from video_gc.config.train import compose_train
+from video_gc.config_folders import FLAG
 from video_gc.train.options import TrainConfig
 
 PRETRAINING = "pretraining"
@@ -20,7 +21,11 @@ PRETRAINING = "pretraining"
 
 
 def cells_of(
-    ablation: AblationConfig, base: list[str], shared: Sequence[str], runs: str, configs: Path
+    ablation: AblationConfig,
+    base: list[str],
+    shared: Sequence[str],
+    runs: str,
+    configs: Sequence[Path],
 ) -> list[Cell]:
     """The cells, seed by seed and fold by fold.
 
@@ -38,13 +43,13 @@ def cells_of(
             raise ValueError(f"rows {twin!r} and {row!r} are the same training{why}")
         for seed, fold in ablation.trainings:
             cells.append(
-                _cell(row, replace(config, seed=seed, fold=fold), [*base, *settings], runs)
+                _cell(row, replace(config, seed=seed, fold=fold), [*base, *settings], runs, configs)
             )
     return sorted(cells, key=lambda cell: ablation.trainings.index((cell.seed, cell.fold)))
 
 
 def pretraining_of(
-    ablation: AblationConfig, base: list[str], runs: str, configs: Path
+    ablation: AblationConfig, base: list[str], runs: str, configs: Sequence[Path]
 ) -> Cell | None:
     """The training whose weights the cells start from.
 
@@ -53,27 +58,34 @@ def pretraining_of(
     if not ablation.pretraining:
         return None
     arguments = [*base, *ablation.pretraining]
-    return _cell(PRETRAINING, _compose(PRETRAINING, arguments, configs), arguments, runs)
+    composed = _compose(PRETRAINING, arguments, configs)
+    return _cell(PRETRAINING, composed, arguments, runs, configs)
 
 
-def _compose(row: str, arguments: list[str], configs: Path) -> TrainConfig:
+def _compose(row: str, arguments: list[str], configs: Sequence[Path]) -> TrainConfig:
     try:
         return compose_train(arguments, configs)
     except ValueError as error:
         raise ValueError(f"row {row!r}: {error}") from error
 
 
-def _cell(row: str, config: TrainConfig, arguments: list[str], runs: str) -> Cell:
+def _cell(
+    row: str, config: TrainConfig, arguments: list[str], runs: str, configs: Sequence[Path]
+) -> Cell:
     """The cell of a training. arguments: those that `config` comes from, without seed and fold."""
     placed = replace(config, runs=str(Path(runs) / CELLS))
     named = replace(placed, name=cell_name(placed))
     own = [f"seed={named.seed}", *([f"fold={named.fold}"] if named.fold else [])]
+    folders = [f"{FLAG}={folder}" for folder in configs[:-1]]
     return Cell(
         row=row,
         seed=named.seed,
         fold=named.fold,
         directory=str(named.directory),
-        arguments=_last_of_each([*arguments, *own, f"name={named.name}", f"runs={named.runs}"]),
+        arguments=[
+            *folders,
+            *_last_of_each([*arguments, *own, f"name={named.name}", f"runs={named.runs}"]),
+        ],
         options=asdict(named),
     )
 

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
@@ -24,16 +27,18 @@ KINDS = {
 
 
 def compose_config(
-    primary: str, arguments: Sequence[str], configs: Path, *, hydra: bool = False
+    primary: str, arguments: Sequence[str], configs: Sequence[Path], *, hydra: bool = False
 ) -> DictConfig:
-    """Hydra's config from `primary`.yaml in `configs` and `arguments`.
+    """Hydra's config from `primary`.yaml and `arguments`.
+
+    configs: see `config_folders`.
 
     hydra: with Hydra's own options.
 
     Raises ValueError, in one line, with Hydra's error.
     """
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
+    with initialize_config_dir(hydra_folder(configs), version_base="1.3"):
         try:
             return compose(primary, list(arguments), return_hydra_config=hydra)
         except (HydraException, OmegaConfBaseException) as error:
@@ -50,6 +55,26 @@ def to_dataclass(config: DictConfig) -> Any:
         return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from error
+
+
+class OwnFolders(SearchPathPlugin):
+    """Lets Hydra look in the user's folders before ours; it asks each plugin when it starts."""
+
+    folders: ClassVar[Sequence[Path]] = ()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Hydra calls this."""
+        for folder in reversed(self.folders):
+            search_path.prepend("own", f"file://{folder}")
+
+
+Plugins.instance().register(OwnFolders)
+
+
+def hydra_folder(configs: Sequence[Path]) -> str:
+    """The folder to give to Hydra, which from now on looks in all of `configs`, in this order."""
+    OwnFolders.folders = configs[:-1]
+    return str(configs[-1].resolve())
 
 
 def quoted(text: str) -> str:

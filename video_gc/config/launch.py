@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from video_gc.ablate.cell import read_jobs
-from video_gc.config.compose import compose_config, quoted
+from video_gc.config.compose import compose_config, hydra_folder, quoted
+from video_gc.config_folders import CONFIGS
 from video_gc.extras import need
-from video_gc.manual import CONFIGS
 
 LAUNCHERS = {
     "joblib": ("hydra_joblib_launcher", "joblib"),
@@ -25,7 +25,7 @@ LAUNCHERS = {
 """hydra/launcher → its module in hydra_plugins, and our extra that installs it."""
 
 
-def check_launcher(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
+def check_launcher(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -> None:
     """Raise ImportError if the launcher is not installed, ValueError for a wrong option of it.
 
     arguments: of Hydra, such as hydra/launcher=joblib hydra.launcher.n_jobs=2.
@@ -42,7 +42,9 @@ def check_launcher(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
     compose_config("sweep", arguments, configs, hydra=True)
 
 
-def launch(jobs: Path, count: int, arguments: Sequence[str], configs: Path = CONFIGS) -> None:
+def launch(
+    jobs: Path, count: int, arguments: Sequence[str], configs: Sequence[Path] = CONFIGS
+) -> None:
     """Run the `count` jobs of a file as a sweep. arguments: of Hydra.
 
     Raises KeyboardInterrupt or SystemExit after a signal, RuntimeError if a launcher lost its jobs.
@@ -55,7 +57,7 @@ def launch(jobs: Path, count: int, arguments: Sequence[str], configs: Path = CON
     before, sys.argv = sys.argv, [sys.argv[0], *given, *arguments]
     GlobalHydra.instance().clear()
     try:
-        hydra.main(str(configs.resolve()), "sweep", version_base="1.3")(run_cell)()
+        hydra.main(hydra_folder(configs), "sweep", version_base="1.3")(run_cell)()
     finally:
         sys.argv = before
 

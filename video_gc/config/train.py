@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from video_gc.ablate.cell_name import PATHS as DATA_PATHS
 from video_gc.config.compose import compose_config, quoted, to_dataclass
-from video_gc.manual import ABLATE, CONFIGS, help_text, options
+from video_gc.config_folders import CONFIGS
+from video_gc.manual import ABLATE, help_text, options
 from video_gc.train.options import TrainConfig
 
 TEXTS = (*(f"data.{name}" for name in DATA_PATHS), "data.group", "model.weights", "runs", "name")
@@ -48,7 +49,7 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     return written
 
 
-def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainConfig:
+def compose_train(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -> TrainConfig:
     """The config of `tools/train.py ARGUMENTS`.
 
     Raises ValueError, in one line with the nearest valid name, if Hydra or a check refuses it.
@@ -56,7 +57,7 @@ def compose_train(arguments: Sequence[str], configs: Path = CONFIGS) -> TrainCon
     return to_dataclass(compose_config("train", hydra_arguments(arguments), configs))
 
 
-def training_help(arguments: Sequence[str] = (), configs: Path = CONFIGS) -> str:
+def training_help(arguments: Sequence[str] = (), configs: Sequence[Path] = CONFIGS) -> str:
     """The text of `video-gc train ARGUMENTS --help`: groups, options, their meanings."""
     composed = compose_train(arguments, configs)
     values = {option.name: attrgetter(option.name)(composed) for option in options()}

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from video_gc.manual import CONFIGS, configured, constant, options, usual_values, written
+from video_gc.config_folders import CONFIGS
+from video_gc.manual import configured, constant, options, usual_values, written
 
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 """Type of a field → what its value must be, in the words of `config`."""
@@ -24,7 +25,7 @@ NOT_A_FOLDER = ("motions", "shards")
 """Kinds of data whose root is made, or may be an address."""
 
 
-def check_values(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
+def check_values(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -> None:
     """Check the values of known options; says nothing of the others.
 
     Raises ValueError for a wrong number or count, FileNotFoundError for a missing data.root.
@@ -48,7 +49,7 @@ def check_values(arguments: Sequence[str], configs: Path = CONFIGS) -> None:
         raise FileNotFoundError(f"{root}: no such folder (data.root)")
 
 
-def data_kind(given: Mapping[str, str], configs: Path = CONFIGS) -> str:
+def data_kind(given: Mapping[str, str], configs: Sequence[Path] = CONFIGS) -> str:
     """data.kind of a command, as far as files of groups say it. given: option → its value."""
     if kind := given.get("data.kind"):
         return kind

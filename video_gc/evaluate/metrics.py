@@ -11,6 +11,8 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
+from video_gc.evaluate.ranking import ranking
+
 CALIBRATION_BINS = 15
 
 
@@ -44,20 +46,6 @@ class Precision:
     def figures(self) -> dict[str, float]:
         """Heading → share, for a table."""
         return {"mAP": self.mAP}
-
-
-def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
-    """(N, classes) in fp32: softmax, or sigmoid for several labels per video."""
-    return logits.float().sigmoid() if multi_label else logits.float().softmax(1)
-
-
-def ranking(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` highest scores (…, classes) and their classes, at most all.
-
-    Of equal scores the lower class number comes first, in every metric, file and picture.
-    """
-    values, classes = scores.sort(dim=-1, descending=True, stable=True)
-    return values[..., :count], classes[..., :count]
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> Accuracy:

@@ -17,19 +17,22 @@ from video_gc.evaluate.confusions import (
     confused_pairs,
     confusion_counts,
 )
-from video_gc.evaluate.metrics import CALIBRATION_BINS, average_precisions, ranking
+from video_gc.evaluate.metrics import CALIBRATION_BINS, average_precisions
 from video_gc.evaluate.plots import (
     draw_calibration,
     draw_class_accuracy,
     draw_confused_pairs,
     draw_confusion,
 )
+from video_gc.evaluate.ranking import ranking
 from video_gc.evaluate.scores import Scores
+from video_gc.evaluate.tensorboard import EVENTS, write_events
 from video_gc.outputs import Outputs, output_path, write_csv, write_output
 
 RESULTS = (
     *("predictions.csv", "scores.npy", "accuracy.json", "classes.csv", "confusion.csv"),
     *("confusion.png", "pairs.csv", "pairs.png", "calibration.png", "classes.png"),
+    EVENTS,
 )
 DRAWN_PAIRS = 8
 BESIDE = "beside"
@@ -92,9 +95,9 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
     """Write the files of one network to `directory`; return their paths.
 
     predictions.csv; scores.npy (float32, a row for each line of predictions.csv, a column for each
-    line of classes.csv); accuracy.json; classes.csv; with one label per video also confusion.csv,
-    confusion.png, pairs.csv, calibration.png, classes.png and (if a video was wrong) pairs.png.
-    Other files of an earlier test are removed.
+    line of classes.csv); accuracy.json; classes.csv; for TensorBoard `EVENTS`; with one label per
+    video also confusion.csv, confusion.png, pairs.csv, calibration.png, classes.png and (if a video
+    was wrong) pairs.png. Other files of an earlier test are removed.
 
     Raises FileExistsError if a file that no test wrote has one of these names.
     """
@@ -118,6 +121,8 @@ def write_results(result: Scores, directory: Path, *, about: Mapping[str, object
     ]
     if not result.index.multi_label:
         files += _confusions(result, directory)
+    pictures = [file for file in files if file.suffix == ".png"]
+    files.append(write_events(result.video_level.figures, pictures, directory / EVENTS))
     _remove_results(directory, keep=files)
     return files
 

@@ -16,8 +16,8 @@ from video_gc.evaluate.metrics import (
     accuracy,
     calibration_error,
     precision,
-    ranking,
 )
+from video_gc.evaluate.ranking import ranking
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from video_gc.data.batches.loader import micro_batch_size, view_loader
 from video_gc.data.dataset import VideoProblem, VideoViews
 from video_gc.data.splits import need_each_label
 from video_gc.data.transforms import Normalisation, prepare_clips
-from video_gc.evaluate.metrics import probabilities, ranking
+from video_gc.evaluate.ranking import probabilities, ranking
 from video_gc.evaluate.scores import VideoScore
 from video_gc.progress import say
 

@@ -17,7 +17,7 @@ from video_gc.decode.whole_frames import FrameReader
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.exported import is_exported, open_exported
 from video_gc.deploy.inference_network import choose, fast_network
-from video_gc.evaluate.metrics import probabilities, ranking
+from video_gc.evaluate.ranking import probabilities, ranking
 from video_gc.predict.views import window_frames, window_times, window_views
 from video_gc.train.checkpoint import contract_of, load_network, normalisation_of
 

@@ -18,7 +18,7 @@ from video_gc.analysis.attention.maps import (
 from video_gc.analysis.attention.queries import Query, grid
 from video_gc.blocks import NonLocal
 from video_gc.data.index import DataError
-from video_gc.evaluate.metrics import probabilities
+from video_gc.evaluate.ranking import probabilities
 from video_gc.models.context import context_blocks
 
 DRAWN = 5

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
-from tensorboard.backend.event_processing.event_file_loader import (  # type: ignore[import-untyped]
-    EventFileLoader,
-)
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from video_gc.ablate.cell_name import cell_hash
 from video_gc.ablate.status import STATUS
