@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from video_gc.config import compose_train, training_help
-from video_gc.config.values import check_values, data_kind
+from video_gc.config.values import check_root, check_values, data_kind
 from video_gc.manual import option_names, options, wrong_argument
 from video_gc.train.options import TrainConfig
 
@@ -180,7 +180,8 @@ def test_what_hydra_takes_is_not_refused(argument: str) -> None:
     ],
 )
 def test_values_that_hydra_takes_are_not_refused_early(argument: str) -> None:
-    check_values([argument])  # motions are made in data.root
+    check_values([argument])
+    check_root([argument])  # motions are made in data.root
 
 
 def test_the_kind_of_data_is_known_before_hydra() -> None:

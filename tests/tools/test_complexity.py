@@ -40,7 +40,7 @@ def test_an_experiment_is_counted_without_its_data(tool: Any, tmp_path: Path) ->
     [
         (("context=ngl",), "nl"),
         (("slow_r50", "context=gc"), "give 'slow_r50' alone"),
-        (("nothing.ckpt",), "no such checkpoint, nor published weights"),
+        (("nothing.ckpt",), "no such checkpoint or run directory"),
         (("model=slowfast_small", "--clip", "7", "64"), "multiple of 4 frames"),
     ],
 )

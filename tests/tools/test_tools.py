@@ -82,7 +82,8 @@ def test_train_test_predict_report(
     assert status == 1
     assert "whole video" in out
     assert "text.mp4: cannot be read as a video" in err
-    assert f"Timelines are in {tmp_path / 'go/predict'}; files that failed: 1" in err
+    out = tmp_path / "go/predict"
+    assert f"Timelines are in {out}, the table is {out / 'predictions.csv'}; files that f" in err
     _, _, err = tool("predict", tmp_path / "go", damaged["text"])
     assert "No timeline was drawn; files that failed: 1" in err
     status, out, _ = tool("predict", best, video, "--json", "--top", 1, "--precision", "bf16")

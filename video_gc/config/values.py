@@ -28,9 +28,9 @@ NOT_A_FOLDER = ("motions", "shards")
 def check_values(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -> None:
     """Check the values of known options; says nothing of the others.
 
-    Raises ValueError for a wrong number or count, FileNotFoundError for a missing data.root.
+    Raises ValueError for a wrong number or count.
     """
-    given = dict(argument.lstrip("+").split("=", 1) for argument in arguments if "=" in argument)
+    given = _given(arguments)
     least = constant("video_gc.train.options", "LEAST")
     for option in options():
         value = given.get(option.name, "")
@@ -43,6 +43,11 @@ def check_values(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) ->
             raise ValueError(f"{option.name} ({value}) must be {KINDS[kind]}{example}")
         if option.name in least and int(value) < least[option.name]:
             raise ValueError(f"{option.name} ({value}) must be at least {least[option.name]}")
+
+
+def check_root(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -> None:
+    """Raise FileNotFoundError for a data.root that does not exist."""
+    given = _given(arguments)
     root = given.get("data.root", "").strip("'\"")
     made = not root or "$" in root or data_kind(given, configs) in NOT_A_FOLDER
     if not made and not Path(root).is_dir():
@@ -62,3 +67,8 @@ def data_kind(given: Mapping[str, str], configs: Sequence[Path] = CONFIGS) -> st
         group = next((e["override /data"] for e in overrides if "override /data" in e), None)
     found = configured("data", group or "motions", configs)
     return str((found.get("data") or found).get("kind", "motions"))
+
+
+def _given(arguments: Sequence[str]) -> dict[str, str]:
+    """Option or group → its last value in the command."""
+    return dict(argument.lstrip("+").split("=", 1) for argument in arguments if "=" in argument)

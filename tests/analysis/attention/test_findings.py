@@ -69,6 +69,17 @@ def test_a_block_that_adds_nothing_is_called_untrained() -> None:
     assert lines[1].startswith("res4.1 (nl): attention hardly depends")
 
 
+def test_what_several_blocks_have_in_common_is_said_once() -> None:
+    alike = [replace(block(0.02, 0.02, 0.02), name=f"res4.{n}") for n in range(5)]
+    said = "ttention hardly depends on the query"
+    assert sum(line.count(said) for line in answer(alike)) == 1
+    fresh = replace(block(0.0, 0.0, 0.0), change=Estimate(0.0, 0.0, 0.0, 0.0))
+    found = answer([*alike, fresh])
+    assert len(found) == 3
+    assert sum(line.count(said) for line in found) == 2  # how many, then which
+    assert all(name in found[1] for name in ("res4.0", "res4.4"))
+
+
 def test_the_number_of_videos_is_said_with_their_intervals() -> None:
     some = Interval(0.1, 0.05, 0.2)
     loss = Replacement("res4.3", "snl", 48, some, some, 0, None, None, None, None, None)

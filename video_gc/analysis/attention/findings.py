@@ -121,11 +121,19 @@ def answer(blocks: Sequence[BlockStudy]) -> list[str]:
     judged = [_judge(block) for block in blocks]
     counts = Counter(words for words, _ in judged)
     head = "; ".join(f"{said} in {n} of {len(blocks)} blocks" for said, n in counts.items())
-    alike = len(counts) == 1
-    lines = [
-        f"{block.name} ({block.kind}): {basis if alike else f'{words}: {basis}'}"
-        for block, (words, basis) in zip(blocks, judged, strict=True)
-    ]
+    lines = []
+    for words, number in counts.items():
+        own = [
+            (f"{block.name} ({block.kind})", basis)
+            for block, (said, basis) in zip(blocks, judged, strict=True)
+            if said == words
+        ]
+        if len(counts) == 1 or number > 1:
+            each = [f"{block}: {basis}" for block, basis in own]
+            together = f"{words[:1].upper()}{words[1:]}: {'; '.join(each)}"
+            lines += each if len(counts) == 1 else [together]
+        else:
+            lines += [f"{block}: {words}: {basis}" for block, basis in own]
     return [f"{head[:1].upper()}{head[1:]}.", *lines]
 
 
