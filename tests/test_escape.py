@@ -14,7 +14,7 @@ from rich.table import Table
 import video_gc
 from video_gc.analysis.html import render
 from video_gc.analysis.terminal import fitting
-from video_gc.escape import csv_cell, csv_text, readable
+from video_gc.escape import csv_cell, csv_text, readable, short_name
 from video_gc.outputs import read_csv, write_csv
 from video_gc.progress import Screen, counted
 
@@ -90,3 +90,10 @@ def test_a_terminal_that_knows_less_than_utf_8(encoding: str) -> None:
 def test_one_thing_has_no_s() -> None:
     said = [counted(0, "video"), counted(1, "video"), counted(1234, "class"), counted(1, "class")]
     assert said == ["0 videos", "1 video", "1,234 classes", "1 class"]
+
+
+def test_a_number_after_a_name_stays_after_it() -> None:
+    """Without the mark, the line "name 50%" of a name in Arabic is shown as 50 name%."""
+    assert short_name("الجري") == "الجري\u200e"
+    assert short_name("x" * 60 + "ץ") == f"{'x' * 20}…{'x' * 18}ץ\u200e"
+    assert short_name("Müller 跑步") == "Müller 跑步"

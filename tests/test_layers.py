@@ -30,6 +30,7 @@ BEFORE = {
     "cli": {"data"},
     "__init__": {"predict"},
     "escape": set(),
+    "pictures": {"escape"},
     "subprocess_call": set(),
     "progress": {"escape"},
     "atomic": set(),
@@ -43,6 +44,7 @@ BEFORE = {
 }  # the rooms that stand directly before each; what those may import, it may import too
 LEAVES = {
     "escape",
+    "pictures",
     "progress",
     "atomic",
     "locks",

@@ -6,6 +6,7 @@ Names come from strangers. `readable` is for a terminal and for pictures, `csv_c
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Sequence
 
 HIDDEN = re.compile(
@@ -14,6 +15,7 @@ HIDDEN = re.compile(
     r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # end a line, or reverse the reading order
     r"\ud800-\udfff]"  # bytes of a file name that are not UTF-8
 )
+LEFT_TO_RIGHT = "\u200e"
 FORMULA = ("=", "+", "-", "@", "'")
 """First characters of a formula in a spreadsheet, and the sign that marks text."""
 MARKED = f"^'([{re.escape(''.join(FORMULA))}])"
@@ -31,9 +33,18 @@ def readable_lines(text: str) -> str:
 
 
 def short_name(name: str, longest: int = 40) -> str:
-    """A readable name for a picture, shortened in the middle: names often start alike."""
+    """A readable name for a picture, shortened in the middle: names often start alike.
+
+    A mark without width ends one in Arabic or Hebrew, so that a number after it stays after it.
+    """
     name, half = readable(name), longest // 2
-    return name if len(name) <= longest else f"{name[:half]}…{name[1 - half :]}"
+    name = name if len(name) <= longest else f"{name[:half]}…{name[1 - half :]}"
+    return f"{name}{LEFT_TO_RIGHT}" if runs_left(name) else name
+
+
+def runs_left(text: str) -> bool:
+    """Whether it has letters that run from right to left."""
+    return any(unicodedata.bidirectional(one) in ("R", "AL") for one in text)
 
 
 def nearest_name(wrong: str, names: Sequence[str], cutoff: float = 0.6) -> str | None:

@@ -11,7 +11,7 @@ from video_gc.data.index import VideoIndex
 from video_gc.decode.write import write_video
 from video_gc.evaluate import plots as pictures
 from video_gc.evaluate.confusions import ConfusedPair, Example, confused_pairs
-from video_gc.evaluate.plots import draw_calibration, draw_class_accuracy, draw_confused_pairs
+from video_gc.evaluate.plots import class_accuracy, draw_calibration, draw_confused_pairs
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
 
 pytestmark = pytest.mark.usefixtures("drawn")
@@ -25,7 +25,7 @@ def picture(file: Path) -> np.ndarray:
 def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every word of the figures that are saved."""
     found: list[str] = []
-    save = pictures._save
+    write = pictures.save
 
     def keep(figure, file):  # type: ignore[no-untyped-def]
         for axes in figure.axes:
@@ -33,9 +33,9 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             found.extend(axes.get_title(loc=place) for place in ("left", "center"))
             found.extend(label.get_text() for label in axes.get_yticklabels())
             found.append(axes.get_xlabel())
-        return save(figure, file)
+        return write(figure, file)
 
-    monkeypatch.setattr(pictures, "_save", keep)
+    monkeypatch.setattr(pictures, "save", keep)
     return found
 
 
@@ -79,23 +79,28 @@ def test_the_calibration_error_is_that_of_torchmetrics(tmp_path: Path, texts: li
 
 def test_of_many_classes_both_ends_are_drawn(tmp_path: Path, texts: list[str]) -> None:
     names = [f"class {number} $x$" for number in range(400)]
-    accuracy = [number / 399 for number in range(400)]
-    draw_class_accuracy(names, accuracy, [3] * 399 + [0], tmp_path / "classes.png")
-    assert "class 0 $x$ (3)" in texts
-    assert "class 29 $x$ (3)" in texts
-    assert "class 30 $x$ (3)" not in texts
-    assert "class 369 $x$ (3)" in texts
+    right = torch.arange(400)
+    counts = torch.diag(right)
+    counts[:, 0] += 399 - right  # the others are taken for class 0
+    counts[399] = 0
+    pictures.save(class_accuracy(names, counts), tmp_path / "classes.png")
+    assert "class 1 $x$ (399)" in texts
+    assert "class 30 $x$ (399)" in texts
+    assert "class 31 $x$ (399)" not in texts
+    assert "class 370 $x$ (399)" in texts
+    assert "class 0 $x$ (399)" in texts  # all right, the best
     assert "class 399 $x$ (0)" not in texts  # no video, no accuracy
     assert "… 339 classes from 8% to 92% …" in texts
-    assert f"mean class: {100 * np.mean(accuracy[:399]):.1f}" in texts[-1]
+    assert f"mean class: {100 * (1 + right[1:399].sum() / 399) / 399:.1f}" in texts[-1]
     assert (tmp_path / "classes.png").is_file()
 
 
 def test_few_classes_are_all_drawn(tmp_path: Path, texts: list[str]) -> None:
-    draw_class_accuracy(["easy", "hard"], [1.0, 0.5], [4, 2], tmp_path / "classes.png")
+    counts = torch.tensor([[4, 0], [1, 1]])
+    pictures.save(class_accuracy(["easy", "hard"], counts), tmp_path / "classes.png")
     assert [text for text in texts if "(" in text][:2] == ["hard (2)", "easy (4)"]
     with pytest.raises(ValueError, match="no class has a video"):
-        draw_class_accuracy(["easy"], [0.0], [0], tmp_path / "none.png")
+        class_accuracy(["easy"], torch.zeros(1, 1))
 
 
 def test_confused_pairs_show_frames_of_the_part_that_is_meant(

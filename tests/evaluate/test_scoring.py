@@ -94,6 +94,7 @@ def test_results_on_disk(checkpoint: Path, clips_folder: Path, tmp_path: Path) -
         "calibration.png",
         "classes.png",
         *(["pairs.png"] if done.result.video_level.top1 < 1 else []),
+        "events.out.tfevents.test",
     ]
     rows = list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))
     assert len(rows) == 12

@@ -73,7 +73,7 @@ def test_windows_have_the_scores_of_their_frames(checkpoint: Path, stride: float
 
 
 def test_a_file_has_the_windows_of_its_frames(checkpoint: Path, video: Path) -> None:
-    recognizer = Recognizer(checkpoint, device="cpu")
+    recognizer = Recognizer(checkpoint, device="cpu", precision="fp32")
     whole = recognizer.predict(video).windows[0]
     live = Live(video, fast=True)
     first, *_ = Stream(live, recognizer, every_window=True)

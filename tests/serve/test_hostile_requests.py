@@ -3,6 +3,7 @@
 import http.server
 import io
 import os
+import random
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import counted_frames
+from tests.processes import children, resident
 from tests.serve.client import Served, client, get, post
 from video_gc.decode.write import write_video
 from video_gc.serve.download import download
@@ -43,6 +45,49 @@ def test_files_that_are_no_video_are_422(
         assert "\n" not in answer.json()["detail"]
         assert "/" not in answer.json()["detail"], name  # no path of the server's
     assert post(address, video.read_bytes()).status_code == 200
+
+
+@pytest.mark.slow
+def test_two_hundred_sound_and_hostile_uploads_by_eight_clients(
+    served: Served, service: Service, video: Path
+) -> None:
+    address, sound = served(max_mb=0.5), video.read_bytes()
+    expected = post(address, sound).json()
+    draw = random.Random(0)
+
+    def upload(number: int) -> tuple[str, bytes]:
+        kind = ("sound", "sound", "empty", "noise", "cut", "changed", "playlist", "large")[
+            number % 8
+        ]
+        if kind == "changed":
+            changed = bytearray(sound)
+            for place in draw.sample(range(len(sound)), 30):
+                changed[place] = draw.randrange(256)
+            return kind, bytes(changed)
+        return kind, {
+            "sound": sound, "empty": b"", "noise": draw.randbytes(5000),
+            "cut": sound[: draw.randrange(1, len(sound) // 2)],
+            "playlist": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "large": bytes(600_000),
+        }[kind]  # fmt: skip
+
+    uploads = [upload(number) for number in range(200)]
+    kept = []
+    with ThreadPoolExecutor(8) as clients:
+        for part in (uploads[:100], uploads, uploads[100:]):  # the first loads what is loaded once
+            answers = list(clients.map(lambda one: post(address, one[1]), part))
+            for (kind, _), answer in zip(part, answers, strict=True):
+                allowed = {"sound": [200], "changed": [200, 422], "large": [413]}.get(kind, [422])
+                assert answer.status_code in allowed, (kind, answer.text)
+                if kind == "sound":
+                    same = [
+                        {"label": one["label"], "score": pytest.approx(one["score"], abs=1e-5)}
+                        for one in expected
+                    ]
+                    assert answer.json() == same
+            kept.append(sum(map(resident, (os.getpid(), *children()))))
+    assert kept[2] - kept[1] < 40
+    assert "video_gc_requests_inside 0.0" in get(f"{address}/metrics").text
+    assert get(f"{address}/health").status_code == 200
 
 
 def test_names_and_types_of_the_client_do_not_matter(served: Served, video: Path) -> None:

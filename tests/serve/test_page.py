@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -51,7 +52,9 @@ def test_the_picture_is_an_animation_of_the_blocks(recognizer: Recognizer) -> No
     view = counted_frames(contract.frames, contract.crop, contract.crop)
     found = attention_picture(recognizer, view, 0.5, 1.0)
     assert found.startswith('<img src="data:image/webp;base64,')
-    assert found.endswith('alt="Where the blocks look, 0.50 to 1.00 s">')
+    assert 'alt="Where the blocks look, 0.50 to 1.00 s">' in found
+    text = found.partition("</p>")[0].rpartition(">")[2]
+    assert re.fullmatch(r"class activation: \d+% (bright|dark)", text)  # text, not only a picture
 
 
 def test_a_network_without_blocks_shows_class_activation_alone(

@@ -141,7 +141,7 @@ def test_labels_are_drawn_on_a_copy() -> None:
     frame = np.zeros((60, 80, 3), np.uint8)
     drawn = draw_labels(frame, [("alike", 0.9)])
     assert frame.max() == 0
-    assert drawn[:30].max() == 255
+    assert drawn[:30].max() > 200
     assert drawn[40:].max() == 0
     assert np.array_equal(draw_labels(frame, []), frame)
 

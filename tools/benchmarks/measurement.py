@@ -22,6 +22,7 @@ from video_gc.analysis.measure import interleave, load, machine
 from video_gc.analysis.terminal import fitting
 from video_gc.atomic import atomic_path, write_text
 from video_gc.decode.ffmpeg_env import COMMAND, library_path
+from video_gc.pictures.figures import save_picture
 from video_gc.progress import console, say, track
 from video_gc.subprocess_call import call_in_new_process
 
@@ -200,7 +201,7 @@ def show(text: str) -> None:
 def save_figure(figure: Figure, path: Path) -> Path:
     """As PNG."""
     with atomic_path(path) as part:
-        figure.savefig(part, dpi=120)
+        save_picture(figure, part, dpi=120)
     return path
 
 

@@ -21,7 +21,7 @@ def render(template: str, room: str = "analysis", **values: Any) -> str:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A picture as the source of an `<img>`; kind: for example png or svg+xml."""
+    """A picture as the source of an `<img>`; kind: for example png."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from video_gc.analysis.attention.maps import attention_maps, stretch
 from video_gc.analysis.clips import read_view
@@ -21,21 +22,19 @@ from video_gc.analysis.html import data_uri, render
 from video_gc.analysis.overlay import heat, strip
 from video_gc.blocks import GlobalContext
 from video_gc.data.transforms import prepare_clips
+from video_gc.escape import readable
+from video_gc.evaluate.plots import class_accuracy, confusion_matrix
+from video_gc.evaluate.results import DRAWN_PAIRS
 from video_gc.evaluate.tested_videos import classes_in_turn
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.outputs import read_csv, write_output
+from video_gc.pictures.figures import svg
 from video_gc.progress import track
 from video_gc.train.checkpoint import CheckpointContents, load_network
 from video_gc.train.checkpoint_paths import best_checkpoint
 from video_gc.train.resume.run_directory import read_metrics
 
-PICTURES = (
-    ("classes.png", "Accuracy of each class"),
-    ("calibration.png", "Confidence and accuracy"),
-    ("pairs.png", "Most frequent confusions"),
-)
-"""Files of a test shown if they exist, and their headings."""
 EXAMPLES = 6
 FRAME_PIXELS = 128  # largest side of a frame in a strip
 
@@ -68,6 +67,7 @@ def write_report(run: Path) -> Path:
         replace(contents.model, weights=None, context=ContextConfig(), more_context=[])
     )
     rows = read_csv(results / "predictions.csv")[1]
+    names, counts = contents.names, _confusions(rows, contents.names)
     right, wrong = choose_examples(rows)
     blocks = context_blocks(model)
     mapped = _drawn_block(blocks)
@@ -83,15 +83,13 @@ def write_report(run: Path) -> Path:
         clip=clip,
         blocks=blocks,
         kind=contents.model.context.kind,
-        classes=len(contents.names),
+        classes=len(names),
         accuracy=tested,
-        curves=_svg(draw_curves(read_metrics(run / "logs"))),
-        confusion=data_uri((results / "confusion.png").read_bytes(), "png"),
-        pictures=[
-            (title, data_uri((results / name).read_bytes(), "png"))
-            for name, title in PICTURES
-            if (results / name).is_file()
-        ],
+        curves=svg(draw_curves(read_metrics(run / "logs")), "curves"),
+        confusion=svg(confusion_matrix(names, counts), "confusion"),
+        accuracies=svg(class_accuracy(names, counts), "classes"),
+        calibration=data_uri((results / "calibration.png").read_bytes(), "png"),
+        pairs=_pairs(results),
         plain=complexity(plain, shape),
         full=complexity(model, shape),
         mapped=mapped,
@@ -136,6 +134,23 @@ def choose_examples(
     for row in classes_in_turn(surest, lambda row: (row["label"], row["label"] == row["top1"])):
         chosen[row["label"] == row["top1"]].append(row)
     return chosen[True][:EXAMPLES], chosen[False][:EXAMPLES]
+
+
+def _confusions(rows: list[dict[str, str]], names: Sequence[str]) -> Tensor:
+    """Videos (true, predicted) of the rows of predictions.csv, in which names are readable."""
+    numbers = {readable(name): number for number, name in enumerate(names)}
+    counts = torch.zeros(len(names), len(names), dtype=torch.int64)
+    for row in rows:
+        counts[numbers[row["label"]], numbers[row["top1"]]] += 1
+    return counts
+
+
+def _pairs(results: Path) -> tuple[str, list[dict[str, str]]] | None:
+    """The picture of the confused pairs, a data URI, and their rows; None if no video was wrong."""
+    if not (results / "pairs.png").is_file():
+        return None
+    drawn = read_csv(results / "pairs.csv")[1][:DRAWN_PAIRS]
+    return data_uri((results / "pairs.png").read_bytes(), "png"), drawn
 
 
 def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
@@ -189,9 +204,3 @@ def _jpeg(picture: np.ndarray, side: int) -> str:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=88)
     return data_uri(stream.getvalue(), "jpeg")
-
-
-def _svg(figure: Figure) -> str:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="svg", transparent=True)
-    return data_uri(stream.getvalue(), "svg+xml")

@@ -1,6 +1,7 @@
 """Pictures of test results: calibration, hard classes, confused classes.
 
-The functions take plain data and write a file; they know no checkpoints or indices.
+The functions take plain data; they know no checkpoints or indices. `class_accuracy` and
+`confusion_matrix` are figures, for a file or a page.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from video_gc.decode.open import open_video
 from video_gc.escape import short_name
 from video_gc.evaluate.confusions import ConfusedPair, Example
 from video_gc.outputs import output_path
+from video_gc.pictures.figures import save_picture
 from video_gc.progress import counted, track
 
 BINS = 15
@@ -67,23 +69,24 @@ def draw_calibration(confidence: Tensor, correct: Tensor, file: Path) -> Path:
     upper.legend(frameon=False, loc="upper left")
     lower.bar(left, counts[shown].numpy(), width, align="edge", color=SOFT, edgecolor="white")
     lower.set(xlabel="confidence of the first class", ylabel="videos")
-    return _save(figure, file)
+    return save(figure, file)
 
 
-def draw_class_accuracy(
-    names: Sequence[str], accuracy: Sequence[float], counts: Sequence[int], file: Path
-) -> Path:
+def class_accuracy(names: Sequence[str], counts: Tensor) -> Figure:
     """A bar per class, the hardest at the top; of more than 60 classes the 30 at either end.
 
-    accuracy: shares in 0…1. counts: videos of each class. Classes without videos are not drawn.
+    counts: videos (true, predicted). Classes without videos are not drawn; raises ValueError if
+    none has one.
     """
+    videos = counts.sum(1)
+    shares = counts.diag() / videos.clamp(min=1)
     ranked = sorted(
         (share, name, count)
-        for name, share, count in zip(names, accuracy, counts, strict=True)
+        for name, share, count in zip(names, shares.tolist(), videos.tolist(), strict=True)
         if count
     )
     if not ranked:
-        raise ValueError(f"{file}: no class has a video, so there is nothing to draw")
+        raise ValueError("no class has a video, so there is nothing to draw")
     hidden = ranked[WORST_AND_BEST:-WORST_AND_BEST] if len(ranked) > 2 * WORST_AND_BEST else []
     shown = [*ranked[:WORST_AND_BEST], *ranked[-WORST_AND_BEST:]] if hidden else ranked
     places = np.arange(len(shown))
@@ -91,9 +94,9 @@ def draw_class_accuracy(
         places[WORST_AND_BEST:] += 2
     figure = Figure(figsize=(8, 1.2 + 0.22 * (places[-1] + 1)), layout="constrained")
     axes = figure.subplots()
-    shares = [100 * share for share, _, _ in shown]
-    bars = axes.barh(places, shares, color=SOFT)
-    axes.bar_label(bars, [f"{share:.0f}" for share in shares], padding=3, fontsize=8)
+    lengths = [100 * share for share, _, _ in shown]
+    bars = axes.barh(places, lengths, color=SOFT)
+    axes.bar_label(bars, [f"{length:.0f}" for length in lengths], padding=3, fontsize=8)
     if hidden:
         text = f"… {len(hidden)} classes from {hidden[0][0]:.0%} to {hidden[-1][0]:.0%} …"
         axes.text(50, WORST_AND_BEST + 0.5, text, ha="center", va="center")
@@ -107,10 +110,10 @@ def draw_class_accuracy(
         xlim=(0, 108),
         xlabel=f"top-1 accuracy, per cent (videos of the class); mean class: {mean:.1f}",
     )
-    return _save(figure, file)
+    return figure
 
 
-def draw_confusion(names: Sequence[str], counts: Tensor, file: Path) -> Path:
+def confusion_matrix(names: Sequence[str], counts: Tensor) -> Figure:
     """The confusion matrix, each row as shares of its class. counts: (true, predicted)."""
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     few = len(names) <= FEW
@@ -121,13 +124,15 @@ def draw_confusion(names: Sequence[str], counts: Tensor, file: Path) -> Path:
     axes.set(xlabel="predicted", ylabel="true")
     if few:
         shown, places = [short_name(name) for name in names], range(len(names))
-        axes.set_xticks(places, shown, rotation=45, ha="right", parse_math=False)
+        axes.set_xticks(
+            places, shown, rotation=45, ha="right", rotation_mode="anchor", parse_math=False
+        )
         axes.set_yticks(places, shown, parse_math=False)
         for row, column in counts.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = str(int(counts[row, column]))
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    return _save(figure, file, dpi=120)
+    return figure
 
 
 def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
@@ -156,7 +161,7 @@ def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
             f"{pair.count} of {counted(pair.of, 'video')}"
         )
         row[0].set_title(text, loc="left", fontsize=14, weight="bold", parse_math=False)
-    return _save(figure, file)
+    return save(figure, file)
 
 
 def _draw_example(axes: Any, example: Example) -> None:
@@ -195,7 +200,8 @@ def _frames(example: Example) -> np.ndarray | None:
     return frames[:, :, left : left + WIDTH]
 
 
-def _save(figure: Figure, file: Path, dpi: int = 110) -> Path:
+def save(figure: Figure, file: Path) -> Path:
+    """Write a PNG; returns its path."""
     with output_path(file) as part:
-        figure.savefig(part, dpi=dpi)
+        save_picture(figure, part)
     return file

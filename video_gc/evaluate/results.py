@@ -19,10 +19,11 @@ from video_gc.evaluate.confusions import (
 )
 from video_gc.evaluate.metrics import CALIBRATION_BINS, average_precisions
 from video_gc.evaluate.plots import (
+    class_accuracy,
+    confusion_matrix,
     draw_calibration,
-    draw_class_accuracy,
     draw_confused_pairs,
-    draw_confusion,
+    save,
 )
 from video_gc.evaluate.ranking import ranking
 from video_gc.evaluate.scores import Scores
@@ -157,15 +158,10 @@ def _confusions(result: Scores, directory: Path) -> list[Path]:
     pairs, (sure, said) = confused_pairs(result), result.best
     files = [
         write_csv(directory / "confusion.csv", ["true", *names], rows),
-        draw_confusion(names, counts, directory / "confusion.png"),
+        save(confusion_matrix(names, counts), directory / "confusion.png"),
         write_pairs(pairs, directory / "pairs.csv"),
         draw_calibration(sure, said == result.targets, directory / "calibration.png"),
-        draw_class_accuracy(
-            names,
-            [one.top1 for one in class_results(result)],
-            counts.sum(1).tolist(),
-            directory / "classes.png",
-        ),
+        save(class_accuracy(names, counts), directory / "classes.png"),
     ]
     drawn = directory / "pairs.png"
     return [*files, draw_confused_pairs(pairs[:DRAWN_PAIRS], drawn)] if pairs else files

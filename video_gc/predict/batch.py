@@ -91,7 +91,7 @@ def predict_all(
                     stem = outputs.free(readable(f"{file.parent.name}_{file.name}"), ".png")
                     with outputs.path(f"{stem}.png") as part:
                         draw_timeline(prediction, part, options.top)
-                except Exception as error:  # the disk, or a name that matplotlib cannot draw
+                except Exception as error:  # the disk, or what matplotlib cannot draw
                     say(f"{decode_error(file, error)}: its timeline is not drawn", style="yellow")
     finally:
         with outputs.path(TABLE) as part:

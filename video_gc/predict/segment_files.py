@@ -78,7 +78,7 @@ def segment_all(
             with outputs.path(f"{file.stem}.png") as part:
                 curve = replace(found, rows=smooth(found.rows, options.smooth))
                 draw_segments(curve, contract.names, segments, options.threshold, part)
-        except Exception as error:  # the disk, or a name that matplotlib cannot draw
+        except Exception as error:  # the disk, or what matplotlib cannot draw
             say(f"{decode_error(video, error)}: its timeline is not drawn", style="yellow")
         return VideoSegments(os.fspath(video), segments, len(found.damaged))
 

@@ -14,8 +14,7 @@ from types import FrameType
 from typing import TypeVar
 
 import numpy as np
-from matplotlib.font_manager import findfont
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from rich.live import Live as LiveTable
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from video_gc.decode.live import Live, LiveFrame
 from video_gc.decode.write import growing_video, muxer_of
 from video_gc.escape import readable, short_name
 from video_gc.outputs import Outputs, output_path
+from video_gc.pictures.letters import write
 from video_gc.predict.stream import Stream, StreamWindow
 from video_gc.progress import Screen, say
 
@@ -109,13 +109,10 @@ def draw_labels(picture: np.ndarray, labels: list[tuple[str, float]]) -> np.ndar
     """A copy of a frame uint8 (H, W, 3) with a line for each label in its upper left corner."""
     image = Image.fromarray(picture)
     size = max(picture.shape[0] // 20, 10)
-    font = ImageFont.truetype(findfont("DejaVu Sans"), size)
-    text = "\n".join(f"{short_name(name)} {score:.0%}" for name, score in labels)
-    pen = ImageDraw.Draw(image)
-    pen.multiline_text(
-        (size // 2, size // 2), text, "white", font, stroke_width=max(size // 8, 1),
-        stroke_fill="black",
-    )  # fmt: skip
+    for line, (name, score) in enumerate(labels):
+        at = (size // 2, size // 2 + 1.3 * size * line)
+        text = f"{short_name(name)} {score:.0%}"
+        write(image, at, text, size, (255, 255, 255), rim=max(size // 8, 1))
     return np.asarray(image)
 
 

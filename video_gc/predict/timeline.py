@@ -9,6 +9,7 @@ from rich.text import Text
 
 from video_gc.atomic import atomic_path
 from video_gc.escape import readable, short_name
+from video_gc.pictures.figures import save_picture
 from video_gc.predict.recognizer import NONE, Prediction, Window
 from video_gc.predict.segments import Segment, borders
 from video_gc.predict.windows import WindowRows
@@ -71,7 +72,7 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
         number = prediction.names.index(name)
         values = [float(window.scores[number]) for window in prediction.windows]
         axes.stairs(
-            values, edges, baseline=None, linewidth=2, label=f"{readable(name)} {score:.0%}"
+            values, edges, baseline=None, linewidth=2, label=f"{short_name(name)} {score:.0%}"
         )
     axes.set(xlabel="time (s)", ylabel="score", ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
     axes.set_title(readable(Path(prediction.video).name), loc="left", parse_math=False)
@@ -80,7 +81,7 @@ def draw_timeline(prediction: Prediction, file: Path, count: int = 5) -> Path:
     for text in legend.get_texts():
         text.set_parse_math(False)
     with atomic_path(file) as part:
-        figure.savefig(part, dpi=120)
+        save_picture(figure, part, dpi=120)
     return file
 
 
@@ -132,7 +133,7 @@ def draw_segments(
     top.grid(axis="y", alpha=0.3)
     below.set_yticks(range(len(shown)), [short_name(name) for name in shown], parse_math=False)
     below.set(xlabel="time (s)", ylim=(len(shown) - 0.5, -0.5))
-    figure.savefig(file, dpi=120)
+    save_picture(figure, file, dpi=120)
 
 
 def _ranking(ranked: list[tuple[str, float]]) -> Text:

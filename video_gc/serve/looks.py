@@ -1,5 +1,6 @@
 """Where the context blocks of a network look, as a picture in a page."""
 
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ from video_gc.analysis.attention.panels import activation_panel, block_panels, d
 from video_gc.analysis.clips import View
 from video_gc.analysis.html import data_uri
 from video_gc.data.index import DataError
+from video_gc.escape import readable
 from video_gc.predict.recognizer import Recognizer
 
 CENTRE = (0.5, 0.5, 0.5)
@@ -41,7 +43,9 @@ def attention_picture(recognizer: Recognizer, view: np.ndarray, start: float, en
     times = np.linspace(start, end, len(view), endpoint=False)
     title = f"Where the {'blocks look' if names else 'network looks'}, {start:.2f} to {end:.2f} s"
     queries = [CENTRE] if any(len(panel.maps) > 1 for panel in panels) else []
-    pictures = draw(Drawing(title, View(view, times), queries, panels))
+    drawing = Drawing(title, View(view, times), queries, panels)
     with TemporaryDirectory(prefix="video_gc-") as folder:
-        content = write_animation(Path(folder) / "a.webp", pictures, rate=4).read_bytes()
-    return f'<img src="{data_uri(content, "webp")}" alt="{title}">'
+        content = write_animation(Path(folder) / "a.webp", draw(drawing), rate=4).read_bytes()
+    picture = f'<img src="{data_uri(content, "webp")}" alt="{title}">'
+    said = escape(readable(drawing.activation))
+    return picture + (f'<p class="vg-note">{said}</p>' if said else "")

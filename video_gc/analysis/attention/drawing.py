@@ -6,29 +6,30 @@ looks uniform; colours follow their square root, so faint weights are visible.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from matplotlib.font_manager import findfont
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
 from video_gc.analysis.animation import write_animation
-from video_gc.analysis.attention.panels import Panel
+from video_gc.analysis.attention.panels import ACTIVATION, Panel
 from video_gc.analysis.attention.queries import Query
 from video_gc.analysis.clips import View
 from video_gc.analysis.overlay import colour_bar, heat
 from video_gc.decode.write import write_video
 from video_gc.escape import readable
 from video_gc.outputs import output_path
+from video_gc.pictures.letters import text_width, write
 
 WIDTH = 1100
 """Pixels shared by the columns of a picture."""
 CELL = (144, 288)
 """Smallest and largest side of one panel, pixels."""
 GAP, MARGIN, LINE, BAR = 6, 12, 18, 10
+SIZE = 13
+"""Of the letters, pixels."""
 TITLE = MARGIN + LINE + 6
 """Top of the columns' titles, pixels."""
 SIDE = 84
@@ -51,6 +52,12 @@ class Drawing:
     panels: list[Panel]
     common: bool = False
     """the colours end at the largest weights of all drawn videos, not of this one"""
+
+    @property
+    def activation(self) -> str:
+        """What class activation shows, for the text of a page: of which class; "" without it."""
+        said = [f"{one.title}: {one.subtitle}" for one in self.panels if one.title == ACTIVATION]
+        return said[0] if said else ""
 
     @property
     def row_names(self) -> list[str]:
@@ -103,9 +110,8 @@ def draw(drawing: Drawing) -> np.ndarray:
     pictures = []
     for number in range(len(clip)):
         picture = base.copy()
-        pen = ImageDraw.Draw(picture)
         when = f"{view.times[number]:.2f} s, frame {number + 1} of {len(clip)}"
-        _text(pen, (picture.width - MARGIN, MARGIN), when, bold=True, anchor="ra")
+        _text(picture, (picture.width - MARGIN, MARGIN), when, bold=True, align=1)
         for row, y in enumerate(at.top):
             columns = [0] + [c for c, maps in enumerate(heats, 1) if row < len(maps)]
             for column in columns:
@@ -119,7 +125,7 @@ def draw(drawing: Drawing) -> np.ndarray:
             for own, label, query in sorted(marked):  # those on this frame on top
                 for column in columns if row else [0]:
                     place = (at.left[column] + query[2] * at.wide, y + query[1] * at.high)
-                    _cross(pen, place, own, "" if row else str(label))
+                    _cross(picture, place, own, "" if row else str(label))
         pictures.append(np.asarray(picture))
     return np.stack(pictures)
 
@@ -139,27 +145,27 @@ def save(pictures: np.ndarray, times: np.ndarray, file: Path) -> tuple[Path, Pat
 def _draw_still(base: Image.Image, drawing: Drawing, at: _Layout) -> None:
     """The static parts: titles, names of rows, colour bars, notes."""
     pen, room = ImageDraw.Draw(base), base.width - 2 * MARGIN
-    _text(pen, (MARGIN, MARGIN), drawing.title, bold=True, room=room - 190)
-    _text(pen, (at.left[0], TITLE), "clip", bold=True)
+    _text(base, (MARGIN, MARGIN), drawing.title, bold=True, room=room - 190)
+    _text(base, (at.left[0], TITLE), "clip", bold=True)
     if drawing.queries:
-        _text(pen, (at.left[0], TITLE + LINE), "with queries", colour=SOFT)
+        _text(base, (at.left[0], TITLE + LINE), "with queries", colour=SOFT)
     for name, y in zip(drawing.row_names, at.top, strict=True):
         first, _, second = name.partition("\n")
-        _text(pen, (MARGIN, y + 2), first, bold=True)
-        _text(pen, (MARGIN, y + 2 + LINE), second, colour=SOFT)
+        _text(base, (MARGIN, y + 2), first, bold=True)
+        _text(base, (MARGIN, y + 2 + LINE), second, colour=SOFT)
     ends = at.bottom + BAR + 2
     for panel, x in zip(drawing.panels, at.left[1:], strict=True):
-        _text(pen, (x, TITLE), panel.title, bold=True, room=at.cell)
-        _text(pen, (x, TITLE + LINE), panel.subtitle, colour=SOFT, room=at.cell)
+        _text(base, (x, TITLE), panel.title, bold=True, room=at.cell)
+        _text(base, (x, TITLE + LINE), panel.subtitle, colour=SOFT, room=at.cell)
         base.paste(Image.fromarray(colour_bar(BAR, at.cell)), (x, at.bottom))
         largest = f"{panel.peak:.3g}×" if panel.unit == "uniform" else "largest"
-        _text(pen, (x, ends), "0", colour=SOFT)
-        _text(pen, (x + at.cell, ends), largest, colour=SOFT, anchor="ra")
+        _text(base, (x, ends), "0", colour=SOFT)
+        _text(base, (x + at.cell, ends), largest, colour=SOFT, align=1)
         if panel.unit == "uniform":
             mark = x + min(round(at.cell / panel.peak**0.5), at.cell - 1)
             pen.line((mark, at.bottom - 3, mark, ends), fill=INK)
             if 0.18 < panel.peak**-0.5 < 0.6:
-                _text(pen, (mark, ends), "1×", colour=SOFT, anchor="ma")
+                _text(base, (mark, ends), "1×", colour=SOFT, align=0.5)
     whose = "of all drawn videos" if drawing.common else "of this video"
     notes = [
         "Colours: the root of the weight, in multiples (×) of a uniform one; they end at the "
@@ -168,7 +174,7 @@ def _draw_still(base: Image.Image, drawing: Drawing, at: _Layout) -> None:
     if drawing.queries:
         notes.append("Crosses: a query's position; bright on its own frame, thin on the others.")
     for line, note in enumerate(notes, 1):
-        _text(pen, (MARGIN, ends + line * LINE + 4), note, colour=SOFT, room=room)
+        _text(base, (MARGIN, ends + line * LINE + 4), note, colour=SOFT, room=room)
 
 
 def _stretched(one: Tensor, peak: float, shape: Sequence[int]) -> np.ndarray:
@@ -176,9 +182,9 @@ def _stretched(one: Tensor, peak: float, shape: Sequence[int]) -> np.ndarray:
     return (large / peak).clamp(0, 1).sqrt().cpu().numpy()
 
 
-def _cross(pen: ImageDraw.ImageDraw, at: tuple[float, float], own: bool, label: str) -> None:
+def _cross(picture: Image.Image, at: tuple[float, float], own: bool, label: str) -> None:
     """Draw a query: bright with a dark rim on its own frame, thin and grey on the others."""
-    x, y = at
+    pen, (x, y) = ImageDraw.Draw(picture), at
     reach = 7 if own else 4
     for colour, width in (
         ((0, 0, 0), 5 if own else 3),
@@ -187,27 +193,21 @@ def _cross(pen: ImageDraw.ImageDraw, at: tuple[float, float], own: bool, label: 
         for line in ((x - reach, y, x + reach, y), (x, y - reach, x, y + reach)):
             pen.line(line, fill=colour, width=width)
     where = (x + 9, y - 15)
-    pen.text(where, label, font=_font(True), fill=PAPER, stroke_width=2, stroke_fill=(0, 0, 0))
+    write(picture, where, label, SIZE, PAPER, bold=True, rim=2)
 
 
 def _text(
-    pen: ImageDraw.ImageDraw,
+    picture: Image.Image,
     at: tuple[float, float],
     text: str,
     *,
     bold: bool = False,
     colour: tuple[int, int, int] = INK,
-    anchor: str = "la",
+    align: float = 0.0,
     room: float = float("inf"),
 ) -> None:
     """Write as much of the text as fits into `room` pixels, with … for the rest."""
-    text, font = readable(text), _font(bold)
-    while len(text) > 1 and font.getlength(text) > room:
+    text = readable(text)
+    while len(text) > 1 and text_width(text, SIZE, bold=bold) > room:
         text = text[:-2] + "…"
-    pen.text(at, text, font=font, fill=colour, anchor=anchor)
-
-
-@cache
-def _font(bold: bool) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which is part of matplotlib."""
-    return ImageFont.truetype(findfont(f"DejaVu Sans{':bold' if bold else ''}"), 13)
+    write(picture, at, text, SIZE, colour, bold=bold, align=align)

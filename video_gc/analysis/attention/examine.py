@@ -175,5 +175,6 @@ def _save(drawings: Sequence[Drawing], out: Path) -> list[Picture]:
     for drawing in track(drawings, "Drawing", len(drawings)) if drawings else ():
         stem = readable("_".join(drawing.title.split("/")).rsplit(".", 1)[0])
         file = out / outputs.free(stem, ".mp4", ".webp")
-        pictures.append(Picture(drawing.title, *save(draw(drawing), drawing.view.times, file)))
+        files = save(draw(drawing), drawing.view.times, file)
+        pictures.append(Picture(drawing.title, drawing.activation, *files))
     return pictures

@@ -57,6 +57,8 @@ class Picture:
 
     name: str
     """CLASS/file"""
+    activation: str
+    """the class whose activation is drawn, and its score; "" if none is"""
     video: Path
     animation: Path
 
@@ -198,7 +200,8 @@ def _embedded(pictures: Sequence[Picture], folder: Path) -> list[dict[str, str]]
             left -= size
             source = data_uri(picture.animation.read_bytes(), "webp")
         video = os.path.relpath(picture.video, folder)
-        rows.append({"name": picture.name, "video": video, "animation": link, "source": source})
+        row = {"name": picture.name, "activation": picture.activation, "video": video}
+        rows.append(row | {"animation": link, "source": source})
     return rows
 
 

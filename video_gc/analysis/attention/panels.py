@@ -28,6 +28,7 @@ FINEST = 14
 MOST_FRAMES = 8
 WEIGHTS_AT_ONCE = 4_000_000
 """Largest number of weights per call of `query_maps`."""
+ACTIVATION = "class activation"
 PEAK = 0.999
 """Quantile of the weights at which the colours end, so one outlier does not darken the rest."""
 
@@ -114,7 +115,7 @@ def activation_panel(
     best = scores.argmax(1)
     chosen = class_activation(model, clip, best)[0].cpu()
     said = f"{float(scores[0, best]):.0%} {names[int(best)]}"
-    return Panel("class activation", said, [chosen], unit="share")
+    return Panel(ACTIVATION, said, [chosen], unit="share")
 
 
 def _mean_maps(

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from video_gc.analysis.compare.comparison import Changes, Comparison
 from video_gc.escape import readable, short_name
 from video_gc.outputs import output_path, write_csv, write_output
+from video_gc.pictures.figures import save_picture
 
 GOOD, BAD, SOFT, DARK = "#15803d", "#c2410c", "#b6c2cd", "#5b6b7b"
 CLASSES = 30
@@ -121,7 +122,7 @@ def draw_comparison(found: Comparison, classes: Sequence[ClassChange], file: Pat
     if shown:
         _draw_classes(parts[1].subplots(), shown, len(ranked) - len(shown))
     with output_path(file) as part:
-        figure.savefig(part, dpi=110)
+        save_picture(figure, part)
     return file
 
 

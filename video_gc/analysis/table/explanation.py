@@ -19,12 +19,12 @@ from matplotlib.patheffects import withStroke
 from video_gc.analysis.compare.comparison import intervals_of
 from video_gc.analysis.table.accuracy import KINDS, Against, common_videos
 from video_gc.analysis.table.gather import Group
-from video_gc.analysis.table.plots import svg
 from video_gc.analysis.table.table import Table
 from video_gc.backbones.receptive_field import receptive_field
 from video_gc.data.generated.painting import NUM_FRAMES, SIZE
 from video_gc.data.generated.tasks import GAP, RELATIONS, TASKS, draw_clip
 from video_gc.models.build import sketch
+from video_gc.pictures.figures import svg
 
 SCENE = 3
 """Seed of the drawn clips, the same for each class, so their objects are the same."""

@@ -1,11 +1,9 @@
 """Accuracy against cost, and training curves, as SVG in a page."""
 
-import io
 from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -15,6 +13,7 @@ from matplotlib.transforms import Bbox
 from video_gc.analysis.table.accuracy import KINDS, pareto_front
 from video_gc.analysis.table.table import Row, Table
 from video_gc.escape import readable
+from video_gc.pictures.figures import reader_fonts, svg
 
 COLOURS = (
     "#1c2733", "#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#0e7490", "#be185d", "#4d7c0f",
@@ -85,15 +84,6 @@ def curve_plots(names: Sequence[str], curves: Sequence[Sequence[Curves]]) -> dic
     return found
 
 
-def svg(figure: Figure, salt: str) -> str:
-    """The figure as an <svg> element; salt: makes its ids unique within a page."""
-    stream = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "path"}):
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    text = stream.getvalue()
-    return text[text.index("<svg") :]
-
-
 def _accuracy(points: Sequence[tuple[int, float, Row]], kind: str, named: bool) -> Figure:
     figure = Figure(figsize=SIZE, layout="constrained")
     axes: Any = figure.subplots()
@@ -117,7 +107,8 @@ def _accuracy(points: Sequence[tuple[int, float, Row]], kind: str, named: bool) 
     axes.grid(alpha=0.3)
     figure.draw_without_rendering()
     texts = [readable(row.name) if named else str(place + 1) for place, _, row in points]
-    place_labels(axes, places, texts, [colour(place) for place, _, _ in points])
+    with reader_fonts():
+        place_labels(axes, places, texts, [colour(place) for place, _, _ in points])
     return figure
 
 

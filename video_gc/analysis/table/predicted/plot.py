@@ -6,11 +6,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from video_gc.analysis.table.plots import svg
 from video_gc.analysis.table.predicted.matrix import panels
 from video_gc.analysis.table.predicted.outcome import PREDICTED
 from video_gc.analysis.table.table import Row
 from video_gc.escape import readable
+from video_gc.pictures.figures import svg
 
 COLOURS = {"yes": "#15803d", "no": "#c2410c"}
 OTHER, REGION = "#1c2733", "#15803d"

@@ -1,0 +1,1 @@
+"""Figures and letters, for names in any script."""
