@@ -60,7 +60,7 @@ def main() -> None:
     def run(config: DictConfig) -> None:
         run_tool(lambda: report(train(train_config(config))), leave=False)
 
-    sys.argv[1:] = hydra_arguments(arguments)
+    sys.argv[1:] = hydra_arguments(arguments, configs)
     hydra.main(hydra_folder(configs), "train", version_base="1.3")(run)()
 
 

@@ -5,6 +5,7 @@ It imports none of them, so a misspelt option is refused before torch loads, whi
 
 import ast
 import re
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
@@ -18,6 +19,7 @@ from video_gc.config_folders import CONFIGS, config_groups, find_config, group_f
 from video_gc.escape import nearest_name
 from video_gc.shipped import PACKAGE
 
+BLOCKS = "video_gc.blocks"
 FREE = "model.context.options."  # a block's own arguments, not in any dataclass
 ABLATION = "ablation"
 """The only folder of configs/ that is not a group of a training's config."""
@@ -157,10 +159,12 @@ def option_names() -> list[str]:
 
 
 def choices(configs: Sequence[Path] = CONFIGS) -> dict[str, list[str]]:
-    """Group of YAML files of a training → its choices."""
-    return {
+    """Group of YAML files of a training → its choices; a kind of block needs no file."""
+    found = {
         group: group_files(configs, group) for group in config_groups(configs) if group != ABLATION
     }
+    found["context"] = sorted({*found["context"], *_block_kinds()})
+    return found
 
 
 def ablations(configs: Sequence[Path] = CONFIGS) -> list[str]:
@@ -199,6 +203,17 @@ def wrong_argument(
         elif key not in names and not key.startswith((FREE, "hydra.", "hydra/")):
             return f"unknown option {key!r}; {_nearest(key, names)}"
     return None
+
+
+def _block_kinds() -> list[str]:
+    """The keys of BLOCKS: from the module if it is loaded, because a script may have added its own
+    block, else from the source."""
+    if BLOCKS in sys.modules:
+        return list(sys.modules[BLOCKS].BLOCKS)
+    named = (n for n in _source(BLOCKS).body if isinstance(n, ast.AnnAssign))
+    table = next(n.value for n in named if ast.unparse(n.target) == "BLOCKS")
+    assert isinstance(table, ast.Dict)
+    return [ast.literal_eval(kind) for kind in table.keys if kind]
 
 
 def _options(module: str, owner: str, prefix: str) -> Iterator[Option]:

@@ -91,7 +91,7 @@ def test_attention_maps_are_what_the_blocks_use() -> None:
     assert list(maps) == ["res3.1", "res3.3", "res4.1", "res4.3", "res4.5"]
     assert maps["res3.1"].shape == (2, 4, 8, 8)
     with torch.inference_mode():
-        torch.testing.assert_close(maps["res3.1"], block.attention(seen["x"]))
+        torch.testing.assert_close(maps["res3.1"], block.attention_map(seen["x"]))
     torch.testing.assert_close(maps["res4.5"].sum((1, 2, 3)), torch.ones(2))
     assert attention_maps(model("se"), clip) == attention_maps(model("nl"), clip) == {}
     assert not any(b._forward_pre_hooks for b in context_blocks(network).values())

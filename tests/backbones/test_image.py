@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torchvision import models
 
 from tests.conftest import randomise, slow
-from video_gc.analysis.cost.counts import complexity
 from video_gc.analysis.cost.parts import counted_lines, network_parts
 from video_gc.backbones import build_backbone
 from video_gc.backbones.image import take_clips
@@ -20,6 +19,7 @@ from video_gc.deploy.fold import fold_norms
 from video_gc.models.activation_checkpointing import checkpoint_activations
 from video_gc.models.build import ModelConfig, build_model, sketch
 from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.models.counts import complexity
 from video_gc.models.describe import positions_seen
 from video_gc.models.stochastic_depth import drop_branches
 from video_gc.models.weights import load_weights

@@ -117,7 +117,7 @@ def test_learning_starts_at_the_last_layer_and_reaches_every_parameter(kind: str
 def test_attention_sums_to_one_and_is_what_the_block_uses(kind: str) -> None:
     block = randomise(build_block(kind, 16))
     x = torch.randn(2, 16, 2, 3, 4)
-    weights = block.attention(x)
+    weights = block.attention_map(x)
     assert weights.shape == (2, 2, 3, 4)
     torch.testing.assert_close(weights.sum((1, 2, 3)), torch.ones(2))
     expected = (x * weights[:, None]).sum((2, 3, 4))
@@ -125,7 +125,7 @@ def test_attention_sums_to_one_and_is_what_the_block_uses(kind: str) -> None:
 
 
 def test_average_pooling_has_uniform_attention() -> None:
-    weights = build_block("se", 16).attention(torch.randn(2, 16, 2, 3))
+    weights = build_block("se", 16).attention_map(torch.randn(2, 16, 2, 3))
     torch.testing.assert_close(weights, torch.full((2, 2, 3), 1 / 6))
 
 

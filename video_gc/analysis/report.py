@@ -15,12 +15,11 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor, nn
 
-from video_gc.analysis.attention.maps import attention_maps, stretch
+from video_gc.analysis.attention.maps import attention_maps, shares_map, stretch
 from video_gc.analysis.clips import read_view
 from video_gc.analysis.cost import complexity
 from video_gc.analysis.html import data_uri, render
 from video_gc.analysis.overlay import heat, strip
-from video_gc.blocks import GlobalContext
 from video_gc.data.transforms import prepare_clips
 from video_gc.escape import readable
 from video_gc.evaluate.plots import class_accuracy, confusion_matrix
@@ -171,8 +170,8 @@ def draw_curves(metrics: dict[str, list[tuple[int, float]]]) -> Figure:
 
 
 def _drawn_block(blocks: dict[str, nn.Module]) -> str | None:
-    """The block whose map is drawn: the deepest one of the finest stage with pooling attention."""
-    names = [n for n, b in blocks.items() if isinstance(b, GlobalContext) and b.pool == "attention"]
+    """The drawn block: of those with one map for all positions, the deepest of the finest stage."""
+    names = [name for name, block in blocks.items() if shares_map(block)]
     finest = [name for name in names if name.split(".")[-2] == names[0].split(".")[-2]]
     return finest[-1] if finest else None
 

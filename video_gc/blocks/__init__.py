@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from video_gc.blocks.attention_maps import QueryMaps, SharedMap
 from video_gc.blocks.criss_cross import CrissCross
 from video_gc.blocks.disentangled import DisentangledNonLocal
 from video_gc.blocks.global_context import GlobalContext, gc, se, snl
@@ -18,9 +19,12 @@ __all__ = [
     "DisentangledNonLocal",
     "GlobalContext",
     "NonLocal",
+    "QueryMaps",
+    "SharedMap",
     "build_block",
     "check_block",
     "choices",
+    "kind_of",
 ]
 
 BLOCKS: dict[str, Callable[..., nn.Module]] = {
@@ -31,7 +35,8 @@ BLOCKS: dict[str, Callable[..., nn.Module]] = {
     "dnl": DisentangledNonLocal,
     "cc": CrissCross,
 }
-"""Kind → constructor; its first argument is the channel count, the others are options."""
+"""Kind → constructor; its first argument is the channel count, the others are options. A block maps
+(N, C, *positions) to the same shape; nothing else is asked of it."""
 
 
 def build_block(kind: str, channels: int, **options: Any) -> nn.Module:
@@ -51,6 +56,17 @@ def check_block(kind: str, options: dict[str, Any]) -> None:
     for name in options:
         if name not in names:
             raise ValueError(f"block {kind!r} takes no option {name!r}; {choices(name, names)}")
+
+
+def kind_of(block: nn.Module) -> str:
+    """The key of `BLOCKS`, from the class and, in the one framework, from the choices made; the
+    class name if it has none."""
+    if isinstance(block, GlobalContext):
+        if block.pool == "average":
+            return "se"
+        return "gc" if len(block.transform) > 1 else "snl"
+    own = type(block)
+    return next((kind for kind, make in BLOCKS.items() if make is own), own.__name__)
 
 
 def choices(wrong: str, names: list[str]) -> str:

@@ -87,6 +87,16 @@ class CrissCross(nn.Module):
         wide = torch.promote_types(scores[0].dtype, torch.float32)
         return F.softmax(torch.cat(scores, -1) * self.scale, dim=-1, dtype=wide)
 
+    def query_maps(self, x: Tensor, queries: Tensor) -> Tensor:
+        """`attention` on the lines of some queries, 0 elsewhere: (…), (Q,) → (N, Q, *positions)."""
+        axes = list(x.shape[2:])
+        lines = self.attention(x).flatten(1, len(axes))[:, queries.to(x.device)]
+        full = lines.new_zeros(len(x), len(queries), *axes)
+        for number, place in enumerate(zip(*torch.unravel_index(queries, axes), strict=True)):
+            for axis, part in enumerate(lines[:, number].split(axes, dim=1)):
+                full[(slice(None), number, *place[:axis], slice(None), *place[axis + 1 :])] += part
+        return full
+
     def multiply_adds(self, positions: Sequence[int]) -> int:
         """Multiply-adds of the matrix products for one sample with position axes of these sizes."""
         projections = 4 * self.channels * self.inner * prod(positions)

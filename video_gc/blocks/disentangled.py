@@ -93,6 +93,10 @@ class DisentangledNonLocal(nn.Module):
         pairwise = F.softmax(scores * self.scale, dim=2, dtype=wide)
         return pairwise + self.unary_weights(x).unsqueeze(1)
 
+    def query_maps(self, x: Tensor, queries: Tensor) -> Tensor:
+        """The mean of both terms: (N, C, *positions), (Q,) → (N, Q, *positions), sums of 1."""
+        return self.weights(x, queries).unflatten(2, x.shape[2:]) / 2
+
     def unary_weights(self, x: Tensor) -> Tensor:
         """The unary term ω_u, which sums to 1: (N, C, *positions) → (N, P)."""
         return attention_weights(x, self.unary.weight)

@@ -119,7 +119,7 @@ class GlobalContext(nn.Module):
         """The pooled context vector, before any transform: (N, C, *positions) → (N, C)."""
         return attention_pool(x, self.key.weight) if self.pool == "attention" else rows(x).mean(1)
 
-    def attention(self, x: Tensor) -> Tensor:
+    def attention_map(self, x: Tensor) -> Tensor:
         """The weight of each position, summing to 1: (N, C, *positions) → (N, *positions).
 
         Uniform with average pooling. The softmax runs in fp32 or wider, whatever the dtype of x.

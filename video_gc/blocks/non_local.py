@@ -147,6 +147,24 @@ class NonLocal(nn.Module):
             found[:, mine] = part[:, 0]
         return found
 
+    def query_maps(self, x: Tensor, queries: Tensor) -> Tensor:
+        """`weights` over all keys, 0 out of reach: (N, C, *positions), (Q,) → (N, Q, *keys).
+
+        A map sums to 1 unless `pairwise` is dot_product (any sign) or concatenation.
+        """
+        size = pooled_size(x.shape[2:], self.pool)
+        weights = self.weights(x, queries)  # (N, Q, M)
+        if self.span == "spacetime":
+            return weights.unflatten(2, size)
+        group, _ = self.group_of(queries, x.shape[2:])
+        full = weights.new_zeros(len(x), len(queries), prod(size[:-2]), prod(size[-2:]))
+        for number, which in enumerate(group.tolist()):  # pooling is 1 across groups: sizes agree
+            if self.span == "space":
+                full[:, number, which] = weights[:, number]
+            else:
+                full[:, number, :, which] = weights[:, number]
+        return full.flatten(2).unflatten(2, size)
+
     def grouped(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (N, G, L, d), keys and values (N, G, M, d), in groups as `span` says."""
         if self.span == "time" and x.ndim != 5:

@@ -10,8 +10,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from video_gc.ablate.cell_name import PATHS as DATA_PATHS
+from video_gc.blocks import BLOCKS
 from video_gc.config.compose import compose_config, quoted, to_dataclass
-from video_gc.config_folders import CONFIGS
+from video_gc.config_folders import CONFIGS, group_files
 from video_gc.manual import ABLATE, help_text, options
 from video_gc.train.options import TrainConfig
 
@@ -30,12 +31,16 @@ def train_config(config: Any) -> TrainConfig:
     return to_dataclass(config)
 
 
-def hydra_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments in Hydra's grammar.
+def hydra_arguments(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -> list[str]:
+    """The arguments in Hydra's grammar, which then has a choice of `context` for every block.
 
     Options of a block get a `++`, because no dataclass lists them. A text gets quotes; in a sweep a
     comma separates two texts.
     """
+    for kind in BLOCKS.keys() - set(group_files(configs, "context")):
+        # here, because a script may have added its own
+        node = {"kind": kind}
+        ConfigStore.instance().store(kind, node, group="context", package="model.context")
     sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
     written = []
     for argument in arguments:
@@ -54,7 +59,7 @@ def compose_train(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -
 
     Raises ValueError, in one line with the nearest valid name, if Hydra or a check refuses it.
     """
-    return to_dataclass(compose_config("train", hydra_arguments(arguments), configs))
+    return to_dataclass(compose_config("train", hydra_arguments(arguments, configs), configs))
 
 
 def training_help(arguments: Sequence[str] = (), configs: Sequence[Path] = CONFIGS) -> str:

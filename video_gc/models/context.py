@@ -36,7 +36,7 @@ class ContextConfig:
     """One kind of context block and its places."""
 
     kind: str = "none"
-    """none, gc, snl, se, nl, dnl or cc"""
+    """none, or a kind of block, as listed for the group context"""
     place: str = "after_add"
     """after_add, after_1x1 or after_3x3 of the residual block"""
     after: list[str] = field(default_factory=lambda: ["five"])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from video_gc.backbones.receptive_field import receptive_field
 from video_gc.models.context import context_blocks
+from video_gc.models.counts import count_modules, inside
 from video_gc.models.eval_mode import eval_mode
 
 
@@ -17,8 +18,8 @@ def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
     """A table of the context blocks, for rich's print; the last line is their sum.
 
     clip: T, H, W of the input (H, W for an image network). The columns are the residual block, the
-    kind, its channels and positions, and the parameters and multiply-adds (of convolutions and
-    matrix products) that it adds.
+    kind, its channels and positions, and the parameters and multiply-adds (of convolutions, matrix
+    products and attention, counted in a forward pass) that it adds.
 
     Raises ValueError if the network cannot take such a clip.
     """
@@ -27,11 +28,12 @@ def describe(model: nn.Module, clip: Sequence[int] = (8, 224, 224)) -> Table:
     for heading in ("after", "block", "channels", "positions", "parameters", "multiply-adds"):
         table.add_column(heading, justify="left" if heading in ("after", "block") else "right")
     shapes = positions_seen(model, clip)
+    flops = count_modules(model, torch.empty(1, 3, *clip, device="meta")).flops
+    paths = {module: path for path, module in model.named_modules()}
     totals = [0, 0]
     for name, block in context_blocks(model).items():
         channels, *positions = shapes[name]
-        count = getattr(block, "multiply_adds", lambda _positions: 0)  # a user's own block
-        added = [sum(p.numel() for p in block.parameters()), count(positions)]
+        added = [sum(p.numel() for p in block.parameters()), inside(flops, paths[block])]
         totals = [total + more for total, more in zip(totals, added, strict=True)]
         kind = f"{type(block).__name__}({block.extra_repr()})"
         where = "×".join(map(str, positions))

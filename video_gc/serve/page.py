@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI
 
-from video_gc.analysis.cost.counts import complexity
 from video_gc.analysis.html import render
 from video_gc.data.index import DataError
 from video_gc.decode.reader import DecodeError
 from video_gc.escape import readable
+from video_gc.models.counts import complexity
 from video_gc.predict.batch import video_files
 from video_gc.predict.recognizer import Prediction, Recognizer
 from video_gc.predict.segments import Segment, SegmentOptions, find_segments

@@ -64,7 +64,7 @@ def test_a_shared_map_has_one_row() -> None:
 def test_networks_without_attention_are_an_error() -> None:
     with pytest.raises(DataError, match="no context blocks"):
         drawn_blocks(build_model(ModelConfig(backbone="slow", width=0.125, num_classes=3)))
-    with pytest.raises(DataError, match=r"\(se\) weigh all positions alike"):
+    with pytest.raises(DataError, match=r"\(se\) have no attention weights"):
         drawn_blocks(network("se"))
     assert drawn_blocks(network("cc"), ["res4.*"]) == ["res4.3"]
     with pytest.raises(ValueError, match=r"--blocks \(res9.1\): there are maps of res3.1, res4.3"):

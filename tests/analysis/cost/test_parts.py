@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from tests.conftest import slow
-from video_gc.analysis.cost.counts import inside
 from video_gc.analysis.cost.parts import (
     BLOCK,
     CONTEXT,
@@ -20,6 +19,7 @@ from video_gc.backbones import BACKBONES
 from video_gc.backbones.stages import residual_blocks
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.models.counts import inside
 
 
 def network(backbone: str, kind: str = "cc", place: str = "after_add") -> torch.nn.Module:

@@ -3,8 +3,8 @@
 import pytest
 from torch import nn
 
-from video_gc.analysis.cost.counts import Complexity, complexity
 from video_gc.analysis.table import costs
+from video_gc.models.counts import Complexity, complexity
 
 KNOWN: dict[tuple[str, tuple[int, int, int]], Complexity] = {}
 

@@ -3,39 +3,33 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
-from typing import cast
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from video_gc.backbones.stages import FEATURES, named_parts, residual_blocks
-from video_gc.blocks import CrissCross, DisentangledNonLocal, GlobalContext, NonLocal
-from video_gc.blocks.layout import pooled_size
+from video_gc.blocks import (
+    CrissCross,
+    DisentangledNonLocal,
+    NonLocal,
+    QueryMaps,
+    SharedMap,
+    kind_of,
+)
 from video_gc.extras import installed, need
 from video_gc.models.context import context_blocks
 from video_gc.models.eval_mode import eval_mode
 
-WithQueries = NonLocal | DisentangledNonLocal | CrissCross
-"""Blocks that have a map for each query."""
 Observer = Callable[[str, nn.Module, Tensor, list[Tensor], Tensor], None]
 """Name, block, its input x, its additions to x (one (N, C, P) per recurrence; [] unless the block
 is NL, DNL or CC), and its output."""
 
 
-def kind_of(block: nn.Module) -> str:
-    """nl, dnl, cc, gc, snl or se from the block's class; the class name of any other block."""
-    if isinstance(block, NonLocal):
-        return "nl"
-    if isinstance(block, DisentangledNonLocal):
-        return "dnl"
-    if isinstance(block, CrissCross):
-        return "cc"
-    if not isinstance(block, GlobalContext):
-        return type(block).__name__
-    if block.pool == "average":
-        return "se"
-    return "gc" if len(block.transform) > 1 else "snl"
+def shares_map(block: nn.Module) -> TypeGuard[SharedMap]:
+    """Whether all positions share one map of attention; the plain mean of SE is none."""
+    return isinstance(block, SharedMap) and kind_of(block) != "se"
 
 
 @contextmanager
@@ -77,7 +71,7 @@ def observe_blocks(model: nn.Module, observer: Observer) -> Iterator[None]:
 
 
 def attention_maps(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
-    """The attention of every block with attention pooling, for a prepared clip (N, C, T, H, W).
+    """The map of every block whose positions share one, for a prepared clip (N, C, T, H, W).
 
     Name of the residual block → (N, T', H', W') at the resolution of its features; each map sums
     to 1 per clip. Empty if the network has no such block.
@@ -85,8 +79,8 @@ def attention_maps(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
     maps: dict[str, Tensor] = {}
 
     def look(name: str, block: nn.Module, x: Tensor, *_: object) -> None:
-        if isinstance(block, GlobalContext) and block.pool == "attention":
-            maps[name] = block.attention(x)
+        if shares_map(block):
+            maps[name] = _with_time(block.attention_map(x), 1)
 
     with observe_blocks(model, look):
         model(clip)
@@ -96,7 +90,7 @@ def attention_maps(model: nn.Module, clip: Tensor) -> dict[str, Tensor]:
 def query_maps(
     model: nn.Module, clip: Tensor, queries: Sequence[tuple[float, float, float]]
 ) -> dict[str, Tensor]:
-    """The weights of all positions for chosen queries, of every NL, DNL and CC block.
+    """The weights of all positions for chosen queries, of every block that has such maps.
 
     clip: (N, C, T, H, W), prepared.
     queries: their positions, as fractions (t, h, w) in [0, 1) of the block's feature map.
@@ -116,19 +110,13 @@ def query_maps(
     maps: dict[str, Tensor] = {}
 
     def look(name: str, block: nn.Module, x: Tensor, *_: object) -> None:
-        if not isinstance(block, WithQueries):
+        if not isinstance(block, QueryMaps):
             return
         axes = x.shape[2:]
         index = torch.zeros(len(queries), dtype=torch.long)
         for size, fractions in zip(axes, places[-len(axes) :], strict=True):
             index = index * size + (fractions * size).long().clamp(max=size - 1)
-        if isinstance(block, CrissCross):
-            full = _over_lines(block, x, index)
-        elif isinstance(block, DisentangledNonLocal):
-            full = block.weights(x, index).unflatten(2, axes) / 2
-        else:
-            full = _over_reach(block, x, index)
-        maps[name] = full.reshape(*full.shape[:2], *[1] * (3 - len(axes)), *full.shape[2:])
+        maps[name] = _with_time(block.query_maps(x, index), 2)
 
     with observe_blocks(model, look):
         model(clip)
@@ -142,7 +130,7 @@ def keys_of_a_query(block: nn.Module, keys: Sequence[int]) -> int:
         return frames + height + width - 2
     if isinstance(block, NonLocal) and block.span != "spacetime":
         return height * width if block.span == "space" else frames
-    return prod(keys) if isinstance(block, WithQueries | GlobalContext) else 0
+    return prod(keys) if isinstance(block, QueryMaps | SharedMap) else 0
 
 
 def stretch(attention: Tensor, shape: tuple[int, int, int]) -> Tensor:
@@ -184,28 +172,7 @@ def class_activation(model: nn.Module, clips: Tensor, classes: Tensor) -> Tensor
     return cast(Tensor, maps).detach()[:, 0]
 
 
-def _over_reach(block: NonLocal, x: Tensor, queries: Tensor) -> Tensor:
-    """The weights of queries (Q,) over all keys, 0 out of reach: (N, Q, *keys)."""
-    size = pooled_size(x.shape[2:], block.pool)
-    weights = block.weights(x, queries)  # (N, Q, M)
-    if block.span == "spacetime":
-        return weights.unflatten(2, size)
-    group, _ = block.group_of(queries, x.shape[2:])
-    full = weights.new_zeros(len(x), len(queries), prod(size[:-2]), prod(size[-2:]))
-    for number, which in enumerate(group.tolist()):  # pooling is 1 across groups: sizes agree
-        if block.span == "space":
-            full[:, number, which] = weights[:, number]
-        else:
-            full[:, number, :, which] = weights[:, number]
-    return full.flatten(2).unflatten(2, size)
-
-
-def _over_lines(block: CrissCross, x: Tensor, queries: Tensor) -> Tensor:
-    """As `_over_reach`, of CC: the lines through each query."""
-    axes = list(x.shape[2:])
-    lines = block.attention(x).flatten(1, len(axes))[:, queries.to(x.device)]  # (N, Q, T + H + W)
-    full = lines.new_zeros(len(x), len(queries), *axes)
-    for number, place in enumerate(zip(*torch.unravel_index(queries, axes), strict=True)):
-        for axis, part in enumerate(lines[:, number].split(axes, dim=1)):
-            full[(slice(None), number, *place[:axis], slice(None), *place[axis + 1 :])] += part
-    return full
+def _with_time(maps: Tensor, lead: int) -> Tensor:
+    """Maps with all three position axes, of an image network too; lead: the axes before them."""
+    shape = maps.shape
+    return maps.reshape(*shape[:lead], *[1] * (3 + lead - maps.ndim), *shape[lead:])

@@ -12,11 +12,11 @@ from video_gc.analysis.attention.maps import (
     attention_maps,
     class_activation,
     keys_of_a_query,
-    kind_of,
     query_maps,
+    shares_map,
 )
 from video_gc.analysis.attention.queries import Query, grid
-from video_gc.blocks import NonLocal
+from video_gc.blocks import NonLocal, QueryMaps, kind_of
 from video_gc.data.index import DataError
 from video_gc.evaluate.ranking import probabilities
 from video_gc.models.context import context_blocks
@@ -61,13 +61,18 @@ def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
 
     Raises ValueError for a pattern without a match, DataError if no block has a map.
     """
-    kinds = {name: kind_of(block) for name, block in context_blocks(model).items()}
-    mapped = [name for name, kind in kinds.items() if kind in ("nl", "dnl", "cc", "gc", "snl")]
+    blocks = context_blocks(model)
+    mapped = [n for n, block in blocks.items() if isinstance(block, QueryMaps) or shares_map(block)]
     if not mapped:
-        which = f"context blocks ({', '.join(sorted(set(kinds.values())))}) weigh all positions"
-        why = f"the {which} alike" if kinds else "the network has no context blocks"
+        kinds = ", ".join(sorted({kind_of(block) for block in blocks.values()}))
+        why = (
+            f"the context blocks ({kinds}) have no attention weights"
+            if kinds
+            else ("the network has no context blocks")
+        )
         raise DataError(
-            f"{why}, so there is no attention to show; train with context=nl, dnl, cc, gc or snl"
+            f"{why}, so there is none to show; train with context=nl, dnl, cc, gc or snl"
+            + (", or add attention_map to your own block (docs/own_block.md)" if kinds else "")
         )
     if not patterns:
         places = torch.linspace(0, len(mapped) - 1, min(DRAWN, len(mapped))).round().long()

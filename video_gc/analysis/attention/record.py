@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from video_gc.analysis.attention.maps import WithQueries, keys_of_a_query
+from video_gc.analysis.attention.maps import keys_of_a_query, shares_map
 from video_gc.analysis.attention.statistics import (
     cosine_distances,
     draw_positions,
@@ -18,8 +18,7 @@ from video_gc.analysis.attention.statistics import (
     wide,
 )
 from video_gc.analysis.attention.terms import SHARES, unary_maps, unary_shares
-from video_gc.blocks import CrissCross, DisentangledNonLocal, GlobalContext, NonLocal
-from video_gc.blocks.layout import pooled_size
+from video_gc.blocks import CrissCross, DisentangledNonLocal, NonLocal, QueryMaps, kind_of
 
 MAPS_KEPT = 64
 """Number of clips whose maps are compared with each other."""
@@ -40,6 +39,8 @@ UNARY = {
 """Fields of BlockStudy about the unary part, and their names in tables."""
 SHARED = ("time_entropy_share", "time_centre", "time_spread", "frame_weights", "between_clips")
 """Fields of BlockStudy: for every map, and for the one map of GC and SNL."""
+REACHES = {"spacetime": "all", "space": "own frame", "time": "own location"}
+"""Span of an NL block → what a query reaches."""
 
 Figures = dict[str, tuple[float, float]]
 """Field of BlockStudy → value for one clip, and the variance of its sampling error."""
@@ -54,14 +55,14 @@ class Record:
         frames, height, width = [1] * (3 - len(self.size)) + list(self.size)
         self.positions = (frames, height, width)
         axes, self.reach = list(self.size), ""
-        if isinstance(block, NonLocal):
-            axes = list(pooled_size(self.size, block.pool))
-            reaches = {"spacetime": "all", "space": "own frame", "time": "own location"}
-            self.reach = reaches[block.span]
-        elif isinstance(block, DisentangledNonLocal):
-            self.reach = "all"
-        elif isinstance(block, CrissCross | GlobalContext):
-            self.reach = "lines" if isinstance(block, CrissCross) else "shared"
+        if isinstance(block, QueryMaps):
+            first = torch.zeros(1, dtype=torch.long, device=x.device)
+            axes = list(block.query_maps(x[:1], first).shape[2:])  # keys may be pooled
+            self.reach = REACHES[block.span] if isinstance(block, NonLocal) else "all"
+            if isinstance(block, CrissCross):
+                self.reach = "lines"
+        elif kind_of(block) == "se" or shares_map(block):
+            self.reach = "shared"
         axes = [1] * (3 - len(axes)) + axes
         self.keys = keys_of_a_query(block, axes)
         self.key_frames = 1 if self.reach == "own frame" else axes[0]
@@ -84,17 +85,17 @@ class Record:
             before, after = wide(clip), wide(output[number : number + 1])
             size = before.norm()
             figures = {"change": (float((after - before).norm() / size) if size else 0.0, 0.0)}
-            if isinstance(self.block, WithQueries):
-                own = [z[number] for z in added]
+            if isinstance(self.block, QueryMaps):
+                own = [z[number] for z in added] or [(after - before)[0].flatten(1)]
                 figures |= self._query_figures(self.block, clip, own, random)
-            elif isinstance(self.block, GlobalContext) and self.block.pool == "attention":
-                weights = normalised(self.block.attention(clip)[0].flatten())
+            elif shares_map(self.block):
+                weights = normalised(self.block.attention_map(clip)[0].flatten())
                 figures |= self._map_figures(weights.reshape(self.positions))
                 self._keep(weights.cpu().numpy(), random)
             self.clips.append(figures)
 
     def _query_figures(
-        self, block: WithQueries, x: Tensor, added: list[Tensor], random: np.random.Generator
+        self, block: QueryMaps, x: Tensor, added: list[Tensor], random: np.random.Generator
     ) -> Figures:
         frames, *space = self.positions
         sample = draw_positions(frames, prod(space), self.wanted, random)
@@ -107,12 +108,16 @@ class Record:
             "output": cosine_distances(outputs.t()),
         }
         if not isinstance(block, CrissCross):
-            weights = block.weights(x, index)[0]  # (Q, M)
+            if isinstance(block, NonLocal | DisentangledNonLocal):
+                weights = block.weights(x, index)[0]  # (Q, M), the keys in reach
+            else:
+                weights = block.query_maps(x, index)[0].flatten(1)
             distances["attention"] = cosine_distances(weights)
             if "divergence" not in self.reasons:
                 distances["divergence"] = jensen_shannon(weights)
                 figures = self._entropies(*self._over_queries(entropy(normalised(weights))))
-                figures |= self._unary_figures(block, x, index, weights)
+                if isinstance(block, NonLocal | DisentangledNonLocal):
+                    figures |= self._unary_figures(block, x, index, weights)
         for name, table in distances.items():
             for split, found in pair_means(table.cpu().numpy(), sample).items():
                 figures[f"{name}.{split}"] = found
@@ -176,8 +181,8 @@ def _reasons(block: nn.Module, frames: int, keys: int, key_frames: int) -> dict[
 
     key_frames: number of frames with keys in a query's reach.
     """
+    reasons = dict.fromkeys(SHARED, "each query has a map of its own")
     if isinstance(block, NonLocal):
-        reasons = dict.fromkeys(SHARED, "each query has a map of its own")
         if not block.pairwise.endswith("gaussian"):
             why = f"the weights of {block.pairwise} are no distribution"
             reasons |= dict.fromkeys(("divergence", *ENTROPIES, *UNARY), why)
@@ -186,19 +191,19 @@ def _reasons(block: nn.Module, frames: int, keys: int, key_frames: int) -> dict[
         if keys == key_frames:
             reasons.setdefault("unary_share_space", "the keys of a query are at one location")
     elif isinstance(block, DisentangledNonLocal):
-        reasons = dict.fromkeys(SHARED, "each query has a map of its own")
         reasons |= dict.fromkeys(SHARES, "its unary term has a softmax of its own")
     elif isinstance(block, CrissCross):
-        reasons = dict.fromkeys(SHARED, "each query has a map of its own")
         why = "a query weighs only its own lines, so the maps of two queries always differ"
         reasons |= dict.fromkeys(("attention", "divergence", *ENTROPIES, *UNARY), why)
-    elif isinstance(block, GlobalContext) and block.pool == "attention":
+    elif isinstance(block, QueryMaps):
+        reasons |= dict.fromkeys(UNARY, f"the logits of {kind_of(block)} are unknown")
+    elif shares_map(block):
         reasons = dict.fromkeys((*PAIRED, *UNARY), "all positions share one map and one context")
         if frames == 1:
             reasons |= dict.fromkeys(SHARED[:-1], "there is one frame")
     else:
-        why = f"a block of class {type(block).__name__} has no known attention"
-        if isinstance(block, GlobalContext):
+        why = f"{kind_of(block)} tells no attention weights"
+        if kind_of(block) == "se":
             why = "a plain mean: all positions weigh the same"
         reasons = dict.fromkeys((*PAIRED, *ENTROPIES, *UNARY, *SHARED), why)
     if keys == 1:

@@ -9,11 +9,10 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from video_gc.analysis.attention.maps import kind_of
 from video_gc.analysis.attention.statistics import Interval, mean_intervals
 from video_gc.analysis.clips import Clips
 from video_gc.analysis.compare.bootstrap import NORMAL
-from video_gc.blocks import NonLocal
+from video_gc.blocks import NonLocal, kind_of
 from video_gc.models.context import context_blocks
 from video_gc.models.convert import Replaced, convert
 from video_gc.progress import track

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from video_gc.analysis.attention.maps import kind_of, observe_blocks
+from video_gc.analysis.attention.maps import observe_blocks
 from video_gc.analysis.attention.record import Record
 from video_gc.analysis.attention.statistics import (
     LEAST,
@@ -23,6 +23,7 @@ from video_gc.analysis.attention.statistics import (
     pair_interval,
 )
 from video_gc.analysis.attention.terms import SHARES
+from video_gc.blocks import kind_of
 from video_gc.models.context import context_blocks
 
 LARGEST = {"input": 2.0, "output": 2.0, "attention": 2.0, "divergence": log(2), "time_spread": 0.5}
@@ -59,7 +60,7 @@ class BlockStudy:
     name: str
     """as in models.context.context_blocks, such as "res3.1" or "res3.1 after_1x1" """
     kind: str
-    """nl, dnl, cc, gc, snl, se, or the class name of another block"""
+    """a key of blocks.BLOCKS, or the class name of another block"""
     form: str
     """the block in words, with its important options"""
     positions: tuple[int, int, int]

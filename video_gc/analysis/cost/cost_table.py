@@ -8,7 +8,6 @@ from rich.box import SIMPLE
 from rich.console import JustifyMethod
 from rich.table import Table
 
-from video_gc.analysis.cost.counts import COUNTED
 from video_gc.analysis.cost.latency import Spread
 from video_gc.analysis.cost.network_cost import NetworkCost
 from video_gc.analysis.cost.parts import (
@@ -21,6 +20,7 @@ from video_gc.analysis.cost.parts import (
     WITHOUT,
     Line,
 )
+from video_gc.models.counts import COUNTED
 from video_gc.outputs import write_csv
 
 WIDE = 100

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from video_gc.analysis.cost.counts import COUNTED, inside
 from video_gc.analysis.cost.latency import (
     MODES,
     Network,
@@ -38,6 +37,7 @@ from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.device import pick_device
 from video_gc.models.build import ModelConfig, sketch
 from video_gc.models.context import ContextConfig
+from video_gc.models.counts import COUNTED, inside
 from video_gc.models.describe import positions_seen
 from video_gc.progress import progress_bar, say
 from video_gc.train.checkpoint import is_published, load_network

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from video_gc.analysis.cost.counts import count_modules, inside
 from video_gc.backbones.stages import residual_blocks, whole_stages
 from video_gc.models.context import context_blocks
+from video_gc.models.counts import count_modules, inside
 
 STAGE, BLOCK, CONTEXT = "stage", "block", "context"
 """Kinds of parts."""

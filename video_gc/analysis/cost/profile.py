@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from video_gc.analysis.cost.counts import running_module
 from video_gc.analysis.cost.latency import Clock
 from video_gc.analysis.measure import wait
+from video_gc.models.counts import running_module
 
 ALL = ""
 """Name of the whole call among the parts."""

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from video_gc.analysis.cost.counts import FLOPS, Complexity, complexity
 from video_gc.analysis.cost.latency import MODES, Network, Spread, rounds, spread, time_networks
 from video_gc.analysis.cost.memory import peak_memory
 from video_gc.analysis.measure import load, machine
 from video_gc.atomic import write_text
 from video_gc.models.build import sketch
+from video_gc.models.counts import FLOPS, Complexity, complexity
 from video_gc.progress import progress_bar, say
 
 CACHE = "costs.json"

@@ -13,13 +13,23 @@ from typing import Any
 from torch import Tensor, nn
 
 from video_gc.backbones.stages import places, sites
-from video_gc.blocks import BLOCKS, CrissCross, DisentangledNonLocal, GlobalContext, NonLocal
+from video_gc.blocks import (
+    BLOCKS,
+    CrissCross,
+    DisentangledNonLocal,
+    GlobalContext,
+    NonLocal,
+    kind_of,
+)
 from video_gc.models.context import ContextConfig, context_blocks
 from video_gc.models.weights.configuration import Configuration, Statement
 from video_gc.models.weights.states import State
 
 INFIX = ".context."
-KIND_OF = ((NonLocal, "nl"), (DisentangledNonLocal, "dnl"), (CrissCross, "cc"))
+OWN = "own"
+"""Kind of a block whose parameters have the names of none of ours."""
+FRAMEWORK = ("gc", "snl", "se")
+"""Kinds that are one class; its options are named for gc."""
 
 
 def check_blocks(source: str, state: State, model: nn.Module) -> None:
@@ -43,8 +53,8 @@ def check_blocks(source: str, state: State, model: nn.Module) -> None:
         )
     raise ValueError(
         f"weights {source} have {kind} blocks {place} of {where}, the network has {own}; use "
-        f"context={kind} model.context.place={place} model.context.after=[{where}], or weights "
-        "without context blocks"
+        f"context={'KIND' if kind == OWN else kind} model.context.place={place} "
+        f"model.context.after=[{where}], or weights without context blocks"
     )
 
 
@@ -97,6 +107,8 @@ def _kind(block: dict[str, Tensor]) -> str:
         return "dnl"
     if "value.weight" in block:
         return "nl"
+    if "transform.0.weight" not in block:
+        return OWN
     if "key.weight" not in block and "transform.1.weight" not in block:
         return "se"
     return "gc" if "transform.3.weight" in block else "snl"
@@ -132,7 +144,7 @@ def named_options(contexts: Iterable[ContextConfig]) -> dict[str, set[str]]:
     named: dict[str, set[str]] = {}
     for context in contexts:
         if context.kind != "none":
-            kind = context.kind if context.kind in ("nl", "dnl", "cc") else "gc"
+            kind = "gc" if context.kind in FRAMEWORK else context.kind
             given = {*context.options, *getattr(BLOCKS[context.kind], "keywords", ())}
             named[kind] = named.get(kind, given) & given
     return named
@@ -187,10 +199,10 @@ def check_block_options(
             if option in theirs:
                 if value != theirs[option].value:
                     wrong.setdefault(option, _differing(name, option, value, theirs[option]))
-                    kind = kind_of(block)
-            elif option not in named.get(kind_of(block), ()):
+                    kind = _family(block)
+            elif option not in named.get(_family(block), ()):
                 missing[option] = None
-                kind = kind_of(block)
+                kind = _family(block)
     if wrong:
         differing = "; ".join(wrong.values())
         raise ValueError(f"weights {source} have other context blocks: {differing}")
@@ -203,9 +215,10 @@ def check_block_options(
         )
 
 
-def kind_of(block: nn.Module) -> str:
-    """The key in `named` for a block: nl, dnl, cc, or gc (also for SNL and SE)."""
-    return next((kind for cls, kind in KIND_OF if isinstance(block, cls)), "gc")
+def _family(block: nn.Module) -> str:
+    """The key in `named` for a block: its kind, or gc for SNL and SE too."""
+    kind = kind_of(block)
+    return "gc" if kind in FRAMEWORK else kind
 
 
 def _differing(name: str, option: str, own: Any, said: Statement) -> str:

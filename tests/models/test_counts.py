@@ -11,11 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.blocks.variants import CLIP_VARIANTS, VARIANTS
 from tests.conftest import slow
-from video_gc.analysis.cost.counts import Complexity, complexity, count_modules, inside
 from video_gc.backbones import BACKBONES
 from video_gc.blocks import build_block
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
+from video_gc.models.counts import Complexity, complexity, count_modules, inside
 
 UNCOUNTED = ("aten::batch_norm", "aten::layer_norm")
 SHAPE = (4, 6, 8)
