@@ -41,18 +41,12 @@ SWEEP = (
 
 ELSEWHERE = {
     "learning_rate": "optim.lr", "base_lr": "optim.lr", "wd": "optim.weight_decay",
-    "num_epochs": "epochs", "max_epochs": "epochs", "n_epochs": "epochs", "bs": "batch_size",
-    "num_workers": "data.workers", "dataset": "data", "data_dir": "data.root", "dir": "data.root",
-    "path": "data.root", "arch": "model", "network": "model", "pretrained": "model.weights",
-    "checkpoint_path": "model.weights", "ckpt": "model.weights", "num_frames": "clip.frames",
-    "frame_interval": "clip.stride", "crop_size": "clip.crop", "device": "accelerator",
-    "gpus": "accelerator", "amp": "precision", "fp16": "precision", "output": "runs",
-    "output_dir": "runs", "out": "runs", "mix_up": "augment.mixup", "normalize": "normalisation",
-    "normalization": "normalisation", "label_smooth": "label_smoothing",
+    "num_epochs": "epochs", "max_epochs": "epochs", "num_workers": "data.workers",
+    "dataset": "data", "data_dir": "data.root", "arch": "model", "pretrained": "model.weights",
+    "num_frames": "clip.frames", "crop_size": "clip.crop", "device": "accelerator",
+    "amp": "precision", "output_dir": "runs", "out": "runs", "normalize": "normalisation",
 }  # fmt: skip
 """What other programs call an option → its name here."""
-SHOWN = 40
-"""Most names in a message."""
 WIDTH, COLUMN = 100, 34  # of the help; column of the meanings
 HELP = """\
 Train a network with context blocks and write RUNS/NAME (config, checkpoints, logs).
@@ -145,12 +139,6 @@ def written(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def configured(group: str, name: str, configs: Sequence[Path] = CONFIGS) -> dict[str, Any]:
-    """The content of a group's YAML file; empty if there is none."""
-    known = name in group_files(configs, group)
-    return _content(find_config(configs, f"{group}/{name}.yaml")) or {} if known else {}
 
 
 def option_names() -> list[str]:
@@ -305,5 +293,5 @@ def _nearest(wrong: str, names: Sequence[str]) -> str:
     close = nearest_name(wrong, names) or next(same_end, None)
     if close := ELSEWHERE.get(wrong.lower()) or close:
         return f"did you mean {close!r}?"
-    shown = ", ".join(names[:SHOWN]) + (", …; --help lists all" if names[SHOWN:] else "")
+    shown = ", ".join(names[:40]) + (", …; --help lists all" if names[40:] else "")
     return f"valid: {shown}"

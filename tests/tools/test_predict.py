@@ -90,6 +90,7 @@ def test_a_folder_has_a_summary_and_a_table_and_no_class_below_the_threshold(  #
     given = (folder, "--out", out, "--threshold", 1, "--top", 1)
     status, printed, err = tool("predict", checkpoint, *given)
     assert status == 1
+    assert all(f"│ clips/{name}" in printed for name in ("a.mp4", "b.mp4"))
     scored = [line for line in printed.splitlines() if "%" in line]
     assert len(scored) > 2 * 2 + 2  # each video, its windows, and the summary
     assert all(NONE in line for line in scored)

@@ -7,9 +7,12 @@ seconds to be told: a number that is none, too small a count, a folder that does
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from video_gc.config_folders import CONFIGS
-from video_gc.manual import configured, constant, options, usual_values, written
+import yaml
+
+from video_gc.config_folders import CONFIGS, find_config, group_files
+from video_gc.manual import constant, options, usual_values, written
 
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 """Type of a field → what its value must be, in the words of `config`."""
@@ -60,15 +63,22 @@ def data_kind(given: Mapping[str, str], configs: Sequence[Path] = CONFIGS) -> st
         return kind
     group = given.get("data")
     if group is None and (experiment := given.get("experiment")):
-        found = configured("experiment", experiment, configs)
+        found = _configured("experiment", experiment, configs)
         if kind := (found.get("data") or {}).get("kind"):
             return str(kind)
         overrides = [entry for entry in found.get("defaults", []) if isinstance(entry, dict)]
         group = next((e["override /data"] for e in overrides if "override /data" in e), None)
-    found = configured("data", group or "motions", configs)
+    found = _configured("data", group or "motions", configs)
     return str((found.get("data") or found).get("kind", "motions"))
 
 
 def _given(arguments: Sequence[str]) -> dict[str, str]:
     """Option or group → its last value in the command."""
     return dict(argument.lstrip("+").split("=", 1) for argument in arguments if "=" in argument)
+
+
+def _configured(group: str, name: str, configs: Sequence[Path]) -> dict[str, Any]:
+    """The content of a group's YAML file; empty if there is none."""
+    if name not in group_files(configs, group):
+        return {}
+    return yaml.safe_load(find_config(configs, f"{group}/{name}.yaml").read_text("utf-8")) or {}

@@ -37,7 +37,7 @@ def summary_table(done: Sequence[tuple[str, str, float]]) -> Table:
     table.add_column("class", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     for video, label, score in done:
-        name = Text(readable(Path(video).name))
+        name = Text(readable("/".join(Path(video).parts[-2:])))  # its class folder too
         table.add_row(name, Text(readable(label)), f"{score:.0%}")
     return table
 
