@@ -31,7 +31,7 @@ def test_training_help_shows_commands_groups_and_options(tool) -> None:  # type:
     ("arguments", "status", "message"),
     [
         (["optim.lrr=3"], 2, "error: unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
-        (["--epochs", "3"], 2, "'--epochs': options are written without dashes"),
+        (["--epochs", "3"], 2, "--epochs: options have no dashes; write epochs=3"),
         slow(["placement=fiv"], 2, "placement=fiv: no such placement; did you mean 'five'?"),
         (["data=folder", "data.root=nowhere"], 2, "nowhere: no such folder"),
         slow(["data=folder", "data.root={empty}"], 1, "no videos in this folder"),
