@@ -21,7 +21,7 @@ def locked(directory: Path, *, what: str = "training", way: str = "name=OTHER") 
     what, way: for the error, who holds it and how to avoid the conflict.
     Raises BlockingIOError if another process holds it.
     """
-    new = not directory.exists()
+    new = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / LOCK
     lock = FileLock(file, timeout=0, fallback_to_soft=False)
@@ -43,7 +43,8 @@ def locked(directory: Path, *, what: str = "training", way: str = "name=OTHER") 
         yield
     finally:
         if new and [path.name for path in directory.iterdir()] == [LOCK]:  # nothing was written
-            with suppress(OSError):  # Windows removes no locked file
+            with suppress(OSError):  # Windows removes no locked file, or another training has begun
                 file.unlink()
-                directory.rmdir()
+                for folder in new:
+                    folder.rmdir()
         lock.release()

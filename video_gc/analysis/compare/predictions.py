@@ -60,6 +60,11 @@ class TestedRun:
             return "mAP" in self.about.get("video_level", {})
         return any(";" in label for label in self.labels)
 
+    @property
+    def tells_top5(self) -> bool:
+        """Whether there are more than five classes; with fewer, every video is right in top-5."""
+        return len({*self.labels, *(name for names in self.top for name in names)}) > 5
+
 
 @dataclass(frozen=True)
 class SharedVideos:

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Self
@@ -203,6 +203,12 @@ def file_status(path: str) -> os.stat_result:
     elif path.isdecimal() or path == "-":
         hint = "; video-gc stream reads cameras and standard input"
     raise FileNotFoundError(f"{path}: no such file or folder{hint}")
+
+
+def check_exist(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise FileNotFoundError for the first of these files and folders that does not exist."""
+    for path in paths:
+        file_status(os.fspath(path))
 
 
 def _check_mode(name: str, mode: int, *, folder: bool = False) -> None:
