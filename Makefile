@@ -57,8 +57,8 @@ $(READY): setup.cfg setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-clean: ## remove runs, generated videos and caches
-	rm -rf runs data/motions .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## remove caches and generated videos; trainings (runs/) stay
+	rm -rf data/motions .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -201,6 +201,19 @@ def test_a_pipe_or_link_in_place_of_a_note_is_not_waited_for(tmp_path: Path) -> 
     assert (tmp_path / "theirs").read_text() == "theirs"
 
 
+def test_a_lock_leaves_no_empty_folders(tmp_path: Path) -> None:
+    def failing(directory: Path) -> None:
+        with pytest.raises(ValueError, match="wrong"), locked(directory):
+            raise ValueError("wrong")
+
+    failing(tmp_path / "runs" / "a")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine.txt").write_text("mine")
+    failing(tmp_path / "runs" / "a")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["mine.txt"]
+
+
 def test_a_lock_ends_with_its_process_though_a_child_lives_on(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, time; from pathlib import Path; from video_gc.locks import locked\n"

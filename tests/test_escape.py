@@ -16,7 +16,7 @@ from video_gc.analysis.html import render
 from video_gc.analysis.terminal import fitting
 from video_gc.escape import csv_cell, csv_text, readable, short_name
 from video_gc.outputs import read_csv, write_csv
-from video_gc.progress import Screen
+from video_gc.progress import Screen, counted
 
 PACKAGE = Path(video_gc.__file__).parent
 HOSTILE = "=cmd|' /C calc'!A0 \x1b]0;owned\x07\x1b[31m[red]x[/red]:smile: <b>&$\\frac{a}{b}$\u202e\r\ud880"
@@ -85,6 +85,11 @@ def test_a_terminal_that_knows_less_than_utf_8(encoding: str) -> None:
         [sys.executable, "-c", program], capture_output=True, env={"PYTHONIOENCODING": encoding}
     )
     assert (done.returncode, done.stdout.count(b"\n"), done.stderr.count(b"\n")) == (0, 1, 1)
+
+
+def test_one_thing_has_no_s() -> None:
+    said = [counted(0, "video"), counted(1, "video"), counted(1234, "class"), counted(1, "class")]
+    assert said == ["0 videos", "1 video", "1,234 classes", "1 class"]
 
 
 def test_a_number_after_a_name_stays_after_it() -> None:

@@ -31,7 +31,7 @@ BEFORE = {
     "__init__": {"predict"},
     "escape": set(),
     "pictures": {"escape"},
-    "subprocess_call": set(),
+    "subprocess_call": {"cores"},
     "progress": {"escape"},
     "atomic": set(),
     "locks": set(),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from video_gc.config import compose_train, training_help
+from video_gc.config.values import check_root, check_values, data_kind
 from video_gc.manual import option_names, options, wrong_argument
 from video_gc.train.options import TrainConfig
 
@@ -84,6 +85,20 @@ def test_help_has_each_value_and_meaning() -> None:
 
 SAID = [
     ("train", ["optim.lrr=3"], "unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
+    ("train", ["learning_rate=3"], "unknown option 'learning_rate'; did you mean 'optim.lr'?"),
+    ("train", ["data=folder", "data.root=nowhere"], "error: nowhere: no such folder (data.root)"),
+    ("train", ["experiment=folder", "data.root=~/nowhere"], "/nowhere: no such folder (data.root)"),
+    ("train", ["epochs=-1"], "error: epochs (-1) must be at least 1"),
+    ("train", ["epochs=x"], "epochs (x) must be a whole number, such as epochs=15"),
+    ("train", ["optim.lr=fast"], "optim.lr (fast) must be a number, such as optim.lr=0.002"),
+    ("train", ["resume=tru"], "resume (tru) must be true or false, such as resume=true"),
+    ("ablate", ["ablation=kinds", "batch_size=0"], "batch_size (0) must be at least 1"),
+    ("test", ["runs/none"], "runs/none: no such checkpoint or run directory"),
+    ("predict", ["slow_r50", "gone.mp4"], "error: gone.mp4: no such file or folder"),
+    ("predict", ["slow_r50", "gone.mp4", "--segments"], "gone.mp4: no such file or folder"),
+    ("features", ["slow_r50", "gone.mp4"], "error: gone.mp4: no such file or folder"),
+    ("score", ["runs/none", "list.txt"], "runs/none: no such checkpoint or run directory"),
+    ("stream", ["runs/none", "0"], "runs/none: no such checkpoint or run directory"),
     ("ablate", [], "kinds"),
     ("ablate", ["ablation=kidns"], "did you mean 'kinds'?"),
     ("ablate", ["ablation=kinds", "only=[XX]"], "only: 'XX' is not a row"),
@@ -159,6 +174,26 @@ def test_what_hydra_takes_is_not_refused(argument: str) -> None:
 
 def test_a_command_without_arguments_is_right() -> None:
     assert wrong_argument([]) is None
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("steps=null", "seed=0", "optim.lr=1e-3", "optim.lr=.1", "data.flip=1.", "resume=off"),
+        *("data.root=nowhere", "epochs=${batch_size}", "'epochs=3,4'", "optim.betas=[0.9,0.99]"),
+    ],
+)
+def test_values_that_hydra_takes_are_not_refused_early(argument: str) -> None:
+    check_values([argument])
+    check_root([argument])  # motions are made in data.root
+
+
+def test_the_kind_of_data_is_known_before_hydra() -> None:
+    for given in ([], ["data=folder"], ["experiment=folder"], ["data=ucf101"], ["data.kind=list"],
+                  ["experiment=kinetics400/slow_r50_8x8"], ["experiment=motions"]):  # fmt: skip
+        found = data_kind(dict(argument.split("=") for argument in given))
+        more = ["data.root=.", "data.train=x", "name=x"]
+        assert found == compose_train([*given, *more]).data.kind, given
 
 
 @pytest.mark.parametrize("argument", ["experiment=null", "recipe= Null", "+data=null"])

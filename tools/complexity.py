@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.manual import wrong_argument
 from video_gc.outputs import write_output
-from video_gc.progress import Screen, console, say
+from video_gc.progress import console, say
 
 if TYPE_CHECKING:
     from video_gc.data.sampling import ClipConfig
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 SHORT = 20
 """Most residual blocks printed by default."""
 KINETICS = 400
-WIDTH = 100
-"""Smallest width of the table; a narrower terminal breaks its lines."""
 
 
 def main() -> None:
@@ -46,7 +44,7 @@ def main() -> None:
         raise ValueError(wrong)
     import torch
 
-    from video_gc.analysis.cost.cost_table import cost_table, notes, write_cost_csv
+    from video_gc.analysis.cost.cost_table import cost_tables, notes, write_cost_csv
     from video_gc.analysis.cost.network_cost import network_cost, with_clip
     from video_gc.analysis.cost.parts import BLOCK
 
@@ -65,8 +63,9 @@ def main() -> None:
         seconds=options.seconds,
     )  # fmt: skip
     few = len(cost.of(BLOCK)) <= SHORT
-    table = cost_table(cost, blocks=few if options.blocks is None else options.blocks)
-    Screen(stderr=True, width=max(console.width, WIDTH)).print(table)  # never cut numbers
+    blocks = few if options.blocks is None else options.blocks
+    for table in cost_tables(cost, blocks=blocks, width=console.width):
+        console.print(table)
     for line in notes(cost):
         console.print(line, highlight=False)
     if options.json:

@@ -12,8 +12,9 @@ from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 from video_gc.cli import Parser, report_error, run_tool
+from video_gc.decode.ffmpeg.source import check_exist
 from video_gc.deploy.choices import PRECISION_HELP, PRECISIONS
-from video_gc.progress import say
+from video_gc.progress import counted, say
 from video_gc.train.checkpoint_paths import checkpoint_in
 
 
@@ -50,10 +51,11 @@ def main() -> int:
     parser.add_argument("--device", help="cpu or cuda; default: cuda if available")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     options = parser.parse_args()
+    checkpoint = checkpoint_in(options.checkpoint)
+    check_exist(options.videos)
     from video_gc.predict.features import SKIPPED, FeatureOptions, features_all
     from video_gc.train.checkpoint import default_output  # late: it imports torch
 
-    checkpoint = checkpoint_in(options.checkpoint)
     out = options.out or default_output(checkpoint, "features")
     wanted = FeatureOptions(layer=options.layer, overlap=options.overlap, pool=options.pool)
     done, failures = 0, 0
@@ -66,9 +68,9 @@ def main() -> int:
         done += 1
         file, found = each
         print(f"{file}: {found.rows.shape[0]} × {found.rows.shape[1]}")
-    say(f"Features of {done} videos from {options.layer} are in {out}")
+    say(f"Features of {counted(done, 'video')} from {options.layer} are in {out}")
     if failures:
-        say(f"{failures} videos could not be read: {out / SKIPPED}")
+        say(f"{counted(failures, 'video')} could not be read: {out / SKIPPED}")
     return int(failures > 0)
 
 

@@ -18,7 +18,7 @@ from video_gc.data.prepare.resize import ResizeConfig, resize_videos
 from video_gc.data.prepare.summary import show_resize, show_summary
 from video_gc.data.shards.webdataset import index_tars
 from video_gc.data.shards.write import INDEX, write_left_out, write_shards
-from video_gc.progress import say
+from video_gc.progress import counted, say
 
 CHECK = """\
 Decode every frame of every video, in several processes, and write a manifest: a Parquet table of
@@ -69,7 +69,7 @@ def main() -> int:
         show_resize(resized, options.target)
         return int(resized.failed > 0)
     if options.job == "shards" and options.index:
-        say(f"{index_tars(options.out)} videos are indexed: {options.out / INDEX}")
+        say(f"{counted(index_tars(options.out), 'video')} indexed: {options.out / INDEX}")
         return 0
     listing = sources(options)
     root = listing.root
@@ -92,7 +92,8 @@ def main() -> int:
         say(f"{len(listed) - len(kept)} of {len(listed)} videos are missing or damaged: left out")
     for split in dict.fromkeys(video.split for video in kept):
         videos = [video for video in kept if video.split == split]
-        print(f"{split or 'all'}\t{fingerprint_videos(videos, manifest)}\t{len(videos)} videos")
+        number = counted(len(videos), "video")
+        print(f"{split or 'all'}\t{fingerprint_videos(videos, manifest)}\t{number}")
         classes = len({video.label for video in videos})
         note = published_count_note(f"{options.data} {root}", len(videos), classes)
         if split == "val" and note:
@@ -105,7 +106,8 @@ def pack(listing: Listing, options: argparse.Namespace) -> int:
     manifest = choose_manifest(options.manifest, listing.root)
     kept = usable(listing, manifest)
     count = write_shards(kept, options.out, options.size, manifest)
-    say(f"{len(kept.videos)} videos are in {count} shards and {INDEX}: {options.out}")
+    packed = f"{counted(len(kept.videos), 'video')} in {counted(count, 'shard')} and {INDEX}"
+    say(f"{packed}: {options.out}")
     file, gone = write_left_out(listing, kept, options.out)
     if gone:
         listed = len(listing.videos)

@@ -33,7 +33,10 @@ def main() -> None:
         help="run directories, ablations (runs/ablations/NAME), or folders of runs",
     )
     parser.add_argument(
-        "--out", type=Path, help="folder for a table; default: the ablation's, or runs/table"
+        "--out",
+        type=Path,
+        help="folder for a table; default: the ablation's, RUNS/table for a folder of runs, "
+        "RUNS/table_A_B for chosen runs",
     )
     parser.add_argument(
         "--baseline",

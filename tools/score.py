@@ -83,6 +83,7 @@ def main() -> int:
     number, _, count = (options.shard or "0/1").partition("/")
     if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         parser.error(f"--shard ({options.shard}) must be 0/N … N-1/N, such as 0/4")
+    checkpoint = checkpoint_in(options.checkpoint)
     from video_gc.scale.scoring import ScoreOptions, Work
     from video_gc.scale.shards import Shard, score_shard
     from video_gc.scale.video_list import read_list  # late: they import torch
@@ -99,7 +100,7 @@ def main() -> int:
     )
     paths = read_list(options.list, options.column, options.root)
     work = Work(
-        checkpoint=checkpoint_in(options.checkpoint),
+        checkpoint=checkpoint,
         options=wanted,
         device=options.device,
         precision=options.precision,

@@ -56,10 +56,11 @@ def main() -> None:
         queue=options.queue,
         allow_url=tuple(options.allow_url),
     )
+    checkpoint = checkpoint_in(options.checkpoint)
     from video_gc.serve.api import serve  # late: it imports torch
 
     serve(
-        checkpoint_in(options.checkpoint),
+        checkpoint,
         limits,
         host=options.host,
         port=options.port,

@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help=BACKEND_HELP)
     options = parser.parse_args()
+    checkpoint = checkpoint_in(options.checkpoint)
     from video_gc.decode.live import Live
     from video_gc.predict.recognizer import Recognizer
     from video_gc.predict.stream import Stream
@@ -78,7 +79,7 @@ def main() -> None:
 
     live = Live(options.source, fast=options.fast, report=say)
     recognizer = Recognizer(
-        checkpoint_in(options.checkpoint),
+        checkpoint,
         device=options.device,
         precision=options.precision,
         backend=options.backend,

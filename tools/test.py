@@ -11,7 +11,7 @@ from rich.table import Table
 
 from video_gc.cli import Parser, in_range, run_tool
 from video_gc.deploy.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
-from video_gc.progress import console, say
+from video_gc.progress import console, counted, say
 from video_gc.train.checkpoint_paths import checkpoint_in
 
 if TYPE_CHECKING:
@@ -90,10 +90,11 @@ def main() -> None:
     )
     parser.add_argument("--device", help="cpu or cuda; default: cuda if available")
     options = vars(parser.parse_args())
+    checkpoint = checkpoint_in(options.pop("checkpoint"))
     from video_gc.evaluate.evaluate import TestOptions, evaluate
     from video_gc.train.distributed.world import this_world  # late: it imports torch
 
-    done = evaluate(checkpoint_in(options.pop("checkpoint")), TestOptions(**options))
+    done = evaluate(checkpoint, TestOptions(**options))
     if this_world().first:
         print_result(done)
 
@@ -125,14 +126,17 @@ def print_result(done: "Evaluation") -> None:
 def accuracy_table(done: "Evaluation") -> Table:
     """Clip-level and video-level accuracy of each set of weights."""
     table = Table()
-    for heading in ("", *done.result.video_level.figures, "of"):
+    # of five classes or fewer, every video is right in top-5
+    told = [name for name in done.result.video_level.figures
+            if name != "top-5" or len(done.result.index.names) > 5]  # fmt: skip
+    for heading in ("", *told, "of"):
         table.add_column(heading, justify="right" if heading else "left")
     for weights, result in done.results.items():
         for name, level in (("clip level", result.clip_level), ("video level", result.video_level)):
-            shares = (f"{share:.2%}" for share in level.figures.values())
-            what = "views" if name.startswith("clip") else "videos"
+            shares = (f"{level.figures[figure]:.2%}" for figure in told)
+            what = counted(level.count, "view" if name.startswith("clip") else "video")
             row = f"{weights}, {name}" if len(done.results) > 1 else name
-            table.add_row(row, *shares, f"{level.count} {what}")
+            table.add_row(row, *shares, what)
     return table
 
 

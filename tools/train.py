@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from video_gc.cli import run_tool
+from video_gc.config.values import check_root, check_values
 from video_gc.config_folders import config_folders, own_files
 from video_gc.manual import help_text, option_names, usual_values, wrong_argument
 from video_gc.progress import say
@@ -25,6 +26,8 @@ def check() -> None:
     wrong = wrong_argument(arguments, configs)
     if wrong:
         raise ValueError(wrong)
+    check_values(arguments, configs)
+    check_root(arguments, configs)
     from video_gc.config import compose_train
 
     compose_train(arguments, configs)

@@ -20,6 +20,8 @@ from filelock import FileLock, Timeout, lock_descriptor
 LONGEST = 255
 """Largest length of a file name in bytes, on most file systems."""
 PART = re.compile(r"\.video_gc-[0-9a-f]{16}\.part(\.[^.]+)?")
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""Flag of os.open that refuses a link; Windows has none."""
 
 
 @contextmanager
@@ -30,17 +32,22 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_name(path)
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o666)
+    windows = os.name == "nt"  # where an open file cannot be renamed, nor a locked one written
     try:
-        with suppress(OSError):  # no locks here: a killed process leaves its file behind
-            lock_descriptor(handle, blocking=False)
+        if windows:
+            os.close(handle)
+        else:
+            with suppress(OSError):  # no locks here: a killed process leaves its file behind
+                lock_descriptor(handle, blocking=False)
         yield part
         if replace:
             os.replace(part, path)
         else:
             _rename_new(part, path)
     finally:
-        os.close(handle)
+        if not windows:
+            os.close(handle)
         part.unlink(missing_ok=True)
 
 
@@ -75,14 +82,15 @@ def journal(path: Path, *, what: str, way: str) -> Iterator[Callable[[object], N
     need_plain(path)
     lock = FileLock(path, timeout=0.5, fallback_to_soft=False)  # its last writer may be removing it
     try:
-        lock.acquire()
+        if os.name != "nt":  # where a locked file cannot be read, and is removed with its lock
+            lock.acquire()
     except Timeout:
         raise BlockingIOError(
             f"{path.parent}: another {what} is writing to it; wait for it, or give {way}"
         ) from None
     except OSError:
         pass  # a file system without locks; other errors appear when it is opened
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NO_LINK, 0o666)
 
     def add(line: object) -> None:
         os.write(handle, f"{json.dumps(line)}\n".encode())
@@ -133,7 +141,7 @@ def remove_stale_parts(folder: Path) -> None:
             if not PART.fullmatch(part.name):
                 continue
             if not part.is_symlink():
-                handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                handle = os.open(part, os.O_RDWR | NO_LINK | getattr(os, "O_NONBLOCK", 0))
                 try:
                     if not lock_descriptor(handle, blocking=False):
                         continue  # its writer is alive
@@ -167,10 +175,9 @@ def _rename_new(part: Path, path: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Flush the new name to the disk, to survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # some network file systems cannot
-    finally:
-        os.close(handle)
+    with suppress(OSError):  # some network file systems cannot, and Windows opens no folder
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

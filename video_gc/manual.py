@@ -39,6 +39,14 @@ SWEEP = (
 """Options of tools/ablate.py that are not passed to each training."""
 
 
+ELSEWHERE = {
+    "learning_rate": "optim.lr", "base_lr": "optim.lr", "wd": "optim.weight_decay",
+    "num_epochs": "epochs", "max_epochs": "epochs", "num_workers": "data.workers",
+    "dataset": "data", "data_dir": "data.root", "arch": "model", "pretrained": "model.weights",
+    "num_frames": "clip.frames", "crop_size": "clip.crop", "device": "accelerator",
+    "amp": "precision", "output_dir": "runs", "out": "runs", "normalize": "normalisation",
+}  # fmt: skip
+"""What other programs call an option → its name here."""
 WIDTH, COLUMN = 100, 34  # of the help; column of the meanings
 HELP = """\
 Train a network with context blocks and write RUNS/NAME (config, checkpoints, logs).
@@ -75,6 +83,8 @@ class Option:
     """whether it is a group of options"""
     default: Any = None
     """without any YAML file"""
+    kind: str = ""
+    """its type as written, such as int | None"""
 
 
 @cache
@@ -202,7 +212,8 @@ def _options(module: str, owner: str, prefix: str) -> Iterator[Option]:
         name, kind = prefix + field.target.id, ast.unparse(field.annotation)
         inner = _find(found[0], kind)
         if inner is None:
-            yield Option(name, meaning, default=_default(found[0], field.value))
+            default = _default(found[0], field.value)
+            yield Option(name, meaning, default=default, kind=kind)
         else:
             doc = " ".join((ast.get_docstring(inner[1]) or "").split())
             yield Option(name, meaning or doc, group=True)
@@ -225,17 +236,18 @@ def _default(module: str, value: ast.expr | None) -> Any:
     if value is None:
         return None
     if isinstance(value, ast.Name):
-        return _constant(module, value.id)
+        return constant(module, value.id)
     known = {"field": lambda default_factory: default_factory(), "list": list, "dict": dict}
     return eval(ast.unparse(value), {"__builtins__": {}}, known)  # our own source, as imports run
 
 
-def _constant(module: str, name: str) -> Any:
+def constant(module: str, name: str) -> Any:
+    """A constant of ours, from the source of the module that defines or imports it."""
     for node in _source(module).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return _default(module, node.value)
         if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
-            return _constant(node.module or "", name)
+            return constant(node.module or "", name)
     raise KeyError(f"{module} has no {name}")
 
 
@@ -279,4 +291,7 @@ def _undashed(argument: str, following: str) -> str:
 def _nearest(wrong: str, names: Sequence[str]) -> str:
     same_end = (name for name in names if name.rsplit(".")[-1] == wrong.rsplit(".")[-1])
     close = nearest_name(wrong, names) or next(same_end, None)
-    return f"did you mean {close!r}?" if close else f"valid: {', '.join(names)}"
+    if close := ELSEWHERE.get(wrong.lower()) or close:
+        return f"did you mean {close!r}?"
+    shown = ", ".join(names[:40]) + (", …; --help lists all" if names[40:] else "")
+    return f"valid: {shown}"

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
-from video_gc.atomic import atomic_path, fitting_name, read_journal
+from video_gc.atomic import NO_LINK, atomic_path, fitting_name, read_journal
 from video_gc.escape import csv_cell, csv_text
 
 NOTE = ".video_gc-outputs.jsonl"
@@ -105,7 +105,7 @@ class Outputs:
             number += 1
 
     def _note(self, what: str, name: str) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_LINK
         handle = os.open(self.folder / NOTE, flags, 0o666)
         try:  # also after an incomplete line
             os.write(handle, f"\n{json.dumps([what, name])}\n".encode())

@@ -52,6 +52,11 @@ def say(text: str, style: str | None = None) -> None:
     console.print(readable(text), style=style, highlight=False, soft_wrap=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 video`, `1,234 videos`."""
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A rich Progress on stderr with count, rate, elapsed time and ETA."""

@@ -3,8 +3,7 @@
 A library that loops with the interpreter's lock held stops every thread of its process, watchdogs
 included: only another process can end it. Loader workers are daemonic and cannot have
 multiprocessing's children, and concurrent.futures loses its whole pool when one process dies. So
-this uses subprocess with multiprocessing's pipes. A process ends when its pipe closes, so also when
-its parent dies.
+this uses subprocess with multiprocessing's pipes. A process ends with its pipe, or its parent.
 """
 
 import multiprocessing
@@ -21,6 +20,8 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Generic, TypeVar
+
+from video_gc.cores import need_processes
 
 CHILD = "import sys; from video_gc.subprocess_call import serve; serve(int(sys.argv[1]))"
 READY, ALIVE, ITEM, ENDED, RETURNED, RAISED = range(6)  # kinds of answers
@@ -46,9 +47,11 @@ class ChildProcess:
 
     Functions are sent by name, so they belong to a module; arguments and results are pickled.
     output: destination of its standard output and standard error; default: none.
+    Raises OSError on Windows.
     """
 
     def __init__(self, output: IO[bytes] | int = subprocess.DEVNULL) -> None:
+        need_processes("use Linux or macOS")
         self.connection, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = subprocess.Popen(
@@ -225,10 +228,7 @@ class _Worker(Generic[Job]):
 
 
 def heartbeat() -> None:
-    """Send a heartbeat for the function that this process runs; call it often.
-
-    Does nothing in a process that was not started for a call.
-    """
+    """Send a heartbeat for the function that this process runs, if for a call; call it often."""
     if _caller is not None and time.monotonic() - _caller.said > 1:
         _caller.send(ALIVE)
 

@@ -157,6 +157,7 @@ def test_the_report_is_one_page_that_needs_no_network(
     top1 = read_metrics(copy / "logs")["val/top1"]
     assert [epoch for epoch, _ in top1] == [1, 2]
     assert "without context blocks" in page
+    assert "top-5" not in page  # of two classes
     assert "Confidence and accuracy" in page
     assert "Most frequent confusions" in page
     (copy / "test" / "pairs.png").unlink()

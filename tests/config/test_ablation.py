@@ -171,7 +171,7 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         (["ablation=kidns"], "ablation=kidns: no such ablation; did you mean 'kinds'"),
         (["epochs=3"], "which ablation"),
         (["ablation=kinds", "epoch=3"], "unknown option 'epoch'; did you mean 'epochs'"),
-        (["ablation=kinds", "epochs=0"], r"row 'none': epochs \(0\) must be at least 1"),
+        (["ablation=kinds", "epochs=0"], r"^epochs \(0\) must be at least 1"),
         slow(
             ["ablation=kinds", "model.context.options.reduktion=3"], "takes no option 'reduktion'"
         ),

@@ -168,7 +168,7 @@ def test_an_interruption_loses_nothing_that_was_finished(
         with pytest.raises(KeyboardInterrupt):
             check(root)
     assert not (root / NAME).exists()
-    [journal] = root.glob(".*.journal.jsonl")
+    [journal] = root.glob(".video_gc/.*.journal.jsonl")
     journal.write_text(journal.read_text() + '{"path": "run/c.mp4", "sta')  # torn
     result = check(root)
     assert result.decoded == 1
@@ -180,7 +180,7 @@ def test_an_interruption_loses_nothing_that_was_finished(
 def test_a_decoder_that_crashes_is_a_damaged_file(root: Path) -> None:
     result = check(root, workers=2, work=dies_on_b)
     assert result.statuses["ok"] == 2
-    rows = list(csv.DictReader((root / "manifest-damaged.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((root / ".video_gc/manifest-damaged.csv").read_text().splitlines()))
     assert rows == [
         {"path": "run/b.mp4", "status": "damaged", "cause": "decoder crashed (SIGSEGV)"}
     ]
@@ -198,6 +198,7 @@ def test_lists_name_missing_files(root: Path, tmp_path: Path) -> None:
 
 def test_which_manifest_is_used(root: Path) -> None:
     assert choose_manifest(None, None) is choose_manifest(None, str(root)) is None
+    (root / NAME).parent.mkdir()
     (root / NAME).touch()
     assert choose_manifest(None, str(root)) == root / NAME
     assert choose_manifest("other.parquet", str(root)) == Path("other.parquet")
@@ -217,6 +218,7 @@ def test_absolute_paths_of_a_column(paths: list[str], root: str) -> None:
 
 
 def test_a_foreign_file_is_no_manifest(root: Path) -> None:
+    (root / NAME).parent.mkdir()
     (root / NAME).write_text("hello")
     with pytest.raises(DataError, match="not a manifest of video-gc prepare check"):
         read_manifest(root / NAME)

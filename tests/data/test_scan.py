@@ -13,6 +13,7 @@ from tests.data.test_annotations import touch
 from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.annotations.folder_scan import SUFFIXES, find_videos, is_video, scan
 from video_gc.data.index import DataError, VideoIndex
+from video_gc.data.manifest import NAME
 from video_gc.data.prepare.listing import list_sources
 from video_gc.decode.open import open_video
 
@@ -167,7 +168,9 @@ def test_names_that_are_not_utf8_are_left_out_named_and_counted(
 
 def test_files_of_our_own_are_not_worth_a_word(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    for name in ("manifest.parquet", "manifest-leaks.csv", "motions.json", "a/motions.json"):
+    (tmp_path / NAME).parent.mkdir()
+    (tmp_path / NAME).write_text("")
+    for name in (".video_gc-outputs.jsonl", "resize.json", "motions.json", "a/motions.json"):
         (tmp_path / name).write_text("")
     assert list(scan(tmp_path).passed_over.rows()) == [
         ("folder without videos", "a"),

@@ -136,10 +136,11 @@ def test_a_manifest_leaves_out_what_is_damaged(
     monkeypatch.setattr(module, "apply_manifest", apply)
     config = DataConfig(kind="list", train=train, val=train, root=str(tmp_path))
     assert len(open_splits(config).train) == 6
-    (tmp_path / "manifest.parquet").write_bytes(b"x")
+    (tmp_path / NAME).parent.mkdir()
+    (tmp_path / NAME).write_bytes(b"x")
     splits = open_splits(config)
     assert (len(splits.train), len(splits.val)) == (5, 5)
-    assert asked == [tmp_path / "manifest.parquet"] * 2
+    assert asked == [tmp_path / NAME] * 2
     assert "1 of 6 videos are left out by" in said[0]
     assert "train0.mp4 (moov atom not found)" in said[0]
     open_splits(DataConfig(kind="list", train=train, val=train, manifest="other.parquet"))

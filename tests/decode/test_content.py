@@ -4,12 +4,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from video_gc.decode import pyav
+from video_gc.decode.ffmpeg import container
 from video_gc.decode.ffmpeg.source import Held, content
 from video_gc.decode.frame_table import packets
 from video_gc.decode.open import open_video
@@ -57,6 +59,20 @@ def test_a_reader_holds_its_file_and_lets_go(video: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_video(video.parent / "nowhere.mp4", "pyav")
     assert len(os.listdir("/dev/fd")) == before
+
+
+@pytest.mark.parametrize("name", ["h264_closed.mp4", "h264_late.mkv", "h264.ts"])
+def test_ffmpeg_takes_a_held_file_where_it_counts_descriptors_by_itself(
+    kind: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with open_video(kind(name)) as reader:
+        expected = reader.read(range(len(reader)))
+    windows = SimpleNamespace(name="nt", PathLike=os.PathLike, lseek=None)
+    monkeypatch.setattr(container, "os", windows)
+    monkeypatch.delattr(os, "pread")
+    with open_video(kind(name)) as reader:
+        np.testing.assert_array_equal(reader.read(range(len(reader))), expected)
+        np.testing.assert_array_equal(reader.read([3]), expected[3:4])
 
 
 def test_reading_moves_no_place_that_is_shared(video: Path) -> None:

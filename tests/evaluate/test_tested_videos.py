@@ -60,6 +60,15 @@ def test_kept_videos_that_a_manifest_calls_damaged_are_left_out(
     assert said[1].startswith("1 of 12 videos are left out by")
 
 
+def test_moved_videos_are_asked_for_before_the_test(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    kept = read_splits(copy / "splits").test
+    kept.with_root(str(tmp_path / "gone")).save(copy / "splits" / "test.arrow", {})
+    with pytest.raises(FileNotFoundError, match=r"gone.*no such file.*were moved, give --data DIR"):
+        evaluate(copy / "checkpoints/best.ckpt", TestOptions(workers=0))
+    assert not list(copy.glob("test*/skipped.csv"))
+
+
 @pytest.mark.parametrize("with_root", [slow(False), True])
 def test_lists_lose_missing_videos_and_those_of_a_manifest(
     checkpoint: Path, clips_folder: Path, tmp_path: Path, said: list[str], with_root: bool

@@ -50,7 +50,7 @@ def test_help_teaches(tool) -> None:  # type: ignore[no-untyped-def]
         (["kinds"], "'kinds' is not an option; write NAME=VALUE, such as ablation=kinds"),
         (["ablation=kinds", "dry=tru"], "error: dry (tru) must be true or false, such as dry="),
         (["ablation=kinds", "only=GC"], "error: only (GC) must be a list, such as only=[GC]"),
-        (["ablation=kinds", "--epochs", "3"], "options are written without dashes"),
+        (["ablation=kinds", "--epochs", "3"], "options have no dashes; write epochs=3"),
         (["ablation=kinds", "optim.lrr=3"], "did you mean 'optim.lr'?"),
         (["ablation=kinds", "hydra/launcher=slrm"], "no such launcher; valid: joblib"),
         (

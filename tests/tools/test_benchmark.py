@@ -8,11 +8,28 @@ from pathlib import Path
 import pytest
 import torch
 from benchmarks.blocks import BLOCKS, GROWTH, plot_growth
-from benchmarks.measurement import save_figure
+from benchmarks.measurement import save_figure, show, table
+from benchmarks.network_timing import HEADS
+from rich.cells import cell_len
+from rich.console import Console
 
 from tests.conftest import randomise
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
+
+
+def test_tables_fit_eighty_columns_with_whole_headings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.measurement.console", Console(width=80))
+    rows = [[f"a way of {n} clips", *["12,345.6 ± 7.8"] * (len(HEADS) - 1)] for n in range(3)]
+    show("\n".join(["**videos**", "", *table(HEADS, rows), "", "The end."]))
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert max(map(cell_len, printed.splitlines())) <= 80
+    for word in " ".join(HEADS).split():
+        assert word in printed
+    assert "The end." in printed
 
 
 @pytest.mark.parametrize(

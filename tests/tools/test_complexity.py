@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from video_gc.analysis.cost.cost_table import cost_table, notes, short
+from video_gc.analysis.cost.cost_table import cost_tables, notes, short
 from video_gc.analysis.cost.network_cost import described_network, network_cost, with_clip
 from video_gc.backbones.published import PUBLISHED
 from video_gc.data.sampling import ClipConfig
@@ -40,7 +40,7 @@ def test_an_experiment_is_counted_without_its_data(tool: Any, tmp_path: Path) ->
     [
         (("context=ngl",), "nl"),
         (("slow_r50", "context=gc"), "give 'slow_r50' alone"),
-        (("nothing.ckpt",), "no such checkpoint, nor published weights"),
+        (("nothing.ckpt",), "no such checkpoint or run directory"),
         (("model=slowfast_small", "--clip", "7", "64"), "multiple of 4 frames"),
     ],
 )
@@ -93,14 +93,17 @@ def test_the_measured_table_has_100_columns_and_every_line(monkeypatch: pytest.M
     assert cost.added_train is not None
     assert cost.added_test is not None
     assert cost.added_test.rounds >= 1
-    text = _text(cost_table(cost, blocks=True))
+    text = _text(*cost_tables(cost, blocks=True))
     assert max(map(len, text.splitlines())) <= 100
     assert "…" not in text
     for line in cost.lines:
         assert f" {line.name} " in text
         assert f"{line.parameters:,}" in text
     assert any("measured in turns" in note for note in notes(cost))
-    assert "fast.res4.5" not in _text(cost_table(cost, blocks=False))
+    narrow = _text(*cost_tables(cost, blocks=True, width=80))
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "…" not in narrow
+    assert "fast.res4.5" not in _text(*cost_tables(cost, blocks=False))
 
 
 @pytest.mark.slow
@@ -123,9 +126,9 @@ def test_a_narrow_terminal_cuts_no_figure(tool: Any, monkeypatch: pytest.MonkeyP
     assert "…" not in err
 
 
-def _text(table: object) -> str:
+def _text(*tables: object) -> str:
     stream = io.StringIO()
-    Console(width=100, file=stream).print(table)
+    Console(width=100, file=stream).print(*tables)
     return stream.getvalue()
 
 

@@ -66,6 +66,6 @@ def test_features_and_probe(
     assert f"Predictions are in {out / 'probe.csv'}" in err
     status, _, err = tool("features", checkpoint, damaged["text"], "--out", tmp_path / "other")
     assert status == 1
-    assert f"1 videos could not be read: {tmp_path / 'other' / 'skipped.csv'}" in err
+    assert f"1 video could not be read: {tmp_path / 'other' / 'skipped.csv'}" in err
     status, _, err = tool("features", *given[:2], "--layer", "res6")
     assert (status, "layer 'res6': no such layer; did you mean" in err) == (2, True)

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from tests.evaluate.conftest import drawn, pictures  # noqa: F401 - a fixture
 from tests.tools.conftest import TOOLS
 from video_gc.decode.pyav import Reader
+from video_gc.outputs import read_csv
 from video_gc.predict import batch
-from video_gc.predict.recognizer import Prediction, Recognizer
+from video_gc.predict.recognizer import NONE, Prediction, Recognizer
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9.mp4")
 LONG = "ü" * 120 + "-.mp4"  # 245 bytes
@@ -63,7 +64,7 @@ def test_any_error_of_one_file_is_of_that_file(
         "z.mp4": RuntimeError("odd"),
     }
 
-    def odd(self: Recognizer, video: Path) -> Prediction:
+    def odd(self: Recognizer, video: Path, **_named: object) -> Prediction:
         if video.name in errors:
             raise errors[video.name]
         return predict(self, video)
@@ -76,6 +77,52 @@ def test_any_error_of_one_file_is_of_that_file(
     for name, error in errors.items():
         said = "denied" if isinstance(error, OSError) else type(error).__name__
         assert any(text.startswith(f"{folder / name}: {said}") for text in failed)
+
+
+def test_a_folder_has_a_summary_and_a_table_and_no_class_below_the_threshold(  # type: ignore[no-untyped-def]
+    tool, checkpoint: Path, video: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "clips", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(video, folder / name)
+    (folder / "c.mp4").write_bytes(b"")
+    given = (folder, "--out", out, "--threshold", 1, "--top", 1)
+    status, printed, err = tool("predict", checkpoint, *given)
+    assert status == 1
+    assert all(f"│ clips/{name}" in printed for name in ("a.mp4", "b.mp4"))
+    scored = [line for line in printed.splitlines() if "%" in line]
+    assert len(scored) > 2 * 2 + 2  # each video, its windows, and the summary
+    assert all(NONE in line for line in scored)
+    assert f"the table is {out / 'predictions.csv'}; files that failed: 1" in err
+    header, rows = read_csv(out / "predictions.csv")
+    assert header == ["path", "label", "top1", "score1", "damaged_frames", "error"]
+    assert [row["label"] for row in rows] == [NONE, NONE, ""]
+    assert rows[0]["top1"] in ("bright", "dark")
+    assert "the file is empty" in rows[2]["error"]
+    assert tool("predict", checkpoint, *given[:3])[0] == 1  # ours: replaced
+    assert {row["label"] for row in read_csv(out / "predictions.csv")[1][:2]} == {rows[0]["top1"]}
+
+
+def test_a_part_of_a_video(tool, checkpoint: Path, video: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    def found(*arguments: object) -> tuple[int, str, str]:
+        return tool("predict", checkpoint, video, "--json", "--out", tmp_path, *arguments)
+
+    _, whole, _ = found()
+    _, part, _ = found("--start", 0.5, "--end", 1, "--threshold", 1)
+    ends = [(json.loads(text)[0]["timeline"][0]["start"], json.loads(text)[0]["timeline"][-1]["end"])
+            for text in (whole, part)]  # fmt: skip
+    assert ends[0] == (0, 1.333)
+    assert ends[1][0] == pytest.approx(0.5, abs=0.04)
+    assert ends[1][1] == pytest.approx(1, abs=0.04)
+    assert json.loads(part)[0]["label"] == NONE
+    status, _, err = found("--start", 99)
+    assert status == 1
+    assert "lies outside the video, which ends at 1.33333 s" in err
+    assert found("--start", 2, "--end", 1)[2] == (
+        "error: --end (1 s) must be after --start (2 s); see video-gc predict --help"
+    )
+    assert "--start is for windows" in found("--segments", "--start", 1)[2]
 
 
 def test_a_file_that_vanishes_and_one_whose_times_fail(
@@ -112,7 +159,8 @@ def test_a_picture_that_fails_loses_no_result(
     assert len(json.loads(out)) == 5
     assert status == 0
     assert err.count("No space left on device: its timeline is not drawn") == 5
-    assert [path.name for path in (tmp_path / "out").iterdir()] == []
+    written = [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."]
+    assert written == ["predictions.csv"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ImportError])

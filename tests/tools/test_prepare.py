@@ -9,7 +9,11 @@ import pytest
 
 from tests.conftest import counted_frames
 from video_gc.data.config import DataConfig
+from video_gc.data.manifest import NAME, Listed, write_manifest
+from video_gc.data.prepare.check import CheckResult
+from video_gc.data.prepare.summary import advice
 from video_gc.data.splits import open_splits
+from video_gc.decode.video_facts import STATUSES, VideoFacts
 from video_gc.decode.write import write_video
 from video_gc.train.inputs import fingerprints
 
@@ -76,11 +80,28 @@ def test_check_of_a_sound_folder(prepare, splits: Path) -> None:  # type: ignore
     assert status == 0
     assert "train: 2 videos, 2 classes" in err
     assert "Every video can be read, and no split leaks into another." in err
-    table = pq.read_table(splits / "manifest.parquet")
+    table = pq.read_table(splits / ".video_gc/manifest.parquet")
     assert table["split"].to_pylist() == ["train", "train", "val"]
     assert table["label"].to_pylist() == ["jump", "run", "run"]
     assert not list(splits.glob("*.csv"))
     assert "0 decoded now" in prepare("check", splits)[2]
+
+
+def test_check_adds_one_hidden_folder_and_no_scan_speaks_of_it(prepare, splits: Path) -> None:  # type: ignore[no-untyped-def]
+    before = {path.name for path in splits.iterdir()}
+    assert prepare("check", splits, "--workers", 1)[0] == 0
+    assert {path.name for path in splits.iterdir()} - before == {".video_gc"}
+    assert "passed over" not in prepare("fingerprint", splits)[2]
+
+
+@pytest.mark.parametrize(("side", "advised"), [(256, False), (360, True)])
+def test_copies_are_advised_only_where_they_are_smaller(
+    tmp_path: Path, side: int, advised: bool
+) -> None:
+    facts = VideoFacts(keyframe_mean=250.0, width=2 * side, height=side)
+    manifest = write_manifest([(Listed(tmp_path / "a.mp4"), facts)], tmp_path, tmp_path / NAME)
+    lines = advice(CheckResult(manifest, 1, 0, dict.fromkeys(STATUSES, 0) | {"ok": 1}, [], [], []))
+    assert any("video-gc prepare resize" in line for line in lines) == advised
 
 
 def test_check_lists_what_is_wrong(prepare, splits: Path, damaged, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -95,11 +116,11 @@ def test_check_lists_what_is_wrong(prepare, splits: Path, damaged, tmp_path: Pat
     assert status == 1
     assert "Leaks between splits: 1" in err
     assert "Duplicated videos: 1" in err
-    listed = (splits / "manifest-leaks.csv").read_text().splitlines()
+    listed = (splits / ".video_gc/manifest-leaks.csv").read_text().splitlines()
     assert listed[1:] == ["train/run/a.mp4,val/run/z.mp4,train/val,same content"]
     (splits / "val" / "run" / "z.mp4").unlink()
     assert prepare("check", splits, "--workers", 1)[0] == 0
-    assert not (splits / "manifest-leaks.csv").exists()
+    assert not (splits / ".video_gc/manifest-leaks.csv").exists()
 
 
 def test_check_of_official_lists_names_what_is_missing(  # type: ignore[no-untyped-def]
@@ -113,12 +134,12 @@ def test_check_of_official_lists_names_what_is_missing(  # type: ignore[no-untyp
     status, _, err = prepare("check", "--data", "kinetics", "--root", splits, "--workers", 1)
     assert status == 1
     assert "Missing videos: 1" in err
-    assert "Gone_678901_000005_000015" in (splits / "manifest-missing.csv").read_text()
+    assert "Gone_678901_000005_000015" in (splits / ".video_gc/manifest-missing.csv").read_text()
     again = prepare("check", "--data", "kinetics", "--root", splits, "--workers", 1)
     assert "Missing videos: 1" in again[2]
     out = prepare("fingerprint", "--data", "kinetics", "--root", splits)[1]
     assert out.startswith("train\tcontents:")
-    assert out.endswith("\t1 videos\n")
+    assert out.endswith("\t1 video\n")
 
 
 def test_a_missing_clip_leaks_nowhere(prepare, splits: Path) -> None:  # type: ignore[no-untyped-def]
@@ -133,9 +154,11 @@ def test_a_missing_clip_leaks_nowhere(prepare, splits: Path) -> None:  # type: i
     assert status == 1
     assert "Missing videos: 1" in err
     assert "Leaks" not in err
-    assert "train: 1 videos, 1 classes, 1 groups val: 1 videos, 1 classes, 1 groups" in err
+    assert "train: 1 video, 1 class, 1 group val: 1 video, 1 class, 1 group" in err
     assert "all:" not in err
-    table = pq.read_table(splits / "manifest.parquet", columns=["path", "split", "status"])
+    table = pq.read_table(
+        splits / ".video_gc/manifest.parquet", columns=["path", "split", "status"]
+    )
     assert ("v_Run_g08_c02", "train", "missing") in [tuple(r.values()) for r in table.to_pylist()]
     options = ("--data", "ucf101", "--root", splits, "--split")
     assert "trainlist02.txt: no such file" in prepare("check", *options, 2)[2]
@@ -153,7 +176,7 @@ def test_lists_of_every_kind_and_their_fingerprint(  # type: ignore[no-untyped-d
     names = ("--names", splits / "names.txt")
     status, _, err = prepare("check", splits / "train.csv", *columns, *names, "--workers", 1)
     assert status == 0, err
-    assert (splits / "manifest.parquet").is_file()
+    assert (splits / ".video_gc/manifest.parquet").is_file()
     config = DataConfig(
         kind="table", train=str(splits / "train.csv"), val=str(splits / "train.csv"),
         names=str(splits / "names.txt"), path_column="clip", label_column="action",

@@ -42,7 +42,7 @@ def test_a_group_in_two_splits_is_a_leak(check, tmp_path: Path) -> None:  # type
     assert "train: 2 videos, 2 classes, 1 of each, 2 groups" in err
     assert "test: 1 videos, 1 classes, 1 groups" in err
     assert "Leaks between splits: 1" in err
-    leaks = (tmp_path / "manifest-leaks.csv").read_text().splitlines()
+    leaks = (tmp_path / ".video_gc/manifest-leaks.csv").read_text().splitlines()
     assert leaks[1:] == ["test/run/c_g2_.mp4,train/jump/b_g2_.mp4,test/train,same group"]
     assert check(tmp_path)[0] == 0
 
@@ -79,4 +79,4 @@ def test_a_wrong_pattern_is_one_clear_line(
     found, _, err = check(tmp_path, "--group", pattern)
     assert found == status
     assert message in err
-    assert not (tmp_path / "manifest.parquet").exists()
+    assert not (tmp_path / ".video_gc/manifest.parquet").exists()

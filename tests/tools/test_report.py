@@ -1,5 +1,6 @@
 """tools/report.py over several runs, as its users run it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from tests.analysis.table.conftest import networks_are_counted_once  # noqa: F401 - a fixture
 from tests.analysis.table.making import make_run, shares
 from tests.conftest import slow
+from video_gc.analysis.table.gather import table_folder
+from video_gc.outputs import read_csv
 
 
 def test_a_folder_of_runs_is_one_table(tool, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -22,6 +25,31 @@ def test_a_folder_of_runs_is_one_table(tool, tmp_path: Path) -> None:  # type: i
     for name in ("table.md", "table.csv", "table.tex", "table.json", "report.html"):
         assert (tmp_path / "table" / name).is_file()
         assert f"{tmp_path}/table/{name}" in err
+
+
+def test_tables_of_other_runs_have_other_folders_and_rows_say_their_runs(  # type: ignore[no-untyped-def]
+    tool, tmp_path: Path
+) -> None:
+    for name, kind in (("first", "none"), ("second", "gc"), ("third", "nl")):
+        make_run(tmp_path / name, shares(40), kind=kind)
+    for other in ("second", "third"):
+        _, _, err = tool("report", tmp_path / "first", tmp_path / other, "--no-measure")
+        assert f"{tmp_path}/table_first_{other}/table.md" in err
+        assert other in err.split("trainings are tested")[1].split("row")[0]
+    _, rows = read_csv(tmp_path / "table_first_second" / "table.csv")
+    assert [(row["row"], row["runs"]) for row in rows] == [
+        ("none", "first"),
+        ("gc one", "second"),
+    ]
+    page = (tmp_path / "table_first_second" / "report.html").read_text()
+    assert re.search(r"gc one</th>\s*<td[^>]*>second</td>", page)
+
+
+def test_the_folder_of_a_table_of_many_runs_has_a_short_name() -> None:
+    names = [Path(f"runs/a_long_name_of_a_training_{number}") for number in range(9)]
+    found = {table_folder(names), table_folder(names[:8])}
+    assert len(found) == 2
+    assert max(map(len, found)) < 100
 
 
 @pytest.mark.parametrize(

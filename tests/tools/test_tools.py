@@ -31,7 +31,7 @@ def test_training_help_shows_commands_groups_and_options(tool) -> None:  # type:
     ("arguments", "status", "message"),
     [
         (["optim.lrr=3"], 2, "error: unknown option 'optim.lrr'; did you mean 'optim.lr'?"),
-        (["--epochs", "3"], 2, "'--epochs': options are written without dashes"),
+        (["--epochs", "3"], 2, "--epochs: options have no dashes; write epochs=3"),
         slow(["placement=fiv"], 2, "placement=fiv: no such placement; did you mean 'five'?"),
         (["data=folder", "data.root=nowhere"], 2, "nowhere: no such folder"),
         slow(["data=folder", "data.root={empty}"], 1, "no videos in this folder"),
@@ -82,9 +82,10 @@ def test_train_test_predict_report(
     assert status == 1
     assert "whole video" in out
     assert "text.mp4: cannot be read as a video" in err
-    assert f"Timelines are in {tmp_path / 'go/predict'}; files that failed: 1" in err
+    out = tmp_path / "go/predict"
+    assert f"Timelines are in {out}, the table is {out / 'predictions.csv'}; files that f" in err
     _, _, err = tool("predict", tmp_path / "go", damaged["text"])
-    assert "No timeline was drawn; files that failed: 1" in err
+    assert "No timeline was drawn; the table is " in err
     status, out, _ = tool("predict", best, video, "--json", "--top", 1, "--precision", "bf16")
     assert status == 0
     [found] = json.loads(out)

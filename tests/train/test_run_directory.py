@@ -23,6 +23,10 @@ def test_a_run_directory_is_never_mixed(run: Path, clips_folder: Path) -> None:
         train(compose_train([*given, "resume=false"]))
     with pytest.raises(ValueError, match=r"other options \(optim.lr: 0.002 → 0.5; seed: 0 → 5\)"):
         train(compose_train([*given, "seed=5", "optim.lr=0.5"]))
+    longer = yaml.safe_load((run / "config.yaml").read_text())["epochs"] + 5
+    way = f"name=OTHER model.weights={run}/checkpoints/last.ckpt epochs=5"
+    with pytest.raises(ValueError, match=f"cannot go on exactly.*{way}"):
+        train(compose_train([*given, f"epochs={longer}"]))
     (run.parent / "taken").mkdir()
     (run.parent / "taken" / "thesis.txt").write_text("x")
     with pytest.raises(FileExistsError, match="holds something other than a run"):

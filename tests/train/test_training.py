@@ -13,6 +13,7 @@ from tests.conftest import SMALL
 from video_gc.config import compose_train
 from video_gc.data.index import DataError
 from video_gc.evaluate.evaluate import TestOptions, evaluate
+from video_gc.outputs import read_csv
 from video_gc.train import loop
 from video_gc.train.loop import train, train_epoch
 from video_gc.train.resume.run_directory import read_metrics
@@ -123,7 +124,10 @@ def test_training_goes_on_without_damaged_files(
     assert rows["zero-byte.mp4"]["times"] == "2"  # once an epoch
     assert "is empty" in rows["zero-byte.mp4"]["reason"]
     assert "Invalid data" in rows["text.mp4"]["reason"]
-    assert rows["0.mp4"]["kind"] == "short"
+    _, notes = read_csv(run / "notes.csv")
+    assert {row["kind"] for row in notes} == {"short"}
+    assert "0.mp4" in {Path(row["path"]).name for row in notes}
+    assert {row["kind"] for row in rows.values()} == {"damaged"}  # short files were not skipped
     printed = capfd.readouterr().err
     assert "zero-byte.mp4: the file is empty" in " ".join(printed.split())
     assert printed.count("the last frame is repeated") == 1

@@ -150,7 +150,7 @@ def write_list(file: Path, videos: Sequence[Path], count: int, classes: int) -> 
     """`path label` lines: the same videos again and again, under other names."""
     names = file.parent / "names"
     names.mkdir(exist_ok=True)
-    with file.open("w") as stream:
+    with file.open("w", encoding="utf-8") as stream:
         for number in range(count):
             name = names / f"{number:07d}.mp4"
             if not name.is_symlink():
@@ -162,7 +162,7 @@ def write_list(file: Path, videos: Sequence[Path], count: int, classes: int) -> 
 def scored_list(listed: Path) -> Path:
     """The same without labels."""
     file = listed.with_suffix(".paths.txt")
-    file.write_text("".join(f"{line.split()[0]}\n" for line in listed.open()))
+    file.write_text("".join(f"{line.split()[0]}\n" for line in listed.open(encoding="utf-8")))
     return file
 
 

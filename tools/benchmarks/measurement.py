@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from rich.markdown import Markdown
 
 from video_gc.analysis.measure import interleave, load, machine
+from video_gc.analysis.terminal import fitting
 from video_gc.atomic import atomic_path, write_text
 from video_gc.decode.ffmpeg_env import COMMAND, library_path
 from video_gc.pictures.figures import save_picture
@@ -172,7 +174,7 @@ def write_results(
         heads = ["target", "limit", "measured", "met"]
         shown += ["", *table(heads, [target.cells() for target in targets]), ""]
     text = "\n".join([*shown, *lines, ""])
-    console.print(Markdown(text))
+    show(text)
     content = {"machine": about, **results, "targets": as_dicts(targets)}
     files = [
         write_text(file.with_suffix(".json"), json.dumps(content, indent=1)),
@@ -183,6 +185,17 @@ def write_results(
     for written in files:
         say(f"  {written}")
     return 0
+
+
+def show(text: str) -> None:
+    """Print Markdown; a table too wide for the terminal becomes several, without cut cells."""
+    for is_table, group in groupby(text.splitlines(), lambda line: line.startswith("|")):
+        if not is_table:
+            console.print(Markdown("\n".join(group)))
+            continue
+        heads, _, *rows = ([cell.strip() for cell in line[1:-1].split("|")] for line in group)
+        for part in fitting(heads, rows, console.width):
+            console.print(part)
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     ways = [plain_loop(checkpoint, listed)]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "list.txt")
-        file.write_text("\n".join(listed))
+        file.write_text("\n".join(listed), "utf-8")
         for number in options.decoders:
             ways.append(scored(checkpoint, file, f"{number} decoders", "--decoders", str(number)))
         if find_spec("ray"):

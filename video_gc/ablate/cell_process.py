@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from video_gc.cores import cores
+from video_gc.cores import cores, need_processes
 
 SHARED_MACHINE = ("joblib", "submitit_local")
 """Launchers of several jobs on this machine; the others assign cores and GPUs themselves."""
@@ -30,7 +30,9 @@ def run_logged(command: Sequence[str], log: Path, *, folder: str, env: Mapping[s
 
     Ctrl-C, SIGTERM and SIGHUP let it save and end; then raises KeyboardInterrupt or SystemExit.
     If this process is killed, the command gets SIGTERM (on Linux).
+    Raises OSError on Windows.
     """
+    need_processes("train each row with video-gc train")
     with _ended_by_exceptions(), log.open("ab") as stream:
         stream.write(f"\n$ {' '.join(command)}\n".encode())
         stream.flush()

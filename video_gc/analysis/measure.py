@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,12 +97,15 @@ def machine(device: torch.device) -> dict[str, str]:
         for line in _lines("/proc/cpuinfo")
         if line.startswith("model name")
     ]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (MIB << 10)
+    memory = "unknown"
+    if hasattr(os, "sysconf"):
+        gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (MIB << 10)
+        memory = f"{gib:.0f} GiB"
     gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     return {
         "processor": names[0] if names else platform.processor(),
         "threads": str(torch.get_num_threads()),
-        "memory": f"{memory:.0f} GiB",
+        "memory": memory,
         **gpu,
         "python": platform.python_version(),
         **{library: version(library) for library in LIBRARIES},
@@ -128,7 +130,7 @@ def _forget_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform == "linux":
         with suppress(OSError):  # otherwise the peak is the whole process's
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", "utf-8")
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -148,10 +150,12 @@ def status_bytes(name: str) -> int:
 
 
 def _most_resident() -> int:
+    import resource  # not on Windows
+
     unit = 1 if sys.platform == "darwin" else 1 << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _lines(path: str) -> list[str]:
     file = Path(path)
-    return file.read_text().splitlines() if file.is_file() else []
+    return file.read_text("utf-8").splitlines() if file.is_file() else []

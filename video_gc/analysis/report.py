@@ -94,7 +94,7 @@ def write_report(run: Path) -> Path:
         mapped=mapped,
         right=[found for row in right if (found := examples[row["path"]])],
         wrong=[found for row in wrong if (found := examples[row["path"]])],
-        versions=yaml.safe_load((run / "versions.yaml").read_text()),
+        versions=yaml.safe_load((run / "versions.yaml").read_text("utf-8")),
     )
     return write_output(run / "report.html", page)
 
@@ -115,7 +115,7 @@ def read_accuracy(run: Path) -> dict[str, Any]:
     ):
         if not needed.is_file():
             raise FileNotFoundError(f"{needed}: not there yet; make it with {command}")
-    tested: dict[str, Any] = json.loads((results / "accuracy.json").read_text())
+    tested: dict[str, Any] = json.loads((results / "accuracy.json").read_text("utf-8"))
     if "mAP" in tested["video_level"]:
         raise ValueError(
             f"{run}: the report is for videos with one label each; {results}/classes.csv has the "

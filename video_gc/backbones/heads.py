@@ -22,7 +22,8 @@ class WindowMean(nn.AvgPool3d):
     def forward(self, x: Tensor) -> Tensor:
         """Windows are one position apart."""
         sizes = zip(self.window, x.shape[2:], strict=True)
-        return F.avg_pool3d(x, [own if size is None else min(size, own) for size, own in sizes], 1)
+        window = [own if size is None else min(size, own) for size, own in sizes]
+        return F.avg_pool3d(x.float(), window, 1).to(x.dtype)  # CPUs have no such mean in bf16
 
 
 class MeanProbability(nn.Module):

@@ -15,6 +15,7 @@ from video_gc.ablate.plan import Plan
 from video_gc.ablate.spec import AblationConfig, option_of
 from video_gc.config.compose import compose_config, quoted, to_dataclass
 from video_gc.config.launch import check_launcher
+from video_gc.config.values import check_values
 from video_gc.config_folders import CONFIGS, find_config
 from video_gc.manual import SWEEP, ablations, wrong_argument
 from video_gc.shipped import shipped
@@ -91,6 +92,7 @@ def plan_ablation(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -
     runs = given.get("runs", "runs").strip("'\"")
     base = [f"experiment={experiment}", *ablation.settings, *shared]
     _refuse(wrong_argument(base[:1], configs))
+    check_values(base, configs)
     # here, because it imports torch, which takes seconds
     from video_gc.config.cells import cells_of, pretraining_of, what_is_trained
 

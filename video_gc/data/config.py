@@ -63,7 +63,7 @@ class DataConfig:
     spaces (charades always has several)"""
     manifest: str | None = None
     """manifest of video-gc prepare check; its damaged and missing videos are left out. Default:
-    manifest.parquet in ROOT, or beside a list without ROOT, if it exists"""
+    ROOT/.video_gc/manifest.parquet, or in .video_gc beside a list without ROOT, if it exists"""
     decoder: str = "auto"
     """auto, pyav, decord, torchcodec or frames (a folder of extracted frames)"""
     decode_device: str = "cpu"

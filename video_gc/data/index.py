@@ -143,20 +143,16 @@ class VideoIndex:
             "about": about or self.about,
         }
         table = self.table.replace_schema_metadata({KEY: json.dumps(kept).encode()})
-        with atomic_path(file) as part, pa.ipc.new_file(part, table.schema) as writer:
+        with atomic_path(file) as part, part.open("wb") as stream:  # Arrow does not close its own
+            writer = pa.ipc.new_file(stream, table.schema)
             writer.write_table(table, max_chunksize=ROWS_A_BATCH)
+            writer.close()
         return file
 
     def with_root(self, root: str | os.PathLike[str]) -> "VideoIndex":
         """The same videos, with relative paths from another folder."""
-        return VideoIndex(
-            self.table,
-            self.names,
-            root=root,
-            multi_label=self.multi_label,
-            about=self.about,
-            file=self.file,
-        )
+        named: dict[str, Any] = {"multi_label": self.multi_label, "about": self.about}
+        return VideoIndex(self.table, self.names, root=root, file=self.file, **named)
 
     def __len__(self) -> int:
         return self.table.num_rows

@@ -1,8 +1,8 @@
 """The manifest: a Parquet table of the contents and state of each video file.
 
-`tools/prepare.py check` writes it beside the videos; training and testing leave out the unreadable
-videos in it. Its paths are relative to a root, which is stored relative to the manifest, so a
-folder with its manifest can be moved and copied.
+`video-gc prepare check` writes it into a hidden folder beside the videos; training and testing
+leave out the unreadable videos in it. Its paths are relative to a root, which is stored relative to
+the manifest, so a folder with its manifest can be moved and copied.
 """
 
 import json
@@ -22,8 +22,8 @@ from video_gc.data.index import DataError, VideoIndex
 from video_gc.decode.video_facts import VideoFacts, stamp
 from video_gc.progress import say
 
-NAME = "manifest.parquet"
-"""File name in the root of a data set."""
+NAME = ".video_gc/manifest.parquet"
+"""Its place in the root of a data set: all that `check` writes there is in one hidden folder."""
 LOOKED_AT = 256
 """Number of files compared by size and time with the manifest when it is used."""
 

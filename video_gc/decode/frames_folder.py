@@ -133,7 +133,7 @@ def _series(folder: Path) -> list[Path]:
 def _rate(folder: Path) -> float:
     try:
         with Held(folder / RATE_FILE) as file:
-            rate = float(os.pread(file.number, 64, 0))
+            rate = float(os.read(file.number, 64))
     except FileNotFoundError:
         return RATE
     except (OpenError, ValueError):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -64,7 +64,7 @@ class Reader(VideoReader):
         self._strict, self._time_limit = options.damage == "raise", options.time_limit
         self.max_pixels = options.max_pixels
         self._containers = list[Any]()
-        self._source: Source | Held = source
+        self._source: bytes | BinaryIO | Held = b""
         try:
             self._source = hold(source)
             self._open(options.threads)

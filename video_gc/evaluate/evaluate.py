@@ -46,7 +46,7 @@ from video_gc.evaluate.tested_videos import (
 )
 from video_gc.evaluate.views import check_videos, score_videos
 from video_gc.locks import locked
-from video_gc.progress import progress_bar, say
+from video_gc.progress import counted, progress_bar, say
 from video_gc.train.checkpoint import default_output, is_published
 from video_gc.train.distributed.world import World, from_first, joined, this_world, to_all
 from video_gc.train.view_options import ViewConfig
@@ -275,7 +275,7 @@ def _write(
         raise DataError(f"none of {len(first.index)} videos could be read; {skipped} lists why")
     title = (
         f"{about['checkpoint']} on {about['data']}: "
-        f"{about['subset'] or f'{len(first.index)} videos'}, "
+        f"{about['subset'] or counted(len(first.index), 'video')}, "
         f"{about['clips']} × {about['crops']} views each, {about['precision']}, {about['backend']}"
     )
     return Evaluation(title, results, files, skipped, coverage)

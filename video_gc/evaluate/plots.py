@@ -20,7 +20,7 @@ from video_gc.escape import short_name
 from video_gc.evaluate.confusions import ConfusedPair, Example
 from video_gc.outputs import output_path
 from video_gc.pictures.figures import save_picture
-from video_gc.progress import track
+from video_gc.progress import counted, track
 
 BINS = 15
 """Bins of the confidence (Guo et al., On calibration of modern neural networks, ICML 2017)."""
@@ -144,7 +144,7 @@ def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
     if not pairs:
         raise ValueError(f"{file}: no video was mistaken, so there is nothing to draw")
     columns = max(1, *(len(pair.examples) for pair in pairs))
-    figure = Figure(figsize=(4.6 * columns, 1.4 * len(pairs)), layout="constrained")
+    figure = Figure(figsize=(4.6 * columns, 1.7 * len(pairs)), layout="constrained")
     grid = figure.subplots(len(pairs), columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -158,9 +158,9 @@ def draw_confused_pairs(pairs: Sequence[ConfusedPair], file: Path) -> Path:
     for row, pair in zip(grid, pairs, strict=True):
         text = (
             f"{short_name(pair.true)}  taken for  {short_name(pair.predicted)}:  "
-            f"{pair.count} of {pair.of} videos"
+            f"{pair.count} of {counted(pair.of, 'video')}"
         )
-        row[0].set_title(text, loc="left", fontsize=10, weight="bold", parse_math=False)
+        row[0].set_title(text, loc="left", fontsize=14, weight="bold", parse_math=False)
     return save(figure, file)
 
 
@@ -175,7 +175,13 @@ def _draw_example(axes: Any, example: Example) -> None:
     axes.set(xlim=(0, FRAMES * WIDTH), ylim=(HEIGHT, 0))  # one scale for all
     name = "/".join(Path(example.path).parts[-2:])
     axes.text(
-        0, -0.03, short_name(name), transform=axes.transAxes, va="top", fontsize=7, parse_math=False
+        0,
+        -0.03,
+        short_name(name),
+        transform=axes.transAxes,
+        va="top",
+        fontsize=11,
+        parse_math=False,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from video_gc.atomic import remove_stale_parts
-from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
+from video_gc.data.skipped_videos import NOTES, SKIPPED, SkippedVideos
 from video_gc.evaluate.confusions import (
     EXAMPLES,
     ConfusedPair,
@@ -47,7 +47,7 @@ def check_free(directory: Path, *beside: str) -> None:
     """
     remove_stale_parts(directory)
     for folder in (directory, *(directory / name for name in beside)):
-        Outputs(folder).check([*RESULTS, SKIPPED])
+        Outputs(folder).check([*RESULTS, SKIPPED, NOTES])
 
 
 def check_same(folder: Path, about: Mapping[str, Any]) -> None:
@@ -59,7 +59,9 @@ def check_same(folder: Path, about: Mapping[str, Any]) -> None:
     file = folder / "accuracy.json"
     if not file.is_file():
         return
-    there = {"weights": about["weights"]} | json.loads(file.read_text())  # older files lack it
+    there = {"weights": about["weights"]} | json.loads(
+        file.read_text("utf-8")
+    )  # older files lack it
     old, new = _measured(there), _measured(about)
     if there.get("fingerprint") == about["fingerprint"]:
         new["data"] = old["data"]
@@ -84,9 +86,11 @@ def _measured(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def new_skipped(directory: Path) -> Path:
-    """Remove the list of unreadable files, and note it as a file that is rewritten often."""
+    """Remove the lists of unreadable and other files, and note that they are rewritten often."""
     outputs = Outputs(directory)
-    outputs.remove(SKIPPED)
+    for name in (SKIPPED, NOTES):
+        outputs.remove(name)
+    outputs.claim(NOTES)
     return outputs.claim(SKIPPED)
 
 
@@ -134,7 +138,7 @@ def remove_beside(directory: Path) -> bool:
     summary = directory / "accuracy.json"
     if not (Outputs(directory).is_ours(summary.name) and summary.is_file()):
         return False
-    if BESIDE not in json.loads(summary.read_text()):
+    if BESIDE not in json.loads(summary.read_text("utf-8")):
         return False
     _remove_results(directory)
     if not any(directory.iterdir()):
@@ -227,11 +231,10 @@ def write_scores(result: Scores, file: Path) -> Path:
     return file
 
 
-def write_skipped(result: Scores, file: Path) -> Path | None:
-    """The unreadable and short videos, in the order of the index; None if there are none."""
-    outputs = Outputs(file.parent)
-    if not result.problems:
-        outputs.remove(file.name)
-        return None
-    SkippedVideos(outputs.claim(file.name)).replace(result.problems)
-    return file
+def write_skipped(result: Scores, file: Path) -> None:
+    """The unreadable videos, and beside them the short ones, in the order of the index."""
+    skipped = SkippedVideos(new_skipped(file.parent))
+    skipped.replace(result.problems)
+    for path in (skipped.file, skipped.notes):
+        if not path.is_file():
+            Outputs(file.parent).remove(path.name)  # from the note too

@@ -1,6 +1,7 @@
 """The videos of a test, and the listed videos that it leaves out, by cause."""
 
 import filecmp
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -172,10 +173,22 @@ def _trained_for(
             f"the checkpoint knows {len(contents.names)} classes, the data {len(names)}; "
             "give --data with the classes it was trained on"
         )
+    _check_there(splits.test, checkpoint)
     left_out, absent = splits.left_out.get("test", 0), splits.absent.get("test")
     if absent is None:
         return EvaluatedVideos(splits.test, manifest, unexplained=left_out)
     return EvaluatedVideos(splits.test, manifest, missing=absent, damaged=left_out - absent)
+
+
+def _check_there(index: VideoIndex, checkpoint: Path) -> None:
+    """Raise FileNotFoundError if a sample of files has none that exists: the data was moved."""
+    rows = range(0, len(index), max(1, len(index) // LOOKED_AT))
+    paths = [path for row in rows if isinstance(path := index.path(row), Path)]
+    if paths and not any(map(os.path.lexists, paths)):
+        raise FileNotFoundError(
+            f"{paths[0]}: no such file, like the other test videos of {checkpoint}; if they were "
+            "moved, give --data DIR (the folder of the classes, or a list)"
+        )
 
 
 def _listed(
@@ -210,6 +223,8 @@ def fingerprint_of(
     return found
 
 
+LOOKED_AT = 32
+"""Test videos looked for before a test."""
 CHOSE = "which chose this checkpoint: an optimistic score"
 """Note on the videos that `best` was chosen by."""
 

@@ -21,6 +21,9 @@ from video_gc.evaluate.ranking import probabilities, ranking
 from video_gc.predict.views import window_frames, window_times, window_views
 from video_gc.train.checkpoint import contract_of, load_network, normalisation_of
 
+NONE = "none of these"
+"""The label of a video or window in which no class reaches the threshold."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -57,18 +60,28 @@ class Prediction:
         scores = self.scores if window is None else window.scores
         return best_classes(scores, self.names, count)
 
-    def to_dict(self, count: int = 5) -> dict[str, Any]:
-        """For JSON: the best classes of the video and of each window; times in seconds."""
+    def label(self, threshold: float = 0.0, window: Window | None = None) -> str:
+        """The best class of the video, or of one window; `NONE` if its score is below."""
+        ((name, score),) = self.top(1, window)
+        return name if score >= threshold else NONE
+
+    def to_dict(self, count: int = 5, threshold: float | None = None) -> dict[str, Any]:
+        """For JSON: the best classes of the video and of each window; times in seconds.
+
+        threshold: adds the video's `label`.
+        """
         return {
             "video": self.video,
             "precision": self.precision,
             "backend": self.backend,
+            **({} if threshold is None else {"label": self.label(threshold)}),
             "top": label_rows(self.top(count)),
             "damaged_frames": self.damaged,
             "timeline": [
                 {
                     "start": round(window.start, 3),
                     "end": round(window.end, 3),
+                    **({} if threshold is None else {"label": self.label(threshold, window)}),
                     "top": label_rows(self.top(count, window)),
                 }
                 for window in self.windows
@@ -145,6 +158,7 @@ class Recognizer:
         video: Source | np.ndarray | Tensor | list[Any] | tuple[Any, ...],
         *,
         fps: float | None = None,
+        segment: tuple[float, float] | None = None,
     ) -> Prediction:
         """Score a whole video in consecutive windows, centre crop.
 
@@ -155,8 +169,10 @@ class Recognizer:
             (default: the training's, or 25): an array or tensor uint8 (T, H, W, 3), or a list of
             frames (H, W, 3), each an array, a tensor or a PIL image (see `as_frames`), in RGB. A
             video shorter than a window repeats its last frame. Damaged frames are counted.
+        segment: (start, end) in seconds of the part to score; None: all of it.
 
-        Raises FileNotFoundError, DecodeError for an unreadable file, ValueError for frames of
+        Raises FileNotFoundError, DecodeError for an unreadable file or a segment outside of it,
+        ValueError for frames of
         another shape or type.
         """
         reader: VideoReader
@@ -165,7 +181,7 @@ class Recognizer:
         else:
             reader = open_video(video, damage="report", max_pixels=self.max_pixels)
         with reader:
-            windows = window_frames(self.contract, reader)
+            windows = window_frames(self.contract, reader, segment=segment)
             seconds = window_times(reader, windows)
             scores = torch.cat([self.scores(clips) for clips in self.clips(reader, windows)])
         return self.prediction(reader.path, seconds, scores, damaged=len(reader.damaged))

@@ -10,7 +10,7 @@ from rich.text import Text
 from video_gc.atomic import atomic_path
 from video_gc.escape import readable, short_name
 from video_gc.pictures.figures import save_picture
-from video_gc.predict.recognizer import Prediction
+from video_gc.predict.recognizer import NONE, Prediction, Window
 from video_gc.predict.segments import Segment, borders
 from video_gc.predict.windows import WindowRows
 from video_gc.progress import Screen
@@ -19,24 +19,47 @@ MOST_DRAWN, FEW = 10, 5
 """Classes in a picture of segments, and in one of a video without any."""
 
 
-def print_prediction(prediction: Prediction, count: int = 5) -> None:
-    """The video's name and its table, to stdout."""
+def print_prediction(
+    prediction: Prediction, count: int = 5, threshold: float | None = None
+) -> None:
+    """The video's name and its table, to stdout. threshold: see `PredictOptions`."""
     console = Screen()
     console.print(Text(readable(prediction.video)), style="bold", soft_wrap=True)
-    console.print(prediction_table(prediction, count))
+    console.print(prediction_table(prediction, count, threshold))
     if prediction.damaged:
         console.print(f"{prediction.damaged} of the frames used are damaged")
 
 
-def prediction_table(prediction: Prediction, count: int = 5) -> Table:
+def summary_table(done: Sequence[tuple[str, str, float]]) -> Table:
+    """A line for each video: its name, its label, and the best score."""
+    table = Table()
+    table.add_column("video", overflow="fold")
+    table.add_column("class", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    for video, label, score in done:
+        name = Text(readable("/".join(Path(video).parts[-2:])))  # its class folder too
+        table.add_row(name, Text(readable(label)), f"{score:.0%}")
+    return table
+
+
+def prediction_table(
+    prediction: Prediction, count: int = 5, threshold: float | None = None
+) -> Table:
     """The best classes of the video, then the best of each window."""
+
+    def ranking(window: Window | None = None) -> Text:
+        ranked = _ranking(prediction.top(count, window))
+        if threshold is None or prediction.label(threshold, window) != NONE:
+            return ranked
+        return Text(f"{NONE}  (").append(ranked).append(")")
+
     table = Table()
     table.add_column("time (s)", no_wrap=True)
     table.add_column("best classes", overflow="fold")
-    table.add_row("whole video", _ranking(prediction.top(count)), style="bold", end_section=True)
+    table.add_row("whole video", ranking(), style="bold", end_section=True)
     for window in prediction.windows:
         time = f"{window.start:.2f} – {window.end:.2f}"
-        table.add_row(time, _ranking(prediction.top(count, window)))
+        table.add_row(time, ranking(window))
     return table
 
 

@@ -17,10 +17,18 @@ def clip_for(contract: Contract, part: FrameRange) -> ClipConfig:
     return ClipConfig(**contract.clip_options, target_fps=contract.fps if by_time else None)
 
 
-def window_frames(contract: Contract, reader: VideoReader, overlap: float = 0.0) -> np.ndarray:
-    """Frame indices (K, T) of the windows of a video. Raises DecodeError for too many of them."""
-    part = frame_range(reader.times, reader.rate)
+def window_frames(
+    contract: Contract,
+    reader: VideoReader,
+    overlap: float = 0.0,
+    segment: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Frame indices (K, T) of the windows of a video, or of its part from start to end, s.
+
+    Raises DecodeError for too many of them, or a part that lies outside the video.
+    """
     try:
+        part = frame_range(reader.times, reader.rate, segment)
         return window_clips(clip_for(contract, part), part, overlap)
     except ValueError as error:
         raise DecodeError(reader.path, str(error), decoder=reader.decoder) from error

@@ -131,7 +131,7 @@ def create_page(
         allowed_paths=[],
         max_file_size=limits.max_bytes,
         ssr_mode=False,
-        css=files("video_gc.serve").joinpath("page.css").read_text(),
+        css=files("video_gc.serve").joinpath("page.css").read_text("utf-8"),
     )
 
 

@@ -70,7 +70,7 @@ class RowLogger(Logger):
         self.columns: list[str] = []
         kept: list[dict[str, Any]] = []
         if self.file.is_file():
-            with self.file.open(newline="") as stream:
+            with self.file.open(encoding="utf-8", newline="") as stream:
                 reader = csv.DictReader(stream)
                 kept = list(reader)[:rows]
                 self.columns = list(reader.fieldnames or ())
@@ -97,16 +97,16 @@ class RowLogger(Logger):
         if new := row.keys() - set(self.columns):
             kept: list[dict[str, Any]] = []
             if self.rows:
-                with self.file.open(newline="") as stream:
+                with self.file.open(encoding="utf-8", newline="") as stream:
                     kept = list(csv.DictReader(stream))
             self.columns = sorted([*self.columns, *new])
             self._write(kept)
-        with self.file.open("a", newline="") as stream:
+        with self.file.open("a", encoding="utf-8", newline="") as stream:
             csv.DictWriter(stream, self.columns).writerow(row)
         self.rows += 1
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        with atomic_path(self.file) as part, part.open("w", newline="") as stream:
+        with atomic_path(self.file) as part, part.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, self.columns)
             writer.writeheader()
             writer.writerows(rows)

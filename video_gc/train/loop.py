@@ -68,7 +68,7 @@ def train(config: TrainConfig) -> Path:
 
     It holds config.yaml, versions.yaml, splits/ (the videos of train, val and test),
     checkpoints/ (last.ckpt, best.ckpt, best.safetensors), logs/ (CSV and TensorBoard) and, if a
-    file could not be read, skipped.csv.
+    file could not be read, skipped.csv; if some were read otherwise (short), notes.csv.
 
     An existing run is resumed exactly; a finished one is not changed. Nothing is written before
     options, data and network are checked. In a directory without a checkpoint the run starts from

@@ -22,6 +22,8 @@ from video_gc.train.view_options import ViewConfig
 ACCELERATORS = ("auto", "cpu", "gpu")
 LOGGERS = ("tensorboard", "wandb")
 STRATEGIES = ("ddp", "fsdp")
+LEAST = {"epochs": 1, "steps": 1, "steps_per_epoch": 1, "batch_size": 1, "accumulate": 1, "seed": 0}
+"""Counts → the least; `arguments` reads it from this source, without torch."""
 
 
 @dataclass(kw_only=True)
@@ -117,21 +119,15 @@ class TrainConfig:
                 raise ValueError(
                     f"{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}"
                 )
-        for name in ("epochs", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps ({self.steps}) must be at least 1, or null")
+        for name, least in LEAST.items():
+            if (value := getattr(self, name)) is not None and value < least:
+                raise ValueError(f"{name} ({value}) must be at least {least}")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema ({self.ema}) must be between 0 and 1, or null")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing ({self.label_smoothing}) must be in [0, 1)")
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise ValueError("accelerator (gpu): there is no CUDA device here; use cpu or auto")
-        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
-            raise ValueError(f"steps_per_epoch ({self.steps_per_epoch}) must be at least 1")
-        if self.seed < 0:
-            raise ValueError(f"seed ({self.seed}) must not be negative")
         if self.fold is not None:
             read_fold(self.fold)
         if self.name in ("", ".", "..") or set(self.name) & set("/\\"):

@@ -45,7 +45,7 @@ def block(value: float, between: float, within: float, share: float = 0.5) -> Bl
 
 def test_the_answer_in_a_sentence() -> None:
     head, line = answer([block(0.02, 0.02, 0.02)])
-    said = "res4.3 (nl): attention hardly depends on the query: 0.020 (0.015–0.025)"
+    said = "res4.3 (nl): 0.020 (0.015–0.025)"  # the first sentence has the words
     assert line == said
     assert head == "Attention hardly depends on the query in 1 of 1 blocks."
     shared = replace(block(0.02, 0.02, 0.02), unary_share=estimate(0.93, 0.02))
@@ -67,6 +67,17 @@ def test_a_block_that_adds_nothing_is_called_untrained() -> None:
     assert "attention hardly depends on the query in 1 of 2 blocks" in head
     assert "train longer" in lines[0]
     assert lines[1].startswith("res4.1 (nl): attention hardly depends")
+
+
+def test_what_several_blocks_have_in_common_is_said_once() -> None:
+    alike = [replace(block(0.02, 0.02, 0.02), name=f"res4.{n}") for n in range(5)]
+    said = "ttention hardly depends on the query"
+    assert sum(line.count(said) for line in answer(alike)) == 1
+    fresh = replace(block(0.0, 0.0, 0.0), change=Estimate(0.0, 0.0, 0.0, 0.0))
+    found = answer([*alike, fresh])
+    assert len(found) == 3
+    assert sum(line.count(said) for line in found) == 2  # how many, then which
+    assert all(name in found[1] for name in ("res4.0", "res4.4"))
 
 
 def test_the_number_of_videos_is_said_with_their_intervals() -> None:

@@ -1,10 +1,24 @@
 """Names in a plot do not lie on each other."""
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from video_gc.analysis.table.plots import place_labels
+from video_gc.analysis.table.plots import _accuracy, place_labels
+
+
+def test_the_numbers_below_a_plot_do_not_touch() -> None:
+    row = SimpleNamespace(name="a", figures={"top1 video": SimpleNamespace(mean=50.0, error=17.7)})
+    points = [(place, 0.17635 + 0.0003 * place, row) for place in range(2)]
+    figure = _accuracy(points, "top1 video", True)
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [label.get_window_extent(renderer) for label in figure.axes[0].get_xticklabels()]
+    assert len(boxes) > 2
+    assert all(one.x1 + 5 < other.x0 for one, other in pairwise(boxes))
 
 
 def test_names_of_points_at_one_place_stay_legible() -> None:

@@ -92,9 +92,9 @@ def test_the_root_may_be_another_one(root: Path) -> None:
 def test_a_journal_of_another_version_or_a_torn_one(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = root / f".{Path(NAME).stem}.journal.jsonl"
+    journal = root / ".video_gc/.manifest.journal.jsonl"
     old = {"path": "a.mp4", "status": "ok"}
-    Outputs(root).claim(journal.name)
+    Outputs(journal.parent).claim(journal.name)
     odd = dict.fromkeys(FACTS) | {"path": ["a.mp4"]}
     journal.write_text(f'{json.dumps(old)}\n5\n{json.dumps(odd)}\n{{"path": "b.mp4", "sta')
     seen: list[str] = []
@@ -140,13 +140,15 @@ def test_a_file_of_somebody_else_is_not_overwritten(root: Path) -> None:
 def test_lists_of_somebody_elses_are_kept_and_named(root: Path) -> None:
     names = [f"{Path(NAME).stem}-{kind}.csv" for kind in LISTS]
     names.append(f".{Path(NAME).stem}.journal.jsonl")
+    folder = (root / NAME).parent
+    folder.mkdir()
     for name in names:
-        (root / name).write_text("mine")
+        (folder / name).write_text("mine")
         with pytest.raises(FileExistsError, match=f"{name}: exists, .* it is kept"):
             check(root, "train.txt")
-        assert (root / name).read_text() == "mine"
+        assert (folder / name).read_text() == "mine"
         assert not (root / NAME).exists()
-        (root / name).unlink()
+        (folder / name).unlink()
     (root / "a.mp4").write_text("no video")
     [listed] = check(root, "train.txt").files
     shutil.copy(root / "b.mp4", root / "a.mp4")
@@ -160,7 +162,7 @@ def test_lists_of_somebody_elses_are_kept_and_named(root: Path) -> None:
 def test_two_checks_at_once(root: Path) -> None:
     name = f".{Path(NAME).stem}.journal.jsonl"
     with (
-        journal(Outputs(root).claim(name), what="check", way="another --out"),
+        journal(Outputs(root / ".video_gc").claim(name), what="check", way="another --out"),
         pytest.raises(BlockingIOError, match="another check is writing to it"),
     ):
         check(root, "train.txt")

@@ -116,14 +116,26 @@ def degree(one: Interval) -> str:
 
 
 def answer(blocks: Sequence[BlockStudy]) -> list[str]:
-    """The number of blocks whose attention depends on the query, then a line for each block."""
+    """The number of blocks whose attention depends on the query, then a line for each block.
+
+    What is true of all blocks is said once.
+    """
     judged = [_judge(block) for block in blocks]
     counts = Counter(words for words, _ in judged)
     head = "; ".join(f"{said} in {n} of {len(blocks)} blocks" for said, n in counts.items())
-    lines = [
-        f"{block.name} ({block.kind}): {words}: {basis}"
-        for block, (words, basis) in zip(blocks, judged, strict=True)
-    ]
+    lines = []
+    for words, number in counts.items():
+        own = [
+            (f"{block.name} ({block.kind})", basis)
+            for block, (said, basis) in zip(blocks, judged, strict=True)
+            if said == words
+        ]
+        if len(counts) == 1 or number > 1:
+            each = [f"{block}: {basis}" for block, basis in own]
+            together = f"{words[:1].upper()}{words[1:]}: {'; '.join(each)}"
+            lines += each if len(counts) == 1 else [together]
+        else:
+            lines += [f"{block}: {words}: {basis}" for block, basis in own]
     return [f"{head[:1].upper()}{head[1:]}.", *lines]
 
 

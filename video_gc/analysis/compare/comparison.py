@@ -30,8 +30,6 @@ from video_gc.analysis.compare.predictions import (
 )
 
 LEVEL = 0.05
-GAINS = (0.2, 1.3)
-"""Gains of top-1, in points, usual in papers on context blocks."""
 SEVERAL = "give several with --a RUN… --b RUN…"
 
 
@@ -100,7 +98,8 @@ class Comparison:
     b: list[TestedRun]
     videos: SharedVideos
     figures: dict[str, Difference]
-    """top-1, top-5 and mean class; mAP for a multi-label set. The first one decides"""
+    """top-1, top-5 (of more than five classes) and mean class; mAP for a multi-label set. The first
+    one decides"""
     drawn: np.ndarray
     """(resamples,): the resampled difference of the first figure, points"""
     changes: Changes | None
@@ -176,8 +175,7 @@ class Comparison:
         else:
             text += f"; {videos} and {len(self.a)} + {len(self.b)} {self.training}s show"
         text += f" a difference of {found.detectable:.1f} points or more"
-        gains = ", and gains in this field are {} to {}".format(*GAINS)
-        return f"{text} (4 times in 5){gains if found.detectable > GAINS[1] else ''}."
+        return f"{text} (4 times in 5); a smaller one needs more videos or seeds."
 
     @property
     def warnings(self) -> list[str]:
@@ -251,6 +249,8 @@ def compare_tests(
         )
     found, drawn = differences(kinds, sizes, (len(a), len(b)), resamples=resamples, seed=seed)
     figures = dict(zip(names, found, strict=True))
+    if not any(run.tells_top5 for run in runs):
+        figures.pop("top-5", None)
     return Comparison(list(a), list(b), videos, figures, drawn[0], changes)
 
 

@@ -60,6 +60,11 @@ class TestedRun:
             return "mAP" in self.about.get("video_level", {})
         return any(";" in label for label in self.labels)
 
+    @property
+    def tells_top5(self) -> bool:
+        """Whether there are more than five classes; with fewer, every video is right in top-5."""
+        return len({*self.labels, *(name for names in self.top for name in names)}) > 5
+
 
 @dataclass(frozen=True)
 class SharedVideos:
@@ -118,7 +123,7 @@ def read_tested(place: Path) -> TestedRun:
         name=name,
         home=home,
         file=file,
-        about=json.loads(accuracy.read_text()) if accuracy.is_file() else {},
+        about=json.loads(accuracy.read_text("utf-8")) if accuracy.is_file() else {},
         paths=[row["path"] for row in rows],
         labels=[row["label"] for row in rows],
         top=[[row[column] for column in tops] for row in rows],

@@ -1,9 +1,11 @@
 """The printed table of costs, and its CSV."""
 
+from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
 from rich.box import SIMPLE
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from video_gc.analysis.cost.latency import Spread
@@ -21,6 +23,8 @@ from video_gc.analysis.cost.parts import (
 from video_gc.models.counts import COUNTED
 from video_gc.outputs import write_csv
 
+WIDE = 100
+"""Columns of a terminal from which all figures are in one table."""
 COUNTS = ("", "parameters", "FLOPs", "activations")
 MEASURES = ("test\nms", "training\nms", "test\nMiB", "training\nMiB")
 SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -33,20 +37,36 @@ MEASURED = (
 )
 
 
-def cost_table(cost: NetworkCost, *, blocks: bool) -> Table:
-    """For rich's print, at most 100 columns wide. blocks: whether to show residual blocks."""
-    measured = _measured(cost)
+def cost_tables(cost: NetworkCost, *, blocks: bool, width: int = WIDE) -> list[Table]:
+    """For rich's print: one table, at most 100 columns wide; below that width what was measured is
+    in a second one.
+
+    blocks: whether to show residual blocks.
+    """
+    counts, measures = (0, 1, 2, 3), (4, 5, 6, 7)
+    if not _measured(cost):
+        return [_table(cost, COUNTS, counts, blocks=blocks)]
+    heads = (*(f"{name}\n" for name in COUNTS), *MEASURES)
+    parts = [(*counts, *measures)] if width >= WIDE else [counts, (0, *measures)]
+    return [_table(cost, heads, part, blocks=blocks) for part in parts]
+
+
+def _table(
+    cost: NetworkCost, heads: Sequence[str], places: Sequence[int], *, blocks: bool
+) -> Table:
+    """The table of some columns. heads: of all of them."""
     table = Table(title=title(cost), title_justify="left", box=SIMPLE)
-    for head in (*(f"{name}\n" for name in COUNTS), *MEASURES) if measured else COUNTS:
-        table.add_column(head, justify="right" if head.strip() else "left", no_wrap=True)
+    for place in places:
+        justify: JustifyMethod = "right" if place else "left"
+        table.add_column(heads[place], justify=justify, no_wrap=True)
 
     def add(kinds: tuple[str, ...], indented: str = "", bold: bool = True) -> None:
         for line in cost.lines:
             if line.kind in kinds:
-                cells = _cells(line)[: 8 if measured else 4]
                 own = line.kind == indented
-                cells[0] = f"{'  ' * own}{line.name}"
-                table.add_row(*cells, style="bold" if bold and not own else None)
+                cells = [f"{'  ' * own}{line.name}", *_cells(line)[1:]]
+                shown = (cells[place] for place in places)
+                table.add_row(*shown, style="bold" if bold and not own else None)
 
     add((STAGE, BLOCK, REST) if blocks else (STAGE, REST), BLOCK, bold=blocks)
     table.add_section()

@@ -82,7 +82,9 @@ def figures(runs: Sequence[Run], resamples: int = RESAMPLES) -> dict[str, Figure
     joined = shared is not None and shared.groups is not None
     dependent = joined or any(test.folds for test in tests)
     found: dict[str, Figure] = {}
-    for kind in KINDS:
+    told = {kind: title for kind, title in KINDS.items()
+            if kind != "top5" or any(test.tells_top5 for test in tests)}  # fmt: skip
+    for kind in told:
         for level, key in LEVELS.items():
             shares = [run.about[key].get(kind) for run in runs]
             if shares and all(isinstance(share, float | int) for share in shares):
@@ -96,7 +98,7 @@ def figures(runs: Sequence[Run], resamples: int = RESAMPLES) -> dict[str, Figure
             seen = {}
         found |= {
             f"{kind} video": Figure(each.b, fmean(each.b), each.error, "se", (each.low, each.high))
-            for kind, title in KINDS.items()
+            for kind, title in told.items()
             if (each := seen.get(title))
         }
     return found

@@ -7,6 +7,8 @@ from video_gc.analysis.table.accuracy import KINDS
 from video_gc.analysis.table.table import Row, Table
 
 NONE = "–"
+SHOWN = 2
+"""Most runs of a row that are named in its cell."""
 OURS_NOT = "reported, not ours"
 Value = Callable[[Row], float | None]
 
@@ -21,7 +23,7 @@ class Column:
     value: Value
     """sort key; None comes last"""
     part: str = "cost"
-    """accuracy, difference, cost, measured or reported"""
+    """runs, accuracy, difference, cost, measured or reported"""
 
 
 def columns(table: Table) -> list[Column]:
@@ -30,6 +32,7 @@ def columns(table: Table) -> list[Column]:
     Accuracy and cost come first, so a page shows them without scrolling.
     """
     found = [
+        Column("runs", run_names, lambda _: None, "runs"),
         Column("seeds", seeds, lambda row: len(row.seeds), "accuracy"),
         _column("folds", _at("folds"), "{:.0f}".format, "accuracy"),
         *_figures("video"),
@@ -57,6 +60,14 @@ def columns(table: Table) -> list[Column]:
         ),
     ]  # fmt: skip
     return [column for column in found if any(column.text(row) != NONE for row in table.rows)]
+
+
+def run_names(row: Row) -> str:
+    """`gc_s0, gc_s1 and 3 more`; nothing if the row is called like its run."""
+    if row.names in ([], [row.name]):
+        return NONE
+    more = len(row.names) - SHOWN
+    return ", ".join(row.names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def seeds(row: Row) -> str:

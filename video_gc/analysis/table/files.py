@@ -102,6 +102,7 @@ def latex(table: Table) -> str:
 def _numbers(row: Row) -> dict[str, object]:
     """Column → number, unrounded, for a spreadsheet or pandas."""
     line: dict[str, object] = {"row": row.name, "seeds": len(row.seeds), "planned": row.planned}
+    line |= {"runs": " ".join(row.names)} if row.names else {}
     line |= {} if row.folds is None else {"folds": row.folds}
     for key, figure in row.figures.items():
         name = key.replace(" ", "_")

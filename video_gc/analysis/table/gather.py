@@ -1,5 +1,6 @@
 """Directories → the rows of a table: of an ablation, or of free runs grouped by config."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -26,6 +27,8 @@ from video_gc.data.index import DataError
 from video_gc.train.options import TrainConfig
 
 Kept = TypeVar("Kept", Reported, Predicted)
+LONGEST_NAMES = 60
+"""Characters of the names of runs in the name of their table's folder."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,21 @@ def collect(places: Sequence[Path], baseline: str | None = None) -> Collection:
         groups.sort(key=lambda group: group.name != chosen)
     title = ", ".join(each.title for each in read) or "Runs"
     beside = homes[0].parent if homes else ablations[0].parent
-    home = (beside.parent if beside.name == "cells" else beside) / "table"
+    home = (beside.parent if beside.name == "cells" else beside) / table_folder(places)
     return Collection(title, None, chosen, groups, home)
+
+
+def table_folder(places: Sequence[Path]) -> str:
+    """`table` for all runs of a folder; for chosen ones their names too, so that the next table of
+    others does not replace it."""
+    if len(places) == 1:
+        return "table"
+    names = [place.resolve().name for place in places]
+    joined = "_".join(names)
+    if len(joined) <= LONGEST_NAMES:
+        return f"table_{joined}"
+    digest = hashlib.blake2b(joined.encode(errors="replace"), digest_size=3).hexdigest()
+    return f"table_{names[0][:LONGEST_NAMES]}_and_{len(names) - 1}_others_{digest}"
 
 
 def _ablation(place: Path) -> Collection:

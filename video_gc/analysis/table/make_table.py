@@ -113,6 +113,7 @@ def _row(group: Group, difference: Against | None, costs: Costs | None, resample
         planned=len(group.runs),
         runs=[str(home) for run in group.tested for home in run.homes],
         absent=group.absent,
+        names=[] if group.planned else [run.name for run in group.runs],
         figures=accuracy,
         against=difference,
         costs=costs,

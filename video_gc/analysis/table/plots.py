@@ -103,6 +103,7 @@ def _accuracy(points: Sequence[tuple[int, float, Row]], kind: str, named: bool) 
             markeredgecolor="black" if point in front else colour(at),
         )
     axes.margins(x=0.16, y=0.14)
+    axes.xaxis.set_major_locator(MaxNLocator(4))  # long numbers would touch
     axes.grid(alpha=0.3)
     figure.draw_without_rendering()
     texts = [readable(row.name) if named else str(place + 1) for place, _, row in points]

@@ -22,6 +22,8 @@ class Row:
     """directories that count: of each seed, and each fold of it"""
     absent: dict[str, str]
     """run without results → reason"""
+    names: list[str]
+    """of its runs, with or without results; empty in an ablation, which names its cells by row"""
     figures: dict[str, Figure]
     """`top1 video`, `top5 clip`, `mAP video`, … → per cent"""
     against: Against | None

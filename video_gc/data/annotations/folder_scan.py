@@ -33,7 +33,7 @@ _SYSTEM = (
 SYSTEM = frozenset(name for group in _SYSTEM for name in group.split("|"))
 """Folders of operating systems and file servers, in lower case: deleted files, thumbnails."""
 
-OURS = re.compile(r"manifest(-\w+\.csv|\.parquet)|(motions|resize)\.json|resize-failed\.csv")
+OURS = re.compile(r"(motions|resize)\.json|resize-failed\.csv|(.*/)?\.video_gc(-outputs\.jsonl)?")
 """Files of our own tools in a folder of videos; never reported."""
 
 HIDDEN_FOLDER = "hidden or system folder"
@@ -230,6 +230,8 @@ class _Walk:
                     is_folder, is_file = entry.is_dir(), entry.is_file()
                 except OSError:  # a cycle of links
                     is_folder = is_file = False
+                if OURS.fullmatch(name):
+                    continue
                 if is_hidden(entry.name):
                     self.passed_over.add(HIDDEN_FOLDER if is_folder else HIDDEN_FILE, name)
                 elif is_folder and entry.is_symlink():
@@ -238,11 +240,9 @@ class _Walk:
                     self._go_into(name, os.path.join(real, entry.name))
                 elif not is_file:
                     self.passed_over.add(BROKEN if entry.is_symlink() else NO_FILE, name)
-                elif not is_video(name) and not OURS.fullmatch(name):
+                elif not is_video(name):
                     suffix = os.path.splitext(entry.name)[1].lower()
                     self.passed_over.add(OTHER_KIND, name, suffix)
-                elif not is_video(name):
-                    continue
                 elif entry.is_symlink():
                     self.linked_files.append((name, real))
                 else:

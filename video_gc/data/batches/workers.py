@@ -12,6 +12,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from video_gc.cores import need_processes
 from video_gc.data.batches.batch import Batch
 
 SILENT = 600.0
@@ -34,10 +35,12 @@ class WorkerLoader(DataLoader[Batch]):
     Persistent workers must answer within LOOK when the next iteration begins, so take all batches
     of an iteration.
 
-    Raises TimeoutError then, and torch's error if a worker died.
+    Raises TimeoutError then, and torch's error if a worker died; OSError for workers on Windows.
     """
 
     def __init__(self, dataset: Any, *, num_workers: int, **named: Any) -> None:
+        if num_workers:
+            need_processes("give data.workers=0 (video-gc test: --workers 0)")
         look = LOOK if num_workers else 0
         super().__init__(dataset, num_workers=num_workers, timeout=look, **named)
 

@@ -42,7 +42,7 @@ def generate_motions(
     root = root / task
     note = root / NOTE
     if note.is_file():
-        if json.loads(note.read_text()) == recipe:
+        if json.loads(note.read_text("utf-8")) == recipe:
             return root
         raise FileExistsError(
             f"{root}: has motions of another seed or version; give another folder, or remove it"
@@ -72,7 +72,7 @@ def generate_motions(
     with ThreadPoolExecutor(2) as pool:
         for _ in track(pool.map(write, jobs), "Generating motions", len(jobs)):
             pass
-    (part / NOTE).write_text(json.dumps(recipe))
+    (part / NOTE).write_text(json.dumps(recipe), "utf-8")
     part.rename(root)
     return root
 
@@ -84,7 +84,7 @@ def open_motions(root: Path, task: str) -> Path:
     FileNotFoundError if the parent folder of ROOT does not exist, except for `MOTIONS`.
     """
     note = root / task / NOTE
-    if note.is_file() and json.loads(note.read_text())["version"] == VERSION:
+    if note.is_file() and json.loads(note.read_text("utf-8"))["version"] == VERSION:
         return root / task
     if root != MOTIONS and not root.absolute().parent.is_dir():
         raise FileNotFoundError(

@@ -161,7 +161,7 @@ def _check_settings(target: Path, config: ResizeConfig) -> None:
     file = target / SETTINGS
     if not os.path.lexists(file):
         with atomic_path(file, replace=False) as part:
-            part.write_text(json.dumps(asdict(config), indent=2) + "\n")
+            part.write_text(json.dumps(asdict(config), indent=2) + "\n", "utf-8")
         return
     try:
         kept = json.loads(file.read_bytes())

@@ -8,9 +8,10 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from video_gc.data.prepare.check import CheckResult
+from video_gc.data.prepare.jobs import ResizeConfig
 from video_gc.data.prepare.leaks import source_id
 from video_gc.data.prepare.resize import ResizeResult
-from video_gc.progress import console, say
+from video_gc.progress import console, counted, say
 
 
 def show_summary(result: CheckResult) -> None:
@@ -27,7 +28,8 @@ def show_summary(result: CheckResult) -> None:
 
 def show_resize(result: ResizeResult, target: Path) -> None:
     """Print counts, and sizes and reading speed before and after."""
-    say(f"{result.done:,} videos written to {target}, {result.kept:,} kept; sound is dropped")
+    written = counted(result.done, "video")
+    say(f"{written} written to {target}, {result.kept:,} kept; sound is dropped")
     shown = Table("", "before", "after", box=None)
     both = (result.before, result.after)
     shown.add_row("MiB", *(f"{speed.bytes / 2**20:,.1f}" for speed in both))
@@ -60,14 +62,26 @@ def advice(result: CheckResult) -> list[str]:
         lines.append(f"Duplicated videos: {len(result.duplicates)}.")
     spacing = result.manifest.table["keyframe_mean"]
     mean = pc.mean(spacing.filter(pc.greater(spacing, 0))).as_py()
-    if mean and mean > 48:
+    side = _middle_side(result.manifest.table)
+    # copies of small pictures would be larger files: close key frames cost more than they save
+    if mean and mean > 48 and side and side > ResizeConfig.short_side:
         lines.append(
-            f"Key frames are {mean:.0f} frames apart: video-gc prepare resize makes random clips "
-            "of these videos cheaper to read."
+            f"Key frames are {mean:.0f} frames apart and the short side is {side:.0f} pixels: "
+            "video-gc prepare resize makes random clips of these videos cheaper to read."
         )
     if result.sound:
         lines.insert(0, "Every video can be read, and no split leaks into another.")
     return lines
+
+
+def _middle_side(table: pa.Table) -> float | None:
+    """Median of the short sides of the sound videos, pixels; None without any."""
+    ok = table.filter(pc.equal(table["status"], "ok"))
+    return pc.quantile(_short_sides(ok), 0.5)[0].as_py()
+
+
+def _short_sides(table: pa.Table) -> pa.ChunkedArray:
+    return pc.min_element_wise(table["width"], table["height"])
 
 
 def _facts_table(table: pa.Table, result: CheckResult) -> Table:
@@ -79,13 +93,12 @@ def _facts_table(table: pa.Table, result: CheckResult) -> Table:
     rows: list[tuple[str, str]] = [("videos", f"{sum(result.statuses.values()):,} ({how})")]
     rows += [(status, f"{number:,}") for status, number in result.statuses.items() if number]
     if len(ok):
-        sides = pc.min_element_wise(ok["width"], ok["height"])
         rows += [
             ("hours", f"{(pc.sum(ok['duration']).as_py() or 0) / 3600:,.2f}"),
             ("MiB", f"{pc.sum(ok['bytes']).as_py() / 2**20:,.1f}"),
             ("frames", _range(ok["frames"])),
             ("rate (Hz)", _range(ok["rate"])),
-            ("short side", _range(sides)),
+            ("short side", _range(_short_sides(ok))),
             ("key frames", f"every {_range(ok['keyframe_mean'])} frames"),
             ("codecs", ", ".join(f"{name} {n:,}" for name, n in _common(ok["codec"]))),
             ("sizes", ", ".join(f"{name} {n:,}" for name, n in _common(_sizes(ok)))),
@@ -111,13 +124,13 @@ def _classes(table: pa.Table) -> list[tuple[str, str]]:
     for split, classes in counts.items():
         ranked = classes.most_common()
         (most, largest), (least, smallest) = ranked[0], ranked[-1]
-        line = f"{videos[split]:,} videos, {len(classes):,} classes"
+        line = f"{counted(videos[split], 'video')}, {counted(len(classes), 'class')}"
         if len(classes) > 1 and smallest == largest:
             line += f", {largest:,} of each"
         elif len(classes) > 1:
             line += f", from {smallest:,} ({least or 'no class'}) to {largest:,} ({most})"
         if groups[split]:
-            line += f", {len(groups[split]):,} groups"
+            line += f", {counted(len(groups[split]), 'group')}"
         lines.append((split, line))
     return lines
 
@@ -148,8 +161,9 @@ def _groups_in_names(table: pa.Table) -> list[str]:
     if not found:
         return []
     return [
-        f"Names show {len(found):,} groups, such as {min(found)}. An automatic split keeps them "
-        "together only if training is told: data.group=PATTERN, or a table's column `group`."
+        f"Names show {counted(len(found), 'group')}, such as {min(found)}. An automatic split "
+        "keeps them together only if training is told: data.group=PATTERN, or a table's column "
+        "`group`."
     ]
 
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -80,33 +80,29 @@ NOTHING = "none"  # no protocol has this name
 
 
 def open_container(
-    source: Source | Held,
+    source: bytes | BinaryIO | Held,
     *,
     time_limit: float = 60.0,
     max_pixels: int = MAX_PIXELS,
     kept: list[Any] | None = None,
 ) -> Any:
-    """FFmpeg's container, to be closed; a file object is read from its start.
+    """FFmpeg's container, to be closed before a held file; a file object is read from its start.
 
     time_limit: seconds for opening, and for each later read of the file.
     max_pixels: most pixels of a picture while FFmpeg looks for the streams.
     kept: also receives the container, so that its owner can close it.
-    Raises FileNotFoundError and the like, OpenError if it cannot be read or claims more than it can
-    contain, StuckError.
+    Raises OpenError if it cannot be read or claims more than it can contain, StuckError.
     """
-    if isinstance(source, str | os.PathLike):
-        with Held(source) as held:
-            return open_container(held, time_limit=time_limit, max_pixels=max_pixels, kept=kept)
     name = source_name(source)
     options = {"format_whitelist": ALLOWED, "max_pixels": coded_pixels(max_pixels)}
     try:
-        if isinstance(source, Held):
+        if isinstance(source, Held) and os.name != "nt":
             with content(source) as held_bytes:
                 check_claims(held_bytes, name, time_limit)
             with source.again() as number:
                 options |= {"fd": str(number), "protocol_whitelist": "fd"}
                 container = _open("fd:", options, time_limit)
-        else:
+        else:  # a library of Windows may count its descriptors by itself
             options["protocol_whitelist"] = NOTHING
             file = limited_file(source, time_limit)
             check_claims(Bytes(file), name, time_limit)
@@ -177,9 +173,13 @@ def opened(
 ) -> Iterator[tuple[Any, Any]]:
     """(container, video stream) for the block; a file object keeps its position.
 
-    Raises: see `open_container` and `video_stream`.
+    Raises: see `Held`, `open_container` and `video_stream`.
     """
-    place = None if isinstance(source, str | bytes | os.PathLike | Held) else source.tell()
+    if isinstance(source, str | os.PathLike):
+        with Held(source) as held, opened(held, time_limit=time_limit, max_pixels=max_pixels) as it:
+            yield it
+        return
+    place = None if isinstance(source, bytes | Held) else source.tell()
     container = open_container(source, time_limit=time_limit, max_pixels=max_pixels)
     try:
         yield container, video_stream(container, source_name(source), max_pixels)

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Self
@@ -25,7 +25,7 @@ WINDOW = 64 << 10
 """bytes per read when looking at single headers"""
 CHUNK = 1 << 20
 """bytes per read when reading everything"""
-OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+OPENING = os.O_RDONLY | sum(getattr(os, n, 0) for n in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
 def resolved(source: Source) -> Source:
@@ -58,7 +58,7 @@ def resolved(source: Source) -> Source:
     return source
 
 
-def hold(source: Source) -> "Source | Held":
+def hold(source: Source) -> "bytes | BinaryIO | Held":
     """The source; for a path its open file, to be closed. Raises what `Held` raises."""
     return Held(source) if isinstance(source, str | os.PathLike) else source
 
@@ -111,18 +111,19 @@ class Held:
         self.close()
 
 
-def limited_file(source: bytes | BinaryIO, time_limit: float) -> BinaryIO:
+def limited_file(source: bytes | BinaryIO | Held, time_limit: float) -> Any:
     """A file at its start; a read of a file object beyond the time limit raises StuckError."""
+    if isinstance(source, Held):
+        return _Place(source.number)
     if isinstance(source, bytes):
         return _Content(source)
     resolved(source)
     source.seek(0)
-    return _LimitedFile(source, time_limit)  # type: ignore[return-value]
+    return _LimitedFile(source, time_limit)
 
 
 def _seek(seek: Callable[[int, int], int], offset: int, whence: int) -> int:
-    """The new position; an error as a negative number, so that FFmpeg reports it: a damaged index
-    may seek before the start."""
+    """The new position; negative for FFmpeg if a damaged index seeks before the start."""
     try:
         return seek(offset, whence)
     except (OSError, ValueError) as error:
@@ -204,6 +205,12 @@ def file_status(path: str) -> os.stat_result:
     raise FileNotFoundError(f"{path}: no such file or folder{hint}")
 
 
+def check_exist(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise FileNotFoundError for the first of these files and folders that does not exist."""
+    for path in paths:
+        file_status(os.fspath(path))
+
+
 def _check_mode(name: str, mode: int, *, folder: bool = False) -> None:
     kind = stat.S_IFMT(mode)
     if kind != stat.S_IFREG and not (folder and kind == stat.S_IFDIR):
@@ -271,22 +278,29 @@ def content(source: Source | Held) -> Iterator[Bytes]:
             source.seek(place)  # FFmpeg continues there
 
 
-class _Place(io.RawIOBase):
-    """A file at an open descriptor with its own position; FFmpeg moves the shared one."""
+class _Place:
+    """A held file with a position of its own: FFmpeg moves that of the descriptor."""
 
     def __init__(self, number: int) -> None:
         self._number, self._place = number, 0
 
     def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        end = os.fstat(self._number).st_size if whence == os.SEEK_END else 0
-        self._place = place + end
+        place += (0, self._place, os.fstat(self._number).st_size)[whence]
+        self._place = max(place, 0)
+        return place if place >= 0 else -errno.EINVAL  # see _seek
+
+    def tell(self) -> int:
         return self._place
 
-    def read(self, count: int = -1) -> bytes:
+    def read(self, count: int) -> bytes:
         data = b""
-        while len(data) < count and (
-            part := os.pread(self._number, count - len(data), self._place)
-        ):
+        while len(data) < count and (part := self._part(count - len(data))):
             data += part
             self._place += len(part)
         return data
+
+    def _part(self, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._number, count, self._place)
+        os.lseek(self._number, self._place, os.SEEK_SET)  # Windows; nothing else moves it there
+        return os.read(self._number, count)

@@ -2,7 +2,9 @@
 
 import csv
 import platform
+import shlex
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,15 @@ import torch
 import yaml
 
 from video_gc.atomic import write_text
-from video_gc.data.skipped_videos import SKIPPED
+from video_gc.data.skipped_videos import NOTES, SKIPPED
 from video_gc.progress import say
-from video_gc.train.checkpoint_paths import CHECKPOINTS
+from video_gc.train.checkpoint_paths import CHECKPOINTS, LAST
 from video_gc.train.resume.checkpoint_files import newest_valid
 from video_gc.train.resume.not_finite import NOT_FINITE
 
 CONFIG, VERSIONS = "config.yaml", "versions.yaml"
 LOGS, SPLITS, FINISHED = "logs", "splits", "finished.yaml"
-OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED, NOT_FINITE}
+OURS = {CONFIG, VERSIONS, CHECKPOINTS, LOGS, SPLITS, SKIPPED, NOTES, NOT_FINITE}
 """Files that a training writes before its first checkpoint, and the checkpoints' folder."""
 AROUND = {"cell.json", "cell.log"}
 """Files that tools/ablate.py writes before and after a training."""
@@ -57,7 +59,7 @@ def last_checkpoint(
         raise FileExistsError(
             f"{directory}: this run exists; leave out resume=false to resume it, or give name=OTHER"
         )
-    started = _with_defaults(defaults, yaml.safe_load((directory / CONFIG).read_text()))
+    started = _with_defaults(defaults, yaml.safe_load((directory / CONFIG).read_text("utf-8")))
     differing = [
         d
         for d in _differences(started, options)
@@ -70,6 +72,8 @@ def last_checkpoint(
             f"{', '.join(foreign)}; resume it with that version, or give name=OTHER"
         )
     changed = [f"{name}: {old} → {new}" for name, old, new in differing]
+    if changed and {name for name, _, _ in differing} <= {"epochs", "steps"}:
+        raise ValueError(_longer(directory, differing, changed))
     if changed:
         raise ValueError(
             f"{directory}: was started with other options ({'; '.join(changed)}); give the old "
@@ -79,6 +83,20 @@ def last_checkpoint(
     if found is None:
         raise FileExistsError(f"{directory}: has no checkpoint to resume from; give name=OTHER")
     return found
+
+
+def _longer(
+    directory: Path, differing: Sequence[tuple[str, Any, Any]], changed: Sequence[str]
+) -> str:
+    """The message for a run that is to be longer or shorter than it was started."""
+    last = shlex.quote(f"model.weights={directory / CHECKPOINTS / LAST}")
+    name, old, new = differing[0]
+    more = f" {name}={new - old}" if old and new and new > old else ""
+    return (
+        f"{directory}: was started with another length ({'; '.join(changed)}), on which its "
+        "learning rates depend, so it cannot go on exactly; train on from its weights in a run of "
+        f"its own: give the same options with name=OTHER {last}{more}"
+    )
 
 
 def is_finished(directory: Path) -> bool:
@@ -100,7 +118,7 @@ def begin_run(directory: Path, options: dict[str, Any], *, gpu: bool) -> None:
         say(f"{directory}: an earlier attempt left no checkpoint; starting from the beginning")
         for name in (LOGS, SPLITS):
             shutil.rmtree(directory / name, ignore_errors=True)
-        for name in (SKIPPED, NOT_FINITE):
+        for name in (SKIPPED, NOTES, NOT_FINITE):
             (directory / name).unlink(missing_ok=True)
     write_text(directory / CONFIG, yaml.safe_dump(options, sort_keys=False))
     versions = {"python": platform.python_version(), "machine": platform.machine()}
@@ -144,7 +162,7 @@ def _check_aborted(directory: Path) -> None:
             f"{directory}: has no checkpoint, but holds {others[0]}; give name=OTHER"
         )
     for file in (directory / LOGS).rglob("metrics.csv"):
-        with file.open() as stream:
+        with file.open(encoding="utf-8") as stream:
             if "val/" in stream.readline():  # a checkpoint follows a validation
                 raise FileExistsError(
                     f"{directory}: was trained, but its checkpoints are gone; delete it, or give "

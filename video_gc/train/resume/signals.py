@@ -16,8 +16,9 @@ from typing import Any
 
 from video_gc.progress import console, say
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-REQUEUED = (signal.SIGTERM, signal.SIGUSR1)
+REQUEUED = [getattr(signal, n) for n in ("SIGTERM", "SIGUSR1") if hasattr(signal, n)]
+"""Windows has no SIGUSR1."""
+SIGNALS = [*REQUEUED, signal.SIGINT]
 WORKER_GRACE = 60
 """Seconds that a decoding worker keeps running after a SIGTERM to the process group."""
 
