@@ -93,7 +93,7 @@ SMALL = [
     "data=folder", "epochs=2", "batch_size=4", "precision=fp32", "data.workers=0",
     "accelerator=cpu", "clip.frames=4", "clip.stride=2", "clip.crop=32",
     "clip.short_side=[32,40]", "clip.test_crop=32", "clip.test_short_side=32",
-    "test.clips=2", "test.crops=3", "optim.warmup_epochs=0",
+    "test.clips=2", "test.crops=3", "optim.warmup_epochs=0", "recipe=demo", "context=gc",
 ]  # fmt: skip
 """Options of a training that takes a second or two."""
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from video_gc.analysis.html import data_uri, render
 from video_gc.analysis.overlay import heat, strip
 from video_gc.blocks import GlobalContext
 from video_gc.data.transforms import prepare_clips
+from video_gc.evaluate.selection import selection_note
 from video_gc.evaluate.tested_videos import classes_in_turn
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
@@ -28,7 +30,8 @@ from video_gc.outputs import read_csv, write_output
 from video_gc.progress import track
 from video_gc.train.checkpoint import CheckpointContents, load_network
 from video_gc.train.checkpoint_paths import best_checkpoint
-from video_gc.train.resume.run_directory import read_metrics
+from video_gc.train.resume.run_directory import LOGS, read_metrics
+from video_gc.train.validation import rising_loss
 
 PICTURES = (
     ("classes.png", "Accuracy of each class"),
@@ -69,6 +72,7 @@ def write_report(run: Path) -> Path:
     )
     rows = read_csv(results / "predictions.csv")[1]
     right, wrong = choose_examples(rows)
+    metrics = read_metrics(run / LOGS)
     blocks = context_blocks(model)
     mapped = _drawn_block(blocks)
     examples = {
@@ -83,9 +87,11 @@ def write_report(run: Path) -> Path:
         clip=clip,
         blocks=blocks,
         kind=contents.model.context.kind,
-        classes=len(contents.names),
+        chance=Counter(row["label"] for row in rows).most_common(1)[0][1] / len(rows),
         accuracy=tested,
-        curves=_svg(draw_curves(read_metrics(run / "logs"))),
+        selection=selection_note(tested),
+        rising=rising_loss(metrics),
+        curves=_svg(draw_curves(metrics)),
         confusion=data_uri((results / "confusion.png").read_bytes(), "png"),
         pictures=[
             (title, data_uri((results / name).read_bytes(), "png"))
