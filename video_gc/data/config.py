@@ -35,9 +35,10 @@ class DataConfig:
     """list or table of training videos; for kinetics, the CSV (train.csv)"""
     val: str | None = None
     """list that chooses the best checkpoint; without it, a fifth of the training videos is held
-    out, and without `test` too, a fifth for a test before"""
+    out"""
     test: str | None = None
-    """list to test; without it, those held out, or the validation videos if these are given"""
+    """list to test; without it and `val`, a fifth of the videos is held out first; without it
+    alone, the validation videos are tested too"""
     names: str | None = None
     """file of class names in order, one per line; the official files of other data sets contain
     them"""
