@@ -1,6 +1,7 @@
 """Small videos and runs that tests share; nothing here needs a network or ../shared."""
 
 import os
+import shutil
 
 # One thread a process: the suite runs on all cores by itself, and a forked training would wait for
 # ever for OpenMP threads that its parent has and it has not.
@@ -86,6 +87,15 @@ def clips_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(6):
             frames = (counted_frames(20, seed=number) * brightness).astype(np.uint8)
             write_video(root / label / f"{number}.mp4", frames)
+    return root
+
+
+@pytest.fixture(scope="session")
+def seven_each(tmp_path_factory: pytest.TempPathFactory, clips_folder: Path) -> Path:
+    """The clips of `clips_folder` and one more of each class: ten train, two validate, two test."""
+    root = shutil.copytree(clips_folder, tmp_path_factory.mktemp("seven") / "clips")
+    for label in ("bright", "dark"):
+        shutil.copy(root / label / "0.mp4", root / label / "6.mp4")
     return root
 
 
