@@ -86,6 +86,7 @@ def write_report(run: Path) -> Path:
         clip=clip,
         blocks=blocks,
         kind=contents.model.context.kind,
+        classes=len(names),
         chance=Counter(row["label"] for row in rows).most_common(1)[0][1] / len(rows),
         accuracy=tested,
         selection=selection_note(tested),

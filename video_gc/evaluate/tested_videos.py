@@ -31,6 +31,8 @@ from video_gc.train.checkpoint import CheckpointContents, default_output
 Item = TypeVar("Item")
 DAMAGED = "damaged_when_read"
 """The cause that skipped.csv explains."""
+LOOKED_AT = 32
+"""Test videos looked for before a test."""
 TEST = "the run's test videos"
 VALIDATION = "the validation videos (the run has no other test videos)"
 
@@ -243,7 +245,3 @@ def fingerprint_of(
         if line:
             say(line, style="yellow")
     return found
-
-
-LOOKED_AT = 32
-"""Test videos looked for before a test."""
