@@ -36,6 +36,14 @@ test-slow: $(READY) ## the slow tests: several processes, many combinations, mut
 fuzz: $(READY) ## mutated videos, weights and indices, some thousands (FUZZ_SEED=1000 for others)
 	$(BIN)/python -m pytest -m slow -k fuzz
 
+docs: .venv/.docs ## the documentation as a site, in build/docs/index.html (a minute)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "open build/docs/index.html"
+
+.venv/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	@touch $@
+
 format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -55,4 +63,4 @@ clean: ## remove caches and generated videos; trainings (runs/) stay
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo ablation test lint types test-slow fuzz format install clean help
+.PHONY: demo ablation test lint types test-slow fuzz docs format install clean help

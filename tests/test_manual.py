@@ -192,6 +192,10 @@ def test_the_kind_of_data_is_known_before_hydra() -> None:
         assert found == compose_train([*given, *more]).data.kind, given
 
 
+def test_a_command_without_arguments_is_right() -> None:
+    assert wrong_argument([]) is None
+
+
 @pytest.mark.parametrize("argument", ["experiment=null", "recipe= Null", "+data=null"])
 def test_no_file_of_a_group_is_no_choice(argument: str) -> None:
     assert f"{argument}: no " in str(wrong_argument([argument]))

@@ -169,7 +169,7 @@ def wrong_argument(
     """
     groups = choices(configs)
     names = [*groups, *option_names(), *more]
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if argument.startswith("--"):
             return f"{argument}: options have no dashes; write {_undashed(argument, following)}"
         if "=" not in argument:

@@ -15,7 +15,14 @@ PARTS = 8  # of a single sample, to use all cores; a batch is divided by samples
 
 
 def attention_pool(x: Tensor, key: Tensor) -> Tensor:
-    """The pooled vector: (N, C, *positions), (1, C) → (N, C)."""
+    """The pooled vector: (N, C, *positions), (1, C) → (N, C).
+
+    With a key of zeros all weights are equal, and it is the mean:
+
+    >>> x = torch.arange(8.0).reshape(1, 2, 4)
+    >>> attention_pool(x, torch.zeros(1, 2))
+    tensor([[1.5000, 5.5000]])
+    """
     if torch.is_grad_enabled() and (x.requires_grad or key.requires_grad):
         pooled: Tensor = _Pool.apply(x, key)[0]
         return pooled

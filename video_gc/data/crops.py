@@ -56,6 +56,9 @@ def scaled_size(size: tuple[int, int], short_side: int, *, even: bool = False) -
     """(height, width) after scaling the short side to `short_side`, keeping the aspect ratio.
 
     even: round to even numbers, for 4:2:0 planes.
+
+    >>> scaled_size((1080, 1920), 256)
+    (256, 455)
     """
     factor = short_side / min(size)
     unit = 2 if even else 1

@@ -111,6 +111,10 @@ def insert_context(
 
     Raises ValueError for a name that matches no residual block, a placement that the depth lacks,
     an unknown place, a place that a residual block lacks, or one that is already taken.
+
+    >>> from torchvision.models import resnet18
+    >>> list(insert_context(resnet18(), after="res4.*", make_block=lambda c: build_block("gc", c)))
+    ['res4.0', 'res4.1']
     """
     if place not in PLACES:
         raise ValueError(f"unknown place {place!r}; {choices(place, list(PLACES))}")
