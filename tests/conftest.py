@@ -1,6 +1,7 @@
 """Small videos and runs that tests share; nothing here needs a network or ../shared."""
 
 import os
+import shutil
 
 # One thread a process: the suite runs on all cores by itself, and a forked training would wait for
 # ever for OpenMP threads that its parent has and it has not.
@@ -89,11 +90,20 @@ def clips_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def seven_each(tmp_path_factory: pytest.TempPathFactory, clips_folder: Path) -> Path:
+    """The clips of `clips_folder` and one more of each class: ten train, two validate, two test."""
+    root = shutil.copytree(clips_folder, tmp_path_factory.mktemp("seven") / "clips")
+    for label in ("bright", "dark"):
+        shutil.copy(root / label / "0.mp4", root / label / "6.mp4")
+    return root
+
+
 SMALL = [
     "data=folder", "epochs=2", "batch_size=4", "precision=fp32", "data.workers=0",
     "accelerator=cpu", "clip.frames=4", "clip.stride=2", "clip.crop=32",
     "clip.short_side=[32,40]", "clip.test_crop=32", "clip.test_short_side=32",
-    "test.clips=2", "test.crops=3", "optim.warmup_epochs=0",
+    "test.clips=2", "test.crops=3", "optim.warmup_epochs=0", "recipe=demo", "context=gc",
 ]  # fmt: skip
 """Options of a training that takes a second or two."""
 

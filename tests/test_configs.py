@@ -120,7 +120,31 @@ def test_every_network_composes_and_builds(choices: Sequence[str]) -> None:
 )
 def test_every_choice_beside_the_network_composes(choices: Sequence[str]) -> None:
     config = compose_train([*choices, *(need for each in choices for need in NEEDS.get(each, []))])
-    assert config.model == composed(choices[2], *NEEDS.get(choices[2], [])).model
+    plain = ["context=none"] if choices[0] in OWN_CLIPS else []
+    assert config.model == composed(choices[2], *NEEDS.get(choices[2], []), *plain).model
+
+
+OWN_CLIPS = ("data=folder", "data=list")
+
+
+@pytest.mark.parametrize("data", OWN_CLIPS)
+def test_own_clips_have_a_recipe_of_their_own(data: str) -> None:
+    given = [data, *NEEDS[data]]
+    config = compose_train(given)
+    small = composed("recipe=small", "context=none")
+    assert (config.optim, config.epochs, config.augment) == (
+        small.optim,
+        small.epochs,
+        small.augment,
+    )
+    assert config.model == small.model
+    chosen = compose_train([*given, "recipe=demo", "context=gc", "augment=none"])
+    assert (chosen.epochs, chosen.model.context.kind, chosen.augment.erase) == (15, "gc", 0)
+    assert compose_train([*given, "recipe=modern"]).augment.mixup == 0.8  # a recipe's own
+    experiment = compose_train(["experiment=kinetics400/slow_r50_8x8_gc5", *given])
+    assert (experiment.epochs, experiment.model.context.kind) == (196, "gc")
+    if data == "data=folder":
+        assert compose_train(["experiment=folder", "data.root=x"]) == config
 
 
 def test_every_group_is_composed() -> None:
@@ -196,8 +220,11 @@ def test_recipes_that_choose_an_augmentation() -> None:
     augment = {name: composed(f"recipe={name}").augment for name in RECIPES}
     assert augment["finetune"] == composed("augment=light").augment
     assert augment["modern"] == composed("augment=strong").augment
-    plain = composed("augment=none").augment
-    assert all(found == plain for n, found in augment.items() if n not in ("finetune", "modern"))
+    assert augment["small"] == augment["finetune"]
+    others = [
+        found for name, found in augment.items() if name not in ("finetune", "modern", "small")
+    ]
+    assert all(found == composed("augment=none").augment for found in others)
 
 
 def test_numbers_of_the_recipes() -> None:

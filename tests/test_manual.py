@@ -172,10 +172,6 @@ def test_what_hydra_takes_is_not_refused(argument: str) -> None:
     assert wrong_argument([argument]) is None
 
 
-def test_a_command_without_arguments_is_right() -> None:
-    assert wrong_argument([]) is None
-
-
 @pytest.mark.parametrize(
     "argument",
     [
@@ -194,6 +190,10 @@ def test_the_kind_of_data_is_known_before_hydra() -> None:
         found = data_kind(dict(argument.split("=") for argument in given))
         more = ["data.root=.", "data.train=x", "name=x"]
         assert found == compose_train([*given, *more]).data.kind, given
+
+
+def test_a_command_without_arguments_is_right() -> None:
+    assert wrong_argument([]) is None
 
 
 @pytest.mark.parametrize("argument", ["experiment=null", "recipe= Null", "+data=null"])

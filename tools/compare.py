@@ -55,7 +55,7 @@ def main() -> None:
 def print_comparison(found: "Comparison") -> None:
     """Print the metrics, the videos that changed, the warnings, and the verdict last."""
     say(
-        f"A: {found.titles[0]}, B: {found.titles[1]}: {len(found.videos.paths)} videos",
+        f"A: {found.titles[0]}, B: {found.titles[1]}: {found.counted}",
         style="bold",
     )
     rows = []

@@ -12,7 +12,7 @@ from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 from video_gc.cli import Parser, report_error, run_tool
-from video_gc.decode.ffmpeg.source import check_exist
+from video_gc.decode.ffmpeg.paths import check_exist
 from video_gc.deploy.choices import PRECISION_HELP, PRECISIONS
 from video_gc.progress import counted, say
 from video_gc.train.checkpoint_paths import checkpoint_in

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from video_gc.cli import Parser, in_range, report_error, run_tool
-from video_gc.decode.ffmpeg.source import check_exist
+from video_gc.decode.ffmpeg.paths import check_exist
 from video_gc.deploy.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import Screen, say
 from video_gc.train.checkpoint_paths import checkpoint_in

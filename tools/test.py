@@ -105,6 +105,8 @@ def print_result(done: "Evaluation") -> None:
 
     say(done.title, style="bold")
     console.print(accuracy_table(done))
+    if done.note:
+        say(f"note: {done.note}", style="yellow")
     result = done.result
     if result.calibration is not None:
         say(
@@ -141,10 +143,14 @@ def accuracy_table(done: "Evaluation") -> Table:
 
 
 def print_confusions(result: "Scores") -> None:
-    """Print the worst classes and the most confused pairs."""
+    """Print chance, the worst classes and the most confused pairs."""
     from video_gc.evaluate.confusions import class_results, confused_pairs, worst_classes
 
-    worst = worst_classes(class_results(result), SHOWN)
+    classes = class_results(result)
+    most = max(classes, key=lambda one: one.videos)
+    share = most.videos / sum(one.videos for one in classes)
+    say(f"Chance: {share:.2%}, for always {most.name!r}, the most frequent class")
+    worst = worst_classes(classes, SHOWN)
     if worst:
         named = (f"{one.name} {one.top1:.0%} of {one.videos}" for one in worst)
         say(f"Lowest top-1: {', '.join(named)}")

@@ -29,21 +29,24 @@ def paths_in(*parts: VideoIndex) -> list[str]:
     return sorted(str(path) for part in parts for path in part.paths)
 
 
-@given(layouts, st.integers(0, 3))
-def test_a_held_out_group_is_whole(videos: list[tuple[int, int]], seed: int) -> None:
+@given(layouts, st.integers(0, 3), st.booleans())
+def test_a_held_out_group_is_whole(videos: list[tuple[int, int]], seed: int, three: bool) -> None:
     index = built(videos)
     several = [c for c in range(3) if len({g for g, own in videos if own == c}) > 1]
     single = {g for g, own in videos if own not in several}
     if single == {g for g, _ in videos}:
         with pytest.raises(DataError, match="is the only one of a class; add videos of other"):
-            hold_out(index, seed=seed)
+            hold_out(index, seed=seed, test=three)
         return
-    train, val = hold_out(index, seed=seed)
+    parts = hold_out(index, seed=seed, test=three)
+    train, val, test = parts
     assert len(val)
-    assert not groups_in(train) & groups_in(val)
-    assert paths_in(train, val) == paths_in(index)
+    assert three or not len(test)
+    assert sum(len(groups_in(part)) for part in parts) == len(groups_in(index))
+    assert paths_in(*parts) == paths_in(index)
     assert {f"g{group}" for group in single} <= groups_in(train)
-    assert paths_in(hold_out(index, seed=seed)[1]) == paths_in(val)
+    again = hold_out(index, seed=seed, test=three)
+    assert list(map(paths_in, again)) == list(map(paths_in, parts))
 
 
 @given(layouts, st.integers(2, 4), st.integers(0, 3))
@@ -71,12 +74,34 @@ def test_each_video_is_tested_in_one_fold(
     assert paths_in(*tested) == paths_in(index)
 
 
-@given(st.lists(st.integers(1, 9), min_size=6, max_size=24), st.integers(0, 3))
-def test_each_class_is_on_both_sides_where_its_groups_allow(sizes: list[int], seed: int) -> None:
-    """Groups of one class each, three classes in turn, so two groups or more of each."""
+@given(st.integers(2, 3), st.lists(st.integers(1, 9), min_size=9, max_size=24), st.integers(0, 3))
+def test_each_class_is_in_each_part_where_its_groups_allow(
+    parts: int, sizes: list[int], seed: int
+) -> None:
+    """Groups of one class each, three classes in turn, so three groups or more of each."""
     videos = [(number, number % 3) for number, size in enumerate(sizes) for _ in range(size)]
-    train, val = hold_out(built(videos), seed=seed)
-    assert {*train.labels.tolist()} == {*val.labels.tolist()} == {0, 1, 2}
+    for part in hold_out(built(videos), seed=seed, test=parts == 3)[:parts]:
+        assert {*part.labels.tolist()} == {0, 1, 2}
+
+
+@given(st.lists(st.integers(1, 14), min_size=1, max_size=4), st.integers(0, 2))
+def test_without_groups_a_class_is_in_as_many_parts_as_it_has_videos(
+    counts: list[int], seed: int
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    index = VideoIndex.build([f"{n}.mp4" for n in range(len(labels))], labels, list("abcd"))
+    if max(counts) == 1:
+        with pytest.raises(DataError, match="each video is the only one of a class; add others"):
+            hold_out(index, seed, test=True)
+        return
+    parts = hold_out(index, seed, test=True)
+    assert paths_in(*parts) == paths_in(index)
+    for number, count in enumerate(counts):
+        own = [int((part.labels == number).sum()) for part in parts]
+        assert sum(map(bool, own)) == min(count, 3)
+        assert own[0] >= max(own[1:])
+        if count >= 5:
+            assert own[2] == count // 5
 
 
 def missing(part: np.ndarray, videos: list[tuple[int, int]], parts: int) -> int:
@@ -100,8 +125,10 @@ def test_shares_are_near_where_groups_are_small() -> None:
     random = np.random.default_rng(0)
     for seed in range(20):
         videos = [(int(random.integers(40)), int(random.integers(3))) for _ in range(400)]
-        train, val = hold_out(built(videos), seed=seed)
+        train, val, _ = hold_out(built(videos), seed=seed)
         assert 0.18 <= len(val) / 400 <= 0.22
+        three = hold_out(built(videos), seed=seed, test=True)
+        assert np.allclose([len(part) / 400 for part in three], [0.64, 0.16, 0.2], atol=0.02)
         for number in range(3):
             held = (val.labels == number).sum() / (
                 (val.labels == number).sum() + (train.labels == number).sum()
@@ -140,9 +167,10 @@ def test_another_seed_divides_otherwise() -> None:
 def test_parts_of_one_file_stay_together() -> None:
     paths = [f"{number // 2}.mp4" for number in range(20)]
     index = VideoIndex.build(paths, [0, 1] * 10, ["a", "b"], start=[0.0, 5.0] * 10)
-    train, val = hold_out(index)
-    assert not set(train.paths) & set(val.paths)
-    assert len(val) == 4
+    train, val, test = (set(part.paths) for part in hold_out(index, test=True))
+    assert not train & val
+    assert not (train | val) & test
+    assert (len(val), len(test)) == (2, 2)
 
 
 def test_a_video_without_a_group_is_one_of_its_own() -> None:
@@ -152,16 +180,14 @@ def test_a_video_without_a_group_is_one_of_its_own() -> None:
     assert numbers.tolist() == [1, 0, 1]
 
 
-def test_a_class_with_one_group_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_with_one_group_is_trained_and_its_fold_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     said: list[str] = []
     monkeypatch.setattr(module, "say", lambda text, style=None: said.append(text))
     videos = [(number, 0) for number in range(8)] + [(8, 1), (8, 1)]
-    _, val = hold_out(built(videos))
-    assert said == [
-        "No validation video is of class 'b': one group only; add videos of other groups"
-    ]
-    assert set(val.labels.tolist()) == {0}
-    said.clear()
+    for part in hold_out(built(videos), test=True)[1:]:
+        assert set(part.labels.tolist()) == {0}
     take_fold(built(videos), Fold(0, 4))
     assert said[0].startswith(
         "class 'b': one group only, so the fold that tests it has no training"

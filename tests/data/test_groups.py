@@ -8,6 +8,7 @@ import pytest
 
 from tests.data.test_annotations import touch
 from video_gc.data import splits as module
+from video_gc.data.annotations import needed_labels
 from video_gc.data.annotations.groups import found_groups
 from video_gc.data.annotations.tables import read_table
 from video_gc.data.config import DataConfig
@@ -20,7 +21,8 @@ UCF = r"_g(\d+)_"
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr(module, "say", lambda text, style=None: lines.append(text))
+    for each in (module, needed_labels):
+        monkeypatch.setattr(each, "say", lambda text, style=None: lines.append(text))
     return lines
 
 
@@ -82,7 +84,7 @@ def test_the_pattern_wins_over_the_column(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"v_g01_c1.mp4: the column 'group' is empty, like in 1 of"):
         open_splits(DataConfig(**config))
     splits = open_splits(DataConfig(**config, group=UCF))
-    assert {*groups(splits.train)} | {*groups(splits.val)} == {f"{g:02}" for g in range(6)}
+    assert set.union(*parts(splits)) == {f"{g:02}" for g in range(6)}
 
 
 def test_a_path_without_a_group_is_an_error_with_the_way_out(tmp_path: Path) -> None:
@@ -105,13 +107,12 @@ def parts(splits: Splits) -> list[set[str | None]]:
 
 def test_a_folder_is_divided_by_groups(tmp_path: Path, said: list[str]) -> None:
     config = DataConfig(kind="folder", root=str(clips(tmp_path)), group=UCF)
-    train, val, test = parts(open_splits(config))
-    assert not train & val
-    assert val == test
-    assert len(val) == 1
+    found = parts(open_splits(config))
+    assert len(set.union(*found)) == sum(map(len, found))
+    assert list(map(len, found)) == [4, 1, 1]
     assert said == [
-        "No validation videos given: 4 videos (1 groups) of 24 videos (6 groups) are held out; "
-        "no group is divided."
+        "No validation and test videos given: 4 videos (1 groups) to test, 4 videos (1 groups) for "
+        "validation, 16 videos (4 groups) for training; no group is divided."
     ]
 
 

@@ -210,3 +210,15 @@ def test_classes_without_videos_are_said(
     file.write_text("0.mp4 3\n1.mp4 3\n")
     with pytest.raises(DataError, match="all 2 training videos are of class '3'"):
         open_splits(DataConfig(kind="list", train=str(file)))
+
+
+def test_an_empty_class_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree(tmp_path, "train", "val")
+    (tmp_path / "val" / "pull" / "0.mp4").rename(tmp_path / "val" / "push" / "2.mp4")
+    (tmp_path / "val" / "pull" / "1.mp4").unlink()
+    (tmp_path / "train" / "lift").mkdir()
+    assert opened(tmp_path).train.names == ["pull", "push"]
+    said = " ".join(capsys.readouterr().err.split())
+    for folder in ("train/lift", "val/pull"):
+        assert f"{folder}: an empty class: no video is in this folder" in said
+    assert "No validation video is of class 'pull'" in said

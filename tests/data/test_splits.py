@@ -3,17 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.data.test_annotations import touch
 from tests.data.test_annotations_official import charades, kinetics, ucf101
 from video_gc.data import splits as module
+from video_gc.data.annotations import needed_labels
 from video_gc.data.annotations.official import OFFICIAL
 from video_gc.data.annotations.text_files import read_names
 from video_gc.data.config import OFFICIAL_KINDS, DataConfig
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.manifest import NAME, Listed, write_manifest
 from video_gc.data.splits import (
+    NO_TEST,
     Splits,
     data_manifest,
     open_splits,
@@ -26,8 +29,13 @@ from video_gc.decode.video_facts import VideoFacts
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr(module, "say", lambda text, style=None: lines.append(text))
+    for each in (module, needed_labels):
+        monkeypatch.setattr(each, "say", lambda text, style=None: lines.append(text))
     return lines
+
+
+def splits_of(splits: Splits) -> tuple[VideoIndex, VideoIndex, VideoIndex]:
+    return splits.train, splits.val, splits.test
 
 
 def test_folders(tmp_path: Path) -> None:
@@ -55,7 +63,7 @@ def test_lists(tmp_path: Path) -> None:
     assert splits.val.labels.tolist() == [1]
     assert splits.test is splits.val
     splits = open_splits(DataConfig(kind="list", train=train))
-    assert (len(splits.train), len(splits.val)) == (4, 2)
+    assert [len(part) for part in (splits.train, splits.val, splits.test)] == [2, 2, 2]
     with pytest.raises(FileNotFoundError, match="no such file of class names"):
         open_splits(DataConfig(kind="list", train="x", names="nowhere.txt"))
 
@@ -74,6 +82,46 @@ def test_other_kinds_of_lists(tmp_path: Path, kind: str) -> None:
     assert splits.val.labels.tolist() == [1, 0]
 
 
+def test_a_folder_without_splits_is_divided_in_three(tmp_path: Path, said: list[str]) -> None:
+    many = [f"{c}/{i}.mp4" for c in "ab" for i in range(10)]
+    touch(tmp_path, *many, "c/0.mp4", "c/1.mp4", "d/0.mp4")
+    (tmp_path / "e").mkdir()
+    splits = open_splits(DataConfig(kind="folder", root=str(tmp_path)))
+    counts = [np.bincount(part.labels, minlength=4).tolist() for part in splits_of(splits)]
+    assert counts == [[7, 7, 1, 1], [1, 1, 1, 0], [2, 2, 0, 0]]
+    assert said[0].startswith(
+        "No validation and test videos given: 4 videos to test, 3 videos for validation, 16 videos "
+        "for training, from each class in turn. If neighbouring files show the same scene, name"
+    )
+    assert said[1:] == [
+        "No validation video is of class 'd': the epoch is chosen without it; add videos, of other "
+        "groups if they have groups",
+        "No test video is of 2 classes such as 'c', 'd': accuracy does not count it; add videos, "
+        "of other groups if they have groups",
+    ]
+
+
+def test_too_few_videos_for_three_parts_are_two(tmp_path: Path, said: list[str]) -> None:
+    touch(tmp_path, *(f"{c}/{i}.mp4" for c in "ab" for i in range(2)))
+    splits = open_splits(DataConfig(kind="folder", root=str(tmp_path)))
+    assert [len(part) for part in splits_of(splits)] == [2, 2, 2]
+    assert splits.test is splits.val
+    assert said[-1] == NO_TEST
+    config = DataConfig(kind="folder", root=str(tmp_path), group=r"(\d)")
+    assert [len(part) for part in splits_of(open_splits(config))] == [2, 2, 2]
+
+
+def test_given_test_videos_are_kept_and_a_missing_class_is_named(
+    tmp_path: Path, said: list[str]
+) -> None:
+    touch(tmp_path, *(f"train/{c}/{i}.mp4" for c in "ab" for i in range(5)), "test/b/0.mp4")
+    splits = open_splits(DataConfig(kind="folder", root=str(tmp_path)))
+    assert [len(part) for part in splits_of(splits)] == [8, 2, 1]
+    assert said[0].startswith("No validation videos given: 2 videos for validation, 8 videos for")
+    assert said[1].startswith("No test video is of class 'a': accuracy does not count it; add")
+    assert len(said) == 2
+
+
 def test_missing_videos_are_counted_named_and_listed(tmp_path: Path, said: list[str]) -> None:
     train, val = lists(tmp_path)
     (tmp_path / "train/a/train1.mp4").unlink()
@@ -84,10 +132,10 @@ def test_missing_videos_are_counted_named_and_listed(tmp_path: Path, said: list[
     names = ["train/a/train1.mp4", "val/b/none.mp4", "nowhere/c.mp4"]
     missing = [str(tmp_path / name) for name in names]
     assert splits.missing == missing
-    assert said == [f"3 of 10 listed videos are missing: {', '.join(missing)}"]
+    assert said == [f"3 of 10 listed videos are missing: {', '.join(missing)}", NO_TEST]
     write_splits(splits, tmp_path / "splits")
     assert (tmp_path / "splits/missing.txt").read_text().splitlines() == missing
-    assert said[1].startswith("The 3 missing videos are listed in")
+    assert said[-1].startswith("The 3 missing videos are listed in")
 
 
 def test_official_sets(tmp_path: Path, said: list[str]) -> None:
@@ -108,7 +156,9 @@ def test_official_sets(tmp_path: Path, said: list[str]) -> None:
     charades(tmp_path / "charades")
     splits = open_splits(DataConfig(kind="charades", root=str(tmp_path / "charades")))
     assert splits.val.multi_label
-    assert [line.split(" listed")[0] for line in said] == ["2 of 5", "1 of 4", "1 of 4"]
+    missing = [line.split(" listed")[0] for line in said if "are missing" in line]
+    assert missing == ["2 of 5", "1 of 4", "1 of 4"]
+    assert NO_TEST not in said
 
 
 def test_videos_without_labels_cannot_be_scored(tmp_path: Path) -> None:
@@ -141,8 +191,8 @@ def test_a_manifest_leaves_out_what_is_damaged(
     splits = open_splits(config)
     assert (len(splits.train), len(splits.val)) == (5, 5)
     assert asked == [tmp_path / NAME] * 2
-    assert "1 of 6 videos are left out by" in said[0]
-    assert "train0.mp4 (moov atom not found)" in said[0]
+    left_out = next(line for line in said if line.startswith("1 of 6 videos are left out by"))
+    assert "train0.mp4 (moov atom not found)" in left_out
     open_splits(DataConfig(kind="list", train=train, val=train, manifest="other.parquet"))
     assert asked[2] == Path("other.parquet")
 
@@ -164,8 +214,9 @@ def test_a_manifest_beside_a_list_counts_and_for_kept_splits_too(
     for splits in (opened, read_splits(tmp_path / "splits", file)):
         assert splits.left_out == {"train": 1, "val": 0, "test": 0}
         assert set(kept.train.paths) - set(splits.train.paths) == {tmp_path / "train/b/train0.mp4"}
-    assert said == [said[0]] * 2
-    assert said[0].startswith(f"1 of 6 videos are left out by {file}, such as")
+    left_out = [line for line in said if "left out" in line]
+    assert left_out == [left_out[0]] * 2
+    assert left_out[0].startswith(f"1 of 6 videos are left out by {file}, such as")
     assert len(read_splits(tmp_path / "splits", file, only=("test",)).train) == 6
     write_splits(opened, tmp_path / "again")  # what was left out at the start is not forgotten
     assert read_splits(tmp_path / "again", file).left_out["train"] == 1

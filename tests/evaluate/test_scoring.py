@@ -157,12 +157,41 @@ def test_the_test_videos_are_those_that_were_held_out(
     assert not set(kept.paths) & set(splits.train.paths)
     done = evaluate(copy / "checkpoints/best.ckpt", TestOptions(workers=0))
     assert list(done.result.index.paths) == list(kept.paths)
-    assert "an optimistic score" in done.title
+    assert not set(kept.paths) & set(splits.val.paths)
+    assert "on the run's test videos: 2 videos" in done.title
+    assert done.note == ""
     moved = tmp_path / "elsewhere" / "best.ckpt"  # alone, it falls back on the config's data
     moved.parent.mkdir()
     shutil.copy(copy / "checkpoints/best.ckpt", moved)
     assert default_output(moved, "test") == Path("test")
     assert len(evaluate(moved, TestOptions(out=tmp_path, workers=0)).result.index) == len(kept)
+
+
+def test_videos_that_chose_the_checkpoint_are_told(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    val = read_splits(copy / "splits").val
+    given = [f"{path} {path.parent.name}\n" for path in val.paths]
+    (tmp_path / "val.txt").write_text("".join(given))
+    shutil.copy(copy / "splits/val.arrow", copy / "splits/test.arrow")
+    metrics = copy / "logs/csv/version_0/metrics.csv"
+    metrics.write_text("epoch,val/top1\n0,0.5\n1,0.897\n2,0.897\n3,0.59\n")
+    best, last = (copy / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    note = (
+        "validation videos, on which the checkpoint was chosen: an optimistic score; with one view "
+        "a video, top-1 is 89.7% in epoch 2, the best, and 59.0% in epoch 4, the last"
+    )
+    for data in (None, tmp_path / "val.txt"):
+        done = evaluate(best, TestOptions(workers=0, data=data, out=tmp_path / "test"))
+        assert done.note == note
+        about = json.loads((tmp_path / "test/accuracy.json").read_text())
+        assert about["selection"]["last_value"] == 0.59
+    done = evaluate(last, TestOptions(workers=0, out=tmp_path / "test"))
+    assert done.note == ""
+    assert "on the validation videos (the run has no other test videos)" in done.title
+    shutil.rmtree(copy / "logs")
+    done = evaluate(best, TestOptions(workers=0, out=tmp_path / "test"))
+    assert done.note == note.partition(";")[0]
 
 
 def score(checkpoint: Path, index: VideoIndex, tmp_path: Path, crops: int = 1) -> Scores:

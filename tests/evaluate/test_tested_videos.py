@@ -20,7 +20,10 @@ from video_gc.train.checkpoint import read_checkpoint
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr("video_gc.data.splits.say", lambda text, style=None: lines.append(text))
+    for module in ("splits", "annotations.needed_labels"):
+        monkeypatch.setattr(
+            f"video_gc.data.{module}.say", lambda text, style=None: lines.append(text)
+        )
     return lines
 
 

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -72,11 +73,16 @@ def test_train_test_predict_report(
     )
     assert status == 0
     assert f"video-gc test {tmp_path}/go/checkpoints/best.ckpt" in err
+    assert "2 videos to test, 2 videos for validation, 8 videos for training" in err
     best = tmp_path / "go" / "checkpoints" / "best.ckpt"
+    shutil.copy(tmp_path / "go/splits/val.arrow", tmp_path / "go/splits/test.arrow")
     status, _, err = tool("test", tmp_path / "go", "--workers", 0)  # a run is its best checkpoint
     assert status == 0
     assert "video level" in err
-    assert "an optimistic score (the run has no other test videos)" in err
+    assert "on the validation videos (the run has no other test videos): 2 videos" in err
+    chosen = "validation videos, on which the checkpoint was chosen: an optimistic score; with one"
+    assert f"note: {chosen}" in err
+    assert "Chance: 50.00%, for always 'bright', the most frequent class" in err
     assert (tmp_path / "go/test/predictions.csv").is_file()
     status, out, err = tool("predict", best, video, damaged["text"])
     assert status == 1
@@ -93,6 +99,10 @@ def test_train_test_predict_report(
     status, _, err = tool("report", tmp_path / "go")
     assert status == 0
     assert "report.html" in err
+    page = " ".join((tmp_path / "go/report.html").read_text().split())
+    assert f"top-1, video level of the {chosen}" in page
+    assert "chance (always the most frequent class) is 50.0 %" in page
+    assert "test videos" not in page.partition("<footer>")[0]
 
 
 @pytest.mark.parametrize(

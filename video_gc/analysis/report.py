@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from video_gc.data.transforms import prepare_clips
 from video_gc.escape import readable
 from video_gc.evaluate.plots import class_accuracy, confusion_matrix
 from video_gc.evaluate.results import DRAWN_PAIRS
+from video_gc.evaluate.selection import selection_note
 from video_gc.evaluate.tested_videos import classes_in_turn
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
@@ -32,7 +34,8 @@ from video_gc.pictures.figures import svg
 from video_gc.progress import track
 from video_gc.train.checkpoint import CheckpointContents, load_network
 from video_gc.train.checkpoint_paths import best_checkpoint
-from video_gc.train.resume.run_directory import read_metrics
+from video_gc.train.resume.run_directory import LOGS, read_metrics
+from video_gc.train.validation import rising_loss
 
 EXAMPLES = 6
 FRAME_PIXELS = 128  # largest side of a frame in a strip
@@ -68,6 +71,7 @@ def write_report(run: Path) -> Path:
     rows = read_csv(results / "predictions.csv")[1]
     names, counts = contents.names, _confusions(rows, contents.names)
     right, wrong = choose_examples(rows)
+    metrics = read_metrics(run / LOGS)
     blocks = context_blocks(model)
     mapped = _drawn_block(blocks)
     examples = {
@@ -83,8 +87,11 @@ def write_report(run: Path) -> Path:
         blocks=blocks,
         kind=contents.model.context.kind,
         classes=len(names),
+        chance=Counter(row["label"] for row in rows).most_common(1)[0][1] / len(rows),
         accuracy=tested,
-        curves=svg(draw_curves(read_metrics(run / "logs")), "curves"),
+        selection=selection_note(tested),
+        rising=rising_loss(metrics),
+        curves=svg(draw_curves(metrics), "curves"),
         confusion=svg(confusion_matrix(names, counts), "confusion"),
         accuracies=svg(class_accuracy(names, counts), "classes"),
         calibration=data_uri((results / "calibration.png").read_bytes(), "png"),

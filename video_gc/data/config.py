@@ -37,7 +37,8 @@ class DataConfig:
     """list that chooses the best checkpoint; without it, a fifth of the training videos is held
     out"""
     test: str | None = None
-    """list to test; without it, the validation videos"""
+    """list to test; without it and `val`, a fifth of the videos is held out first; without it
+    alone, the validation videos are tested too"""
     names: str | None = None
     """file of class names in order, one per line; the official files of other data sets contain
     them"""

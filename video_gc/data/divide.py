@@ -19,7 +19,8 @@ from video_gc.data.index import DataError, VideoIndex
 from video_gc.progress import say
 
 EVERY = 5
-"""One video, or group, of so many is held out for validation."""
+"""One video, or group, of so many is held out for the test, and one of so many of the others for
+validation."""
 ROUNDS = 20
 """Most passes over the groups; in practice three or four change something."""
 STARTS, ENOUGH = 30, 3000
@@ -79,18 +80,21 @@ def groups_of(index: VideoIndex) -> tuple[np.ndarray, pa.Array]:
     return rank[coded.indices.to_numpy()], coded.dictionary.take(pa.array(order))
 
 
-def hold_out(index: VideoIndex, seed: int = 0) -> tuple[VideoIndex, VideoIndex]:
-    """Videos for training, and one of `EVERY` for validation.
+def hold_out(
+    index: VideoIndex, seed: int = 0, *, test: bool = False
+) -> tuple[VideoIndex, VideoIndex, VideoIndex]:
+    """Videos for training and for validation and, with `test`, for a test.
 
-    With groups: see `hold_out_groups`. Without: every fifth video of each class, in their order
-    with seed 0. Of several labels the first counts.
+    The test gets one video of `EVERY`, validation one of `EVERY` of the others. With groups: see
+    `hold_out_groups`. Without: of each class every fifth video, in their order with seed 0. Of
+    several labels the first counts. A class of two videos has none in the test, a class of one only
+    trains; with no larger class the test is empty.
 
-    Raises DataError for a class with a single video, or if all videos are in one group.
+    Raises DataError if nothing can be held out.
     """
     if is_grouped(index):
-        return hold_out_groups(index, seed)
-    held = np.zeros(len(index), bool)
-    alone = []
+        return hold_out_groups(index, seed, test=test)
+    part = np.zeros(len(index), np.int8)
     rows_of_all = np.arange(len(index))
     if seed:
         rows_of_all = np.random.default_rng(seed).permutation(rows_of_all)
@@ -99,52 +103,51 @@ def hold_out(index: VideoIndex, seed: int = 0) -> tuple[VideoIndex, VideoIndex]:
     for rows in np.split(order, np.flatnonzero(np.diff(ordered)) + 1):
         if not len(rows) or index.labels[rows[0]] < 0:  # no video, or no label
             continue
-        name = index.names[index.labels[rows[0]]]
-        if len(rows) < 2:
-            if index.multi_label:  # other videos may have it as their second label
-                continue
-            alone.append((index.path(int(rows[0])), name))
-            continue
-        held[rows[EVERY - 1 :: EVERY] if len(rows) >= EVERY else rows[-1:]] = True
-    if alone:
-        path, name = alone[0]
-        others = ", ".join(repr(other) for _, other in alone[1:])
-        also = f" (likewise {others})" if others else ""
-        raise DataError(
-            f"{path}: the only video of class {name!r}{also}; add another, or give validation "
-            "videos (DIR/train and DIR/val, or data.val=FILE)"
-        )
-    return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))
+        for number in range(min(1 + test, len(rows) - 1), 0, -1):
+            held = rows[EVERY - 1 :: EVERY] if len(rows) >= EVERY else rows[-1:]
+            part[held] = number
+            rows = rows[~np.isin(rows, held)]
+    return _parts(index, part, "video")
 
 
-def hold_out_groups(index: VideoIndex, seed: int = 0) -> tuple[VideoIndex, VideoIndex]:
-    """Whole groups for training, and about one video of `EVERY` for validation.
+def hold_out_groups(
+    index: VideoIndex, seed: int = 0, *, test: bool = False
+) -> tuple[VideoIndex, VideoIndex, VideoIndex]:
+    """Whole groups for training, validation and, with `test`, a test, in the shares of `hold_out`.
 
-    Each class is on both sides if it has two groups that can be parted. A class with one group
-    stays in training; a warning names it.
+    Each class is in each part if it has enough groups that can be parted. A class with one group
+    stays in training. If there are too few groups for three parts, the test is empty.
 
     Raises DataError if nothing can be held out.
     """
     groups, names = groups_of(index)
-    single = _single_group_classes(groups, index.labels)
     stay = np.zeros(len(names), bool)
-    stay[groups[np.isin(index.labels, single)]] = True
+    stay[groups[np.isin(index.labels, _single_group_classes(groups, index.labels))]] = True
     if stay.all():
+        return _parts(index, np.zeros(len(index), np.int8), "group")
+    share = 1 / EVERY
+    if test:
+        shares = ((1 - share) ** 2, share * (1 - share), share)
+        part = divide(groups, index.labels, shares, seed, stay)[groups]
+        if {*part.tolist()} == {0, 1, 2}:
+            return _parts(index, part, "group")
+    return _parts(index, divide(groups, index.labels, (1 - share, share), seed, stay)[groups], "")
+
+
+def _parts(
+    index: VideoIndex, part: np.ndarray, one: str
+) -> tuple[VideoIndex, VideoIndex, VideoIndex]:
+    """The videos of parts 0, 1 and 2. Raises DataError if part 1 is empty: each is the only `one`
+    of a class."""
+    if not (part == 1).any():
+        others = "videos of other groups" if one == "group" else "others"
         raise DataError(
             f"{index.path(0)}: nothing can be held out of {len(index)} videos for validation, "
-            f"because each of their {len(names)} groups (such as {names[0]}) is the only one of a "
-            "class; add videos of other groups, or give validation videos (DIR/train and DIR/val, "
-            "or data.val=FILE)"
+            f"because each {one} is the only one of a class; add {others}, or give validation "
+            "videos (DIR/train and DIR/val, or data.val=FILE)"
         )
-    if len(single):
-        say(
-            f"No validation video is of {_named(index, single)}: one group only; add videos of "
-            "other groups",
-            style="yellow",
-        )
-    share = 1 / EVERY
-    held = divide(groups, index.labels, (1 - share, share), seed, stay)[groups] == 1
-    return index.take(np.flatnonzero(~held)), index.take(np.flatnonzero(held))
+    train, val, test = (index.take(np.flatnonzero(part == number)) for number in range(3))
+    return train, val, test
 
 
 def take_fold(
@@ -166,13 +169,13 @@ def take_fold(
     single = _single_group_classes(groups, index.labels)
     if len(single):
         say(
-            f"{_named(index, single)}: one group only, so the fold that tests it has no training "
-            "video of it and must get it wrong; add videos of other groups",
+            f"{named_classes(index.names, single)}: one group only, so the fold that tests it has "
+            "no training video of it and must get it wrong; add videos of other groups",
             style="yellow",
         )
     shares = [1 / fold.count] * fold.count
     tested = divide(groups, index.labels, shares, seed)[groups] == fold.number
-    train, val = hold_out_groups(index.take(np.flatnonzero(~tested)), seed)
+    train, val, _ = hold_out_groups(index.take(np.flatnonzero(~tested)), seed)
     return train, val, index.take(np.flatnonzero(tested))
 
 
@@ -262,6 +265,7 @@ def _single_group_classes(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return classes[(counts == 1) & (classes >= 0)]
 
 
-def _named(index: VideoIndex, classes: np.ndarray) -> str:
-    shown = ", ".join(repr(index.names[number]) for number in classes[:3])
+def named_classes(names: Sequence[str], classes: Sequence[int] | np.ndarray) -> str:
+    """`class 'a'`, or `4 classes such as 'a', 'b', 'c'`. classes: their numbers."""
+    shown = ", ".join(repr(names[number]) for number in classes[:3])
     return f"class {shown}" if len(classes) == 1 else f"{len(classes):,} classes such as {shown}"

@@ -1,12 +1,10 @@
 """The videos for training, validation and test: from a config to three VideoIndex tables."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from video_gc.atomic import atomic_path, write_text
 from video_gc.data.annotations.class_folders import open_class_folders
@@ -14,6 +12,12 @@ from video_gc.data.annotations.folder_scan import PassedOver
 from video_gc.data.annotations.groups import group_in_two_splits, with_groups
 from video_gc.data.annotations.listed_files import leave_out_missing
 from video_gc.data.annotations.lists import read_listed
+from video_gc.data.annotations.needed_labels import (
+    need_classes,
+    need_labels,
+    say_lacking,
+    say_missing,
+)
 from video_gc.data.annotations.official import (
     OFFICIAL,
     AnnotatedSplits,
@@ -32,6 +36,10 @@ from video_gc.progress import say
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 """Name of a split → name of its videos in messages."""
+NO_TEST = (
+    "There are no test videos: the validation videos, on which the checkpoint is chosen, are "
+    "tested too, so their score will be optimistic; give others (DIR/test, or data.test=FILE)"
+)
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,12 @@ def open_splits(config: DataConfig, fold: str | None = None) -> Splits:
     if fold is not None:
         kept = _fold(config, fold, kept)
     if "val" not in kept:
-        whole = kept["train"]
-        kept["train"], kept["val"] = hold_out(whole, seed=config.split_seed)
-        say(_held_out(whole, kept["val"]))
+        kept = _held_out(kept, config.split_seed)
     if "test" not in kept:
+        if config.kind not in OFFICIAL:  # there the papers do so too
+            say(NO_TEST, style="yellow")
         kept["test"], left_out["test"], gone["test"] = kept["val"], left_out["val"], gone["val"]
+    say_lacking(kept)
     counts, absences = ({split: of[split] for split in SPLITS} for of in (left_out, gone))
     return Splits(
         kept["train"], kept["val"], kept["test"], missing, counts, absences, listed.passed_over
@@ -111,24 +120,32 @@ def _fold(config: DataConfig, fold: str, given: dict[str, VideoIndex]) -> dict[s
         )
     whole = given["train"]
     train, val, test = take_fold(whole, read_fold(fold), config.split_seed)
-    say(
-        f"Fold {fold}: {_counted(test)} to test, {_counted(val)} for validation, {_counted(train)} "
-        "for training"
-    )
-    return {"train": train, "val": val, "test": test}
+    parts = {"train": train, "val": val, "test": test}
+    say(f"Fold {fold}: {_uses(parts)}")
+    return parts
 
 
-def _held_out(whole: VideoIndex, held: VideoIndex) -> str:
+def _held_out(given: dict[str, VideoIndex], seed: int) -> dict[str, VideoIndex]:
+    """The splits, with validation videos, and test videos if there are none, held out."""
+    whole = given["train"]
+    train, val, test = hold_out(whole, seed, test="test" not in given)
+    found = given | {"train": train, "val": val} | ({"test": test} if len(test) else {})
+    parts = {"train": train, "val": val, "test": test}
+    said = f"No {'validation' if 'test' in given else 'validation and test'} videos given: "
     if is_grouped(whole):
-        return (
-            f"No validation videos given: {_counted(held)} of {_counted(whole)} are held out; "
-            "no group is divided."
+        say(f"{said}{_uses(parts)}; no group is divided.")
+    else:
+        say(
+            f"{said}{_uses(parts)}, from each class in turn. If neighbouring files show the same "
+            "scene, name their groups (data.group=PATTERN, or a table with a column `group`)."
         )
-    return (
-        f"No validation videos given: every fifth of each class is held out ({len(held)} of "
-        f"{len(whole)}). If neighbouring files show the same scene, name their groups "
-        "(data.group=PATTERN, or a table with a column `group`)."
-    )
+    return found
+
+
+def _uses(parts: Mapping[str, VideoIndex]) -> str:
+    """`8 videos to test, 4 videos for validation, 20 videos for training`."""
+    uses = {"test": "to test", "val": "for validation", "train": "for training"}
+    return ", ".join(f"{_counted(parts[name])} {use}" for name, use in uses.items() if parts[name])
 
 
 def _counted(index: VideoIndex) -> str:
@@ -245,55 +262,3 @@ def _annotated(config: DataConfig) -> AnnotatedSplits:
         found.splits.get("test"),
         passed_over=found.passed_over,
     )
-
-
-def need_labels(index: VideoIndex, what: str) -> None:
-    """Raise DataError if there are no videos, or one that cannot be scored.
-
-    what: their name in the message, such as test.
-    """
-    if not len(index):
-        raise DataError(f"there are no {what} videos left; see what is missing above")
-    if index.multi_label:
-        if (index.labels < 0).all():
-            raise DataError(f"none of the {len(index)} {what} videos has a label")
-        return
-    need_each_label(index, f"{what} videos")
-
-
-def need_classes(train: VideoIndex) -> None:
-    """Warn about classes without a training video. Raise DataError if there is only one class."""
-    if train.multi_label:
-        return
-    counts = np.bincount(train.labels, minlength=len(train.names))
-    (full,) = counts.nonzero()
-    if len(full) == 1:
-        raise DataError(
-            f"{train.path(0)}: like it, all {len(train)} training videos are of class "
-            f"{train.names[full[0]]!r}; give videos of at least two classes"
-        )
-    (empty,) = np.nonzero(counts == 0)
-    if len(empty):
-        shown = ", ".join(train.names[number] for number in empty[:3])
-        say(
-            f"{len(empty):,} of {len(counts):,} classes have no training video, such as {shown}; "
-            "the network gets an output for each of them",
-            style="yellow",
-        )
-
-
-def need_each_label(index: VideoIndex, what: str = "videos") -> None:
-    """Raise DataError with the first video without a label, if each must have one."""
-    without = (index.labels < 0).nonzero()[0]
-    if len(without) and not index.multi_label:
-        raise DataError(
-            f"{index.path(int(without[0]))}: has no label, like {len(without)} of {len(index)} "
-            f"{what}; they cannot be scored (video-gc predict needs no labels)"
-        )
-
-
-def say_missing(missing: Sequence[str], listed: int) -> None:
-    """Print the number of missing videos and the first ones, if there are any."""
-    if missing:
-        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-        say(f"{len(missing)} of {listed} listed videos are missing: {shown}", style="yellow")

@@ -29,7 +29,8 @@ from video_gc.decode.ffmpeg.live_input import (
     open_camera,
     open_live,
 )
-from video_gc.decode.ffmpeg.source import ADDRESS, TimeLimit, resolved
+from video_gc.decode.ffmpeg.paths import ADDRESS
+from video_gc.decode.ffmpeg.source import TimeLimit, resolved
 from video_gc.decode.open import open_video
 from video_gc.decode.pyav import OPENING_ERRORS
 from video_gc.decode.reader import MAX_PIXELS, DecodeError, OpenError, StuckError, decode_error

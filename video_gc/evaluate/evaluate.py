@@ -12,6 +12,7 @@ import torch
 from video_gc.data.batches.workers import guarded_workers
 from video_gc.data.config import DataConfig
 from video_gc.data.dataset import VideoViews
+from video_gc.data.fingerprint import same_copy
 from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
@@ -37,10 +38,10 @@ from video_gc.evaluate.results import (
     write_skipped,
 )
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
+from video_gc.evaluate.selection import selection_note, selection_of
 from video_gc.evaluate.tested_videos import (
     EvaluatedVideos,
     fingerprint_of,
-    kept_videos,
     subset_of,
     videos_to_test,
 )
@@ -97,6 +98,8 @@ class Evaluation:
     skipped: Path
     coverage: dict[str, int]
     """number of listed and of scored videos, and of the others by cause"""
+    note: str = ""
+    """what must stand beside the accuracy; see `selection_note`"""
 
     @property
     def result(self) -> Scores:
@@ -148,6 +151,8 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         )
         videos = videos if asked.subset is None else subset_of(videos, asked.subset)
         found = from_first(world, lambda: fingerprint_of(videos, contents, trained, asked.data))
+        val = contents.fingerprint.get("val", "")
+        chose = videos.validation or (asked.data is not None and same_copy(val, found))
         folder = "test_subset" if videos.part else "test"
         if is_exported(checkpoint):  # beside the checkpoint's results
             folder += f"_{checkpoint.stem}_{checkpoint.suffix[1:]}"
@@ -164,7 +169,8 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         )
         about = {
             "checkpoint": str(checkpoint),
-            "data": str(asked.data) if asked.data else kept_videos(checkpoint),
+            "data": str(asked.data or videos.title),
+            "selection": selection_of(checkpoint) if chose else None,
             "subset": videos.part or None,
             "clips": views.clips,
             "crops": views.crops,
@@ -278,4 +284,4 @@ def _write(
         f"{about['subset'] or counted(len(first.index), 'video')}, "
         f"{about['clips']} × {about['crops']} views each, {about['precision']}, {about['backend']}"
     )
-    return Evaluation(title, results, files, skipped, coverage)
+    return Evaluation(title, results, files, skipped, coverage, selection_note(about))

@@ -1,6 +1,5 @@
 """The videos of a test, and the listed videos that it leaves out, by cause."""
 
-import filecmp
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,16 +13,16 @@ from video_gc.data.annotations.class_folders import read_class_folders
 from video_gc.data.annotations.groups import COLUMN, found_groups, with_groups
 from video_gc.data.annotations.listed_files import leave_out_missing
 from video_gc.data.annotations.lists import kind_of_list, read_listed
+from video_gc.data.annotations.needed_labels import need_labels, say_missing
 from video_gc.data.config import LISTS, DataConfig
 from video_gc.data.fingerprint import fingerprint, fingerprint_warning, published_count_note
 from video_gc.data.index import VideoIndex
 from video_gc.data.manifest import choose_manifest
 from video_gc.data.splits import (
+    Splits,
     data_manifest,
-    need_labels,
     open_splits,
     read_splits,
-    say_missing,
     without_damaged,
 )
 from video_gc.progress import say
@@ -32,6 +31,10 @@ from video_gc.train.checkpoint import CheckpointContents, default_output
 Item = TypeVar("Item")
 DAMAGED = "damaged_when_read"
 """The cause that skipped.csv explains."""
+LOOKED_AT = 32
+"""Test videos looked for before a test."""
+TEST = "the run's test videos"
+VALIDATION = "the validation videos (the run has no other test videos)"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,13 @@ class EvaluatedVideos:
     """missing or damaged; runs of older versions have only their number"""
     outside_subset: int = 0
     """left out by `subset_of`"""
+    validation: bool = False
+    """whether these are the run's validation videos"""
+
+    @property
+    def title(self) -> str:
+        """The run's own videos in words."""
+        return VALIDATION if self.validation else TEST
 
     @property
     def part(self) -> str:
@@ -164,9 +174,10 @@ def _trained_for(
     manifest = data_manifest(trained)
     folder = default_output(checkpoint, "splits")
     if folder.is_dir():
-        splits = read_splits(folder, manifest, only=("test",))
+        kept, splits = read_splits(folder), read_splits(folder, manifest, only=("test",))
     else:
-        splits = open_splits(trained, contents.config.get("fold"))
+        kept = splits = open_splits(trained, contents.config.get("fold"))
+    chose = _validate(kept)
     names = splits.test.names
     if names != contents.names:
         raise ValueError(
@@ -176,8 +187,21 @@ def _trained_for(
     _check_there(splits.test, checkpoint)
     left_out, absent = splits.left_out.get("test", 0), splits.absent.get("test")
     if absent is None:
-        return EvaluatedVideos(splits.test, manifest, unexplained=left_out)
-    return EvaluatedVideos(splits.test, manifest, missing=absent, damaged=left_out - absent)
+        return EvaluatedVideos(splits.test, manifest, unexplained=left_out, validation=chose)
+    return EvaluatedVideos(
+        splits.test, manifest, missing=absent, damaged=left_out - absent, validation=chose
+    )
+
+
+def kept_videos(checkpoint: Path) -> str:
+    """The videos that a test without --data scores, in words."""
+    folder = default_output(checkpoint, "splits")
+    return VALIDATION if folder.is_dir() and _validate(read_splits(folder)) else TEST
+
+
+def _validate(splits: Splits) -> bool:
+    """Whether the test videos are the validation videos."""
+    return bool(splits.val.table.equals(splits.test.table))
 
 
 def _check_there(index: VideoIndex, checkpoint: Path) -> None:
@@ -221,20 +245,3 @@ def fingerprint_of(
         if line:
             say(line, style="yellow")
     return found
-
-
-LOOKED_AT = 32
-"""Test videos looked for before a test."""
-CHOSE = "which chose this checkpoint: an optimistic score"
-"""Note on the videos that `best` was chosen by."""
-
-
-def kept_videos(checkpoint: Path) -> str:
-    """The run's test videos in words."""
-    splits = default_output(checkpoint, "splits")
-    for ending in ("arrow", "txt"):
-        val, test = splits / f"val.{ending}", splits / f"test.{ending}"
-        if val.is_file() and test.is_file() and filecmp.cmp(val, test, shallow=False):
-            which = f", {CHOSE}" if checkpoint.name.startswith("best") else ""
-            return f"the validation videos{which} (the run has no other test videos)"
-    return "the run's test videos"

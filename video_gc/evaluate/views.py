@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from video_gc.data.annotations.needed_labels import need_each_label
 from video_gc.data.augment import sided_labels, some_names
 from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.loader import micro_batch_size, view_loader
 from video_gc.data.dataset import VideoProblem, VideoViews
-from video_gc.data.splits import need_each_label
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.evaluate.ranking import probabilities, ranking
 from video_gc.evaluate.scores import VideoScore

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from video_gc.atomic import remove_stale_parts
 from video_gc.data.annotations.folder_scan import find_videos
-from video_gc.decode.ffmpeg.source import file_status
+from video_gc.decode.ffmpeg.paths import file_status
 from video_gc.decode.reader import DecodeError, decode_error
 from video_gc.escape import readable
 from video_gc.outputs import Outputs, fill_csv

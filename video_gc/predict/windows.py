@@ -19,7 +19,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from video_gc.atomic import remove_stale_parts
-from video_gc.decode.ffmpeg.source import file_status
+from video_gc.decode.ffmpeg.paths import file_status
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, VideoReader, decode_error
 from video_gc.escape import readable

@@ -47,6 +47,7 @@ from video_gc.train.recipe.groups import drop_gradients
 from video_gc.train.resume import checkpoint_files as files
 from video_gc.train.resume.not_finite import NOT_FINITE, lacking, not_finite, write_not_finite
 from video_gc.train.resume.run_directory import (
+    LOGS,
     SPLITS,
     begin_run,
     finish_run,
@@ -57,7 +58,12 @@ from video_gc.train.resume.signals import Stopped, StopSignals, requeue
 from video_gc.train.resume.state import LoopState, restored_state, total
 from video_gc.train.resume.weights_file import SUFFIX, write_weights
 from video_gc.train.training import PREFIXES, Training, build_training, on_gpu, restore, saved
-from video_gc.train.validation import ValidationFigures, all_figures, validation_step
+from video_gc.train.validation import (
+    ValidationFigures,
+    all_figures,
+    say_rising_loss,
+    validation_step,
+)
 
 BEFORE_VALIDATION = 60.0
 """A checkpoint is also written before a validation if the last is older than this, in s."""
@@ -311,6 +317,8 @@ def validate(training: Training) -> None:
     training.fabric.log_dict(found | {"epoch": state.epoch}, state.step - 1)
     training.fabric.log_dict(means | {"epoch": state.epoch}, state.step - 1)
     training.display.epoch(state.epoch + 1, training.length.epochs, means | found)
+    if world.first:
+        say_rising_loss(training.config.directory / LOGS)
     before, score = replace(state), found[training.monitor]
     state.validated = True
     if state.best is None or math.isnan(state.best) or score > state.best:

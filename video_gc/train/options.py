@@ -82,6 +82,9 @@ class TrainConfig:
     """parts of a step's clips, computed one after another: less memory"""
     label_smoothing: float = 0.0
     """in [0, 1)"""
+    class_weights: str | None = None
+    """balanced: in the loss, clips of a class with few training videos count more, so that all
+    classes count alike; null: all clips count alike"""
     precision: str = "auto"
     """fp32, bf16 (mixed), or auto: bf16 on a GPU that supports it, else fp32"""
     accelerator: str = "auto"
@@ -126,6 +129,13 @@ class TrainConfig:
             raise ValueError(f"ema ({self.ema}) must be between 0 and 1, or null")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing ({self.label_smoothing}) must be in [0, 1)")
+        if self.class_weights not in (None, "balanced"):
+            raise ValueError(f"class_weights ({self.class_weights!r}) must be balanced, or null")
+        if self.class_weights and self.data.multi_label:
+            raise ValueError(
+                "class_weights (balanced): videos with several labels (data.multi_label) are of no "
+                "one class; leave it out"
+            )
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise ValueError("accelerator (gpu): there is no CUDA device here; use cpu or auto")
         if self.fold is not None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -9,6 +10,18 @@ from video_gc.data.augment import AugmentConfig, mix_clips
 from video_gc.data.batches.batch import Batch
 from video_gc.data.index import DataError
 from video_gc.data.transforms import Normalisation, prepare_clips
+
+
+def balanced_weights(counts: Tensor) -> Tensor:
+    """The weight (classes,) of each class for its number of videos (classes,): V / (C n).
+
+    V: all videos, C: classes that have some, n: those of the class. All classes then weigh alike,
+    and the mean over the videos is 1 (King and Zeng, Political Analysis 9, 2001). A class without
+    videos gets 0.
+    """
+    counts = counts.float()
+    there = counts > 0
+    return torch.where(there, counts.sum() / (there.sum() * counts.clamp(min=1)), 0.0)
 
 
 @dataclass(frozen=True)
@@ -20,6 +33,8 @@ class Objective:
     augment: AugmentConfig | None = None
     label_smoothing: float = 0.0
     multi_label: bool = False
+    class_weights: Tensor | None = None
+    """(classes,): how much a training clip of each class counts, see `balanced_weights`"""
 
     def training_step(self, network: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
         """The mean loss () of a batch and the logits (N, classes).
@@ -42,7 +57,16 @@ class Objective:
                 step=step,
             )
         logits = network(clips)
-        return self.loss(logits, labels, self.label_smoothing), logits
+        if self.class_weights is None:
+            return self.loss(logits, labels, self.label_smoothing), logits
+        weights = self.class_weights.to(logits.device)
+        each = F.cross_entropy(
+            logits.float(), labels, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        # a mixed clip counts as its classes do; over the number of clips, not the sum of weights:
+        # so parts of a step and processes add up
+        own = weights[labels] if labels.ndim == 1 else labels.float() @ weights
+        return (each * own).mean(), logits
 
     def prepare(self, batch: Batch) -> Tensor:
         """The augmented clips of a training batch, before mixing."""

@@ -44,7 +44,7 @@ from video_gc.train.resume.run_directory import LOGS
 from video_gc.train.resume.signals import StopSignals
 from video_gc.train.resume.state import LoopState, set_generators
 from video_gc.train.skipped_by_ranks import SkippedByRanks
-from video_gc.train.step import Objective
+from video_gc.train.step import Objective, balanced_weights
 
 PREFIXES = {"model": "val", "average": "val_ema"}
 """Prefix of names in a checkpoint → prefix of the metrics."""
@@ -153,6 +153,7 @@ def build_training(
         augment=config.augment,
         label_smoothing=config.label_smoothing,
         multi_label=splits.train.multi_label,
+        class_weights=_class_weights(splits) if config.class_weights else None,
     )
     clips = loader.dataset
     assert isinstance(clips, TrainingClips)
@@ -187,6 +188,20 @@ def build_training(
         signals=signals,
         saved_step=state.step,
     )
+
+
+def _class_weights(splits: Splits) -> Tensor:
+    """The balanced weights of the training videos; prints their range."""
+    names = splits.train.names
+    counts = torch.bincount(torch.from_numpy(splits.train.labels), minlength=len(names))
+    weights = balanced_weights(counts)
+    rare, common = int(weights.argmax()), int(counts.argmax())
+    say(
+        f"class_weights=balanced: a clip of {names[rare]!r} ({counts[rare]:,} videos) counts "
+        f"{weights[rare]:.2f} times, one of {names[common]!r} ({counts[common]:,}) "
+        f"{weights[common]:.2f} times"
+    )
+    return weights
 
 
 def saved(training: Training, trained: dict[str, Tensor]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Validation: one centre view of each video, scored once on any number of processes."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -12,8 +13,13 @@ from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePre
 from video_gc.data.batches.batch import Batch
 from video_gc.data.index import DataError
 from video_gc.data.transforms import prepare_clips
+from video_gc.progress import say
 from video_gc.train.distributed.world import World
+from video_gc.train.resume.run_directory import read_metrics
 from video_gc.train.step import Objective
+
+RISING = 5
+"""Epochs with a higher validation loss before a note says so."""
 
 
 def validation_step(
@@ -100,6 +106,34 @@ class ValidationFigures:
 
     def _all(self) -> Iterable[Metric]:
         return (self.loss, self.videos, *self.metrics.values())
+
+
+def say_rising_loss(logs: Path) -> None:
+    """Print `rising_loss` after the epoch from which it holds. logs: of the run."""
+    metrics = read_metrics(logs)
+    before = {name: values[:-1] for name, values in metrics.items()}
+    if (note := rising_loss(metrics)) and not rising_loss(before):
+        say(note, style="yellow")
+
+
+def rising_loss(metrics: Mapping[str, Sequence[tuple[int, float]]]) -> str | None:
+    """A note if the validation loss has been a tenth above its lowest for `RISING` epochs or more.
+
+    metrics: val/loss, … → (epoch, value) of each epoch; the loss of averaged weights comes first.
+    """
+    losses = metrics.get("val_ema/loss") or metrics.get("val/loss") or []
+    if not losses:
+        return None
+    epoch, lowest = min(losses, key=lambda one: one[1])
+    above = [value > 1.1 * lowest for _, value in losses[-RISING:]]
+    if losses[-1][0] - epoch < RISING or not all(above):
+        return None
+    return (
+        f"The validation loss was lowest in epoch {epoch} ({lowest:.3f}) and has been more than a "
+        f"tenth higher for {RISING} epochs or more (now {losses[-1][1]:.3f}): the network learns "
+        "its training clips by heart. More clips, augment=light or fewer epochs may help; "
+        "best.ckpt is of the epoch with the best validation score"
+    )
 
 
 def shard(count: int, world: World, group: int) -> list[int]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.analysis.compare.writing import write_test
+from tests.analysis.compare.writing import SELECTION, write_test
 from video_gc.analysis.compare.comparison import compare_runs
 from video_gc.analysis.compare.results import write_comparison
 from video_gc.data.index import DataError
@@ -43,6 +43,20 @@ def test_a_small_difference_is_noise_and_a_large_one_is_not(tmp_path: Path) -> N
     found = compare_runs([tmp_path / "gain"], [tmp_path / "base"])
     assert found.verdict.startswith(f"B (base) − A (gain): -{points:.2f} points")
     assert "), worse; with one" in found.verdict
+
+
+def test_videos_that_chose_a_checkpoint_are_told_beside_each_figure(tmp_path: Path) -> None:
+    write_test(tmp_path / "b", [True] * 30 + [False] * 9, selection=SELECTION)
+    write_test(tmp_path / "c", [True] * 39, selection={})  # its log is gone
+    found = compare_runs([tmp_path / "b"], [tmp_path / "c"])
+    assert found.counted == "39 videos (validation videos, on which the checkpoint was chosen)"
+    assert "points of top-1 on the validation videos that chose the checkpoint (95" in found.verdict
+    chosen = "validation videos, on which the checkpoint was chosen: an optimistic score"
+    assert found.warnings[1:3] == [
+        f"b: {chosen}; with one view a video, top-1 is 89.7% in epoch 3, the best, and 59.0% in "
+        "epoch 9, the last",
+        f"c: {chosen}",
+    ]
 
 
 def test_a_handful_of_videos_is_no_proof(tmp_path: Path) -> None:

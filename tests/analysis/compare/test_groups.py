@@ -13,7 +13,8 @@ from video_gc.analysis.compare.bootstrap import (
     levels,
     precision_figures,
 )
-from video_gc.analysis.compare.comparison import compare_runs, mcnemar
+from video_gc.analysis.compare.comparison import compare_runs
+from video_gc.analysis.compare.mcnemar import mcnemar
 
 GROUPS = np.array([0, 0, 0, 1, 1, 2, 3, 3, 4, 5, 5, 5])
 CLASSES = np.array([0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 1, 1])

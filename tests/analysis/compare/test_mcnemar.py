@@ -3,7 +3,7 @@ from math import comb
 
 import pytest
 
-from video_gc.analysis.compare.comparison import mcnemar
+from video_gc.analysis.compare.mcnemar import mcnemar
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.analysis.compare.writing import write_test
+from tests.analysis.compare.writing import SELECTION, write_test
 from tests.analysis.table.making import make_run, shares, write_ablation, write_curve
 from video_gc.analysis.table import costs
-from video_gc.analysis.table.files import markdown, write_files
+from video_gc.analysis.table.files import cells, markdown, write_files
 from video_gc.analysis.table.gather import collect
 from video_gc.analysis.table.make_table import make_table
 from video_gc.analysis.table.page import confusions, write_page
@@ -171,7 +171,7 @@ def test_rows_on_other_videos_are_warned_of_and_not_compared(tmp_path: Path) -> 
     write_test(
         other / "new", shares(9, 10), paths=paths, video_level=level, clip_level=level,
         fingerprint="sizes:ffff00000000", precision="bf16", checkpoint="b/checkpoints/last.ckpt",
-        data="the validation videos, which chose this checkpoint: an optimistic score (no others)",
+        selection=SELECTION,
     )  # fmt: skip
     (other / "new" / "test").rename(other / "test")
     table = made([tmp_path], tmp_path)
@@ -183,7 +183,13 @@ def test_rows_on_other_videos_are_warned_of_and_not_compared(tmp_path: Path) -> 
     assert "gc one is not compared with the baseline: it was tested on other videos (finger" in text
     assert "not tested alike, precision: fp32 in none; bf16 in gc one" in text
     assert "not tested alike, checkpoint: best in none; last in gc one" in text
-    assert "an optimistic score: gc one; hold out a test split" in text
+    assert "on which the checkpoint was chosen, so accuracy is too high: gc one; the last" in text
+    heading, rows = cells(table)
+    shown = [dict(zip(heading, row, strict=True)) for row in rows]
+    assert [row["last epoch %"] for row in shown] == ["–", "59.00"]
+    assert [row["top-1 video %"].count("‡") for row in shown] == [0, 1]
+    assert shown[1]["top-1 video %"].startswith("90.00‡")
+    assert table.rows[1].last == pytest.approx(59)
     assert all(row.against is None for row in table.rows)
 
 

@@ -15,10 +15,10 @@ from video_gc.train.step import Objective
 
 
 @pytest.fixture(scope="module")
-def whole(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(seven_each: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing interrupted."""
     root = tmp_path_factory.mktemp("whole")
-    assert train_forked(options(clips_folder, root)) == [0, 0]
+    assert train_forked(options(seven_each, root)) == [0, 0]
     return root / "run"
 
 
@@ -34,10 +34,10 @@ def assert_same_end(run: Path, whole: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_in_an_epoch_they_end_the_same(
-    whole: Path, clips_folder: Path, tmp_path: Path
+    whole: Path, seven_each: Path, tmp_path: Path
 ) -> None:
     """A step takes two parts: the kill comes between those of the fourth."""
-    given, run = options(clips_folder, tmp_path), tmp_path / "run"
+    given, run = options(seven_each, tmp_path), tmp_path / "run"
     killed = (1, Objective, "training_step", lambda plain: at_call(8, kill_all, plain))
     assert train_forked(given, killed) == [-signal.SIGKILL] * 2
     assert newest(run) == "step-00000003"
@@ -48,10 +48,10 @@ def test_killed_in_an_epoch_they_end_the_same(
 
 
 @pytest.mark.slow
-def test_three_processes_end_the_same(clips_folder: Path, tmp_path: Path) -> None:
+def test_three_processes_end_the_same(seven_each: Path, tmp_path: Path) -> None:
     """The sum of three numbers depends on their order, that of two does not."""
     more = ("batch_size=3", "accumulate=1", "epochs=2", "checkpoint.every_steps=2")
-    whole, given = (options(clips_folder, tmp_path / name, *more) for name in ("whole", "killed"))
+    whole, given = (options(seven_each, tmp_path / name, *more) for name in ("whole", "killed"))
     assert train_forked(whole, size=3) == [0, 0, 0]
     killed = (1, Objective, "training_step", lambda plain: at_call(3, kill_all, plain))
     assert train_forked(given, killed, size=3) == [-signal.SIGKILL] * 3
@@ -66,11 +66,11 @@ def test_a_signal_stops_all_at_the_same_step(
     number: int,
     status: int,
     whole: Path,
-    clips_folder: Path,
+    seven_each: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    given = options(clips_folder, tmp_path, "checkpoint.every_steps=null")
+    given = options(seven_each, tmp_path, "checkpoint.every_steps=null")
     run, send = tmp_path / "run", send_all(number)
     capfd.readouterr()
     step = (1, Objective, "training_step", lambda plain: at_call(6, send, plain))
@@ -89,7 +89,7 @@ def test_a_signal_stops_all_at_the_same_step(
 
 @pytest.mark.slow
 def test_a_loss_that_is_nan_on_one_process(
-    clips_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    seven_each: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[torch.Tensor] = []
 
@@ -101,7 +101,7 @@ def test_a_loss_that_is_nan_on_one_process(
 
         return step
 
-    given = options(clips_folder, tmp_path, "checkpoint.every_steps=1")
+    given = options(seven_each, tmp_path, "checkpoint.every_steps=1")
     assert train_forked(given, (1, Objective, "training_step", spoil)) == [1, 1]
     said = capfd.readouterr().err
     assert "the loss is NaN or infinite at step 3" in said
@@ -114,15 +114,15 @@ def test_a_loss_that_is_nan_on_one_process(
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(2, 1), (1, 2)])
 def test_another_number_of_processes_goes_on(
-    sizes: tuple[int, int], clips_folder: Path, tmp_path: Path
+    sizes: tuple[int, int], seven_each: Path, tmp_path: Path
 ) -> None:
     own = [
         "norm.kind=frozen", "norm.zero_init=false", "norm.precise=0", "model.dropout=0",
         "optim.optimizer=sgd", "optim.lr=0.02", "epochs=2",
     ]  # fmt: skip
-    whole = options(clips_folder, tmp_path / "whole", *own)
+    whole = options(seven_each, tmp_path / "whole", *own)
     assert train_forked(whole, size=sizes[0]) == [0] * sizes[0]
-    given = options(clips_folder, tmp_path, *own)
+    given = options(seven_each, tmp_path, *own)
     term = send_all(signal.SIGTERM)
     stop = (0, Objective, "training_step", lambda plain: at_call(6, term, plain))
     assert train_forked(given, stop, size=sizes[0]) == [143] * sizes[0]

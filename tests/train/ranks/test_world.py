@@ -136,11 +136,11 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_process_decodes_on_its_own_gpu(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    given = [*SMALL, f"data.root={clips_folder}", f"runs={tmp_path}", "data.decode_device=cuda"]
+    given = [*SMALL, f"data.root={seven_each}", f"runs={tmp_path}", "data.decode_device=cuda"]
     config = compose_train([*given, "batch_size=2"])
     loaders = build_loaders(open_splits(config.data), config, World(1, 2, 1, 2), gpu=True)
     assert [loader.device for loader in loaders] == [torch.device("cuda", 1)] * 2  # type: ignore[attr-defined]

@@ -37,7 +37,9 @@ def batches(size: int) -> list[Batch]:
     ]
 
 
-def trained(size: int, accumulate: int, ema: float | None = None) -> dict[str, Tensor]:
+def trained(
+    size: int, accumulate: int, ema: float | None = None, weights: Tensor | None = None
+) -> dict[str, Tensor]:
     torch.manual_seed(0)
     model = build_model(ModelConfig(backbone="slow", width=0.125, num_classes=3, dropout=0))
     prepare_norms(model, NormConfig(zero_init=False), weights=None, gpu=False)
@@ -49,7 +51,9 @@ def trained(size: int, accumulate: int, ema: float | None = None) -> dict[str, T
     unused: Any = None
     training = Training(
         config=config, world=World(), fabric=fabric, length=Length(1, 3, 3), networks=networks,
-        objective=Objective(num_classes=3, normalisation=Normalisation()),
+        objective=Objective(
+            num_classes=3, normalisation=Normalisation(), class_weights=weights
+        ),
         network=fabric.setup_module(model), optimizer=optimizer,
         schedule=build_schedule(optimizer, OptimConfig(lr=0.01), steps=3, steps_per_epoch=3),
         skipped=SkippedByRanks(Path("skipped.csv"), World()), state=LoopState(),
@@ -75,7 +79,9 @@ def states(networks: dict[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
 
 
 def test_two_parts_of_a_step_are_the_step() -> None:
-    whole, parts = trained(4, 1, ema=0.9), trained(2, 2, ema=0.9)  # the average moves once a step
+    weights = torch.tensor([0.2, 1.0, 3.0])
+    whole = trained(4, 1, ema=0.9, weights=weights)
+    parts = trained(2, 2, ema=0.9, weights=weights)  # the average moves once a step
     assert any(name.startswith("average.") for name in whole)
     for name, moved in whole.items():
         scale = moved.abs().max().item()

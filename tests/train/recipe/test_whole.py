@@ -23,8 +23,8 @@ HEAD_FIRST = [
 ]
 
 
-def go(clips_folder: Path, runs: Path, *more: str) -> Path:
-    return train(compose_train([*SMALL, f"data.root={clips_folder}", f"runs={runs}", *more]))
+def go(seven_each: Path, runs: Path, *more: str) -> Path:
+    return train(compose_train([*SMALL, f"data.root={seven_each}", f"runs={runs}", *more]))
 
 
 def state(directory: Path) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def state(directory: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_head_first_then_all_and_the_same_after_a_restart(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, torch.Tensor]] = []
 
@@ -46,7 +46,7 @@ def test_head_first_then_all_and_the_same_after_a_restart(
 
     stop_at: int | None = None
     monkeypatch.setattr(loop, "optimiser_step", watch)
-    whole = go(clips_folder, tmp_path, "name=whole", *HEAD_FIRST)
+    whole = go(seven_each, tmp_path, "name=whole", *HEAD_FIRST)
     first = build_model(compose_train(["seed=0", "model.num_classes=2"]).model)  # names only
     head = {n for n in first.state_dict() if n.startswith("blocks.6.") or ".context." in n}
     moved = [{n for n in a if not torch.equal(a[n], b[n])} for a, b in pairwise(seen)]
@@ -61,9 +61,9 @@ def test_head_first_then_all_and_the_same_after_a_restart(
     assert not stem & set().union(*moved)
     stop_at = 1
     with pytest.raises(RuntimeError, match="went away"):
-        go(clips_folder, tmp_path, "name=again", "resume=true", *HEAD_FIRST)
+        go(seven_each, tmp_path, "name=again", "resume=true", *HEAD_FIRST)
     stop_at = None
-    again = go(clips_folder, tmp_path, "name=again", "resume=true", *HEAD_FIRST)
+    again = go(seven_each, tmp_path, "name=again", "resume=true", *HEAD_FIRST)
     one, two = state(whole), state(again)
     assert one["global_step"] == two["global_step"]
     assert all(torch.equal(one["state_dict"][n], two["state_dict"][n]) for n in one["state_dict"])
@@ -72,11 +72,11 @@ def test_head_first_then_all_and_the_same_after_a_restart(
 
 @pytest.mark.slow
 def test_a_length_in_steps_ends_with_validation_and_a_checkpoint(
-    clips_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    seven_each: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given = ["name=steps", "steps=3", "resume=true", "optim.schedule=steps", "batch_size=2"]
     given += ["optim.milestones=[2]", "optim.milestones_in=steps", "optim.lr_batch=4"]
-    directory = go(clips_folder, tmp_path, *given)
+    directory = go(seven_each, tmp_path, *given)
     kept = state(directory)
     assert kept["global_step"] == 3  # of 5 in the first epoch
     assert kept["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(0.0001)
@@ -86,7 +86,7 @@ def test_a_length_in_steps_ends_with_validation_and_a_checkpoint(
     )
     assert [row["step"] for row in rows if row["val/top1"]] == ["2"]
     assert (directory / "checkpoints/best.ckpt").is_file()
-    go(clips_folder, tmp_path, *given)
+    go(seven_each, tmp_path, *given)
     assert state(directory)["global_step"] == 3  # finished: nothing more to do
 
 
@@ -123,7 +123,7 @@ def test_a_training_that_ends_with_its_head_says_so() -> None:
     assert said_of(compose_train(["epochs=1"]), 4) is None
 
 
-def test_a_stage_that_is_not_there_leaves_no_run(clips_folder: Path, tmp_path: Path) -> None:
+def test_a_stage_that_is_not_there_leaves_no_run(seven_each: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"optim.freeze: no stage is called 'res1'"):
-        go(clips_folder, tmp_path, "name=wrong", "optim.freeze=[res1]")
+        go(seven_each, tmp_path, "name=wrong", "optim.freeze=[res1]")
     assert not (tmp_path / "wrong").exists()

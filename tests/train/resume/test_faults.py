@@ -33,9 +33,9 @@ def listed(run: Path) -> list[dict[str, str]]:
 
 
 def test_a_loss_that_is_nan_stops_and_names_its_videos(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = options(clips_folder, tmp_path, "data.workers=0")
+    given = options(seven_each, tmp_path, "data.workers=0")
     plain = Objective.training_step
     seen: list[Batch] = []
 
@@ -54,12 +54,12 @@ def test_a_loss_that_is_nan_stops_and_names_its_videos(
     assert damage(run / "checkpoints/last.ckpt") is None
     rows = listed(run)
     assert [row["step"] for row in rows] == ["4", "4"]
-    kept = sorted(str(path) for path in clips_folder.rglob("*.mp4"))
+    kept = sorted(str(path) for path in seven_each.rglob("*.mp4"))
     assert len({row["path"] for row in rows} & set(kept)) == 2
 
 
 def test_weights_that_are_not_finite_are_not_saved(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spoil(training: Training, batches: Any) -> Any:
         bad = optimiser_step(training, batches)
@@ -69,7 +69,7 @@ def test_weights_that_are_not_finite_are_not_saved(
         return bad
 
     monkeypatch.setattr(loop, "optimiser_step", spoil)
-    given = options(clips_folder, tmp_path, "data.workers=0")
+    given = options(seven_each, tmp_path, "data.workers=0")
     with pytest.raises(FloatingPointError, match="conv.weight is NaN or infinite at step 4"):
         train(compose_train(given))
     assert (tmp_path / "run/checkpoints/last.ckpt").resolve().name == "step-00000002.ckpt"
@@ -77,7 +77,7 @@ def test_weights_that_are_not_finite_are_not_saved(
 
 
 def test_a_worker_that_was_killed(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = TrainingClips.__getitem__
 
@@ -88,19 +88,19 @@ def test_a_worker_that_was_killed(
 
     monkeypatch.setattr(TrainingClips, "__getitem__", die)
     with pytest.raises(ChildProcessError, match=r"(?s)decoding worker \d+.* data.workers=2"):
-        train(compose_train(options(clips_folder, tmp_path)))
+        train(compose_train(options(seven_each, tmp_path)))
 
 
 @pytest.mark.slow  # what is said of each cause is quick, below
 def test_shared_memory_that_is_full(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_samples: object) -> None:
         raise RuntimeError("unable to write to file </torch_7_1>: No space left on device (28)")
 
     monkeypatch.setattr(loader, "collate", full)
     with pytest.raises(OSError, match=r"no room .* --shm-size=8g.* or set data.workers=0"):
-        train(compose_train(options(clips_folder, tmp_path)))
+        train(compose_train(options(seven_each, tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_signal_that_is_no_lack_of_memory_is_not_called_one() -> None:
     assert said == "decoding worker 9 is killed by signal: Alarm clock; rerun to resume"
 
 
-def test_one_training_at_a_time(clips_folder: Path, tmp_path: Path) -> None:
+def test_one_training_at_a_time(seven_each: Path, tmp_path: Path) -> None:
     begun, done = FORK.Event(), FORK.Event()
 
     def hold() -> None:
@@ -145,7 +145,7 @@ def test_one_training_at_a_time(clips_folder: Path, tmp_path: Path) -> None:
     holder = FORK.Process(target=hold)
     holder.start()
     begun.wait(60)
-    given = options(clips_folder, tmp_path, "epochs=1", "steps_per_epoch=1", "data.workers=0")
+    given = options(seven_each, tmp_path, "epochs=1", "steps_per_epoch=1", "data.workers=0")
     with pytest.raises(BlockingIOError, match=rf"another .* \(process {holder.pid} on .*OTHER$"):
         train(compose_train(given))
     assert holder.pid is not None
@@ -154,9 +154,9 @@ def test_one_training_at_a_time(clips_folder: Path, tmp_path: Path) -> None:
     train(compose_train(given))
 
 
-def test_other_videos_are_refused(clips_folder: Path, tmp_path: Path) -> None:
+def test_other_videos_are_refused(seven_each: Path, tmp_path: Path) -> None:
     clips = tmp_path / "clips"
-    shutil.copytree(clips_folder, clips)
+    shutil.copytree(seven_each, clips)
     given = options(clips, tmp_path, "epochs=1", "steps_per_epoch=1", "data.workers=0")
     directory = train(compose_train(given))
     (directory / "finished.yaml").unlink()

@@ -172,12 +172,12 @@ def test_a_full_disk_leaves_the_previous_one(tmp_path: Path) -> None:
 
 
 def test_a_run_goes_on_over_a_full_disk_and_says_so(
-    clips_folder: Path,
+    seven_each: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    given = options(clips_folder, tmp_path, "epochs=1", "data.workers=0")
+    given = options(seven_each, tmp_path, "epochs=1", "data.workers=0")
     monkeypatch.setattr(files.os, "fsync", at_call(3, full, os.fsync))  # the second: file, folder
     train(compose_train(given))
     said = " ".join(capfd.readouterr().err.split())
@@ -189,9 +189,9 @@ def test_a_run_goes_on_over_a_full_disk_and_says_so(
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_at_the_end_is_no_finished_run(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = options(clips_folder, tmp_path, "epochs=1", "data.workers=0", "name=other")
+    given = options(seven_each, tmp_path, "epochs=1", "data.workers=0", "name=other")
     monkeypatch.setattr(files.os, "fsync", at_call(5, full, os.fsync))
     with pytest.raises(OSError, match="step-00000005.ckpt could not be written .* free some space"):
         train(compose_train(given))
@@ -205,12 +205,12 @@ def test_a_disk_that_is_full_at_the_end_is_no_finished_run(
 
 @pytest.mark.slow
 def test_a_run_goes_on_if_the_best_cannot_be_copied(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_links(monkeypatch)
     monkeypatch.setattr(files, "point_last", lambda _file: "")
     monkeypatch.setattr(files.shutil, "copyfileobj", at_call(1, full, shutil.copyfileobj))
-    run = train(compose_train(options(clips_folder, tmp_path, "epochs=2", "data.workers=0")))
+    run = train(compose_train(options(seven_each, tmp_path, "epochs=2", "data.workers=0")))
     folder = run / "checkpoints"
     assert (folder / "best.ckpt").read_bytes() == step_file(folder, 10).read_bytes()
     assert (run / "finished.yaml").is_file()
@@ -218,12 +218,12 @@ def test_a_run_goes_on_if_the_best_cannot_be_copied(
 
 @pytest.mark.slow
 def test_a_best_that_cannot_be_copied_at_the_end_is_no_finished_run(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_links(monkeypatch)
     monkeypatch.setattr(files, "point_last", lambda _file: "")
     monkeypatch.setattr(files.shutil, "copyfileobj", full)
-    given = options(clips_folder, tmp_path, "epochs=1", "data.workers=0")
+    given = options(seven_each, tmp_path, "epochs=1", "data.workers=0")
     for _ in range(2):  # the rerun finds that the best is lacking
         with pytest.raises(OSError, match=r"best.ckpt could not be written .* free some space"):
             train(compose_train(given))
@@ -235,13 +235,13 @@ def test_a_best_that_cannot_be_copied_at_the_end_is_no_finished_run(
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_from_the_start_ends_the_run(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files.os, "fsync", full)
     steps = []
     plain = Objective.training_step
     monkeypatch.setattr(Objective, "training_step", lambda *given: steps.append(1) or plain(*given))
-    given = options(clips_folder, tmp_path, "data.workers=0")
+    given = options(seven_each, tmp_path, "data.workers=0")
     with pytest.raises(OSError, match=r"step-00000002.ckpt: the first .* \(the disk is full\)"):
         train(compose_train(given))
     assert len(steps) == 2  # of 15: checkpoint.every_steps=2

@@ -33,16 +33,16 @@ MOMENTS = {
 
 
 @pytest.fixture(scope="module")
-def whole(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(seven_each: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing interrupted."""
-    return train(compose_train(options(clips_folder, tmp_path_factory.mktemp("whole"))))
+    return train(compose_train(options(seven_each, tmp_path_factory.mktemp("whole"))))
 
 
 @pytest.fixture(scope="module")
-def shorter(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shorter(seven_each: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of two epochs."""
     runs = tmp_path_factory.mktemp("shorter")
-    return train(compose_train(options(clips_folder, runs, "epochs=2")))
+    return train(compose_train(options(seven_each, runs, "epochs=2")))
 
 
 def killed(given: list[str], moment: str, number: int) -> None:
@@ -73,9 +73,9 @@ def assert_same_end(run: Path, whole: Path) -> None:
     ids=lambda moment: f"{moment[0]}-{moment[1]}",
 )
 def test_killed_twice_it_ends_the_same(
-    first: Any, second: Any, whole: Path, clips_folder: Path, tmp_path: Path
+    first: Any, second: Any, whole: Path, seven_each: Path, tmp_path: Path
 ) -> None:
-    given = options(clips_folder, tmp_path)
+    given = options(seven_each, tmp_path)
     killed(given, *first)
     killed(given, *second)
     assert run_forked(given) == 0
@@ -84,12 +84,12 @@ def test_killed_twice_it_ends_the_same(
 
 @pytest.mark.slow
 def test_killed_with_half_a_checkpoint_it_ends_the_same(
-    shorter: Path, clips_folder: Path, tmp_path: Path
+    shorter: Path, seven_each: Path, tmp_path: Path
 ) -> None:
-    given = options(clips_folder, tmp_path, "epochs=2")
+    given = options(seven_each, tmp_path, "epochs=2")
     killed(given, "write", 3)
-    late = clips_folder / "dark" / "late.mp4"  # a new file must not change what trains
-    shutil.copy(clips_folder / "dark" / "0.mp4", late)
+    late = seven_each / "dark" / "late.mp4"  # a new file must not change what trains
+    shutil.copy(seven_each / "dark" / "0.mp4", late)
     try:
         assert run_forked(given) == 0
     finally:
@@ -99,9 +99,9 @@ def test_killed_with_half_a_checkpoint_it_ends_the_same(
 
 @pytest.mark.slow
 def test_the_state_before_a_validation_is_one_to_go_on_from(
-    whole: Path, clips_folder: Path, tmp_path: Path
+    whole: Path, seven_each: Path, tmp_path: Path
 ) -> None:
-    given = options(clips_folder, tmp_path)
+    given = options(seven_each, tmp_path)
     always = (loop, "save_is_due", lambda _plain: lambda *_: True)
     owner, name = MOMENTS["validation"]
     dies = (owner, name, lambda plain: at_call(2, kill, plain))
@@ -116,8 +116,8 @@ def test_the_state_before_a_validation_is_one_to_go_on_from(
 
 
 @pytest.mark.slow
-def test_killed_ten_times_at_random(whole: Path, clips_folder: Path, tmp_path: Path) -> None:
-    given = options(clips_folder, tmp_path)
+def test_killed_ten_times_at_random(whole: Path, seven_each: Path, tmp_path: Path) -> None:
+    given = options(seven_each, tmp_path)
     chance = random.Random(5)
     count = 0
     while count < 10:
@@ -128,7 +128,7 @@ def test_killed_ten_times_at_random(whole: Path, clips_folder: Path, tmp_path: P
         if status == 0:  # it came to its end: begin anew
             assert_same_end(tmp_path / "run", whole)
             tmp_path = tmp_path / "again"
-            given = options(clips_folder, tmp_path)
+            given = options(seven_each, tmp_path)
         else:
             assert status == -signal.SIGKILL
             count += 1

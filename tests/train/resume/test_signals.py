@@ -44,7 +44,7 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_step_is_finished_and_saved(
     number: int,
     status: int,
-    clips_folder: Path,
+    seven_each: Path,
     tmp_path: Path,
     scontrol: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -54,7 +54,7 @@ def test_the_step_is_finished_and_saved(
     # to the whole group, workers too, as a terminal and SLURM do
     grouped = lambda: os.killpg(0, number)  # noqa: E731
     patch = (Objective, "training_step", lambda plain: at_call(3, grouped, plain))
-    given = options(clips_folder, tmp_path, STEPS)
+    given = options(seven_each, tmp_path, STEPS)
     assert run_forked(given, patch) == status
     assert newest(tmp_path / "run") == "step-00000003"
     said = capfd.readouterr().err
@@ -67,10 +67,8 @@ def test_the_step_is_finished_and_saved(
 
 
 @pytest.mark.slow
-def test_a_signal_at_the_end_of_an_epoch_or_in_validation(
-    clips_folder: Path, tmp_path: Path
-) -> None:
-    given = options(clips_folder, tmp_path, STEPS)
+def test_a_signal_at_the_end_of_an_epoch_or_in_validation(seven_each: Path, tmp_path: Path) -> None:
+    given = options(seven_each, tmp_path, STEPS)
     term = send(signal.SIGTERM)
     last = (Objective, "training_step", lambda plain: at_call(5, term, plain))
     assert run_forked(given, last) == 143
@@ -84,7 +82,7 @@ def test_a_signal_at_the_end_of_an_epoch_or_in_validation(
 @pytest.mark.parametrize("first", [True, slow(False)])
 def test_a_signal_before_the_first_step(
     first: bool,
-    clips_folder: Path,
+    seven_each: Path,
     tmp_path: Path,
     scontrol: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -92,7 +90,7 @@ def test_a_signal_before_the_first_step(
 ) -> None:
     """It comes while the network is built, in a new run or a resumed one."""
     monkeypatch.setenv("SLURM_JOB_ID", "77")
-    given = options(clips_folder, tmp_path, STEPS)
+    given = options(seven_each, tmp_path, STEPS)
     term = send(signal.SIGTERM)
     step = (Objective, "training_step", lambda plain: at_call(3, term, plain))
     assert first or run_forked(given, step) == 143
@@ -106,13 +104,13 @@ def test_a_signal_before_the_first_step(
     assert run_forked(given, count, interrupt) == 130
 
 
-def test_a_second_ctrl_c_stops_at_once(clips_folder: Path, tmp_path: Path) -> None:
+def test_a_second_ctrl_c_stops_at_once(seven_each: Path, tmp_path: Path) -> None:
     def twice() -> None:
         send(signal.SIGINT)()
         send(signal.SIGINT)()
 
     patch = (Objective, "training_step", lambda plain: at_call(3, twice, plain))
-    given = options(clips_folder, tmp_path, "checkpoint.every_steps=1")
+    given = options(seven_each, tmp_path, "checkpoint.every_steps=1")
     assert run_forked(given, patch) == 130
     assert newest(tmp_path / "run") == "step-00000002"
 

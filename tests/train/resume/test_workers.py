@@ -57,17 +57,17 @@ def outcome(work: Callable[[], object]) -> str:
 
 
 @pytest.mark.slow
-def test_shared_memory_that_is_full(clips_folder: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_shared_memory_that_is_full(seven_each: Path, checkpoint: Path, tmp_path: Path) -> None:
     large = ("clip.frames=16", "clip.crop=112", "clip.short_side=[112,112]")
-    given = options(clips_folder, tmp_path, *large)
+    given = options(seven_each, tmp_path, *large)
     assert outcome(lambda: train(compose_train(given))).startswith("OSError: no room for a batch")
     views = {"clips": 10, "crops": 3, "micro_batch": 30, "workers": 2, "out": tmp_path / "out"}
-    said = outcome(lambda: evaluate(checkpoint, TestOptions(data=clips_folder, **views)))
+    said = outcome(lambda: evaluate(checkpoint, TestOptions(data=seven_each, **views)))
     assert said.startswith("OSError: no room for a batch")
 
 
 def test_a_worker_that_was_stopped(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = TrainingClips.__getitem__
 
@@ -80,12 +80,12 @@ def test_a_worker_that_was_stopped(
     monkeypatch.setattr(workers, "LOOK", 0.5)
     monkeypatch.setattr(workers, "SILENT", 2.0)
     with pytest.raises(TimeoutError, match="no batch within 2 s from 2 decoding workers"):
-        train(compose_train(options(clips_folder, tmp_path)))
+        train(compose_train(options(seven_each, tmp_path)))
 
 
 @pytest.mark.slow
 def test_workers_decode_only_what_a_short_epoch_takes(
-    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven_each: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = TrainingClips.__getitem__
     decoded = FORK.Value("i", 0)
@@ -97,13 +97,13 @@ def test_workers_decode_only_what_a_short_epoch_takes(
 
     monkeypatch.setattr(TrainingClips, "__getitem__", counted)
     short = ("epochs=2", "steps_per_epoch=1", "batch_size=4", "accumulate=2")
-    train(compose_train(options(clips_folder, tmp_path, *short)))
+    train(compose_train(options(seven_each, tmp_path, *short)))
     assert decoded.value == 2 * 4
 
 
 @pytest.mark.slow
 def test_a_signal_in_a_validation_does_not_wait_for_workers(
-    clips_folder: Path, tmp_path: Path
+    seven_each: Path, tmp_path: Path
 ) -> None:
     def endless(plain: Any) -> Any:
         def views(self: VideoViews, video: int) -> Iterator[Sample]:
@@ -119,5 +119,5 @@ def test_a_signal_in_a_validation_does_not_wait_for_workers(
         "validation_step",
         lambda plain: at_call(1, send(signal.SIGTERM), plain),
     )
-    given = options(clips_folder, tmp_path, "test.micro_batch=1", "steps_per_epoch=1")
+    given = options(seven_each, tmp_path, "test.micro_batch=1", "steps_per_epoch=1")
     assert run_forked(given, (VideoViews, "views", endless), val) == 143

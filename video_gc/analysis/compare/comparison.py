@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from video_gc.analysis.compare.bootstrap import (
     NAMES,
@@ -19,6 +18,7 @@ from video_gc.analysis.compare.bootstrap import (
     precision_figures,
 )
 from video_gc.analysis.compare.folds import pool_folds
+from video_gc.analysis.compare.mcnemar import McNemar, mcnemar
 from video_gc.analysis.compare.multi_label import multi_hot
 from video_gc.analysis.compare.predictions import (
     SharedVideos,
@@ -28,33 +28,10 @@ from video_gc.analysis.compare.predictions import (
     shared_videos,
     unlike_tests,
 )
+from video_gc.evaluate.selection import CHOSE, selection_note
 
 LEVEL = 0.05
 SEVERAL = "give several with --a RUN… --b RUN…"
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """Both p-values, two-sided."""
-
-    mid_p: float
-    exact: float
-
-
-def mcnemar(wins: int, losses: int) -> McNemar:
-    """McNemar's test: do two networks tested on the same videos differ?
-
-    wins: videos that only B gets right; losses: videos that only A gets right. If neither is
-    better, each of them is a coin toss. Use the mid-p value: the exact test errs far less often
-    than it promises, the mid-p test kept its promise in all 9595 cases of Fagerland, Lydersen and
-    Laake, BMC Medical Research Methodology 13:91, 2013.
-    """
-    trials = wins + losses
-    if not trials:
-        return McNemar(1.0, 1.0)
-    exact = float(stats.binomtest(wins, trials).pvalue)
-    equal = float(stats.binom.pmf(wins, trials, 0.5)) * (1 + (wins != losses))
-    return McNemar(exact - equal / 2, exact)  # results as probable as this one count half
 
 
 @dataclass(frozen=True)
@@ -159,7 +136,8 @@ class Comparison:
         name, found = self.first
         single = self.trainings == (1, 1)
         text = (
-            f"{b} − {a}: {found.difference:+.2f} points of {name} "
+            f"{b} − {a}: {found.difference:+.2f} points of {name}"
+            f"{' on the validation videos that chose the checkpoint' * self.optimistic} "
             f"(95 % interval {found.low:+.2f} to {found.high:+.2f}), {self.word}"
         )
         if self.word != "noise":
@@ -178,6 +156,16 @@ class Comparison:
         return f"{text} (4 times in 5); a smaller one needs more videos or seeds."
 
     @property
+    def counted(self) -> str:
+        """`200 videos of 40 groups`, and whether they chose a checkpoint."""
+        return f"{self.videos.counted}{f' ({CHOSE})' * self.optimistic}"
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether these videos chose the checkpoint of a run."""
+        return any(run.about.get("selection") is not None for run in (*self.a, *self.b))
+
+    @property
     def warnings(self) -> list[str]:
         """The limits of the comparison, and differences between the tests of the two sides."""
         runs = [*self.a, *self.b]
@@ -192,6 +180,7 @@ class Comparison:
             found.append(
                 f"{side} is one {self.training}: its spread is not in the interval ({SEVERAL})"
             )
+        found += [f"{run.name}: {note}" for run in runs if (note := selection_note(run.about))]
         if unknown := ", ".join(run.name for run in runs if not run.about):
             found.append(f"no accuracy.json, so the test's settings are unknown: {unknown}")
         found += unlike_tests([(run.name, run.about) for run in runs])

@@ -36,6 +36,7 @@ def columns(table: Table) -> list[Column]:
         Column("seeds", seeds, lambda row: len(row.seeds), "accuracy"),
         _column("folds", _at("folds"), "{:.0f}".format, "accuracy"),
         *_figures("video"),
+        _column("last epoch %", _at("last"), "{:.2f}".format, "accuracy"),
         *_predicted(),
         Column(
             f"Δ to {table.baseline} [95 %]", difference, _at("against.difference"), "difference"
@@ -129,13 +130,15 @@ def _figures(level: str) -> list[Column]:
 
 def _figure(heading: str, key: str) -> Column:
     def text(row: Row) -> str:
-        """`66.9 ± 1.2`, or `66.9 [60.1, 72.5]`; † marks the standard error of one training."""
+        """`66.9 ± 1.2`, or `66.9 [60.1, 72.5]`; † marks the standard error of one training,
+        ‡ videos that chose the checkpoint."""
         if (found := row.figures.get(key)) is None:
             return NONE
+        mark = "‡" * row.optimistic
         if found.interval is not None:
-            return "{:.2f} [{:.2f}, {:.2f}]".format(found.mean, *found.interval)
+            return "{:.2f}{} [{:.2f}, {:.2f}]".format(found.mean, mark, *found.interval)
         error = "" if found.error is None else f" ± {found.error:.2f}{'†' * (found.kind == 'se')}"
-        return f"{found.mean:.2f}{error}"
+        return f"{found.mean:.2f}{mark}{error}"
 
     def value(row: Row) -> float | None:
         return row.figures[key].mean if key in row.figures else None

@@ -109,6 +109,8 @@ def _numbers(row: Row) -> dict[str, object]:
         line |= {f"{name}_percent": figure.mean, f"{name}_{figure.kind or 'sd'}": figure.error}
         if figure.interval is not None:
             line |= dict(zip((f"{name}_low", f"{name}_high"), figure.interval, strict=True))
+    if row.optimistic:
+        line |= {"on_validation_videos": True, "last_epoch_percent": row.last}
     if row.predicted:
         line |= {f"predicted_{name}": it for name, it in asdict(row.predicted).items()}
     if row.outcome:

@@ -105,6 +105,8 @@ def _costs(
 
 def _row(group: Group, difference: Against | None, costs: Costs | None, resamples: int) -> Row:
     times = [found for run in group.tested if (found := seconds_of_all(run.homes))]
+    chosen = [found for run in group.tested if (found := run.about.get("selection")) is not None]
+    last = [100 * found["last_value"] for found in chosen if found]
     accuracy, videos = figures(group.tested, resamples), common_videos(group.tests)
     return Row(
         name=group.name,
@@ -128,4 +130,6 @@ def _row(group: Group, difference: Against | None, costs: Costs | None, resample
         baseline=group.baseline,
         predicted=group.predicted,
         outcome=outcome(group.name, group.predicted, accuracy.get(PREDICTED)),
+        optimistic=bool(chosen),
+        last=fmean(last) if last else None,
     )

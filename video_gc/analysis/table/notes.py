@@ -15,7 +15,7 @@ from video_gc.analysis.measure import machine
 from video_gc.analysis.table.costs import COUNTED, MEASURED
 from video_gc.analysis.table.gather import Group
 from video_gc.analysis.table.table import Row
-from video_gc.evaluate.tested_videos import CHOSE
+from video_gc.evaluate.selection import CHOSE
 
 BUSY = 0.5
 """Number of other waiting processes from which latency is unreliable."""
@@ -146,11 +146,15 @@ def warnings_on(groups: Sequence[Group], refused: Mapping[str, str]) -> list[str
     if not baselines and len(groups) > 1:
         found.append("no baseline, so no differences: give --baseline ROW")
     found += [f"{name} is not compared with the baseline: {why}" for name, why in refused.items()]
-    tests = [(group.name, run.about) for group in groups for run in group.tested]
-    if optimistic := dict.fromkeys(row for row, about in tests if CHOSE in str(about.get("data"))):
+    if optimistic := [
+        group.name
+        for group in groups
+        if any(run.about.get("selection") is not None for run in group.tested)
+    ]:
         found.append(
-            f"tested on the validation videos, {CHOSE}: {', '.join(optimistic)}; hold out a test "
-            "split (DIR/test, or data.test)"
+            f"‡ {CHOSE}, so accuracy is too high: {', '.join(optimistic)}; the last epoch has that "
+            "of the column beside it (one view a video); hold out a test split (DIR/test, or "
+            "data.test)"
         )
     for compared in _compared(groups):
         found += unlike_tests(

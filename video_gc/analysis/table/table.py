@@ -48,6 +48,11 @@ class Row:
     predicted: Predicted | None = None
     outcome: Outcome | None = None
     """of the prediction"""
+    optimistic: bool = False
+    """whether the tested videos chose a checkpoint"""
+    last: float | None = None
+    """then also the last epoch's validation metric with one view a video, per cent, mean over the
+    seeds"""
 
     @property
     def parameters(self) -> float | None:

@@ -6,6 +6,7 @@ dev; test, testing, eval, evaluation) and of Kinetics' crawlers (validate), in a
 common additions: train_256, val2017, TestSet, training videos.
 """
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from video_gc.data.annotations.folder_scan import (
+    NO_VIDEOS,
     NOT_UNDERSTOOD,
     PassedOver,
     Scan,
@@ -142,6 +144,10 @@ def _look_into(root: Path, names: Sequence[str] | None) -> tuple[Scan, Layout]:
         shown = f"{name or '.'} ({count:,} video{'s' * (count != 1)})"
         found.passed_over.add(NOT_UNDERSTOOD, shown)
     found.passed_over.say(root)
+    splits = layout.splits.values()
+    for name in found.passed_over.paths.get(NO_VIDEOS, []):
+        if os.path.dirname(name) in (splits or ("",)) and name not in splits:
+            say(f"{root / name}: an empty class: no video is in this folder", style="yellow")
     if layout.odd_class:
         say(
             f"{root / layout.odd_class}: counts as a class like its neighbours, but has the name "

@@ -4,23 +4,15 @@ import errno
 import io
 import os
 import re
-import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Self
 
+from video_gc.decode.ffmpeg.paths import check_mode, file_status
 from video_gc.decode.reader import OpenError, Source, StuckError, source_name
 
-KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 WINDOW = 64 << 10
 """bytes per read when looking at single headers"""
 CHUNK = 1 << 20
@@ -40,7 +32,7 @@ def resolved(source: Source) -> Source:
         path = os.fspath(source)
         if path.startswith("~") and not os.path.lexists(path):
             path = os.path.expanduser(path)
-        _check_mode(path, file_status(path).st_mode, folder=True)
+        check_mode(path, file_status(path).st_mode, folder=True)
         return path
     binary = hasattr(source, "read") and hasattr(source, "seek")
     if not binary or isinstance(source, io.TextIOBase):
@@ -52,7 +44,7 @@ def resolved(source: Source) -> Source:
     except (AttributeError, OSError):  # not every file object is a file
         number = None
     if number is not None:
-        _check_mode(source_name(source), os.fstat(number).st_mode)
+        check_mode(source_name(source), os.fstat(number).st_mode)
     if hasattr(source, "seekable") and not source.seekable():
         raise OpenError(source_name(source), "cannot be sought in; give its bytes, source.read()")
     return source
@@ -74,11 +66,11 @@ class Held:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)
-        _check_mode(self.name, file_status(self.name).st_mode)
+        check_mode(self.name, file_status(self.name).st_mode)
         self.number = os.open(self.name, OPENING)  # non-blocking, in case it is a pipe by now
         try:
             status = os.fstat(self.number)
-            _check_mode(self.name, status.st_mode)
+            check_mode(self.name, status.st_mode)
             if not status.st_size:
                 raise OpenError(self.name, "the file is empty (0 bytes)")
         except BaseException:
@@ -187,35 +179,6 @@ class _LimitedFile:
     def read(self, count: int) -> bytes:
         answer = self._limit.run(lambda: self._file.read(count))
         return bytes(answer[:count])  # more would be written beyond FFmpeg's buffer
-
-
-def file_status(path: str) -> os.stat_result:
-    """os.stat. Raises FileNotFoundError with advice for an address or a camera."""
-    try:
-        return os.stat(path)
-    except FileNotFoundError:
-        pass
-    except ValueError:  # it contains a zero byte
-        pass
-    hint = ""
-    if ADDRESS.match(path):
-        hint = "; it is an address; video-gc stream reads rtsp:// and http://"
-    elif path.isdecimal() or path == "-":
-        hint = "; video-gc stream reads cameras and standard input"
-    raise FileNotFoundError(f"{path}: no such file or folder{hint}")
-
-
-def check_exist(paths: Iterable[str | os.PathLike[str]]) -> None:
-    """Raise FileNotFoundError for the first of these files and folders that does not exist."""
-    for path in paths:
-        file_status(os.fspath(path))
-
-
-def _check_mode(name: str, mode: int, *, folder: bool = False) -> None:
-    kind = stat.S_IFMT(mode)
-    if kind != stat.S_IFREG and not (folder and kind == stat.S_IFDIR):
-        what = KINDS.get(kind, "no regular file")
-        raise OpenError(name, f"is {what}, not a file with a video in it")
 
 
 class Bytes:
