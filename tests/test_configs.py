@@ -327,7 +327,7 @@ def test_a_wrong_option_is_one_clear_line(arguments: list[str], message: str) ->
         ("label_smoothing=2", r"label_smoothing \(2.0\) must be in \[0, 1\)"),
         ("accelerator=tpuu", "must be one of auto, cpu, gpu"),
         ("steps_per_epoch=0", r"steps_per_epoch \(0\) must be at least 1"),
-        ("seed=-1", r"seed \(-1\) must not be negative"),
+        ("seed=-1", r"seed \(-1\) must be at least 0"),
         ("normalisation.std=[0,0,0]", "3 means and 3 deviations above 0"),
         ("name=..", "must be the name of one folder"),
         ("optim.clip_grad=-1", r"optim.clip_grad \(-1.0\) must be above 0"),

@@ -141,5 +141,6 @@ def assert_parses(monkeypatch: pytest.MonkeyPatch, tool: object, options: list[s
     evaluate = "video_gc.evaluate.evaluate.evaluate"
     monkeypatch.setattr(evaluate, lambda path, asked: given.update(asked=asked, path=path))
     monkeypatch.setattr(tool, "print_result", lambda _: None)
+    monkeypatch.setattr(tool, "checkpoint_in", lambda path: path)
     tool.main()  # type: ignore[attr-defined]
     assert given["path"].name.endswith(".ckpt")

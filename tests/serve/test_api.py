@@ -45,7 +45,7 @@ def test_a_video_gets_the_scores_of_the_recognizer(
 def test_segments_are_those_of_the_tool(served: Served, checkpoint: Path, tmp_path: Path) -> None:
     halves = [np.full((45, 32, 32, 3), grey, np.uint8) for grey in (10, 245)]
     long = write_video(tmp_path / "long.mp4", np.concatenate(halves))
-    (expected,) = segment_all(checkpoint, [long], tmp_path / "out", SegmentOptions(), "cpu")
+    (expected,) = segment_all(checkpoint, [long], tmp_path / "out", SegmentOptions(), "cpu", "fp32")
     assert isinstance(expected, VideoSegments)
     assert expected.segments
     answer = post(served(), long.read_bytes(), segments=True).json()

@@ -90,4 +90,4 @@ def test_an_exported_model_predicts_and_is_tested(
     assert status == 0
     assert "a subset of 1 of 2 videos" in err
     status, _, err = tool("predict", exported.with_suffix(".pt2"), video)
-    assert (status, "model.pt2: no such exported model" in err) == (2, True)
+    assert (status, "model.pt2: no such checkpoint" in err) == (2, True)

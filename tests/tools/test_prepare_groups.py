@@ -40,7 +40,7 @@ def test_a_group_in_two_splits_is_a_leak(check, tmp_path: Path) -> None:  # type
     status, _, err = check(tmp_path, "--group", UCF)
     assert status == 1
     assert "train: 2 videos, 2 classes, 1 of each, 2 groups" in err
-    assert "test: 1 videos, 1 classes, 1 groups" in err
+    assert "test: 1 video, 1 class, 1 group" in err
     assert "Leaks between splits: 1" in err
     leaks = (tmp_path / ".video_gc/manifest-leaks.csv").read_text().splitlines()
     assert leaks[1:] == ["test/run/c_g2_.mp4,train/jump/b_g2_.mp4,test/train,same group"]

@@ -21,6 +21,7 @@ from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.evaluate.metrics import Precision, precision
 from video_gc.evaluate.ranking import probabilities
+from video_gc.evaluate.tensorboard import EVENTS
 from video_gc.train.checkpoint import load_network
 from video_gc.train.loop import train
 from video_gc.train.step import Objective
@@ -189,7 +190,7 @@ def test_results_of_several_labels_on_disk(
     done = evaluate(
         several / "checkpoints/best.ckpt", TestOptions(data=lists["train"], out=tmp_path, workers=0)
     )
-    names = ["predictions.csv", "scores.npy", "accuracy.json", "classes.csv"]
+    names = ["predictions.csv", "scores.npy", "accuracy.json", "classes.csv", EVENTS]
     assert [file.name for file in done.files] == names
     summary = json.loads((tmp_path / "accuracy.json").read_text())
     assert set(summary["video_level"]) == {"mAP", "classes", "count"}
