@@ -12,11 +12,13 @@ FLOPs are multiply-adds; attention is counted.
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from video_gc.cli import Parser, in_range, run_tool
+from video_gc.config_folders import config_folders
 from video_gc.manual import wrong_argument
 from video_gc.outputs import write_output
 from video_gc.progress import console, say
@@ -39,7 +41,8 @@ def main() -> None:
             f"give {alone!r} alone; another network needs only options, such as "
             "model=slow_r50 context=nl"
         )
-    wrong = wrong_argument(options.network) if is_config(options.network) else None
+    configs = config_folders([])[1]
+    wrong = wrong_argument(options.network, configs) if is_config(options.network) else None
     if wrong:  # before torch is imported
         raise ValueError(wrong)
     import torch
@@ -50,7 +53,7 @@ def main() -> None:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    model, clip = chosen(options.network)
+    model, clip = chosen(options.network, configs)
     if options.clip:
         clip = with_clip(clip, *options.clip)
     if options.classes:
@@ -112,7 +115,7 @@ def is_config(network: list[str]) -> bool:
     return len(network) != 1 or "=" in network[0]
 
 
-def chosen(network: list[str]) -> "tuple[ModelConfig, ClipConfig]":
+def chosen(network: list[str], configs: Sequence[Path]) -> "tuple[ModelConfig, ClipConfig]":
     """The network and clips given by the arguments."""
     if not is_config(network):
         from video_gc.analysis.cost.network_cost import described_network
@@ -121,7 +124,7 @@ def chosen(network: list[str]) -> "tuple[ModelConfig, ClipConfig]":
     from video_gc.config import compose_train
     from video_gc.data.generated.tasks import TASKS
 
-    config = compose_train(network)
+    config = compose_train(network, configs)
     model = config.model
     if model.num_classes is None and config.data.kind == "motions":
         model = replace(model, num_classes=len(TASKS[config.data.task]))

@@ -63,7 +63,10 @@ def main() -> int:
         "--end", type=in_range(float, 0), metavar="S", help="recognise up to this time, s"
     )
     parser.add_argument(
-        "--out", type=Path, help="folder for the pictures and tables; default: RUN/predict"
+        "--out",
+        type=Path,
+        help="folder for the pictures and predictions.csv, which lists the videos of this "
+        "command alone; default: RUN/predict",
     )
     parser.add_argument("--device", help="cpu or cuda; default: cuda if available")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=PRECISION_HELP)

@@ -76,7 +76,7 @@ def group_files(configs: Sequence[Path], group: str) -> list[str]:
     """The choices of a group, such as kinetics400/slow_r50_8x8."""
     return sorted(
         {
-            str(file.relative_to(folder / group).with_suffix(""))
+            file.relative_to(folder / group).with_suffix("").as_posix()
             for folder in configs
             for file in (folder / group).rglob("*.yaml")
         }

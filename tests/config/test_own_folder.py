@@ -42,6 +42,8 @@ def test_its_files_come_first(own: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ": adds ablation=mine, experiment=lab/mine; replaces recipe=demo"
     )
     assert "mine" in list_ablations(configs)
+    (own / "ablation" / "draft.yaml").write_text("titel: t\n")  # hides no other
+    assert {"mine", "probes"} <= list_ablations(configs).keys() - {"draft"}
 
 
 def test_cells_are_trained_with_it_wherever_they_run(own: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The benchmarks of many videos: each has all its rows."""
+"""The benchmarks of many videos and of commands: each has all its rows."""
 
 import json
 import subprocess
@@ -47,3 +47,11 @@ def test_growth_has_a_row_for_each_size(tmp_path: Path) -> None:
     rows = [(row["part"], row["axis"], row["size"]) for row in found["rows"]]
     assert len(rows) == len(set(rows)) == 4 * 2 + 1 + 2 + 2
     assert all(row["seconds"] > 0 and row["mib"] > 100 for row in found["rows"])
+
+
+def test_every_command_is_timed_and_ends_as_it_should(run: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, TOOLS / "test.py", run], check=True)
+    rows = measured(tmp_path, "startup", run, "--rounds", 1)["commands"]
+    wrong = {"train epohcs=3", "predict {run} missing.mp4"}
+    assert {row["command"] for row in rows if row["status"]} == wrong
+    assert all(0 < row["first"] <= row["end"] for row in rows)

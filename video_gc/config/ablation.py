@@ -18,6 +18,7 @@ from video_gc.config.launch import check_launcher
 from video_gc.config.values import check_values
 from video_gc.config_folders import CONFIGS, find_config
 from video_gc.manual import SWEEP, ablations, wrong_argument
+from video_gc.progress import say
 from video_gc.shipped import shipped
 from video_gc.train.checkpoint_paths import best_checkpoint
 
@@ -50,8 +51,14 @@ ConfigStore.instance().store("sweep_schema", SweepConfig)
 
 
 def list_ablations(configs: Sequence[Path] = CONFIGS) -> dict[str, AblationConfig]:
-    """Name → ablation, of all files."""
-    return {name: _read(name, [], configs).ablation for name in ablations(configs)}
+    """Name → ablation, of all files; a wrong one is named and left out."""
+    found = {}
+    for name in ablations(configs):
+        try:
+            found[name] = _read(name, [], configs).ablation
+        except ValueError as error:
+            say(str(error), style="yellow")
+    return found
 
 
 def plan_ablation(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) -> Plan:

@@ -18,7 +18,7 @@ KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 """Type of a field → what its value must be, in the words of `config`."""
 PATTERNS = {
     "int": r"[+-]?\d[\d_]*",
-    "float": r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)",
+    "float": r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)",
     "bool": "true|false|yes|no|on|off|y|n|1|0",
 }
 """Type → the values that Hydra reads as such; case does not matter."""
@@ -38,7 +38,7 @@ def check_values(arguments: Sequence[str], configs: Sequence[Path] = CONFIGS) ->
     for option in options():
         value = given.get(option.name, "")
         kind, _, other = option.kind.partition(" | ")
-        if kind not in KINDS or not WORD.fullmatch(value) or (other and value == "null"):
+        if kind not in KINDS or not WORD.fullmatch(value) or (other and value.lower() == "null"):
             continue
         if not re.fullmatch(PATTERNS[kind], value, re.IGNORECASE):
             usual = usual_values(configs)[option.name]

@@ -32,7 +32,7 @@ from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.manifest import apply_manifest, choose_manifest
 from video_gc.data.shards.open import absolute_root, open_shards
 from video_gc.outputs import fill_csv
-from video_gc.progress import say
+from video_gc.progress import counted, say
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 """Name of a split → name of its videos in messages."""
@@ -150,8 +150,8 @@ def _uses(parts: Mapping[str, VideoIndex]) -> str:
 
 def _counted(index: VideoIndex) -> str:
     """`40 videos`, or `40 videos (8 groups)`."""
-    groups = f" ({len(groups_of(index)[1]):,} groups)" if is_grouped(index) else ""
-    return f"{len(index):,} videos{groups}"
+    groups = f" ({counted(len(groups_of(index)[1]), 'group')})" if is_grouped(index) else ""
+    return f"{counted(len(index), 'video')}{groups}"
 
 
 def data_manifest(config: DataConfig) -> Path | None:

@@ -54,5 +54,6 @@ def _letters(
     mask = font.get_image()
     above = mask.shape[0] - 1 - font.get_descent() / 64  # matplotlib leaves a row at either end
     letters = Image.fromarray(np.pad(mask, rim))
-    around = letters.filter(ImageFilter.MaxFilter(2 * rim + 1))
+    # Pillow 12.3 dies of a filter of one pixel
+    around = letters.filter(ImageFilter.MaxFilter(2 * rim + 1)) if rim else letters
     return letters, around, size * font.ascender / font.units_per_EM - above

@@ -317,8 +317,6 @@ def validate(training: Training) -> None:
     training.fabric.log_dict(found | {"epoch": state.epoch}, state.step - 1)
     training.fabric.log_dict(means | {"epoch": state.epoch}, state.step - 1)
     training.display.epoch(state.epoch + 1, training.length.epochs, means | found)
-    if world.first:
-        say_rising_loss(training.config.directory / LOGS)
     before, score = replace(state), found[training.monitor]
     state.validated = True
     if state.best is None or math.isnan(state.best) or score > state.best:
@@ -329,6 +327,8 @@ def validate(training: Training) -> None:
             keep_best(training, file)
         if training.not_saved:  # best.ckpt is still the previous one
             state.best, state.best_step = before.best, before.best_step
+    if world.first:
+        say_rising_loss(training.config.directory / LOGS)
     if training.precise is not None:
         training.precise.put(trained)
     [stop] = largest(world, training.signals.wanted)
