@@ -79,7 +79,7 @@ def test_every_row_is_a_network_of_its_own_experiment(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "probes"])  # of bag alone
 def test_every_row_runs_on_motions(name: str) -> None:
     cells = plan(f"ablation={name}", "experiment=motions", "seeds=[0]").cells
     assert len({cell.name for cell in cells}) == len(cells)

@@ -121,7 +121,7 @@ def test_a_narrow_terminal_cuts_no_figure(tool: Any, monkeypatch: pytest.MonkeyP
     )
     status, _, err = tool("complexity", "context=gc", "--clip", "4", "64")
     assert status == 0, err
-    assert "without context blocks 438,384" in err
+    assert "without context blocks 436,842" in err
     assert err.count("1,234 1,234") == 2
     assert "…" not in err
 
