@@ -40,7 +40,7 @@ def shards(tool, clips_folder: Path, tmp_path: Path) -> Path:  # type: ignore[no
     out = tmp_path / "shards"
     status, _, err = tool("prepare", "shards", clips_folder, out, "--size", "20KB")
     assert status == 0
-    assert f"12 videos are in 12 shards and index.parquet: {out}" in err
+    assert f"12 videos in 12 shards and index.parquet: {out}" in err
     return out
 
 
