@@ -111,7 +111,7 @@ def test_a_folder_is_divided_by_groups(tmp_path: Path, said: list[str]) -> None:
     assert len(set.union(*found)) == sum(map(len, found))
     assert list(map(len, found)) == [4, 1, 1]
     assert said == [
-        "No validation and test videos given: 4 videos (1 groups) to test, 4 videos (1 groups) for "
+        "No validation and test videos given: 4 videos (1 group) to test, 4 videos (1 group) for "
         "validation, 16 videos (4 groups) for training; no group is divided."
     ]
 
@@ -133,7 +133,7 @@ def test_folds_of_a_folder(tmp_path: Path, said: list[str]) -> None:
     assert set.union(*tested) == {f"{g:02}" for g in range(6)}
     assert list(map(len, tested)) == [2, 2, 2]
     assert said[0] == (
-        "Fold 0/3: 8 videos (2 groups) to test, 4 videos (1 groups) for validation, "
+        "Fold 0/3: 8 videos (2 groups) to test, 4 videos (1 group) for validation, "
         "12 videos (3 groups) for training"
     )
 
