@@ -41,17 +41,22 @@ class Parser(argparse.ArgumentParser):
         """As argparse's; a subcommand reports unknown options itself."""
         return super().add_subparsers(**{"parser_class": _Command} | named)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; NAME=VALUE of an option is no path, unless there is such a file."""
+        for word in sys.argv[1:] if args is None else args:
+            name, equals, value = word.partition("=")
+            option = "--" + name.rpartition(".")[2].replace("_", "-")
+            if equals and option in self._option_string_actions and not os.path.lexists(word):
+                self.error(f"{word}: options have dashes; write {option} {value}")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Argparse calls this for wrong arguments."""
         raise ValueError(f"{message}{self._meant(message)}; see {self.prog} --help")
 
     def _meant(self, message: str) -> str:
-        """A hint for a misspelt option, or NAME=VALUE as for tools/train.py."""
+        """A hint for a misspelt option."""
         known, unknown = list(self._option_string_actions), message.partition("unrecognized ")[2]
-        for name, value in re.findall(r"(?<!\S)([\w.]+)=(\S+)", unknown):
-            option = "--" + name.rpartition(".")[2].replace("_", "-")
-            if option in known:
-                return f" (write {option} {value} here)"
         for typed in re.findall(r"(?<!\S)--?([a-zA-Z][\w-]*)", unknown):
             word = f"--{typed}"
             close = [option for option in known if option.startswith(word)]
