@@ -57,14 +57,15 @@ def _wrong(own: Path) -> str | None:
 
 def own_files(configs: Sequence[Path]) -> str:
     """What the user's own folder adds and replaces, in one line; empty if there is none."""
-    said = []
-    for own in configs[:-1]:
-        mine = [(group, name) for group in config_groups() for name in group_files([own], group)]
-        for verb, replaces in (("adds", False), ("replaces", True)):
-            names = [f"{g}={n}" for g, n in mine if (n in group_files(configs[-1:], g)) == replaces]
-            said += [f"{verb} {', '.join(names)}"] if names else []
-        return f"{own}: {'; '.join(said)}"
-    return ""
+    if len(configs) == 1:
+        return ""
+    mine, theirs = (
+        {f"{group}={name}" for group in config_groups() for name in group_files([folder], group)}
+        for folder in (configs[0], configs[-1])
+    )
+    parts = (("adds", mine - theirs), ("replaces", mine & theirs))
+    said = (f"{verb} {', '.join(sorted(names))}" for verb, names in parts if names)
+    return f"{configs[0]}: {'; '.join(said)}"
 
 
 def config_groups(configs: Sequence[Path] = CONFIGS) -> list[str]:

@@ -9,13 +9,13 @@ from torchvision.models import resnet50
 
 from tests.conftest import SMALL, randomise
 from video_gc.analysis.attention.maps import attention_maps, stretch
-from video_gc.analysis.cost import Complexity, complexity
 from video_gc.analysis.overlay import heat, strip
 from video_gc.analysis.report import choose_examples, write_report
 from video_gc.config import compose_train
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.models.counts import Complexity, complexity
 from video_gc.train.loop import train
 from video_gc.train.resume.run_directory import read_metrics
 

@@ -25,7 +25,6 @@ from benchmarks.measurement import (
     table,
     write_results,
 )
-from video_gc.analysis.cost import complexity
 from video_gc.analysis.measure import MIB, peak_bytes
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.cli import in_range
@@ -33,6 +32,7 @@ from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
+from video_gc.models.counts import complexity
 
 PLAIN = "plain loop"
 """pytorchvideo's own network, contiguous, in fp32: a user's first attempt."""

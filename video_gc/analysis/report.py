@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 
 from video_gc.analysis.attention.maps import attention_maps, shares_map, stretch
 from video_gc.analysis.clips import read_view
-from video_gc.analysis.cost import complexity
 from video_gc.analysis.html import data_uri, render
 from video_gc.analysis.overlay import heat, strip
 from video_gc.data.transforms import prepare_clips
@@ -29,6 +27,7 @@ from video_gc.evaluate.selection import selection_note
 from video_gc.evaluate.tested_videos import classes_in_turn
 from video_gc.models.build import build_model
 from video_gc.models.context import ContextConfig, context_blocks
+from video_gc.models.counts import complexity
 from video_gc.outputs import read_csv, write_output
 from video_gc.pictures.figures import svg
 from video_gc.progress import track
@@ -87,7 +86,7 @@ def write_report(run: Path) -> Path:
         blocks=blocks,
         kind=contents.model.context.kind,
         classes=len(names),
-        chance=Counter(row["label"] for row in rows).most_common(1)[0][1] / len(rows),
+        chance=int(counts.sum(1).max()) / len(rows),
         accuracy=tested,
         selection=selection_note(tested),
         rising=rising_loss(metrics),

@@ -14,12 +14,13 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
+from video_gc.config.values import KINDS as PLAIN
 from video_gc.manual import written, wrong_argument
 
-KINDS = {
-    "BooleanNode": "true or false", "bool": "true or false",
-    "IntegerNode": "a whole number", "int": "a whole number",
-    "FloatNode": "a number", "float": "a number",
+KINDS = PLAIN | {
+    "BooleanNode": PLAIN["bool"],
+    "IntegerNode": PLAIN["int"],
+    "FloatNode": PLAIN["float"],
     "StringNode": "a text", "str": "a text",
     "ListConfig": "a list", "DictConfig": "a mapping",
 }  # fmt: skip

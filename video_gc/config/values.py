@@ -15,7 +15,7 @@ from video_gc.config_folders import CONFIGS, find_config, group_files
 from video_gc.manual import constant, options, usual_values, written
 
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-"""Type of a field → what its value must be, in the words of `config`."""
+"""Type of a field → what its value must be."""
 PATTERNS = {
     "int": r"[+-]?\d[\d_]*",
     "float": r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)",

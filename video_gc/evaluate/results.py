@@ -59,9 +59,8 @@ def check_same(folder: Path, about: Mapping[str, Any]) -> None:
     file = folder / "accuracy.json"
     if not file.is_file():
         return
-    there = {"weights": about["weights"]} | json.loads(
-        file.read_text("utf-8")
-    )  # older files lack it
+    older = {"weights": about["weights"]}  # older files lack it
+    there = older | json.loads(file.read_text("utf-8"))
     old, new = _measured(there), _measured(about)
     if there.get("fingerprint") == about["fingerprint"]:
         new["data"] = old["data"]

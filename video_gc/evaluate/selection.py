@@ -41,14 +41,19 @@ def selection_of(checkpoint: Path) -> dict[str, Any] | None:
     return {}
 
 
+def is_optimistic(about: Mapping[str, Any]) -> bool:
+    """Whether the tested videos chose the checkpoint. about: accuracy.json."""
+    return about.get("selection") is not None
+
+
 def selection_note(about: Mapping[str, Any]) -> str:
     """What must stand beside the accuracy of a test; empty for other videos.
 
     about: accuracy.json.
     """
-    found = about.get("selection")
-    if found is None:
+    if not is_optimistic(about):
         return ""
+    found = about["selection"]
     note = f"{CHOSE}: an optimistic score"
     if not found:
         return note

@@ -172,8 +172,7 @@ class Recognizer:
         segment: (start, end) in seconds of the part to score; None: all of it.
 
         Raises FileNotFoundError, DecodeError for an unreadable file or a segment outside of it,
-        ValueError for frames of
-        another shape or type.
+        ValueError for frames of another shape or type.
         """
         reader: VideoReader
         if isinstance(video, np.ndarray | Tensor | list | tuple):

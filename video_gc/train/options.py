@@ -23,7 +23,7 @@ ACCELERATORS = ("auto", "cpu", "gpu")
 LOGGERS = ("tensorboard", "wandb")
 STRATEGIES = ("ddp", "fsdp")
 LEAST = {"epochs": 1, "steps": 1, "steps_per_epoch": 1, "batch_size": 1, "accumulate": 1, "seed": 0}
-"""Counts → the least; `arguments` reads it from this source, without torch."""
+"""Counts → the least; `config.values` reads it from this source, without torch."""
 
 
 @dataclass(kw_only=True)

@@ -68,7 +68,7 @@ def drawn_blocks(model: nn.Module, patterns: Sequence[str] = ()) -> list[str]:
         why = (
             f"the context blocks ({kinds}) have no attention weights"
             if kinds
-            else ("the network has no context blocks")
+            else "the network has no context blocks"
         )
         raise DataError(
             f"{why}, so there is none to show; train with context=nl, dnl, cc, gc or snl"

@@ -28,7 +28,7 @@ from video_gc.analysis.compare.predictions import (
     shared_videos,
     unlike_tests,
 )
-from video_gc.evaluate.selection import CHOSE, selection_note
+from video_gc.evaluate.selection import CHOSE, is_optimistic, selection_note
 
 LEVEL = 0.05
 SEVERAL = "give several with --a RUN… --b RUN…"
@@ -163,7 +163,7 @@ class Comparison:
     @property
     def optimistic(self) -> bool:
         """Whether these videos chose the checkpoint of a run."""
-        return any(run.about.get("selection") is not None for run in (*self.a, *self.b))
+        return any(is_optimistic(run.about) for run in (*self.a, *self.b))
 
     @property
     def warnings(self) -> list[str]:

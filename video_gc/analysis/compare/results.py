@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from video_gc.analysis.compare.comparison import Changes, Comparison
 from video_gc.escape import readable, short_name
-from video_gc.outputs import output_path, write_csv, write_output
-from video_gc.pictures.figures import save_picture
+from video_gc.evaluate.plots import save
+from video_gc.outputs import write_csv, write_output
 
 GOOD, BAD, SOFT, DARK = "#15803d", "#c2410c", "#b6c2cd", "#5b6b7b"
 CLASSES = 30
@@ -121,9 +121,7 @@ def draw_comparison(found: Comparison, classes: Sequence[ClassChange], file: Pat
         _draw_trainings(lower, found)
     if shown:
         _draw_classes(parts[1].subplots(), shown, len(ranked) - len(shown))
-    with output_path(file) as part:
-        save_picture(figure, part)
-    return file
+    return save(figure, file)
 
 
 def _draw_distribution(axes: Any, found: Comparison) -> None:

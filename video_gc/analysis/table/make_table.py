@@ -13,6 +13,7 @@ from video_gc.analysis.table.predicted.outcome import PREDICTED, outcome
 from video_gc.analysis.table.table import Row, Table
 from video_gc.analysis.table.tested_run import seconds_of_all
 from video_gc.data.index import DataError
+from video_gc.evaluate.selection import is_optimistic
 from video_gc.models.build import sketch
 from video_gc.models.describe import positions_seen
 
@@ -105,7 +106,7 @@ def _costs(
 
 def _row(group: Group, difference: Against | None, costs: Costs | None, resamples: int) -> Row:
     times = [found for run in group.tested if (found := seconds_of_all(run.homes))]
-    chosen = [found for run in group.tested if (found := run.about.get("selection")) is not None]
+    chosen = [run.about["selection"] for run in group.tested if is_optimistic(run.about)]
     last = [100 * found["last_value"] for found in chosen if found]
     accuracy, videos = figures(group.tested, resamples), common_videos(group.tests)
     return Row(

@@ -15,7 +15,7 @@ from video_gc.analysis.measure import machine
 from video_gc.analysis.table.costs import COUNTED, MEASURED
 from video_gc.analysis.table.gather import Group
 from video_gc.analysis.table.table import Row
-from video_gc.evaluate.selection import CHOSE
+from video_gc.evaluate.selection import CHOSE, is_optimistic
 
 BUSY = 0.5
 """Number of other waiting processes from which latency is unreliable."""
@@ -147,9 +147,7 @@ def warnings_on(groups: Sequence[Group], refused: Mapping[str, str]) -> list[str
         found.append("no baseline, so no differences: give --baseline ROW")
     found += [f"{name} is not compared with the baseline: {why}" for name, why in refused.items()]
     if optimistic := [
-        group.name
-        for group in groups
-        if any(run.about.get("selection") is not None for run in group.tested)
+        group.name for group in groups if any(is_optimistic(run.about) for run in group.tested)
     ]:
         found.append(
             f"‡ {CHOSE}, so accuracy is too high: {', '.join(optimistic)}; the last epoch has that "

@@ -144,7 +144,7 @@ def named_options(contexts: Iterable[ContextConfig]) -> dict[str, set[str]]:
     named: dict[str, set[str]] = {}
     for context in contexts:
         if context.kind != "none":
-            kind = "gc" if context.kind in FRAMEWORK else context.kind
+            kind = _family(context.kind)
             given = {*context.options, *getattr(BLOCKS[context.kind], "keywords", ())}
             named[kind] = named.get(kind, given) & given
     return named
@@ -199,10 +199,10 @@ def check_block_options(
             if option in theirs:
                 if value != theirs[option].value:
                     wrong.setdefault(option, _differing(name, option, value, theirs[option]))
-                    kind = _family(block)
-            elif option not in named.get(_family(block), ()):
+                    kind = _family(kind_of(block))
+            elif option not in named.get(_family(kind_of(block)), ()):
                 missing[option] = None
-                kind = _family(block)
+                kind = _family(kind_of(block))
     if wrong:
         differing = "; ".join(wrong.values())
         raise ValueError(f"weights {source} have other context blocks: {differing}")
@@ -215,9 +215,8 @@ def check_block_options(
         )
 
 
-def _family(block: nn.Module) -> str:
-    """The key in `named` for a block: its kind, or gc for SNL and SE too."""
-    kind = kind_of(block)
+def _family(kind: str) -> str:
+    """The key in `named` for a kind of block: itself, or gc for SNL and SE too."""
     return "gc" if kind in FRAMEWORK else kind
 
 
