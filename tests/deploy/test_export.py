@@ -101,6 +101,9 @@ def test_every_format(options: dict[str, object], stem: str, close: float, tmp_p
     done = write(model, tmp_path, accept_difference=True, **options)
     assert done.files[0].stem == stem
     assert difference(done.files[0], model, 3) < close
+    content = b"".join(file.read_bytes() for file in done.files)  # a .pt2 is not compressed
+    assert str(Path(torch.__file__).parent).encode() not in content  # no folder of this machine
+    assert str(Path(export.__file__).parents[2]).encode() not in content
     found = open_exported(done.files[0])[0]
     assert found.precision == ("fp16" if "half" in options else "fp32")
     if found.backend != "openvino":  # its ReLU makes 0 of NaN

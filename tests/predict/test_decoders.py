@@ -55,4 +55,22 @@ def test_what_cannot_be_started_is_said_to_all(monkeypatch: pytest.MonkeyPatch) 
     for _ in range(2):
         with pytest.raises(OSError, match="no memory"):
             list(pool.run(lambda: 5, work, "a"))
+        assert pool.alive == 0
+    pool.idle.put(pool.idle.get(timeout=60))  # the last attempt has failed
+    monkeypatch.undo()  # there is memory again
+    with pytest.raises(OSError, match="no memory"):
+        list(pool.run(lambda: 5, work, "a"))
+    assert list(pool.run(lambda: 60, work, "a")) == ["a"]
+    assert pool.alive == 1
+    pool.close()
+
+
+def test_the_others_work_for_what_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Decoders(2)
+    monkeypatch.setattr(decoders, "_begun", lambda: (_ for _ in ()).throw(OSError("no memory")))
+    with pytest.raises(DecodeError, match="died"):
+        list(pool.run(lambda: 5, work, "dies"))
+    for _ in range(4):
+        assert list(pool.run(lambda: 60, work, "a")) == ["a"]
+    assert pool.alive == 1
     pool.close()

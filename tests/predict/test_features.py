@@ -101,6 +101,9 @@ def test_one_row_is_the_mean_of_all(checkpoint: Path, video: Path, tmp_path: Pat
     assert (one.start.tolist(), one.end.tolist()) == ([0.0], [rows.end[-1]])
     with np.load(file) as kept:
         assert kept["features"].shape == one.rows.shape
+        assert int(kept["windows"]) == len(rows.rows) > 1
+        assert float(kept["window"]) == rows.window < one.end[0]  # of what was averaged
+        assert float(kept["stride"]) == rows.stride > 0
 
 
 def test_times_are_those_at_which_frames_are_shown(checkpoint: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from video_gc.serve.service import Service
 
 
 def test_a_video_gets_the_scores_of_the_recognizer(
-    served: Served, recognizer: Recognizer, video: Path
+    served: Served, service: Service, recognizer: Recognizer, video: Path
 ) -> None:
     address, prediction = served(), recognizer.predict(video)
     answer = post(address, video.read_bytes(), top_k=9)
@@ -37,9 +37,23 @@ def test_a_video_gets_the_scores_of_the_recognizer(
     assert [one["score"] for one in answer.json()] == pytest.approx(expected, abs=1e-6)
     assert set(answer.json()[0]) == {"label", "score"}
     assert len(post(address, video.read_bytes(), top_k=1).json()) == 1
-    assert get(f"{address}/health").json() == {"status": "ok"}
+    health = get(f"{address}/health").json()
+    assert health == {"status": "ok", "decoders": service.decoders.count}
     assert get(f"{address}/contract").json() == asdict(recognizer.contract)
     assert get(f"{address}/docs").status_code == 404  # its page loads scripts from elsewhere
+
+
+def test_health_tells_what_cannot_work(
+    served: Served, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = served()
+    monkeypatch.setattr(service.decoders, "_missing", service.decoders.count)
+    answer = get(f"{address}/health")
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith("no process that decodes can be started;")
+    assert "video_gc_decoders 0.0" in get(f"{address}/metrics").text
+    monkeypatch.setattr("video_gc.serve.service.Batches.alive", False)
+    assert get(f"{address}/health").json()["detail"].startswith("the scoring thread has ended;")
 
 
 def test_segments_are_those_of_the_tool(served: Served, checkpoint: Path, tmp_path: Path) -> None:
@@ -113,6 +127,7 @@ def test_features_are_those_of_the_tool(
     with client() as own:
         row = own.post(f"{address}/features", files=content, params={"layer": "res3", "pool": 1})
     windows = got["features", "res3"].json()
+    assert row.json()["windows"] == len(windows["start"]) == windows["windows"] > 1
     assert (row.json()["start"], row.json()["end"]) == ([0.0], windows["end"][-1:])
     mean = torch.tensor(windows["features"]).mean(0, keepdim=True)
     torch.testing.assert_close(torch.tensor(row.json()["features"]), mean)
@@ -162,7 +177,7 @@ def test_a_full_server_says_when_to_come_again(
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == str(RETRY)
     assert refused.json()["detail"] == "2 requests are in work or waiting; try again in 5 s"
-    assert alive.json() == {"status": "ok"}
+    assert alive.json()["status"] == "ok"
     assert [one.result().status_code for one in inside] == [200, 200]
     assert max(calls) == 4  # a micro-batch, of two requests
     assert sum(calls) == 12

@@ -5,9 +5,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fastapi import FastAPI
@@ -18,6 +22,7 @@ from video_gc import Recognizer
 from video_gc.data.index import DataError
 from video_gc.predict.recognizer import Prediction, Window
 from video_gc.serve import page
+from video_gc.serve.limits import Limits
 from video_gc.serve.looks import attention_picture
 from video_gc.serve.page import COLUMNS, KEPT, SEGMENTS, timeline
 
@@ -70,6 +75,24 @@ def test_a_network_without_blocks_shows_class_activation_alone(
     monkeypatch.setattr("video_gc.serve.looks.has_captum", lambda: False)
     with pytest.raises(DataError, match="no block has a map"):
         attention_picture(recognizer, view, 0, 1)
+
+
+def test_a_picture_that_is_late_is_told_and_does_not_stop_the_next(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slow(*_: object) -> str:
+        assert go_on.wait(60)
+        return "<img>"
+
+    monkeypatch.setattr(page, "attention_picture", slow)
+    service: Any = SimpleNamespace(recognizer=recognizer, view=lambda *_: np.zeros(1))
+    one = ("v", 0, 0.0, 1.0)
+    late = page._picture(service, one, Limits(timeout=0.2))
+    assert "was not drawn within 0.2 s (--timeout)" in late
+    go_on.set()
+    assert page._picture(service, one, Limits(timeout=60)) == "<img>"
 
 
 def test_what_cancelled_uploads_left_is_removed(

@@ -35,4 +35,4 @@ def test_every_answer_is_described(served: Served, method: str, path: str) -> No
         case.call_and_validate(excluded_checks=[drawn_bytes_are_no_video])
 
     run()
-    assert get(f"{address}/health").json() == {"status": "ok"}
+    assert get(f"{address}/health").json()["status"] == "ok"

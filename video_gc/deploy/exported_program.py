@@ -74,6 +74,8 @@ def trace(model: nn.Module, clip_shape: tuple[int, int, int], *, dynamic: bool) 
             f"dynamic: this network's graph fixes the number of clips ({error}); leave it out"
         ) from error
     program.example_inputs = None  # they would be pickled
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names folders of this machine
     return program
 
 

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ from video_gc.subprocess_call import (
 
 START = 300.0
 """Most seconds for a process to start, also from a slow file system."""
+PAUSE = 1.0
+"""Seconds before another attempt to start one that could not be started."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,15 @@ class Decoders:
     """
 
     def __init__(self, count: int) -> None:
-        self.count = count
+        self.count, self._missing, self._counting = count, 0, threading.Lock()
         self.idle: queue.Queue[ChildProcess | OSError] = queue.Queue()
         for child in [_begun() for _ in range(count)]:  # all start at the same time
             self.idle.put(_ready(child))
+
+    @property
+    def alive(self) -> int:
+        """Processes that work, wait for work or are starting for the first time."""
+        return self.count - self._missing
 
     def run(
         self,
@@ -115,8 +123,8 @@ class Decoders:
         left: most seconds for each item, and, without `wait`, until a process is free.
 
         Raises queue.Empty if no process is free in time, ProcessStuck if an item does not come,
-        DecodeError if the process dies, OSError if no other one can be started, and the function's
-        errors. Close it, if you stop early.
+        DecodeError if the process dies, OSError if none is left and none can be started, and the
+        function's errors. Close it, if you stop early.
         """
         child, kind = self._begin(left, wait, function, arguments), None
         try:
@@ -154,7 +162,9 @@ class Decoders:
         while True:
             child = self.idle.get(timeout=left() if wait is None else wait)
             if isinstance(child, OSError):
-                self.idle.put(child)  # for the others
+                self._replace(again=True)  # there may be memory by now
+                if self.alive:
+                    continue
                 raise OSError(*child.args) from child
             try:
                 child.begin(left(), function, *arguments)
@@ -166,14 +176,23 @@ class Decoders:
             else:
                 return child
 
-    def _replace(self) -> None:
-        """Start another process, meanwhile; others may be free before it is ready."""
+    def _replace(self, *, again: bool = False) -> None:
+        """Start another process, meanwhile; others may be free before it is ready.
+
+        again: after an attempt that failed.
+        """
 
         def start() -> None:
+            if again:
+                time.sleep(PAUSE)
+            child: ChildProcess | OSError
             try:
-                self.idle.put(_ready(_begun()))
+                child = _ready(_begun())
             except OSError as error:
-                self.idle.put(error)
+                child = error
+            with self._counting:
+                self._missing += isinstance(child, OSError) - again
+            self.idle.put(child)
 
         threading.Thread(target=start, daemon=True).start()
 

@@ -28,7 +28,7 @@ from video_gc.predict.recognizer import Recognizer
 from video_gc.predict.views import window_frames, window_times
 from video_gc.progress import progress_bar
 
-FORMAT = 1
+FORMAT = 2
 PART = 512
 """Windows in a part: a multiple of usual micro-batches, so a resumed video has the same batches."""
 UNFINISHED = "unfinished"
@@ -114,10 +114,10 @@ class RowFiles:
         kept = _read(file, identity)
         if kept is not None:
             return file, _window_rows(kept, self._key)
-        found = self._computed(path, stem, identity, progress)
-        found = found.pooled() if self.pool else found
+        seen = self._computed(path, stem, identity, progress)
+        found = seen.pooled() if self.pool else seen
         with self.outputs.path(file.name) as part:
-            np.savez(part, **self._content(found, identity))
+            np.savez(part, **self._content(found, seen, identity))
         parts = Outputs(self.folder / UNFINISHED)
         for name in parts.names():
             if name.rsplit(".", 2)[0] == stem:
@@ -207,8 +207,8 @@ class RowFiles:
         if pending:
             yield np.concatenate(pending)
 
-    def _content(self, found: WindowRows, identity: str) -> dict[str, Any]:
-        """The arrays of a file; docs/long_videos.md explains them."""
+    def _content(self, found: WindowRows, seen: WindowRows, identity: str) -> dict[str, Any]:
+        """The arrays of a file; docs/long_videos.md explains them. seen: before they are pooled."""
         contract = self.recognizer.contract
         content = {
             self._key: found.rows,
@@ -216,8 +216,9 @@ class RowFiles:
             "start": found.start,
             "end": found.end,
             "rate": found.rate,
-            "window": found.window,
-            "stride": found.stride,
+            "windows": len(seen.rows),
+            "window": seen.window,
+            "stride": seen.stride,
             "damaged": found.damaged,
             "layer": self.layer,
             "weights": contract.weights,

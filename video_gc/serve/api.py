@@ -54,11 +54,21 @@ class Features(BaseModel):
     layer: str
     weights: str
     """SHA-256 of the network's weights"""
+    windows: int
+    """windows of the video, also if their mean is the one row"""
     start: list[float]
     """of each window, seconds"""
     end: list[float]
     features: list[list[float]]
     """(windows, channels): the mean of the layer's output over time and space"""
+
+
+class Health(BaseModel):
+    """What can work."""
+
+    status: str
+    decoders: int
+    """processes that decode, or are about to"""
 
 
 class Problem(BaseModel):
@@ -130,6 +140,7 @@ def create_app(service: Service, limits: Limits, *, local: bool = False) -> Fast
         """The features of each window of a video, as tools/features.py writes them."""
         with _received(request, file, url, limits) as kept, _asked_of_network():
             times, rows = service.features(kept, layer, request.state.deadline)
+        windows = len(times)
         if pool:
             times, rows = [(times[0][0], times[-1][1])], rows.mean(0, keepdim=True)
         if rows.numel() > MOST_VALUES:
@@ -141,17 +152,22 @@ def create_app(service: Service, limits: Limits, *, local: bool = False) -> Fast
         return Features(
             layer=layer,
             weights=service.recognizer.contract.weights,
+            windows=windows,
             start=[start for start, _ in times],
             end=[end for _, end in times],
             features=rows.tolist(),
         )
 
     @app.get("/health", responses={503: PROBLEMS[503] | {"description": "it cannot score"}})
-    async def health() -> dict[str, str]:
-        """Whether the server can score."""
+    async def health() -> Health:
+        """Whether the server can decode and score."""
         if not service.batches.alive:
             raise HTTPException(503, "the scoring thread has ended; start the server again")
-        return {"status": "ok"}
+        if not service.decoders.alive:
+            raise HTTPException(
+                503, "no process that decodes can be started; free some memory, or start it again"
+            )
+        return Health(status="ok", decoders=service.decoders.alive)
 
     @app.get("/contract")
     async def contract() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from html import escape
@@ -45,6 +46,8 @@ KEPT, SWEPT = 600, 60
 """Seconds that an upload is kept for the player, and from one look for old ones to the next."""
 FORM = 1 << 16
 """Bytes of an upload beside its file."""
+LOOKING = ThreadPoolExecutor(1, "looking")
+"""Draws the attention; one that is late is finished before the next begins."""
 SEEK = """
 element.addEventListener('click', event => {
   const window = event.target.closest('[data-time]');
@@ -244,14 +247,15 @@ def _picture(service: Service, best: Best, limits: Limits) -> str:
     """HTML: where the context blocks look in the window with the highest score."""
     if best is None:
         return ""
-    file, number, start, end = best
+    (file, number, start, end), deadline = best, time.monotonic() + limits.timeout
     try:
-        view = service.view(Path(file), number, time.monotonic() + limits.timeout)
-        return attention_picture(service.recognizer, view, start, end)
+        view = service.view(Path(file), number, deadline)
+        drawn = LOOKING.submit(attention_picture, service.recognizer, view, start, end)
+        return drawn.result(max(deadline - time.monotonic(), 0.0))
     except (DataError, DecodeError) as error:  # DataError: no block has a map
         return _note(str(error))
-    except TooLateError:
-        return _note("The picture of the attention was not done in time.")
+    except (TooLateError, TimeoutError):
+        return _note(f"The attention was not drawn within {limits.timeout:g} s (--timeout).")
 
 
 def _facts(recognizer: Recognizer) -> str:
