@@ -189,6 +189,8 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         slow(["ablation=kinds", "seeds=[]"], "must be a list of whole numbers"),
         (["ablation=kinds", "seeds=x"], "seeds"),
         slow(["ablation=kinds", "only=[nl]"], "'nl' is not a row; the rows are none, SE"),
+        (["ablation=probes", "only=[a · b,c]"], r"""quotes; write 'only=\["a · b","c"\]'$"""),
+        slow(["ablation=kinds", 'only=["a'], "cannot be read; close its quotes and brackets"),
         slow(["ablation=kinds", "name=a/b"], "must be the name of one folder"),
         slow(["ablation=kinds", "processes=0"], r"processes \(0\) must be at least 1"),
         (["ablation=kinds", "resume=false"], "cells always resume"),

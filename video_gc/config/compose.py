@@ -1,6 +1,7 @@
 """Hydra on our files, and plain errors for typos; it does not import torch."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -9,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
@@ -87,6 +88,8 @@ def quoted(text: str) -> str:
 
 def _explain(error: Exception, primary: str) -> str:
     """Hydra's error about wrong arguments, in one line."""
+    if isinstance(error, OverrideParseException):
+        return _unread(error.override)
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -98,6 +101,20 @@ def _explain(error: Exception, primary: str) -> str:
         return f"{file[1]}.yaml: {said}" if file and primary == "train" else said
     place = next((line for line in lines if line.startswith("full_key: ")), None)
     return f"{place.removeprefix('full_key: ')}: {lines[0]}" if place else "; ".join(lines[:2])
+
+
+def _unread(argument: str) -> str:
+    """The error for a value that Hydra's grammar cannot read, and how to type it."""
+    name, _, value = argument.partition("=")
+    if set("'\"") & set(value) or value.count("[") != value.count("]"):
+        return f"{argument}: cannot be read; close its quotes and brackets"
+    texts = value[1:-1].split(",") if value[:1] == "[" and value[-1:] == "]" else [value]
+    inside = ",".join(f'"{text.strip()}"' for text in texts)
+    typed = f"{name}=[{inside}]" if texts != [value] else f"{name}={inside}"
+    return (
+        f"{argument}: a text with signs other than letters, digits and ._-+/:% needs quotes; "
+        f"write {shlex.quote(typed)}"
+    )
 
 
 def _wanted(error: ValidationError, primary: str) -> str | None:
