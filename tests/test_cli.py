@@ -1,8 +1,9 @@
 """What a tool says when it is called wrongly."""
 
 import pytest
+import torch
 
-from video_gc.cli import Parser, with_home
+from video_gc.cli import Parser, run_tool, with_home
 
 
 @pytest.mark.parametrize("typed", ["precision=bf16", "test.precision=bf16"])
@@ -46,6 +47,20 @@ def test_an_option_is_written_in_full(typed: list[str], meant: str) -> None:
     assert str(refused.value) == (
         f"unrecognized arguments: {' '.join(typed)}{meant}; see test.py check --help"
     )
+
+
+def test_a_full_memory_is_one_line_with_ways_out(capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has …\n1")
+
+    with pytest.raises(SystemExit) as ended:
+        run_tool(full)
+    assert ended.value.code == 1
+    (line,) = "".join(capsys.readouterr()).splitlines()
+    assert line.startswith("error: CUDA out of memory; a training takes less with accumulate=2")
+    with pytest.raises(SystemExit):
+        run_tool(lambda: torch.empty(1 << 60) and None)
+    assert "can't allocate memory" in "".join(capsys.readouterr()).splitlines()[0]
 
 
 def test_the_home_directory_after_an_equals_sign(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,11 @@ HOME = re.compile(r"""((?:[\w./@+-]+=)?["']?)~(?=[/"']|$)""")  # data.root=~/vid
 USAGE = (ValueError, ImportError, FileNotFoundError, FileExistsError, NotADirectoryError)
 """Errors in the command; ImportError: a decoder that is not installed."""
 
+LESS_MEMORY = (
+    "a training takes less with accumulate=2 (the same steps, in two parts), precision=bf16, "
+    "activation_checkpointing=true or a smaller batch_size, a test with a smaller --micro-batch"
+)
+
 
 class Parser(argparse.ArgumentParser):
     """Reports an error in one line, as a ValueError, so parse inside `run_tool`.
@@ -126,6 +131,8 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         say(str(stopped) or "Interrupted; nothing that was finished is lost.")
         status = 130
     except Exception as error:
+        if said := about_memory(error):
+            sys.exit(report_error(MemoryError(f"{said}; {LESS_MEMORY}")))
         # late: with these come numpy and pyarrow, which --help does not need
         from video_gc.data.index import DataError
         from video_gc.data.shards.store import StoreError
@@ -136,6 +143,12 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         status = report_error(error, 1)
     if leave or status:
         sys.exit(status)
+
+
+def about_memory(error: Exception) -> str | None:
+    """What torch says of a full memory, of the machine or of a GPU; None for other errors."""
+    found = re.search(r"can't allocate memory[^.\n]*|CUDA out of memory", str(error))
+    return found[0] if found else None
 
 
 def report_error(error: Exception, status: int = 1) -> int:
