@@ -131,6 +131,13 @@ SAID = [
     ("app", ["x", "--port", "0"], "--port: must be in [1, 65535], not 0"),
     ("export", ["runs/demo", "--format", "tflite"], "choose from 'onnx', 'openvino', 'exported_"),
     ("report", ["x", "--base", "none"], "did you mean --baseline?"),
+    ("score", ["slow_r50", "gone.csv"], "gone.csv: no such file or folder"),
+    ("probe", ["gone"], "gone: no such file or folder"),
+    ("export", ["gone.ckpt"], "gone.ckpt: no such checkpoint or run directory"),
+    ("export", ["slow_r50", "--videos", "gone"], "gone: no such file or folder"),
+    ("attention", ["gone/best.ckpt"], "gone/best.ckpt: no such checkpoint or run directory"),
+    ("attention", ["slow_r50", "gone.mp4"], "gone.mp4: no such file or folder"),
+    ("complexity", ["gone/best.ckpt"], "gone/best.ckpt: no such checkpoint or run directory"),
 ]
 """Tool, arguments, what it says to them."""
 TOOLS = (

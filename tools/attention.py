@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from video_gc.analysis.attention.queries import FORMS, parse_queries
 from video_gc.analysis.terminal import fitting
 from video_gc.cli import Parser, in_range, run_tool
+from video_gc.decode.ffmpeg.paths import check_exist
 from video_gc.progress import console, say
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 if TYPE_CHECKING:
     from video_gc.analysis.attention.findings import Findings
@@ -26,6 +28,8 @@ def main() -> None:
     options["count"] = None if options.pop("all") else options.pop("count")
     options["queries"] = parse_queries(options["queries"])
     checkpoint, videos, out, device = map(options.pop, ("checkpoint", "videos", "out", "device"))
+    checkpoint = checkpoint_in(checkpoint)
+    check_exist(videos)
     # late: it imports torch, which a wrong argument does not need
     from video_gc.analysis.attention.examine import ExamineOptions, examine
 

@@ -22,6 +22,7 @@ from video_gc.config_folders import config_folders
 from video_gc.manual import wrong_argument
 from video_gc.outputs import write_output
 from video_gc.progress import console, say
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 if TYPE_CHECKING:
     from video_gc.data.sampling import ClipConfig
@@ -45,6 +46,8 @@ def main() -> None:
     wrong = wrong_argument(options.network, configs) if is_config(options.network) else None
     if wrong:  # before torch is imported
         raise ValueError(wrong)
+    if not is_config(options.network):
+        checkpoint_in(Path(options.network[0]))
     import torch
 
     from video_gc.analysis.cost.cost_table import cost_tables, notes, write_cost_csv

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from video_gc.cli import Parser, in_range, run_tool
+from video_gc.decode.ffmpeg.paths import check_exist
 from video_gc.deploy.choices import EXPORT_LIMITS, FORMATS
 from video_gc.progress import console, say
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 if TYPE_CHECKING:
     from video_gc.deploy.export import Exported
@@ -77,10 +79,12 @@ def main() -> None:
         "--accept-difference", action="store_true", help="keep a model that disagrees"
     )
     options = vars(parser.parse_args())
+    checkpoint, videos, count, out = map(options.pop, ("checkpoint", "videos", "count", "out"))
+    checkpoint = checkpoint_in(checkpoint)
+    check_exist(filter(None, [videos]))
     from video_gc.analysis.export import export_checkpoint  # late: it imports torch
     from video_gc.deploy.export import ExportOptions
 
-    checkpoint, videos, count, out = map(options.pop, ("checkpoint", "videos", "count", "out"))
     print_exported(
         export_checkpoint(checkpoint, ExportOptions(**options), videos=videos, count=count, out=out)
     )

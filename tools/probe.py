@@ -8,6 +8,7 @@ no fold divides a group. Accuracy has a 95 % interval over videos, or groups whe
 from pathlib import Path
 
 from video_gc.cli import Parser, in_range, run_tool
+from video_gc.decode.ffmpeg.paths import check_exist
 from video_gc.progress import Screen, say
 
 
@@ -33,6 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--folds", type=in_range(int, 2), default=5, help="parts (5)")
     options = parser.parse_args()
+    check_exist(filter(None, (options.features, options.labels)))
     from video_gc.analysis.probe import FILE, probe, probe_table
 
     found = probe(options.features, options.labels, options.group, options.folds)

@@ -14,6 +14,7 @@ from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 from video_gc.cli import Parser, in_range, run_tool
+from video_gc.decode.ffmpeg.paths import check_exist
 from video_gc.deploy.choices import BACKEND_HELP, BACKENDS, PRECISION_HELP, PRECISIONS
 from video_gc.progress import say
 from video_gc.train.checkpoint_paths import checkpoint_in
@@ -84,6 +85,7 @@ def main() -> int:
     if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         parser.error(f"--shard ({options.shard}) must be 0/N … N-1/N, such as 0/4")
     checkpoint = checkpoint_in(options.checkpoint)
+    check_exist([options.list])
     from video_gc.scale.scoring import ScoreOptions, Work
     from video_gc.scale.shards import Shard, score_shard
     from video_gc.scale.video_list import read_list  # late: they import torch
