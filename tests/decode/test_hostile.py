@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -20,7 +21,7 @@ from tests.conftest import slow
 from tests.decode.hostile import ELSEWHERE, OTHERS, write_files
 from tests.decode.test_torchcodec import LIBRARIES
 from video_gc.decode import ffmpeg_env
-from video_gc.decode.ffmpeg.source import limited_file
+from video_gc.decode.ffmpeg.source import TimeLimit, limited_file
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import DecodeError, OpenError, StuckError
 from video_gc.decode.video_facts import examine
@@ -163,6 +164,14 @@ class Slow(io.BytesIO):
 def test_a_file_object_that_blocks_ends_at_the_limit(video: Path) -> None:
     with pytest.raises(StuckError, match=r"took more than 0.2 s \(time_limit\)"):
         open_video(Slow(video.read_bytes()), time_limit=0.2)
+
+
+def test_a_file_in_memory_needs_no_limit(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_video(video) as reader:
+        expected = reader.read([0, 9])
+    monkeypatch.setattr(TimeLimit, "run", None)  # it starts a thread
+    with open_video(io.BytesIO(video.read_bytes())) as reader:
+        np.testing.assert_array_equal(reader.read([0, 9]), expected)
 
 
 def test_a_file_object_that_gives_more_than_was_asked_does_no_harm(video: Path) -> None:

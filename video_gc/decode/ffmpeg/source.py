@@ -104,12 +104,17 @@ class Held:
 
 
 def limited_file(source: bytes | BinaryIO | Held, time_limit: float) -> Any:
-    """A file at its start; a read of a file object beyond the time limit raises StuckError."""
+    """A file at its start; a read of a file object beyond the time limit raises StuckError.
+
+    A file in memory cannot be late, and a thread for each read is expensive.
+    """
     if isinstance(source, Held):
         return _Place(source.number)
     if isinstance(source, bytes):
         return _Content(source)
     resolved(source)
+    if isinstance(source, io.BytesIO) and type(source).read is io.BytesIO.read:
+        return _Content(source.getvalue())
     source.seek(0)
     return _LimitedFile(source, time_limit)
 
