@@ -11,6 +11,7 @@ from pytorchvideo.models.hub.x3d import x3d_l, x3d_m
 
 from tests.conftest import slow
 from video_gc.backbones import BACKBONES, build_backbone
+from video_gc.backbones.heads import GlobalMean
 from video_gc.backbones.slowfast import split_pathways
 from video_gc.backbones.stages import named_parts, residual_blocks
 
@@ -52,6 +53,22 @@ def test_separable_networks_are_pytorchvideos_with_logits(
         assert logits.abs().max() > 1e-4
         softmax = published.blocks[-1].activation is not None
         torch.testing.assert_close(logits.softmax(1) if softmax else logits, expected)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_the_mean_of_a_head_and_its_gradient(layout: torch.memory_format) -> None:
+    x = torch.randn(2, 3, 4, 5, 6).to(memory_format=layout).requires_grad_()
+    seen = []
+    for pool in (GlobalMean(), torch.nn.AdaptiveAvgPool3d(1)):
+        before = x * 1
+        before.register_hook(seen.append)
+        after = pool(before)
+        (after * torch.arange(3.0).view(3, 1, 1, 1)).sum().backward()
+        seen.append(after)
+    gradient, mean, expected_gradient, expected = seen
+    torch.testing.assert_close(mean, expected, rtol=1e-6, atol=1e-7)
+    assert torch.equal(gradient, expected_gradient)
+    assert gradient.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_i3d_32x2_halves_the_clip_twice_in_its_stem() -> None:
