@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from video_gc.data import reading
 from video_gc.data.batches.batch import collate
 from video_gc.data.batches.loader import view_loader
 from video_gc.data.crops import crop_boxes
-from video_gc.data.dataset import TrainingClips, VideoViews
+from video_gc.data.dataset import TrainingClips, VideoProblem, VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import crop_frames, stream_views
 from video_gc.data.sampling import ClipConfig, FrameRange, fixed_clips
@@ -296,6 +297,21 @@ def test_a_video_that_fails_half_way_says_so_after_its_first_views(
     views = list(VideoViews(index, CLIP, clips=3, crops=1).views(0))
     assert [bool(view.clip.size) for view in views] == [True, False]
     assert collate(views).problems[-1].reason == "x.mp4: cannot decode frame 11 of 20"
+
+
+def test_only_the_clips_of_a_batch_are_shared_with_another_process(index: VideoIndex) -> None:
+    paths = [index.path(0), index.path(1)]
+    hot = VideoIndex.build(paths, [[2, 0], []], ["a", "b", "c"], multi_label=True)
+    for known in (index, hot):
+        whole = collate([training(known)[(0, row)] for row in range(2)])
+        for batch in (whole, replace(collate([]), problems=[VideoProblem("a", "damaged", "b", 0)])):
+            content = bytes(ForkingPickler.dumps(batch.share_memory()))
+            assert content.count(b"rebuild_storage") == (batch.clips is not None)
+            found = ForkingPickler.loads(content)
+            assert found.problems == batch.problems
+            for name, value in vars(batch).items():
+                if isinstance(value, torch.Tensor):
+                    torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=0)
 
 
 def test_the_host_keeps_what_it_reads(index: VideoIndex) -> None:
