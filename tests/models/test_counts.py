@@ -23,9 +23,10 @@ SHAPE = (4, 6, 8)
 
 def network(backbone: str, **context: object) -> nn.Module:
     depth = 101 if "101" in backbone or backbone == "slowfast_16x8" else 50
+    width = 1.0 if backbone == "image" else 0.125
     return build_model(
         ModelConfig(
-            backbone=backbone, depth=depth, width=0.125, num_classes=10,
+            backbone=backbone, depth=depth, width=width, num_classes=10,
             context=ContextConfig(**context),
         )
     ).eval()  # fmt: skip
