@@ -26,8 +26,9 @@ def network(backbone: str, kind: str = "cc", place: str = "after_add") -> torch.
     depth = 101 if "101" in backbone or backbone == "slowfast_16x8" else 50
     after = ["*.res3.*"] if backbone.startswith("slowfast") else ["res3.*"]
     context = ContextConfig(kind=kind, after=after, place=place, options={"reduction": 2})
+    width = 1.0 if backbone == "image" else 0.125
     return build_model(
-        ModelConfig(backbone=backbone, depth=depth, width=0.125, num_classes=10, context=context)
+        ModelConfig(backbone=backbone, depth=depth, width=width, num_classes=10, context=context)
     )
 
 
@@ -42,7 +43,10 @@ def test_stages_and_the_rest_are_the_network(backbone: str) -> None:
     two = ["slow.stem", "fast.stem", "fuse1", "slow.res2", "fast.res2", "fuse2", "slow.res3",
            "fast.res3", "fuse3", "slow.res4", "fast.res4", "fuse4", "slow.res5", "fast.res5",
            "head"]  # fmt: skip
-    assert names == (two if backbone.startswith("slowfast") else one)
+    image = ["stem.0", "stem.1", *one[1:]]  # convolution and norm of torchvision's ResNets
+    assert names == (
+        two if backbone.startswith("slowfast") else image if backbone == "image" else one
+    )
     assert {p.name for p in parts if p.kind == BLOCK} == set(residual_blocks(model))
     lines = counted_lines(model, parts, (8, 32, 32))
     whole, rest = (next(line for line in lines if line.kind == k) for k in (NETWORK, REST))
