@@ -37,6 +37,7 @@ RECIPES = sorted(file.stem for file in (SHIPPED / "recipe").glob("*.yaml"))
 NEEDS = {
     "data=folder": ["data.root=x"],
     "data=list": ["data.train=x"],
+    "data=shards": ["data.root=x"],
     "model=bag_small": ["placement=all"],
     "model=image_resnet18": ["placement=all"],
     "model=image_efficientnet_b0": ["model.context.after=[features]"],
