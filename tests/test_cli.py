@@ -49,18 +49,35 @@ def test_an_option_is_written_in_full(typed: list[str], meant: str) -> None:
     )
 
 
-def test_a_full_memory_is_one_line_with_ways_out(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has …\n1"),
+         "CUDA out of memory"),
+        (RuntimeError("CUDA error: out of memory\nSearch for …"),
+         "CUDA error: out of memory"),
+        (RuntimeError("[…] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes. Error"),
+         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        (MemoryError("Unable to allocate 8 EiB"), "the memory is full (Unable to allocate 8 EiB)"),
+    ],
+)  # fmt: skip
+def test_a_full_memory_is_one_line_with_ways_out(
+    error: Exception, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full() -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has …\n1")
+        raise error
 
-    with pytest.raises(SystemExit) as ended:
-        run_tool(full)
-    assert ended.value.code == 1
-    (line,) = "".join(capsys.readouterr()).splitlines()
-    assert line.startswith("error: CUDA out of memory; a training takes less with accumulate=2")
-    with pytest.raises(SystemExit):
-        run_tool(lambda: torch.empty(1 << 60) and None)
-    assert "can't allocate memory" in "".join(capsys.readouterr()).splitlines()[0]
+    for tool, way in (
+        ("train.py", "; give accumulate=2"),
+        ("test.py", "; give a smaller --micro"),
+        ("x", ""),
+    ):
+        monkeypatch.setattr("sys.argv", [tool])
+        with pytest.raises(SystemExit) as ended:
+            run_tool(full)
+        assert ended.value.code == 1
+        (line,) = "".join(capsys.readouterr()).splitlines()
+        assert line.endswith(said) if not way else f"{said}{way}" in line
 
 
 def test_the_home_directory_after_an_equals_sign(monkeypatch: pytest.MonkeyPatch) -> None:

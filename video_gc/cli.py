@@ -25,10 +25,14 @@ HOME = re.compile(r"""((?:[\w./@+-]+=)?["']?)~(?=[/"']|$)""")  # data.root=~/vid
 USAGE = (ValueError, ImportError, FileNotFoundError, FileExistsError, NotADirectoryError)
 """Errors in the command; ImportError: a decoder that is not installed."""
 
-LESS_MEMORY = (
-    "a training takes less with accumulate=2 (the same steps, in two parts), precision=bf16, "
-    "activation_checkpointing=true or a smaller batch_size, a test with a smaller --micro-batch"
-)
+FULL = re.compile(r"[^.;\n]*(out of memory|can't allocate memory|not enough memory)[^.;\n]*", re.I)
+"""What torch says of a full memory, of the machine or of a GPU."""
+LESS_MEMORY = {
+    "train": "; give accumulate=2 (the same steps, in two parts), precision=bf16, "
+    "activation_checkpointing=true or a smaller batch_size",
+    "test": "; give a smaller --micro-batch",
+}
+"""Command → what needs less."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -132,7 +136,8 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         status = 130
     except Exception as error:
         if said := about_memory(error):
-            sys.exit(report_error(MemoryError(f"{said}; {LESS_MEMORY}")))
+            way = LESS_MEMORY.get(Path(sys.argv[0]).stem, "")
+            sys.exit(report_error(MemoryError(said + way)))
         # late: with these come numpy and pyarrow, which --help does not need
         from video_gc.data.index import DataError
         from video_gc.data.shards.store import StoreError
@@ -146,9 +151,10 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
 
 
 def about_memory(error: Exception) -> str | None:
-    """What torch says of a full memory, of the machine or of a GPU; None for other errors."""
-    found = re.search(r"can't allocate memory[^.\n]*|CUDA out of memory", str(error))
-    return found[0] if found else None
+    """The sentence of an error about a full memory; None for other errors."""
+    if found := FULL.search(str(error)):
+        return found[0].strip()
+    return f"the memory is full ({error})" if isinstance(error, MemoryError) else None
 
 
 def report_error(error: Exception, status: int = 1) -> int:

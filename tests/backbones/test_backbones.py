@@ -68,7 +68,7 @@ def test_the_mean_of_a_head_and_its_gradient(layout: torch.memory_format) -> Non
     gradient, mean, expected_gradient, expected = seen
     torch.testing.assert_close(mean, expected, rtol=1e-6, atol=1e-7)
     assert torch.equal(gradient, expected_gradient)
-    assert gradient.is_contiguous(memory_format=torch.channels_last_3d)
+    assert gradient.is_contiguous(memory_format=layout)
 
 
 def test_i3d_32x2_halves_the_clip_twice_in_its_stem() -> None:

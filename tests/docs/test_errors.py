@@ -18,7 +18,11 @@ def literals() -> Iterator[str]:
     """Every text of the source, with … for what is put into it."""
     for folder in ("video_gc", "tools"):
         for file in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            nodes = list(ast.walk(ast.parse(file.read_text("utf-8"))))
+            explains = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            for node in nodes:
+                if id(node) in explains:
+                    continue
                 if isinstance(node, ast.JoinedStr):
                     parts = [
                         part.value if isinstance(part, ast.Constant) else "…"
@@ -27,6 +31,10 @@ def literals() -> Iterator[str]:
                     yield "".join(map(str, parts))
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                     yield node.value
+
+
+def test_there_are_rows() -> None:
+    assert len(ROWS) > 15
 
 
 @pytest.fixture(scope="module")

@@ -44,13 +44,15 @@ def test_a_video_gets_the_scores_of_the_recognizer(
 
 
 def test_health_tells_what_cannot_work(
-    served: Served, service: Service, monkeypatch: pytest.MonkeyPatch
+    served: Served, service: Service, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = served()
     monkeypatch.setattr(service.decoders, "_missing", service.decoders.count)
-    answer = get(f"{address}/health")
-    assert answer.status_code == 503
-    assert answer.json()["detail"].startswith("no process that decodes can be started;")
+    assert get(f"{address}/health").json()["status"] == "ok"  # others start
+    monkeypatch.setattr(service.decoders, "_failure", "no memory")
+    for answer in (get(f"{address}/health"), post(address, video.read_bytes())):
+        assert answer.status_code == 503
+        assert answer.json()["detail"].startswith("no process that decodes can be started, which")
     assert "video_gc_decoders 0.0" in get(f"{address}/metrics").text
     monkeypatch.setattr("video_gc.serve.service.Batches.alive", False)
     assert get(f"{address}/health").json()["detail"].startswith("the scoring thread has ended;")

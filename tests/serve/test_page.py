@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,17 +83,23 @@ def test_a_picture_that_is_late_is_told_and_does_not_stop_the_next(
 ) -> None:
     go_on = threading.Event()
 
+    begun = []
+
     def slow(*_: object) -> str:
+        begun.append(1)
         assert go_on.wait(60)
         return "<img>"
 
     monkeypatch.setattr(page, "attention_picture", slow)
     service: Any = SimpleNamespace(recognizer=recognizer, view=lambda *_: np.zeros(1))
     one = ("v", 0, 0.0, 1.0)
-    late = page._picture(service, one, Limits(timeout=0.2))
-    assert "was not drawn within 0.2 s (--timeout)" in late
-    go_on.set()
-    assert page._picture(service, one, Limits(timeout=60)) == "<img>"
+    with ThreadPoolExecutor(1) as looking:
+        for _ in range(2):
+            late = page._picture(service, one, Limits(timeout=0.2), looking)
+            assert "was not drawn within 0.2 s (--timeout)" in late
+        go_on.set()
+        assert page._picture(service, one, Limits(timeout=60), looking) == "<img>"
+    assert len(begun) == 2  # the second had not begun when it was late
 
 
 def test_what_cancelled_uploads_left_is_removed(

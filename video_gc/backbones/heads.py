@@ -5,6 +5,7 @@ training, 7×7 of 8×8 positions, move it over the map and average its places, s
 four times and a corner once.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,15 +30,17 @@ class WindowMean(nn.AvgPool3d):
 class GlobalMean(nn.AdaptiveAvgPool3d):
     """(N, C, T, H, W) → (N, C, 1, 1, 1): the mean over all positions.
 
-    As nn.AdaptiveAvgPool3d(1), but the gradient of a channels-last map is channels-last too, which
-    saves the layers before it a conversion: 8 % of a small network's training step.
+    As nn.AdaptiveAvgPool3d(1), but the gradient of a channels-last map is channels-last too. That
+    saves the layers before it a conversion: 8 % of a small network's training step on a CPU.
     """
 
     def __init__(self) -> None:
         super().__init__(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same numbers in any layout."""
+        """In the precision of the map, also under autocast."""
+        if not x.is_contiguous(memory_format=torch.channels_last_3d):
+            return super().forward(x).to(x.dtype)
         return x.movedim(1, -1).mean((1, 2, 3))[..., None, None, None]
 
 

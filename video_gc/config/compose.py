@@ -9,6 +9,7 @@ from typing import Any, ClassVar, get_args
 from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -104,17 +105,20 @@ def _explain(error: Exception, primary: str) -> str:
 
 
 def _unread(argument: str) -> str:
-    """The error for a value that Hydra's grammar cannot read, and how to type it."""
+    """The error for a value that Hydra's grammar cannot read, and how to type a text or a list."""
     name, _, value = argument.partition("=")
-    if set("'\"") & set(value) or value.count("[") != value.count("]"):
-        return f"{argument}: cannot be read; close its quotes and brackets"
-    texts = value[1:-1].split(",") if value[:1] == "[" and value[-1:] == "]" else [value]
+    said = f"{argument}: cannot be read; close its quotes and brackets, and put a text in quotes"
+    if not re.fullmatch(r"[\w.+@/-]+", name) or set(value[1:-1]) & set("'\"\\{}()[]"):
+        return said
+    listed = value[:1] == "[" and value[-1:] == "]"
+    texts = value[1:-1].split(",") if listed else [value]
     inside = ",".join(f'"{text.strip()}"' for text in texts)
-    typed = f"{name}=[{inside}]" if texts != [value] else f"{name}={inside}"
-    return (
-        f"{argument}: a text with signs other than letters, digits and ._-+/:% needs quotes; "
-        f"write {shlex.quote(typed)}"
-    )
+    typed = f"{name}=[{inside}]" if listed else f"{name}={inside}"
+    try:
+        OverridesParser.create().parse_override(typed)
+    except HydraException:
+        return said
+    return f"{argument}: cannot be read; if it is text, write {shlex.quote(typed)}"
 
 
 def _wanted(error: ValidationError, primary: str) -> str | None:

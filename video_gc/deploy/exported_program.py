@@ -5,12 +5,14 @@ import re
 import zipfile
 from collections.abc import Mapping
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 
 from video_gc.deploy.model_file import ModelFile, not_a_model
 
@@ -74,7 +76,8 @@ def trace(model: nn.Module, clip_shape: tuple[int, int, int], *, dynamic: bool) 
             f"dynamic: this network's graph fixes the number of clips ({error}); leave it out"
         ) from error
     program.example_inputs = None  # they would be pickled
-    for node in program.graph.nodes:
+    graphs = (part for part in program.graph_module.modules() if isinstance(part, GraphModule))
+    for node in chain.from_iterable(part.graph.nodes for part in graphs):
         node.meta.pop("stack_trace", None)  # it names folders of this machine
     return program
 

@@ -94,6 +94,10 @@ def read_windows(
         raise decode_error(name, error) from error
 
 
+class NoDecoderError(OSError):
+    """No process that decodes is left, and none can be started."""
+
+
 class Decoders:
     """`count` processes, each decoding one video at a time; close them at the end.
 
@@ -101,15 +105,19 @@ class Decoders:
     """
 
     def __init__(self, count: int) -> None:
-        self.count, self._missing, self._counting = count, 0, threading.Lock()
-        self.idle: queue.Queue[ChildProcess | OSError] = queue.Queue()
+        self.count, self._failure = count, ""
+        self._missing, self._counting = 0, threading.Lock()
+        self._wanted: queue.Queue[bool] = queue.Queue()
+        self._closing = threading.Event()
+        self.idle: queue.Queue[ChildProcess | None] = queue.Queue()
         for child in [_begun() for _ in range(count)]:  # all start at the same time
             self.idle.put(_ready(child))
+        threading.Thread(target=self._start_missing, name="decoders", daemon=True).start()
 
     @property
     def alive(self) -> int:
-        """Processes that work, wait for work or are starting for the first time."""
-        return self.count - self._missing
+        """Processes that work or can; one that is being replaced counts unless that fails."""
+        return self.count - (self._missing if self._failure else 0)
 
     def run(
         self,
@@ -123,8 +131,8 @@ class Decoders:
         left: most seconds for each item, and, without `wait`, until a process is free.
 
         Raises queue.Empty if no process is free in time, ProcessStuck if an item does not come,
-        DecodeError if the process dies, OSError if none is left and none can be started, and the
-        function's errors. Close it, if you stop early.
+        DecodeError if the process dies, NoDecoderError if none is left and none can be started,
+        and the function's errors. Close it, if you stop early.
         """
         child, kind = self._begin(left, wait, function, arguments), None
         try:
@@ -146,10 +154,11 @@ class Decoders:
 
     def close(self) -> None:
         """Wait for the videos in work, and end the processes."""
+        self._closing.set()
         for _ in range(self.count):
-            child = self.idle.get()
-            if isinstance(child, ChildProcess):
+            if child := self.idle.get():
                 child.end()
+        self._wanted.put(False)
 
     def _begin(
         self,
@@ -159,13 +168,22 @@ class Decoders:
         arguments: tuple[Any, ...],
     ) -> ChildProcess:
         """The process that begins with the function."""
+        deadline = time.monotonic() + (left() if wait is None else wait)
         while True:
-            child = self.idle.get(timeout=left() if wait is None else wait)
-            if isinstance(child, OSError):
-                self._replace(again=True)  # there may be memory by now
-                if self.alive:
-                    continue
-                raise OSError(*child.args) from child
+            if not self.alive:
+                raise NoDecoderError(
+                    f"no process that decodes can be started ({self._failure}); free some memory"
+                )
+            waits = max(deadline - time.monotonic(), 0.0)
+            try:
+                child = self.idle.get(timeout=min(waits, PAUSE))
+            except queue.Empty:
+                if waits <= PAUSE:
+                    raise
+                continue
+            if child is None:
+                self.idle.put(None)  # for `close`
+                raise NoDecoderError("the decoders are closed")
             try:
                 child.begin(left(), function, *arguments)
             except ProcessDied:  # while it was idle
@@ -176,25 +194,26 @@ class Decoders:
             else:
                 return child
 
-    def _replace(self, *, again: bool = False) -> None:
-        """Start another process, meanwhile; others may be free before it is ready.
+    def _replace(self) -> None:
+        """Let another process start, meanwhile; others may be free before it is ready."""
+        with self._counting:
+            self._missing += 1
+        self._wanted.put(True)
 
-        again: after an attempt that failed.
-        """
-
-        def start() -> None:
-            if again:
-                time.sleep(PAUSE)
-            child: ChildProcess | OSError
-            try:
-                child = _ready(_begun())
-            except OSError as error:
-                child = error
+    def _start_missing(self) -> None:
+        """Start a process for each that ended, again and again if that fails, until `close`."""
+        while self._wanted.get():
+            child = None
+            while child is None and not self._closing.is_set():
+                try:
+                    child = _ready(_begun())
+                    self._failure = ""
+                except Exception as error:
+                    self._failure = str(error)
+                    self._closing.wait(PAUSE)  # there may be memory by then
             with self._counting:
-                self._missing += isinstance(child, OSError) - again
+                self._missing -= 1
             self.idle.put(child)
-
-        threading.Thread(target=start, daemon=True).start()
 
 
 def _begun() -> ChildProcess:

@@ -114,10 +114,10 @@ class RowFiles:
         kept = _read(file, identity)
         if kept is not None:
             return file, _window_rows(kept, self._key)
-        seen = self._computed(path, stem, identity, progress)
-        found = seen.pooled() if self.pool else seen
+        every = self._computed(path, stem, identity, progress)
+        found = every.pooled() if self.pool else every
         with self.outputs.path(file.name) as part:
-            np.savez(part, **self._content(found, seen, identity))
+            np.savez(part, **self._content(found, every, identity))
         parts = Outputs(self.folder / UNFINISHED)
         for name in parts.names():
             if name.rsplit(".", 2)[0] == stem:
@@ -207,8 +207,8 @@ class RowFiles:
         if pending:
             yield np.concatenate(pending)
 
-    def _content(self, found: WindowRows, seen: WindowRows, identity: str) -> dict[str, Any]:
-        """The arrays of a file; docs/long_videos.md explains them. seen: before they are pooled."""
+    def _content(self, found: WindowRows, every: WindowRows, identity: str) -> dict[str, Any]:
+        """The arrays of a file; docs/long_videos.md explains them. every: not pooled."""
         contract = self.recognizer.contract
         content = {
             self._key: found.rows,
@@ -216,9 +216,9 @@ class RowFiles:
             "start": found.start,
             "end": found.end,
             "rate": found.rate,
-            "windows": len(seen.rows),
-            "window": seen.window,
-            "stride": seen.stride,
+            "windows": len(every.rows),
+            "window": every.window,
+            "stride": every.stride,
             "damaged": found.damaged,
             "layer": self.layer,
             "weights": contract.weights,

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from video_gc.decode.reader import DecodeError
 from video_gc.escape import readable
+from video_gc.predict.decoders import NoDecoderError
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import say
 from video_gc.serve.download import DownloadError, NotAllowedError, download
@@ -29,6 +30,7 @@ from video_gc.serve.limits import Limits
 from video_gc.serve.server import end_cleanly, listening, server
 from video_gc.serve.service import Service, TooLateError
 
+NO_DECODER = "no process that decodes can be started, which is tried again; free some memory"
 MOST_VALUES = 1_000_000
 """Of features in an answer, about 20 MB of JSON."""
 
@@ -68,7 +70,7 @@ class Health(BaseModel):
 
     status: str
     decoders: int
-    """processes that decode, or are about to"""
+    """processes that can decode"""
 
 
 class Problem(BaseModel):
@@ -85,7 +87,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         408: "the body is late",
         413: "the body is too large",
         422: "no such video can be scored",
-        503: "too many requests at a time",
+        503: "too many requests at a time, or no process that decodes can be started",
         504: "the video was not scored in time",
     }.items()
 }
@@ -164,9 +166,7 @@ def create_app(service: Service, limits: Limits, *, local: bool = False) -> Fast
         if not service.batches.alive:
             raise HTTPException(503, "the scoring thread has ended; start the server again")
         if not service.decoders.alive:
-            raise HTTPException(
-                503, "no process that decodes can be started; free some memory, or start it again"
-            )
+            raise HTTPException(503, NO_DECODER)
         return Health(status="ok", decoders=service.decoders.alive)
 
     @app.get("/contract")
@@ -229,6 +229,8 @@ def _received(
                 f"not done within {limits.timeout:g} s (--timeout); send a shorter video, or try "
                 "again when the server is less busy",
             ) from None
+        except NoDecoderError:
+            raise HTTPException(503, NO_DECODER) from None
         except DecodeError as error:
             raise HTTPException(422, readable(f"the video: {error.reason}")) from None
 

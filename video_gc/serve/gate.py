@@ -54,7 +54,7 @@ class Metrics:
         for name, meaning, value in (
             ("requests_inside", "requests accepted and not yet answered", self.inside.count),
             ("windows_waiting", "windows that wait for the network", batches.waiting),
-            ("decoders", "processes that decode, or are about to", self.service.decoders.alive),
+            ("decoders", "processes that can decode", self.service.decoders.alive),
         ):
             yield GaugeMetricFamily(f"video_gc_{name}", meaning, value)
 

@@ -46,8 +46,6 @@ KEPT, SWEPT = 600, 60
 """Seconds that an upload is kept for the player, and from one look for old ones to the next."""
 FORM = 1 << 16
 """Bytes of an upload beside its file."""
-LOOKING = ThreadPoolExecutor(1, "looking")
-"""Draws the attention; one that is late is finished before the next begins."""
 SEEK = """
 element.addEventListener('click', event => {
   const window = event.target.closest('[data-time]');
@@ -106,6 +104,7 @@ def create_page(
                     own(_title(title) + _facts(service.recognizer))
 
         found = gradio.State()
+        looking = ThreadPoolExecutor(1, "looking")
 
         def answer(file: str | None) -> list[Any]:
             answers = [_answer(service, file, limits) for service in services.values()]
@@ -114,7 +113,7 @@ def create_page(
 
         def look(best: list[Best]) -> list[str]:
             return [
-                _picture(service, one, limits)
+                _picture(service, one, limits, looking)
                 for service, one in zip(services.values(), best, strict=True)
             ]
 
@@ -243,15 +242,18 @@ def segments_of(prediction: Prediction) -> list[Segment]:
     return find_segments(scores, start, end, prediction.names, SegmentOptions(overlap=0))
 
 
-def _picture(service: Service, best: Best, limits: Limits) -> str:
+def _picture(service: Service, best: Best, limits: Limits, looking: ThreadPoolExecutor) -> str:
     """HTML: where the context blocks look in the window with the highest score."""
     if best is None:
         return ""
     (file, number, start, end), deadline = best, time.monotonic() + limits.timeout
     try:
         view = service.view(Path(file), number, deadline)
-        drawn = LOOKING.submit(attention_picture, service.recognizer, view, start, end)
-        return drawn.result(max(deadline - time.monotonic(), 0.0))
+        drawn = looking.submit(attention_picture, service.recognizer, view, start, end)
+        try:
+            return drawn.result(max(deadline - time.monotonic(), 0.0))
+        finally:
+            drawn.cancel()  # unless it has begun
     except (DataError, DecodeError) as error:  # DataError: no block has a map
         return _note(str(error))
     except (TooLateError, TimeoutError):
