@@ -167,7 +167,7 @@ def test_a_head_that_never_ends_is_left(served: Served) -> None:
             assert connection.recv(99) == b""  # it was closed
     said = exchange(address, "GET /health HTTP/1.1\nHost: a", half)
     assert said.startswith("HTTP/1.1 200 OK")
-    assert said.endswith('{"status":"ok"}')
+    assert '{"status":"ok",' in said
 
 
 def test_a_request_may_be_in_work_for_longer_than_its_head(

@@ -170,7 +170,7 @@ def test_errors_in_one_line(  # type: ignore[no-untyped-def]
     for arguments, status, said in (
         ((plain, clips_folder), 1, "the network has no context blocks"),
         ((nl, tmp_path / "empty"), 1, "no videos in this folder"),
-        ((nl, tmp_path / "none.mp4"), 2, "none.mp4: no such video, folder or list"),
+        ((nl, tmp_path / "none.mp4"), 2, "none.mp4: no such file or folder"),
         ((nl, damaged["text"], damaged["zero-byte"]), 1, "none of 2 videos could be read"),
         ((nl, damaged["truncated"], "--queries", "7"), 2, "--queries (7) must be a grid"),
         ((nl, clips_folder, "--blocks", "res9.9"), 2, "--blocks (res9.9): there are maps of"),

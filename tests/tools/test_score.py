@@ -55,7 +55,7 @@ def test_it_scores_and_merges(tool, checkpoint: Path, listed: Path, tmp_path: Pa
             "--shard is of the engine processes",
         ),
         (["slow_r50", "x", "--actors", "2"], "--address and --actors need --engine ray"),
-        (["slow_r50", "none.txt"], "none.txt: no such list of videos"),
+        (["slow_r50", "none.txt"], "none.txt: no such file or folder"),
         (["--merge", "none"], "none: no rows of video-gc score"),
     ],
 )
