@@ -195,7 +195,7 @@ def _answer(
     try:
         prediction = service.predict(Path(file), "video", time.monotonic() + limits.timeout)
     except TooLateError:
-        return None, _error(f"not done in {limits.timeout:g} s (--timeout); take a shorter video"), None
+        return None, _error(f"over {limits.timeout:g} s (--timeout): take a shorter video"), None
     except DecodeError as error:
         return None, _error(f"This file cannot be shown: {error.reason}"), None
     windows = prediction.windows
