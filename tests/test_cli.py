@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from video_gc.cli import Parser, run_tool, with_home
+from video_gc.data.index import DataError
 
 
 @pytest.mark.parametrize("typed", ["precision=bf16", "test.precision=bf16"])
@@ -78,6 +79,17 @@ def test_a_full_memory_is_one_line_with_ways_out(
         assert ended.value.code == 1
         (line,) = "".join(capsys.readouterr()).splitlines()
         assert line.endswith(said) if not way else f"{said}{way}" in line
+
+
+def test_a_file_named_after_a_full_memory_is_no_full_memory(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def damaged() -> None:
+        raise DataError("out of memory.csv: is damaged; make it again")
+
+    with pytest.raises(SystemExit):
+        run_tool(damaged)
+    assert "out of memory.csv: is damaged; make it again" in "".join(capsys.readouterr())
 
 
 def test_the_home_directory_after_an_equals_sign(monkeypatch: pytest.MonkeyPatch) -> None:

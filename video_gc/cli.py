@@ -135,16 +135,16 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         say(str(stopped) or "Interrupted; nothing that was finished is lost.")
         status = 130
     except Exception as error:
-        if said := about_memory(error):
-            way = LESS_MEMORY.get(Path(sys.argv[0]).stem, "")
-            sys.exit(report_error(MemoryError(said + way)))
         # late: with these come numpy and pyarrow, which --help does not need
         from video_gc.data.index import DataError
         from video_gc.data.shards.store import StoreError
         from video_gc.decode.reader import DecodeError
 
         if not isinstance(error, (DataError, StoreError, DecodeError, OSError, FloatingPointError)):
-            raise
+            said = about_memory(error)
+            if said is None:
+                raise
+            error = MemoryError(said + LESS_MEMORY.get(Path(sys.argv[0]).stem, ""))
         status = report_error(error, 1)
     if leave or status:
         sys.exit(status)

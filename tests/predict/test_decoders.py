@@ -26,6 +26,11 @@ def work(source: str) -> Iterator[str]:
     yield source
 
 
+def no_memory() -> ChildProcess:
+    """In the place of `_begun`."""
+    raise OSError("no memory")
+
+
 def test_a_process_that_ended_is_replaced_however_short_the_limit(tmp_path: Path) -> None:
     pool = Decoders(1)
     try:
@@ -49,7 +54,7 @@ def test_a_process_that_ended_is_replaced_however_short_the_limit(tmp_path: Path
 
 def test_what_cannot_be_started_is_said_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Decoders(1)
-    monkeypatch.setattr(decoders, "_begun", lambda: (_ for _ in ()).throw(OSError("no memory")))
+    monkeypatch.setattr(decoders, "_begun", no_memory)
     with pytest.raises(DecodeError, match="died"):
         list(pool.run(lambda: 5, work, "dies"))
     for _ in range(2):
@@ -62,7 +67,7 @@ def test_what_cannot_be_started_is_said_to_all(monkeypatch: pytest.MonkeyPatch) 
         assert time.monotonic() < end
         time.sleep(0.01)
     assert list(pool.run(lambda: 60, work, "a")) == ["a"]
-    monkeypatch.setattr(decoders, "_begun", lambda: (_ for _ in ()).throw(OSError("no memory")))
+    monkeypatch.setattr(decoders, "_begun", no_memory)
     with pytest.raises(DecodeError, match="died"):
         list(pool.run(lambda: 5, work, "dies"))
     pool.close()  # while it is tried again
@@ -70,7 +75,7 @@ def test_what_cannot_be_started_is_said_to_all(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_others_work_for_what_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Decoders(2)
-    monkeypatch.setattr(decoders, "_begun", lambda: (_ for _ in ()).throw(OSError("no memory")))
+    monkeypatch.setattr(decoders, "_begun", no_memory)
     with pytest.raises(DecodeError, match="died"):
         list(pool.run(lambda: 5, work, "dies"))
     for _ in range(4):

@@ -179,7 +179,7 @@ def test_a_full_server_says_when_to_come_again(
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == str(RETRY)
     assert refused.json()["detail"] == "2 requests are in work or waiting; try again in 5 s"
-    assert alive.json()["status"] == "ok"
+    assert alive.json() == {"status": "ok", "decoders": service.decoders.count}
     assert [one.result().status_code for one in inside] == [200, 200]
     assert max(calls) == 4  # a micro-batch, of two requests
     assert sum(calls) == 12

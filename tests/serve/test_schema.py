@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.serve.client import Served, get
+from video_gc.serve.service import Service
 
 schemathesis = pytest.importorskip("schemathesis", reason="pip install 'video_gc[dev]'")
 
@@ -19,7 +20,9 @@ schemathesis = pytest.importorskip("schemathesis", reason="pip install 'video_gc
         ("GET", "/metrics"),
     ],
 )
-def test_every_answer_is_described(served: Served, method: str, path: str) -> None:
+def test_every_answer_is_described(
+    served: Served, service: Service, method: str, path: str
+) -> None:
     address = served()
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
 
@@ -35,4 +38,4 @@ def test_every_answer_is_described(served: Served, method: str, path: str) -> No
         case.call_and_validate(excluded_checks=[drawn_bytes_are_no_video])
 
     run()
-    assert get(f"{address}/health").json()["status"] == "ok"
+    assert get(f"{address}/health").json() == {"status": "ok", "decoders": service.decoders.count}

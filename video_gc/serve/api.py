@@ -165,9 +165,9 @@ def create_app(service: Service, limits: Limits, *, local: bool = False) -> Fast
         """Whether the server can decode and score."""
         if not service.batches.alive:
             raise HTTPException(503, "the scoring thread has ended; start the server again")
-        if not service.decoders.alive:
+        if not (alive := service.decoders.alive):
             raise HTTPException(503, NO_DECODER)
-        return Health(status="ok", decoders=service.decoders.alive)
+        return Health(status="ok", decoders=alive)
 
     @app.get("/contract")
     async def contract() -> dict[str, Any]:

@@ -63,7 +63,7 @@ for (const kind of ['change', 'drop']) {
 }
 """
 """Gradio refuses a file that is too large without a word."""
-Best = tuple[str, int, float, float] | None
+Best = tuple[str, int, float, float]
 """The window with the highest score: its file, number, start and end in seconds."""
 
 
@@ -111,9 +111,9 @@ def create_page(
             parts = [part for answer in answers for part in answer[:2]]
             return [*parts, [answer[2] for answer in answers]]
 
-        def look(best: list[Best]) -> list[str]:
+        def look(best: list[Best | None]) -> list[str]:
             return [
-                _picture(service, one, limits, looking)
+                _picture(service, one, limits, looking) if one else ""
                 for service, one in zip(services.values(), best, strict=True)
             ]
 
@@ -188,14 +188,15 @@ def _some(examples: Sequence[Path]) -> list[Path]:
 
 def _answer(
     service: Service, file: str | None, limits: Limits
-) -> tuple[dict[str, float] | None, str, Best]:
+) -> tuple[dict[str, float] | None, str, Best | None]:
     """The best classes, the timeline or an error as HTML, and the window to look at."""
     if file is None:
         return None, "", None
     try:
         prediction = service.predict(Path(file), "video", time.monotonic() + limits.timeout)
     except TooLateError:
-        return None, _error(f"over {limits.timeout:g} s (--timeout): take a shorter video"), None
+        late = f"not done within {limits.timeout:g} s (--timeout); take a shorter video"
+        return None, _error(late), None
     except DecodeError as error:
         return None, _error(f"This file cannot be shown: {error.reason}"), None
     windows = prediction.windows
@@ -243,8 +244,6 @@ def segments_of(prediction: Prediction) -> list[Segment]:
 
 def _picture(service: Service, best: Best, limits: Limits, looking: ThreadPoolExecutor) -> str:
     """HTML: where the context blocks look in the window with the highest score."""
-    if best is None:
-        return ""
     (file, number, start, end), deadline = best, time.monotonic() + limits.timeout
     try:
         view = service.view(Path(file), number, deadline)
