@@ -97,7 +97,7 @@ def test_a_training_on_the_cpu_does_not_touch_a_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     states = LoopState().saved()["generators"]
     set_generators(states | {"cuda": torch.get_rng_state()})
-    begin_run(tmp_path, {"accelerator": "cpu"}, gpu=False)
+    begin_run(tmp_path, {"accelerator": "cpu"}, "fp32", gpu=False)
     assert "gpu" not in yaml.safe_load((tmp_path / "versions.yaml").read_text())
 
 

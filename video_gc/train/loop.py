@@ -131,7 +131,7 @@ def run(config: TrainConfig, world: World, signals: StopSignals) -> None:
     decoding_of(config.data).check_decoder(splits.train.path(0))
     wait_for_all(world)  # a process that cannot decode raises before anything is written
     if last is None:
-        from_first(world, lambda: begin(directory, options, splits, gpu=gpu))
+        from_first(world, lambda: begin(directory, options, splits, network.precision, gpu=gpu))
         need_shared(directory / SPLITS)
         splits = read_splits(directory / SPLITS)  # memory-mapped: loader processes share it
     else:
@@ -140,7 +140,7 @@ def run(config: TrainConfig, world: World, signals: StopSignals) -> None:
             files.set_aside(last.parent, last)
     say_about_norms(config.norm.kind, world, config.batch_size, config.accumulate)
     training = build_training(config, world, signals, splits, network, state, known)
-    sound = SoundBf16() if not gpu and config.precision == "bf16" else nullcontext()
+    sound = SoundBf16() if not gpu and network.precision == "bf16" else nullcontext()
     with finalized(training.fabric.loggers), guarded_workers(config.data.workers), sound:
         if kept is not None:
             restore(training, kept)
@@ -163,9 +163,11 @@ def kept_splits(config: TrainConfig, known: dict[str, str]) -> Splits:
     return splits
 
 
-def begin(directory: Path, options: dict[str, Any], splits: Splits, *, gpu: bool) -> None:
+def begin(
+    directory: Path, options: dict[str, Any], splits: Splits, precision: str, *, gpu: bool
+) -> None:
     """Write the files that describe the run."""
-    begin_run(directory, options, gpu=gpu)
+    begin_run(directory, options, precision, gpu=gpu)
     write_splits(splits, directory / SPLITS)
 
 

@@ -18,6 +18,7 @@ from video_gc.train.recipe.bf16_on_cpu import SoundBf16
 from video_gc.train.recipe.groups import freeze_stages
 from video_gc.train.recipe.norms import NormConfig, prepare_norms
 from video_gc.train.recipe.optim import OptimConfig, describe_optim, effective_lr
+from video_gc.train.recipe.precision import training_precision
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class TrainedNetwork:
     model: nn.Module
     config: ModelConfig
     """with the number of classes filled in"""
+    precision: str
+    """fp32 or bf16"""
     optim: OptimConfig
     """with the learning rate for this batch size"""
     fresh_context: bool
@@ -50,7 +53,8 @@ def build_network(
     described = settled(replace(config.model, num_classes=classes))
     model, report = build_with_report(replace(described, weights=None) if resumed else described)
     _check_clip(model, config.clip)
-    cpu_bf16 = not gpu and config.precision == "bf16"
+    precision, about_precision = training_precision(config, model, gpu=gpu)
+    cpu_bf16 = not gpu and precision == "bf16"
     if cpu_bf16 and config.compile and config.activation_checkpointing:
         # the compiler drops SoundBf16 inside checkpointed blocks
         raise ValueError(
@@ -61,7 +65,7 @@ def build_network(
     rate, about_rate = effective_lr(config.optim, config.batch_size)
     optim = replace(config.optim, lr=rate, lr_batch=None)
     fresh = report is None or not any(".context." in name for name in report.loaded)
-    about = [_announcement(config, splits, model), about_rate]
+    about = [_announcement(config, splits, model), about_precision, about_rate]
     if optim.schedule == "steps" and optim.milestones_in == "epochs" and config.steps is None:
         late = [milestone for milestone in optim.milestones if milestone >= config.epochs]
         if late:
@@ -82,7 +86,7 @@ def build_network(
         compile=config.compile,
         recompute_in=SoundBf16 if cpu_bf16 else nullcontext,
     )
-    return TrainedNetwork(model, described, optim, fresh, about)
+    return TrainedNetwork(model, described, precision, optim, fresh, about)
 
 
 def prepare_network(

@@ -86,7 +86,8 @@ class TrainConfig:
     """balanced: in the loss, clips of a class with few training videos count more, so that all
     classes count alike; null: all clips count alike"""
     precision: str = "auto"
-    """fp32, bf16 (mixed), or auto: bf16 on a GPU that supports it, else fp32"""
+    """fp32, bf16 (mixed), or auto: bf16 on a GPU or CPU that multiplies it (on a CPU only if the
+    network and the batch are large enough to gain), else fp32"""
     accelerator: str = "auto"
     """auto, cpu or gpu"""
     compile: bool = False

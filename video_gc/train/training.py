@@ -134,7 +134,9 @@ def build_training(
     if warning:
         say(warning, style="yellow")
     loggers = open_loggers(config.directory / LOGS, config, state) if world.first else []
-    fabric = build_fabric(world, config, gpu=gpu, loggers=loggers)
+    fabric = build_fabric(
+        world, network.precision, strategy=config.strategy, gpu=gpu, loggers=loggers
+    )
     seed_this_process(world, config.seed)
     model = network.model.to(fabric.device)
     if not is_parallel(fabric):  # FSDP2 divides only contiguous parameters

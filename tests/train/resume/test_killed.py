@@ -83,6 +83,16 @@ def test_killed_twice_it_ends_the_same(
 
 
 @pytest.mark.slow
+def test_in_bf16_it_ends_the_same_too(seven_each: Path, tmp_path: Path) -> None:
+    more = "precision=bf16", "epochs=2"
+    whole = train(compose_train(options(seven_each, tmp_path / "whole", *more)))
+    given = options(seven_each, tmp_path, *more)
+    killed(given, "step", 8)
+    assert run_forked(given) == 0
+    assert_same_end(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
 def test_killed_with_half_a_checkpoint_it_ends_the_same(
     shorter: Path, seven_each: Path, tmp_path: Path
 ) -> None:

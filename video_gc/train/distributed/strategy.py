@@ -24,10 +24,8 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from video_gc.backbones.stages import residual_blocks
-from video_gc.deploy.inference_network import has_bf16
 from video_gc.progress import say
 from video_gc.train.distributed.world import World, pick_gpu
-from video_gc.train.options import TrainConfig
 from video_gc.train.resume.state import generator_states, set_generators
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -119,13 +117,12 @@ def fabric_arguments(world: World, *, strategy: str, gpu: bool) -> dict[str, Any
     }
 
 
-def build_fabric(world: World, config: TrainConfig, *, gpu: bool, loggers: list[Logger]) -> Fabric:
-    """Fabric for this process, launched."""
-    precision = config.precision
-    if precision == "auto":  # not `choose`: on a CPU a step in bf16 is slower
-        precision = "bf16" if gpu and has_bf16(torch.device("cuda")) else "fp32"
+def build_fabric(
+    world: World, precision: str, *, strategy: str, gpu: bool, loggers: list[Logger]
+) -> Fabric:
+    """Fabric for this process, launched. precision: fp32 or bf16."""
     fabric = Fabric(
-        **fabric_arguments(world, strategy=config.strategy, gpu=gpu),
+        **fabric_arguments(world, strategy=strategy, gpu=gpu),
         precision=PRECISIONS[precision],  # type: ignore[arg-type]
         loggers=loggers,
     )

@@ -109,10 +109,10 @@ def finish_run(directory: Path, *, epochs: int, steps: int) -> None:
     write_text(directory / FINISHED, yaml.safe_dump({"epochs": epochs, "steps": steps}))
 
 
-def begin_run(directory: Path, options: dict[str, Any], *, gpu: bool) -> None:
+def begin_run(directory: Path, options: dict[str, Any], precision: str, *, gpu: bool) -> None:
     """Describe the run in its directory; remove the files of an aborted attempt.
 
-    gpu: whether it trains on one.
+    precision: fp32 or bf16, as taken. gpu: whether it trains on one.
     """
     if (directory / CONFIG).is_file():
         say(f"{directory}: an earlier attempt left no checkpoint; starting from the beginning")
@@ -123,7 +123,7 @@ def begin_run(directory: Path, options: dict[str, Any], *, gpu: bool) -> None:
     write_text(directory / CONFIG, yaml.safe_dump(options, sort_keys=False))
     versions = {"python": platform.python_version(), "machine": platform.machine()}
     versions |= {name: version(name) for name in LIBRARIES}
-    versions["lightning-fabric"] = lightning_fabric.__version__
+    versions |= {"lightning-fabric": lightning_fabric.__version__, "precision": precision}
     if gpu:
         versions["gpu"] = torch.cuda.get_device_name()
     write_text(directory / VERSIONS, yaml.safe_dump(versions, sort_keys=False))
