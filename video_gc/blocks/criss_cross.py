@@ -5,6 +5,7 @@ section 3.2, lifted from H·W to any position axes.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
 
 import torch
@@ -56,14 +57,16 @@ class CrissCross(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *positions) → the same shape."""
+        axes = x.shape[2:]
         for norm in self.norms:
-            weights = self.attention(x)  # (N, *positions, T + H + W)
-            value = project(rows(x), self.value).unflatten(1, x.shape[2:])  # (N, *positions, d)
-            mean = sum(
-                torch.matmul(part, value.movedim(axis, -2)).movedim(-2, axis)
-                for axis, part in self._lines(weights.to(value.dtype), x.shape[2:])
-            )
-            assert isinstance(mean, Tensor)
+            product = project(rows(x), self.query, self.key, self.value).unflatten(1, axes)
+            query, key, value = product.chunk(3, dim=-1)  # (N, *positions, d)
+            weights = self._weights(query, key).to(value.dtype).split(list(axes), dim=-1)
+            means = [  # (N, *positions, d), of each line
+                torch.matmul(line.movedim(axis, -2), value.movedim(axis, -2)).movedim(-2, axis)
+                for axis, line in enumerate(weights, start=1)
+            ]
+            mean = reduce(torch.add, means)
             x = add_context(x, mean.flatten(1, -2), self.out, norm)
         return x
 
@@ -73,9 +76,11 @@ class CrissCross(nn.Module):
         The last axis has the positions of the first line, then those of the second, and so on. They
         sum to 1. A query counts itself on its first line only.
         """
-        query, key = (
-            project(rows(x), layer).unflatten(1, x.shape[2:]) for layer in (self.query, self.key)
-        )
+        product = project(rows(x), self.query, self.key).unflatten(1, x.shape[2:])
+        return self._weights(*product.chunk(2, dim=-1))
+
+    def _weights(self, query: Tensor, key: Tensor) -> Tensor:
+        """`attention` of queries and keys (N, *positions, d)."""
         scores = []
         for axis in range(1, query.ndim - 1):
             q, k = query.movedim(axis, -2), key.movedim(axis, -2)  # (N, other axes, L, d)
@@ -109,9 +114,3 @@ class CrissCross(nn.Module):
     def extra_repr(self) -> str:
         """Text for nn.Module's repr."""
         return f"{self.channels}, recurrences={len(self.norms)}"
-
-    @staticmethod
-    def _lines(weights: Tensor, positions: Sequence[int]) -> list[tuple[int, Tensor]]:
-        """The weights of each line, its axis second to last: (axis, (N, other axes, L, L))."""
-        parts = weights.split(list(positions), dim=-1)
-        return [(axis, part.movedim(axis, -2)) for axis, part in enumerate(parts, start=1)]

@@ -26,38 +26,66 @@ def rows(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
-def project(x: Tensor, layer: nn.Linear) -> Tensor:
-    """`layer` on every row, (N, P, C) → (N, P, D) with contiguous rows, for any strides of x."""
+def project(x: Tensor, *layers: nn.Linear) -> Tensor:
+    """`layers` side by side on every row, (N, P, C) → (N, P, D), for any strides of x.
+
+    D: the sum of the layers' widths. One product for several layers reads x once.
+    """
+    if len(layers) == 1:
+        return _product(x, layers[0].weight, layers[0].bias)
+    weight = torch.cat([layer.weight for layer in layers])
+    return _product(x, weight, torch.cat([layer.bias for layer in layers]))
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, P, C), (D, C), (D,) → (N, P, D) with contiguous rows."""
     if x.is_contiguous():
-        product = F.linear(x, layer.weight)
+        product = F.linear(x, weight)
     else:  # a batch of products: F.linear would copy x
-        product = torch.bmm(x, _weight(layer, x).t().expand(x.shape[0], -1, -1))
-    return product if layer.bias is None else product.add_(layer.bias)
+        product = torch.bmm(x, _cast(weight, x).t().expand(x.shape[0], -1, -1))
+    return product if bias is None else product.add_(bias)
 
 
-def project_back(mean: Tensor, layer: nn.Linear, like: Tensor) -> Tensor:
-    """`layer` on every row, in the memory layout of `like`: (N, P, D) → (N, C, P)."""
+def _product_back(mean: Tensor, weight: Tensor, bias: Tensor, like: Tensor) -> Tensor:
+    """`_product`, in the memory layout of `like`: (N, P, d) → (N, C, P)."""
     if not like.is_contiguous():
-        return project(mean, layer).transpose(1, 2)
-    weight = _weight(layer, mean).expand(mean.shape[0], -1, -1)  # (N, C, D)
-    product = torch.bmm(weight, mean.transpose(1, 2))
-    return product if layer.bias is None else product.add_(layer.bias.unsqueeze(1))
+        return _product(mean, weight, bias).transpose(1, 2)
+    weight = _cast(weight, mean).expand(mean.shape[0], -1, -1)  # (N, C, d)
+    return torch.bmm(weight, mean.transpose(1, 2)).add_(bias.unsqueeze(1))
 
 
-def _weight(layer: nn.Linear, x: Tensor) -> Tensor:
+def _cast(weight: Tensor, x: Tensor) -> Tensor:
     """The weight in autocast's dtype: cast once here, not for each of N repetitions."""
-    if x.is_meta or not torch.is_autocast_enabled(x.device.type):
-        return layer.weight
-    return layer.weight.to(torch.get_autocast_dtype(x.device.type))
+    return weight.to(torch.get_autocast_dtype(x.device.type)) if _autocasts(x) else weight
+
+
+def _autocasts(x: Tensor) -> bool:
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 def add_context(x: Tensor, mean: Tensor, out: nn.Linear, norm: nn.Module) -> Tensor:
     """x + BN(W_z · mean), the fusion of a non-local block: (N, C, *positions), (N, P, d) → x's.
 
-    norm: a 2-D batch norm sees (N, C, 1, P), which is fast in both layouts.
+    norm: a 2-D batch norm sees (N, C, 1, P), which is fast in both layouts. With running statistics
+    it becomes a part of W_z.
     """
-    z = project_back(mean, out, like=x)  # (N, C, P)
-    return x + norm(z.unsqueeze(2)).reshape(x.shape).to(x.dtype)
+    if not isinstance(norm, nn.BatchNorm2d) or norm.training or _autocasts(x):
+        z = norm(_product_back(mean, out.weight, out.bias, like=x).unsqueeze(2))
+    else:
+        weight, bias = (each.to(x.dtype) for each in _with_norm(out, norm))
+        z = _product_back(mean, weight, bias, like=x)  # (N, C, P)
+    z = z.reshape(x.shape).to(x.dtype)
+    # new memory costs more than adding; but gradients copy a view that changed in place
+    return x + z if torch.is_grad_enabled() else z.add_(x)
+
+
+def _with_norm(out: nn.Linear, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight (C, d) and bias (C,) of `out` and then `norm`; torch's fusion has no gradients."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    wide = torch.promote_types(norm.weight.dtype, torch.float32)
+    scale = norm.weight * torch.rsqrt(norm.running_var.to(wide) + norm.eps)
+    return out.weight * scale.unsqueeze(1), (out.bias - norm.running_mean) * scale + norm.bias
 
 
 def reset_as_identity(block: nn.Module) -> None:
