@@ -42,7 +42,6 @@ from video_gc.train.logs import check_logger, finalized, learning_rates
 from video_gc.train.network import build_network
 from video_gc.train.options import TrainConfig, decoding_of
 from video_gc.train.recipe.averaging import decay_at, pick_weights, update_average
-from video_gc.train.recipe.bf16_on_cpu import SoundBf16
 from video_gc.train.recipe.groups import drop_gradients
 from video_gc.train.resume import checkpoint_files as files
 from video_gc.train.resume.not_finite import NOT_FINITE, lacking, not_finite, write_not_finite
@@ -140,8 +139,7 @@ def run(config: TrainConfig, world: World, signals: StopSignals) -> None:
             files.set_aside(last.parent, last)
     say_about_norms(config.norm.kind, world, config.batch_size, config.accumulate)
     training = build_training(config, world, signals, splits, network, state, known)
-    sound = SoundBf16() if not gpu and network.precision == "bf16" else nullcontext()
-    with finalized(training.fabric.loggers), guarded_workers(config.data.workers), sound:
+    with finalized(training.fabric.loggers), guarded_workers(config.data.workers):
         if kept is not None:
             restore(training, kept)
             kept = None
@@ -252,7 +250,7 @@ def optimiser_step(training: Training, batches: Iterator[Batch]) -> list[Tensor]
         training.skipped.add(batch.problems)
         batch = batch.to(fabric.device)
         with fabric.no_backward_sync(training.network, enabled=part < config.accumulate):
-            with fabric.autocast():
+            with fabric.autocast(), training.sound():
                 loss, logits = training.objective.training_step(training.network, batch, state.step)
             fabric.backward(loss / config.accumulate)
         state.sums.add(loss, logits, batch.labels)

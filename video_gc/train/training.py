@@ -1,6 +1,7 @@
 """The objects of a training: built from its config, saved and restored."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from video_gc.train.logs import RowLogger, open_loggers
 from video_gc.train.network import TrainedNetwork
 from video_gc.train.options import Length, TrainConfig, decoding_of
 from video_gc.train.recipe.averaging import averaged_copy, pick_weights
+from video_gc.train.recipe.bf16_on_cpu import SoundBf16
 from video_gc.train.recipe.groups import train_mode, waiting_parameters
 from video_gc.train.recipe.optim import build_optimizer
 from video_gc.train.recipe.precise_norms import KEY as STATISTICS
@@ -57,6 +59,8 @@ class Training:
     config: TrainConfig
     world: World
     fabric: Fabric
+    precision: str
+    """fp32 or bf16"""
     objective: Objective
     length: Length
     networks: dict[str, nn.Module]
@@ -103,6 +107,11 @@ class Training:
         # of the averaged weights if there are any: such a run is for them
         figure = "mAP" if self.objective.multi_label else "top1"
         return f"{PREFIXES[list(self.networks)[-1]]}/{figure}"
+
+    def sound(self) -> AbstractContextManager[object]:
+        """Around the forward pass of a step: makes the gradients of bf16 on the CPU correct."""
+        on_cpu = self.fabric.device.type == "cpu"
+        return SoundBf16() if on_cpu and self.precision == "bf16" else nullcontext()
 
     def waiting(self) -> list[nn.Parameter]:
         """Parameters that are not trained yet, while the head is trained alone."""
@@ -163,6 +172,7 @@ def build_training(
         config=config,
         world=world,
         fabric=fabric,
+        precision=network.precision,
         objective=objective,
         length=length,
         networks=networks,
