@@ -50,7 +50,8 @@ def trained(
     optimizer = build_optimizer(model, OptimConfig(lr=0.01))
     unused: Any = None
     training = Training(
-        config=config, world=World(), fabric=fabric, length=Length(1, 3, 3), networks=networks,
+        config=config, world=World(), fabric=fabric, precision="fp32", length=Length(1, 3, 3),
+        networks=networks,
         objective=Objective(
             num_classes=3, normalisation=Normalisation(), class_weights=weights
         ),
