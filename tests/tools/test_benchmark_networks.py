@@ -11,6 +11,7 @@ import pytest
 import torch
 from benchmarks import predict
 from benchmarks import test as view_test
+from benchmarks.choose import choose_fastest
 from benchmarks.network_timing import (
     PLAIN,
     Row,
@@ -24,6 +25,9 @@ from benchmarks.network_timing import (
 from benchmarks.predict import agreement
 from benchmarks.test import plain_test
 from benchmarks.videos import DENSE, SPARSE, encode, look_at
+
+from video_gc.deploy.fastest import Way, fastest
+from video_gc.train.checkpoint import load_network
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -142,3 +146,25 @@ def test_agreement_counts_the_same_best_class(checkpoint: Path, clips_folder: Pa
     (target,) = agreement(checkpoint, [clips_folder], ["eager"])
     assert target.what.startswith("12 clips, bf16, eager")
     assert target.number * 12 == pytest.approx(round(target.number * 12))
+
+
+def test_the_fastest_way_of_a_run_is_remembered(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    best = run / "checkpoints" / "best.ckpt"
+    assert choose_fastest(best, (), ["eager"], rounds=2, out=tmp_path) == 0
+    results = json.loads((tmp_path / "choose.json").read_text())
+    ways = {tuple(way["way"].values()): way for way in results["ways"]}
+    assert len(ways) == 4
+    assert all(len(way["seconds"]) == 2 for way in ways.values())
+    assert ways["fp32", "eager", 1]["same"] == 1
+    assert ways["fp32", "eager", 1]["off"] == 0
+    assert 0 < ways["bf16", "eager", 8]["off"] < 0.1
+    sound = [way for way in ways.values() if way["same"] >= 0.99]
+    quickest = min(sound, key=lambda way: sum(way["seconds"]))
+    assert results["chosen"] == quickest["way"]
+    model, contents = load_network(best)
+    clip = contents.clip
+    shape = clip.frames, clip.test_crop, clip.test_crop
+    assert fastest(model, shape, torch.device("cpu")) == Way(**results["chosen"])

@@ -4,10 +4,12 @@ import argparse
 import gc
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import groupby
@@ -169,13 +171,11 @@ def write_results(
     JSON, beside machine and targets.
     Returns exit status 0.
     """
-    shown = [intro, "", " · ".join(f"{name} {value}" for name, value in about.items()), ""]
-    if targets:
-        heads = ["target", "limit", "measured", "met"]
-        shown += ["", *table(heads, [target.cells() for target in targets]), ""]
-    text = "\n".join([*shown, *lines, ""])
+    command = shlex.join(["video-gc", "benchmark", *sys.argv[1:]])
+    content = {"command": command, "date": date.today().isoformat(), "machine": about, **results}
+    content |= {"targets": as_dicts(targets), "intro": intro, "lines": list(lines)}
+    text = markdown(content)
     show(text)
-    content = {"machine": about, **results, "targets": as_dicts(targets)}
     files = [
         write_text(file.with_suffix(".json"), json.dumps(content, indent=1)),
         write_text(file.with_suffix(".md"), text),
@@ -185,6 +185,17 @@ def write_results(
     for written in files:
         say(f"  {written}")
     return 0
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """The text of results in JSON, as `write_results` writes them."""
+    machine = " · ".join(f"{name} {value}" for name, value in content["machine"].items())
+    shown = [content["intro"], "", f"`{content['command']}`, {content['date']}: {machine}", ""]
+    if content["targets"]:
+        targets = [Target(**target) for target in content["targets"]]
+        heads = ["target", "limit", "measured", "met"]
+        shown += [*table(heads, [target.cells() for target in targets]), ""]
+    return "\n".join([*shown, *content["lines"], ""])
 
 
 def show(text: str) -> None:

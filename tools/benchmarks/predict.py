@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
+from benchmarks.choose import choose_fastest
 from benchmarks.decode_peers import pyav_from_start
 from benchmarks.measurement import CPU, Target, reason
 from benchmarks.network_timing import (
@@ -42,6 +43,7 @@ from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import say, track
 from video_gc.train.checkpoint import KEY, CheckpointContents, described, load_network
+from video_gc.train.checkpoint_paths import checkpoint_in
 
 ABOUT = """\
 Time a trained network on clips in memory (one and eight per call, in every way that this machine
@@ -50,6 +52,7 @@ loop: contiguous, eager, fp32, videos decoded from the start with PyAV. All are 
 EXAMPLES = """\
 examples:
   video-gc benchmark predict
+  video-gc benchmark predict --choose runs/demo
   video-gc benchmark predict --ways eager openvino --batch 1
   video-gc benchmark predict --agreement runs/demo/checkpoints/best.ckpt"""
 WAYS = ("eager", "compile", "openvino")
@@ -66,6 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS,
                         help="backends; default: eager, and openvino if installed; "
                         "compile takes a minute")  # fmt: skip
+    parser.add_argument("--choose", type=Path, metavar="CHECKPOINT",
+                        help="only find the fastest way to run this network, on its test videos or "
+                        "those of --videos; predict, test, score, stream and serve then use it on "
+                        "this machine")  # fmt: skip
+    parser.add_argument("--videos", nargs="+", type=Path, default=[],
+                        help="videos, folders or lists for --choose; default: the run's test "
+                        "videos")  # fmt: skip
     parser.add_argument("--agreement", type=Path, metavar="CHECKPOINT",
                         help="count how often each way agrees with fp32 on the best class of 400 "
                         "clips of --held-out")  # fmt: skip
@@ -78,6 +88,9 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     setting = setting_of(options)
     ways = options.ways or ["eager", *(["openvino"] if find_spec("openvino") else [])]
+    if options.choose:
+        checkpoint = checkpoint_in(options.choose)
+        return choose_fastest(checkpoint, options.videos, ways, options.rounds, options.out)
     names = [PLAIN, *(f"{p}, {way}" for way in ways for p in ("fp32", "bf16"))]
     default = ", ".join(choose(CPU, "auto", "auto"))
     tables, targets = {}, []

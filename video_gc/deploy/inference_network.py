@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from video_gc.deploy.choices import BACKENDS, PRECISIONS
+from video_gc.deploy.fastest import Way, fastest
 from video_gc.deploy.fold import fold_norms
 from video_gc.extras import need
 
+MICRO_BATCH = 8
+"""Clips in one call, if nothing better is known."""
 SMALL = 64
 """Side in pixels of the clip on which the folded and unfolded networks are compared."""
 
@@ -32,6 +35,8 @@ class FastNetwork:
     """number of batch norms folded into the convolution before them"""
     model: nn.Module | None
     """the folded network in torch, to find the first layer with a NaN; None: an exported model"""
+    micro_batch: int = MICRO_BATCH
+    """clips in one call that suit it"""
     file_hash: str = ""
     """of an exported model's files"""
 
@@ -64,17 +69,20 @@ def fast_network(
     device: torch.device,
     precision: str = "auto",
     backend: str = "auto",
-    micro_batch: int = 8,
+    micro_batch: int | None = None,
 ) -> FastNetwork:
     """A copy of `model` that is ready to score clips.
 
-    clip_shape: (T, H, W). micro_batch: clips in one call; `compile` and `openvino` build a
-    network for this number and one for a single clip; other numbers are padded with zeros.
+    clip_shape: (T, H, W). precision, backend: if both are auto, the fastest way that was measured
+    here (`fastest`), else bf16 where the hardware has it, and eager. micro_batch: clips in one call
+    (default: as measured, or 8); `compile` and `openvino` build a network for this number and one
+    for a single clip; other numbers are padded with zeros.
 
     Raises ValueError for an unknown choice, ImportError with the install command if OpenVINO is
     missing.
     """
-    precision, backend = choose(device, precision, backend)
+    way = choose_way(model, clip_shape, device, precision, backend)
+    precision, backend, micro_batch = way.precision, way.backend, micro_batch or way.micro_batch
     # on the model's device: a GPU's TF32 may differ by more than folding is allowed to
     where = next(model.parameters()).device
     folded, count = fold_norms(model, example_clip(model, clip_shape).to(where))
@@ -89,7 +97,7 @@ def fast_network(
         run = partial(_eager, folded, precision)
         if backend == "compile":
             run = FixedSizes(partial(_compiled, folded, precision), micro_batch)
-    return FastNetwork(run, device, precision, backend, count, folded)
+    return FastNetwork(run, device, precision, backend, count, folded, micro_batch)
 
 
 def first_not_finite(model: nn.Module, clips: Tensor) -> str | None:
@@ -111,6 +119,18 @@ def first_not_finite(model: nn.Module, clips: Tensor) -> str | None:
         for handle in handles:
             handle.remove()
     return found[0] if found else None
+
+
+def choose_way(
+    model: nn.Module,
+    clip_shape: tuple[int, int, int],
+    device: torch.device,
+    precision: str = "auto",
+    backend: str = "auto",
+) -> Way:
+    """How to run `model`: as given, as measured, or as `choose` says. Raises as `choose`."""
+    measured = fastest(model, clip_shape, device) if precision == backend == "auto" else None
+    return measured or Way(*choose(device, precision, backend), MICRO_BATCH)
 
 
 def choose(device: torch.device, precision: str, backend: str) -> tuple[str, str]:

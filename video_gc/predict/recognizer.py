@@ -99,8 +99,8 @@ class Recognizer:
     and so does a file of tools/export.py: `Recognizer("model.onnx")`, "model.xml" or "model.pt2",
     with model.json beside it. Such a file has its own precision and backend.
 
-    precision, backend: see `fast_network`; `auto` is bf16 if the hardware supports it, and eager
-    torch. `recognizer.network.about` names the choice.
+    precision, backend, micro_batch: see `fast_network`; `recognizer.network.about` names the
+    choice.
 
     Raises FileNotFoundError; ValueError for a file that is no such checkpoint, a contract that does
     not fit the file, or an unknown choice; ImportError for a backend that is not installed.
@@ -111,11 +111,11 @@ class Recognizer:
         checkpoint: str | os.PathLike[str],
         *,
         device: str | torch.device | None = None,
-        micro_batch: int = 8,
+        micro_batch: int | None = None,
         precision: str = "auto",
         backend: str = "auto",
     ) -> None:
-        self.micro_batch, self.max_pixels = micro_batch, MAX_PIXELS
+        self.max_pixels = MAX_PIXELS
         self.model: nn.Module | None = None
         """the network in torch; None: an exported model"""
         if is_exported(checkpoint):
@@ -124,6 +124,7 @@ class Recognizer:
                 checkpoint, self.device, precision=precision, backend=backend
             )
             self.design = self.network.file_hash
+            self.micro_batch = micro_batch or self.network.micro_batch
             return
         self.device = pick_device(device)
         choose(self.device, precision, backend)  # raises before anything is loaded
@@ -142,6 +143,7 @@ class Recognizer:
             backend=backend,
             micro_batch=micro_batch,
         )
+        self.micro_batch = self.network.micro_batch
 
     @property
     def about(self) -> str:

@@ -83,6 +83,8 @@ def score_with_ray(
     `score_shard`; ValueError for actors that do not fit; TimeoutError if they are gone.
     """
     need("ray", "ray", by="--engine ray")
+    if work.backend == "auto" and not is_exported(work.checkpoint):
+        work = replace(work, backend="eager")  # what is fastest here may not be so elsewhere
     here = work if torch.cuda.is_available() else replace(work, device="cpu")
     recognizer = here.recognizer()
     say(f"{work.checkpoint}: {recognizer.about}; {len(paths):,} videos are listed")

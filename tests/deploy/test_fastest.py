@@ -1,0 +1,103 @@
+"""The way that was measured to be the fastest is the one that predictions use."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from video_gc.deploy import fastest as module
+from video_gc.deploy.choices import PRECISIONS
+from video_gc.deploy.fastest import Way, fastest, remember_fastest
+from video_gc.deploy.inference_network import MICRO_BATCH, choose, choose_way, fast_network
+from video_gc.models.build import ModelConfig, build_model
+from video_gc.models.context import ContextConfig
+from video_gc.predict.recognizer import Recognizer
+
+CPU, CLIP = torch.device("cpu"), (4, 32, 32)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "video_gc" / "fastest"
+
+
+def network(kind: str) -> nn.Module:
+    return build_model(
+        ModelConfig(backbone="slow", width=0.0625, num_classes=3, context=ContextConfig(kind=kind))
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def gc() -> nn.Module:
+    return network("gc")
+
+
+def slower() -> Way:
+    """Not the default of this machine."""
+    (precision,) = {*PRECISIONS[1:]} - {choose(CPU, "auto", "auto")[0]}
+    return Way(precision, "eager", 3)
+
+
+def test_it_is_for_this_network_clip_and_number_of_threads(
+    gc: nn.Module, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fastest(gc, CLIP, CPU) is None
+    file = remember_fastest(slower(), gc, CLIP, CPU)
+    assert file.parent == cache
+    assert fastest(gc, CLIP, CPU) == fastest(network("gc"), CLIP, CPU) == slower()
+    assert fastest(network("snl"), CLIP, CPU) is None
+    assert fastest(gc, (4, 32, 40), CPU) is None
+    assert fastest(gc, CLIP, torch.device("cuda")) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "get_num_threads", lambda: 77)
+        assert fastest(gc, CLIP, CPU) is None
+    monkeypatch.setattr(module, "_processor", lambda: "another")
+    assert fastest(gc, CLIP, CPU) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"precision": "fp32"}', '{"precision": "int4", "backend": "eager"}',
+     '{"precision": "fp32", "backend": "eager", "micro_batch": 0}'],
+)  # fmt: skip
+def test_a_damaged_file_is_as_none(content: str, gc: nn.Module) -> None:
+    remember_fastest(slower(), gc, CLIP, CPU).write_text(content)
+    assert fastest(gc, CLIP, CPU) is None
+
+
+def test_a_backend_that_is_gone_is_not_taken(
+    gc: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember_fastest(Way("bf16", "openvino", 8), gc, CLIP, CPU)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert choose_way(gc, CLIP, CPU) == Way(*choose(CPU, "auto", "auto"), MICRO_BATCH)
+
+
+def test_only_what_is_not_given_is_chosen(gc: nn.Module) -> None:
+    assert fast_network(gc, CLIP, device=CPU).micro_batch == MICRO_BATCH
+    remember_fastest(slower(), gc, CLIP, CPU)
+    chosen = fast_network(gc, CLIP, device=CPU)
+    assert (chosen.precision, chosen.backend, chosen.micro_batch) == (
+        slower().precision,
+        "eager",
+        3,
+    )
+    assert fast_network(gc, CLIP, device=CPU, micro_batch=5).micro_batch == 5
+    for given in ({"backend": "eager"}, {"precision": choose(CPU, "auto", "auto")[0]}):
+        found = fast_network(gc, CLIP, device=CPU, **given)
+        assert (found.precision, found.micro_batch) != (slower().precision, 3)
+
+
+def test_predictions_use_it(checkpoint: Path, video: Path) -> None:
+    plain = Recognizer(checkpoint, device="cpu")
+    contract = plain.contract
+    assert plain.model is not None
+    assert plain.micro_batch == MICRO_BATCH
+    shape = contract.frames, contract.crop, contract.crop
+    remember_fastest(slower(), plain.model, shape, CPU)
+    chosen = Recognizer(checkpoint, device="cpu")
+    assert (chosen.network.precision, chosen.micro_batch) == (slower().precision, 3)
+    given = Recognizer(checkpoint, device="cpu", precision=slower().precision, micro_batch=3)
+    assert torch.equal(chosen.predict(video).scores, given.predict(video).scores)

@@ -1,0 +1,70 @@
+"""How a network runs fastest on this machine, once `video-gc benchmark predict --choose` knows it.
+
+A small file in the user's cache folder for each network, clip size, machine, number of threads and
+version of torch. Remove ~/.cache/video_gc/fastest to forget.
+"""
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from video_gc.atomic import write_text
+from video_gc.deploy.choices import BACKENDS, PRECISIONS
+
+ClipShape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to run a network."""
+
+    precision: str
+    """fp32 or bf16"""
+    backend: str
+    """eager, compile or openvino"""
+    micro_batch: int
+    """clips in one call"""
+
+    def __post_init__(self) -> None:
+        known = self.precision in PRECISIONS[1:] and self.backend in BACKENDS[1:]
+        if not known or not isinstance(self.micro_batch, int) or self.micro_batch < 1:
+            raise ValueError(f"{self} is no way to run a network")
+
+
+def remember_fastest(way: Way, model: nn.Module, clip: ClipShape, device: torch.device) -> Path:
+    """Keep the fastest way of a network with clips of (T, H, W); returns the file."""
+    return write_text(_file(model, clip, device), json.dumps(asdict(way)))
+
+
+def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | None:
+    """The way that was remembered for exactly this; None without one, or if it needs a package
+    that is no longer installed.
+    """
+    try:
+        way = Way(**json.loads(_file(model, clip, device).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return None if way.backend == "openvino" and not find_spec("openvino") else way
+
+
+def _file(model: nn.Module, clip: ClipShape, device: torch.device) -> Path:
+    of = device.type, torch.get_num_threads(), platform.machine(), _processor(), torch.__version__
+    key = hashlib.blake2b(repr((of, clip, repr(model))).encode(), digest_size=12).hexdigest()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return cache / "video_gc" / "fastest" / f"{key}.json"
+
+
+def _processor() -> str:
+    """Its name, and what it can do: virtual machines call many processors alike."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = [platform.processor()]
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags"))}))
