@@ -18,12 +18,17 @@ PART = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def with_tables(page: str) -> str:
-    """The text of a page with the tables of its files. Raises OSError if one is missing."""
+    """The text of a page with the tables of its files. Raises OSError if one is missing,
+    ValueError for marks that do not fit.
+    """
 
     def part(found: re.Match[str]) -> str:
         file = DOCS / "measured" / f"{found[2]}.json"
         return f"{found[1]}\n{markdown(json.loads(file.read_text('utf-8')))}\n{found[3]}"
 
+    parts = len(PART.findall(page))
+    if not parts == page.count("<!-- measured:") == page.count("<!-- end -->"):
+        raise ValueError("each <!-- measured: NAME --> on its line needs its own <!-- end -->")
     return PART.sub(part, page)
 
 

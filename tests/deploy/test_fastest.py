@@ -1,5 +1,7 @@
 """The way that was measured to be the fastest is the one that predictions use."""
 
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from video_gc.deploy.fastest import Way, fastest, remember_fastest
 from video_gc.deploy.inference_network import MICRO_BATCH, choose, choose_way, fast_network
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
+from video_gc.predict.features import StageFeatures
 from video_gc.predict.recognizer import Recognizer
 
 CPU, CLIP = torch.device("cpu"), (4, 32, 32)
@@ -46,7 +49,8 @@ def test_it_is_for_this_network_clip_and_number_of_threads(
     assert fastest(gc, CLIP, CPU) is None
     file = remember_fastest(slower(), gc, CLIP, CPU)
     assert file.parent == cache
-    assert fastest(gc, CLIP, CPU) == fastest(network("gc"), CLIP, CPU) == slower()
+    assert fastest(gc, CLIP, CPU) == fastest(deepcopy(gc), CLIP, CPU) == slower()
+    assert fastest(network("gc"), CLIP, CPU) is None  # other weights, which may agree less
     assert fastest(network("snl"), CLIP, CPU) is None
     assert fastest(gc, (4, 32, 40), CPU) is None
     assert fastest(gc, CLIP, torch.device("cuda")) is None
@@ -88,6 +92,25 @@ def test_only_what_is_not_given_is_chosen(gc: nn.Module) -> None:
     for given in ({"backend": "eager"}, {"precision": choose(CPU, "auto", "auto")[0]}):
         found = fast_network(gc, CLIP, device=CPU, **given)
         assert (found.precision, found.micro_batch) != (slower().precision, 3)
+
+
+def test_without_a_home_there_is_none(gc: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for an unknown user
+    assert choose_way(gc, CLIP, CPU).backend == "eager"
+
+
+def test_features_watch_eager_layers(checkpoint: Path, video: Path) -> None:
+    plain = Recognizer(checkpoint, device="cpu", precision="fp32")
+    assert plain.in_eager() is plain
+    other = Recognizer(checkpoint, device="cpu", precision="fp32")
+    other.network = replace(other.network, backend="openvino")
+    clips = torch.zeros(1, 3, *(plain.contract.frames, *[plain.contract.crop] * 2))
+    with pytest.raises(ValueError, match="need the backend eager"):
+        StageFeatures(other, "res4")
+    found = StageFeatures(other.in_eager(), "res4")(clips)
+    assert torch.equal(found, StageFeatures(plain, "res4")(clips))
 
 
 def test_predictions_use_it(checkpoint: Path, video: Path) -> None:

@@ -43,6 +43,15 @@ def test_another_table_is_written(measured: ModuleType) -> None:
     assert measured.with_tables(written) == written
 
 
+@pytest.mark.parametrize(
+    "page",
+    ["<!-- measured: a -->\n", "<!-- end -->\n", "<!-- measured: a-b -->\n<!-- end -->\n"],
+)
+def test_marks_that_do_not_fit_are_said(page: str, measured: ModuleType) -> None:
+    with pytest.raises(ValueError, match="needs its own"):
+        measured.with_tables(page)
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_files_name_command_and_machine_but_no_place(file: Path) -> None:
     text = file.read_text("utf-8")

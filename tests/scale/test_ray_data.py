@@ -1,8 +1,10 @@
 """What the engine Ray says and watches; test_ray.py has a cluster."""
 
+import signal
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -19,9 +21,19 @@ def test_without_ray_the_install_line(tmp_path: Path) -> None:
         score_with_ray(work, pa.chunked_array([["/a"]]), tmp_path)
 
 
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN])
 def test_a_job_without_a_sign_of_life_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    handler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        is_ended(tmp_path, monkeypatch)
+        assert signal.getsignal(signal.SIGINT) == handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_data, "STALLED", 1.0)
     began = time.monotonic()
     said = r"no actor gave a sign of life for 1 s.*rerun the command"

@@ -93,13 +93,30 @@ def test_what_is_computed_again_backward_is_the_same() -> None:
     clip, gradients = torch.randn(2, 3, 4, 32, 32), []
     for network in (model, again):
         torch.manual_seed(1)
-        with SoundBf16():
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = network(clip).float().square().sum()
-            loss.backward()
+        with SoundBf16(), torch.autocast("cpu", torch.bfloat16):
+            loss = network(clip).float().square().sum()
+        loss.backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
     for one, other in zip(*gradients, strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_step_uses_it(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = list[str]()
+
+    def recorded(*given: object, **named: object) -> Tensor:
+        used.append("conv3d")
+        return conv3d(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("video_gc.train.recipe.bf16_on_cpu.conv3d", recorded)
+    given = [*SMALL, f"data.root={clips_folder}", f"runs={tmp_path}", "epochs=1"]
+    given += ["steps_per_epoch=1"]
+    train(compose_train([*given, "name=fp32"]))
+    assert not used
+    train(compose_train([*given, "name=bf16", "precision=bf16"]))
+    assert used
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from math import log
 from pathlib import Path
 from typing import Any
@@ -243,13 +243,12 @@ def since(began: float) -> dict[str, float]:
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:
     """The lines of the table."""
-    lines = []
-    for before, row in pairwise([None, *rows]):
-        assert row is not None
-        growth = ""
-        if before and (before.part, before.axis) == (row.part, row.axis):
+    lines, smaller = [], dict[str, Row]()
+    for row in sorted(rows, key=lambda row: (row.part, row.axis)):  # sizes stay in order
+        growth, what = "", f"{row.part}, {row.axis}"
+        if before := smaller.get(what):
             growth = f"{log(row.seconds / before.seconds) / log(row.size / before.size):.2f}"
-        what = f"{row.part}, {row.axis}"
+        smaller[what] = row
         lines.append([what, f"{row.size:,g}", f"{row.seconds:.3g}", growth, f"{row.mib:.0f}"])
     return lines
 

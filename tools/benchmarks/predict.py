@@ -56,6 +56,7 @@ examples:
   video-gc benchmark predict --ways eager openvino --batch 1
   video-gc benchmark predict --agreement runs/demo/checkpoints/best.ckpt"""
 WAYS = ("eager", "compile", "openvino")
+HELD_OUT_VIDEOS = Path("data/motions/alike/test")
 HELD_OUT = 400
 """Number of clips on which the ways are compared with fp32."""
 
@@ -70,27 +71,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="backends; default: eager, and openvino if installed; "
                         "compile takes a minute")  # fmt: skip
     parser.add_argument("--choose", type=Path, metavar="CHECKPOINT",
-                        help="only find the fastest way to run this network, on its test videos or "
-                        "those of --videos; predict, test, score, stream and serve then use it on "
-                        "this machine")  # fmt: skip
-    parser.add_argument("--videos", nargs="+", type=Path, default=[],
-                        help="videos, folders or lists for --choose; default: the run's test "
-                        "videos")  # fmt: skip
+                        help="only find the fastest way to run this network, a few minutes; "
+                        "predict, score, stream and serve then use it on this machine")  # fmt: skip
     parser.add_argument("--agreement", type=Path, metavar="CHECKPOINT",
                         help="count how often each way agrees with fp32 on the best class of 400 "
                         "clips of --held-out")  # fmt: skip
     parser.add_argument("--held-out", nargs="+", type=Path,
-                        default=[Path("data/motions/alike/test")],
-                        help="folders of videos (data/motions/alike/test)")  # fmt: skip
+                        default=[],
+                        help="videos of --agreement, folders (data/motions/alike/test), and of "
+                        "--choose (the run's test videos)")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
+    own = torch.get_num_threads()
     setting = setting_of(options)
     ways = options.ways or ["eager", *(["openvino"] if find_spec("openvino") else [])]
     if options.choose:
+        torch.set_num_threads(own)  # as predictions have it
         checkpoint = checkpoint_in(options.choose)
-        return choose_fastest(checkpoint, options.videos, ways, options.rounds, options.out)
+        return choose_fastest(checkpoint, options.held_out, ways, options.rounds, options.out)
     names = [PLAIN, *(f"{p}, {way}" for way in ways for p in ("fp32", "bf16"))]
     default = ", ".join(choose(CPU, "auto", "auto"))
     tables, targets = {}, []
@@ -108,7 +108,8 @@ def run(options: argparse.Namespace) -> int:
         tables["videos"] = rows
         targets += faster(rows, rows[-1].name, 3.0, "whole videos")
     if options.agreement:
-        targets += agreement(options.agreement, options.held_out, ways)
+        held_out = options.held_out or [HELD_OUT_VIDEOS]
+        targets += agreement(options.agreement, held_out, ways)
     about = (f"{setting}, clips of {setting.frames} frames at {setting.side}², {CPU}; the default "
              f"is {default}; medians of {options.rounds} interleaved rounds.")  # fmt: skip
     say(f"The default here: {default}")

@@ -5,6 +5,7 @@ Both are views that differ only in strides, and a matrix product accepts either.
 """
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -66,25 +67,33 @@ def _autocasts(x: Tensor) -> bool:
 def add_context(x: Tensor, mean: Tensor, out: nn.Linear, norm: nn.Module) -> Tensor:
     """x + BN(W_z · mean), the fusion of a non-local block: (N, C, *positions), (N, P, d) → x's.
 
-    norm: a 2-D batch norm sees (N, C, 1, P), which is fast in both layouts. With running statistics
-    it becomes a part of W_z.
+    norm: a 2-D batch norm sees (N, C, 1, P), which is fast in both layouts. One with running
+    statistics is made a part of W_z.
     """
-    if not isinstance(norm, nn.BatchNorm2d) or norm.training or _autocasts(x):
+    if not _is_affine(norm, x):
         z = norm(_product_back(mean, out.weight, out.bias, like=x).unsqueeze(2))
-    else:
-        weight, bias = (each.to(x.dtype) for each in _with_norm(out, norm))
-        z = _product_back(mean, weight, bias, like=x)  # (N, C, P)
-    z = z.reshape(x.shape).to(x.dtype)
-    # new memory costs more than adding; but gradients copy a view that changed in place
+        return x + z.reshape(x.shape).to(x.dtype)
+    weight, bias = _with_norm(out, norm)
+    z = _product_back(mean, weight, bias, like=x).reshape(x.shape)
+    # new memory costs more than adding; but gradients would copy a view that changed in place
     return x + z if torch.is_grad_enabled() else z.add_(x)
+
+
+def _is_affine(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
+    """Whether the norm is a fixed scale and shift; not in half precision, which would round twice,
+    nor if somebody watches it.
+    """
+    fixed = isinstance(norm, nn.BatchNorm2d) and not norm.training and norm.affine
+    watched = norm._forward_hooks or norm._forward_pre_hooks
+    single = x.dtype.itemsize >= 4 and not _autocasts(x)
+    return fixed and single and not watched and norm.running_var is not None
 
 
 def _with_norm(out: nn.Linear, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Weight (C, d) and bias (C,) of `out` and then `norm`; torch's fusion has no gradients."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    wide = torch.promote_types(norm.weight.dtype, torch.float32)
-    scale = norm.weight * torch.rsqrt(norm.running_var.to(wide) + norm.eps)
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return out.weight * scale.unsqueeze(1), (out.bias - norm.running_mean) * scale + norm.bias
 
 

@@ -7,7 +7,8 @@ BACKENDS = ("auto", "eager", "compile", "openvino")
 PRECISION_HELP = "fp32, bf16, or auto: bf16 if the hardware supports it (auto)"
 BACKEND_HELP = (
     "eager; compile (torch.compile: a minute at the start); openvino (on a CPU, an extra: "
-    f"{install_line('openvino')}); or auto: eager (auto)"
+    f"{install_line('openvino')}); or auto: eager, or for predictions what video-gc benchmark "
+    "predict --choose found to be fastest (auto)"
 )
 FORMATS = {"onnx": ".onnx", "openvino": ".xml", "exported_program": ".pt2"}
 """Format of an exported model → suffix of its file."""

@@ -1,7 +1,7 @@
 """How a network runs fastest on this machine, once `video-gc benchmark predict --choose` knows it.
 
-A small file in the user's cache folder for each network, clip size, machine, number of threads and
-version of torch. Remove ~/.cache/video_gc/fastest to forget.
+A small file in the user's cache folder for each trained network, clip size, kind of machine, number
+of threads and version of torch. Remove ~/.cache/video_gc/fastest to forget.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from torch import nn
 
 from video_gc.atomic import write_text
 from video_gc.deploy.choices import BACKENDS, PRECISIONS
+from video_gc.deploy.contract import hash_weights
 
 ClipShape = tuple[int, int, int]
 
@@ -40,25 +41,34 @@ class Way:
 
 def remember_fastest(way: Way, model: nn.Module, clip: ClipShape, device: torch.device) -> Path:
     """Keep the fastest way of a network with clips of (T, H, W); returns the file."""
-    return write_text(_file(model, clip, device), json.dumps(asdict(way)))
+    return write_text(_folder() / _name(model, clip, device), json.dumps(asdict(way)))
 
 
 def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | None:
     """The way that was remembered for exactly this; None without one, or if it needs a package
     that is no longer installed.
     """
+    folder = _folder()
+    if not folder.is_dir():  # weights are hashed for those who have chosen something
+        return None
     try:
-        way = Way(**json.loads(_file(model, clip, device).read_text("utf-8")))
+        text = (folder / _name(model, clip, device)).read_text("utf-8")
+        way = Way(**json.loads(text))
     except (OSError, ValueError, TypeError):
         return None
     return None if way.backend == "openvino" and not find_spec("openvino") else way
 
 
-def _file(model: nn.Module, clip: ClipShape, device: torch.device) -> Path:
+def _folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(cache, "video_gc", "fastest")
+
+
+def _name(model: nn.Module, clip: ClipShape, device: torch.device) -> str:
     of = device.type, torch.get_num_threads(), platform.machine(), _processor(), torch.__version__
-    key = hashlib.blake2b(repr((of, clip, repr(model))).encode(), digest_size=12).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return cache / "video_gc" / "fastest" / f"{key}.json"
+    network = repr(model), hash_weights(model.state_dict())
+    digest = hashlib.blake2b(repr((of, clip, network)).encode(), digest_size=12)
+    return f"{digest.hexdigest()}.json"
 
 
 def _processor() -> str:
@@ -67,4 +77,5 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         lines = [platform.processor()]
-    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags"))}))
+    told = "model name", "flags", "Features", "CPU implementer", "CPU part"
+    return "\n".join(sorted({line for line in lines if line.startswith(told)}))

@@ -12,7 +12,7 @@ from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.contract import Contract
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.exported import is_exported, open_exported
-from video_gc.deploy.inference_network import FastNetwork, choose_way, fast_network
+from video_gc.deploy.inference_network import FastNetwork, choose, fast_network
 from video_gc.models.build import ModelConfig
 from video_gc.train.checkpoint import (
     CheckpointContents,
@@ -75,20 +75,14 @@ def ready_networks(
     if exported:
         return exported
     size = micro_batch_size(config.clips * config.crops, config.micro_batch)
+    precision, backend = from_first(world, lambda: choose(device, config.precision, config.backend))
     shape = clip.frames, clip.test_crop, clip.test_crop
-    networks = [model for model in opened if isinstance(model, nn.Module)]
-    asked = config.precision, config.backend
-    way = from_first(world, lambda: choose_way(networks[0], shape, device, *asked))
     return [
         fast_network(
-            model,
-            shape,
-            device=device,
-            precision=way.precision,
-            backend=way.backend,
-            micro_batch=size,
+            model, shape, device=device, precision=precision, backend=backend, micro_batch=size
         )
-        for model in networks
+        for model in opened
+        if isinstance(model, nn.Module)
     ]
 
 

@@ -176,6 +176,7 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
             "crops": views.crops,
             "fuse": config.fuse,
             "seed": contents.config.get("seed"),
+            "trained_in": contents.config.get("precision"),
             "fold": None if asked.data else contents.config.get("fold"),
             "fingerprint": found,
         }

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -144,6 +145,20 @@ class Recognizer:
             micro_batch=micro_batch,
         )
         self.micro_batch = self.network.micro_batch
+
+    def in_eager(self) -> "Recognizer":
+        """This one, or one with the same network in eager torch, whose layers can be watched."""
+        if self.model is None or self.network.backend == "eager":
+            return self
+        other = copy(self)
+        other.network = fast_network(
+            self.model,
+            (self.contract.frames, self.contract.crop, self.contract.crop),
+            device=self.device,
+            precision=self.network.precision,
+            backend="eager",
+        )
+        return other
 
     @property
     def about(self) -> str:

@@ -139,7 +139,10 @@ class RowFiles:
             "format": FORMAT,
             "video": [path, status.st_size, status.st_mtime_ns],
             "contract": contract,
-            "network": [self.recognizer.design, network.precision, network.backend],
+            "network": [
+                *(self.recognizer.design, network.precision, network.backend),
+                self.recognizer.micro_batch,
+            ],
             "layer": self.layer,
             "overlap": self.overlap,
             "pool": self.pool,

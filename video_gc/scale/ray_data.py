@@ -181,6 +181,9 @@ def _watched(out: Path) -> Iterator[None]:
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if ignored:  # as shells start what is in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     watcher.start()
     try:
         yield
@@ -194,3 +197,5 @@ def _watched(out: Path) -> Iterator[None]:
     finally:
         ended.set()
         watcher.join()
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)

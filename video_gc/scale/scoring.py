@@ -25,6 +25,7 @@ from torch import Tensor
 
 from video_gc.cores import cores
 from video_gc.decode.reader import DecodeError, TooLargeError
+from video_gc.deploy.exported import is_exported
 from video_gc.predict.decoders import START, Decoders, ReadLimits, TooLongError, Windows
 from video_gc.predict.features import StageFeatures
 from video_gc.predict.recognizer import Recognizer, best_classes
@@ -128,6 +129,8 @@ class Work:
     device: str | None = None
     precision: str = "auto"
     backend: str = "auto"
+    micro_batch: int | None = None
+    """windows in one call; default: as `Recognizer`"""
     decoders: int | None = None
     """processes that decode, in each process that scores; default: one for each core, at most 8"""
     timeout: float = 60.0
@@ -139,8 +142,13 @@ class Work:
 
     def recognizer(self) -> Recognizer:
         """Load the network. Raises as `Recognizer`."""
+        watched = self.options.what == "features" and not is_exported(self.checkpoint)
         return Recognizer(
-            self.checkpoint, device=self.device, precision=self.precision, backend=self.backend
+            self.checkpoint,
+            device=self.device,
+            precision=self.precision,
+            backend="eager" if watched and self.backend == "auto" else self.backend,
+            micro_batch=self.micro_batch,
         )
 
 

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from video_gc.atomic import atomic_path, durable_file, remove_stale_parts
+from video_gc.deploy.exported import is_exported
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import progress_bar, say
 from video_gc.scale.scoring import ScoreOptions, Scorer, Work, computed_by
@@ -26,7 +27,7 @@ AT_ONCE = 64
 """Rows that are held before they are written."""
 ABOUT = "about.json"
 """What the rows of a folder were made of."""
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def score_shard(
     Raises as `Recognizer` and `Scorer`; ValueError if `out` has the rows of another list, network
     or options.
     """
-    recognizer = work.recognizer()
+    recognizer = as_begun(work, out).recognizer()
     say(f"{work.checkpoint}: {recognizer.about}; {len(paths):,} videos are listed")
     note(out, recognizer, work.options, paths, {"part_size": part_size})
     parts = Parts(out, len(paths), part_size)
@@ -127,6 +128,20 @@ def has_errors(file: Path) -> bool:
         return True
 
 
+def as_begun(work: Work, out: Path) -> Work:
+    """`work` with the precision, backend and micro-batch of the rows that a folder has.
+
+    What is the default may have changed since (`video-gc benchmark predict --choose`), or differ on
+    another machine. What is given stays.
+    """
+    kept = read_about(out)
+    given = (work.precision, work.backend) != ("auto", "auto") or is_exported(work.checkpoint)
+    if kept is None or given:
+        return work
+    _, precision, backend, micro_batch = kept["network"]
+    return replace(work, precision=precision, backend=backend, micro_batch=micro_batch)
+
+
 def note(
     out: Path,
     recognizer: Recognizer,
@@ -147,7 +162,9 @@ def note(
         "format": FORMAT,
         "list": list_hash(paths),
         "videos": len(paths),
-        "network": [recognizer.design, network.precision, network.backend],
+        "network": [
+            *(recognizer.design, network.precision, network.backend, recognizer.micro_batch)
+        ],
         "contract": contract,
         "options": options.identity,
         **way,
@@ -168,7 +185,7 @@ def note(
         differ = ", ".join(name for name in every if kept.get(name) != about.get(name))
         raise ValueError(
             f"{out}: its rows were made with another {differ}; give another --out, or the "
-            "same list, checkpoint and options"
+            "same list, checkpoint, precision and options"
         )
     remove_stale_parts(out)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,11 @@ class Service:
         self.batches = Batches(self._compute, recognizer.micro_batch)
         self._stages: dict[str, StageFeatures] = {}
         self.decoders = Decoders(decoders)
+
+    @cached_property
+    def _watchable(self) -> Recognizer:
+        """Made with the first request of features."""
+        return self.recognizer.in_eager()
 
     def predict(self, file: Path, name: str, deadline: float) -> Prediction:
         """As `Recognizer.predict`. deadline: of `time.monotonic`; name: the video's, in the result.
@@ -109,7 +114,7 @@ class Service:
         if layer is None:
             return self.recognizer.score(views)
         if layer not in self._stages:
-            self._stages[layer] = StageFeatures(self.recognizer, layer)
+            self._stages[layer] = StageFeatures(self._watchable, layer)
         with torch.inference_mode():
             return self._stages[layer](self.recognizer.prepare(views))
 

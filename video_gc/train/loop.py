@@ -21,6 +21,7 @@ from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.sampler import EpochSampler
 from video_gc.data.batches.workers import end_workers, guarded_workers
 from video_gc.data.splits import Splits, data_manifest, open_splits, read_splits, write_splits
+from video_gc.deploy.inference_network import has_bf16
 from video_gc.locks import locked
 from video_gc.models.weights.reading.read import read_file
 from video_gc.progress import say
@@ -121,12 +122,14 @@ def run(config: TrainConfig, world: World, signals: StopSignals) -> None:
         kept = files.read_training(last)
         state = restored_state(kept["loop"]["processes"], world.rank, world.size)
         known = kept[KEY]["fingerprint"]
+        config = replace(config, precision=begun_in(kept[KEY]["config"], gpu=gpu))
     seed_everything(config.seed, verbose=False)
     if last is None:
         splits = from_first(world, lambda: open_splits(config.data, config.fold))
     else:
         splits = from_first(world, lambda: kept_splits(config, known))
-    network = build_network(config, splits, resumed=last is not None, gpu=gpu)
+    [lacking] = largest(world, not has_bf16(torch.device("cuda" if gpu else "cpu")))
+    network = build_network(config, splits, resumed=last is not None, gpu=gpu, bf16=not lacking)
     decoding_of(config.data).check_decoder(splits.train.path(0))
     wait_for_all(world)  # a process that cannot decode raises before anything is written
     if last is None:
@@ -152,6 +155,12 @@ def run(config: TrainConfig, world: World, signals: StopSignals) -> None:
         signals.training = False
     if world.first:
         finish_run(directory, epochs=training.length.epochs, steps=state.step)
+
+
+def begun_in(config: dict[str, Any], *, gpu: bool) -> str:
+    """The precision in which a run goes on: as it was begun. config: of its checkpoint."""
+    precision = str(config.get("precision", "auto"))  # older versions kept `auto`: on a CPU fp32
+    return "fp32" if precision == "auto" and not gpu else precision
 
 
 def kept_splits(config: TrainConfig, known: dict[str, str]) -> Splits:
@@ -250,7 +259,7 @@ def optimiser_step(training: Training, batches: Iterator[Batch]) -> list[Tensor]
         training.skipped.add(batch.problems)
         batch = batch.to(fabric.device)
         with fabric.no_backward_sync(training.network, enabled=part < config.accumulate):
-            with fabric.autocast(), training.sound():
+            with fabric.autocast(), training.sound_bf16():
                 loss, logits = training.objective.training_step(training.network, batch, state.step)
             fabric.backward(loss / config.accumulate)
         state.sums.add(loss, logits, batch.labels)

@@ -39,10 +39,11 @@ class TrainedNetwork:
 
 
 def build_network(
-    config: TrainConfig, splits: Splits, *, resumed: bool, gpu: bool
+    config: TrainConfig, splits: Splits, *, resumed: bool, gpu: bool, bf16: bool
 ) -> TrainedNetwork:
     """Build the network, freeze and convert it; a resumed run loads its weights later.
 
+    bf16: whether all devices of the run multiply it.
     Raises ValueError for options that do not fit the network or the data.
     """
     classes = len(splits.train.names)
@@ -53,7 +54,7 @@ def build_network(
     described = settled(replace(config.model, num_classes=classes))
     model, report = build_with_report(replace(described, weights=None) if resumed else described)
     _check_clip(model, config.clip)
-    precision, about_precision = training_precision(config, model, gpu=gpu)
+    precision, about_precision = training_precision(config, model, gpu=gpu, multiplies=bf16)
     cpu_bf16 = not gpu and precision == "bf16"
     if cpu_bf16 and config.compile and config.activation_checkpointing:
         # the compiler drops SoundBf16 inside checkpointed blocks

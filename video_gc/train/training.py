@@ -108,7 +108,7 @@ class Training:
         figure = "mAP" if self.objective.multi_label else "top1"
         return f"{PREFIXES[list(self.networks)[-1]]}/{figure}"
 
-    def sound(self) -> AbstractContextManager[object]:
+    def sound_bf16(self) -> AbstractContextManager[object]:
         """Around the forward pass of a step: makes the gradients of bf16 on the CPU correct."""
         on_cpu = self.fabric.device.type == "cpu"
         return SoundBf16() if on_cpu and self.precision == "bf16" else nullcontext()
@@ -187,7 +187,7 @@ def build_training(
             clip=config.clip,
             normalisation=config.normalisation,
             names=list(splits.train.names),
-            config=asdict(config),
+            config=asdict(config) | {"precision": network.precision},
             # only the first process writes checkpoints
             fingerprint=fingerprints(splits, config.data, known) if world.first else {},
             fps=None

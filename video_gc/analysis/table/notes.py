@@ -46,6 +46,10 @@ OUTCOME = (
 )
 
 
+TRAINED_IN = ("fp32", "bf16")
+"""What checkpoints of older versions do not say: `auto`, or nothing."""
+
+
 def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None) -> dict[str, str]:
     """The conditions of the figures: name → sentence."""
     defaults = {key: before for key, (_, before) in SETTINGS.items()}
@@ -65,6 +69,7 @@ def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None)
         ),
         "precision": _each(
             f"tested in {about['precision']} with the {about['weights']} weights"
+            + (f", trained in {inner}" if (inner := about.get("trained_in")) in TRAINED_IN else "")
             for about in abouts
         ),
         "rows": _each(
