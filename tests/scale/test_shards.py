@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from video_gc import Recognizer
 from video_gc.atomic import PART
+from video_gc.deploy.fastest import Way
 from video_gc.outputs import read_csv
 from video_gc.scale import shards
 from video_gc.scale.merge import merge
@@ -204,3 +206,34 @@ def test_a_merge_sees_what_is_damaged_missing_repeated_or_foreign(
 def test_shares_that_cannot_be(number: int, count: int) -> None:
     with pytest.raises(ValueError, match="shard"):
         Shard(number, count)
+
+
+def test_a_folder_is_finished_as_it_was_begun(
+    score: Callable[..., int], tmp_path: Path, checkpoint: Path
+) -> None:
+    """Whatever is the default by now, or on this machine."""
+    out = tmp_path / "out"
+    asked = Work(checkpoint=checkpoint, options=ScoreOptions())
+    assert shards.as_begun(asked, out) is asked
+    score(out)
+    network = shards.read_about(out)["network"]  # type: ignore[index]
+    begun = shards.as_begun(asked, out)
+    assert [begun.precision, begun.backend, begun.micro_batch] == network[1:]
+    assert network[3] == 4
+    for given in ({"precision": "fp32"}, {"backend": "openvino"}):
+        work = replace(asked, **given)  # type: ignore[arg-type]
+        assert shards.as_begun(work, out) is work
+
+
+@pytest.mark.parametrize(("what", "backend"), [("scores", "openvino"), ("features", "eager")])
+def test_features_ask_for_eager_torch(
+    what: str, backend: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fastest way that was measured may be another."""
+    way = Way("fp32", "openvino", 8)
+    monkeypatch.setattr(
+        "video_gc.deploy.inference_network.fastest", lambda _model, _clip, _device: way
+    )
+    monkeypatch.setattr("video_gc.deploy.openvino.compile_openvino", lambda *_, **__: None)
+    made = Work(checkpoint=checkpoint, options=ScoreOptions(what=what), device="cpu").recognizer()
+    assert made.network.backend == backend
