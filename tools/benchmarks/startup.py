@@ -102,9 +102,7 @@ def run(options: argparse.Namespace) -> int:
             rows.append(Row(command, seconds[0], seconds[1], max(status)))
     lines = table(HEADS, [row.cells() for row in rows])
     about |= {"run": str(checkpoint), "rounds": str(options.rounds)}
-    return write_results(
-        options.out / "startup", about, f"# Startup\n\n{ABOUT}", lines, {"commands": as_dicts(rows)}
-    )
+    return write_results(options.out / "startup", about, ABOUT, lines, {"commands": as_dicts(rows)})
 
 
 def seconds_of(words: list[str]) -> tuple[float, float, int]:
