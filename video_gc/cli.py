@@ -16,6 +16,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -125,7 +126,7 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
     leave: also exit after success.
     """
     quiet_libraries()
-    atexit.register(end_quickly)  # the first to be registered is the last to be called
+    register_end()
     sys.argv[1:] = map(with_home, sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):  # a stream without UTF-8 gets escapes
         if isinstance(stream, io.TextIOWrapper):
@@ -151,6 +152,12 @@ def run_tool(main: Callable[[], int | None], *, leave: bool = True) -> None:
         status = report_error(error, 1)
     if leave or status:
         sys.exit(status)
+
+
+@cache
+def register_end() -> None:
+    """Let `end_quickly` be called once, and last: what is registered first."""
+    atexit.register(end_quickly)
 
 
 def end_quickly() -> None:

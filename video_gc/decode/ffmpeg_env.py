@@ -15,6 +15,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from video_gc.shipped import cache_folder
+
 COMMAND = 'eval "$(python -m video_gc.decode.ffmpeg_env)"'
 MANGLED = re.compile(r"(lib(?:av|sw)\w+)-[0-9a-f]+\.so\.(\d+)[\d.]*")
 
@@ -34,7 +36,7 @@ def library_path() -> str:
     Raises FileNotFoundError if PyAV has no libraries (built from source, macOS, Windows).
     """
     libraries = bundled_libraries()
-    links = _cache() / "video_gc" / "ffmpeg" / _name_of(libraries)
+    links = cache_folder("ffmpeg") / _name_of(libraries)
     links.mkdir(parents=True, exist_ok=True)
     for file in libraries.iterdir():
         match = MANGLED.fullmatch(file.name)
@@ -65,10 +67,6 @@ def _name_of(folder: Path) -> str:
     """A name for the set of libraries, so that several environments can share the cache."""
     names = "\n".join(sorted(str(file) for file in folder.iterdir()))
     return hashlib.sha256(names.encode()).hexdigest()[:16]
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 if __name__ == "__main__":

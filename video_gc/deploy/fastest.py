@@ -6,7 +6,6 @@ of threads and version of torch. Remove ~/.cache/video_gc/fastest to forget.
 
 import hashlib
 import json
-import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -18,7 +17,9 @@ from torch import nn
 from video_gc.atomic import write_text
 from video_gc.deploy.choices import BACKENDS, PRECISIONS
 from video_gc.deploy.contract import hash_weights
+from video_gc.shipped import cache_folder
 
+FOLDER = "fastest"
 ClipShape = tuple[int, int, int]
 
 
@@ -41,27 +42,21 @@ class Way:
 
 def remember_fastest(way: Way, model: nn.Module, clip: ClipShape, device: torch.device) -> Path:
     """Keep the fastest way of a network with clips of (T, H, W); returns the file."""
-    return write_text(_folder() / _name(model, clip, device), json.dumps(asdict(way)))
+    return write_text(cache_folder(FOLDER) / _name(model, clip, device), json.dumps(asdict(way)))
 
 
 def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | None:
     """The way that was remembered for exactly this; None without one, or if it needs a package
     that is no longer installed.
     """
-    folder = _folder()
-    if not folder.is_dir():  # weights are hashed for those who have chosen something
-        return None
     try:
-        text = (folder / _name(model, clip, device)).read_text("utf-8")
-        way = Way(**json.loads(text))
-    except (OSError, ValueError, TypeError):
+        folder = cache_folder(FOLDER)
+        if not folder.is_dir():  # weights are hashed for those who have chosen something
+            return None
+        way = Way(**json.loads((folder / _name(model, clip, device)).read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RuntimeError):  # RuntimeError: a user without a home
         return None
     return None if way.backend == "openvino" and not find_spec("openvino") else way
-
-
-def _folder() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(cache, "video_gc", "fastest")
 
 
 def _name(model: nn.Module, clip: ClipShape, device: torch.device) -> str:

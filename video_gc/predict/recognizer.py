@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -145,6 +145,14 @@ class Recognizer:
             micro_batch=micro_batch,
         )
         self.micro_batch = self.network.micro_batch
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that scores depend on beside the video, for files that keep them."""
+        contract, network = asdict(self.contract), self.network
+        del contract["versions"]  # an update of torch changes the last digits at most
+        computed = self.design, network.precision, network.backend, self.micro_batch
+        return {"contract": contract, "network": list(computed)}
 
     def in_eager(self) -> "Recognizer":
         """This one, or one with the same network in eager torch, whose layers can be watched."""

@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -132,17 +132,11 @@ class RowFiles:
 
     def _identity(self, path: str) -> str:
         """All that the rows depend on, as JSON."""
-        status, network = file_status(path), self.recognizer.network
-        contract = asdict(self.recognizer.contract)
-        del contract["versions"]  # an update of torch changes the last digits at most
+        status = file_status(path)
         about = {
             "format": FORMAT,
             "video": [path, status.st_size, status.st_mtime_ns],
-            "contract": contract,
-            "network": [
-                *(self.recognizer.design, network.precision, network.backend),
-                self.recognizer.micro_batch,
-            ],
+            **self.recognizer.identity,
             "layer": self.layer,
             "overlap": self.overlap,
             "pool": self.pool,

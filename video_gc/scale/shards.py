@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -155,17 +155,11 @@ def note(
     Raises ValueError, naming the difference, if the folder has the rows of something else.
     """
     computed_by(recognizer, options)  # before a folder is taken
-    contract = asdict(recognizer.contract)
-    del contract["versions"]  # an update of torch changes the last digits at most
-    network = recognizer.network
     about = {
         "format": FORMAT,
         "list": list_hash(paths),
         "videos": len(paths),
-        "network": [
-            *(recognizer.design, network.precision, network.backend, recognizer.micro_batch)
-        ],
-        "contract": contract,
+        **recognizer.identity,
         "options": options.identity,
         **way,
     }

@@ -44,6 +44,7 @@ from video_gc.train.network import build_network
 from video_gc.train.options import TrainConfig, decoding_of
 from video_gc.train.recipe.averaging import decay_at, pick_weights, update_average
 from video_gc.train.recipe.groups import drop_gradients
+from video_gc.train.recipe.precision import begun_in
 from video_gc.train.resume import checkpoint_files as files
 from video_gc.train.resume.not_finite import NOT_FINITE, lacking, not_finite, write_not_finite
 from video_gc.train.resume.run_directory import (
@@ -155,12 +156,6 @@ def run(config: TrainConfig, world: World, signals: StopSignals) -> None:
         signals.training = False
     if world.first:
         finish_run(directory, epochs=training.length.epochs, steps=state.step)
-
-
-def begun_in(config: dict[str, Any], *, gpu: bool) -> str:
-    """The precision in which a run goes on: as it was begun. config: of its checkpoint."""
-    precision = str(config.get("precision", "auto"))  # older versions kept `auto`: on a CPU fp32
-    return "fp32" if precision == "auto" and not gpu else precision
 
 
 def kept_splits(config: TrainConfig, known: dict[str, str]) -> Splits:

@@ -13,8 +13,8 @@ from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 from video_gc.models.counts import complexity
 from video_gc.train import loop
-from video_gc.train.loop import begun_in, train
-from video_gc.train.recipe.precision import LEAST, training_precision
+from video_gc.train.loop import train
+from video_gc.train.recipe.precision import LEAST, begun_in, training_precision
 from video_gc.train.resume import checkpoint_files as files
 
 CLIP = ["clip.frames=4", "clip.crop=32"]

@@ -15,6 +15,7 @@ from video_gc.analysis.measure import machine
 from video_gc.analysis.table.costs import COUNTED, MEASURED
 from video_gc.analysis.table.gather import Group
 from video_gc.analysis.table.table import Row
+from video_gc.deploy.choices import PRECISIONS
 from video_gc.evaluate.selection import CHOSE, is_optimistic
 
 BUSY = 0.5
@@ -46,10 +47,6 @@ OUTCOME = (
 )
 
 
-TRAINED_IN = ("fp32", "bf16")
-"""What checkpoints of older versions do not say: `auto`, or nothing."""
-
-
 def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None) -> dict[str, str]:
     """The conditions of the figures: name → sentence."""
     defaults = {key: before for key, (_, before) in SETTINGS.items()}
@@ -69,7 +66,8 @@ def notes_on(groups: Sequence[Group], rows: Sequence[Row], baseline: str | None)
         ),
         "precision": _each(
             f"tested in {about['precision']} with the {about['weights']} weights"
-            + (f", trained in {inner}" if (inner := about.get("trained_in")) in TRAINED_IN else "")
+            # checkpoints of older versions say `auto`, or nothing
+            + (f", trained in {own}" if (own := about.get("trained_in")) in PRECISIONS[1:] else "")
             for about in abouts
         ),
         "rows": _each(

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.progress import download_bar
+from video_gc.shipped import cache_folder
 
 SMALL = 1 << 20
 """Smaller lists are read anew each time."""
@@ -69,8 +70,7 @@ def _place(file: Path, options: dict[str, Any]) -> Path:
     if os.access(file.parent, os.W_OK):
         return file.parent / name
     where = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "video_gc" / "indices" / f"{where}{name}"
+    return cache_folder("indices") / f"{where}{name}"
 
 
 def _folder(kept: Path) -> Path:

@@ -17,8 +17,9 @@ from video_gc.data.annotations.labels import number_labels
 from video_gc.data.annotations.official import AnnotatedSplits
 from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.prepare.listing import SPLITS
-from video_gc.data.shards.store import Kept, cache_folder, fetch_file, file_version, is_address
+from video_gc.data.shards.store import Kept, fetch_file, file_version, is_address
 from video_gc.data.shards.write import INDEX, NAMES, SEVERAL, VERSION
+from video_gc.shipped import cache_folder
 
 PLACE = ("shard", "offset", "size")
 
@@ -80,7 +81,7 @@ def absolute_root(root: str) -> str:
 def _kept(root: str) -> Path:
     """A copy of the index at an address, fetched again when that has changed."""
     digest = sha256(f"{root} {file_version(root, INDEX)}".encode()).hexdigest()[:16]
-    file = cache_folder() / "indices" / f"{digest}.parquet"
+    file = cache_folder("shards") / "indices" / f"{digest}.parquet"
     if not file.is_file():
         content = fetch_file(root, INDEX)
         with atomic_path(file) as part:

@@ -11,11 +11,11 @@ import sqlite3
 import time
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from video_gc.extras import install_line, need
 from video_gc.progress import say
+from video_gc.shipped import cache_folder
 
 PROTOCOLS = ("file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "hdfs", "sftp", "hf")
 """Of addresses that are read."""
@@ -91,12 +91,6 @@ def file_version(root: str, name: str) -> str:
         return str(system.ukey(path))
 
     return str(_tried(root, name, look))
-
-
-def cache_folder() -> Path:
-    """The folder of all that is kept of other places."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "video_gc" / "shards"
 
 
 def _read_here(file: str, offset: int, size: int) -> bytes:
@@ -189,7 +183,7 @@ class Kept:
         self._errors = (OSError, sqlite3.Error, diskcache.Timeout)
         self._cache: Any = self._safely(
             lambda: diskcache.Cache(
-                str(cache_folder() / "ranges"),
+                str(cache_folder("shards") / "ranges"),
                 size_limit=int(limit * 1e9),
                 eviction_policy="least-recently-used",
             )
@@ -225,5 +219,8 @@ class Kept:
         except self._errors as error:
             if not self._said:
                 self._said = True
-                say(f"{cache_folder()}: nothing is kept ({first_line(error)})", style="yellow")
+                say(
+                    f"{cache_folder('shards')}: nothing is kept ({first_line(error)})",
+                    style="yellow",
+                )
             return None

@@ -1,5 +1,7 @@
 """The precision of a training: fp32 or bf16."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -33,6 +35,12 @@ def training_precision(
     step = config.batch_size * _without_context(model, config.clip.frames, config.clip.crop)
     which, than = ("bf16", "at least") if step >= LEAST else ("fp32", "fewer than")
     return which, f"precision: {which} (auto; {than} {LEAST // 10**6} M multiply-adds a step)"
+
+
+def begun_in(config: dict[str, Any], *, gpu: bool) -> str:
+    """The precision in which a run goes on: as it was begun. config: of its checkpoint."""
+    precision = str(config.get("precision", "auto"))  # older versions kept `auto`: on a CPU fp32
+    return "fp32" if precision == "auto" and not gpu else precision
 
 
 def _without_context(model: nn.Module, frames: int, side: int) -> int:
