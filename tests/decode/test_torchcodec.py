@@ -7,11 +7,14 @@ import textwrap
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
-from video_gc.decode import ffmpeg_env
+from video_gc.decode import ffmpeg_env, torchcodec
 from video_gc.decode.open import open_video
+from video_gc.decode.reader import OpenOptions
 
 ROOT = Path(__file__).parents[2]
 HEAD = """
@@ -132,6 +135,33 @@ def test_a_source_that_blocks_ends_at_the_limit(kind: Callable[[str], Path]) -> 
         """,
         kind("h264_closed.mp4"),
     )
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda", [0, "cuda"]), ("cpu", ["cpu"])])
+def test_no_hardware_decoder_is_kept_for_the_next_file(
+    device: str, expected: list[object], video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+
+    class Decoder:
+        metadata = SimpleNamespace(
+            average_fps=30, height=48, width=64, codec="h264", pixel_format="yuv420p"
+        )
+        cpu_fallback = False
+
+        def __init__(self, source: object, *, device: str, **_: object) -> None:
+            calls.append(device)
+
+        def __len__(self) -> int:
+            return 40
+
+    fake: Any = ModuleType("torchcodec.decoders")
+    fake.VideoDecoder, fake.set_nvdec_cache_capacity = Decoder, calls.append
+    monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", fake)
+    monkeypatch.setattr(torchcodec, "_on_this_stream", lambda call: call)
+    torchcodec.TorchcodecReader(video, OpenOptions(device=device)).close()
+    assert calls == expected
 
 
 @pytest.mark.gpu

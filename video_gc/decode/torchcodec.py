@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     import torch
 
 BATCH = 64 << 20  # bytes of pictures decoded at a time
+NVDEC_CACHE = 0
+"""Hardware decoders that torchcodec keeps for the next file. It once found them by the coded size
+alone, so a file of 530 rows after one of 532 lost a band of rows without an error (torchcodec
+#1704). None is kept until `video-gc benchmark gpu` has shown on a GPU that this is over."""
 
 
 def open_reader(source: Source, options: OpenOptions) -> VideoReader:
@@ -136,8 +140,10 @@ class TorchcodecReader(PictureReader):
         self._decoder = None
 
     def _open(self, options: OpenOptions) -> Any:
-        from torchcodec.decoders import VideoDecoder
+        from torchcodec.decoders import VideoDecoder, set_nvdec_cache_capacity
 
+        if self._device == "cuda":
+            set_nvdec_cache_capacity(NVDEC_CACHE)
         with checked_source(
             self._source,
             self.decoder,
