@@ -11,6 +11,6 @@ setup(
         "": ["py.typed", "*.j2", "*.css"],
         "video_gc.configs": ["**/*.yaml"],
         "video_gc.datasets": ["*/labels.txt"],
-        "video_gc.tools": ["benchmarks/*.py"],
+        "video_gc.tools": ["benchmarks/*.py", "benchmarks/*/*.py"],
     },
 )

@@ -19,6 +19,7 @@ COMMANDS = {
     "shards": "training clips from files, from shards, and from shards elsewhere",
     "growth": "time and memory against videos, their length, classes and processes",
     "predict": "a trained network on clips and videos, with every precision and backend",
+    "gpu": "everything that is to be known of a GPU, in 8 minutes; --device cpu rehearses it",
     "startup": "from typing each command to its first line, and to its end",
 }
 

@@ -171,9 +171,7 @@ def write_results(
     JSON, beside machine and targets.
     Returns exit status 0.
     """
-    command = shlex.join(["video-gc", "benchmark", *sys.argv[1:]])
-    content = {"command": command, "date": date.today().isoformat(), "machine": about, **results}
-    content |= {"targets": as_dicts(targets), "intro": intro, "lines": list(lines)}
+    content = results_content(about, intro, lines, results, targets)
     text = markdown(content)
     show(text)
     files = [
@@ -185,6 +183,19 @@ def write_results(
     for written in files:
         say(f"  {written}")
     return 0
+
+
+def results_content(
+    about: Mapping[str, str],
+    intro: str,
+    lines: Sequence[str],
+    results: Mapping[str, Any],
+    targets: Sequence[Target] = (),
+) -> dict[str, Any]:
+    """What `write_results` writes as JSON, with the command that was typed."""
+    command = shlex.join(["video-gc", "benchmark", *sys.argv[1:]])
+    content = {"command": command, "date": date.today().isoformat(), "machine": about, **results}
+    return content | {"targets": as_dicts(targets), "intro": intro, "lines": list(lines)}
 
 
 def markdown(content: Mapping[str, Any]) -> str:

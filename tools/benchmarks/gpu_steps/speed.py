@@ -1,0 +1,227 @@
+"""Clips a second of inference and of training, beside the rate of products and the waiting."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.gpu_steps.rates import product_rates, seconds_of, tf32
+from benchmarks.gpu_steps.schedule import Row
+from benchmarks.measurement import reason, table
+from benchmarks.network_timing import CLASSES, Setting
+from benchmarks.videos import encode
+from video_gc.analysis.measure import MIB, peak_bytes, wait
+from video_gc.cores import cores
+from video_gc.data.batches.loader import training_loader
+from video_gc.data.dataset import TrainingClips
+from video_gc.data.index import VideoIndex
+from video_gc.data.reading import Decoding
+from video_gc.data.sampling import ClipConfig
+from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.deploy.inference_network import fast_network
+from video_gc.train.recipe.bf16_on_cpu import SoundBf16
+from video_gc.train.recipe.optim import OptimConfig, build_optimizer
+
+FORWARD_AND_BACKWARD = 3
+"""FLOPs of a training step, in those of its forward pass."""
+STEPS = 12
+"""Training steps from videos, after two that are not measured."""
+SIZE = (340, 256)
+"""Width and height of the videos; those of Kinetics' copies."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    setting: Setting
+    calls: tuple[int, ...]
+    """clips in a call of inference"""
+    batch: int
+    """clips in a training step"""
+    videos: int
+
+
+def sizes_on(device: torch.device) -> Sizes:
+    """Slow-only R50 with five GC blocks on 8×224² clips; on a CPU a small network."""
+    if device.type == "cuda":
+        return Sizes(Setting("slow", 1.0, 8, 8, 224), (1, 8, 64), 32, 64)
+    return Sizes(Setting("slow", 0.125, 4, 2, 32), (1, 4), 4, 4)
+
+
+def measure(device: str, _seconds: float) -> Iterator[Row]:
+    """Training from videos first, which matters most; compiling last, for it takes longest."""
+    where = torch.device(device)
+    sizes = sizes_on(where)
+    rates, flops = product_rates(where), sizes.setting.flops()
+    rates.setdefault("tf32", rates["fp32"])
+    on_gpu = ("cuda",) if where.type == "cuda" else ()
+
+    def row(what: str, precision: str, clips: int, passes: int, call: Callable[[], Any]) -> Row:
+        found: Row = {"what": what, "precision": precision, "clips": clips}
+        try:
+            if where.type == "cuda":
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats(where)
+            found |= call()
+        except Exception as error:  # any error is a finding
+            return found | {"error": reason(error)}
+        found["clips_per_second"] = clips / found["seconds"]
+        share = found["clips_per_second"] * passes * flops / rates[precision]
+        return found | {"of_products": share, "peak_mib": peak_bytes(where) / MIB}
+
+    for decode in ("cpu", *on_gpu):
+        call = partial(from_videos, sizes, where, decode)
+        by = "worker processes" if decode == "cpu" else "NVDEC, threads of this process"
+        yield row(f"training, videos: {by}", "bf16", sizes.batch, FORWARD_AND_BACKWARD, call)
+    for precision in ("bf16", "tf32", "fp32"):
+        call = partial(from_memory, sizes, where, precision)
+        yield row("training, clips in memory", precision, sizes.batch, FORWARD_AND_BACKWARD, call)
+    for clips in sizes.calls:
+        for precision in ("bf16", "fp32"):
+            call = partial(inference, sizes, where, precision, "eager", clips)
+            yield row("inference, eager", precision, clips, 1, call)
+    call = partial(inference, sizes, where, "bf16", "compile", sizes.calls[-1])
+    yield row("inference, compile", "bf16", sizes.calls[-1], 1, call)
+
+
+def inference(
+    sizes: Sizes, device: torch.device, precision: str, backend: str, clips: int
+) -> dict[str, float]:
+    """Seconds of a call on clips that are on the device."""
+    setting = sizes.setting
+    network = fast_network(
+        setting.ours(), setting.shape, device=device, precision=precision, backend=backend,
+        micro_batch=clips,
+    )  # fmt: skip
+    given = torch.randn(clips, 3, *setting.shape, device=device)
+    given = given.contiguous(memory_format=torch.channels_last_3d)
+    return {"seconds": seconds_of(torch.no_grad()(partial(network.run, given)), device)}
+
+
+class Trainer:
+    """The steps of a training, without anything around them."""
+
+    def __init__(self, sizes: Sizes, device: torch.device, precision: str) -> None:
+        self.device, self.low = device, precision == "bf16"
+        network = sizes.setting.ours().train().to(device)
+        self.network: nn.Module = network.to(memory_format=torch.channels_last_3d)
+        self.optimizer = build_optimizer(self.network, OptimConfig(lr=1e-4))
+
+    def step(self, clips: Tensor, labels: Tensor) -> None:
+        """Forward, backward and the optimiser: (N, 3, T, H, W), (N,)."""
+        self.optimizer.zero_grad()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low):
+            if self.low and self.device.type == "cpu":
+                with SoundBf16():
+                    logits = self.network(clips)
+            else:
+                logits = self.network(clips)
+        F.cross_entropy(logits.float(), labels).backward()
+        self.optimizer.step()
+
+
+def from_memory(sizes: Sizes, device: torch.device, precision: str) -> dict[str, float]:
+    """Seconds of a step on clips that are on the device."""
+    trainer = Trainer(sizes, device, precision)
+    clips = torch.randn(sizes.batch, 3, *sizes.setting.shape, device=device)
+    clips = clips.contiguous(memory_format=torch.channels_last_3d)
+    labels = torch.arange(sizes.batch, device=device) % CLASSES
+    with tf32(precision == "tf32"):
+        return {"seconds": seconds_of(lambda: trainer.step(clips, labels), device)}
+
+
+def from_videos(sizes: Sizes, device: torch.device, decode: str) -> dict[str, Any]:
+    """Seconds of a step with its share of waiting for a batch, and the CUDA contexts meanwhile.
+
+    decode: cpu for worker processes, cuda for threads of this process.
+    """
+    setting, workers = sizes.setting, max(1, cores() - 1)
+    clip = ClipConfig(frames=setting.frames, stride=setting.stride, crop=setting.side,
+                      short_side=[setting.side, setting.side * 5 // 4])  # fmt: skip
+    trainer = Trainer(sizes, device, "bf16")
+    with TemporaryDirectory() as folder:
+        path = encode(Path(folder, "clip.mp4"), *SIZE, group=12, frames=90)
+        index = VideoIndex.build([path] * sizes.videos, [0] * sizes.videos, ["any"])
+        decoding = Decoding(decoder="torchcodec" if decode == "cuda" else "auto", device=decode)
+        data = TrainingClips(index, clip, seed=0, flip=0.5, decoding=decoding)
+        loader: Any = training_loader(
+            data, batch_size=sizes.batch, workers=workers, pin_memory=device.type == "cuda",
+            device=device,
+        )  # fmt: skip
+        batches = endless(loader)
+        waited, problems, began = 0.0, 0, 0.0
+        for number in range(2 + STEPS):
+            if number == 2:  # workers have started, kernels have been chosen
+                wait(device)
+                began, waited = time.perf_counter(), 0.0
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            problems += len(batch.problems)
+            batch = batch.to(device)
+            trainer.step(prepare_clips(batch.clips, Normalisation(), batch.flips), batch.labels)
+            wait(device)  # so that waiting is told from computing
+        seconds = time.perf_counter() - began
+        found = {"seconds": seconds / STEPS, "waiting": waited / seconds, "workers": workers,
+                 "problems": problems, "right": problems == 0} | contexts(device)  # fmt: skip
+        batches.close()
+    return found
+
+
+def endless(loader: Any) -> Iterator[Any]:
+    """Epoch after epoch."""
+    epoch = 0
+    while True:
+        loader.sampler.set_epoch(epoch)
+        yield from loader
+        epoch += 1
+
+
+def contexts(device: torch.device) -> dict[str, Any]:
+    """Processes with a CUDA context, as the driver counts them, and memory beside torch's.
+
+    A second context in this process would take some hundreds of MiB more.
+    """
+    if device.type != "cuda":
+        return {}
+    free, total = torch.cuda.mem_get_info(device)
+    found: dict[str, Any] = {
+        "beside_torch_mib": (total - free - torch.cuda.memory_reserved(device)) / MIB
+    }
+    command = ["nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader"]
+    try:
+        said = subprocess.check_output(command, text=True, timeout=20)
+    except (OSError, subprocess.SubprocessError) as error:
+        return found | {"contexts": f"unknown ({reason(error)})", "process": os.getpid()}
+    return found | {"contexts": len(said.split())}
+
+
+def lines(rows: Sequence[Row]) -> list[str]:
+    """Markdown."""
+    heads = ["", "precision", "clips", "clips/s", "of the product rate", "waiting", "peak, MiB"]
+    notes = [
+        f"- {row['what']}: {row['workers']} at work, {row['problems']} problems"
+        + (f"; processes with a CUDA context: {row['contexts']}, "
+           f"{row['beside_torch_mib']:,.0f} MiB beside torch's" if "contexts" in row else "")
+        for row in rows if "workers" in row
+    ]  # fmt: skip
+    return [*table(heads, [_cells(row) for row in rows]), "", *notes]
+
+
+def _cells(row: Row) -> list[str]:
+    begin = [row["what"], row["precision"], str(row["clips"])]
+    if "error" in row:
+        return [*begin, f"**{row['error']}**", "", "", ""]
+    waiting = f"{row['waiting']:.0%}" if "waiting" in row else ""
+    rate, share = f"{row['clips_per_second']:.3g}", f"{row['of_products']:.0%}"
+    return [*begin, rate, share, waiting, f"{row['peak_mib']:,.0f}"]
