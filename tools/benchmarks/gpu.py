@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = ABOUT, EXAMPLES
     parser.add_argument("--minutes", type=in_range(float, 0), default=8.0,
-                        help="time for all steps; the last are left out if it is short (8)")  # fmt: skip
+                        help="time for all steps; the last may be left out (8)")  # fmt: skip
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS),
                         help="only these; default: all")  # fmt: skip
     parser.add_argument("--device", default="cuda", help="cuda, or cpu for a rehearsal (cuda)")

@@ -11,7 +11,7 @@ import numpy as np
 RATE = 25
 HIDDEN = 7
 """Frames before the start that an edit list sets."""
-GOP = 20
+FRAMES, GOP = 24, 12
 
 
 def moving(count: int, height: int, width: int) -> np.ndarray:
@@ -36,14 +36,14 @@ def encode(
     pixels: str = "yuv420p",
     setup: Callable[[Any], object] = lambda stream: None,
 ) -> Path:
-    """`moving` of (height, width), 40 frames; setup: what else the stream gets."""
+    """`moving` of (height, width), setup: what else the stream gets."""
     with av.open(str(path), "w") as file:
         stream: Any = file.add_stream(codec, rate=RATE)
         stream.height, stream.width = size
         stream.pix_fmt, stream.codec_context.thread_count = pixels, 1
         stream.options = {"g": str(GOP), "preset": "veryfast"} if codec == "libx264" else {}
         setup(stream)
-        for number, picture in enumerate(moving(40, *size)):
+        for number, picture in enumerate(moving(FRAMES, *size)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             file.mux(stream.encode(frame))
@@ -64,6 +64,11 @@ def hide_start(source: Path, path: Path) -> Path:
     return path
 
 
+def turned(stream: Any) -> None:
+    """Say in the container that the picture is shown turned."""
+    stream.set_display_rotation(90)
+
+
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     yield from (packet for packet in container.demux(stream) if packet.size)
 
@@ -73,18 +78,13 @@ def make(folder: Path) -> dict[str, Path]:
 
     530 and 532 rows are both coded as 544, so that one hardware decoder could serve both.
     """
-    tall, small = (532, 960), (256, 320)
+    tall, small = (532, 480), (256, 320)
     h264 = "libx264"
     files = {
         "532 rows": encode(folder / "tall.mp4", h264, tall),
         "530 rows": encode(folder / "short.mp4", h264, (tall[0] - 2, tall[1])),
         "plain": encode(folder / "plain.mp4", h264, small),
-        "rotated": encode(
-            folder / "rotated.mp4",
-            h264,
-            small,
-            setup=lambda stream: stream.set_display_rotation(90),
-        ),
+        "rotated": encode(folder / "rotated.mp4", h264, small, setup=turned),
         "4:4:4": encode(folder / "full.mp4", h264, small, pixels="yuv444p"),
         "FFV1": encode(folder / "ffv1.mkv", "ffv1", small),
     }

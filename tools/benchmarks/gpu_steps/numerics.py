@@ -34,9 +34,9 @@ BOUNDS = {
     "block": {"fp32": (1e-5, 1e-4), "tf32": (4e-3, 1e-2), "bf16": (2e-2, 5e-2)},
     "backbone": {"fp32": (1e-4, 5e-2), "tf32": (5e-2, 0.5), "bf16": (0.3, 2.0)},
 }
-"""Relative errors of output and of gradients that are right: some times those of a CPU, which in bf16
-made up to 0.2 and 1 in small backbones. A ReLU that rounding turns on or off changes a gradient by
-much; a wrong kernel made 1e20."""
+"""Relative errors of output and gradients that are right: some times those of a CPU, which in bf16
+made up to 0.1 and 1 in backbones of these sizes. A ReLU that rounding turns on or off changes a
+gradient by much; a wrong kernel made 1e20."""
 SMALL = 0.1
 """A gradient below this share of the largest one is measured against that share: some are zero."""
 
