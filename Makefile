@@ -36,6 +36,21 @@ test-slow: $(READY) ## the slow tests: several processes, many combinations, mut
 fuzz: $(READY) ## mutated videos, weights and indices, some thousands (FUZZ_SEED=1000 for others)
 	$(BIN)/python -m pytest -m slow -k fuzz
 
+# The other machine's Python has torch; what it lacks is in build/wheels, and .venv is not made.
+WHEELS := $(wildcard build/wheels/*.whl)
+GPU ?= --device cuda
+
+gpu: $(if $(WHEELS),,$(READY)) ## all checks and figures of a GPU, 8 minutes (GPU="--device cpu" rehearses)
+ifeq ($(WHEELS),)
+	$(BIN)/video-gc benchmark gpu $(GPU)
+else
+	$(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target build/gpu-site $(WHEELS)
+	PYTHONPATH=$(CURDIR):$(CURDIR)/build/gpu-site $(PYTHON) -m video_gc benchmark gpu $(GPU)
+endif
+
+gpu-wheels: $(READY) ## wheels for `make gpu` on a machine without a network (THERE=its pip freeze)
+	$(BIN)/python tools/benchmarks/gpu_wheels.py $(if $(THERE),--there $(THERE))
+
 docs: .venv/.docs ## the documentation as a site, in build/docs/index.html (a minute)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 	@echo "open build/docs/index.html"
@@ -63,4 +78,4 @@ clean: ## remove caches and generated videos; trainings (runs/) stay
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo ablation test lint types test-slow fuzz docs format install clean help
+.PHONY: demo ablation test lint types test-slow fuzz gpu gpu-wheels docs format install clean help

@@ -95,7 +95,7 @@ def verdict(rows: Sequence[Row]) -> str:
     if len(pairs) < len(TURNS) or not all(row.get("kept") for row in pairs):
         return "No hardware decoder was used twice: `NVDEC_CACHE` stays 0."
     if all(row["right"] for row in pairs):
-        return "torchcodec #1704 is over here: `NVDEC_CACHE` (video_gc/decode/torchcodec.py) may be 20."
+        return "torchcodec #1704 is over here: `NVDEC_CACHE` in decode/torchcodec.py may be 20."
     return "torchcodec #1704 is still there: `NVDEC_CACHE` stays 0."
 
 

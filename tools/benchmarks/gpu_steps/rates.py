@@ -53,7 +53,10 @@ def product_rates(device: torch.device) -> dict[str, float]:
 
 def copy_rate(device: torch.device) -> float:
     """Bytes read and written per second by a copy that no cache holds."""
-    count = (4 << 30 if device.type == "cuda" else 64 << 20) // 4
+    size = 64 << 20
+    if device.type == "cuda":
+        size = min(4 << 30, torch.cuda.mem_get_info(device)[0] // 8)
+    count = size // 4
     source = torch.randn(count, device=device)
     there = torch.empty_like(source)
     return 2 * 4 * count / seconds_of(lambda: there.copy_(source), device)

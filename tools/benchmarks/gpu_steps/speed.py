@@ -3,9 +3,11 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +23,7 @@ from benchmarks.network_timing import CLASSES, Setting
 from benchmarks.videos import encode
 from video_gc.analysis.measure import MIB, peak_bytes, wait
 from video_gc.cores import cores
+from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.loader import training_loader
 from video_gc.data.dataset import TrainingClips
 from video_gc.data.index import VideoIndex
@@ -33,8 +36,8 @@ from video_gc.train.recipe.optim import OptimConfig, build_optimizer
 
 FORWARD_AND_BACKWARD = 3
 """FLOPs of a training step, in those of its forward pass."""
-STEPS = 12
-"""Training steps from videos, after two that are not measured."""
+MOST = 20.0
+"""Seconds of training steps from videos, if they are slow."""
 SIZE = (340, 256)
 """Width and height of the videos; those of Kinetics' copies."""
 
@@ -48,14 +51,18 @@ class Sizes:
     """clips in a call of inference"""
     batch: int
     """clips in a training step"""
-    videos: int
+    warm: int
+    """training steps from videos that are not measured: what the workers read ahead while they
+    start is used up"""
+    steps: int
+    """those that are"""
 
 
 def sizes_on(device: torch.device) -> Sizes:
     """Slow-only R50 with five GC blocks on 8×224² clips; on a CPU a small network."""
     if device.type == "cuda":
-        return Sizes(Setting("slow", 1.0, 8, 8, 224), (1, 8, 64), 32, 64)
-    return Sizes(Setting("slow", 0.125, 4, 2, 32), (1, 4), 4, 4)
+        return Sizes(Setting("slow", 1.0, 8, 8, 224), (1, 8, 64), 32, 32, 64)
+    return Sizes(Setting("slow", 0.125, 4, 2, 32), (1, 4), 4, 2, 6)
 
 
 def measure(device: str, _seconds: float) -> Iterator[Row]:
@@ -87,11 +94,17 @@ def measure(device: str, _seconds: float) -> Iterator[Row]:
         call = partial(from_memory, sizes, where, precision)
         yield row("training, clips in memory", precision, sizes.batch, FORWARD_AND_BACKWARD, call)
     for clips in sizes.calls:
-        for precision in ("bf16", "fp32"):
+        for precision in ("bf16", "tf32", "fp32"):
             call = partial(inference, sizes, where, precision, "eager", clips)
             yield row("inference, eager", precision, clips, 1, call)
     call = partial(inference, sizes, where, "bf16", "compile", sizes.calls[-1])
     yield row("inference, compile", "bf16", sizes.calls[-1], 1, call)
+
+
+@cache
+def network_of(setting: Setting) -> nn.Module:
+    """The network, on the CPU; calibrating its norms takes seconds."""
+    return setting.ours()
 
 
 def inference(
@@ -100,12 +113,13 @@ def inference(
     """Seconds of a call on clips that are on the device."""
     setting = sizes.setting
     network = fast_network(
-        setting.ours(), setting.shape, device=device, precision=precision, backend=backend,
-        micro_batch=clips,
+        network_of(setting), setting.shape, device=device, backend=backend, micro_batch=clips,
+        precision="bf16" if precision == "bf16" else "fp32",
     )  # fmt: skip
     given = torch.randn(clips, 3, *setting.shape, device=device)
     given = given.contiguous(memory_format=torch.channels_last_3d)
-    return {"seconds": seconds_of(torch.no_grad()(partial(network.run, given)), device)}
+    with tf32(precision == "tf32"):
+        return {"seconds": seconds_of(torch.no_grad()(partial(network.run, given)), device)}
 
 
 class Trainer:
@@ -113,7 +127,7 @@ class Trainer:
 
     def __init__(self, sizes: Sizes, device: torch.device, precision: str) -> None:
         self.device, self.low = device, precision == "bf16"
-        network = sizes.setting.ours().train().to(device)
+        network = deepcopy(network_of(sizes.setting)).train().to(device)
         self.network: nn.Module = network.to(memory_format=torch.channels_last_3d)
         self.optimizer = build_optimizer(self.network, OptimConfig(lr=1e-4))
 
@@ -141,7 +155,7 @@ def from_memory(sizes: Sizes, device: torch.device, precision: str) -> dict[str,
 
 
 def from_videos(sizes: Sizes, device: torch.device, decode: str) -> dict[str, Any]:
-    """Seconds of a step with its share of waiting for a batch, and the CUDA contexts meanwhile.
+    """Seconds of a step with its share of waiting for a batch, and the CUDA contexts after it.
 
     decode: cpu for worker processes, cuda for threads of this process.
     """
@@ -151,40 +165,41 @@ def from_videos(sizes: Sizes, device: torch.device, decode: str) -> dict[str, An
     trainer = Trainer(sizes, device, "bf16")
     with TemporaryDirectory() as folder:
         path = encode(Path(folder, "clip.mp4"), *SIZE, group=12, frames=90)
-        index = VideoIndex.build([path] * sizes.videos, [0] * sizes.videos, ["any"])
-        decoding = Decoding(decoder="torchcodec" if decode == "cuda" else "auto", device=decode)
-        data = TrainingClips(index, clip, seed=0, flip=0.5, decoding=decoding)
-        loader: Any = training_loader(
+        rows = sizes.batch * (sizes.warm + sizes.steps)
+        index = VideoIndex.build([path] * rows, [0] * rows, ["any"])
+        data = TrainingClips(index, clip, seed=0, flip=0.5, decoding=Decoding(device=decode))
+        loader = training_loader(
             data, batch_size=sizes.batch, workers=workers, pin_memory=device.type == "cuda",
             device=device,
         )  # fmt: skip
-        batches = endless(loader)
-        waited, problems, began = 0.0, 0, 0.0
-        for number in range(2 + STEPS):
-            if number == 2:  # workers have started, kernels have been chosen
-                wait(device)
-                began, waited = time.perf_counter(), 0.0
-            asked = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - asked
-            problems += len(batch.problems)
-            batch = batch.to(device)
-            trainer.step(prepare_clips(batch.clips, Normalisation(), batch.flips), batch.labels)
-            wait(device)  # so that waiting is told from computing
-        seconds = time.perf_counter() - began
-        found = {"seconds": seconds / STEPS, "waiting": waited / seconds, "workers": workers,
-                 "problems": problems, "right": problems == 0} | contexts(device)  # fmt: skip
-        batches.close()
-    return found
+        found = timed_steps(trainer, iter(loader), sizes.warm)
+    found |= {"workers": workers, "right": found["problems"] == 0}
+    return found | contexts(device)
 
 
-def endless(loader: Any) -> Generator[Any, None, None]:
-    """Epoch after epoch."""
-    epoch = 0
-    while True:
-        loader.sampler.set_epoch(epoch)
-        yield from loader
-        epoch += 1
+def timed_steps(trainer: Trainer, batches: Iterator[Batch], warm: int) -> dict[str, Any]:
+    """Seconds of a step, waiting included, and the share of waiting; at most `MOST` seconds."""
+    waited, problems, steps, began = 0.0, 0, 0, time.perf_counter()
+    for number in count():
+        asked = time.perf_counter()
+        if number == warm:
+            waited, steps, began = 0.0, 0, asked
+        elif asked - began > MOST and number > warm:
+            break
+        batch = next(batches, None)
+        if batch is None:
+            break
+        waited, problems = waited + time.perf_counter() - asked, problems + len(batch.problems)
+        batch = batch.to(trainer.device)
+        if batch.clips is None:  # no video of it could be read; its problems are counted
+            continue
+        clips = prepare_clips(batch.clips, Normalisation(), batch.flips)
+        trainer.step(clips, batch.labels)
+        wait(trainer.device)  # so that waiting is told from computing
+        steps += 1
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds / steps, "waiting": waited / seconds, "problems": problems,
+            "steps": steps}  # fmt: skip
 
 
 def contexts(device: torch.device) -> dict[str, Any]:
