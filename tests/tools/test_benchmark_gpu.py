@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +16,10 @@ from benchmarks.gpu_steps.clips import moving
 from benchmarks.gpu_steps.schedule import Outcome, Row, Step, run_steps, summary
 from benchmarks.gpu_wheels import missing, needed, read_there
 
+from tests.tools.gpu_calls import broken, endless, killed, two
 from video_gc.decode.write import write_video
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
-
-
-def two(_device: str, _seconds: float) -> Iterator[Row]:
-    yield {"what": "right", "right": True}
-    yield {"what": "wrong", "right": False}
-
-
-def broken(device: str, _seconds: float) -> Iterator[Row]:
-    yield {"what": "before"}
-    raise ValueError(f"no {device}")
-
-
-def killed(_device: str, _seconds: float) -> Iterator[Row]:
-    yield {"what": "before"}
-    os._exit(7)
-
-
-def endless(_device: str, _seconds: float) -> Iterator[Row]:
-    yield {"what": "before"}
-    time.sleep(1000)
-    yield {"what": "never"}
 
 
 def steps(**limits: tuple[Any, float]) -> list[Step]:
@@ -66,6 +44,7 @@ def test_a_step_that_fails_hinders_no_other_and_findings_are_kept() -> None:
     assert kept == [1, 1, 2, 2, 3, 4, 4]  # after each finding, and after each step
 
 
+@pytest.mark.slow
 def test_a_step_that_takes_too_long_is_ended_and_the_last_are_left_out() -> None:
     found = run_steps(steps(endless=(endless, 60), two=(two, 60)), "cpu", 15, lambda _: None)
     assert (found["endless"].state, found["endless"].rows) == ("stopped", [{"what": "before"}])

@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="time for all steps; the last may be left out (8)")  # fmt: skip
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS),
                         help="only these; default: all")  # fmt: skip
-    parser.add_argument("--device", default="cuda", help="cuda, or cpu for a rehearsal (cuda)")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda",
+                        help="cuda, or cpu for a rehearsal (cuda)")  # fmt: skip
     add_folder(parser)
 
 

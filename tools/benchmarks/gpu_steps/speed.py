@@ -67,7 +67,7 @@ def sizes_on(device: torch.device) -> Sizes:
 
 def measure(device: str, _seconds: float) -> Iterator[Row]:
     """Training from videos first, which matters most; compiling last, for it takes longest."""
-    where = torch.device(device)
+    where = torch.device(device, 0)  # threads that decode have to be told the number
     sizes = sizes_on(where)
     rates, flops = product_rates(where), sizes.setting.flops()
     rates.setdefault("tf32", rates["fp32"])
