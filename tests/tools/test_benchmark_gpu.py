@@ -105,6 +105,11 @@ def test_what_is_said_of_the_cache_of_hardware_decoders() -> None:
     assert "still there" in nvdec.verdict([pair, pair | {"right": False}])
     assert "No hardware decoder" in nvdec.verdict([pair, pair | {"kept": 0}])
     assert "No hardware decoder" in nvdec.verdict([pair])
+    files = [
+        {"what": name, "fell_back": name == "FFV1", "right": True, "largest": 0.0}
+        for name in nvdec.HARDWARE
+    ]
+    assert "1 of 4 files were left to the CPU" in nvdec.lines(files)[-1]
 
 
 def test_a_kernel_is_due_when_the_better_way_is_far_from_the_limit() -> None:

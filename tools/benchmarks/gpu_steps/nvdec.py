@@ -1,6 +1,6 @@
 """Whether the device's video decoder gives the right frames of the files on which it has failed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -85,8 +85,9 @@ def compared(frames: np.ndarray, path: Path) -> dict[str, Any]:
 def lines(rows: Sequence[Row]) -> list[str]:
     """Markdown, and whether decoders may be kept again."""
     heads = ["file", "kept before", "decoded by", "largest row error", "wrong frames", "right"]
-    cells = [_cells(row) for row in rows]
-    return [*table(heads, cells), "", verdict(rows)]
+    files = [row for row in rows if "fell_back" in row]
+    said = f"{sum(row['fell_back'] for row in files)} of {len(files)} files were left to the CPU."
+    return [*table(heads, [_cells(row) for row in rows]), "", f"{said} {verdict(rows)}"]
 
 
 def verdict(rows: Sequence[Row]) -> str:
@@ -102,8 +103,7 @@ def verdict(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> list[str]:
     if "error" in row:
         return [row["what"], "", "", f"**{row['error']}**", "", "**no**"]
-    show: Callable[[str], str] = lambda name: str(row.get(name, ""))  # noqa: E731
+    kept, frames = (str(row.get(name, "")) for name in ("kept", "frames"))
     by = {True: "the CPU", False: "the device"}.get(row.get("fell_back", ""), "")
-    largest = row.get("why") or show("largest")
-    right = "yes" if row["right"] else "**no**"
-    return [row["what"], show("kept"), by, largest, show("frames"), right]
+    largest, right = row.get("why") or str(row["largest"]), "yes" if row["right"] else "**no**"
+    return [row["what"], kept, by, largest, frames, right]
