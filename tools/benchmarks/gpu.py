@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     device = pick_device(options.device)
     rehearsal = device.type != "cuda"
     if rehearsal:  # beside other programs; two threads would wait for each other
-        os.environ["OMP_NUM_THREADS"] = "1"
+        os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     load_ffmpeg()  # the steps inherit it
     about = about_machine(device)
     steps = [step for name, step in STEPS.items() if name in options.steps]
