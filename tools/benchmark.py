@@ -14,6 +14,7 @@ COMMANDS = {
     "networks": "latency of Slow-only R50 with five blocks of each kind, alternating",
     "decode": "clips from files, compared with the peers",
     "loader": "clips per second of the training loader",
+    "feeding": "processor time of training clips, and the cores that feed a GPU",
     "test": "30 views of a video, compared with a loop that opens the file for each",
     "score": "a list of videos in processes and on Ray, compared with a plain loop",
     "shards": "training clips from files, from shards, and from shards elsewhere",

@@ -61,6 +61,8 @@ def test_a_note_of_a_stranger_is_passed_over(source: Path, tmp_path: Path) -> No
 def test_a_second_run_does_what_is_left(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "small"
     resize_videos(source, target, SMALL)
+    idle = resize_videos(source, target, SMALL)
+    assert (idle.done, idle.before.clip_ms, idle.after.clip_ms) == (0, None, None)
     before = {path: path.stat().st_mtime_ns for path in find_videos(target)}
     write_video(source / "jump" / "d.mp4", counted_frames(5))  # fetched again
     write_video(source / "run" / "b.mp4", counted_frames(6))

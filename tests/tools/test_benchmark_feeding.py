@@ -1,0 +1,109 @@
+"""The benchmark of feeding a GPU measures the copies that it names; no test asserts a time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks import feeding
+from benchmarks.feeding import (
+    FORMS,
+    INTERVALS,
+    KINDS,
+    Demand,
+    Variant,
+    clip_seconds,
+    demands,
+    feeding_targets,
+    measure,
+    rewritten,
+    to_markdown,
+)
+from benchmarks.videos import encode
+
+from video_gc.data.dataset import TrainingClips
+from video_gc.data.index import VideoIndex
+from video_gc.decode.reader import DecodeError
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return encode(tmp_path_factory.mktemp("videos") / "small.mp4", 96, 64, 250, 70)
+
+
+def variant(interval: int | None, ms: float, size: tuple[int, int] = (256, 340)) -> Variant:
+    return Variant("a.mp4", interval, 12.0, size, 300, 10**6, 1.5, dict.fromkeys(KINDS, ms))
+
+
+@pytest.mark.slow
+def test_a_run_writes_both_tables(video: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, TOOLS / "benchmark.py", "feeding", video, "--quick", "--out", tmp_path],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "feeding.json").read_text())
+    assert [one["interval"] for one in results["variants"]] == [None, *INTERVALS]
+    assert all(set(one["ms"]) == set(KINDS) for one in results["variants"])
+    assert all(ms > 0 for one in results["variants"] for ms in one["ms"].values())
+    assert results["targets"] == []  # of 340×256 only
+    text = (tmp_path / "feeding.md").read_text()
+    assert "| every 12 | 96×64, 70 |" in text
+    assert "| Slow-only R50 with five GC | 8×8 | 41.8 | 1,184 | 11.8 |" in text
+
+
+def test_copies_have_the_distances_that_they_name(video: Path, tmp_path: Path) -> None:
+    files = rewritten(video, tmp_path)
+    assert list(files)[0] == video
+    for path, one in files.items():
+        assert (one.frames, one.size, one.bytes) == (70, (64, 96), path.stat().st_size)
+        assert one.distance <= (one.interval or 250)
+    assert [one.distance for one in files.values()][-1] == 1
+
+
+def test_of_each_clip_the_shortest_time_counts(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both clips take longer the second time, and the second clip twice as long as the first."""
+    seen: dict[tuple[int, int], int] = {}
+
+    def seconds(_path: Path, dataset: TrainingClips, number: int) -> float:
+        key = id(dataset), number
+        seen[key] = seen.get(key, 0) + 1
+        return (number + 1) * seen[key]
+
+    monkeypatch.setattr(feeding, "clip_seconds", seconds)
+    one = variant(None, 0)
+    measure({video: one}, 2, 3, 0)
+    assert one.ms == dict.fromkeys(KINDS, 1500)
+    warm_up = [key for key in seen if key[1] == 2]
+    assert len(warm_up) == len(KINDS)
+    assert all(seen[key] == 3 for key in seen if key not in warm_up)
+
+
+def test_a_damaged_video_is_no_fast_one(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    index = VideoIndex.build([tmp_path / "a.mp4"], [0], ["any"])
+    dataset = TrainingClips(index, feeding.CLIPS["8×8"], seed=0, flip=0.5)
+    with pytest.raises(DecodeError, match=r"a.mp4: .*cannot be read as a video"):
+        clip_seconds(tmp_path / "a.mp4", dataset, 0)
+
+
+def test_the_targets_are_of_one_distance_and_size() -> None:
+    variants = [variant(8, 10), variant(12, 19), variant(12, 5, (256, 454)), variant(None, 50)]
+    targets = feeding_targets(variants)
+    assert [(target.number, target.met) for target in targets] == [(19, True)] * len(FORMS)
+
+
+def test_networks_are_counted_and_cores_follow_from_their_own_clip() -> None:
+    wanted = demands()
+    assert [round(one.multiply_adds / 1e9, 1) for one in wanted] == [41.8, 106.0, 50.3, 33.1]
+    one = variant(None, 10)
+    one.ms["32×2 RGB"] = 20
+    slow, fast = Demand("slow", "8×8", 10**9, 250), Demand("fast", "32×2", 10**9, 250)
+    lines = to_markdown([one, variant(12, 8)], [slow, fast])
+    assert "| slow | 8×8 | 1.0 | 250 | 56.0 | 3 | 2 |" in lines
+    assert "| fast | 32×2 | 1.0 | 250 | 56.0 | 5 | 2 |" in lines
