@@ -14,6 +14,7 @@ from benchmarks.feeding import (
     Demand,
     Variant,
     clip_seconds,
+    decoded,
     demands,
     feeding_targets,
     measure,
@@ -35,7 +36,9 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def variant(interval: int | None, ms: float, size: tuple[int, int] = (256, 340)) -> Variant:
-    return Variant("a.mp4", interval, 12.0, size, 300, 10**6, 1.5, dict.fromkeys(KINDS, ms))
+    pictures = {"8×8": 40.4, "32×2": 63.0}
+    times = dict.fromkeys(KINDS, ms)
+    return Variant("a.mp4", interval, 12.0, size, 300, 10**6, 1.5, times, pictures)
 
 
 @pytest.mark.slow
@@ -51,7 +54,8 @@ def test_a_run_writes_both_tables(video: Path, tmp_path: Path) -> None:
     assert all(ms > 0 for one in results["variants"] for ms in one["ms"].values())
     assert results["targets"] == []  # of 340×256 only
     text = (tmp_path / "feeding.md").read_text()
-    assert "| every 12 | 96×64, 70 |" in text
+    assert "**small.mp4**: 70 frames of 96×64, copies of 96×64" in text
+    assert "| every 12 |" in text
     assert "| Slow-only R50 with five GC | 8×8 | 41.8 | 1,184 | 11.8 |" in text
 
 
@@ -62,6 +66,9 @@ def test_copies_have_the_distances_that_they_name(video: Path, tmp_path: Path) -
         assert (one.frames, one.size, one.bytes) == (70, (64, 96), path.stat().st_size)
         assert one.distance <= (one.interval or 250)
     assert [one.distance for one in files.values()][-1] == 1
+    intra = decoded(list(files)[-1], 2, 0)
+    assert intra["8×8"] < 12  # the wanted ones, and few more
+    assert decoded(video, 2, 0)["8×8"] > 12
 
 
 def test_of_each_clip_the_shortest_time_counts(
@@ -105,5 +112,9 @@ def test_networks_are_counted_and_cores_follow_from_their_own_clip() -> None:
     one.ms["32×2 RGB"] = 20
     slow, fast = Demand("slow", "8×8", 10**9, 250), Demand("fast", "32×2", 10**9, 250)
     lines = to_markdown([one, variant(12, 8)], [slow, fast])
+    assert "**a.mp4**: 300 frames of 340×256, copies of 340×256" in lines
+    assert any(
+        line.startswith("| original | 1.00 | 1.00 | 1.5 | 40 | 63 | 10.0 ms") for line in lines
+    )
     assert "| slow | 8×8 | 1.0 | 250 | 56.0 | 3 | 2 |" in lines
     assert "| fast | 32×2 | 1.0 | 250 | 56.0 | 5 | 2 |" in lines

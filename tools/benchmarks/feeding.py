@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from benchmarks.decode_peers import IMPLEMENTATIONS, OURS, count_ours
 from benchmarks.measurement import (
     Target,
     about_machine,
@@ -19,7 +21,7 @@ from benchmarks.measurement import (
     table,
     write_results,
 )
-from benchmarks.videos import AREA, SPARSE, look_at, made_videos
+from benchmarks.videos import AREA, SPARSE, draw, look_at, made_videos
 from video_gc.analysis.measure import interleave
 from video_gc.cli import in_range
 from video_gc.data.dataset import TrainingClips
@@ -43,12 +45,12 @@ from video_gc.models.counts import complexity
 from video_gc.progress import track
 
 ABOUT = """\
-Rewrite videos with the code of `prepare resize`, with key frames every 32, 16, 12, 8 and 1 frames,
-and measure the processor time of training samples (random start, random-resized crop to 224) of the
-original and of each copy: 8×8 and 32×2, as RGB and as 4:2:0 planes, opening the file included. All
-are interleaved in one process with one thread. Then count what networks of ours need, and say how
-many cores feed one H100, of which a training is assumed to reach 30 % of the peak rate. Two minutes
-for the default video."""
+Rewrite videos with the code of `prepare resize`, with key frames every 32, 16, 12, 8, 4 and 1
+frames, and measure the processor time of training samples (random start, random-resized crop to
+224) of the original and of each copy: 8×8 and 32×2, as RGB and as 4:2:0 planes, opening the file
+included. All are interleaved in one process with one thread. Then count what networks of ours need,
+and say how many cores feed one H100, of which a training is assumed to reach 30 % of the peak rate.
+A minute or two for each video."""
 EXAMPLES = """\
 examples:
   video-gc benchmark feeding                     on a video of 340×256 that it encodes first
@@ -60,7 +62,7 @@ CLIPS = {
 }
 FORMS = {"RGB": "rgb", "planes": "yuv"}
 KINDS = [f"{clip} {form}" for clip in CLIPS for form in FORMS]
-INTERVALS = (32, 16, 12, 8, 1)
+INTERVALS = (32, 16, 12, 8, 4, 1)
 NETWORKS = {
     NETWORK: ("8×8", "slow", "gc"),
     "Slow-only R50 with five NL": ("8×8", "slow", "nl"),
@@ -89,6 +91,8 @@ class Variant:
     """processor time to write the copy"""
     ms: dict[str, float] = field(default_factory=dict)
     """mean processor time of a clip, by clip and form"""
+    pictures: dict[str, float] = field(default_factory=dict)
+    """mean number of pictures decoded for a clip"""
 
     @property
     def name(self) -> str:
@@ -134,6 +138,8 @@ def run(options: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory() as folder:
             files = rewritten(path, Path(folder))
             measure(files, clips, repeats, options.seed)
+            for file, one in files.items():
+                one.pictures = decoded(file, clips, options.seed)
         variants += files.values()
     wanted = demands()
     intro = (
@@ -185,6 +191,18 @@ def measure(files: dict[Path, Variant], clips: int, repeats: int, seed: int) -> 
         files[path].ms[kind] = round(1000 * statistics.mean(times.values()), 2)
 
 
+def decoded(path: Path, clips: int, seed: int) -> dict[str, float]:
+    """Mean number of pictures that are decoded for random clips, counted outside the timing."""
+    video, random = look_at(path), np.random.default_rng(seed)
+    ours = next(one for one in IMPLEMENTATIONS if one.name == OURS)
+    found = {}
+    for clip in CLIPS:
+        samples = [draw(clip.replace("×", "x"), video, random) for _ in range(clips)]
+        counts = [count_ours(ours.run, video, sample)[1] for sample in samples]
+        found[clip] = round(statistics.mean(counts), 1)
+    return found
+
+
 def clip_seconds(path: Path, dataset: TrainingClips, number: int) -> float:
     """Processor time of the clip `number` of a set of one video. Raises DecodeError if damaged."""
     began = time.process_time()
@@ -223,20 +241,23 @@ def to_markdown(variants: Sequence[Variant], wanted: Sequence[Demand]) -> list[s
     lines: list[str] = []
     for video in dict.fromkeys(one.video for one in variants):
         own = [one for one in variants if one.video == video]
-        lines += [f"**{video}**", "", *_times(own), "", *_cores(own, wanted), ""]
+        (height, width), (high, wide) = own[0].size, own[-1].size
+        title = f"**{video}**: {own[0].frames} frames of {width}×{height}, copies of {wide}×{high}"
+        lines += [title, "", *_times(own), "", *_cores(own, wanted), ""]
     return lines[:-1]
 
 
 def _times(own: Sequence[Variant]) -> list[str]:
-    heads = ["key frames", "size, frames", "MB", "× original", "s to write"]
+    heads = ["key frames", "MB", "× original", "s to write"]
     rows = []
     for one in own:
-        height, width = one.size
-        row = [one.name, f"{width}×{height}, {one.frames}", f"{one.bytes / 1e6:.2f}"]
-        row += [f"{one.bytes / own[0].bytes:.2f}", "" if one.write_s is None else f"{one.write_s}"]
+        row = [one.name, f"{one.bytes / 1e6:.2f}", f"{one.bytes / own[0].bytes:.2f}"]
+        row.append("" if one.write_s is None else f"{one.write_s:.1f}")
+        row += [f"{one.pictures[clip]:.0f}" for clip in CLIPS]
         row += [f"{one.ms[kind]:.1f} ms, {1000 / one.ms[kind]:.0f}/s" for kind in KINDS]
         rows.append(row)
-    return table([*heads, *KINDS], rows)
+    counted = [f"pictures for {clip}" for clip in CLIPS]
+    return table([*heads, *counted, *KINDS], rows)
 
 
 def _cores(own: Sequence[Variant], wanted: Sequence[Demand]) -> list[str]:
