@@ -28,6 +28,8 @@ from video_gc.data.index import VideoIndex
 from video_gc.decode.reader import DecodeError
 
 TOOLS = Path(__file__).parents[2] / "tools"
+RATES = [(250, "8×8"), (251, "32×2"), (1700, "8×8"), (2000, "8×8")]
+"""Clips a second, and the clip."""
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +112,13 @@ def test_networks_are_counted_and_cores_follow_from_their_own_clip() -> None:
     assert [round(one.multiply_adds / 1e9, 1) for one in wanted] == [41.8, 106.0, 50.3, 33.1]
     one = variant(None, 10)
     one.ms["32×2 RGB"] = 20
-    slow, fast = Demand("slow", "8×8", 10**9, 250), Demand("fast", "32×2", 10**9, 250)
-    lines = to_markdown([one, variant(12, 8)], [slow, fast])
+    wanted = [Demand(f"{rate}", clip, 10**9, rate) for rate, clip in RATES]
+    lines = to_markdown([one, variant(12, 8)], wanted)
     assert "**a.mp4**: 300 frames of 340×256, copies of 340×256" in lines
     assert any(
         line.startswith("| original | 1.00 | 1.00 | 1.5 | 40 | 63 | 10.0 ms") for line in lines
     )
-    assert "| slow | 8×8 | 1.0 | 250 | 56.0 | 3 | 2 |" in lines
-    assert "| fast | 32×2 | 1.0 | 250 | 56.0 | 5 | 2 |" in lines
+    assert "| 250 | 8×8 | 1.0 | 250 | 56.0 | 3 | 2 | original |" in lines
+    assert "| 251 | 32×2 | 1.0 | 251 | 55.8 | 6 | 3 | original |" in lines
+    assert "| 1700 | 8×8 | 1.0 | 1,700 | 8.2 | 17 | 14 | every 12 |" in lines
+    assert "| 2000 | 8×8 | 1.0 | 2,000 | 7.0 | 20 | 16 | NVDEC, or wait |" in lines

@@ -71,7 +71,7 @@ NETWORKS = {
 }
 """Clip, backbone and kind of its five blocks. The fast pathway's clip has the slow one's frames."""
 CORES = 14
-"""For each GPU of a DGX H100: 112 cores, 8 GPUs (NVIDIA's data sheet)."""
+"""For each of eight GPUs: NVIDIA's machine in MLPerf Inference 4.1 has two times 56 cores."""
 
 
 @dataclass
@@ -146,7 +146,8 @@ def run(options: argparse.Namespace) -> int:
         f"Mean processor time of {clips} random clips, the shortest of {repeats} measurements of "
         "each, and clips a second of one core; copies as `prepare resize` makes them. A GPU "
         f"trains at {100 * SHARE:.0f} % of {PEAK / 1e12:.0f} TFLOP/s (an H100's data sheet; the "
-        "share is assumed), and the cores that feed it read RGB."
+        "share is assumed), and the cores that feed it read RGB. The last column has the smallest "
+        f"file with which {CORES} cores suffice."
     )
     return write_results(
         options.out / "feeding", about, intro, to_markdown(variants, wanted),
@@ -264,13 +265,17 @@ def _cores(own: Sequence[Variant], wanted: Sequence[Demand]) -> list[str]:
     heads = [
         "network", "clip", "multiply-adds, G", "GPU trains, clips/s",
         f"{CORES} cores suffice at, ms", *(f"cores, {one.name}" for one in own),
+        f"with {CORES} cores",
     ]  # fmt: skip
     rows = []
     for one in wanted:
         rate = one.clips_per_second
         row = [one.network, one.clip, f"{one.multiply_adds / 1e9:.1f}", f"{rate:,.0f}"]
         row.append(f"{longest_ms(CORES, rate):.1f}")
-        row += [f"{cores_needed(each.ms[f'{one.clip} RGB'], rate):,}" for each in own]
+        costs = [each.ms[f"{one.clip} RGB"] for each in own]
+        row += [f"{cores_needed(ms, rate):,}" for ms in costs]
+        fed = [each for each, ms in zip(own, costs, strict=True) if ms <= longest_ms(CORES, rate)]
+        row.append(min(fed, key=lambda each: each.bytes).name if fed else "NVDEC, or wait")
         rows.append(row)
     return table(heads, rows)
 
