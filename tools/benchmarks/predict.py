@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--choose", type=Path, metavar="CHECKPOINT",
                         help="only find the fastest way to run this network, a few minutes; "
                         "predict, score, stream and serve then use it on this machine")  # fmt: skip
-    parser.add_argument("--held-out", nargs="+", type=Path, default=[],
+    parser.add_argument("--data", nargs="+", type=Path, default=[],
                         help="videos of --choose (the run's test videos)")  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     if options.choose:
         torch.set_num_threads(own)  # as predictions have it
         checkpoint = checkpoint_in(options.choose)
-        return choose_fastest(checkpoint, options.held_out, backends, options.rounds, options.out)
+        return choose_fastest(checkpoint, options.data, backends, options.rounds, options.out)
     names = [PLAIN, *ways_of(backends)]
     default, own_size = ", ".join(choose(CPU, "auto", "auto")), clips_in_call(setting.shape, "cpu")
     tables, targets = {}, []
