@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.blocks import BLOCKS, GROWTH, plot_growth
+from benchmarks.block_kinds import BLOCKS
+from benchmarks.block_targets import SIZE, attention_rate, targets
+from benchmarks.blocks import GROWTH, plot_growth
 from benchmarks.measurement import save_figure, show, table
 from benchmarks.network_timing import HEADS
 from rich.cells import cell_len
@@ -89,6 +91,33 @@ def test_the_plot_has_a_slope_for_each_block(tmp_path: Path) -> None:
     save_figure(figure, tmp_path / "plot.png")
     assert slopes == {"seconds": {"nl": 2.0}, "peak_mib": {"nl": 0.0}}
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_rate_of_attention_counts_its_products() -> None:
+    rates = attention_rate("fp32", rounds=1, shape=(32, 2, 7, 7))
+    assert rates["ratio"] == rates["own"] / rates["product"]
+    assert 0 < rates["ratio"] < 1.5
+
+
+def test_targets_compare_memory_in_both_layouts_and_leave_out_what_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = {"attention_rate": {"ratio": 0.5}, "against_yardstick": {"error": "killed"}}
+    monkeypatch.setattr("benchmarks.block_targets.in_new_process",
+                        lambda call, *_: measured[call.__name__])  # fmt: skip
+    cases = [
+        {"size": SIZE, "block": block, "training": training, "layout": layout, "peak_mib": mib}
+        for block, layout, mib in [
+            ("nl", "contiguous", 50), ("nl", "channels-last", 30), ("gc", "contiguous", 1),
+            ("nl, pytorchvideo", "contiguous", 1000), ("nl, pytorchvideo", "channels-last", 200),
+        ]
+        for training in (False, True)
+    ]  # fmt: skip
+    found = targets(cases)
+    assert [(target.number, target.met) for target in found] == [
+        (0.5, False), (0.5, False), (0.15, False), (0.15, False),
+    ]  # fmt: skip
+    assert not targets([case | {"size": "res4-8"} for case in cases])
 
 
 @pytest.mark.slow
