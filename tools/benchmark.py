@@ -11,7 +11,7 @@ from video_gc.cli import Parser, run_tool
 
 COMMANDS = {
     "blocks": "each context block at the papers' sizes and against P, in both layouts; 45 minutes",
-    "networks": "what blocks of each kind add to the time of Slow-only R50, in turns; 10 minutes",
+    "networks": "what blocks of each kind add to the time of Slow-only R50, in turns; 15 minutes",
     "decode": "clips from files, compared with the peers",
     "loader": "clips per second of the training loader",
     "test": "30 views of a video, compared with a loop that opens the file for each",

@@ -185,8 +185,9 @@ def test_the_fastest_way_of_a_run_is_remembered(
     assert fastest(model, shape, torch.device("cpu")) == Way(**results["chosen"])
 
 
-def test_networks_with_blocks_are_compared_within_a_round() -> None:
-    rows = measure(SMALL, ClipConfig(frames=2, test_crop=32), torch.device("cpu"), 3)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_networks_with_blocks_are_compared_within_a_round(dtype: torch.dtype) -> None:
+    rows = measure(SMALL, ClipConfig(frames=2, test_crop=32), torch.device("cpu"), 3, dtype)
     assert [len(row.seconds) for row in rows.values()] == [3, 3, 1]  # NL is heavy here
     none, gc, nl = rows.values()
     assert (none.added, none.difference, none.inside) == (0, [], [0, 0, 0])
@@ -201,7 +202,11 @@ def test_the_interval_holds_the_median_and_shrinks() -> None:
     low, high = interval(few)
     assert low < 1.5 < high
     assert interval(many)[1] - interval(many)[0] <= high - low
-    assert interval([2.0]) == (2.0, 2.0)
+    row = NetworkRow(0.5, seconds=[1.0, 2.0], difference=[0.01, 0.01], inside=[0.02, 0.02])
+    assert row.cells("gc") == [
+        "gc", "2", "1500 ms", "50.00 %", "+1.00 % [+1.00, +1.00]", "2.00 %",
+    ]  # fmt: skip
+    assert NetworkRow(0, [1.0], [0.01], [0.02]).cells("gc")[4] == "+1.00 %"
 
 
 def test_overheads_have_their_limits() -> None:

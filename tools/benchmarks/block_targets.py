@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.block_kinds import BLOCKS
-from benchmarks.measurement import Target, in_new_process, product_rates
+from benchmarks.measurement import CPU, Target, in_new_process, product_rates
 from video_gc.analysis.measure import interleave
+from video_gc.deploy.inference_network import has_bf16
 from video_gc.progress import say
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -28,7 +29,7 @@ def targets(cases: Sequence[dict[str, Any]]) -> list[Target]:
     blocks = {case["block"] for case in at_size}
     found: list[Target | None] = []
     if "nl" in blocks:
-        for dtype in DTYPES:
+        for dtype in ("fp32", "bf16") if has_bf16(CPU) else ("fp32",):
             what = f"nl, {SIZE}, {dtype}: FLOPs per second, as a part of torch's matrix product"
             rates = in_new_process(attention_rate, dtype)
             found.append(_target(what, rates, LEAST_RATE, at_least=True))

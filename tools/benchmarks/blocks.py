@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     figure = None
     if growing:
         figure, slopes = plot_growth(cases, growing)
-        lines += _growth_table(cases, slopes)
+        lines += growth_table(cases, slopes)
     file = options.out / "blocks"
     met = targets(cases) if device.type == "cpu" else []
     write_results(file, about, intro, lines, {"cases": cases}, met, figure)
@@ -184,9 +184,7 @@ def plot_growth(
     return figure, slopes
 
 
-def _growth_table(
-    cases: Sequence[dict[str, Any]], slopes: dict[str, dict[str, float]]
-) -> list[str]:
+def growth_table(cases: Sequence[dict[str, Any]], slopes: dict[str, dict[str, float]]) -> list[str]:
     """Markdown: the largest P of each block, its cost there, and the slopes."""
     rows = []
     for block, slope in slopes["seconds"].items():
@@ -199,10 +197,10 @@ def _growth_table(
     shapes = ", ".join("×".join(map(str, shape[1:])) for shape in GROWTH)
     heads = ["block", "largest P", "time there", "memory there", "slope of time", "of memory"]
     lines = [f"**Growth**: C = {GROWTH[0][0]}, {shapes}; forward, contiguous. Slopes: of the "
-             "logarithms, over the three largest P.", "", *table(heads, rows), ""]  # fmt: skip
+             "logarithms, over the three largest P.", "", *table(heads, rows)]  # fmt: skip
     reached = sum((c["size"], c["block"]) == ("growth", LITERAL) for c in cases)
     if 0 < reached < len(GROWTH):
-        needed = _literal_bytes(GROWTH[reached]) / MIB / 1024
-        lines += [f"`{LITERAL}` ends there: at P = {prod(GROWTH[reached][1:]):,} its scores and "
-                  f"weights, P×P each, take {needed:.0f} GiB.", ""]  # fmt: skip
+        count, needed = prod(GROWTH[reached][1:]), _literal_bytes(GROWTH[reached]) / MIB / 1024
+        lines += ["", f"`{LITERAL}` ends there: at P = {count:,} its scores and weights, P×P each, "
+                  f"take {needed:.0f} GiB."]  # fmt: skip
     return lines

@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -18,6 +19,7 @@ from video_gc.analysis.measure import interleave
 from video_gc.cli import in_range
 from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.device import pick_device
+from video_gc.deploy.inference_network import has_bf16
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 from video_gc.models.counts import count_modules
@@ -36,6 +38,8 @@ CONTEXTS = {
 }
 """Row → its blocks, five unless the name says otherwise; the first is that without blocks."""
 CLIP = ClipConfig(frames=8, test_crop=224, test_short_side=224)
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+HEADS = ("blocks", "rounds", "median", "multiply-adds", "against none [95 %]", "in the blocks")
 HEAVY, SELDOM = 0.1, 5
 """Blocks with more than this part of the network's multiply-adds are measured in one round of so
 many: they differ by far more than the noise."""
@@ -52,6 +56,17 @@ class Row:
     """to the network without blocks in the same round, as a part of its time"""
     inside: list[float] = field(default_factory=list)
     """time in the context blocks, as a part of the rest of the same call"""
+
+    def cells(self, name: str) -> list[str]:
+        """A line of the table."""
+        cells = [name, str(len(self.seconds)), f"{1e3 * median(self.seconds):.0f} ms"]
+        if not self.difference:
+            return [*cells, "", "", ""]
+        against = f"{100 * median(self.difference):+.2f} %"
+        if len(self.difference) > 1:
+            low, high = (100 * end for end in interval(self.difference))
+            against += f" [{low:+.2f}, {high:+.2f}]"
+        return [*cells, f"{100 * self.added:.2f} %", against, f"{100 * median(self.inside):.2f} %"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,37 +91,34 @@ def run(options: argparse.Namespace) -> int:
         name: ModelConfig(backbone="slow", num_classes=400, context=context)
         for name, context in CONTEXTS.items()
     }
-    rows = measure(networks, CLIP, device, options.rounds)
-    body = []
-    for name, row in rows.items():
-        cells = ["", "", ""]
-        if row.difference:
-            low, high = interval(row.difference)
-            middle = 100 * median(row.difference)
-            cells = [
-                f"{100 * row.added:.2f} %",
-                f"{middle:+.2f} % [{100 * low:+.2f}, {100 * high:+.2f}]",
-                f"{100 * median(row.inside):.2f} %",
-            ]
-        body.append([name, str(len(row.seconds)), f"{1e3 * median(row.seconds):.0f} ms", *cells])
+    measured: dict[str, dict[str, Row]] = {}
+    lines: list[str] = []
+    for precision, dtype in DTYPES.items():
+        if precision == "bf16" and not has_bf16(device):
+            continue
+        rows = measured[precision] = measure(networks, CLIP, device, options.rounds, dtype)
+        cells = [row.cells(name) for name, row in rows.items()]
+        lines += [*([""] if lines else []), f"**{precision}**", "", *table(HEADS, cells)]
     clock = "processor time of one thread" if device.type == "cpu" else "time on the GPU"
     intro = (
-        f"Slow-only R50, one clip of {CLIP.frames}×{CLIP.test_crop}², fp32, channels-last, norms "
-        f"not folded; {clock}, in turns. Five blocks of each kind unless a row says otherwise. "
+        f"Slow-only R50, one clip of {CLIP.frames}×{CLIP.test_crop}², channels-last, norms not "
+        f"folded; {clock}, in turns. Five blocks of each kind unless a row says otherwise. "
         "“Against none” is the median of the differences within a round, with a 95 % interval "
         "(bootstrap over rounds). “In the blocks” is the time spent within the context blocks of a "
         "call, as a part of the rest: less noise, without what they push out of the caches."
     )
-    heads = ["blocks", "rounds", "median", "multiply-adds", "time against none [95 %]",
-             "in the blocks"]  # fmt: skip
-    results = {"networks": {name: vars(row) for name, row in rows.items()}}
-    return write_results(options.out / "networks", about, intro, table(heads, body), results,
-                         targets(rows))  # fmt: skip
+    results = {
+        precision: {name: vars(row) for name, row in rows.items()}
+        for precision, rows in measured.items()
+    }
+    return write_results(options.out / "networks", about, intro, lines, results,
+                         targets(measured["fp32"]))  # fmt: skip
 
 
 def measure(
-    networks: Mapping[str, ModelConfig], clip: ClipConfig, device: torch.device, rounds: int
-) -> dict[str, Row]:
+    networks: Mapping[str, ModelConfig], clip: ClipConfig, device: torch.device, rounds: int,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Row]:  # fmt: skip
     """Each network in turns; the first is that without blocks, and takes part in every round."""
     calls: dict[str, Callable[[], tuple[float, float]]] = {}
     rows: dict[str, Row] = {}
@@ -118,7 +130,8 @@ def measure(
         rows[name] = Row(counted / flops - 1)
         blocks = [block for where, block in work.network.named_modules()
                   if where.endswith(".context")]  # fmt: skip
-        calls[name] = _timed(work.call, blocks, device)
+        call = partial(work.network.to(dtype), work.clips.to(dtype))
+        calls[name] = _timed(torch.inference_mode()(call), blocks, device)
         calls[name]()  # the first call is slow
     base = next(iter(rows))
     heavy = {name for name, row in rows.items() if row.added > HEAVY}
@@ -160,9 +173,7 @@ def _timed(
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
-    """Of their median, 95 %."""
-    if len(differences) < 2:
-        return differences[0], differences[0]
+    """Of their median, 95 %; of two at least."""
     found = bootstrap((np.array(differences),), np.median, method="percentile", rng=0)
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
