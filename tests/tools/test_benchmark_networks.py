@@ -22,14 +22,29 @@ from benchmarks.network_timing import (
     setting_of,
     time_rows,
 )
+from benchmarks.networks import HEAVY, interval, measure
+from benchmarks.networks import Row as NetworkRow
+from benchmarks.networks import targets as overheads
 from benchmarks.test import plain_test
 from benchmarks.videos import DENSE, SPARSE, encode, look_at
 
+from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.fastest import Way, fastest
+from video_gc.models.build import ModelConfig
+from video_gc.models.context import ContextConfig
 from video_gc.train.checkpoint import load_network
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
+SMALL = {
+    kind: ModelConfig(
+        backbone="slow",
+        num_classes=4,
+        width=0.125,
+        context=ContextConfig(kind=kind, after=["res3.1" if kind == "gc" else "res3.*"]),
+    )
+    for kind in ("none", "gc", "nl")
+}
 SETTING = Setting("slow", 0.125, 4, 2, 32)
 
 
@@ -191,3 +206,38 @@ def test_what_loses_accuracy_is_not_chosen() -> None:
     assert not replace(one, same=0.989).sound(first)
     assert replace(one, right=None).sound(first)
     assert not replace(one, seconds=[]).sound(first)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_networks_with_blocks_are_compared_within_a_round(dtype: torch.dtype) -> None:
+    rows = measure(SMALL, ClipConfig(frames=2, test_crop=32), torch.device("cpu"), 3, dtype)
+    assert [len(row.seconds) for row in rows.values()] == [3, 3, 1]  # NL is heavy here
+    none, gc, nl = rows.values()
+    assert (none.added, none.difference, none.inside) == (0, [], [0, 0, 0])
+    for own, base, difference in zip(gc.seconds, none.seconds, gc.difference, strict=True):
+        assert difference == own / base - 1
+    assert 0 < gc.added < HEAVY < nl.added
+    assert all(part > 0 for part in (*gc.inside, *nl.inside))
+
+
+def test_the_interval_holds_the_median_and_shrinks() -> None:
+    few, many = [0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 3.0] * 50
+    low, high = interval(few)
+    assert low < 1.5 < high
+    assert interval(many)[1] - interval(many)[0] <= high - low
+    row = NetworkRow(0.5, seconds=[1.0, 2.0], difference=[0.01, 0.01], inside=[0.02, 0.02])
+    assert row.cells("gc") == [
+        "gc", "2", "1500 ms", "50.00 %", "+1.00 % [+1.00, +1.00]", "2.00 %",
+    ]  # fmt: skip
+    assert NetworkRow(0, [1.0], [0.01], [0.02]).cells("gc")[4] == "+1.00 %"
+
+
+def test_overheads_have_their_limits() -> None:
+    rows = {
+        "gc": NetworkRow(0.0, difference=[0.004, 0.9, 0.001]),
+        "gc, all 13": NetworkRow(0.0, difference=[0.03]),
+        "cc": NetworkRow(1.2, difference=[1.5]),
+    }
+    found = overheads(rows)
+    assert [round(target.number, 3) for target in found] == [0.4, 3, 1.25]
+    assert [target.met for target in found] == [True, False, True]
