@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from copy import copy
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,7 +21,7 @@ from video_gc.deploy.device import pick_device
 from video_gc.deploy.exported import is_exported, open_exported
 from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.evaluate.ranking import probabilities, ranking
-from video_gc.predict.views import window_frames, window_times, window_views
+from video_gc.predict.views import ahead, window_frames, window_times, window_views
 from video_gc.train.checkpoint import contract_of, load_network, normalisation_of
 
 NONE = "none of these"
@@ -209,7 +210,8 @@ class Recognizer:
         with reader:
             windows = window_frames(self.contract, reader, segment=segment)
             seconds = window_times(reader, windows)
-            scores = torch.cat([self.scores(clips) for clips in self.clips(reader, windows)])
+            with closing(ahead(self.clips(reader, windows))) as batches:
+                scores = torch.cat([self.scores(clips) for clips in batches])
         return self.prediction(reader.path, seconds, scores, damaged=len(reader.damaged))
 
     def prediction(
