@@ -136,8 +136,6 @@ class Reader(VideoReader):
         self._codec = PacketDecoder(stream.codec_context, threads, losses)
         self.codec, self._probed = self._codec.name, is_probed(container)
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
-            if not self._probed:
-                stream.codec_context.open()  # its depth of reordering is in the parameter set
             self._packets = Packets(container, stream, reopen, self._source)
             if self._packets.gap is not None:
                 losses.move(self._packets.gap)

@@ -22,7 +22,7 @@ LISTED = 10_000
 
 def is_known(container: Any) -> bool:
     """Whether an unprobed container says of its video what a probed one says: its size, its frame
-    rate and its decoder, and that the depth of reordering is in the parameter set.
+    rate and its decoder, and whether the depth of reordering is in the parameter set.
 
     A fragmented file is probed: FFmpeg reads on in it to find its length.
     """
@@ -36,10 +36,10 @@ def is_known(container: Any) -> bool:
     if not stream.frames or stream.frames != len(stream.index_entries) or not stream.duration:
         return False
     picture = picture_of(context.extradata)
-    return picture is not None and (
-        (picture.height, picture.width) == (context.height, context.width)
-        and picture.depth >= context.reorder_depth
-    )
+    if picture is None or picture[:2] != (context.height, context.width):
+        return False
+    # the file's is from its index; if it is larger, FFmpeg decodes more pictures to decide
+    return picture.depth >= int(context.reorder_depth)
 
 
 def is_probed(container: Any) -> bool:

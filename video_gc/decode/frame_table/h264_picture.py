@@ -3,7 +3,8 @@
 FFmpeg otherwise decodes some pictures to find them. Sections are those of ITU-T H.264.
 """
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from video_gc.decode.frame_table.h264 import Parameters, parse_parameters, unit_length_size
 from video_gc.decode.frame_table.nal import Bits
@@ -12,6 +13,9 @@ OWN_SHAPE = 255
 """aspect_ratio_idc of a shape written out (E.2.1)"""
 MOST = 16
 """pictures that a decoder may hold (A.3.1)"""
+
+ONE = (b"\x01", b"\xe1")
+"""number of parameter sets, after three reserved bits"""
 
 
 class Picture(NamedTuple):
@@ -23,13 +27,14 @@ class Picture(NamedTuple):
     """pictures that a decoder holds back for reordering (max_num_reorder_frames)"""
 
 
+@lru_cache(4)  # an opening asks several times
 def picture_of(extradata: bytes | None) -> Picture | None:
     """From an avcC record (ISO 14496-15) with one parameter set.
 
     None if there are several, if it says nothing of reordering, or if it does not end where it
     should: FFmpeg then takes a broken set in its own way.
     """
-    if not extradata or not unit_length_size(extradata) or extradata[5] & 31 != 1:
+    if not extradata or not unit_length_size(extradata) or extradata[5:6] not in ONE:
         return None
     unit = extradata[8 : 8 + int.from_bytes(extradata[6:8], "big")]
     try:
@@ -38,6 +43,17 @@ def picture_of(extradata: bytes | None) -> Picture | None:
         return _parse(reader, known) if known else None
     except IndexError:
         return None
+
+
+def reorder_depth(context: Any) -> int:
+    """Pictures that the decoder of a stream holds back for reordering. context: of PyAV's stream.
+
+    FFmpeg's H.264 decoder takes the larger of the file's and the parameter set's when it begins, so
+    a context says it only if FFmpeg has decoded some pictures.
+    """
+    depth = int(context.reorder_depth)
+    picture = picture_of(context.extradata) if context.codec.canonical_name == "h264" else None
+    return max(depth, picture.depth) if picture else depth
 
 
 def _parse(reader: Bits, known: Parameters) -> Picture | None:
@@ -72,7 +88,11 @@ def _depth(reader: Bits) -> int | None:
         reader.pass_exponential(2)
     if reader.take(1):  # timing_info_present_flag
         reader.take(65)
-    buffers = [_pass_buffer(reader) for _ in ("nal", "vcl") if reader.take(1)]
+    buffers = 0
+    for _ in ("nal", "vcl"):
+        if reader.take(1):
+            _pass_buffer(reader)
+            buffers += 1
     reader.take(2 if buffers else 1)
     if not reader.take(1):  # bitstream_restriction_flag
         return None
