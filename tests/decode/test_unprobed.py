@@ -201,3 +201,13 @@ def test_a_file_with_sound_that_is_cut_off_has_the_frames_of_a_sequential_decode
     assert compare(cut)
     with open_video(cut, damage="report") as reader, av.open(io.BytesIO(cut)) as plain:
         assert 5 < len(reader) == len(list(plain.decode(video=0))) < COUNT
+
+
+def test_where_sound_is_missing_the_video_ends_as_in_a_sequential_decode(tmp_path: Path) -> None:
+    content = bytearray(with_sound(tmp_path / "sound.mp4", sound_first=False).read_bytes())
+    at = content.rindex(b"stco") + 8  # of the second track
+    middle = at + 4 + 4 * (int.from_bytes(content[at : at + 4], "big") // 2)
+    content[middle : middle + 4] = b"\x7f\xff\xff\xff"
+    assert compare(bytes(content))
+    with av.open(io.BytesIO(content)) as plain:
+        assert 5 < len(list(plain.decode(video=0))) < COUNT
