@@ -55,7 +55,8 @@ Time a data loader's work on a video, in one thread, and compare it with the flo
 packet from the key frame to the last one needed, convert nothing) and with other ways to get the
 same frames: PyAV as commonly used, decord's get_batch, torchcodec, pytorchvideo's get_clip. All are
 interleaved in one process, with a new random clip each round, so a busy moment affects all equally.
-Compare the ratios of medians. The frames are compared, too: a peer with other frames is marked."""
+Compare the ratios of medians. The frames are compared, too: a peer with other frames is marked.
+Opening a file without reading a frame is timed on its own, beside PyAV's av.open."""
 EXAMPLES = """\
 examples:
   video-gc benchmark decode                          on videos that it encodes first

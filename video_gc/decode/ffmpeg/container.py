@@ -93,8 +93,9 @@ def open_container(
     time_limit: seconds for opening, and for each later read of the file.
     max_pixels: most pixels of a picture while FFmpeg looks for the streams.
     kept: also receives the container, so that its owner can close it.
-    probe: False if the container is only asked what `unprobed` says; then only the packets of the
-        video may come out.
+    probe: False if FFmpeg need not decode pictures to find the streams (unprobed.py). The container
+        then says the same of the video's size, rate and packets, not of its colours; it may give
+        no packets of other streams.
     Raises OpenError if it cannot be read or claims more than it can contain, StuckError.
     """
     name = source_name(source)
