@@ -10,10 +10,11 @@ from importlib import import_module
 from video_gc.cli import Parser, run_tool
 
 COMMANDS = {
-    "blocks": "each context block at the papers' sizes, in both memory layouts",
-    "networks": "latency of Slow-only R50 with five blocks of each kind, alternating",
+    "blocks": "each context block at the papers' sizes and against P, in both layouts; 45 minutes",
+    "networks": "what blocks of each kind add to the time of Slow-only R50, in turns; 15 minutes",
     "decode": "clips from files, compared with the peers",
     "loader": "clips per second of the training loader",
+    "feeding": "processor time of training clips, and the cores that feed a GPU",
     "test": "30 views of a video, compared with a loop that opens the file for each",
     "score": "a list of videos in processes and on Ray, compared with a plain loop",
     "shards": "training clips from files, from shards, and from shards elsewhere",

@@ -59,7 +59,8 @@ def main() -> None:
     parser.add_argument(
         "--micro-batch",
         type=in_range(int, 1),
-        help="views in one forward pass at most; default: as in the training config (8)",
+        help="views in one forward pass at most; default: as in the training config, or 8, "
+        "on a CPU fewer if clips are large",
     )
     parser.add_argument(
         "--precision",

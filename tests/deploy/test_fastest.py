@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from video_gc.deploy import fastest as module
-from video_gc.deploy.choices import PRECISIONS
+from video_gc.deploy.choices import MOST_CLIPS, PRECISIONS, clips_in_call
+from video_gc.deploy.export import ExportOptions, export_network
+from video_gc.deploy.exported import open_exported
 from video_gc.deploy.fastest import Way, fastest, remember_fastest
-from video_gc.deploy.inference_network import MICRO_BATCH, choose, choose_way, fast_network
+from video_gc.deploy.inference_network import choose, choose_way, fast_network
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 from video_gc.predict.features import StageFeatures
@@ -64,7 +66,9 @@ def test_it_is_for_this_network_clip_and_number_of_threads(
 @pytest.mark.parametrize(
     "content",
     ["", "[]", '{"precision": "fp32"}', '{"precision": "int4", "backend": "eager"}',
-     '{"precision": "fp32", "backend": "eager", "micro_batch": 0}'],
+     '{"precision": "fp32", "backend": "eager", "micro_batch": 0}',
+     '{"precision": "int8", "backend": "openvino", "micro_batch": 8}',
+     '{"precision": "fp32", "backend": "eager", "micro_batch": 8, "file": "x.xml"}'],
 )  # fmt: skip
 def test_a_damaged_file_is_as_none(content: str, gc: nn.Module) -> None:
     remember_fastest(slower(), gc, CLIP, CPU).write_text(content)
@@ -76,11 +80,11 @@ def test_a_backend_that_is_gone_is_not_taken(
 ) -> None:
     remember_fastest(Way("bf16", "openvino", 8), gc, CLIP, CPU)
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    assert choose_way(gc, CLIP, CPU) == Way(*choose(CPU, "auto", "auto"), MICRO_BATCH)
+    assert choose_way(gc, CLIP, CPU) == Way(*choose(CPU, "auto", "auto"), MOST_CLIPS)
 
 
 def test_only_what_is_not_given_is_chosen(gc: nn.Module) -> None:
-    assert fast_network(gc, CLIP, device=CPU).micro_batch == MICRO_BATCH
+    assert fast_network(gc, CLIP, device=CPU).micro_batch == MOST_CLIPS
     remember_fastest(slower(), gc, CLIP, CPU)
     chosen = fast_network(gc, CLIP, device=CPU)
     assert (chosen.precision, chosen.backend, chosen.micro_batch) == (
@@ -117,10 +121,47 @@ def test_predictions_use_it(checkpoint: Path, video: Path) -> None:
     plain = Recognizer(checkpoint, device="cpu")
     contract = plain.contract
     assert plain.model is not None
-    assert plain.micro_batch == MICRO_BATCH
+    assert plain.micro_batch == MOST_CLIPS
     shape = contract.frames, contract.crop, contract.crop
     remember_fastest(slower(), plain.model, shape, CPU)
     chosen = Recognizer(checkpoint, device="cpu")
     assert (chosen.network.precision, chosen.micro_batch) == (slower().precision, 3)
     given = Recognizer(checkpoint, device="cpu", precision=slower().precision, micro_batch=3)
     assert torch.equal(chosen.predict(video).scores, given.predict(video).scores)
+
+
+def test_a_network_in_int8_is_kept_and_used(
+    checkpoint: Path, video: Path, tmp_path: Path, cache: Path
+) -> None:
+    pytest.importorskip("nncf")
+    pytest.importorskip("onnxscript")
+    plain = Recognizer(checkpoint, device="cpu", precision="fp32", backend="eager")
+    contract, model = plain.contract, plain.model
+    assert model is not None
+    shape = contract.frames, contract.crop, contract.crop
+    ranges = [torch.randn(1, 3, *shape, generator=torch.Generator().manual_seed(n)) for n in (0, 1)]
+    options = ExportOptions(format="openvino", int8=True, dynamic=True, accept_difference=True)
+    batches = [(ranges[0], [-1])]
+    exported = export_network(model, contract, options, tmp_path / "made", batches, ranges).files[0]
+    kept = remember_fastest(Way("int8", "openvino", 2, "any"), model, shape, CPU, exported)
+    chosen = Recognizer(checkpoint, device="cpu")
+    assert (chosen.network.precision, chosen.micro_batch) == ("int8", 2)
+    clips = torch.cat([*ranges, ranges[0]])  # a call of two clips, and one of one
+    torch.testing.assert_close(chosen.network(clips), open_exported(exported)[0](clips))
+    assert not torch.equal(chosen.network(clips), plain.network(clips))
+    assert chosen.identity["network"][0] != plain.identity["network"][0]
+    assert chosen.in_eager().network.precision in PRECISIONS
+    assert chosen.predict(video).precision == "int8"
+    kept.with_suffix(".xml").unlink()
+    assert fastest(model, shape, CPU) is None
+
+
+@pytest.mark.parametrize(
+    ("clip", "device", "count"),
+    [((8, 224, 224), "cpu", 2), ((8, 256, 256), "cpu", 2), ((32, 256, 256), "cpu", 1),
+     ((8, 40, 40), "cpu", 8), ((8, 224, 224), "cuda", 8)],
+)  # fmt: skip
+def test_a_cpu_gets_few_large_clips_in_a_call(
+    clip: tuple[int, int, int], device: str, count: int
+) -> None:
+    assert clips_in_call(clip, device) == count

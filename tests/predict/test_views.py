@@ -1,5 +1,8 @@
 """The frames of windows in videos of any frame rate."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.deploy.test_contract import CONTRACT
-from video_gc.predict.views import window_frames
+from video_gc.predict.views import ahead, window_frames
 
 
 def spans(reader: Any, **changed: Any) -> np.ndarray:
@@ -31,3 +34,34 @@ def test_an_uneven_video_with_the_mean_rate_of_the_training_is_sampled_by_time()
     assert abs(spans(reader) - 6 / 30).max() < 1 / 15  # 4×2 at 30 Hz; less than a frame's time
     counted = spans(reader, fps=None)
     assert np.allclose(counted[[0, -1]], [6 / 15, 6 / 60])
+
+
+def test_one_item_is_made_ahead_and_none_after_the_end() -> None:
+    made: list[int] = []
+    asked = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(4):
+            made.append(number)
+            if number == 1:
+                asked.set()
+            yield number
+
+    with closing(ahead(items())) as coming:
+        assert next(coming) == 0
+        assert asked.wait(60)  # 1 is made while 0 is used
+        assert made == [0, 1]
+    assert made == [0, 1]
+    assert list(ahead(items())) == [0, 1, 2, 3]
+    assert list(ahead(iter([]))) == []
+
+
+def test_an_error_comes_in_its_place() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise OSError("the file is gone")
+
+    coming = ahead(items())
+    assert next(coming) == 0
+    with pytest.raises(OSError, match="the file is gone"):
+        next(coming)

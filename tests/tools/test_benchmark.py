@@ -3,17 +3,22 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.blocks import BLOCKS, GROWTH, plot_growth
+from benchmarks.block_kinds import BLOCKS
+from benchmarks.block_targets import SIZE, against_yardstick, attention_rate, targets
+from benchmarks.blocks import GROWING, GROWTH, LITERAL, growth_table, plot_growth
 from benchmarks.measurement import save_figure, show, table
 from benchmarks.network_timing import HEADS
 from rich.cells import cell_len
 from rich.console import Console
 
 from tests.conftest import randomise
+from video_gc.blocks import BLOCKS as KINDS
+from video_gc.models.counts import count_modules
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 
@@ -88,7 +93,62 @@ def test_the_plot_has_a_slope_for_each_block(tmp_path: Path) -> None:
     figure, slopes = plot_growth(cases, ["nl"])
     save_figure(figure, tmp_path / "plot.png")
     assert slopes == {"seconds": {"nl": 2.0}, "peak_mib": {"nl": 0.0}}
+    assert growth_table(cases, slopes)[-1] == "| nl | 200,704 | 40.3 s | 1 MiB | 2.00 | 0.00 |"
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_rate_of_attention_counts_all_its_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates, seconds = iter([3e9, 4e9]), iter([0.5, 0.25])
+
+    def clock(call: Callable[[], object]) -> float:
+        call()
+        return next(seconds)
+
+    monkeypatch.setattr("benchmarks.block_targets.product_rates", lambda: {"fp32": next(rates)})
+    monkeypatch.setattr("benchmarks.block_targets._seconds", clock)
+    found = attention_rate("fp32", rounds=2, shape=(32, 2, 7, 7))
+    products = count_modules(BLOCKS["nl"](32), torch.empty(1, 32, 2, 7, 7)).flops.total()
+    assert found == {"ratio": 2 * products / 0.25 / 4e9, "own": 2 * products / 0.25, "product": 4e9}
+
+
+def test_the_yardstick_is_timed_in_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.block_targets.SHAPE", (16, 2, 3, 3))
+    seconds = iter([9, 9, 2, 3, 1, 2])  # gc, yardstick; yardstick, gc; gc, yardstick
+    monkeypatch.setattr("benchmarks.block_targets._seconds", lambda call: next(seconds))
+    found = against_yardstick("gc", "contiguous", rounds=2)
+    assert found == {"ratio": (3 / 2 + 1 / 2) / 2}
+
+
+def test_targets_compare_memory_in_both_layouts_and_leave_out_what_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.block_targets.has_bf16", lambda _device: True)
+    measured = {"attention_rate": {"ratio": 0.5}, "against_yardstick": {"error": "killed"}}
+    monkeypatch.setattr("benchmarks.block_targets.in_new_process",
+                        lambda call, *_: measured[call.__name__])  # fmt: skip
+    cases = [
+        {"size": SIZE, "block": block, "training": training, "layout": layout, "peak_mib": mib}
+        for block, layout, mib in [
+            ("nl", "contiguous", 50), ("nl", "channels-last", 30), ("gc", "contiguous", 1),
+            ("nl, pytorchvideo", "contiguous", 1000), ("nl, pytorchvideo", "channels-last", 200),
+        ]
+        for training in (False, True)
+    ]  # fmt: skip
+    found = targets(cases)
+    assert [(target.number, target.met) for target in found] == [
+        (0.5, False), (0.5, False), (0.15, False), (0.15, False),
+    ]  # fmt: skip
+    assert not targets([case | {"size": "res4-8"} for case in cases])
+
+
+def test_growth_has_every_kind_and_says_where_the_literal_formula_ends() -> None:
+    assert set(GROWING) <= set(BLOCKS)
+    assert {name.split(",")[0] for name in GROWING} == set(KINDS)
+    cases = [{"size": "growth", "block": LITERAL, "shape": shape} for shape in GROWTH]
+    assert "at P = 84,672 its scores and weights, P×P each, take 53 GiB" in " ".join(
+        growth_table(cases[:4], {"seconds": {}, "peak_mib": {}})
+    )
+    assert "GiB" not in " ".join(growth_table(cases, {"seconds": {}, "peak_mib": {}}))
 
 
 @pytest.mark.slow

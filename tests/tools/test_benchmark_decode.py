@@ -24,7 +24,7 @@ from benchmarks.decode_peers import (
     item_per_view,
     pyav_from_start,
 )
-from benchmarks.decode_table import Row, cells, decode_targets, to_markdown
+from benchmarks.decode_table import PROBING, Row, cells, decode_targets, to_markdown
 from benchmarks.measurement import Target, run_interleaved
 from benchmarks.videos import (
     Sample,
@@ -198,6 +198,12 @@ def test_targets_are_ratios_of_medians() -> None:
     ]
     short_groups = [row(FLOOR, [1.0], group=12.0), row(OURS, [0.99], group=12.0)]
     assert decode_targets(short_groups, [])[0].limit == 1.0
+    slow, opening = [row(OURS, [0.021], group=12.0)], [row(OURS, [0.0014], "opening")]
+    opening += [row(PROBING, [0.009], "opening"), replace(opening[0], size=[720, 1280])]
+    assert [(t.what, t.met) for t in decode_targets(slow, [], opening)] == [
+        ("v.mp4, 8×8, ms", False), ("v.mp4, opening, ms", True),
+    ]  # fmt: skip
+    assert "| av.open | 9.00 |" in to_markdown([], [], opening[:2])
     assert Target("two workers", 1.79, 1.8, at_least=True).met is False
 
 
@@ -228,7 +234,8 @@ def test_a_run_writes_table_json_and_plot(made: Callable, tmp_path: Path) -> Non
         (sample, rounds[sample]) for sample in ("8x8", "views") for _ in range(3)
     ]
     assert [r["video"] for r in results["long"]] == ["g12.mp4", "g12_90times.mp4"]
-    assert len(results["targets"]) == 3
+    assert len(results["targets"]) == 4
+    assert [len(r["seconds"]) for r in results["opening"]] == [12, 12]
     assert (tmp_path / "decode.png").read_bytes()[:4] == b"\x89PNG"
     text = (tmp_path / "decode.md").read_text()
     assert "| target | limit | measured | met |" in text

@@ -1,19 +1,20 @@
-"""`benchmark.py blocks`: time and memory of each context block at the papers' sizes."""
+"""`benchmark.py blocks`: time and memory of each context block, also against P."""
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from pytorchvideo.layers.nonlocal_net import create_nonlocal
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks.block_kinds import BLOCKS
+from benchmarks.block_targets import LAYOUTS, targets
 from benchmarks.measurement import (
     about_machine,
     add_folder,
@@ -21,86 +22,10 @@ from benchmarks.measurement import (
     table,
     write_results,
 )
-from video_gc.analysis.measure import measure
+from video_gc.analysis.measure import MIB, measure
 from video_gc.atomic import write_text
-from video_gc.blocks import build_block
 from video_gc.deploy.device import pick_device
 from video_gc.progress import say, track
-
-
-class LiteralNonLocal(nn.Module):
-    """The formula as written: all P×P weights, a softmax, a product."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        inner = channels // 2
-        self.theta, self.phi, self.g = (nn.Conv3d(channels, inner, 1) for _ in range(3))
-        self.z, self.norm = nn.Conv3d(inner, channels, 1), nn.BatchNorm3d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) → the same shape."""
-        q, k, v = (layer(x).flatten(2) for layer in (self.theta, self.phi, self.g))  # (N, d, P)
-        weights = (q.transpose(1, 2) @ k * q.shape[1] ** -0.5).softmax(2)  # (N, P, P)
-        mean = (weights @ v.transpose(1, 2)).transpose(1, 2).reshape(*q.shape[:2], *x.shape[2:])
-        return x + self.norm(self.z(mean))
-
-
-class LiteralGlobalContext(nn.Module):
-    """The formula as written, with 1×1×1 convolutions."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        hidden = channels // 4
-        self.key = nn.Conv3d(channels, 1, 1, bias=False)
-        self.transform = nn.Sequential(
-            nn.Conv3d(channels, hidden, 1),
-            nn.LayerNorm([hidden, 1, 1, 1]),
-            nn.ReLU(),
-            nn.Conv3d(hidden, channels, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) → the same shape."""
-        weights = self.key(x).flatten(2).softmax(2)  # (N, 1, P)
-        context = x.flatten(2) @ weights.transpose(1, 2)  # (N, C, 1)
-        return x + self.transform(context[..., None, None])
-
-
-class ReadAndWrite(nn.Module):
-    """`x.sum()` and `x + 1`: the cost of reading a feature map, and of reading and writing it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) → the same shape."""
-        return x + (1 + 0 * x.sum())
-
-
-def _compiled(kind: str, channels: int) -> nn.Module:
-    return torch.compile(build_block(kind, channels), fullgraph=True)  # type: ignore[return-value]
-
-
-def _pytorchvideo(channels: int) -> nn.Module:
-    return create_nonlocal(dim_in=channels, dim_inner=channels // 2, instantiation="softmax")
-
-
-BLOCKS: dict[str, Callable[[int], nn.Module]] = {
-    "x.sum() and x + 1": lambda _channels: ReadAndWrite(),
-    "gc": partial(build_block, "gc"),
-    "gc, torch.compile": partial(_compiled, "gc"),
-    "gc, literal": LiteralGlobalContext,
-    "snl": partial(build_block, "snl"),
-    "se": partial(build_block, "se"),
-    "cc": partial(build_block, "cc"),
-    "dnl": partial(build_block, "dnl"),
-    "nl": partial(build_block, "nl"),
-    "nl, pool 1×2×2": partial(build_block, "nl", pool=[1, 2, 2]),
-    "nl, space": partial(build_block, "nl", span="space"),
-    "nl, time": partial(build_block, "nl", span="time"),
-    "nl, dot product": partial(build_block, "nl", pairwise="dot_product"),
-    "nl, concatenation": partial(build_block, "nl", pairwise="concatenation"),
-    "nl, gaussian": partial(build_block, "nl", pairwise="gaussian"),
-    "nl, literal": LiteralNonLocal,
-    "nl, pytorchvideo": _pytorchvideo,
-}
 
 SIZES = {  # channels, T, H, W: the papers' feature maps for clips of 8 and 32 frames at 224²
     "res3-8": (512, 8, 28, 28),
@@ -108,9 +33,15 @@ SIZES = {  # channels, T, H, W: the papers' feature maps for clips of 8 and 32 f
     "res3-32": (512, 32, 28, 28),
     "res4-32": (1024, 32, 14, 14),
 }
-GROWTH = [(256, 2 * k, 7 * k, 7 * k) for k in (1, 2, 3, 4, 5, 6)]
-LAYOUTS = ("contiguous", "channels-last")
-GROWING = ("gc", "cc", "nl, dot product", "nl, concatenation", "nl", "nl, literal")
+GROWTH = [(256, 8 * k, 7 * k, 7 * k) for k in (1, 2, 3, 4, 6, 8)]
+GROWING = (
+    "gc", "snl", "se", "cc", "nl, dot product", "nl, concatenation", "nl, time", "nl, space",
+    "nl", "dnl", "nl, literal",
+)  # fmt: skip
+MARKERS = "os^v"
+"""Of the lines, in turn: matplotlib has ten colours."""
+LITERAL = "nl, literal"
+"""Is measured only as far as its memory reaches."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
     """Every block, size, layout and mode, each in its own process."""
     device = pick_device(options.device)
     growing = [] if options.no_growth else [b for b in GROWING if b in options.blocks]
+    first = next(iter(LAYOUTS))
     cases = [
         {"block": block, "shape": SIZES[size], "size": size, "layout": layout, "training": training}
         for size in options.sizes
@@ -143,9 +75,10 @@ def run(options: argparse.Namespace) -> int:
         for layout in LAYOUTS
         for training in (False, True)
     ] + [
-        {"block": block, "shape": shape, "size": "growth", "layout": LAYOUTS[0], "training": False}
+        {"block": block, "shape": shape, "size": "growth", "layout": first, "training": False}
         for block in growing
         for shape in GROWTH
+        if block != LITERAL or _literal_bytes(shape) < _memory(device)
     ]
     about = about_machine(device)
     for number, case in enumerate(track(cases, "Measuring", len(cases)), start=1):
@@ -155,22 +88,33 @@ def run(options: argparse.Namespace) -> int:
         write_text(options.out / "blocks.json", json.dumps(kept, indent=1))
     intro = (
         "Forward in eval mode without gradients, and forward and backward in training mode, batch "
-        "size 1, fp32; time is a median, memory the peak beyond the input and the weights."
+        "size 1, fp32; time is the median of repeated calls (the second call if one takes more "
+        "than 3 s, the first if more than 12 s), memory the peak beyond the input and the weights."
     )
     lines = [line for size in options.sizes for line in _table(size, cases)]
     figure = None
     if growing:
         figure, slopes = plot_growth(cases, growing)
-        lines += ["Slopes over the three largest P at T:H:W = 2:7:7, C = 256 (time; memory):", ""]
-        lines += [
-            f"- {b}: {s:.2f}; {slopes['peak_mib'][b]:.2f}" for b, s in slopes["seconds"].items()
-        ]
+        lines += growth_table(cases, slopes)
     file = options.out / "blocks"
-    write_results(file, about, intro, lines, {"cases": cases}, figure=figure)
+    met = targets(cases) if device.type == "cpu" else []
+    write_results(file, about, intro, lines, {"cases": cases}, met, figure)
     failed = sum("error" in case for case in cases)
     if failed:
         say(f"{failed} measurements failed; the reasons are in blocks.json", style="red")
     return int(failed > 0)
+
+
+def _literal_bytes(shape: Sequence[int]) -> int:
+    """Of the scores and the weights of `LITERAL`, P×P each, in fp32."""
+    return 2 * 4 * prod(shape[1:]) ** 2
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes of the device, of which some are taken."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def block_cost(
@@ -180,10 +124,9 @@ def block_cost(
     torch.manual_seed(0)
     where = torch.device(device)
     module = BLOCKS[block](shape[0]).to(where).train(training)
-    memory = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last_3d}
 
     def features(*size: int) -> Tensor:
-        x = torch.randn(1, *size, device=where).contiguous(memory_format=memory[layout])
+        x = torch.randn(1, *size, device=where).contiguous(memory_format=LAYOUTS[layout])
         return x.requires_grad_(training)
 
     def call(x: Tensor) -> object:
@@ -216,25 +159,48 @@ def _table(size: str, cases: Sequence[dict[str, Any]]) -> list[str]:
 def plot_growth(
     cases: Sequence[dict[str, Any]], blocks: Sequence[str]
 ) -> tuple[Figure, dict[str, dict[str, float]]]:
-    """Time and memory against P at T:H:W = 2:7:7; the slopes over the three largest P of each."""
+    """Time and memory against P at T:H:W = 8:7:7; the slopes over the three largest P of each."""
     slopes: dict[str, dict[str, float]] = {"seconds": {}, "peak_mib": {}}
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = Figure(figsize=(12, 6), layout="constrained")
     for axes, key, label in zip(
         figure.subplots(1, 2),
         ("seconds", "peak_mib"),
         ("forward, s", "peak memory, MiB"),
         strict=True,
     ):
-        for block in blocks:
+        for number, block in enumerate(blocks):
             mine = [c for c in cases if (c["size"], c["block"]) == ("growth", block) and key in c]
             counts = np.array([prod(case["shape"][1:]) for case in mine])
             values = np.maximum([case[key] for case in mine], 1e-6)
             if len(mine) > 2:
                 slope = np.polyfit(np.log(counts[-3:]), np.log(values[-3:]), 1)[0]
                 slopes[key][block] = round(float(slope), 2)
-                axes.loglog(counts, values, "o-", label=f"{block}: P^{slope:.2f}")
-        axes.set_xlabel("positions P (T:H:W = 2:7:7, C = 256)")
+                style = f"{MARKERS[number % len(MARKERS)]}-"
+                axes.loglog(counts, values, style, label=f"{block}: P^{slope:.2f}")
+        axes.set_xlabel("positions P (T:H:W = 8:7:7, C = 256)")
         axes.set_ylabel(label)
         axes.grid(True, which="both", alpha=0.3)
         axes.legend(fontsize=8)
     return figure, slopes
+
+
+def growth_table(cases: Sequence[dict[str, Any]], slopes: dict[str, dict[str, float]]) -> list[str]:
+    """Markdown: the largest P of each block, its cost there, and the slopes."""
+    rows = []
+    for block, slope in slopes["seconds"].items():
+        done = [c for c in cases if (c["size"], c["block"]) == ("growth", block) and "seconds" in c]
+        rows.append([
+            block, f"{prod(done[-1]['shape'][1:]):,}", f"{done[-1]['seconds']:,.3g} s",
+            f"{done[-1]['peak_mib']:,.0f} MiB", f"{slope:.2f}",
+            f"{slopes['peak_mib'][block]:.2f}",
+        ])  # fmt: skip
+    shapes = ", ".join("×".join(map(str, shape[1:])) for shape in GROWTH)
+    heads = ["block", "largest P", "time there", "memory there", "slope of time", "of memory"]
+    lines = [f"**Growth**: C = {GROWTH[0][0]}, {shapes}; forward, contiguous. Slopes: of the "
+             "logarithms, over the three largest P.", "", *table(heads, rows)]  # fmt: skip
+    reached = sum((c["size"], c["block"]) == ("growth", LITERAL) for c in cases)
+    if 0 < reached < len(GROWTH):
+        count, needed = prod(GROWTH[reached][1:]), _literal_bytes(GROWTH[reached]) / MIB / 1024
+        lines += ["", f"`{LITERAL}` ends there: at P = {count:,} its scores and weights, P×P each, "
+                  f"take {needed:.0f} GiB."]  # fmt: skip
+    return lines

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import av
 import numpy as np
 import torch
 
@@ -22,7 +23,7 @@ from benchmarks.decode_peers import (
     count_ours,
     pyav_from_start,
 )
-from benchmarks.decode_table import Row, decode_targets, plot_ratios, to_markdown
+from benchmarks.decode_table import PROBING, Row, decode_targets, plot_ratios, to_markdown
 from benchmarks.measurement import (
     CACHE,
     about_machine,
@@ -46,6 +47,7 @@ from benchmarks.videos import (
     repeat,
 )
 from video_gc.cli import in_range
+from video_gc.decode.open import open_video
 from video_gc.progress import say
 
 ABOUT = """\
@@ -53,7 +55,8 @@ Time a data loader's work on a video, in one thread, and compare it with the flo
 packet from the key frame to the last one needed, convert nothing) and with other ways to get the
 same frames: PyAV as commonly used, decord's get_batch, torchcodec, pytorchvideo's get_clip. All are
 interleaved in one process, with a new random clip each round, so a busy moment affects all equally.
-Compare the ratios of medians. The frames are compared, too: a peer with other frames is marked."""
+Compare the ratios of medians. The frames are compared, too: a peer with other frames is marked.
+Opening a file without reading a frame is timed on its own, beside PyAV's av.open."""
 EXAMPLES = """\
 examples:
   video-gc benchmark decode                          on videos that it encodes first
@@ -105,14 +108,16 @@ def run(options: argparse.Namespace) -> int:
             random = np.random.default_rng((options.seed, list(SAMPLES).index(name)))
             samples = [draw(name, video, random) for _ in range(turns + 1)]
             rows += compare(video, name, chosen, samples)
+    opening = compare_opening(videos, rounds)
     long = [] if options.no_long else compare_long(videos, chosen, options, rounds)
     intro = f"Medians of {rounds} rounds (views: {max(rounds // 3, 1)}), interleaved, one thread."
     results = {
         "format": "decode-1", "rounds": rounds, "rows": as_dicts(rows), "long": as_dicts(long),
+        "opening": as_dicts(opening),
     }  # fmt: skip
     return write_results(
-        options.out / "decode", about, intro, to_markdown(rows, long), results,
-        decode_targets(rows, long), plot_ratios(rows),
+        options.out / "decode", about, intro, to_markdown(rows, long, opening), results,
+        decode_targets(rows, long, opening), plot_ratios(rows),
     )  # fmt: skip
 
 
@@ -139,6 +144,25 @@ def compare(
             counts = [count_ours(way.run, video, sample) for sample in samples[1:]]
             row.packets, row.pictures = (round(mean(own), 1) for own in zip(*counts, strict=True))
     return rows
+
+
+def compare_opening(videos: Sequence[Video], rounds: int) -> list[Row]:
+    """Opening each file, without reading a frame: ours, and PyAV's alone, which only probes it."""
+    ways = {OURS: _open_ours, PROBING: _open_pyav}
+    rows = [_row(name, "opening", video, 1) for video in videos for name in ways]
+    calls = [partial(way, video) for video in videos for way in ways.values()]
+    time_rows(rows, calls, range(4 * rounds + 1), "opening")
+    return rows
+
+
+def _open_ours(video: Video, _: int) -> Done:
+    open_video(video.path, "pyav").close()
+    return Done([])
+
+
+def _open_pyav(video: Video, _: int) -> Done:
+    av.open(video.path).close()
+    return Done([])
 
 
 def compare_long(

@@ -288,6 +288,6 @@ def _cells(row: Row, rows: Sequence[Row], flops: float, rates: Mapping[str, floa
         f"{row.videos / total:.3g}" if row.videos else "",
         f"{median(row.model) / row.clips:.3g}",
         f"{median(row.waiting) / total:.0%}" if any(row.waiting) else "",
-        f"{row.rate * flops / rates[row.precision]:.0%}",
+        f"{row.rate * flops / rates[row.precision]:.0%}" if row.precision in rates else "",
         f"{row.peak_mib:,.0f}" if row.peak_mib else "",
     ]

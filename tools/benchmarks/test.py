@@ -29,13 +29,15 @@ from benchmarks.network_timing import (
     time_rows,
 )
 from benchmarks.videos import SPARSE, Video, look_at, made_videos, views_of
+from benchmarks.ways import INT8, Network, backends_here, network_of, precision_of, ways_of
 from video_gc.cli import in_range
 from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.dataset import VideoViews
 from video_gc.data.index import VideoIndex
 from video_gc.data.sampling import fixed_clips
 from video_gc.data.transforms import Normalisation
-from video_gc.deploy.inference_network import FastNetwork, fast_network
+from video_gc.deploy.choices import clips_in_call
+from video_gc.deploy.inference_network import choose
 from video_gc.evaluate.views import score_videos
 
 ABOUT = """\
@@ -61,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="clips of a video (10)")  # fmt: skip
     parser.add_argument("--crops", type=int, default=3, choices=(1, 3), help="of each (3)")
     parser.add_argument("--videos", type=many, default=1, help="videos in a round (1)")
-    parser.add_argument("--micro-batch", type=many, default=8, help="views per call (8)")
+    parser.add_argument("--micro-batch", type=many,
+                        help="views per call (8, or fewer if they are large)")  # fmt: skip
     parser.add_argument("--workers", type=in_range(int, 0), default=1,
                         help="our decoding processes (1)")  # fmt: skip
 
@@ -69,19 +72,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     setting = setting_of(options)
+    options.micro_batch = options.micro_batch or clips_in_call(setting.shape, "cpu")
     given = (made_videos(options.cache, [SPARSE])[0], options)
-    default = fast_network(setting.ours(), setting.shape, device=CPU)
-    precisions = dict.fromkeys(["fp32", default.precision])
-    rows = [Row(PLAIN, "fp32"), *(Row(f"video_gc, {one}", one) for one in precisions)]
+    default = ", ".join(choose(CPU, "auto", "auto"))
+    ways = dict.fromkeys(["fp32, eager", default])
+    ways |= dict.fromkeys(way for way in ways_of(backends_here()) if way == INT8)
+    rows = [Row(PLAIN, "fp32"), *(Row(way, precision_of(way)) for way in ways)]
     works = {row.name: testing(row, setting, *given) for row in rows}
     time_rows(rows, works, options.rounds, "Videos")
     del works
     add_peaks(rows, testing, setting, *given)
     limit = 5.0 if options.width < SMALL else 3.0
-    targets = faster(rows, rows[-1].name, limit, f"{options.clips} × {options.crops} views")
-    about = (f"{setting}, {options.clips} × {options.crops} views of {setting.frames} frames at "
-             f"{setting.side}² of {options.videos} videos, {options.workers} workers; the default "
-             f"is {default.about}; medians of {options.rounds} interleaved rounds.")  # fmt: skip
+    views = f"{options.clips} × {options.crops} views"
+    targets = faster(rows, default, limit, f"{views}, {default}")
+    targets += faster(rows, INT8, 5.0, f"{views}, {INT8}")
+    about = (f"{setting}, {views} of {setting.frames} frames at {setting.side}² of "
+             f"{options.videos} videos, {options.workers} workers, {options.micro_batch} views a "
+             f"call; the default is {default}; medians of {options.rounds} interleaved rounds."
+             )  # fmt: skip
     return report("test", {"videos": rows}, setting.flops(), targets, options, about)
 
 
@@ -91,10 +99,7 @@ def testing(row: Row, setting: Setting, path: Path, options: argparse.Namespace)
     if row.name == PLAIN:
         model = setting.plain().eval()
         return partial(plain_test, model, [look_at(path)] * videos, setting, clips, crops)
-    network = fast_network(
-        setting.ours(), setting.shape, device=CPU, precision=row.precision,
-        micro_batch=micro_batch_size(clips * crops, options.micro_batch),
-    )  # fmt: skip
+    network = network_of(row.name, setting, micro_batch_size(clips * crops, options.micro_batch))
     index = VideoIndex.build([path.absolute()] * videos, [0] * videos, ["any", "other"])
     views = VideoViews(index, setting.clip, clips=clips, crops=crops)
     return partial(our_test, network, views, options.micro_batch, options.workers)
@@ -120,7 +125,7 @@ def plain_test(
     return Spent(count, clocked.seconds, spent - clocked.seconds, len(videos))
 
 
-def our_test(network: FastNetwork, views: VideoViews, micro_batch: int, workers: int) -> Spent:
+def our_test(network: Network, views: VideoViews, micro_batch: int, workers: int) -> Spent:
     """The work of tools/test.py on a set of videos."""
     began, clocked = time.perf_counter(), Clocked(network)
 

@@ -25,6 +25,7 @@ from video_gc.decode.ffmpeg.graph import FilterGraph, look_of
 from video_gc.decode.ffmpeg.packet_decoder import PacketDecoder
 from video_gc.decode.ffmpeg.presentation import pixel_shape, presentation_of
 from video_gc.decode.ffmpeg.source import Held, hold
+from video_gc.decode.ffmpeg.unprobed import is_probed
 from video_gc.decode.frame_table.packets import Packets, UnsoundError, Window
 from video_gc.decode.losses.find import find_losses
 from video_gc.decode.reader import (
@@ -127,12 +128,13 @@ class Reader(VideoReader):
     def _open(self, threads: int) -> None:
         # without a reference to this reader: a cycle would delay the release of FFmpeg's memory
         self._limits: Any = {"time_limit": self._time_limit, "max_pixels": self.max_pixels}
-        reopen = partial(open_container, self._source, kept=self._containers, **self._limits)
+        own: Any = {"kept": self._containers, "probe": False, **self._limits}
+        reopen = partial(open_container, self._source, **own)
         container = reopen()
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
         self._codec = PacketDecoder(stream.codec_context, threads, losses)
-        self.codec = self._codec.name
+        self.codec, self._probed = self._codec.name, is_probed(container)
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, reopen, self._source)
             if self._packets.gap is not None:
@@ -247,7 +249,8 @@ class Reader(VideoReader):
                 deadline = time.monotonic() + self._time_limit
             self._check_time(deadline)
 
-        if not self._packets.begins_at_start:  # many decoders keep pictures when flushed
+        # many decoders keep pictures when flushed, and the order of frames may depend on probing
+        if not self._packets.begins_at_start or not self._probed:
             with opened(self._source, **self._limits) as (_, stream):
                 self._codec = self._codec.anew(stream.codec_context)
         return count_through(self._packets.from_start(), self._codec, beat)

@@ -1,4 +1,7 @@
-"""The precisions, backends and file formats of a network; without torch, for parsers."""
+"""The precisions, backends, sizes of calls and file formats of a network; without torch, for
+parsers."""
+
+from math import prod
 
 from video_gc.extras import install_line
 
@@ -10,6 +13,11 @@ BACKEND_HELP = (
     f"{install_line('openvino')}); or auto: eager, or for predictions what video-gc benchmark "
     "predict --choose found to be fastest (auto)"
 )
+MOST_CLIPS = 8
+"""Clips in one call, if nothing better is known."""
+POSITIONS = 2**20
+"""Positions T·H·W of the clips in one call on a CPU, at most: the feature maps of more leave its
+cache (docs/benchmarks.md)."""
 FORMATS = {"onnx": ".onnx", "openvino": ".xml", "exported_program": ".pt2"}
 """Format of an exported model → suffix of its file."""
 CLOSE_LOGITS = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.5}
@@ -23,3 +31,10 @@ EXPORT_LIMITS = (
     + " of the largest one, and, in fp16 and int8, "
     f"at least {SAME_CLASS:.0%} of the clips have the same best class."
 )
+
+
+def clips_in_call(clip: tuple[int, int, int], device: str) -> int:
+    """Clips of (T, H, W) in one call that suit a device of this type: cpu or cuda."""
+    if device != "cpu":
+        return MOST_CLIPS
+    return min(max(POSITIONS // prod(clip), 1), MOST_CLIPS)

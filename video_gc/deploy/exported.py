@@ -1,16 +1,15 @@
 """An exported model and its contract, opened to score clips."""
 
-import hashlib
 import os
 from pathlib import Path
 
 import torch
 
-from video_gc.deploy.choices import FORMATS
+from video_gc.deploy.choices import FORMATS, clips_in_call
 from video_gc.deploy.contract import Contract, read_contract
 from video_gc.deploy.exported_program import open_exported_program
 from video_gc.deploy.inference_network import FastNetwork
-from video_gc.deploy.model_file import PRECISION, WEIGHTS, ModelFile
+from video_gc.deploy.model_file import PRECISION, WEIGHTS, ModelFile, files_hash
 from video_gc.deploy.onnx import open_onnx
 from video_gc.deploy.openvino import open_openvino
 
@@ -50,6 +49,7 @@ def open_exported(
     contract = read_contract(beside)
     opened = open_file(file)
     check_fits(contract, opened, beside, file)
+    shape = contract.frames, contract.crop, contract.crop
     network = FastNetwork(
         opened.run,
         device,
@@ -57,7 +57,8 @@ def open_exported(
         BACKENDS[file.suffix],
         folded=0,
         model=None,
-        file_hash=_hash(file),
+        micro_batch=clips_in_call(shape, device.type),
+        file_hash=files_hash(file),
     )
     return network, contract
 
@@ -102,13 +103,3 @@ def check_fits(contract: Contract, opened: ModelFile, beside: Path, file: Path) 
         f"{beside}: does not fit {file.name} (it says {differs}); take the contract that was "
         "exported with it, or export again"
     )
-
-
-def _hash(file: Path) -> str:
-    """16 hexadecimal digits of the model's files."""
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (file, file.with_suffix(".bin")):
-        if part.suffix == file.suffix or file.suffix == FORMATS["openvino"]:
-            with part.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, hashlib.blake2b).digest())
-    return digest.hexdigest()

@@ -1,25 +1,28 @@
 """How a network runs fastest on this machine, once `video-gc benchmark predict --choose` knows it.
 
 A small file in the user's cache folder for each trained network, clip size, kind of machine, number
-of threads and version of torch. Remove ~/.cache/video_gc/fastest to forget.
+of threads and version of torch; beside it a network in int8. Remove ~/.cache/video_gc/fastest to
+forget.
 """
 
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from video_gc.atomic import write_text
+from video_gc.atomic import atomic_path, write_text
 from video_gc.deploy.choices import BACKENDS, PRECISIONS
 from video_gc.deploy.contract import hash_weights
 from video_gc.shipped import cache_folder
 
 FOLDER = "fastest"
+INT8 = "int8"
 ClipShape = tuple[int, int, int]
 
 
@@ -28,26 +31,46 @@ class Way:
     """How to run a network."""
 
     precision: str
-    """fp32 or bf16"""
+    """fp32, bf16 or int8"""
     backend: str
     """eager, compile or openvino"""
     micro_batch: int
     """clips in one call"""
+    file: str | None = None
+    """int8: the name of OpenVINO's model in the folder"""
 
     def __post_init__(self) -> None:
+        int8 = (self.precision, self.backend) == (INT8, "openvino")
         known = self.precision in PRECISIONS[1:] and self.backend in BACKENDS[1:]
-        if not known or not isinstance(self.micro_batch, int) or self.micro_batch < 1:
+        number = isinstance(self.micro_batch, int) and self.micro_batch > 0
+        if not number or not (isinstance(self.file, str) if int8 else known and self.file is None):
             raise ValueError(f"{self} is no way to run a network")
 
 
-def remember_fastest(way: Way, model: nn.Module, clip: ClipShape, device: torch.device) -> Path:
-    """Keep the fastest way of a network with clips of (T, H, W); returns the file."""
-    return write_text(cache_folder(FOLDER) / _name(model, clip, device), json.dumps(asdict(way)))
+def remember_fastest(
+    way: Way, model: nn.Module, clip: ClipShape, device: torch.device, int8: Path | None = None
+) -> Path:
+    """Keep the fastest way of a network with clips of (T, H, W); returns the file.
+
+    int8: the model of a way in int8, an .xml with its .bin beside it; both are copied.
+    """
+    file = cache_folder(FOLDER) / _name(model, clip, device)
+    if int8 is not None:
+        for suffix in (".bin", ".xml"):
+            with atomic_path(file.with_suffix(suffix)) as part:
+                shutil.copyfile(int8.with_suffix(suffix), part)
+        way = replace(way, file=file.with_suffix(".xml").name)
+    return write_text(file, json.dumps(asdict(way)))
+
+
+def int8_file(way: Way) -> Path:
+    """The model of a way in int8."""
+    return cache_folder(FOLDER) / str(way.file)
 
 
 def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | None:
     """The way that was remembered for exactly this; None without one, or if it needs a package
-    that is no longer installed.
+    or file that is no longer there.
     """
     try:
         folder = cache_folder(FOLDER)
@@ -56,7 +79,8 @@ def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | No
         way = Way(**json.loads((folder / _name(model, clip, device)).read_text("utf-8")))
     except (OSError, ValueError, TypeError, RuntimeError):  # RuntimeError: a user without a home
         return None
-    return None if way.backend == "openvino" and not find_spec("openvino") else way
+    gone = way.backend == "openvino" and not find_spec("openvino")
+    return None if gone or (way.file and not int8_file(way).is_file()) else way
 
 
 def _name(model: nn.Module, clip: ClipShape, device: torch.device) -> str:

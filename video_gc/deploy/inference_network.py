@@ -10,13 +10,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from video_gc.deploy.choices import BACKENDS, PRECISIONS
-from video_gc.deploy.fastest import Way, fastest
+from video_gc.deploy.choices import BACKENDS, MOST_CLIPS, PRECISIONS, clips_in_call
+from video_gc.deploy.fastest import INT8, Way, fastest, int8_file
 from video_gc.deploy.fold import fold_norms
+from video_gc.deploy.model_file import files_hash
 from video_gc.extras import need
 
-MICRO_BATCH = 8
-"""Clips in one call, if nothing better is known."""
 SMALL = 64
 """Side in pixels of the clip on which the folded and unfolded networks are compared."""
 
@@ -28,17 +27,17 @@ class FastNetwork:
     run: Callable[[Tensor], Tensor]
     device: torch.device
     precision: str
-    """fp32 or bf16 for the products; sums are in fp32. An exported model: fp32, fp16 or int8"""
+    """fp32, bf16 or int8 for the products; sums are in fp32. An exported model: its own"""
     backend: str
     """eager, compile or openvino; onnxruntime, openvino or torch.export for an exported model"""
     folded: int
     """number of batch norms folded into the convolution before them"""
     model: nn.Module | None
     """the folded network in torch, to find the first layer with a NaN; None: an exported model"""
-    micro_batch: int = MICRO_BATCH
+    micro_batch: int = MOST_CLIPS
     """clips in one call that suit it"""
     file_hash: str = ""
-    """of an exported model's files"""
+    """of the files of an exported model, or of one in int8"""
 
     def __call__(self, clips: Tensor) -> Tensor:
         """The logits; without gradients.
@@ -75,8 +74,8 @@ def fast_network(
 
     clip_shape: (T, H, W). precision, backend: if both are auto, the fastest way that was measured
     here (`fastest`), else bf16 where the hardware has it, and eager. micro_batch: clips in one call
-    (default: as measured, or 8); `compile` and `openvino` build a network for this number and one
-    for a single clip; other numbers are padded with zeros.
+    (default: as measured, or `clips_in_call`); `compile` and `openvino` build a network for this
+    number and one for a single clip; other numbers are padded with zeros.
 
     Raises ValueError for an unknown choice, ImportError with the install command if OpenVINO is
     missing.
@@ -88,16 +87,19 @@ def fast_network(
     folded, count = fold_norms(model, example_clip(model, clip_shape).to(where))
     folded = folded.to(device)
     if backend == "openvino":
-        from video_gc.deploy.openvino import compile_openvino
+        from video_gc.deploy.openvino import compile_int8, compile_openvino
 
         compile_for = partial(compile_openvino, folded, clip_shape, precision=precision)
+        if way.precision == INT8:
+            compile_for = partial(compile_int8, int8_file(way), clip_shape)
         run: Callable[[Tensor], Tensor] = FixedSizes(compile_for, micro_batch)
     else:
         folded = _ready(folded, precision)
         run = partial(_eager, folded, precision)
         if backend == "compile":
             run = FixedSizes(partial(_compiled, folded, precision), micro_batch)
-    return FastNetwork(run, device, precision, backend, count, folded, micro_batch)
+    digest = files_hash(int8_file(way)) if way.precision == INT8 else ""
+    return FastNetwork(run, device, precision, backend, count, folded, micro_batch, digest)
 
 
 def first_not_finite(model: nn.Module, clips: Tensor) -> str | None:
@@ -130,7 +132,8 @@ def choose_way(
 ) -> Way:
     """How to run `model`: as given, as measured, or as `choose` says. Raises as `choose`."""
     measured = fastest(model, clip_shape, device) if precision == backend == "auto" else None
-    return measured or Way(*choose(device, precision, backend), MICRO_BATCH)
+    size = clips_in_call(clip_shape, device.type)
+    return measured or Way(*choose(device, precision, backend), size)
 
 
 def choose(device: torch.device, precision: str, backend: str) -> tuple[str, str]:

@@ -1,11 +1,14 @@
 """A network in a file, opened by its runtime."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from video_gc.deploy.choices import FORMATS
 
 INPUT, OUTPUT = "clips", "logits"
 """Names of the network's input and output in the file."""
@@ -41,3 +44,13 @@ def not_a_model(file: Path, kind: str, error: Exception) -> ValueError:
         if line.strip() and not line.startswith(("Exception from", "Check '"))  # OpenVINO's source
     ] or [type(error).__name__]
     return ValueError(f"{file}: not {kind}, or a damaged one ({lines[0][:200]})")
+
+
+def files_hash(file: Path) -> str:
+    """16 hexadecimal digits of the model's files."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (file, file.with_suffix(".bin")):
+        if part.suffix == file.suffix or file.suffix == FORMATS["openvino"]:
+            with part.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, hashlib.blake2b).digest())
+    return digest.hexdigest()

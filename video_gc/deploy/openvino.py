@@ -33,6 +33,15 @@ def compile_openvino(
     return _compiled(openvino.convert_model(exported), precision)
 
 
+def compile_int8(
+    file: Path, clip_shape: tuple[int, int, int], size: int
+) -> Callable[[Tensor], Tensor]:
+    """A file of a network in int8 that takes any number of clips, for exactly `size` of them."""
+    model = _core().read_model(file)
+    model.reshape([size, 3, *clip_shape])
+    return _compiled(model, "fp32")
+
+
 def write_openvino(
     onnx: Path,
     file: Path,

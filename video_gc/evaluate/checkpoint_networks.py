@@ -74,7 +74,8 @@ def ready_networks(
     exported = [model for model in opened if isinstance(model, FastNetwork)]
     if exported:
         return exported
-    size = micro_batch_size(config.clips * config.crops, config.micro_batch)
+    in_call = config.views_in_call(clip, device.type)
+    size = micro_batch_size(config.clips * config.crops, in_call)
     precision, backend = from_first(world, lambda: choose(device, config.precision, config.backend))
     shape = clip.frames, clip.test_crop, clip.test_crop
     return [

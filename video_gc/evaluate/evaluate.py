@@ -188,7 +188,7 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         about |= using
         used = ", ".join(using.values())
         identity = identity_of(
-            models, contents, views, config, precision=used, device=device.type, files=found
+            models, contents, views, config, device.type, precision=used, files=found
         )
         workers = trained.workers if asked.workers is None else asked.workers
         work = _Work(networks, views, contents.normalisation, config, workers, device, identity)
@@ -226,7 +226,8 @@ def _score(work: _Work, out: Path, world: World) -> list[VideoScore]:
             count = len(mine.rows) * views.clips * views.crops
             view_bar = progress.add_task("Testing views", total=count)
             for video in score_videos(
-                work.networks, mine, work.normalisation, micro_batch=work.config.micro_batch,
+                work.networks, mine, work.normalisation,
+                micro_batch=work.config.views_in_call(views.clip, work.device.type),
                 workers=work.workers, device=work.device, fuse=work.config.fuse,
                 advance=partial(progress.advance, view_bar),
             ):  # fmt: skip

@@ -36,6 +36,7 @@ def identity_of(
     contents: CheckpointContents,
     views: VideoViews,
     config: ViewConfig,
+    device: str,
     **more: str,
 ) -> dict[str, str]:
     """Everything that the scores of a video depend on: name → a text that changes with it.
@@ -43,6 +44,7 @@ def identity_of(
     more: further names and texts.
     """
     index, every = views.index, views.clips * views.crops
+    in_call = config.views_in_call(views.clip, device)
     paths, labels = index.table["path"].to_pylist(), index.joined_names().to_pylist()
     listed = repr([paths, labels, index.names, index.segments()])
     return {
@@ -50,9 +52,10 @@ def identity_of(
         "network": repr(contents.model),
         "clip": repr([contents.clip, contents.normalisation]),
         "views": f"{views.clips} × {views.crops}, {config.fuse}",
-        "micro-batches": str(micro_batch_size(every, config.micro_batch)),
+        "micro-batches": str(micro_batch_size(every, in_call)),
         "decoder": repr(views.decoding),
         "list of videos": hashlib.blake2b(listed.encode(), digest_size=8).hexdigest(),
+        "device": device,
         **more,
     }
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from copy import copy
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -15,11 +16,12 @@ from video_gc.data.transforms import prepare_clips
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import MAX_PIXELS, Source, VideoReader
 from video_gc.decode.whole_frames import FrameReader
+from video_gc.deploy.choices import PRECISIONS
 from video_gc.deploy.device import pick_device
 from video_gc.deploy.exported import is_exported, open_exported
 from video_gc.deploy.inference_network import choose, fast_network
 from video_gc.evaluate.ranking import probabilities, ranking
-from video_gc.predict.views import window_frames, window_times, window_views
+from video_gc.predict.views import ahead, window_frames, window_times, window_views
 from video_gc.train.checkpoint import contract_of, load_network, normalisation_of
 
 NONE = "none of these"
@@ -131,9 +133,6 @@ class Recognizer:
         choose(self.device, precision, backend)  # raises before anything is loaded
         model, contents = load_network(checkpoint)
         self.model = model
-        self.design = repr(contents.model)
-        """all that the logits depend on beside weights and contract: two kinds of a block may have
-        the same weights"""
         self.contract = contract = contract_of(contents, model.state_dict())
         self.max_pixels = contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
         self.network = fast_network(
@@ -144,6 +143,9 @@ class Recognizer:
             backend=backend,
             micro_batch=micro_batch,
         )
+        self.design = repr(contents.model) + self.network.file_hash
+        """all that the logits depend on beside weights and contract: two kinds of a block may have
+        the same weights, and int8 its ranges"""
         self.micro_batch = self.network.micro_batch
 
     @property
@@ -159,11 +161,12 @@ class Recognizer:
         if self.model is None or self.network.backend == "eager":
             return self
         other = copy(self)
+        used = self.network.precision
         other.network = fast_network(
             self.model,
             (self.contract.frames, self.contract.crop, self.contract.crop),
             device=self.device,
-            precision=self.network.precision,
+            precision=used if used in PRECISIONS else "auto",  # torch has no int8 of these
             backend="eager",
         )
         return other
@@ -207,7 +210,8 @@ class Recognizer:
         with reader:
             windows = window_frames(self.contract, reader, segment=segment)
             seconds = window_times(reader, windows)
-            scores = torch.cat([self.scores(clips) for clips in self.clips(reader, windows)])
+            with closing(ahead(self.clips(reader, windows))) as batches:
+                scores = torch.cat([self.scores(clips) for clips in batches])
         return self.prediction(reader.path, seconds, scores, damaged=len(reader.damaged))
 
     def prediction(

@@ -1,6 +1,8 @@
 """The windows of a video and their views: all that a process needs that only decodes."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from video_gc.data.reading import stream_views
 from video_gc.data.sampling import ClipConfig, FrameRange, frame_range, window_clips
 from video_gc.decode.reader import DecodeError, VideoReader
 from video_gc.deploy.contract import Contract
+
+T = TypeVar("T")
 
 
 def clip_for(contract: Contract, part: FrameRange) -> ClipConfig:
@@ -50,3 +54,17 @@ def window_views(
     size = scaled_size(reader.size, contract.short_side)
     boxes = crop_boxes(size, contract.crop, 1)
     return (view for _, view in stream_views(reader, windows, boxes, size))
+
+
+def ahead(items: Iterator[T]) -> Generator[T]:
+    """The same items; one is made in a thread while the one before it is used.
+
+    An error in `items` is raised where its item would have come. Close the iterator before what
+    `items` reads from: then nothing is made any more.
+    """
+    none = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, none)
+        while (item := coming.result()) is not none:
+            coming = pool.submit(next, items, none)
+            yield item  # type: ignore[misc]

@@ -7,10 +7,10 @@ frames are held only as long as windows need them. A killed run loses at most `P
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from video_gc.decode.reader import DecodeError, VideoReader, decode_error
 from video_gc.escape import readable
 from video_gc.outputs import Outputs
 from video_gc.predict.recognizer import Recognizer
-from video_gc.predict.views import window_frames, window_times
+from video_gc.predict.views import ahead, window_frames, window_times
 from video_gc.progress import progress_bar
 
 FORMAT = 2
@@ -165,16 +165,16 @@ class RowFiles:
                 windows = window_frames(self.recognizer.contract, reader, self.overlap)
             first = sum(len(part["rows"]) for part in done)
             task = progress.add_task(readable(Path(path).name), total=len(windows), completed=first)
+            advance = partial(progress.advance, task)
             try:
-                for rows in self._parts(
-                    reader, windows[first:], lambda n: progress.advance(task, n)
-                ):
-                    damaged = np.array(sorted(reader.damaged), np.int64)
-                    new: dict[str, Any] = {"rows": rows, "damaged": damaged, "identity": identity}
-                    done.append(new)
-                    if sum(len(part["rows"]) for part in done) < len(windows):
-                        with parts.path(_part(stem, len(done) - 1)) as file:
-                            np.savez(file, **new)
+                with closing(self._parts(reader, windows[first:], advance)) as computed:
+                    for rows in computed:
+                        damaged = np.array(sorted(reader.damaged), np.int64)  # or of a later part
+                        new: dict[str, Any] = {"rows": rows, "damaged": damaged}
+                        done.append(new | {"identity": identity})
+                        if sum(len(part["rows"]) for part in done) < len(windows):
+                            with parts.path(_part(stem, len(done) - 1)) as file:
+                                np.savez(file, **done[-1])
             finally:
                 progress.remove_task(task)
             with _reading(path):
@@ -191,11 +191,12 @@ class RowFiles:
 
     def _parts(
         self, reader: VideoReader, windows: np.ndarray, advance: Callable[[int], None]
-    ) -> Iterator[np.ndarray]:
+    ) -> Generator[np.ndarray]:
         """Yield the rows of `PART` windows, or of the last ones."""
         pending: list[np.ndarray] = []
-        with _reading(reader.path):
-            for clips in self.recognizer.clips(reader, windows):
+        made = self.recognizer.clips(reader, windows)
+        with _reading(reader.path), closing(ahead(made)) as batches:
+            for clips in batches:
                 pending.append(self.compute(clips).float().numpy())
                 advance(len(clips))
                 if sum(map(len, pending)) >= PART:

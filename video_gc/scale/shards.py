@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from video_gc.atomic import atomic_path, durable_file, remove_stale_parts
+from video_gc.deploy.choices import PRECISIONS
 from video_gc.deploy.exported import is_exported
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import progress_bar, say
@@ -139,6 +140,8 @@ def as_begun(work: Work, out: Path) -> Work:
     if kept is None or given:
         return work
     _, precision, backend, micro_batch = kept["network"]
+    if precision not in PRECISIONS:  # int8 is only as it was chosen; `note` compares
+        return work
     return replace(work, precision=precision, backend=backend, micro_batch=micro_batch)
 
 

@@ -49,7 +49,7 @@ def build_loaders(
         decoding=decoding,
         keep=KEPT // max(data.workers, 1),  # in time, each worker sees every video
     )
-    group = config.test.micro_batch
+    group = config.test.views_in_call(clip, "cuda" if gpu else "cpu")
     rows = shard(len(splits.val), world, group)
     # each worker sees the same videos in every epoch, and no others
     views = VideoViews(splits.val, clip, clips=1, crops=1, decoding=decoding, rows=rows, keep=KEPT)

@@ -51,6 +51,15 @@ def test_the_tree_its_frames_and_its_failures(source: Path, tmp_path: Path) -> N
     assert result.after.clip_ms is not None
 
 
+def test_slow_files_do_not_hold_it_up(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resize, "SECONDS", -1)  # as if they had passed
+    result = resize_videos(source, tmp_path / "small", SMALL)
+    assert (result.done, result.before.clip_ms, result.after.clip_ms) == (4, None, None)
+    assert result.before.bytes > 0
+
+
 def test_a_note_of_a_stranger_is_passed_over(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "small"
     target.mkdir()
@@ -61,6 +70,8 @@ def test_a_note_of_a_stranger_is_passed_over(source: Path, tmp_path: Path) -> No
 def test_a_second_run_does_what_is_left(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "small"
     resize_videos(source, target, SMALL)
+    idle = resize_videos(source, target, SMALL)
+    assert (idle.done, idle.before.clip_ms, idle.after.clip_ms) == (0, None, None)
     before = {path: path.stat().st_mtime_ns for path in find_videos(target)}
     write_video(source / "jump" / "d.mp4", counted_frames(5))  # fetched again
     write_video(source / "run" / "b.mp4", counted_frames(6))

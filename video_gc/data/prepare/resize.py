@@ -17,15 +17,16 @@ from video_gc.data.prepare.jobs import ResizeConfig, ResizeJob, cause_of, patien
 from video_gc.decode.open import open_video
 from video_gc.decode.reader import Box
 from video_gc.outputs import Outputs, write_csv
-from video_gc.progress import progress_bar
+from video_gc.progress import progress_bar, track
 from video_gc.subprocess_call import call_each
 
 SETTINGS = "resize.json"
 """File with the settings of the copy, in its folder."""
 FAILED = "resize-failed.csv"
 """List of unreadable files, in its folder."""
-SAMPLE = 8
-"""Number of files on which the speed before and after is measured."""
+SAMPLE, SECONDS = 8, 5.0
+"""Number of files on which the speed before and after is measured, and the seconds after which no
+further one is begun."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Speed:
 
     bytes: int
     clip_ms: float | None
-    """median time to open a file and read a random 8×8 clip of it at 224×224, ms; one thread"""
+    """mean processor time to open a file and read a random 8×8 clip of it at 224×224, ms; None if
+    nothing was written, or no file could be read"""
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,10 @@ def resize_videos(
     if failures:
         write_csv(target / FAILED, ["path", "cause"], sorted(failures))
     made = [copy for copy in (*plan.kept, *plan.todo) if os.path.isfile(copy.target)]
-    before, after = _speeds(made)
+    done_now = plan.total - len(plan.kept) - len(failures)
+    before, after = _speeds(made, made if done_now else [])
     return ResizeResult(
-        done=plan.total - len(plan.kept) - len(failures),
+        done=done_now,
         kept=len(plan.kept),
         failures=target / FAILED if failures else None,
         failed=len(failures),
@@ -118,9 +121,10 @@ def resize_videos(
 
 
 def clip_time(file: Path, seed: int = 0) -> float:
-    """Milliseconds to open `file` and read a random 8×8 clip, a centred square at 224×224."""
+    """Milliseconds of a core to open `file` and read a random 8×8 clip, a centred square at
+    224×224."""
     random = np.random.default_rng(seed)
-    begin = time.perf_counter()
+    begin = time.process_time()
     with open_video(file) as reader:
         height, width = reader.size
         side = min(height, width)
@@ -128,16 +132,19 @@ def clip_time(file: Path, seed: int = 0) -> float:
         indices = np.minimum(start + 8 * np.arange(8), len(reader) - 1)
         crop = Box((width - side) // 2, (height - side) // 2, side, side)
         reader.read(indices.tolist(), crop=crop, size=(224, 224))
-    return 1000 * (time.perf_counter() - begin)
+    return 1000 * (time.process_time() - begin)
 
 
-def _speeds(made: Sequence[Copy]) -> tuple[Speed, Speed]:
-    """The cost of the originals and of the copies, with the same sample of both."""
-    sample = sorted(made, key=lambda copy: copy.target)[:: max(len(made) // SAMPLE, 1)][:SAMPLE]
+def _speeds(made: Sequence[Copy], timed: Sequence[Copy]) -> tuple[Speed, Speed]:
+    """The cost of the originals and of the copies: bytes of all, times of a sample of `timed`."""
+    sample = sorted(timed, key=lambda copy: copy.target)[:: max(len(timed) // SAMPLE, 1)][:SAMPLE]
     times: list[tuple[float, float]] = []
-    for number, copy in enumerate(sample):
+    began = time.monotonic()
+    for number, copy in enumerate(track(sample, "Measuring", len(sample)) if sample else ()):
+        if time.monotonic() - began > SECONDS:
+            break
         try:
-            # the second time counts; the first one reads the disk
+            # the second time counts; the first one warms up
             first, second = (
                 [clip_time(file, number) for _ in range(2)][1]
                 for file in (copy.source, copy.target)
@@ -145,9 +152,9 @@ def _speeds(made: Sequence[Copy]) -> tuple[Speed, Speed]:
         except Exception:  # one of them was removed or changed
             continue
         times.append((first, second))
-    median = [statistics.median(each) for each in zip(*times, strict=True)] or [None, None]
+    mean = [statistics.mean(each) for each in zip(*times, strict=True)] or [None, None]
     sizes = [_bytes([copy.source for copy in made]), _bytes([copy.target for copy in made])]
-    before, after = (Speed(size, time) for size, time in zip(sizes, median, strict=True))
+    before, after = (Speed(size, ms) for size, ms in zip(sizes, mean, strict=True))
     return before, after
 
 

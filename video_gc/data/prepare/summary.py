@@ -8,6 +8,13 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from video_gc.data.prepare.check import CheckResult
+from video_gc.data.prepare.feeding import (
+    MULTIPLY_ADDS,
+    NETWORK,
+    SHARE,
+    cores_needed,
+    trained_clips,
+)
 from video_gc.data.prepare.jobs import ResizeConfig
 from video_gc.data.prepare.leaks import source_id
 from video_gc.data.prepare.resize import ResizeResult
@@ -27,21 +34,38 @@ def show_summary(result: CheckResult) -> None:
 
 
 def show_resize(result: ResizeResult, target: Path) -> None:
-    """Print counts, and sizes and reading speed before and after."""
+    """Print counts, and if videos were written, sizes and reading speed before and after."""
     written = counted(result.done, "video")
     say(f"{written} written to {target}, {result.kept:,} kept; sound is dropped")
-    shown = Table("", "before", "after", box=None)
-    both = (result.before, result.after)
-    shown.add_row("MiB", *(f"{speed.bytes / 2**20:,.1f}" for speed in both))
-    times = ["–" if speed.clip_ms is None else f"{speed.clip_ms:,.1f}" for speed in both]
-    shown.add_row("ms for a random 8×8 clip", *times)
-    console.print(shown)
+    if result.done:
+        shown = Table("", "before", "after", box=None)
+        both = (result.before, result.after)
+        shown.add_row("MiB", *(f"{speed.bytes / 2**20:,.1f}" for speed in both))
+        times = ["–" if speed.clip_ms is None else f"{speed.clip_ms:,.1f}" for speed in both]
+        shown.add_row("ms for a random 8×8 clip, one core", *times)
+        console.print(shown)
+    if result.before.clip_ms and result.after.clip_ms:
+        for line in feeding_lines(result.before.clip_ms, result.after.clip_ms):
+            say(line)
     if (result.after.clip_ms or 0) > (result.before.clip_ms or float("inf")):
         say("These copies are no faster to read: the originals are small already.", style="yellow")
     if result.renamed:
         say(f"{result.renamed:,} names now end in .mp4: change them in your lists.")
     if result.failures:
         say(f"Not written: {result.failed:,}, listed in {result.failures}", style="red")
+
+
+def feeding_lines(before_ms: float, after_ms: float) -> list[str]:
+    """What the milliseconds of a core for a clip, of originals and of copies, mean for a GPU."""
+    rate = trained_clips(MULTIPLY_ADDS)
+    before, after = (f"{1000 / ms:,.0f}" for ms in (before_ms, after_ms))
+    originals, copies = (cores_needed(ms, rate) for ms in (before_ms, after_ms))
+    return [
+        f"A core reads {after} clips a second of the copies, {before} of the originals.",
+        f"A GPU like an H100 trains {NETWORK} on {rate:,.0f} a second (assumed: "
+        f"{100 * SHARE:.0f} % of its peak): {copies:,} cores feed it from the copies, "
+        f"{originals:,} from the originals; see docs/feeding.md.",
+    ]
 
 
 def advice(result: CheckResult) -> list[str]:

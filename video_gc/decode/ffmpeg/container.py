@@ -9,7 +9,7 @@ Hence a list of allowed formats, not a list of forbidden ones.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ import numpy as np
 from av.stream import Disposition
 
 from video_gc.decode.ffmpeg.source import Bytes, Held, content, limited_file
+from video_gc.decode.ffmpeg.unprobed import CODING, UNPROBED, is_known, leave_out_others
 from video_gc.decode.frame_table.mp4_claims import check_claims
 from video_gc.decode.reader import (
     MAX_PIXELS,
@@ -85,12 +86,16 @@ def open_container(
     time_limit: float = 60.0,
     max_pixels: int = MAX_PIXELS,
     kept: list[Any] | None = None,
+    probe: bool = True,
 ) -> Any:
     """FFmpeg's container, to be closed before a held file; a file object is read from its start.
 
     time_limit: seconds for opening, and for each later read of the file.
     max_pixels: most pixels of a picture while FFmpeg looks for the streams.
     kept: also receives the container, so that its owner can close it.
+    probe: False if FFmpeg need not decode pictures to find the streams (unprobed.py). The container
+        then says the same of the video's size, rate and packets, not of its colours; it may give
+        no packets of other streams.
     Raises OpenError if it cannot be read or claims more than it can contain, StuckError.
     """
     name = source_name(source)
@@ -98,16 +103,23 @@ def open_container(
     try:
         if isinstance(source, Held) and os.name != "nt":
             with content(source) as held_bytes:
-                check_claims(held_bytes, name, time_limit)
-            with source.again() as number:
-                options |= {"fd": str(number), "protocol_whitelist": "fd"}
-                container = _open("fd:", options, time_limit)
+                codings = check_claims(held_bytes, name, time_limit)
+
+            def attempt(more: Mapping[str, str]) -> Any:
+                with source.again() as number:
+                    own = {"fd": str(number), "protocol_whitelist": "fd"}
+                    return _open("fd:", {**options, **own, **more}, time_limit)
+
         else:  # a library of Windows may count its descriptors by itself
-            options["protocol_whitelist"] = NOTHING
             file = limited_file(source, time_limit)
-            check_claims(Bytes(file), name, time_limit)
-            file.seek(0)
-            container = _open(file, options, time_limit)
+            codings = check_claims(Bytes(file), name, time_limit)
+
+            def attempt(more: Mapping[str, str]) -> Any:
+                file.seek(0)
+                own = {"protocol_whitelist": NOTHING}
+                return _open(file, {**options, **own, **more}, time_limit)
+
+        container = attempt({}) if probe or CODING not in codings else _unprobed(attempt)
     except av.error.ExitError:
         reason = f"could not be opened within {time_limit:g} s (time_limit)"
         raise StuckError(name, reason) from None
@@ -116,6 +128,16 @@ def open_container(
     if kept is not None:
         kept.append(container)
     return container
+
+
+def _unprobed(attempt: Callable[[Mapping[str, str]], Any]) -> Any:
+    """The container without probing, or with it if the head does not say everything."""
+    container = attempt(UNPROBED)
+    if is_known(container):
+        leave_out_others(container)
+        return container
+    container.close()
+    return attempt({})
 
 
 def _open(file: Any, options: dict[str, str], time_limit: float) -> Any:

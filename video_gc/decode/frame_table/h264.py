@@ -39,6 +39,10 @@ class Parameters:
     """pic_order_cnt_type"""
     order_bits: int
     """of pic_order_cnt_lsb"""
+    chroma: int = 1
+    """chroma_format_idc"""
+    blocks: tuple[int, int] = (0, 0)
+    """(height, width) of a frame, or height of a field, in macroblocks"""
 
 
 class H264Heads:
@@ -167,12 +171,16 @@ def parameters_of(extradata: bytes | None) -> Parameters | None:
 
 def read_parameters(unit: bytes) -> Parameters | None:
     """7.3.2.1.1; None if it cannot be parsed."""
+    return parse_parameters(Bits(unit[1:]))
+
+
+def parse_parameters(reader: Bits) -> Parameters | None:
+    """The same; the reader is left after frame_mbs_only_flag."""
     try:
-        reader = Bits(unit[1:])
         profile = reader.take(8)
         reader.take(16)
         reader.exponential()
-        planes = False
+        planes, chroma = False, 1
         if profile in HIGH_PROFILES:
             chroma = reader.exponential()
             planes = chroma == 3 and bool(reader.take(1))
@@ -189,10 +197,11 @@ def read_parameters(unit: bytes) -> Parameters | None:
                 reader.signed()
         reader.exponential()
         gaps = bool(reader.take(1))
-        reader.exponential(), reader.exponential()
+        width, height = reader.exponential() + 1, reader.exponential() + 1
         if bits > 16 or order_bits > 16:
             return None
-        return Parameters(bits, planes, gaps, bool(reader.take(1)), order, order_bits)
+        whole = bool(reader.take(1))
+        return Parameters(bits, planes, gaps, whole, order, order_bits, chroma, (height, width))
     except IndexError:
         return None
 

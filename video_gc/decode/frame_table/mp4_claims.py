@@ -70,6 +70,7 @@ class _Claims:
         self._name, self._size = name, size
         self._limit, self._deadline = time_limit, time.monotonic() + time_limit
         self._track, self._total = _Track(), 0
+        self.codings = set[bytes]()
 
     def walk(self, file: Bytes, place: int, end: int, depth: int = 0) -> None:
         """Read the boxes of file[place:end] as FFmpeg does."""
@@ -105,6 +106,7 @@ class _Claims:
     def _read_table(self, file: Bytes, kind: bytes, start: int, end: int) -> None:
         track = self._track
         if kind == b"stsd":  # FFmpeg reads boxes after a description as if they were elsewhere
+            self.codings.add(file.at(start + 12, 4))
             at = file.at(start, min(end - start, WINDOW)).find(b"stsz")
             if at >= 0:
                 self._read_table(file, b"stsz", start + at + 4, end)
@@ -181,13 +183,15 @@ class _Claims:
             )
 
 
-def check_claims(file: Bytes, name: str, time_limit: float) -> None:
+def check_claims(file: Bytes, name: str, time_limit: float) -> frozenset[bytes]:
     """Compare the claims of an MP4 with its size. Other files are not checked.
 
-    A sample that no table lists has at least one byte. Raises OpenError with both numbers,
-    StuckError.
+    A sample that no table lists has at least one byte. Returns the codings of its tracks, such as
+    b"avc1". Raises OpenError with both numbers, StuckError.
     """
-    _Claims(name, file.size, time_limit).walk(file, 0, file.size)
+    claims = _Claims(name, file.size, time_limit)
+    claims.walk(file, 0, file.size)
+    return frozenset(claims.codings)
 
 
 def _number(file: Bytes, place: int) -> int:

@@ -73,6 +73,10 @@ class Bits:
         code = self.exponential()
         return (code + 1) // 2 if code % 2 else -(code // 2)
 
+    def at_stop(self) -> bool:
+        """Whether nothing but the stop bit and zeros follow (7.3.2.11)."""
+        return self._left > 0 and self._value == 1 << self._left - 1
+
 
 class ParameterSets:
     """Finds a parameter set that replaces another one with its number.

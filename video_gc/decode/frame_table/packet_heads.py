@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from video_gc.decode.frame_table.h264 import H264Heads
+from video_gc.decode.frame_table.h264_picture import reorder_depth
 from video_gc.decode.frame_table.hevc import HevcHeads
 
 Found = tuple[bool | None, int | None, int | None]
@@ -47,7 +48,7 @@ class PacketHeads:
 def _reader(context: Any) -> Callable[[memoryview], Found] | None:
     extradata, name = context.extradata, context.codec.canonical_name
     if name == "h264":
-        return H264Heads(extradata, context.reorder_depth > 0).read
+        return H264Heads(extradata, reorder_depth(context) > 0).read
     if name == "hevc":
         return HevcHeads(extradata).read
     if name == "mpeg4":

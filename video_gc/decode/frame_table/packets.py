@@ -13,6 +13,7 @@ import numpy as np
 
 from video_gc.decode.ffmpeg.container import stream_packets
 from video_gc.decode.ffmpeg.source import Held
+from video_gc.decode.frame_table.h264_picture import reorder_depth
 from video_gc.decode.frame_table.mp4_index import read_index
 from video_gc.decode.frame_table.packet_heads import PacketHeads
 from video_gc.decode.frame_table.table import NEVER, Rows, Table, agree
@@ -92,7 +93,7 @@ class Packets:
         self._container, self._stream, self._reopen = container, stream, reopen
         self._reopened: Any = None
         self._index, self._context = stream.index, stream.codec_context
-        self._depth: int = self._context.reorder_depth
+        self._depth = reorder_depth(self._context)
         self._kept: Window | None = None
         self._begun = False
         self._table: Table

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from video_gc.decode.ffmpeg.source import Bytes, Held, content
+from video_gc.decode.frame_table.h264_picture import reorder_depth
 from video_gc.decode.losses import asf, matroska, transport
 from video_gc.decode.losses.chunks import avi_losses, flv_losses, program_losses
 from video_gc.decode.losses.loss import Loss, Losses
@@ -19,7 +20,7 @@ def find_losses(source: Source | Held, container: Any, stream: Any) -> Losses:
         form = container.format.name.split(",")[0]
         found = _walk(file, form, stream)
         counted = form == "mpegts" and found is not None
-        depth = max(stream.codec_context.reorder_depth, 1)  # it is 0 for MPEG-4 in Matroska
+        depth = max(reorder_depth(stream.codec_context), 1)  # it is 0 for MPEG-4 in Matroska
         return Losses(list(found or ()), counted=counted, depth=depth)
 
 

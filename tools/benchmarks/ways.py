@@ -1,0 +1,70 @@
+"""The ways to run a benchmark's network: a precision and a backend, named `bf16, eager`."""
+
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from benchmarks.measurement import CPU
+from benchmarks.network_timing import PLAIN, Clocked, Setting
+from video_gc.deploy.exported_program import trace
+from video_gc.deploy.fold import fold_norms
+from video_gc.deploy.inference_network import FastNetwork, FixedSizes, example_clip, fast_network
+
+Network = Callable[[Tensor], Tensor]
+BACKENDS = ("eager", "compile", "openvino")
+INT8 = "int8, openvino"
+CALIBRATION = 8
+"""Random clips; the accuracy of int8 is measured on trained networks (--choose)."""
+
+
+def backends_here() -> list[str]:
+    """Those that are installed; not compile, which takes a minute."""
+    return ["eager", *(["openvino"] if find_spec("openvino") else [])]
+
+
+def ways_of(backends: Iterable[str]) -> list[str]:
+    """Their names; int8 where it can be made."""
+    ways = [f"{precision}, {one}" for one in backends for precision in ("fp32", "bf16")]
+    quantises = "fp32, openvino" in ways and find_spec("nncf") and find_spec("onnxscript")
+    return [*ways, INT8] if quantises else ways
+
+
+def precision_of(name: str) -> str:
+    """fp32, bf16 or int8."""
+    return "fp32" if name == PLAIN else name.split(", ")[0]
+
+
+def network_of(name: str, setting: Setting, micro_batch: int) -> Network:
+    """The network of a way, or the plain one, for so many clips in a call."""
+    if name == PLAIN:
+        return Clocked(setting.plain().eval())
+    if name == INT8:
+        return int8_network(setting, micro_batch)
+    precision, backend = name.split(", ")
+    return fast_network(setting.ours(), setting.shape, device=CPU, precision=precision,
+                        backend=backend, micro_batch=micro_batch)  # fmt: skip
+
+
+def int8_network(setting: Setting, micro_batch: int) -> FastNetwork:
+    """As `video-gc export --format openvino --int8` writes it, with random clips."""
+    from video_gc.deploy.onnx import write_onnx
+    from video_gc.deploy.openvino import compile_int8, write_openvino
+
+    model = setting.ours()
+    folded, count = fold_norms(model, example_clip(model, setting.shape))
+    random = torch.Generator().manual_seed(0)
+    clips = [torch.randn(1, 3, *setting.shape, generator=random) for _ in range(CALIBRATION)]
+    kept = TemporaryDirectory()  # OpenVINO reads the weights when they are needed
+    onnx, file = Path(kept.name, "model.onnx"), Path(kept.name, "model.xml")
+    write_onnx(trace(folded.eval(), setting.shape, dynamic=True), onnx, {})
+    write_openvino(onnx, file, file.with_suffix(".bin"), {}, calibration=clips)
+
+    def compile_for(size: int) -> Network:
+        return compile_int8(Path(kept.name, file.name), setting.shape, size)
+
+    run = FixedSizes(compile_for, micro_batch)
+    return FastNetwork(run, CPU, "int8", "openvino", count, folded, micro_batch)
