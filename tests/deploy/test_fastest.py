@@ -67,7 +67,7 @@ def test_it_is_for_this_network_clip_and_number_of_threads(
     "content",
     ["", "[]", '{"precision": "fp32"}', '{"precision": "int4", "backend": "eager"}',
      '{"precision": "fp32", "backend": "eager", "micro_batch": 0}',
-     '{"precision": "int8", "backend": "openvino", "micro_batch": 8}',
+     '{"precision": "int8", "backend": "openvino", "micro_batch": 8}', "3",
      '{"precision": "fp32", "backend": "eager", "micro_batch": 8, "file": "x.xml"}'],
 )  # fmt: skip
 def test_a_damaged_file_is_as_none(content: str, gc: nn.Module) -> None:
@@ -143,17 +143,24 @@ def test_a_network_in_int8_is_kept_and_used(
     options = ExportOptions(format="openvino", int8=True, dynamic=True, accept_difference=True)
     batches = [(ranges[0], [-1])]
     exported = export_network(model, contract, options, tmp_path / "made", batches, ranges).files[0]
-    kept = remember_fastest(Way("int8", "openvino", 2, "any"), model, shape, CPU, exported)
+    kept = remember_fastest(Way("int8", "openvino", 2, exported), model, shape, CPU)
     chosen = Recognizer(checkpoint, device="cpu")
     assert (chosen.network.precision, chosen.micro_batch) == ("int8", 2)
+    assert chosen.in_eager().network.precision in PRECISIONS
+    other = export_network(model, contract, options, tmp_path / "other", batches, ranges[1:])
+    remember_fastest(Way("int8", "openvino", 2, other.files[0]), model, shape, CPU)
+    assert [file.suffix for file in sorted(cache.glob("*_*"))] == [".bin", ".xml"]  # no old ones
     clips = torch.cat([*ranges, ranges[0]])  # a call of two clips, and one of one
     torch.testing.assert_close(chosen.network(clips), open_exported(exported)[0](clips))
     assert not torch.equal(chosen.network(clips), plain.network(clips))
-    assert chosen.identity["network"][0] != plain.identity["network"][0]
-    assert chosen.in_eager().network.precision in PRECISIONS
     assert chosen.predict(video).precision == "int8"
-    kept.with_suffix(".xml").unlink()
+    anew = Recognizer(checkpoint, device="cpu")
+    assert len({one.identity["network"][0] for one in (plain, chosen, anew)}) == 3
+    assert fastest(model, shape, CPU)
+    next(cache.glob("*.bin")).unlink()
     assert fastest(model, shape, CPU) is None
+    remember_fastest(slower(), model, shape, CPU)
+    assert [file.name for file in cache.iterdir()] == [kept.name]
 
 
 @pytest.mark.parametrize(

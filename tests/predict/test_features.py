@@ -41,7 +41,8 @@ def test_features_are_those_of_the_trained_network(
     recognizer.network = fast_network(recognizer.model, (4, 32, 32), device=CPU, precision="fp32")
     compute = StageFeatures(recognizer, layer)
     with open_video(video) as reader:
-        clips = next(recognizer.clips(reader, window_frames(recognizer.contract, reader)))
+        windows = window_frames(recognizer.contract, reader)
+        clips = recognizer.prepare(next(recognizer.views(reader, windows)))
     blocks = residual_blocks(recognizer.model)
     last = [name for name in blocks if name.startswith(layer)][-1]  # res4.5 has a GC block
     expected = output_of(recognizer.model, blocks[last], clips)

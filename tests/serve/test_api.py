@@ -117,7 +117,7 @@ def test_features_are_those_of_the_tool(
     other = Recognizer(checkpoint, device="cpu", precision="fp32")
     with open_video(video) as reader:
         windows = window_frames(other.contract, reader)
-        clips = next(other.clips(reader, windows))
+        clips = other.prepare(next(other.views(reader, windows)))
     for layer in ("res3", "res5"):
         found = got["features", layer].json()
         expected = StageFeatures(other, layer)(clips).detach()

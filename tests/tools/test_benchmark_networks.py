@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -29,7 +30,9 @@ from benchmarks.test import plain_test
 from benchmarks.videos import DENSE, SPARSE, encode, look_at
 
 from video_gc.data.sampling import ClipConfig
+from video_gc.data.index import DataError
 from video_gc.deploy.fastest import Way, fastest
+from video_gc.predict.recognizer import Recognizer
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
 from video_gc.train.checkpoint import load_network
@@ -188,13 +191,43 @@ def test_a_network_in_int8_is_calibrated_on_training_videos(
 ) -> None:
     pytest.importorskip("nncf")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("benchmarks.choose.LOST", 1.0)  # a network of a few steps
-    monkeypatch.setattr("benchmarks.choose.SAME", 0.0)
-    assert choose_fastest(run / "checkpoints" / "best.ckpt", (), ["openvino"], 1, tmp_path) == 0
-    ways = json.loads((tmp_path / "choose.json").read_text())["ways"]
-    found = [way for way in ways if way["precision"] == "int8"]
+    best = run / "checkpoints" / "best.ckpt"
+    few = ways_in_int8(best, tmp_path)
+    assert {way["error"] for way in few} == {"int8 is compared on 200 videos at least, here are 2"}
+    monkeypatch.setattr("benchmarks.choose.ENOUGH", 1)
+    # a network of a few steps does not agree, and another way may be faster
+    monkeypatch.setattr(Candidate, "sound", lambda one, first: one.precision == "int8")
+    found = ways_in_int8(best, tmp_path)
     assert [way["error"] for way in found] == [None, None]
     assert 0 < found[0]["off"] < 1
+    assert Recognizer(best, device="cpu").network.precision == "int8"
+
+
+def ways_in_int8(checkpoint: Path, folder: Path) -> list[dict[str, Any]]:
+    assert choose_fastest(checkpoint, (), ["openvino"], 1, folder) == 0
+    ways = json.loads((folder / "choose.json").read_text())["ways"]
+    return [way for way in ways if way["precision"] == "int8"]
+
+
+def test_a_backend_that_fails_is_a_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_given: object) -> NoReturn:
+        raise RuntimeError("no compiler here\nand more")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("video_gc.deploy.inference_network._compiled", broken)
+    assert choose_fastest(run / "checkpoints" / "best.ckpt", (), ["compile"], 1, tmp_path) == 0
+    ways = json.loads((tmp_path / "choose.json").read_text())["ways"]
+    errors = {way["backend"]: way["error"] for way in ways}
+    assert errors == {"eager": None, "compile": "no compiler here"}
+
+
+def test_videos_that_cannot_be_read_are_said(run: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    with pytest.raises(DataError, match="none of 1 videos could be read"):
+        choose_fastest(run / "checkpoints" / "best.ckpt", [broken], [], 1, tmp_path)
 
 
 def test_what_loses_accuracy_is_not_chosen() -> None:

@@ -1,7 +1,7 @@
 """`benchmark.py predict --choose`: the fastest way to run a trained network on this machine."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.measurement import (
     CPU,
@@ -22,17 +22,20 @@ from benchmarks.measurement import (
 )
 from video_gc.analysis.clips import Clips, find_clips
 from video_gc.analysis.export import export_checkpoint
+from video_gc.data.index import DataError
 from video_gc.deploy.choices import MOST_CLIPS, clips_in_call
 from video_gc.deploy.export import ExportOptions
 from video_gc.deploy.fastest import INT8, ClipShape, Way, remember_fastest
 from video_gc.deploy.inference_network import FixedSizes, fast_network
 from video_gc.progress import counted, say
-from video_gc.train.checkpoint import load_network
+from video_gc.train.checkpoint import default_output, load_network
 
 CLIPS = 600
 """Videos on which a way has to agree with fp32."""
 SAME, LOST = 0.99, 0.003
 """Least share of them with the same best class, and most that top-1 may lose."""
+ENOUGH = 200
+"""Videos without which int8 is not tried."""
 HEADS = ["", "clips a call", "clips/s", "× the first", "same class", "top-1", "logits off"]
 Network = Callable[[Tensor], Tensor]
 
@@ -89,14 +92,27 @@ def choose_fastest(
     candidates = [Candidate(*kind, size) for kind in kinds for size in sizes]
     with TemporaryDirectory() as folder:
         int8 = Path(folder, "model_int8.xml")
-        make = cache(partial(network_of, model, shape, checkpoint, int8))
+
+        @cache
+        def make(one: Candidate) -> Network:
+            if one.precision == INT8:
+                network = int8_network(one, shape, checkpoint, len(index), int8)
+            else:
+                network = fast_network(
+                    model, shape, device=CPU, precision=one.precision, backend=one.backend,
+                    micro_batch=one.micro_batch,
+                )  # fmt: skip
+            for size in {1, one.micro_batch}:  # some are built when they are called
+                network(torch.zeros(size, 3, *shape))
+            return network
+
         few = add_agreement(candidates, make, clips)
         add_times(candidates, make, few, rounds)
         first = candidates[0]
         best = max((one for one in candidates if one.sound(first)), key=lambda one: one.rate)
         way = Way(best.precision, best.backend, best.micro_batch,
-                  int8.name if best.precision == INT8 else None)  # fmt: skip
-        file = remember_fastest(way, model, shape, CPU, int8 if way.file else None)
+                  int8 if best.precision == INT8 else None)  # fmt: skip
+        file = remember_fastest(way, model, shape, CPU)
     write_results(
         out / "choose", about,
         f"{checkpoint}, clips of {'×'.join(map(str, shape))}, "
@@ -104,28 +120,31 @@ def choose_fastest(
         f"medians of {counted(rounds, 'interleaved round')}. The fastest way with the same class "
         f"as fp32 in {SAME:.0%} of the clips that loses at most {LOST:.1%} of top-1: **{best}**.",
         table(HEADS, [cells(one, first) for one in candidates]),
-        {"format": "choose-2", "chosen": asdict(replace(way, file=None)),
+        {"format": "choose-2", "chosen": asdict(way) | {"file": None},
          "ways": as_dicts(candidates)},
     )  # fmt: skip
     say(f"predict, score, stream and serve use it for this network here: {file}")
     return 0
 
 
-def network_of(
-    model: nn.Module, shape: ClipShape, checkpoint: Path, int8: Path, one: Candidate
+def int8_network(
+    one: Candidate, shape: ClipShape, checkpoint: Path, videos: int, file: Path
 ) -> Network:
-    """The network of a candidate. int8: where the file of all in int8 is, or will be written,
-    calibrated on 200 of the run's training videos.
-    """
-    if one.precision != INT8:
-        return fast_network(model, shape, device=CPU, precision=one.precision, backend=one.backend,
-                            micro_batch=one.micro_batch)  # fmt: skip
-    from video_gc.deploy.openvino import compile_int8
+    """A candidate in int8, calibrated on 200 of the run's training videos.
 
-    if not int8.is_file():
+    videos: on how many it will be compared. file: where the model is, or will be written.
+    Raises ImportError and ValueError if that cannot be.
+    """
+    from video_gc.deploy.openvino import compile_int8, read_int8
+
+    if videos < ENOUGH:
+        raise ValueError(f"int8 is compared on {ENOUGH} videos at least, here are {videos}")
+    if not default_output(checkpoint, "splits").is_dir():
+        raise ValueError("int8 is calibrated on the training videos of a run; give the run")
+    if not file.is_file():
         options = ExportOptions(format="openvino", int8=True, dynamic=True, accept_difference=True)
-        export_checkpoint(checkpoint, options, count=MOST_CLIPS, out=int8.parent)
-    return FixedSizes(partial(compile_int8, int8, shape), one.micro_batch)
+        export_checkpoint(checkpoint, options, count=MOST_CLIPS, out=file.parent)
+    return FixedSizes(partial(compile_int8, read_int8(file), shape), one.micro_batch)
 
 
 def add_agreement(
@@ -133,20 +152,17 @@ def add_agreement(
 ) -> Tensor:
     """Add what each precision and backend finds in the clips, compared with the first, or why it
     cannot be run here. Returns `MOST_CLIPS` of the clips.
+
+    Raises DataError if no video can be read.
     """
     networks: dict[tuple[str, str], Network] = {}
     for one in candidates:
-        kind = one.precision, one.backend
-        if kind in networks or one.error:
-            continue
         try:
-            networks[kind] = make(one)
-        except Exception as error:  # a backend that fails here becomes lines of the results
-            if not networks:
+            networks.setdefault((one.precision, one.backend), make(one))
+        except Exception as error:  # a backend that fails here becomes a line of the results
+            if one is candidates[0]:
                 raise
-            for other in candidates:
-                if (other.precision, other.backend) == kind:
-                    other.error = reason(error)
+            one.error = reason(error)
     logits: dict[tuple[str, str], list[Tensor]] = {kind: [] for kind in networks}
     few, rows = torch.empty(0), list[np.ndarray]()
     for batch, found in clips.batches("Comparing classes"):
@@ -154,10 +170,13 @@ def add_agreement(
         rows.append(found)
         for kind, network in networks.items():
             logits[kind].append(torch.cat([network(clip) for clip in batch.split(1)]))
+    if not rows:
+        why = next(iter(clips.damaged.values())).reason
+        raise DataError(f"none of {len(clips.index)} videos could be read: {why}")
     index, every = clips.index, np.concatenate(rows)
     labels = np.full(len(every), -1) if index.multi_label else np.asarray(index.labels)[every]
     known = labels >= 0
-    right = torch.cat(logits[next(iter(networks))])
+    right = torch.cat(logits[candidates[0].precision, candidates[0].backend])
     for one in candidates:
         if not one.error:
             made = torch.cat(logits[one.precision, one.backend])

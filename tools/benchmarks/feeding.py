@@ -79,6 +79,7 @@ class Variant:
     """A video, or a copy of it."""
 
     video: str
+    """as it was named"""
     interval: int | None
     """largest distance of key frames, frames; None for the original"""
     distance: float
@@ -283,6 +284,5 @@ def _cores(own: Sequence[Variant], wanted: Sequence[Demand]) -> list[str]:
 def _look(path: Path, video: Path, interval: int | None, write_s: float | None) -> Variant:
     seen = look_at(path)
     size = path.stat().st_size
-    return Variant(
-        video.name, interval, round(seen.group, 1), seen.size, seen.frames, size, write_s
-    )
+    distance = round(seen.group, 1)
+    return Variant(str(video), interval, distance, seen.size, seen.frames, size, write_s)

@@ -15,7 +15,6 @@ from video_gc.deploy.fold import fold_norms
 from video_gc.deploy.inference_network import FastNetwork, FixedSizes, example_clip, fast_network
 
 Network = Callable[[Tensor], Tensor]
-BACKENDS = ("eager", "compile", "openvino")
 INT8 = "int8, openvino"
 CALIBRATION = 8
 """Random clips; the accuracy of int8 is measured on trained networks (--choose)."""
@@ -52,19 +51,17 @@ def network_of(name: str, setting: Setting, micro_batch: int) -> Network:
 def int8_network(setting: Setting, micro_batch: int) -> FastNetwork:
     """As `video-gc export --format openvino --int8` writes it, with random clips."""
     from video_gc.deploy.onnx import write_onnx
-    from video_gc.deploy.openvino import compile_int8, write_openvino
+    from video_gc.deploy.openvino import compile_int8, read_int8, write_openvino
 
     model = setting.ours()
     folded, count = fold_norms(model, example_clip(model, setting.shape))
     random = torch.Generator().manual_seed(0)
     clips = [torch.randn(1, 3, *setting.shape, generator=random) for _ in range(CALIBRATION)]
-    kept = TemporaryDirectory()  # OpenVINO reads the weights when they are needed
-    onnx, file = Path(kept.name, "model.onnx"), Path(kept.name, "model.xml")
-    write_onnx(trace(folded.eval(), setting.shape, dynamic=True), onnx, {})
-    write_openvino(onnx, file, file.with_suffix(".bin"), {}, calibration=clips)
+    with TemporaryDirectory() as folder:
+        onnx, file = Path(folder, "model.onnx"), Path(folder, "model.xml")
+        write_onnx(trace(folded.eval(), setting.shape, dynamic=True), onnx, {})
+        write_openvino(onnx, file, file.with_suffix(".bin"), {}, calibration=clips)
+        opened = read_int8(file)
 
-    def compile_for(size: int) -> Network:
-        return compile_int8(Path(kept.name, file.name), setting.shape, size)
-
-    run = FixedSizes(compile_for, micro_batch)
+    run = FixedSizes(partial(compile_int8, opened, setting.shape), micro_batch)
     return FastNetwork(run, CPU, "int8", "openvino", count, folded, micro_batch)

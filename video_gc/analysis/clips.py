@@ -19,12 +19,10 @@ from video_gc.data.index import DataError, VideoIndex
 from video_gc.data.reading import Decoding, crop_frames
 from video_gc.data.sampling import ClipConfig, fixed_clips
 from video_gc.data.transforms import Normalisation, prepare_clips
+from video_gc.deploy.choices import clips_in_call
 from video_gc.evaluate.tested_videos import EvaluatedVideos, subset_of, videos_to_test
 from video_gc.progress import progress_bar
 from video_gc.train.checkpoint import CheckpointContents
-
-MICRO_BATCH = 8
-"""Clips in one forward pass."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +85,15 @@ class Clips:
         views = VideoViews(
             self.index, self.clip, clips=1, crops=1, decoding=self.decoding, rows=sound
         )
+        shape = self.clip.frames, self.clip.test_crop, self.clip.test_crop
+        size = clips_in_call(shape, self.device.type)
         with guarded_workers(self.workers), progress_bar() as progress:
             task = progress.add_task(doing, total=len(sound))
             for batch in view_loader(
                 views,
-                micro_batch=MICRO_BATCH,
+                micro_batch=size,
                 workers=self.workers,
-                group=MICRO_BATCH,
+                group=size,
                 device=self.device,
             ):
                 known = len(self.damaged)

@@ -7,7 +7,10 @@ from video_gc.extras import install_line
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BACKENDS = ("auto", "eager", "compile", "openvino")
-PRECISION_HELP = "fp32, bf16, or auto: bf16 if the hardware supports it (auto)"
+PRECISION_HELP = (
+    "fp32, bf16, or auto: bf16 if the hardware supports it, or for predictions what video-gc "
+    "benchmark predict --choose found to be fastest (auto)"
+)
 BACKEND_HELP = (
     "eager; compile (torch.compile: a minute at the start); openvino (on a CPU, an extra: "
     f"{install_line('openvino')}); or auto: eager, or for predictions what video-gc benchmark "

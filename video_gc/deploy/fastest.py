@@ -9,7 +9,7 @@ import hashlib
 import json
 import platform
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from torch import nn
 from video_gc.atomic import atomic_path, write_text
 from video_gc.deploy.choices import BACKENDS, PRECISIONS
 from video_gc.deploy.contract import hash_weights
+from video_gc.deploy.model_file import files_hash
 from video_gc.shipped import cache_folder
 
 FOLDER = "fastest"
@@ -36,36 +37,34 @@ class Way:
     """eager, compile or openvino"""
     micro_batch: int
     """clips in one call"""
-    file: str | None = None
-    """int8: the name of OpenVINO's model in the folder"""
+    file: Path | None = None
+    """int8: OpenVINO's model, an .xml with its .bin beside it"""
 
     def __post_init__(self) -> None:
         int8 = (self.precision, self.backend) == (INT8, "openvino")
         known = self.precision in PRECISIONS[1:] and self.backend in BACKENDS[1:]
         number = isinstance(self.micro_batch, int) and self.micro_batch > 0
-        if not number or not (isinstance(self.file, str) if int8 else known and self.file is None):
+        if not number or not (isinstance(self.file, Path) if int8 else known and not self.file):
             raise ValueError(f"{self} is no way to run a network")
 
 
-def remember_fastest(
-    way: Way, model: nn.Module, clip: ClipShape, device: torch.device, int8: Path | None = None
-) -> Path:
-    """Keep the fastest way of a network with clips of (T, H, W); returns the file.
+def remember_fastest(way: Way, model: nn.Module, clip: ClipShape, device: torch.device) -> Path:
+    """Keep the fastest way of a network with clips of (T, H, W), and its file, if it has one.
 
-    int8: the model of a way in int8, an .xml with its .bin beside it; both are copied.
+    Returns the file that says so.
     """
-    file = cache_folder(FOLDER) / _name(model, clip, device)
-    if int8 is not None:
+    folder, name = cache_folder(FOLDER), _name(model, clip, device)
+    kept = asdict(way)
+    if way.file:  # under a name of its own: a process that runs keeps the one that it has
+        kept["file"] = f"{name}_{files_hash(way.file)}.xml"
         for suffix in (".bin", ".xml"):
-            with atomic_path(file.with_suffix(suffix)) as part:
-                shutil.copyfile(int8.with_suffix(suffix), part)
-        way = replace(way, file=file.with_suffix(".xml").name)
-    return write_text(file, json.dumps(asdict(way)))
-
-
-def int8_file(way: Way) -> Path:
-    """The model of a way in int8."""
-    return cache_folder(FOLDER) / str(way.file)
+            with atomic_path((folder / kept["file"]).with_suffix(suffix)) as part:
+                shutil.copyfile(way.file.with_suffix(suffix), part)
+    said = write_text(folder / f"{name}.json", json.dumps(kept))
+    for other in folder.glob(f"{name}_*"):
+        if other.stem != Path(kept["file"] or "").stem:
+            other.unlink(missing_ok=True)
+    return said
 
 
 def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | None:
@@ -76,18 +75,22 @@ def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | No
         folder = cache_folder(FOLDER)
         if not folder.is_dir():  # weights are hashed for those who have chosen something
             return None
-        way = Way(**json.loads((folder / _name(model, clip, device)).read_text("utf-8")))
-    except (OSError, ValueError, TypeError, RuntimeError):  # RuntimeError: a user without a home
+        kept = json.loads((folder / f"{_name(model, clip, device)}.json").read_text("utf-8"))
+        file = folder / kept["file"] if kept.get("file") else None
+        way = Way(**kept | {"file": file})
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError):
+        return None  # AttributeError: not an object; RuntimeError: a user without a home
+    if way.backend == "openvino" and not find_spec("openvino"):
         return None
-    gone = way.backend == "openvino" and not find_spec("openvino")
-    return None if gone or (way.file and not int8_file(way).is_file()) else way
+    parts = (way.file, way.file.with_suffix(".bin")) if way.file else ()
+    return way if all(part.is_file() for part in parts) else None
 
 
 def _name(model: nn.Module, clip: ClipShape, device: torch.device) -> str:
     of = device.type, torch.get_num_threads(), platform.machine(), _processor(), torch.__version__
     network = repr(model), hash_weights(model.state_dict())
     digest = hashlib.blake2b(repr((of, clip, network)).encode(), digest_size=12)
-    return f"{digest.hexdigest()}.json"
+    return digest.hexdigest()
 
 
 def _processor() -> str:

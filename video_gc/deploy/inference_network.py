@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from video_gc.deploy.choices import BACKENDS, MOST_CLIPS, PRECISIONS, clips_in_call
-from video_gc.deploy.fastest import INT8, Way, fastest, int8_file
+from video_gc.deploy.fastest import Way, fastest
 from video_gc.deploy.fold import fold_norms
 from video_gc.deploy.model_file import files_hash
 from video_gc.extras import need
@@ -87,18 +87,18 @@ def fast_network(
     folded, count = fold_norms(model, example_clip(model, clip_shape).to(where))
     folded = folded.to(device)
     if backend == "openvino":
-        from video_gc.deploy.openvino import compile_int8, compile_openvino
+        from video_gc.deploy.openvino import compile_int8, compile_openvino, read_int8
 
         compile_for = partial(compile_openvino, folded, clip_shape, precision=precision)
-        if way.precision == INT8:
-            compile_for = partial(compile_int8, int8_file(way), clip_shape)
+        if way.file:
+            compile_for = partial(compile_int8, read_int8(way.file), clip_shape)
         run: Callable[[Tensor], Tensor] = FixedSizes(compile_for, micro_batch)
     else:
         folded = _ready(folded, precision)
         run = partial(_eager, folded, precision)
         if backend == "compile":
             run = FixedSizes(partial(_compiled, folded, precision), micro_batch)
-    digest = files_hash(int8_file(way)) if way.precision == INT8 else ""
+    digest = files_hash(way.file) if way.file else ""
     return FastNetwork(run, device, precision, backend, count, folded, micro_batch, digest)
 
 

@@ -33,11 +33,19 @@ def compile_openvino(
     return _compiled(openvino.convert_model(exported), precision)
 
 
+def read_int8(file: Path) -> Any:
+    """The model of a file in int8, for `compile_int8`. Raises ValueError for a damaged file."""
+    try:
+        return _core().read_model(file)
+    except Exception as error:
+        raise not_a_model(file, "an OpenVINO model", error) from error
+
+
 def compile_int8(
-    file: Path, clip_shape: tuple[int, int, int], size: int
+    model: Any, clip_shape: tuple[int, int, int], size: int
 ) -> Callable[[Tensor], Tensor]:
-    """A file of a network in int8 that takes any number of clips, for exactly `size` of them."""
-    model = _core().read_model(file)
+    """A model that takes any number of clips, for exactly `size` of them."""
+    model = model.clone()
     model.reshape([size, 3, *clip_shape])
     return _compiled(model, "fp32")
 

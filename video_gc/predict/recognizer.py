@@ -210,8 +210,8 @@ class Recognizer:
         with reader:
             windows = window_frames(self.contract, reader, segment=segment)
             seconds = window_times(reader, windows)
-            with closing(ahead(self.clips(reader, windows))) as batches:
-                scores = torch.cat([self.scores(clips) for clips in batches])
+            with closing(ahead(self.views(reader, windows))) as batches:
+                scores = torch.cat([self.score(views) for views in batches])
         return self.prediction(reader.path, seconds, scores, damaged=len(reader.damaged))
 
     def prediction(
@@ -229,15 +229,14 @@ class Recognizer:
         about = self.network.precision, self.network.backend
         return Prediction(video, self.names, scores.mean(0), windows, *about, damaged=damaged)
 
-    @torch.inference_mode()
-    def clips(self, reader: VideoReader, windows: np.ndarray) -> Iterator[Tensor]:
-        """Yield the network's input (n, 3, T, H, W) for windows of frames (K, T), in order.
+    def views(self, reader: VideoReader, windows: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield views uint8 (n, T, H, W, 3) of windows of frames (K, T), in order.
 
         n is `micro_batch`, or less at the end. Frames are decoded once and held as long as needed.
         """
         views = window_views(self.contract, reader, windows)
         while group := list(islice(views, self.micro_batch)):
-            yield self.prepare(np.stack(group))
+            yield np.stack(group)
 
     def prepare(self, views: np.ndarray) -> Tensor:
         """The network's input (n, 3, T, H, W) for views uint8 (n, T, H, W, 3)."""
@@ -250,7 +249,7 @@ class Recognizer:
         return self.scores(self.prepare(views))
 
     def scores(self, clips: Tensor) -> Tensor:
-        """Probabilities (n, classes) on the CPU, for the input of `clips`."""
+        """Probabilities (n, classes) on the CPU, for the input that `prepare` makes."""
         logits = self.network(clips)
         return probabilities(logits, multi_label=self.contract.multi_label).cpu()
 

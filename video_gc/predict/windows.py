@@ -30,7 +30,7 @@ from video_gc.progress import progress_bar
 
 FORMAT = 2
 PART = 512
-"""Windows in a part: a multiple of usual micro-batches, so a resumed video has the same batches."""
+"""Windows in a part at least; it ends with a call of the network, so a resumed video has the same."""
 UNFINISHED = "unfinished"
 """The folder of parts, beside the finished files."""
 SCORES = "scores"
@@ -194,9 +194,10 @@ class RowFiles:
     ) -> Generator[np.ndarray]:
         """Yield the rows of `PART` windows, or of the last ones."""
         pending: list[np.ndarray] = []
-        made = self.recognizer.clips(reader, windows)
+        made = self.recognizer.views(reader, windows)
         with _reading(reader.path), closing(ahead(made)) as batches:
-            for clips in batches:
+            for views in batches:
+                clips = self.recognizer.prepare(views)
                 pending.append(self.compute(clips).float().numpy())
                 advance(len(clips))
                 if sum(map(len, pending)) >= PART:

@@ -22,6 +22,7 @@ import torch
 
 from video_gc.atomic import atomic_path
 from video_gc.cores import cores
+from video_gc.deploy.choices import MOST_CLIPS
 from video_gc.deploy.exported import is_exported
 from video_gc.extras import need
 from video_gc.progress import say
@@ -85,6 +86,8 @@ def score_with_ray(
     need("ray", "ray", by="--engine ray")
     if work.backend == "auto" and not is_exported(work.checkpoint):
         work = replace(work, backend="eager")  # what is fastest here may not be so elsewhere
+    if work.micro_batch is None and work.device != "cpu":  # nobody knows yet whether there are GPUs
+        work = replace(work, micro_batch=MOST_CLIPS)
     here = work if torch.cuda.is_available() else replace(work, device="cpu")
     recognizer = here.recognizer()
     say(f"{work.checkpoint}: {recognizer.about}; {len(paths):,} videos are listed")

@@ -133,14 +133,14 @@ def as_begun(work: Work, out: Path) -> Work:
     """`work` with the precision, backend and micro-batch of the rows that a folder has.
 
     What is the default may have changed since (`video-gc benchmark predict --choose`), or differ on
-    another machine. What is given stays.
+    another machine. What is given stays, and int8 cannot be had elsewhere.
     """
     kept = read_about(out)
     given = (work.precision, work.backend) != ("auto", "auto") or is_exported(work.checkpoint)
     if kept is None or given:
         return work
     _, precision, backend, micro_batch = kept["network"]
-    if precision not in PRECISIONS:  # int8 is only as it was chosen; `note` compares
+    if precision not in PRECISIONS:  # int8 is as it was chosen here; `note` compares
         return work
     return replace(work, precision=precision, backend=backend, micro_batch=micro_batch)
 
@@ -180,10 +180,12 @@ def note(
     if kept is not None and kept != about:
         every = sorted({*about, *kept})
         differ = ", ".join(name for name in every if kept.get(name) != about.get(name))
+        int8 = "int8" in kept.get("network", ()) and "network" in differ
         raise ValueError(
-            f"{out}: its rows were made with another {differ}; give another --out, or the "
-            "same list, checkpoint, precision and options"
-        )
+            f"{out}: its rows were made with another {differ}; give another --out, or "
+            + ("go on where it was begun, with the int8 that was chosen then" if int8 else
+               "the same list, checkpoint, precision and options")
+        )  # fmt: skip
     remove_stale_parts(out)
 
 
