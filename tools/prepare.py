@@ -30,7 +30,7 @@ leaks between lists. Groups (source videos, persons, matches) are counted; one i
 leak."""
 RESIZE = """\
 Write a copy of a folder of videos as H.264 with a small short side and close key frames, which
-training reads several times faster. Frames and their times stay. They are stored upright, with
+training reads faster. Frames and their times stay. They are stored upright, with
 square pixels and without HDR; sound is dropped; only larger pictures are scaled. A file appears
 when it is complete. Rerun the command to resume. Files that resize did not write are never
 replaced: it names them and stops."""
