@@ -49,7 +49,7 @@ else
 endif
 
 gpu-wheels: $(READY) ## wheels for `make gpu` on a machine without a network (THERE=its pip freeze)
-	$(BIN)/python tools/benchmarks/gpu_wheels.py $(if $(THERE),--there $(THERE))
+	$(BIN)/python tools/benchmarks/gpu_steps/wheels.py $(if $(THERE),--there $(THERE))
 
 docs: .venv/.docs ## the documentation as a site, in build/docs/index.html (a minute)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs

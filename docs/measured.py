@@ -14,7 +14,7 @@ from typing import Any
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tools")]
 
-from benchmarks.measurement import markdown, table  # noqa: E402
+from benchmarks.parts.measurement import markdown, table  # noqa: E402
 
 PART = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.block_kinds import BLOCKS
-from benchmarks.block_targets import SIZE, against_yardstick, attention_rate, targets
+from benchmarks.parts.block_kinds import BLOCKS
+from benchmarks.parts.block_targets import SIZE, against_yardstick, attention_rate, targets
 from benchmarks.blocks import GROWING, GROWTH, LITERAL, growth_table, plot_growth
-from benchmarks.measurement import save_figure, show, table
-from benchmarks.network_timing import HEADS
+from benchmarks.parts.measurement import save_figure, show, table
+from benchmarks.parts.network_timing import HEADS
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -26,7 +26,7 @@ TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 def test_tables_fit_eighty_columns_with_whole_headings(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("benchmarks.measurement.console", Console(width=80))
+    monkeypatch.setattr("benchmarks.parts.measurement.console", Console(width=80))
     rows = [[f"a way of {n} clips", *["12,345.6 ± 7.8"] * (len(HEADS) - 1)] for n in range(3)]
     show("\n".join(["**videos**", "", *table(HEADS, rows), "", "The end."]))
     printed = capsys.readouterr().out
@@ -104,17 +104,17 @@ def test_the_rate_of_attention_counts_all_its_products(monkeypatch: pytest.Monke
         call()
         return next(seconds)
 
-    monkeypatch.setattr("benchmarks.block_targets.product_rates", lambda: {"fp32": next(rates)})
-    monkeypatch.setattr("benchmarks.block_targets._seconds", clock)
+    monkeypatch.setattr("benchmarks.parts.block_targets.product_rates", lambda: {"fp32": next(rates)})
+    monkeypatch.setattr("benchmarks.parts.block_targets._seconds", clock)
     found = attention_rate("fp32", rounds=2, shape=(32, 2, 7, 7))
     products = count_modules(BLOCKS["nl"](32), torch.empty(1, 32, 2, 7, 7)).flops.total()
     assert found == {"ratio": 2 * products / 0.25 / 4e9, "own": 2 * products / 0.25, "product": 4e9}
 
 
 def test_the_yardstick_is_timed_in_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.block_targets.SHAPE", (16, 2, 3, 3))
+    monkeypatch.setattr("benchmarks.parts.block_targets.SHAPE", (16, 2, 3, 3))
     seconds = iter([9, 9, 2, 3, 1, 2])  # gc, yardstick; yardstick, gc; gc, yardstick
-    monkeypatch.setattr("benchmarks.block_targets._seconds", lambda call: next(seconds))
+    monkeypatch.setattr("benchmarks.parts.block_targets._seconds", lambda call: next(seconds))
     found = against_yardstick("gc", "contiguous", rounds=2)
     assert found == {"ratio": (3 / 2 + 1 / 2) / 2}
 
@@ -122,9 +122,9 @@ def test_the_yardstick_is_timed_in_the_same_rounds(monkeypatch: pytest.MonkeyPat
 def test_targets_compare_memory_in_both_layouts_and_leave_out_what_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("benchmarks.block_targets.has_bf16", lambda _device: True)
+    monkeypatch.setattr("benchmarks.parts.block_targets.has_bf16", lambda _device: True)
     measured = {"attention_rate": {"ratio": 0.5}, "against_yardstick": {"error": "killed"}}
-    monkeypatch.setattr("benchmarks.block_targets.in_new_process",
+    monkeypatch.setattr("benchmarks.parts.block_targets.in_new_process",
                         lambda call, *_: measured[call.__name__])  # fmt: skip
     cases = [
         {"size": SIZE, "block": block, "training": training, "layout": layout, "peak_mib": mib}

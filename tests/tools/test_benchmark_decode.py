@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from benchmarks.decode import choose, compare
-from benchmarks.decode_peers import (
+from benchmarks.parts.decode_peers import (
     FLOOR,
     IMPLEMENTATIONS,
     OURS,
@@ -24,9 +24,9 @@ from benchmarks.decode_peers import (
     item_per_view,
     pyav_from_start,
 )
-from benchmarks.decode_table import PROBING, Row, cells, decode_targets, to_markdown
-from benchmarks.measurement import Target, run_interleaved
-from benchmarks.videos import (
+from benchmarks.parts.decode_table import PROBING, Row, cells, decode_targets, to_markdown
+from benchmarks.parts.measurement import Target, run_interleaved
+from benchmarks.parts.videos import (
     Sample,
     Video,
     difference,

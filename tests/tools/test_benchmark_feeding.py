@@ -21,7 +21,7 @@ from benchmarks.feeding import (
     rewritten,
     to_markdown,
 )
-from benchmarks.videos import encode
+from benchmarks.parts.videos import encode
 
 from video_gc.data.dataset import TrainingClips
 from video_gc.data.index import VideoIndex

@@ -14,7 +14,7 @@ from benchmarks.gpu import STEPS, all_lines
 from benchmarks.gpu_steps import bandwidth, numerics, nvdec, suite
 from benchmarks.gpu_steps.clips import moving
 from benchmarks.gpu_steps.schedule import Outcome, Row, Step, run_steps, summary
-from benchmarks.gpu_wheels import missing, needed, read_there
+from benchmarks.gpu_steps.wheels import missing, needed, read_there
 
 from tests.tools.gpu_calls import broken, endless, killed, two
 from video_gc.decode.write import write_video

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.loader import NAIVE, OURS, THREADS, NaiveClips, Row, loader_targets
-from benchmarks.videos import encode, look_at
+from benchmarks.parts.videos import encode, look_at
 
 TOOLS = Path(__file__).parents[2] / "tools"
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from benchmarks import predict
 from benchmarks import test as view_test
-from benchmarks.choose import Candidate, choose_fastest
-from benchmarks.network_timing import (
+from benchmarks.parts.choose import Candidate, choose_fastest
+from benchmarks.parts.network_timing import (
     PLAIN,
     Row,
     Setting,
@@ -27,7 +27,7 @@ from benchmarks.networks import HEAVY, interval, measure
 from benchmarks.networks import Row as NetworkRow
 from benchmarks.networks import targets as overheads
 from benchmarks.test import plain_test
-from benchmarks.videos import DENSE, SPARSE, encode, look_at
+from benchmarks.parts.videos import DENSE, SPARSE, encode, look_at
 
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.index import DataError
@@ -194,7 +194,7 @@ def test_a_network_in_int8_is_calibrated_on_training_videos(
     best = run / "checkpoints" / "best.ckpt"
     few = ways_in_int8(best, tmp_path)
     assert {way["error"] for way in few} == {"int8 is compared on 200 videos at least, here are 2"}
-    monkeypatch.setattr("benchmarks.choose.ENOUGH", 1)
+    monkeypatch.setattr("benchmarks.parts.choose.ENOUGH", 1)
     # a network of a few steps does not agree, and another way may be faster
     monkeypatch.setattr(Candidate, "sound", lambda one, first: one.precision == "int8")
     found = ways_in_int8(best, tmp_path)

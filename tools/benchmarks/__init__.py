@@ -1,1 +1,1 @@
-"""The commands of `tools/benchmark.py`."""
+"""The commands of `tools/benchmark.py`, a file for each; what they share is in parts."""

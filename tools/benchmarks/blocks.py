@@ -13,9 +13,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from benchmarks.block_kinds import BLOCKS
-from benchmarks.block_targets import LAYOUTS, targets
-from benchmarks.measurement import (
+from benchmarks.parts.block_kinds import BLOCKS
+from benchmarks.parts.block_targets import LAYOUTS, targets
+from benchmarks.parts.measurement import (
     about_machine,
     add_folder,
     in_new_process,

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import torch
 
-from benchmarks.decode_peers import (
+from benchmarks.parts.decode_peers import (
     DECORD,
     IMPLEMENTATIONS,
     OURS,
@@ -23,8 +23,8 @@ from benchmarks.decode_peers import (
     count_ours,
     pyav_from_start,
 )
-from benchmarks.decode_table import PROBING, Row, decode_targets, plot_ratios, to_markdown
-from benchmarks.measurement import (
+from benchmarks.parts.decode_table import PROBING, Row, decode_targets, plot_ratios, to_markdown
+from benchmarks.parts.measurement import (
     CACHE,
     about_machine,
     add_cache,
@@ -35,7 +35,7 @@ from benchmarks.measurement import (
     run_interleaved,
     write_results,
 )
-from benchmarks.videos import (
+from benchmarks.parts.videos import (
     LOOPS,
     SAMPLES,
     Sample,

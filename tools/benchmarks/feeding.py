@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.decode_peers import IMPLEMENTATIONS, OURS, count_ours
-from benchmarks.measurement import (
+from benchmarks.parts.decode_peers import IMPLEMENTATIONS, OURS, count_ours
+from benchmarks.parts.measurement import (
     Target,
     about_machine,
     add_cache,
@@ -21,7 +21,7 @@ from benchmarks.measurement import (
     table,
     write_results,
 )
-from benchmarks.videos import AREA, SPARSE, draw, look_at, made_videos
+from benchmarks.parts.videos import AREA, SPARSE, draw, look_at, made_videos
 from video_gc.analysis.measure import interleave
 from video_gc.cli import in_range
 from video_gc.data.dataset import TrainingClips

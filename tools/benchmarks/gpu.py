@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.gpu_steps import bandwidth, facts, numerics, nvdec, speed, suite
 from benchmarks.gpu_steps.schedule import DONE, Outcome, Step, described, run_steps, summary
-from benchmarks.measurement import (
+from benchmarks.parts.measurement import (
     about_machine,
     add_folder,
     load_ffmpeg,

@@ -20,7 +20,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from benchmarks.measurement import (
+from benchmarks.parts.measurement import (
     CPU,
     about_machine,
     add_cache,
@@ -30,7 +30,7 @@ from benchmarks.measurement import (
     table,
     write_results,
 )
-from benchmarks.videos import DENSE, made_videos, repeat
+from benchmarks.parts.videos import DENSE, made_videos, repeat
 from video_gc.analysis.measure import MIB, peak_bytes
 from video_gc.cli import in_range
 from video_gc.data.annotations.lists import read_list

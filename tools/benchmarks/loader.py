@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.decode_peers import pyav_from_start
-from benchmarks.measurement import (
+from benchmarks.parts.decode_peers import pyav_from_start
+from benchmarks.parts.measurement import (
     Target,
     about_machine,
     add_cache,
@@ -26,7 +26,7 @@ from benchmarks.measurement import (
     table,
     write_results,
 )
-from benchmarks.videos import AREA, ASPECT, DENSE, SPARSE, Sample, Video, look_at, made_videos
+from benchmarks.parts.videos import AREA, ASPECT, DENSE, SPARSE, Sample, Video, look_at, made_videos
 from video_gc.cli import in_range
 from video_gc.data.batches.loader import ThreadLoader, training_loader
 from video_gc.data.batches.sampler import EpochSampler

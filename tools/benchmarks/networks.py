@@ -13,7 +13,7 @@ import torch
 from scipy.stats import bootstrap
 from torch import nn
 
-from benchmarks.measurement import Target, about_machine, add_folder, table, write_results
+from benchmarks.parts.measurement import Target, about_machine, add_folder, table, write_results
 from video_gc.analysis.cost.latency import Clock, build_work
 from video_gc.analysis.measure import interleave
 from video_gc.cli import in_range

@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from benchmarks.choose import choose_fastest
-from benchmarks.decode_peers import pyav_from_start
-from benchmarks.measurement import CPU, reason
-from benchmarks.network_timing import (
+from benchmarks.parts.choose import choose_fastest
+from benchmarks.parts.decode_peers import pyav_from_start
+from benchmarks.parts.measurement import CPU, reason
+from benchmarks.parts.network_timing import (
     CLASSES,
     PLAIN,
     Clocked,
@@ -31,8 +31,8 @@ from benchmarks.network_timing import (
     setting_of,
     time_rows,
 )
-from benchmarks.videos import DENSE, Video, look_at, made_videos, views_of
-from benchmarks.ways import (
+from benchmarks.parts.videos import DENSE, Video, look_at, made_videos, views_of
+from benchmarks.parts.ways import (
     INT8,
     Network,
     backends_here,

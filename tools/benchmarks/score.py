@@ -18,7 +18,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 import torch
 
-from benchmarks.measurement import about_machine, add_folder, as_dicts, table, write_results
+from benchmarks.parts.measurement import about_machine, add_folder, as_dicts, table, write_results
 from video_gc.cli import in_range
 from video_gc.predict.recognizer import Recognizer
 from video_gc.progress import say

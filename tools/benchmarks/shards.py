@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import torch
 
-from benchmarks.measurement import (
+from benchmarks.parts.measurement import (
     CPU,
     about_machine,
     add_cache,
@@ -32,7 +32,7 @@ from benchmarks.measurement import (
     table,
     write_results,
 )
-from benchmarks.videos import AREA, DENSE, SPARSE, made_videos
+from benchmarks.parts.videos import AREA, DENSE, SPARSE, made_videos
 from video_gc.analysis.measure import MIB, peak_bytes, status_bytes
 from video_gc.cli import in_range
 from video_gc.data.annotations.class_folders import read_class_folders

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.measurement import about_machine, add_folder, as_dicts, table, write_results
+from benchmarks.parts.measurement import about_machine, add_folder, as_dicts, table, write_results
 from video_gc.cli import in_range
 from video_gc.data.generated.motions import MOTIONS, open_motions
 from video_gc.progress import track

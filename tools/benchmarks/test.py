@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.decode_peers import pyav_from_start
-from benchmarks.measurement import CPU
-from benchmarks.network_timing import (
+from benchmarks.parts.decode_peers import pyav_from_start
+from benchmarks.parts.measurement import CPU
+from benchmarks.parts.network_timing import (
     PLAIN,
     Clocked,
     Row,
@@ -28,8 +28,8 @@ from benchmarks.network_timing import (
     setting_of,
     time_rows,
 )
-from benchmarks.videos import SPARSE, Video, look_at, made_videos, views_of
-from benchmarks.ways import INT8, Network, backends_here, network_of, precision_of, ways_of
+from benchmarks.parts.videos import SPARSE, Video, look_at, made_videos, views_of
+from benchmarks.parts.ways import INT8, Network, backends_here, network_of, precision_of, ways_of
 from video_gc.cli import in_range
 from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.dataset import VideoViews

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.gpu_steps.rates import copy_rate, seconds_of
 from benchmarks.gpu_steps.schedule import Row
-from benchmarks.measurement import reason, table
+from benchmarks.parts.measurement import reason, table
 from video_gc.blocks import BLOCKS, build_block
 from video_gc.blocks.attention_pool import attention_pool
 

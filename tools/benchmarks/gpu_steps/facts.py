@@ -11,7 +11,7 @@ import torch
 from benchmarks.gpu_steps.clips import moving
 from benchmarks.gpu_steps.rates import copy_rate, product_rates
 from benchmarks.gpu_steps.schedule import Row
-from benchmarks.measurement import reason, table
+from benchmarks.parts.measurement import reason, table
 from video_gc.decode.open import open_video
 from video_gc.decode.write import write_video
 

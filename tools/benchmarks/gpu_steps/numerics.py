@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.gpu_steps.rates import PRECISIONS, tf32
 from benchmarks.gpu_steps.schedule import Row
-from benchmarks.measurement import reason, table
+from benchmarks.parts.measurement import reason, table
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.blocks import BLOCKS, build_block
 from video_gc.train.recipe.bf16_on_cpu import SoundBf16

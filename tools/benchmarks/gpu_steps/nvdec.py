@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.gpu_steps.clips import make
 from benchmarks.gpu_steps.schedule import Row
-from benchmarks.measurement import in_new_process, reason, table
+from benchmarks.parts.measurement import in_new_process, reason, table
 from video_gc.decode.open import open_video
 
 LIMIT = 12.0

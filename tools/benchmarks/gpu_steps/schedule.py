@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks.measurement import LINGER, reason
+from benchmarks.parts.measurement import LINGER, reason
 from video_gc.progress import say
 from video_gc.subprocess_call import ENDED, ITEM, RAISED, ChildProcess, ProcessDied, ProcessStuck
 

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from benchmarks.gpu_steps.rates import product_rates, seconds_of, tf32
 from benchmarks.gpu_steps.schedule import Row
-from benchmarks.measurement import reason, table
-from benchmarks.network_timing import CLASSES, Setting
-from benchmarks.videos import encode
+from benchmarks.parts.measurement import reason, table
+from benchmarks.parts.network_timing import CLASSES, Setting
+from benchmarks.parts.videos import encode
 from video_gc.analysis.measure import MIB, peak_bytes, wait
 from video_gc.cores import cores
 from video_gc.data.batches.batch import Batch

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 from benchmarks.gpu_steps.schedule import Row
-from benchmarks.measurement import table
+from benchmarks.parts.measurement import table
 
 ROOT = Path(__file__).parents[3]
 MARK = "pytest.mark.gpu"

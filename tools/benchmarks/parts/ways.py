@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from benchmarks.measurement import CPU
-from benchmarks.network_timing import PLAIN, Clocked, Setting
+from benchmarks.parts.measurement import CPU
+from benchmarks.parts.network_timing import PLAIN, Clocked, Setting
 from video_gc.deploy.exported_program import trace
 from video_gc.deploy.fold import fold_norms
 from video_gc.deploy.inference_network import FastNetwork, FixedSizes, example_clip, fast_network

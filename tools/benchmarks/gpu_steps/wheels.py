@@ -1,6 +1,6 @@
 """Bring along what `make gpu` needs on a machine without a network: wheels in build/wheels.
 
-    python tools/benchmarks/gpu_wheels.py --python 3.12 --there names.txt
+    python tools/benchmarks/gpu_steps/wheels.py --python 3.12 --there names.txt
 
 Run it where the package is installed and a network is at hand; the versions are those installed
 here. torch and what comes with it stay as they are on the other machine. --there: the other

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.block_kinds import BLOCKS
-from benchmarks.measurement import CPU, Target, in_new_process, product_rates
+from benchmarks.parts.block_kinds import BLOCKS
+from benchmarks.parts.measurement import CPU, Target, in_new_process, product_rates
 from video_gc.analysis.measure import interleave
 from video_gc.deploy.inference_network import has_bf16
 from video_gc.progress import say

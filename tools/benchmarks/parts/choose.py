@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.measurement import (
+from benchmarks.parts.measurement import (
     CPU,
     about_machine,
     as_dicts,

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from benchmarks.decode_peers import DECORD, FLOOR, GET_CLIP, OURS, PER_VIEW, TORCHCODEC
-from benchmarks.measurement import Target, table
-from benchmarks.videos import SAMPLES
+from benchmarks.parts.decode_peers import DECORD, FLOOR, GET_CLIP, OURS, PER_VIEW, TORCHCODEC
+from benchmarks.parts.measurement import Target, table
+from benchmarks.parts.videos import SAMPLES
 
 LONG_GROUP = 48
 """Distance of key frames from which a group of pictures counts as long, in frames."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.videos import Sample, Video, cut
+from benchmarks.parts.videos import Sample, Video, cut
 from video_gc.data.reading import stream_views
 from video_gc.decode.ffmpeg.packet_decoder import PacketDecoder
 from video_gc.decode.open import open_video

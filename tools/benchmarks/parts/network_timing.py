@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measurement import (
+from benchmarks.parts.measurement import (
     CPU,
     Target,
     about_machine,
