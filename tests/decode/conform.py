@@ -4,6 +4,7 @@
 LD_LIBRARY_PATH to be set before its process starts.
 """
 
+import io
 import json
 import os
 import struct
@@ -72,8 +73,8 @@ class Outcome:
 class Plain:
     """All frames of a file, decoded from the start with PyAV and nothing in between."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self.stretched = path, False
+    def __init__(self, source: Path | bytes) -> None:
+        self._source, self.stretched = source, False
         thin, times = [], []
         for frame, seconds in self._decode():
             thin.append(frame[::THIN, ::THIN].astype(np.int16))
@@ -84,7 +85,9 @@ class Plain:
         return {i: frame for i, (frame, _) in enumerate(self._decode()) if i in indices}
 
     def _decode(self) -> Iterator[tuple[np.ndarray, float]]:
-        with av.open(str(self._path)) as container:
+        given = self._source
+        file: Any = io.BytesIO(given) if isinstance(given, bytes) else str(given)
+        with av.open(file) as container:
             stream = container.streams.best("video")
             stream.codec_context.thread_count = 1
             pixel = stream.sample_aspect_ratio

@@ -134,7 +134,8 @@ class Reader(VideoReader):
         stream = video_stream(container, self.path, self.max_pixels)
         self._stream, losses = stream, find_losses(self._source, container, stream)
         self._codec = PacketDecoder(stream.codec_context, threads, losses)
-        self.codec, self._probed = self._codec.name, is_probed(container)
+        self.codec = self._codec.name
+        self._probed = is_probed(container)
         with self._errors(OpenError, "cannot be read as a video", OPENING_ERRORS):
             self._packets = Packets(container, stream, reopen, self._source)
             if self._packets.gap is not None:
@@ -253,6 +254,7 @@ class Reader(VideoReader):
         if not self._packets.begins_at_start or not self._probed:
             with opened(self._source, **self._limits) as (_, stream):
                 self._codec = self._codec.anew(stream.codec_context)
+            self._probed = True
         return count_through(self._packets.from_start(), self._codec, beat)
 
     def _convert(

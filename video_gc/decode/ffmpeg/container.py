@@ -90,7 +90,8 @@ def open_container(
 ) -> Any:
     """FFmpeg's container, to be closed before a held file; a file object is read from its start.
 
-    time_limit: seconds for opening, and for each later read of the file.
+    time_limit: seconds for each attempt to open it, and for each later read of the file. Without
+        `probe` there is a second attempt, with probing, if the head does not say everything.
     max_pixels: most pixels of a picture while FFmpeg looks for the streams.
     kept: also receives the container, so that its owner can close it.
     probe: False if FFmpeg need not decode pictures to find the streams (unprobed.py). The container
@@ -100,25 +101,14 @@ def open_container(
     """
     name = source_name(source)
     options = {"format_whitelist": ALLOWED, "max_pixels": coded_pixels(max_pixels)}
+
+    def attempt(more: Mapping[str, str]) -> Any:
+        with _given(source, file) as (given, own):
+            return _open(given, {**options, **own, **more}, time_limit)
+
     try:
-        if isinstance(source, Held) and os.name != "nt":
-            with content(source) as held_bytes:
-                codings = check_claims(held_bytes, name, time_limit)
-
-            def attempt(more: Mapping[str, str]) -> Any:
-                with source.again() as number:
-                    own = {"fd": str(number), "protocol_whitelist": "fd"}
-                    return _open("fd:", {**options, **own, **more}, time_limit)
-
-        else:  # a library of Windows may count its descriptors by itself
-            file = limited_file(source, time_limit)
-            codings = check_claims(Bytes(file), name, time_limit)
-
-            def attempt(more: Mapping[str, str]) -> Any:
-                file.seek(0)
-                own = {"protocol_whitelist": NOTHING}
-                return _open(file, {**options, **own, **more}, time_limit)
-
+        file = limited_file(source, time_limit)
+        codings = check_claims(Bytes(file), name, time_limit)
         container = attempt({}) if probe or CODING not in codings else _unprobed(attempt)
     except av.error.ExitError:
         reason = f"could not be opened within {time_limit:g} s (time_limit)"
@@ -132,12 +122,24 @@ def open_container(
 
 def _unprobed(attempt: Callable[[Mapping[str, str]], Any]) -> Any:
     """The container without probing, or with it if the head does not say everything."""
-    container = attempt(UNPROBED)
-    if is_known(container):
-        leave_out_others(container)
-        return container
-    container.close()
+    with ExitStack() as stack:
+        container = stack.enter_context(attempt(UNPROBED))
+        if is_known(container):
+            leave_out_others(container)
+            stack.pop_all()  # it stays open
+            return container
     return attempt({})
+
+
+@contextmanager
+def _given(source: bytes | BinaryIO | Held, file: Any) -> Iterator[tuple[Any, dict[str, str]]]:
+    """What FFmpeg opens, at its start, and its options for that. file: see `limited_file`."""
+    if isinstance(source, Held) and os.name != "nt":
+        with source.again() as number:
+            yield "fd:", {"fd": str(number), "protocol_whitelist": "fd"}
+    else:  # a library of Windows may count its descriptors by itself
+        file.seek(0)
+        yield file, {"protocol_whitelist": NOTHING}
 
 
 def _open(file: Any, options: dict[str, str], time_limit: float) -> Any:

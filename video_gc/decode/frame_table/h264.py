@@ -7,13 +7,24 @@ the gap of a missing picture. Sections are those of ITU-T H.264.
 
 from dataclasses import dataclass
 
-from video_gc.decode.frame_table.nal import Bits, ParameterSets, PictureOrder, is_whole, units
+from video_gc.decode.frame_table.nal import (
+    Bits,
+    ParameterSets,
+    PictureOrder,
+    bare,
+    is_whole,
+    units,
+)
 
 SLICE, IDR, SEI, SPS, PPS, RECOVERY_POINT = 1, 5, 6, 7, 8, 6
 NO_PICTURE = range(SEI, 13)
 """units besides the picture: parameters, notes, marks, filler"""
 HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 """profile_idc whose parameter sets hold the chroma format (7.3.2.1.1)"""
+ONE = (b"\x01", b"\xe1")
+"""number of parameter sets, after three reserved bits"""
+LONGEST_CYCLE = 255
+"""num_ref_frames_in_pic_order_cnt_cycle (7.4.2.1.1)"""
 
 
 def unit_length_size(extradata: bytes | None) -> int:
@@ -21,6 +32,14 @@ def unit_length_size(extradata: bytes | None) -> int:
     if extradata and len(extradata) > 4 and extradata[0] == 1:
         return (extradata[4] & 3) + 1
     return 0
+
+
+def only_set(extradata: bytes | None) -> bytes | None:
+    """The sequence parameter set of an avcC record with exactly one."""
+    if not extradata or not unit_length_size(extradata) or extradata[5:6] not in ONE:
+        return None
+    unit = extradata[8 : 8 + int.from_bytes(extradata[6:8], "big")]
+    return unit if unit and unit[0] & 31 == SPS else None
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,8 @@ class H264Heads:
     def __init__(self, extradata: bytes | None, reorders: bool = True) -> None:
         self._length_size = unit_length_size(extradata)
         self._sets, self._parameters = ParameterSets(), parameters_of(extradata)
+        only = only_set(extradata)
+        self._only = None if only is None else bare(only)
         self._reorders, self._order = reorders, PictureOrder()
 
     def read(self, packet: bytes | memoryview) -> tuple[bool | None, int | None, int | None]:
@@ -96,6 +117,9 @@ class H264Heads:
     def _replaces(self, kind: int, unit: bytes) -> bool:
         if kind == SPS:
             self._parameters = read_parameters(unit)
+            # `reorders` was read from the head's set, and this one may say something else
+            if self._only is not None and bare(unit) != self._only:
+                return True
         try:
             number = Bits(unit[4 if kind == SPS else 1 :][:8]).exponential()
         except IndexError:
@@ -193,7 +217,10 @@ def parse_parameters(reader: Bits) -> Parameters | None:
             order_bits = reader.exponential() + 4
         elif order == 1:
             reader.take(1), reader.signed(), reader.signed()
-            for _ in range(reader.exponential()):
+            cycle = reader.exponential()
+            if cycle > LONGEST_CYCLE:
+                return None
+            for _ in range(cycle):
                 reader.signed()
         reader.exponential()
         gaps = bool(reader.take(1))

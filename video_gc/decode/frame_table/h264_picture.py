@@ -6,16 +6,15 @@ FFmpeg otherwise decodes some pictures to find them. Sections are those of ITU-T
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from video_gc.decode.frame_table.h264 import Parameters, parse_parameters, unit_length_size
+from video_gc.decode.frame_table.h264 import Parameters, only_set, parse_parameters
 from video_gc.decode.frame_table.nal import Bits
 
 OWN_SHAPE = 255
 """aspect_ratio_idc of a shape written out (E.2.1)"""
 MOST = 16
 """pictures that a decoder may hold (A.3.1)"""
-
-ONE = (b"\x01", b"\xe1")
-"""number of parameter sets, after three reserved bits"""
+MOST_BUFFERS = 32
+"""descriptions of a buffer (cpb_cnt_minus1 + 1, E.2.2)"""
 
 
 class Picture(NamedTuple):
@@ -34,9 +33,9 @@ def picture_of(extradata: bytes | None) -> Picture | None:
     None if there are several, if it says nothing of reordering, or if it does not end where it
     should: FFmpeg then takes a broken set in its own way.
     """
-    if not extradata or not unit_length_size(extradata) or extradata[5:6] not in ONE:
+    unit = only_set(extradata)
+    if unit is None:
         return None
-    unit = extradata[8 : 8 + int.from_bytes(extradata[6:8], "big")]
     try:
         reader = Bits(unit[1:])
         known = parse_parameters(reader)
@@ -91,7 +90,8 @@ def _depth(reader: Bits) -> int | None:
     buffers = 0
     for _ in ("nal", "vcl"):
         if reader.take(1):
-            _pass_buffer(reader)
+            if not _pass_buffer(reader):
+                return None
             buffers += 1
     reader.take(2 if buffers else 1)
     if not reader.take(1):  # bitstream_restriction_flag
@@ -102,11 +102,14 @@ def _depth(reader: Bits) -> int | None:
     return depth if depth <= most <= MOST else None
 
 
-def _pass_buffer(reader: Bits) -> None:
-    """hrd_parameters (E.1.2)."""
+def _pass_buffer(reader: Bits) -> bool:
+    """Skip hrd_parameters (E.1.2); False if they claim too much."""
     count = reader.exponential() + 1
+    if count > MOST_BUFFERS:
+        return False
     reader.take(8)
     for _ in range(count):
         reader.pass_exponential(2)
         reader.take(1)
     reader.take(20)
+    return True

@@ -29,6 +29,8 @@ INSIDE = frozenset(
 """boxes that contain others"""
 HIDDEN = frozenset((b"free", b"hoov"))
 """boxes in which FFmpeg looks for a head if there is no other"""
+FRAGMENTED = frozenset((b"mvex", b"moof"))
+"""boxes of files whose samples are not all listed in the head"""
 TABLES = {b"stts": 8, b"ctts": 8, b"stsc": 12, b"stco": 4, b"co64": 8, b"stss": 4}
 """table → bytes per row"""
 
@@ -70,7 +72,7 @@ class _Claims:
         self._name, self._size = name, size
         self._limit, self._deadline = time_limit, time.monotonic() + time_limit
         self._track, self._total = _Track(), 0
-        self.codings = set[bytes]()
+        self.codings, self.fragmented = set[bytes](), False
 
     def walk(self, file: Bytes, place: int, end: int, depth: int = 0) -> None:
         """Read the boxes of file[place:end] as FFmpeg does."""
@@ -88,6 +90,7 @@ class _Claims:
                 kind = b"moov"
             if kind == b"trak":
                 self._finish_track()
+            self.fragmented = self.fragmented or kind in FRAGMENTED
             if kind in INSIDE:
                 self.walk(file, start, place, depth + 1)
             elif kind == b"meta":
@@ -187,11 +190,11 @@ def check_claims(file: Bytes, name: str, time_limit: float) -> frozenset[bytes]:
     """Compare the claims of an MP4 with its size. Other files are not checked.
 
     A sample that no table lists has at least one byte. Returns the codings of its tracks, such as
-    b"avc1". Raises OpenError with both numbers, StuckError.
+    b"avc1"; none of a fragmented file. Raises OpenError with both numbers, StuckError.
     """
     claims = _Claims(name, file.size, time_limit)
     claims.walk(file, 0, file.size)
-    return frozenset(claims.codings)
+    return frozenset(() if claims.fragmented else claims.codings)
 
 
 def _number(file: Bytes, place: int) -> int:

@@ -89,8 +89,13 @@ class ParameterSets:
 
     def replaces(self, kind: int, number: int, unit: bytes) -> bool:
         """Whether this unit differs from the first of its kind and number."""
-        own = unit.partition(b"\0\0\1")[0].rstrip(b"\0")  # without what follows it
+        own = bare(unit)
         return self._known.setdefault((kind, number), own) != own
+
+
+def bare(unit: bytes) -> bytes:
+    """The beginning of a parameter set, without what follows it."""
+    return unit[:HEAD].partition(b"\0\0\1")[0].rstrip(b"\0")
 
 
 class PictureOrder:
