@@ -48,7 +48,7 @@ else
 	PYTHONPATH=$(CURDIR):$(CURDIR)/build/gpu-site $(PYTHON) -m video_gc benchmark gpu $(GPU)
 endif
 
-gpu-wheels: $(READY) ## wheels for `make gpu` on a machine without a network (THERE=its pip freeze)
+gpu-wheels: $(READY) ## wheels for `make gpu` on a machine without a network (THERE=its pip list --format=freeze)
 	$(BIN)/python tools/benchmarks/gpu_steps/wheels.py $(if $(THERE),--there $(THERE))
 
 docs: .venv/.docs ## the documentation as a site, in build/docs/index.html (a minute)

@@ -213,6 +213,27 @@ def test_without_torchcodec_the_error_says_how_to_get_it(
         open_video(video, "torchcodec")
 
 
+def test_a_missing_library_of_cuda_is_not_blamed_on_ffmpeg(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = "Could not load libtorchcodec. Likely causes:\n1. FFmpeg\n{}: cannot open the file"
+
+    def opening(text: str) -> str:
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError(text)
+
+        monkeypatch.setattr(torchcodec.TorchcodecReader, "_open", fail)
+        with pytest.raises(ImportError) as raised:
+            torchcodec.TorchcodecReader(video, OpenOptions())
+        return str(raised.value)
+
+    assert "cannot load FFmpeg" in opening(why.format("libavutil.so.60"))
+    for library in ("libcudart.so.13", "libnvrtc.so.13"):
+        said = opening(why.format(library))
+        assert f"cannot load {library}, which comes with torch for CUDA 13" in said
+        assert "FFmpeg" not in said
+
+
 @pytest.mark.slow
 @needs_torchcodec
 def test_without_ffmpeg_the_error_names_the_command(video: Path) -> None:

@@ -4,20 +4,25 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from benchmarks.gpu import STEPS, all_lines
-from benchmarks.gpu_steps import bandwidth, numerics, nvdec, suite
-from benchmarks.gpu_steps.clips import moving
-from benchmarks.gpu_steps.schedule import Outcome, Row, Step, run_steps, summary
+from benchmarks.gpu_steps import bandwidth, numerics, nvdec, speed, suite
+from benchmarks.gpu_steps.clips import SHORT, TALL, moving
+from benchmarks.gpu_steps.schedule import Outcome, Row, Step, described, run_steps, summary
 from benchmarks.gpu_steps.wheels import missing, needed, read_there
 
-from tests.tools.gpu_calls import broken, endless, killed, two
+from tests.tools.gpu_calls import broken, endless, endless_tests, killed, local, two
+from video_gc.data.batches.batch import Batch
+from video_gc.data.dataset import VideoProblem
 from video_gc.decode.write import write_video
+from video_gc.subprocess_call import ChildProcess
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 
@@ -56,9 +61,15 @@ def test_a_step_that_takes_too_long_is_ended_and_the_last_are_left_out() -> None
     assert "0 rows" not in lines
 
 
-def test_the_steps_fit_the_eight_minutes_when_each_takes_half_of_its_limit() -> None:
-    assert list(STEPS) == ["facts", "tests", "numerics", "nvdec", "speed", "blocks"]
-    assert sum(step.seconds for step in STEPS.values()) / 2 < 8 * 60
+def test_findings_are_json_and_tell_nothing_of_folders() -> None:
+    found = run_steps(steps(local=(local, 60)), "cpu", 600, lambda _: None)
+    (step,) = json.loads(json.dumps(described(found), allow_nan=False)).values()
+    assert step["rows"][0]["errors"] == ["nan", 1.0]
+    assert step["rows"][0]["left"] < 60
+    assert step["rows"][1] == {
+        "what": "clip.mp4: 1/2 of y is no", "why": "see https://a.b/c/d"
+    }  # fmt: skip
+    assert step["why"] == "thing.so: cannot open"
 
 
 def test_an_error_beyond_its_bound_or_nan_is_wrong() -> None:
@@ -67,6 +78,17 @@ def test_an_error_beyond_its_bound_or_nan_is_wrong() -> None:
     for bad in (torch.ones(4) * 1.03, torch.tensor([1.0, 1, 1, torch.nan])):
         assert not numerics.judged([bad, torch.ones(4)], right, (0.02, 0.02))["right"]
         assert not numerics.judged([torch.ones(4), bad], right, (0.02, 0.02))["right"]
+    found = [torch.ones(4), torch.ones(4), torch.tensor([1.0, torch.nan])]  # not the first gradient
+    row = numerics.judged(found, [*right, torch.ones(2)], (0.02, 0.02))
+    assert not row["right"]
+    assert "nan" in numerics.lines([row | {"what": "", "name": "", "precision": "fp32"}])[-1]
+
+
+def test_gradients_of_zeros_or_of_the_wrong_sign_are_wrong_within_any_bound() -> None:
+    right = [torch.randn(20) for _ in range(4)]
+    for factor, fine in ((0.5, True), (0.0, False), (-1.0, False)):
+        found = [right[0], *(factor * gradient for gradient in right[1:])]
+        assert numerics.judged(found, right, (1e-3, 3.0))["right"] is fine
 
 
 def test_a_block_with_another_formula_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,15 +117,58 @@ def test_one_row_of_another_place_is_found(tmp_path: Path) -> None:
     assert nvdec.compared(frames, path) == {"largest": 0.0, "frames": 0, "right": True}
     frames[2, :2] = frames[2, 20:22]
     assert nvdec.compared(frames, path)["frames"] == 1
+    shift = TALL - SHORT  # as by a decoder that crops for the other file
+    frames[1, :-shift] = frames[1, shift:]
+    frames[3, shift:] = frames[3, :-shift]
+    assert nvdec.compared(frames, path)["frames"] == 3
     assert not nvdec.compared(frames[:, :-2], path)["right"]
     assert np.abs(np.diff(moving(1, 64, 96).astype(int), axis=1)).max() < 60  # no jumps of its own
 
 
+@pytest.mark.parametrize(
+    ("capacity", "keeps", "takes", "expected"),
+    [
+        (20, True, True, (1, 1, True)),
+        (20, True, False, (1, 0, True)),
+        (0, False, True, (0, 0, True)),
+        (0, True, True, (1, 1, False)),  # it does not heed its capacity
+    ],
+)
+def test_a_decoder_was_taken_if_one_less_is_kept_while_the_second_file_is_open(
+    capacity: int, keeps: bool, takes: bool, expected: tuple[int, int, bool], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    path = write_video(tmp_path / "clip.mp4", moving(4, 64, 96))
+    with nvdec.open_video(path, "pyav") as reader:
+        frames = torch.from_numpy(reader.read(range(4)))
+    kept = 0
+
+    class Decoder:
+        def __init__(self, *_: object, **__: object) -> None:
+            nonlocal kept
+            kept -= takes and kept > 0
+
+        def __getitem__(self, _: object) -> torch.Tensor:
+            return frames
+
+        def __del__(self) -> None:
+            nonlocal kept
+            kept += keeps
+
+    fake: Any = ModuleType("torchcodec.decoders")
+    fake.VideoDecoder, fake.set_nvdec_cache_capacity = Decoder, lambda _: None
+    monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", fake)
+    monkeypatch.setattr(nvdec, "hardware_decoders_kept", lambda _: kept)
+    found = nvdec.second_file(path, path, "cuda", capacity)
+    assert (found["kept"], found["taken"], found["right"]) == expected
+
+
 def test_what_is_said_of_the_cache_of_hardware_decoders() -> None:
-    pair = {"capacity": nvdec.KEPT, "kept": 1, "right": True}
+    pair = {"capacity": nvdec.KEPT, "kept": 1, "taken": 1, "right": True}
     assert "is over" in nvdec.verdict([pair, pair])
     assert "still there" in nvdec.verdict([pair, pair | {"right": False}])
-    assert "No hardware decoder" in nvdec.verdict([pair, pair | {"kept": 0}])
+    assert "No hardware decoder" in nvdec.verdict([pair, pair | {"taken": 0}])
     assert "No hardware decoder" in nvdec.verdict([pair])
     files = [
         {"what": name, "fell_back": name == "FFV1", "right": True, "largest": 0.0}
@@ -120,9 +185,63 @@ def test_a_kernel_is_due_when_the_better_way_is_far_from_the_limit() -> None:
             for way, times in (("plain", plain), ("compile", compiled))
         ]
 
-    assert "is not due" in bandwidth.verdict(rows(2.0, 1.2))
-    assert "is due" in bandwidth.verdict(rows(2.0, 1.4))
+    assert "once is not due" in bandwidth.verdict(rows(2.0, 1.2))
+    assert "1 is the second reading, 0.25 or more the rest" in bandwidth.verdict(rows(2.4, 2.25))
+    assert "once is due" in bandwidth.verdict(rows(2.0, 1.4))
     assert "no word" in bandwidth.verdict(rows(2.0, 1.4)[:2])
+
+
+def test_fp32_of_the_blocks_is_not_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = []
+
+    def work(*_: object) -> Any:
+        return lambda _: allowed.append(torch.backends.cudnn.allow_tf32)
+
+    monkeypatch.setattr(bandwidth, "work", work)
+    with speed.tf32(True):
+        assert not [row for row in bandwidth.measure("cpu", 0) if "error" in row]
+    assert allowed
+    assert not any(allowed)
+
+
+def batches(count: int, clips: torch.Tensor | None = None) -> Any:
+    """With a problem each, and with two clips or none."""
+    number = torch.zeros(2, dtype=torch.long)
+    problems = [VideoProblem("clip.mp4", "damaged", "no key frame", 0)]
+    return iter([Batch(clips, number, number, number > 0, number, number, problems)] * count)
+
+
+class NoTrainer:
+    """Counts its steps."""
+
+    device, steps = torch.device("cpu"), 0
+
+    def step(self, clips: torch.Tensor, labels: torch.Tensor) -> None:
+        self.steps += 1
+
+
+def test_slow_steps_before_the_measured_ones_end_at_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clips, trainer = torch.zeros(2, 2, 4, 4, 3, dtype=torch.uint8), NoTrainer()
+    found = speed.timed_steps(trainer, batches(9, clips), 4)
+    assert (found["steps"], found["problems"], trainer.steps) == (5, 9, 9)
+    assert found["first_problem"] == "no key frame"
+    monkeypatch.setattr(speed, "MOST", -1.0)  # every step is late
+    assert speed.timed_steps(trainer, batches(9, clips), 4)["steps"] == 1
+
+
+def test_without_a_video_that_can_be_read_the_reason_is_told() -> None:
+    with pytest.raises(RuntimeError, match="no training step was made: no key frame"):
+        speed.timed_steps(NoTrainer(), batches(3), 1)
+
+
+def test_processes_are_lines_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ["12\n[Not Found]\n", ""]
+    monkeypatch.setattr(subprocess, "check_output", lambda *_, **__: said.pop(0))
+    cuda = torch.device("cuda")
+    assert speed.processes_on(cuda) == {"12", "[Not Found]"}
+    assert speed.processes_on(cuda) is None  # not even this one: the driver does not tell
 
 
 @pytest.mark.parametrize("may_skip", [True, False])
@@ -137,14 +256,76 @@ def test_skipped_tests_are_right_without_a_gpu_only(tmp_path: Path, may_skip: bo
     assert "| a::three | failure | assert 1 == 2 |" in suite.lines(found)
 
 
+STUB = """
+import os, sys, time
+from pathlib import Path
+report, test = sys.argv[1].partition("=")[2], Path(sys.argv[2]).stem
+if test == "test_hangs":
+    time.sleep(1000)
+if test == "test_crashes":
+    os._exit(3)
+Path(report).write_text(f'<testsuite><testcase classname="{test}" name="one"/></testsuite>')
+sys.exit(5 if test == "test_ends_badly" else 0)
+"""
+"""In place of pytest."""
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the stub and without tests."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "stub.py").write_text(STUB)
+    monkeypatch.setattr(suite, "ROOT", tmp_path)
+    monkeypatch.setattr(suite, "PYTEST", (sys.executable, "-S", tmp_path / "stub.py"))
+    return tmp_path
+
+
+def add_tests(clone: Path, *names: str) -> None:
+    for name in names:
+        (clone / "tests" / f"test_{name}.py").write_text(f"@{suite.MARK}\n")
+
+
+def test_a_file_of_tests_that_crashes_or_ends_badly_loses_no_other(clone: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no test is marked gpu"):
+        list(suite.measure("cuda", time.monotonic() + 600))
+    add_tests(clone, "crashes", "ends_badly", "works")
+    rows = list(suite.measure("cuda", time.monotonic() + 600))
+    assert [(row["test"], row["outcome"], row.get("why")) for row in rows] == [
+        ("tests/test_crashes.py", "error", "pytest ended with code 3"),
+        ("test_ends_badly::one", "passed", None),
+        ("tests/test_ends_badly.py", "error", "pytest ended with code 5"),
+        ("test_works::one", "passed", None),
+    ]
+    assert [row["right"] for row in rows] == [False, True, False, True]
+    assert "| tests/test_crashes.py | error | pytest ended with code 3 |" in suite.lines(rows)
+
+
+def test_tests_that_hang_end_before_the_step(clone: Path) -> None:
+    add_tests(clone, "hangs")
+    (row,) = suite.measure("cuda", time.monotonic() + suite.SPARE)
+    assert (row["right"], row["why"]) == (False, "pytest did not end in 0 s")
+
+
+@pytest.mark.slow
+def test_tests_end_when_nobody_listens_to_their_step(clone: Path) -> None:
+    add_tests(clone, "hangs")
+    child, pid = ChildProcess(), clone / "pid"
+    child.begin(None, endless_tests, str(clone))
+    while not (pid.is_file() and pid.read_text().endswith(".")):
+        time.sleep(0.1)
+    child.end(linger=60)  # as after Ctrl-C, with more patience
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()[:-1]), 0)
+
+
 def test_wheels_for_a_machine_that_has_torch() -> None:
     asked = needed("3.12")
     assert {"av", "pytorchvideo", "fvcore", "iopath", "torchcodec", "pytest"} <= asked.keys()
     assert not {"torch", "torchvision", "triton"} & asked.keys()
     assert not any(name.startswith("nvidia") for name in asked)
-    there = read_there("NumPy==1.20\npyarrow\n# a remark\nscipy==99.0\n")
+    there = read_there("NumPy==1.20\npytest==8.0\npyarrow\n# a remark\nscipy==99.0\n")
     left = set(missing(asked, there))
-    assert "numpy" in left  # too old
+    assert {"numpy", "pytest"} <= left  # too old
     assert not {"pyarrow", "scipy"} & left
 
 

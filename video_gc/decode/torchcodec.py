@@ -5,6 +5,7 @@ while it works, so a thread is enough for the time limit. It needs FFmpeg's shar
 decode/ffmpeg_env.py.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,9 @@ BATCH = 64 << 20  # bytes of pictures decoded at a time
 NVDEC_CACHE = 0
 """Hardware decoders that torchcodec keeps for the next file. It once found them by the coded size
 alone, so a file of 530 rows after one of 532 lost a band of rows without an error (torchcodec
-#1704). None is kept until `video-gc benchmark gpu` has shown on a GPU that this is over."""
+#1704). PR #1706 mended that, and 0.17.0 has it, but setup.cfg allows older ones: to keep some, show
+with `video-gc benchmark gpu` that this is over, and raise the bound there too."""
+CUDA_LIBRARY = re.compile(r"lib(?:cudart|nvrtc)\.so\.(\d+)")
 
 
 def open_reader(source: Source, options: OpenOptions) -> VideoReader:
@@ -210,6 +213,9 @@ def _scaled(frames: "torch.Tensor", request: Request) -> "torch.Tensor":
 
 
 def _no_libraries(error: BaseException) -> str:
+    if cuda := CUDA_LIBRARY.search(str(error)):
+        return (f"torchcodec cannot load {cuda[0]}, which comes with torch for CUDA {cuda[1]}; "
+                "install such a torch, or a torchcodec for the torch that is here")  # fmt: skip
     first = str(error).strip().splitlines()[0].split(" Likely causes")[0].rstrip(".:")
     return f"torchcodec cannot load FFmpeg ({first}); set the path to it first: {COMMAND}"
 

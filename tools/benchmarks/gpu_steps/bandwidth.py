@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from benchmarks.gpu_steps.rates import copy_rate, seconds_of
+from benchmarks.gpu_steps.rates import copy_rate, seconds_of, tf32
 from benchmarks.gpu_steps.schedule import Row
 from benchmarks.parts.measurement import reason, table
 from video_gc.blocks import BLOCKS, build_block
@@ -16,18 +16,25 @@ POOL = "attention pooling"
 PASSES = {POOL: 1, "gc": 3, "snl": 3, "se": 3}
 """How often a feature map must at least be read or written: a block of one context reads it for
 the context, and again for the fusion, and writes. The others read once and write once."""
+READINGS = 2
+"""Those of attention pooling in torch, plain or compiled: every weight needs all scores."""
 DUE = 1.3
 """A kernel of our own is due above so many times the limit, with plain torch and compiled."""
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CHOSEN = {"plain": False, "compile": True}
 
 
-def measure(device: str, _seconds: float) -> Iterator[Row]:
-    """Forward passes without gradients of feature maps that no cache holds, channels-last."""
+def measure(device: str, _deadline: float) -> Iterator[Row]:
+    """Forward passes without gradients of feature maps that no cache holds, channels-last.
+
+    Those that are bound by bandwidth get so many samples that the device takes longer for them
+    than Python: their limit is about 0.4 ms and more, and a call of ten operations takes 0.05 ms.
+    """
     where = torch.device(device)
-    rate = copy_rate(where)
-    shape = (32, 512, 8, 28, 28) if where.type == "cuda" else (2, 64, 4, 14, 14)
+    rate, gpu = copy_rate(where), where.type == "cuda"
     for name in (POOL, *BLOCKS):
+        samples = 256 if name in PASSES else 32
+        shape = (samples, 512, 8, 28, 28) if gpu else (2, 64, 4, 14, 14)
         for precision, dtype in TYPES.items():
             x = torch.randn(shape, device=where, dtype=dtype)
             x = x.contiguous(memory_format=torch.channels_last_3d)
@@ -38,7 +45,7 @@ def measure(device: str, _seconds: float) -> Iterator[Row]:
                 row = {"what": name, "precision": precision, "way": way, "limit": limit}
                 try:
                     call = work(name, x, compiled)
-                    with torch.no_grad():
+                    with torch.no_grad(), tf32(False):  # fp32 is fp32
                         seconds = seconds_of(lambda call=call, x=x: call(x), where)  # type: ignore[misc]
                     yield row | {"seconds": seconds, "times_limit": seconds / limit}
                 except Exception as error:  # any error is a finding
@@ -76,8 +83,12 @@ def verdict(rows: Sequence[Row]) -> str:
     if len(known) < len(TYPES):
         return "Attention pooling was not measured in each precision: no word on a kernel."
     said = ", ".join(f"{times:.2f} in {name}" for name, times in known.items())
-    due = "is due" if max(known.values()) > DUE else "is not due"
-    return f"Attention pooling takes {said} times the limit: a Triton kernel {due} (above {DUE})."
+    worst = max(known.values())
+    due = "is due" if worst > DUE else "is not due"
+    rest = max(0.0, worst - READINGS)
+    return (f"Attention pooling takes {said} times the limit, which is one reading. torch reads "
+            f"twice: at most 1 is the second reading, {rest:.2f} or more the rest. A Triton kernel "
+            f"that reads once {due} (above {DUE}).")  # fmt: skip
 
 
 def _cells(row: Row) -> list[str]:

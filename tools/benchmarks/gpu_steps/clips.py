@@ -11,6 +11,8 @@ import numpy as np
 RATE = 25
 HIDDEN = 7
 """Frames before the start that an edit list sets."""
+TALL, SHORT = 544, 530
+"""Rows; both are coded as 544, so that one hardware decoder could serve both."""
 FRAMES, GOP = 24, 12
 
 
@@ -74,15 +76,11 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def make(folder: Path) -> dict[str, Path]:
-    """The files, by what is special about them.
-
-    530 and 532 rows are both coded as 544, so that one hardware decoder could serve both.
-    """
-    tall, small = (532, 480), (256, 320)
-    h264 = "libx264"
+    """The files, by what is special about them."""
+    h264, small = "libx264", (256, 320)
     files = {
-        "532 rows": encode(folder / "tall.mp4", h264, tall),
-        "530 rows": encode(folder / "short.mp4", h264, (tall[0] - 2, tall[1])),
+        f"{TALL} rows": encode(folder / "tall.mp4", h264, (TALL, 480)),
+        f"{SHORT} rows": encode(folder / "short.mp4", h264, (SHORT, 480)),
         "plain": encode(folder / "plain.mp4", h264, small),
         "rotated": encode(folder / "rotated.mp4", h264, small, setup=turned),
         "4:4:4": encode(folder / "full.mp4", h264, small, pixels="yuv444p"),

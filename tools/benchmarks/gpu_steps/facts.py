@@ -16,7 +16,7 @@ from video_gc.decode.open import open_video
 from video_gc.decode.write import write_video
 
 
-def measure(device: str, _seconds: float) -> Iterator[Row]:
+def measure(device: str, _deadline: float) -> Iterator[Row]:
     """Each fact as {"what", "value"}; `error` where it cannot be had."""
     where = torch.device(device)
     asked: dict[str, Callable[[], object]] = {

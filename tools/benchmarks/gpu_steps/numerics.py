@@ -4,13 +4,14 @@ The CPU computes blocks in fp64 and backbones in fp32, for it takes many times a
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from benchmarks.gpu_steps.rates import PRECISIONS, tf32
 from benchmarks.gpu_steps.schedule import Row
@@ -36,7 +37,8 @@ BOUNDS = {
 }
 """Relative errors of output and gradients that are right: some times those of a CPU, which in bf16
 made up to 0.1 and 1 in backbones of these sizes. A ReLU that rounding turns on or off changes a
-gradient by much; a wrong kernel made 1e20."""
+gradient by much; a wrong kernel made 1e20. Gradients of zeros make 1 and those of the wrong sign
+2, so all together must also point the right way: `cosine`, above 0."""
 SMALL = 0.1
 """A gradient below this share of the largest one is measured against that share: some are zero."""
 
@@ -45,7 +47,7 @@ BRANCH = 0.2
 weights double every error a few times."""
 
 
-def measure(device: str, _seconds: float) -> Iterator[Row]:
+def measure(device: str, _deadline: float) -> Iterator[Row]:
     """One finding for each block in both layouts and each backbone, in each precision."""
     where = torch.device(device)
     gpu = where.type == "cuda"
@@ -143,15 +145,24 @@ def passes(
 
 
 def judged(found: Sequence[Tensor], right: Sequence[Tensor], bounds: tuple[float, float]) -> Row:
-    """The relative error of the output, and the largest of the gradients'."""
+    """The relative error of the output, the largest of the gradients', and the cosine between all
+    gradients and the right ones."""
     output = float((found[0] - right[0]).norm() / right[0].norm())
     least = SMALL * max(float(gradient.norm()) for gradient in right[1:])
-    gradients = max(
+    gradients = _largest(
         float((a - b).norm()) / max(float(b.norm()), least)
         for a, b in zip(found[1:], right[1:], strict=True)
     )
-    fine = output <= bounds[0] and gradients <= bounds[1]  # false for NaN
-    return {"output": output, "gradients": gradients, "bounds": list(bounds), "right": fine}
+    one, other = (torch.cat([gradient.flatten() for gradient in of[1:]]) for of in (found, right))
+    cosine = float(F.cosine_similarity(one, other, dim=0))
+    fine = output <= bounds[0] and gradients <= bounds[1] and cosine > 0  # false for NaN
+    return {"output": output, "gradients": gradients, "cosine": cosine, "bounds": list(bounds),
+            "right": fine}  # fmt: skip
+
+
+def _largest(errors: Iterable[float]) -> float:
+    """NaN if one is NaN, which max() overlooks unless it comes first."""
+    return float(torch.tensor(list(errors), dtype=torch.float64).max())
 
 
 def lines(rows: Sequence[Row]) -> list[str]:
@@ -170,5 +181,6 @@ def _cell(rows: Sequence[Row], precision: str) -> str:
         return f"**{errors[0]}**"
     if not mine:
         return ""
-    text = f"{max(r['output'] for r in mine):.0e}; {max(r['gradients'] for r in mine):.0e}"
+    output, gradients = (_largest(row[name] for row in mine) for name in ("output", "gradients"))
+    text = f"{output:.0e}; {gradients:.0e}"
     return text if all(row["right"] for row in mine) else f"**{text}**"

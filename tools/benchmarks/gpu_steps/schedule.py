@@ -1,8 +1,10 @@
 """Steps one after another in a limited time, each in its own process; what was found is kept."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any
 
 from benchmarks.parts.measurement import LINGER, reason
@@ -14,6 +16,8 @@ Row = dict[str, Any]
 tells why there is none."""
 LEAST = 10.0
 """Seconds; with fewer left no step begins, since importing torch takes most of them."""
+FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/:'\"]+/)+")
+"""Those of an absolute path: they tell of this machine, and the results go into the pages."""
 DONE, STOPPED, FAILED, LEFT_OUT, WAITING = "done", "stopped", "failed", "left out", "waiting"
 
 
@@ -27,7 +31,8 @@ class Step:
     seconds: float
     """the longest that it may take"""
     measure: Callable[[str, float], Iterator[Row]]
-    """device, seconds it has → findings, as they come; a function of a module"""
+    """device, moment of time.monotonic() at which it is killed → findings, as they come; a function
+    of a module"""
     lines: Callable[[Sequence[Row]], list[str]]
     """findings → Markdown"""
 
@@ -75,8 +80,21 @@ def summary(outcome: Outcome) -> str:
 
 
 def described(outcomes: dict[str, Outcome]) -> dict[str, Any]:
-    """For JSON."""
-    return {name: asdict(outcome) for name, outcome in outcomes.items()}
+    """For JSON, which has no NaN: it is text there."""
+    return {name: _numbers(asdict(outcome)) for name, outcome in outcomes.items()}
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
+
+
+def without_folders(text: str) -> str:
+    """Of absolute paths, the last name alone."""
+    return FOLDERS.sub("", text)
 
 
 def _run(
@@ -86,23 +104,26 @@ def _run(
     began = time.monotonic()
     child = ChildProcess(output=2)  # what it says goes to the terminal
     try:
-        child.begin(seconds, step.measure, device, seconds)
+        child.begin(seconds, step.measure, device, began + seconds)
         while True:
             left = seconds - (time.monotonic() - began)
             kind, value = child.answer(max(left, 0.0))
             if kind == RAISED:
-                outcome.state, outcome.why = FAILED, reason(value)
+                outcome.state, outcome.why = FAILED, without_folders(reason(value))
                 return
             if kind == ENDED:
                 outcome.state = DONE
                 return
             if kind == ITEM:
-                outcome.rows.append(value)
+                outcome.rows.append({
+                    name: without_folders(item) if isinstance(item, str) else item
+                    for name, item in value.items()
+                })  # fmt: skip
                 keep()
     except ProcessStuck:
         outcome.state, outcome.why = STOPPED, f"its {seconds:.0f} s were over"
     except ProcessDied as error:
-        outcome.state, outcome.why = FAILED, f"its process ended: {error}"
+        outcome.state, outcome.why = FAILED, without_folders(f"its process ended: {error}")
     finally:
         child.end(LINGER)
         outcome.seconds = round(time.monotonic() - began, 1)

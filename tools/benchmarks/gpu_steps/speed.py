@@ -1,6 +1,6 @@
 """Clips a second of inference and of training, beside the rate of products and the waiting."""
 
-import os
+import gc
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ from video_gc.analysis.measure import MIB, peak_bytes, wait
 from video_gc.cores import cores
 from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.loader import training_loader
-from video_gc.data.dataset import TrainingClips
+from video_gc.data.dataset import TrainingClips, VideoProblem
 from video_gc.data.index import VideoIndex
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
@@ -37,7 +37,10 @@ from video_gc.train.recipe.optim import OptimConfig, build_optimizer
 FORWARD_AND_BACKWARD = 3
 """FLOPs of a training step, in those of its forward pass."""
 MOST = 20.0
-"""Seconds of training steps from videos, if they are slow."""
+"""Seconds of training steps from videos, if they are slow; and of those before them that are not
+measured."""
+WARM_THREADS = 2
+"""Training steps that are not measured when threads decode: they start at once."""
 SIZE = (340, 256)
 """Width and height of the videos; those of Kinetics' copies."""
 
@@ -65,7 +68,7 @@ def sizes_on(device: torch.device) -> Sizes:
     return Sizes(Setting("slow", 0.125, 4, 2, 32), (1, 4), 4, 2, 6)
 
 
-def measure(device: str, _seconds: float) -> Iterator[Row]:
+def measure(device: str, _deadline: float) -> Iterator[Row]:
     """Training from videos first, which matters most; compiling last, for it takes longest."""
     where = torch.device(device, 0)  # threads that decode have to be told the number
     sizes = sizes_on(where)
@@ -75,16 +78,19 @@ def measure(device: str, _seconds: float) -> Iterator[Row]:
 
     def row(what: str, precision: str, clips: int, passes: int, call: Callable[[], Any]) -> Row:
         found: Row = {"what": what, "precision": precision, "clips": clips}
+        gc.collect()  # what the last row left behind is not of this one
+        held = 0
         try:
             if where.type == "cuda":
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats(where)
+                held = torch.cuda.memory_allocated(where)
             found |= call()
         except Exception as error:  # any error is a finding
             return found | {"error": reason(error)}
         found["clips_per_second"] = clips / found["seconds"]
         share = found["clips_per_second"] * passes * flops / rates[precision]
-        return found | {"of_products": share, "peak_mib": peak_bytes(where) / MIB}
+        return found | {"of_products": share, "peak_mib": (peak_bytes(where) - held) / MIB}
 
     for decode in ("cpu", *on_gpu):
         call = partial(from_videos, sizes, where, decode)
@@ -155,7 +161,7 @@ def from_memory(sizes: Sizes, device: torch.device, precision: str) -> dict[str,
 
 
 def from_videos(sizes: Sizes, device: torch.device, decode: str) -> dict[str, Any]:
-    """Seconds of a step with its share of waiting for a batch, and the CUDA contexts after it.
+    """Seconds of a step with its share of waiting for a batch, and who else got a CUDA context.
 
     decode: cpu for worker processes, cuda for threads of this process.
     """
@@ -163,6 +169,8 @@ def from_videos(sizes: Sizes, device: torch.device, decode: str) -> dict[str, An
     clip = ClipConfig(frames=setting.frames, stride=setting.stride, crop=setting.side,
                       short_side=[setting.side, setting.side * 5 // 4])  # fmt: skip
     trainer = Trainer(sizes, device, "bf16")
+    before = processes_on(device)
+    warm = sizes.warm if decode == "cpu" else min(sizes.warm, WARM_THREADS)
     with TemporaryDirectory() as folder:
         path = encode(Path(folder, "clip.mp4"), *SIZE, group=12, frames=90)
         rows = sizes.batch * (sizes.warm + sizes.steps)
@@ -172,53 +180,71 @@ def from_videos(sizes: Sizes, device: torch.device, decode: str) -> dict[str, An
             data, batch_size=sizes.batch, workers=workers, pin_memory=device.type == "cuda",
             device=device,
         )  # fmt: skip
-        found = timed_steps(trainer, iter(loader), sizes.warm)
-    found |= {"workers": workers, "right": found["problems"] == 0}
-    return found | contexts(device)
+        found = timed_steps(trainer, iter(loader), warm)
+        found |= {"workers": workers} | contexts(device, before)  # the workers are still there
+    return found | {"right": found["problems"] == 0 and not found.get("new_processes")}
 
 
 def timed_steps(trainer: Trainer, batches: Iterator[Batch], warm: int) -> dict[str, Any]:
-    """Seconds of a step, waiting included, and the share of waiting; at most `MOST` seconds."""
-    waited, problems, steps, began = 0.0, 0, 0, time.perf_counter()
+    """Seconds of a step, waiting included, and the share of waiting; at most `MOST` seconds.
+
+    warm: steps before those; at most `MOST` seconds of them too.
+    Raises RuntimeError if there was no step, with the first problem of a video.
+    """
+    waited, steps, began, warming = 0.0, 0, time.perf_counter(), True
+    problems: list[VideoProblem] = []
     for number in count():
         asked = time.perf_counter()
-        if number == warm:
-            waited, steps, began = 0.0, 0, asked
-        elif asked - began > MOST and number > warm:
+        late = asked - began > MOST
+        if warming and (number == warm or late):
+            waited, steps, began, warming = 0.0, 0, asked, False
+        elif late:
             break
         batch = next(batches, None)
         if batch is None:
             break
-        waited, problems = waited + time.perf_counter() - asked, problems + len(batch.problems)
+        waited += time.perf_counter() - asked
+        problems += batch.problems
         batch = batch.to(trainer.device)
-        if batch.clips is None:  # no video of it could be read; its problems are counted
+        if batch.clips is None:  # no video of it could be read
             continue
         clips = prepare_clips(batch.clips, Normalisation(), batch.flips)
         trainer.step(clips, batch.labels)
         wait(trainer.device)  # so that waiting is told from computing
         steps += 1
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds / steps, "waiting": waited / seconds, "problems": problems,
-            "steps": steps}  # fmt: skip
+    seconds, first = time.perf_counter() - began, [problem.reason for problem in problems[:1]]
+    if not steps:
+        raise RuntimeError(": ".join(["no training step was made", *first]))
+    return {"seconds": seconds / steps, "waiting": waited / seconds, "steps": steps,
+            "problems": len(problems), "first_problem": "".join(first)}  # fmt: skip
 
 
-def contexts(device: torch.device) -> dict[str, Any]:
-    """Processes with a CUDA context, as the driver counts them, and memory beside torch's.
+def processes_on(device: torch.device) -> set[str] | None:
+    """Processes with a CUDA context, as the driver lists them; None if it does not list even this
+    one, as in some containers."""
+    if device.type != "cuda":
+        return None
+    command = ["nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader"]
+    try:
+        said = subprocess.check_output(command, text=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return set(said.splitlines()) or None
 
-    A second context in this process would take some hundreds of MiB more.
+
+def contexts(device: torch.device, before: set[str] | None) -> dict[str, Any]:
+    """The number of processes that got a CUDA context since `before`, None if unknown: none should.
+
+    Also the memory beside torch's: a second context in this process would take some hundreds of
+    MiB more.
     """
     if device.type != "cuda":
         return {}
     free, total = torch.cuda.mem_get_info(device)
-    found: dict[str, Any] = {
-        "beside_torch_mib": (total - free - torch.cuda.memory_reserved(device)) / MIB
-    }
-    command = ["nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader"]
-    try:
-        said = subprocess.check_output(command, text=True, timeout=20)
-    except (OSError, subprocess.SubprocessError) as error:
-        return found | {"contexts": f"unknown ({reason(error)})", "process": os.getpid()}
-    return found | {"contexts": len(said.split())}
+    beside = (total - free - torch.cuda.memory_reserved(device)) / MIB
+    after = processes_on(device)
+    new = None if before is None or after is None else len(after - before)
+    return {"new_processes": new, "beside_torch_mib": beside}
 
 
 def lines(rows: Sequence[Row]) -> list[str]:
@@ -226,11 +252,16 @@ def lines(rows: Sequence[Row]) -> list[str]:
     heads = ["", "precision", "clips", "clips/s", "of the product rate", "waiting", "peak, MiB"]
     notes = [
         f"- {row['what']}: {row['workers']} at work, {row['problems']} problems"
-        + (f"; processes with a CUDA context: {row['contexts']}, "
-           f"{row['beside_torch_mib']:,.0f} MiB beside torch's" if "contexts" in row else "")
+        + (f" ({row['first_problem']})" if row["first_problem"] else "")
+        + (f"; other processes that got a CUDA context: {_known(row['new_processes'])}, "
+           f"{row['beside_torch_mib']:,.0f} MiB beside torch's" if "new_processes" in row else "")
         for row in rows if "workers" in row
     ]  # fmt: skip
     return [*table(heads, [_cells(row) for row in rows]), "", *notes]
+
+
+def _known(count: int | None) -> str:
+    return "unknown" if count is None else str(count)
 
 
 def _cells(row: Row) -> list[str]:

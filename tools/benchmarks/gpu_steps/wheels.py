@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 STAYS = re.compile(r"torch|torchvision|triton|nvidia-.*|cuda-.*|setuptools")
 TESTS = ("pytest", "pytest-xdist", "hypothesis")
+"""Those of the extra dev that the tests need."""
 LINUX = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux1")
 MIB = 1 << 20
 
@@ -61,7 +62,8 @@ def needed(python: str) -> dict[str, list[Requirement]]:
     marker = {"python_version": python, "python_full_version": f"{python}.0",
               "platform_system": "Linux", "sys_platform": "linux", "extra": ""}  # fmt: skip
     found: dict[str, list[Requirement]] = {}
-    waiting = [*map(Requirement, TESTS), *_of("video_gc", {"", "torchcodec"}, marker)]
+    tests = [r for r in _of("video_gc", {"dev"}, marker) if canonicalize_name(r.name) in TESTS]
+    waiting = [*tests, *_of("video_gc", {"", "torchcodec"}, marker)]
     while waiting:
         asked = waiting.pop()
         name = canonicalize_name(asked.name)
