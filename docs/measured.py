@@ -1,8 +1,8 @@
 """`python docs/measured.py` writes the tables of docs/measured/*.json into the pages.
 
 A page has `<!-- measured: NAME -->` where those of NAME.json belong, and `<!-- end -->` after them.
-`video-gc benchmark NAME --out docs/measured` makes such a file on your machine, and `video-gc report`
-a table.json, which is copied.
+`video-gc benchmark NAME --out docs/measured` makes such a file on your machine. A table.json of
+`video-gc report` may be copied there, too.
 """
 
 import json
@@ -42,7 +42,11 @@ def trainings(report: dict[str, Any]) -> str:
              "parameters", "multiply-adds", "trained in, s"]  # fmt: skip
     lines = []
     for row in report["rows"]:
-        found, against, counted = row["figures"]["top1 video"], row["against"], row["costs"]["counted"]
+        found, against, counted = (
+            row["figures"]["top1 video"],
+            row["against"],
+            row["costs"]["counted"],
+        )
         lines.append([
             row["name"],
             ", ".join(map(str, row["seeds"])),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.blocks import GROWING, GROWTH, LITERAL, growth_table, plot_growth
 from benchmarks.parts.block_kinds import BLOCKS
 from benchmarks.parts.block_targets import SIZE, against_yardstick, attention_rate, targets
-from benchmarks.blocks import GROWING, GROWTH, LITERAL, growth_table, plot_growth
 from benchmarks.parts.measurement import save_figure, show, table
 from benchmarks.parts.network_timing import HEADS
 from rich.cells import cell_len
@@ -104,7 +104,9 @@ def test_the_rate_of_attention_counts_all_its_products(monkeypatch: pytest.Monke
         call()
         return next(seconds)
 
-    monkeypatch.setattr("benchmarks.parts.block_targets.product_rates", lambda: {"fp32": next(rates)})
+    monkeypatch.setattr(
+        "benchmarks.parts.block_targets.product_rates", lambda: {"fp32": next(rates)}
+    )
     monkeypatch.setattr("benchmarks.parts.block_targets._seconds", clock)
     found = attention_rate("fp32", rounds=2, shape=(32, 2, 7, 7))
     products = count_modules(BLOCKS["nl"](32), torch.empty(1, 32, 2, 7, 7)).flops.total()

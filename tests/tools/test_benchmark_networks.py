@@ -12,6 +12,9 @@ import pytest
 import torch
 from benchmarks import predict
 from benchmarks import test as view_test
+from benchmarks.networks import HEAVY, interval, measure
+from benchmarks.networks import Row as NetworkRow
+from benchmarks.networks import targets as overheads
 from benchmarks.parts.choose import Candidate, choose_fastest
 from benchmarks.parts.network_timing import (
     PLAIN,
@@ -23,18 +26,15 @@ from benchmarks.parts.network_timing import (
     setting_of,
     time_rows,
 )
-from benchmarks.networks import HEAVY, interval, measure
-from benchmarks.networks import Row as NetworkRow
-from benchmarks.networks import targets as overheads
-from benchmarks.test import plain_test
 from benchmarks.parts.videos import DENSE, SPARSE, encode, look_at
+from benchmarks.test import plain_test
 
-from video_gc.data.sampling import ClipConfig
 from video_gc.data.index import DataError
+from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.fastest import Way, fastest
-from video_gc.predict.recognizer import Recognizer
 from video_gc.models.build import ModelConfig
 from video_gc.models.context import ContextConfig
+from video_gc.predict.recognizer import Recognizer
 from video_gc.train.checkpoint import load_network
 
 TOOLS = Path(__file__).parents[2] / "tools"

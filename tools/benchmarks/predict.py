@@ -52,8 +52,9 @@ from video_gc.train.checkpoint_paths import checkpoint_in
 
 ABOUT = """\
 Time a network on clips in memory (one, eight and as many as suit them per call, in every way that
-this machine can run it) and on whole videos (video-gc predict), compared with pytorchvideo's network in a plain
-loop: contiguous, eager, fp32, videos decoded from the start with PyAV. All are interleaved."""
+this machine can run it) and on whole videos (video-gc predict), compared with pytorchvideo's
+network in a plain loop: contiguous, eager, fp32, videos decoded from the start with PyAV. All are
+interleaved."""
 EXAMPLES = """\
 examples:
   video-gc benchmark predict

@@ -30,7 +30,8 @@ from video_gc.progress import progress_bar
 
 FORMAT = 2
 PART = 512
-"""Windows in a part at least; it ends with a call of the network, so a resumed video has the same."""
+"""Least number of windows in a part, which ends with a call of the network: a resumed video has the
+same calls."""
 UNFINISHED = "unfinished"
 """The folder of parts, beside the finished files."""
 SCORES = "scores"

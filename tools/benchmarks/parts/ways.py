@@ -1,6 +1,7 @@
 """The ways to run a benchmark's network: a precision and a backend, named `bf16, eager`."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
