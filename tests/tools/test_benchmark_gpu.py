@@ -1,5 +1,6 @@
 """The work of a day with a GPU: its order and limits, and a rehearsal on the CPU."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks.gpu import STEPS, all_lines
+from benchmarks.gpu import STEPS, all_lines, run
 from benchmarks.gpu_steps import bandwidth, numerics, nvdec, speed, suite
 from benchmarks.gpu_steps.clips import SHORT, TALL, moving
 from benchmarks.gpu_steps.schedule import Outcome, Row, Step, described, run_steps, summary
@@ -351,6 +352,12 @@ def test_the_rehearsal_on_the_cpu(tmp_path: Path) -> None:
     text = (tmp_path / "gpu.md").read_text("utf-8")
     assert "no figure of it says anything of a GPU" in text
     assert "| block gc |" in text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_rehearsal_is_named() -> None:
+    with pytest.raises(ValueError, match="0 GPUs; --device cpu rehearses the steps"):
+        run(argparse.Namespace(device="cuda"))
 
 
 def test_outcomes_of_steps_that_have_not_begun_are_written_too() -> None:

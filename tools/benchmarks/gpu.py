@@ -62,7 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the steps, print, write JSON and Markdown; 1 if something is wrong or missing."""
-    device = pick_device(options.device)
+    try:
+        device = pick_device(options.device)
+    except ValueError as error:
+        raise ValueError(f"{error}; --device cpu rehearses the steps") from error
     rehearsal = device.type != "cuda"
     if rehearsal:  # beside other programs; two threads would wait for each other
         os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
