@@ -182,7 +182,7 @@ def test_a_kernel_is_due_when_the_better_way_is_far_from_the_limit() -> None:
     def rows(plain: float, compiled: float) -> list[Row]:
         return [
             {"what": bandwidth.POOL, "precision": precision, "way": way, "times_limit": times}
-            for precision in bandwidth.TYPES
+            for precision in bandwidth.DTYPES
             for way, times in (("plain", plain), ("compile", compiled))
         ]
 

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from benchmarks.parts.block_kinds import BLOCKS
-from benchmarks.parts.block_targets import LAYOUTS, targets
+from benchmarks.parts.block_targets import targets
 from benchmarks.parts.measurement import (
+    LAYOUTS,
     about_machine,
     add_folder,
     in_new_process,

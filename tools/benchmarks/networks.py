@@ -13,7 +13,14 @@ import torch
 from scipy.stats import bootstrap
 from torch import nn
 
-from benchmarks.parts.measurement import Target, about_machine, add_folder, table, write_results
+from benchmarks.parts.measurement import (
+    DTYPES,
+    Target,
+    about_machine,
+    add_folder,
+    table,
+    write_results,
+)
 from video_gc.analysis.cost.latency import Clock, build_work
 from video_gc.analysis.measure import interleave
 from video_gc.cli import in_range
@@ -38,7 +45,6 @@ CONTEXTS = {
 }
 """Row → its blocks, five unless the name says otherwise; the first is that without blocks."""
 CLIP = ClipConfig(frames=8, test_crop=224, test_short_side=224)
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 HEADS = ("blocks", "rounds", "median", "multiply-adds", "against none [95 %]", "in the blocks")
 HEAVY, SELDOM = 0.1, 5
 """Blocks with more than this part of the network's multiply-adds are measured in one round of so

@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         title = f"{counted(batch, 'clip')} a call"
         rows, works = on_clips(names, setting, batch)
         time_rows(rows, works, options.rounds, title)
-        add_peaks([row for row in rows if row.name != INT8], clips_work, setting, batch)
+        add_peaks(rows, clips_work, setting, batch)
         tables[title] = rows
         targets += faster(rows, default, 3.0, f"{title}, {default}")
         targets += faster(rows, INT8, 5.0, f"{title}, {INT8}")

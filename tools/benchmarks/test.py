@@ -81,8 +81,7 @@ def run(options: argparse.Namespace) -> int:
     works = {row.name: testing(row, setting, *given) for row in rows}
     time_rows(rows, works, options.rounds, "Videos")
     del works
-    # making int8 takes more memory than running it
-    add_peaks([row for row in rows if row.name != INT8], testing, setting, *given)
+    add_peaks(rows, testing, setting, *given)
     limit = 5.0 if options.width < SMALL else 3.0
     views = f"{options.clips} × {options.crops} views"
     targets = faster(rows, default, limit, f"{views}, {default}")

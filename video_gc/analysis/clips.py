@@ -85,8 +85,7 @@ class Clips:
         views = VideoViews(
             self.index, self.clip, clips=1, crops=1, decoding=self.decoding, rows=sound
         )
-        shape = self.clip.frames, self.clip.test_crop, self.clip.test_crop
-        size = clips_in_call(shape, self.device.type)
+        size = clips_in_call(self.clip.test_shape, self.device.type)
         with guarded_workers(self.workers), progress_bar() as progress:
             task = progress.add_task(doing, total=len(sound))
             for batch in view_loader(

@@ -149,7 +149,7 @@ class _Calibration:
 def _generated(count: int, contract: Contract) -> Tensor:
     """Smooth random clips (count, 3, T, H, W), prepared as videos are."""
     random = torch.Generator().manual_seed(0)
-    size = (contract.frames, contract.crop, contract.crop)
+    size = contract.clip_shape
     coarse = torch.rand((count, 3, *(min(4, side) for side in size)), generator=random)
     clips = F.interpolate(coarse, size, mode="trilinear")
     mean, std = (torch.tensor(v).view(1, 3, 1, 1, 1) for v in (contract.mean, contract.std))

@@ -63,7 +63,7 @@ def write_report(run: Path) -> Path:
     results = run / "test"
     model, contents = load_network(best_checkpoint(run).with_name(Path(tested["checkpoint"]).name))
     clip = contents.clip
-    shape = (clip.frames, clip.test_crop, clip.test_crop)
+    shape = clip.test_shape
     plain = build_model(
         replace(contents.model, weights=None, context=ContextConfig(), more_context=[])
     )

@@ -60,11 +60,7 @@ class ClipConfig:
         for name in ("frames", "stride", "repeats", "crop", "test_crop", "test_short_side"):
             if getattr(self, name) < 1:
                 raise ValueError(f"clip.{name} ({getattr(self, name)}) must be at least 1")
-        for name, choices in (
-            ("sampling", SAMPLING),
-            ("offsets", OFFSETS),
-            ("past_end", PAST_END),
-        ):
+        for name, choices in (("sampling", SAMPLING), ("offsets", OFFSETS), ("past_end", PAST_END)):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"clip.{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}"
@@ -86,6 +82,11 @@ class ClipConfig:
                 f"clip.test_crop ({self.test_crop}) must not exceed "
                 f"clip.test_short_side ({self.test_short_side})"
             )
+
+    @property
+    def test_shape(self) -> tuple[int, int, int]:
+        """(T, H, W) of a test clip."""
+        return self.frames, self.test_crop, self.test_crop
 
     def span(self, rate: float) -> int:
         """Frames of a video of `rate` Hz needed to fill a clip."""
@@ -193,9 +194,8 @@ def fixed_clips(clip: ClipConfig, part: FrameRange, clips: int) -> np.ndarray:
     positions = pyslowfast_clips if clip.offsets == "pyslowfast" else mmaction2_clips
     pace = clip.pace(part.rate)
     part = part if pace else replace(part, times=None)
-    return part.frames_at(
-        positions(part.length, clip.frames, clip.stride, clips, pace), clip.past_end
-    )
+    found = positions(part.length, clip.frames, clip.stride, clips, pace)
+    return part.frames_at(found, clip.past_end)
 
 
 def window_clips(clip: ClipConfig, part: FrameRange, overlap: float = 0.0) -> np.ndarray:

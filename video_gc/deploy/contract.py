@@ -92,6 +92,11 @@ class Contract:
             raise ValueError("contract: names is empty; it must have a name for each class")
 
     @property
+    def clip_shape(self) -> tuple[int, int, int]:
+        """(T, H, W) of a clip."""
+        return self.frames, self.crop, self.crop
+
+    @property
     def seconds(self) -> float | None:
         """Time from the first frame of a clip to the last; None if the rate is unknown."""
         if self.fps is None or self.sampling == "segments":

@@ -145,7 +145,7 @@ def export_network(
     options.check_installed()
     if options.int8 and calibration is None:
         raise ValueError("int8 needs clips to calibrate")
-    shape = (contract.frames, contract.crop, contract.crop)
+    shape = contract.clip_shape
     model = model.eval()
     folded, _ = fold_norms(model, example_clip(model, shape))
     ready = _Half(deepcopy(folded)) if options.half and options.format != "openvino" else folded

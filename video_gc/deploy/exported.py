@@ -49,7 +49,6 @@ def open_exported(
     contract = read_contract(beside)
     opened = open_file(file)
     check_fits(contract, opened, beside, file)
-    shape = contract.frames, contract.crop, contract.crop
     network = FastNetwork(
         opened.run,
         device,
@@ -57,7 +56,7 @@ def open_exported(
         BACKENDS[file.suffix],
         folded=0,
         model=None,
-        micro_batch=clips_in_call(shape, device.type),
+        micro_batch=clips_in_call(contract.clip_shape, device.type),
         file_hash=files_hash(file),
     )
     return network, contract
@@ -89,7 +88,7 @@ def open_file(file: Path, weights: Path | None = None) -> ModelFile:
 
 def check_fits(contract: Contract, opened: ModelFile, beside: Path, file: Path) -> None:
     """Raise ValueError if the contract is that of another model."""
-    wanted = (3, contract.frames, contract.crop, contract.crop)
+    wanted = (3, *contract.clip_shape)
     if opened.shape[0] not in (1, None) or opened.shape[1:] != wanted:
         given = "×".join("N" if size is None else str(size) for size in opened.shape)
         differs = f"clips of {'×'.join(map(str, wanted))}, the model takes {given}"

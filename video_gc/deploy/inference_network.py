@@ -6,6 +6,7 @@ docs/benchmarks.md compares the choices.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -86,13 +87,14 @@ def fast_network(
     where = next(model.parameters()).device
     folded, count = fold_norms(model, example_clip(model, clip_shape).to(where))
     folded = folded.to(device)
-    if backend == "openvino":
-        from video_gc.deploy.openvino import compile_int8, compile_openvino, read_int8
+    run: Callable[[Tensor], Tensor]
+    if way.file:
+        run = run_int8(way.file, clip_shape, micro_batch)
+    elif backend == "openvino":
+        from video_gc.deploy.openvino import compile_openvino
 
         compile_for = partial(compile_openvino, folded, clip_shape, precision=precision)
-        if way.file:
-            compile_for = partial(compile_int8, read_int8(way.file), clip_shape)
-        run: Callable[[Tensor], Tensor] = FixedSizes(compile_for, micro_batch)
+        run = FixedSizes(compile_for, micro_batch)
     else:
         folded = _ready(folded, precision)
         run = partial(_eager, folded, precision)
@@ -100,6 +102,16 @@ def fast_network(
             run = FixedSizes(partial(_compiled, folded, precision), micro_batch)
     digest = files_hash(way.file) if way.file else ""
     return FastNetwork(run, device, precision, backend, count, folded, micro_batch, digest)
+
+
+def run_int8(file: Path, clip_shape: tuple[int, int, int], micro_batch: int) -> "FixedSizes":
+    """OpenVINO's model in int8 for any number of clips, in calls of `micro_batch` or one.
+
+    It is read at once: the file may go afterwards. Raises ValueError for a damaged one.
+    """
+    from video_gc.deploy.openvino import compile_int8, read_int8
+
+    return FixedSizes(partial(compile_int8, read_int8(file), clip_shape), micro_batch)
 
 
 def first_not_finite(model: nn.Module, clips: Tensor) -> str | None:

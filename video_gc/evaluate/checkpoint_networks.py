@@ -77,10 +77,14 @@ def ready_networks(
     in_call = config.views_in_call(clip, device.type)
     size = micro_batch_size(config.clips * config.crops, in_call)
     precision, backend = from_first(world, lambda: choose(device, config.precision, config.backend))
-    shape = clip.frames, clip.test_crop, clip.test_crop
     return [
         fast_network(
-            model, shape, device=device, precision=precision, backend=backend, micro_batch=size
+            model,
+            clip.test_shape,
+            device=device,
+            precision=precision,
+            backend=backend,
+            micro_batch=size,
         )
         for model in opened
         if isinstance(model, nn.Module)

@@ -137,7 +137,7 @@ class Recognizer:
         self.max_pixels = contents.config.get("data", {}).get("max_pixels", MAX_PIXELS)
         self.network = fast_network(
             model,
-            (contract.frames, contract.crop, contract.crop),
+            contract.clip_shape,
             device=self.device,
             precision=precision,
             backend=backend,
@@ -164,7 +164,7 @@ class Recognizer:
         used = self.network.precision
         other.network = fast_network(
             self.model,
-            (self.contract.frames, self.contract.crop, self.contract.crop),
+            self.contract.clip_shape,
             device=self.device,
             precision=used if used in PRECISIONS else "auto",  # torch has no int8 of these
             backend="eager",

@@ -171,8 +171,7 @@ class RowFiles:
                 with closing(self._parts(reader, windows[first:], advance)) as computed:
                     for rows in computed:
                         damaged = np.array(sorted(reader.damaged), np.int64)  # or of a later part
-                        new: dict[str, Any] = {"rows": rows, "damaged": damaged}
-                        done.append(new | {"identity": identity})
+                        done.append({"rows": rows, "damaged": damaged, "identity": identity})
                         if sum(len(part["rows"]) for part in done) < len(windows):
                             with parts.path(_part(stem, len(done) - 1)) as file:
                                 np.savez(file, **done[-1])

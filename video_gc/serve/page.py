@@ -271,7 +271,7 @@ def _facts(recognizer: Recognizer) -> str:
         ("weights (SHA-256)", contract.weights),
     ]
     if recognizer.model is not None:  # an exported file has no network to count
-        cost = complexity(recognizer.model, (contract.frames, contract.crop, contract.crop))
+        cost = complexity(recognizer.model, contract.clip_shape)
         facts.append(("parameters", f"{cost.parameters:,}"))
         facts.append(("FLOPs of a clip", f"{cost.flops / 1e6:,.0f} million multiply-adds"))
     return render("facts.html.j2", room="serve", facts=facts)

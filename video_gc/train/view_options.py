@@ -47,5 +47,4 @@ class ViewConfig:
 
     def views_in_call(self, clip: ClipConfig, device: str) -> int:
         """Views in one forward pass at most: as given, or 8, on a CPU fewer of large clips."""
-        shape = clip.frames, clip.test_crop, clip.test_crop
-        return self.micro_batch or clips_in_call(shape, device)
+        return self.micro_batch or clips_in_call(clip.test_shape, device)

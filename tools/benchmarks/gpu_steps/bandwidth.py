@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.gpu_steps.rates import copy_rate, seconds_of, tf32
 from benchmarks.gpu_steps.schedule import Row
-from benchmarks.parts.measurement import reason, table
+from benchmarks.parts.measurement import DTYPES, reason, table
 from video_gc.blocks import BLOCKS, build_block
 from video_gc.blocks.attention_pool import attention_pool
 
@@ -20,7 +20,6 @@ READINGS = 2
 """Those of attention pooling in torch, plain or compiled: every weight needs all scores."""
 DUE = 1.3
 """A kernel of our own is due above so many times the limit, with plain torch and compiled."""
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CHOSEN = {"plain": False, "compile": True}
 
 
@@ -35,7 +34,7 @@ def measure(device: str, _deadline: float) -> Iterator[Row]:
     for name in (POOL, *BLOCKS):
         samples = 256 if name in PASSES else 32
         shape = (samples, 512, 8, 28, 28) if gpu else (2, 64, 4, 14, 14)
-        for precision, dtype in TYPES.items():
+        for precision, dtype in DTYPES.items():
             x = torch.randn(shape, device=where, dtype=dtype)
             x = x.contiguous(memory_format=torch.channels_last_3d)
             limit = PASSES.get(name, 2) * prod(shape) * x.element_size() / rate
@@ -77,10 +76,10 @@ def verdict(rows: Sequence[Row]) -> str:
         precision: min((row["times_limit"] for row in rows
                         if (row["what"], row["precision"]) == (POOL, precision)
                         and "times_limit" in row), default=None)
-        for precision in TYPES
+        for precision in DTYPES
     }  # fmt: skip
     known = {name: times for name, times in best.items() if times is not None}
-    if len(known) < len(TYPES):
+    if len(known) < len(DTYPES):
         return "Attention pooling was not measured in each precision: no word on a kernel."
     said = ", ".join(f"{times:.2f} in {name}" for name, times in known.items())
     worst = max(known.values())

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from benchmarks.gpu_steps.rates import PRECISIONS, tf32
 from benchmarks.gpu_steps.schedule import Row
-from benchmarks.parts.measurement import reason, table
+from benchmarks.parts.measurement import LAYOUTS, reason, table
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.blocks import BLOCKS, build_block
 from video_gc.train.recipe.bf16_on_cpu import SoundBf16
@@ -30,7 +30,6 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 DEEP = ("slowfast_16x8", "slowfast_r101_50_101", "slowfast_4x16_linear_r101_r50")
 REHEARSED = ("c2d", "slow", "slowfast", "bag")
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last_3d}
 BOUNDS = {
     "block": {"fp32": (1e-5, 1e-4), "tf32": (4e-3, 1e-2), "bf16": (2e-2, 5e-2)},
     "backbone": {"fp32": (1e-4, 5e-2), "tf32": (5e-2, 0.5), "bf16": (0.3, 2.0)},

@@ -27,6 +27,7 @@ from video_gc.data.batches.batch import Batch
 from video_gc.data.batches.loader import training_loader
 from video_gc.data.dataset import TrainingClips, VideoProblem
 from video_gc.data.index import VideoIndex
+from video_gc.data.prepare.feeding import FORWARDS
 from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
@@ -34,8 +35,6 @@ from video_gc.deploy.inference_network import fast_network
 from video_gc.train.recipe.bf16_on_cpu import SoundBf16
 from video_gc.train.recipe.optim import OptimConfig, build_optimizer
 
-FORWARD_AND_BACKWARD = 3
-"""FLOPs of a training step, in those of its forward pass."""
 MOST = 20.0
 """Seconds of training steps from videos, if they are slow; and of those before them that are not
 measured."""
@@ -95,10 +94,10 @@ def measure(device: str, _deadline: float) -> Iterator[Row]:
     for decode in ("cpu", *on_gpu):
         call = partial(from_videos, sizes, where, decode)
         by = "worker processes" if decode == "cpu" else "NVDEC, threads of this process"
-        yield row(f"training, videos: {by}", "bf16", sizes.batch, FORWARD_AND_BACKWARD, call)
+        yield row(f"training, videos: {by}", "bf16", sizes.batch, FORWARDS, call)
     for precision in ("bf16", "tf32", "fp32"):
         call = partial(from_memory, sizes, where, precision)
-        yield row("training, clips in memory", precision, sizes.batch, FORWARD_AND_BACKWARD, call)
+        yield row("training, clips in memory", precision, sizes.batch, FORWARDS, call)
     for clips in sizes.calls:
         for precision in ("bf16", "tf32", "fp32"):
             call = partial(inference, sizes, where, precision, "eager", clips)

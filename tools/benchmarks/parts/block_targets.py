@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.parts.block_kinds import BLOCKS
-from benchmarks.parts.measurement import CPU, Target, in_new_process, product_rates
+from benchmarks.parts.measurement import CPU, DTYPES, LAYOUTS, Target, in_new_process, product_rates
 from video_gc.analysis.measure import interleave
 from video_gc.deploy.inference_network import has_bf16
 from video_gc.progress import say
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last_3d}
 YARDSTICK, PEER = "x.sum() and x + 1", "nl, pytorchvideo"
 SIZE, SHAPE = "res3-32", (512, 32, 28, 28)
 """A feature map of 49 MiB, more than most caches hold, and its C, T, H, W."""

@@ -20,24 +20,24 @@ from benchmarks.parts.measurement import (
     table,
     write_results,
 )
+from benchmarks.parts.ways import Network
 from video_gc.analysis.clips import Clips, find_clips
 from video_gc.analysis.export import export_checkpoint
 from video_gc.data.index import DataError
-from video_gc.deploy.choices import MOST_CLIPS, clips_in_call
+from video_gc.deploy.choices import MOST_CLIPS, SAME_CLASS, clips_in_call
 from video_gc.deploy.export import ExportOptions
 from video_gc.deploy.fastest import INT8, ClipShape, Way, remember_fastest
-from video_gc.deploy.inference_network import FixedSizes, fast_network
+from video_gc.deploy.inference_network import fast_network, run_int8
 from video_gc.progress import counted, say
 from video_gc.train.checkpoint import default_output, load_network
 
 CLIPS = 600
 """Videos on which a way has to agree with fp32."""
-SAME, LOST = 0.99, 0.003
-"""Least share of them with the same best class, and most that top-1 may lose."""
+LOST = 0.003
+"""Most that top-1 may lose; the best class must be the same in `SAME_CLASS` of the clips."""
 ENOUGH = 200
 """Videos without which int8 is not tried."""
 HEADS = ["", "clips a call", "clips/s", "× the first", "same class", "top-1", "logits off"]
-Network = Callable[[Tensor], Tensor]
 
 
 @dataclass(eq=False)  # itself a key
@@ -65,7 +65,7 @@ class Candidate:
     def sound(self, first: "Candidate") -> bool:
         """Whether it agrees with fp32."""
         lost = 0.0 if self.right is None or first.right is None else first.right - self.right
-        return bool(self.seconds) and self.same >= SAME and lost <= LOST
+        return bool(self.seconds) and self.same >= SAME_CLASS and lost <= LOST
 
     def __str__(self) -> str:
         return f"{self.precision}, {self.backend}, {counted(self.micro_batch, 'clip')} a call"
@@ -81,7 +81,7 @@ def choose_fastest(
     """
     about = about_machine() | {"threads": str(torch.get_num_threads())}
     model, contents = load_network(checkpoint)
-    shape = contents.clip.frames, contents.clip.test_crop, contents.clip.test_crop
+    shape = contents.clip.test_shape
     index, _ = find_clips(checkpoint, contents, videos, count=CLIPS)
     clips = Clips(index, contents.clip, contents.normalisation, CPU)
     kinds = [(precision, backend) for precision in ("fp32", "bf16")
@@ -118,7 +118,8 @@ def choose_fastest(
         f"{checkpoint}, clips of {'×'.join(map(str, shape))}, "
         f"{counted(len(clips.sound), 'test video')}; "
         f"medians of {counted(rounds, 'interleaved round')}. The fastest way with the same class "
-        f"as fp32 in {SAME:.0%} of the clips that loses at most {LOST:.1%} of top-1: **{best}**.",
+        f"as fp32 in {SAME_CLASS:.0%} of the clips that loses at most {LOST:.1%} of top-1: "
+        f"**{best}**.",
         table(HEADS, [cells(one, first) for one in candidates]),
         {"format": "choose-2", "chosen": asdict(way) | {"file": None},
          "ways": as_dicts(candidates)},
@@ -135,8 +136,6 @@ def int8_network(
     videos: on how many it will be compared. file: where the model is, or will be written.
     Raises ImportError and ValueError if that cannot be.
     """
-    from video_gc.deploy.openvino import compile_int8, read_int8
-
     if videos < ENOUGH:
         raise ValueError(f"int8 is compared on {ENOUGH} videos at least, here are {videos}")
     if not default_output(checkpoint, "splits").is_dir():
@@ -144,7 +143,7 @@ def int8_network(
     if not file.is_file():
         options = ExportOptions(format="openvino", int8=True, dynamic=True, accept_difference=True)
         export_checkpoint(checkpoint, options, count=MOST_CLIPS, out=file.parent)
-    return FixedSizes(partial(compile_int8, read_int8(file), shape), one.micro_batch)
+    return run_int8(file, shape, one.micro_batch)
 
 
 def add_agreement(

@@ -30,6 +30,8 @@ from video_gc.subprocess_call import call_in_new_process
 
 CACHE = Path("data/benchmark")
 CPU = torch.device("cpu")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last_3d}
 RESTARTED = "VIDEO_GC_BENCHMARK_RESTARTED"
 LIMIT, LINGER = 900, 5
 """Seconds for one measurement in its own process, and then for its compiler processes to end."""
@@ -108,7 +110,7 @@ def about_machine(device: torch.device = CPU) -> dict[str, str]:
 def product_rates() -> dict[str, float]:
     """FLOPs per second of torch's matrix product on this machine, the best of several."""
     rates = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+    for name, dtype in DTYPES.items():
         best = 0.0
         for size in (1024, 2048):
             one, two = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)

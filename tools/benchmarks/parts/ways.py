@@ -1,7 +1,6 @@
 """The ways to run a benchmark's network: a precision and a backend, named `bf16, eager`."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,12 +10,14 @@ from torch import Tensor
 
 from benchmarks.parts.measurement import CPU
 from benchmarks.parts.network_timing import PLAIN, Clocked, Setting
+from video_gc.deploy import fastest
 from video_gc.deploy.exported_program import trace
 from video_gc.deploy.fold import fold_norms
-from video_gc.deploy.inference_network import FastNetwork, FixedSizes, example_clip, fast_network
+from video_gc.deploy.inference_network import example_clip, fast_network, run_int8
+from video_gc.subprocess_call import call_in_new_process
 
 Network = Callable[[Tensor], Tensor]
-INT8 = "int8, openvino"
+INT8 = f"{fastest.INT8}, openvino"
 CALIBRATION = 8
 """Random clips; the accuracy of int8 is measured on trained networks (--choose)."""
 
@@ -49,20 +50,25 @@ def network_of(name: str, setting: Setting, micro_batch: int) -> Network:
                         backend=backend, micro_batch=micro_batch)  # fmt: skip
 
 
-def int8_network(setting: Setting, micro_batch: int) -> FastNetwork:
-    """As `video-gc export --format openvino --int8` writes it, with random clips."""
+def int8_network(setting: Setting, micro_batch: int) -> Network:
+    """As `video-gc export --format openvino --int8` writes it, with random clips.
+
+    It is written in another process: that takes more memory than running it.
+    """
+    with TemporaryDirectory() as folder:
+        call_in_new_process(write_int8, setting, file := Path(folder, "model.xml"))
+        return run_int8(file, setting.shape, micro_batch)
+
+
+def write_int8(setting: Setting, file: Path) -> None:
+    """An .xml, and its .bin beside it."""
     from video_gc.deploy.onnx import write_onnx
-    from video_gc.deploy.openvino import compile_int8, read_int8, write_openvino
+    from video_gc.deploy.openvino import write_openvino
 
     model = setting.ours()
-    folded, count = fold_norms(model, example_clip(model, setting.shape))
+    folded, _ = fold_norms(model, example_clip(model, setting.shape))
     random = torch.Generator().manual_seed(0)
     clips = [torch.randn(1, 3, *setting.shape, generator=random) for _ in range(CALIBRATION)]
-    with TemporaryDirectory() as folder:
-        onnx, file = Path(folder, "model.onnx"), Path(folder, "model.xml")
-        write_onnx(trace(folded.eval(), setting.shape, dynamic=True), onnx, {})
-        write_openvino(onnx, file, file.with_suffix(".bin"), {}, calibration=clips)
-        opened = read_int8(file)
-
-    run = FixedSizes(partial(compile_int8, opened, setting.shape), micro_batch)
-    return FastNetwork(run, CPU, "int8", "openvino", count, folded, micro_batch)
+    onnx = file.with_suffix(".onnx")
+    write_onnx(trace(folded.eval(), setting.shape, dynamic=True), onnx, {})
+    write_openvino(onnx, file, file.with_suffix(".bin"), {}, calibration=clips)

@@ -118,7 +118,7 @@ def network_cost(
     where = pick_device(device)
     model = replace(model, weights=None)
     network = sketch(model)
-    size = (clip.frames, clip.test_crop, clip.test_crop)
+    size = clip.test_shape
     for side in {clip.test_crop, clip.crop}:
         positions_seen(network, (clip.frames, side, side))
     parts = network_parts(network)

@@ -121,7 +121,7 @@ def _one(kind: str, network: Network, device: str) -> Any:
     """The stored costs of one network: the counts, or the MiB of a mode."""
     model, clip = network
     if kind == "counted":
-        return asdict(complexity(sketch(model), (clip.frames, clip.test_crop, clip.test_crop)))
+        return asdict(complexity(sketch(model), clip.test_shape))
     return peak_memory(model, clip, device=device, train=MODES[kind])
 
 

@@ -1,4 +1,4 @@
-"""Open an MP4 with H.264 without FFmpeg's probing, most of the time of opening a short clip.
+"""Open an MP4 with H.264 without FFmpeg's probing, which takes a millisecond or two.
 
 To find the facts of its streams, FFmpeg opens their decoders and decodes the first pictures. The
 head of an MP4 and the stream's parameter set say all that we use of these facts, and the same. Any
