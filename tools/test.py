@@ -73,6 +73,12 @@ def main() -> None:
         help=f"{BACKEND_HELP}; default: as in the training config",
     )
     parser.add_argument(
+        "--fastest",
+        action="store_true",
+        help="test what predict, score and serve use here after video-gc benchmark predict "
+        "--choose RUN, such as int8; writes to RUN/test_fastest, and no table of runs takes it",
+    )
+    parser.add_argument(
         "--weights",
         choices=("raw", "ema", "both"),
         help="weights of a checkpoint with averaged weights; default: all that it has",

@@ -1,5 +1,6 @@
 """The way that was measured to be the fastest is the one that predictions use."""
 
+import json
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,12 @@ from video_gc.deploy.export import ExportOptions, export_network
 from video_gc.deploy.exported import open_exported
 from video_gc.deploy.fastest import Way, fastest, remember_fastest
 from video_gc.deploy.inference_network import choose, choose_way, fast_network
+from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
 from video_gc.predict.features import StageFeatures
 from video_gc.predict.recognizer import Recognizer
+from video_gc.train.checkpoint import load_network
 
 CPU, CLIP = torch.device("cpu"), (4, 32, 32)
 
@@ -172,3 +175,30 @@ def test_a_cpu_gets_few_large_clips_in_a_call(
     clip: tuple[int, int, int], device: str, count: int
 ) -> None:
     assert clips_in_call(clip, device) == count
+
+
+def test_a_test_uses_it_when_asked_to(bag_run: Path) -> None:
+    checkpoint = bag_run / "checkpoints" / "best.ckpt"
+    asked = TestOptions(fastest=True, device="cpu", workers=0)
+    with pytest.raises(ValueError, match=r"\(raw\) was chosen .*--choose RUN"):
+        evaluate(checkpoint, asked)
+    recognizer = Recognizer(checkpoint, device="cpu", precision="fp32")
+    model, _ = load_network(checkpoint)
+    remember_fastest(slower(), model, recognizer.contract.clip_shape, CPU)
+    done = evaluate(checkpoint, asked)
+    assert done.files[0].parent == bag_run / "test_fastest"
+    about = json.loads((bag_run / "test_fastest" / "accuracy.json").read_text())
+    assert about["precision"] == slower().precision  # not the default of this machine
+    part = evaluate(checkpoint, replace(asked, subset=1))
+    assert part.files[0].parent.name == "test_subset_fastest"
+
+
+def test_what_does_not_go_with_the_fastest_way(bag_run: Path, exported: Path) -> None:
+    checkpoint = bag_run / "checkpoints" / "best.ckpt"
+    for of, given, text in (
+        (exported, {}, "an exported model"),
+        (checkpoint, {"precision": "fp32"}, "--precision or --backend"),
+        (checkpoint, {"backend": "eager"}, "--precision or --backend"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            evaluate(of, TestOptions(fastest=True, **given))

@@ -1,6 +1,7 @@
 """The networks of a checkpoint, ready to score: raw weights, their moving average, or both."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,8 @@ from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.contract import Contract
 from video_gc.deploy.device import pick_device
-from video_gc.deploy.exported import is_exported, open_exported
+from video_gc.deploy.exported import check_exported, is_exported, open_exported
+from video_gc.deploy.fastest import fastest
 from video_gc.deploy.inference_network import FastNetwork, choose, fast_network
 from video_gc.models.build import ModelConfig
 from video_gc.train.checkpoint import (
@@ -31,12 +33,13 @@ WEIGHTS = ("ema", "raw")
 
 
 def load_networks(
-    checkpoint: Path, weights: str | None = None
+    checkpoint: Path, weights: str | None = None, *, first: bool = False
 ) -> tuple[dict[str, nn.Module | FastNetwork], CheckpointContents]:
     """Name (ema, raw, exported) → network, and the description of the checkpoint, read once.
 
-    weights: raw, ema or both; None: all that the checkpoint has. Raises as `load_network` and
-    `open_exported`, and ValueError for missing EMA weights.
+    weights: raw, ema or both; None: all that the checkpoint has. first: only the ones that come
+    first, which predictions take. Raises as `load_network` and `open_exported`, and ValueError for
+    missing EMA weights.
     """
     if is_exported(checkpoint):
         if weights is not None:
@@ -56,6 +59,7 @@ def load_networks(
         names = list(WEIGHTS) if weights == "both" else [weights]
     if "ema" in names and "ema" not in kept:
         raise _no_average(checkpoint)
+    names = names[:1] if first else names
     return {name: network_of(checkpoint, contents, state, name) for name in names}, contents
 
 
@@ -89,6 +93,53 @@ def ready_networks(
         for model in opened
         if isinstance(model, nn.Module)
     ]
+
+
+def check_way(
+    checkpoint: Path,
+    device: torch.device,
+    precision: str | None,
+    backend: str | None,
+    *,
+    fastest: bool,
+    processes: int,
+) -> None:
+    """Raises ValueError for options that do not go with an exported model, or with the fastest
+    way of running a checkpoint.
+    """
+    if is_exported(checkpoint):
+        check_exported(checkpoint, device, precision=precision, backend=backend)
+    for wrong, text in (
+        (is_exported(checkpoint), "an exported model, which runs as it was written"),
+        (precision or backend, "--precision or --backend, which it decides"),
+        (processes > 1, "several processes; it holds for a number of threads"),
+    ):
+        if fastest and wrong:
+            raise ValueError(f"{checkpoint}: --fastest does not go with {text}")
+
+
+def fastest_network(
+    models: Mapping[str, nn.Module | FastNetwork],
+    clip: ClipConfig,
+    config: ViewConfig,
+    device: torch.device,
+) -> tuple[ViewConfig, list[FastNetwork]]:
+    """The one network of `models` as `video-gc benchmark predict --choose` found it to be fastest,
+    and the config with its size of calls, if none is given.
+
+    Raises ValueError if nothing was chosen for these weights on this machine.
+    """
+    ((name, model),) = models.items()
+    assert isinstance(model, nn.Module)
+    way = fastest(model, clip.test_shape, device)
+    if way is None:
+        raise ValueError(
+            f"no way of running these weights ({name}) was chosen on this machine with this number "
+            "of threads; video-gc benchmark predict --choose RUN does that"
+        )
+    config = replace(config, micro_batch=config.micro_batch or way.micro_batch)
+    size = micro_batch_size(config.clips * config.crops, config.views_in_call(clip, device.type))
+    return config, [fast_network(model, clip.test_shape, device=device, micro_batch=size)]
 
 
 def own_device(checkpoint: Path, name: str | None, world: World) -> torch.device:

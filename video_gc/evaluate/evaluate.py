@@ -17,9 +17,15 @@ from video_gc.data.index import DataError
 from video_gc.data.reading import Decoding
 from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
 from video_gc.data.transforms import Normalisation
-from video_gc.deploy.exported import check_exported, is_exported
 from video_gc.deploy.inference_network import FastNetwork
-from video_gc.evaluate.checkpoint_networks import WEIGHTS, load_networks, own_device, ready_networks
+from video_gc.evaluate.checkpoint_networks import (
+    WEIGHTS,
+    check_way,
+    fastest_network,
+    load_networks,
+    own_device,
+    ready_networks,
+)
 from video_gc.evaluate.journal import (
     FOLDER,
     claim_journals,
@@ -32,6 +38,7 @@ from video_gc.evaluate.results import (
     BESIDE,
     check_free,
     check_same,
+    default_folder,
     new_skipped,
     remove_beside,
     write_results,
@@ -48,7 +55,7 @@ from video_gc.evaluate.tested_videos import (
 from video_gc.evaluate.views import check_videos, score_videos
 from video_gc.locks import locked
 from video_gc.progress import counted, progress_bar, say
-from video_gc.train.checkpoint import default_output, is_published
+from video_gc.train.checkpoint import is_published
 from video_gc.train.distributed.world import World, from_first, joined, this_world, to_all
 from video_gc.train.view_options import ViewConfig
 
@@ -73,6 +80,9 @@ class TestOptions:
     precision: str | None = None
     backend: str | None = None
     """these five: see `ViewConfig`"""
+    fastest: bool = False
+    """as `video-gc benchmark predict --choose` found it to run fastest here, for the weights that
+    `predict` takes"""
     workers: int | None = None
     """decoding processes"""
     device: str | None = None
@@ -136,9 +146,9 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
     with joined(world, gpu=device.type == "cuda"):
         if asked.data is None and is_published(checkpoint):
             raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
-        if is_exported(checkpoint):
-            check_exported(checkpoint, device, precision=asked.precision, backend=asked.backend)
-        models, contents = load_networks(checkpoint, asked.weights)
+        given = (asked.precision, asked.backend)
+        check_way(checkpoint, device, *given, fastest=asked.fastest, processes=world.size)
+        models, contents = load_networks(checkpoint, asked.weights, first=asked.fastest)
         if asked.data is None and not (contents.config or is_published(checkpoint)):
             raise ValueError(
                 f"{checkpoint}: lies in no run's folder, so its test videos are unknown; give "
@@ -153,10 +163,8 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         found = from_first(world, lambda: fingerprint_of(videos, contents, trained, asked.data))
         val = contents.fingerprint.get("val", "")
         chose = videos.validation or (asked.data is not None and same_copy(val, found))
-        folder = "test_subset" if videos.part else "test"
-        if is_exported(checkpoint):  # beside the checkpoint's results
-            folder += f"_{checkpoint.stem}_{checkpoint.suffix[1:]}"
-        out = asked.out or default_output(checkpoint, folder)
+        part = bool(videos.part)
+        out = asked.out or default_folder(checkpoint, part=part, fastest=asked.fastest)
         decoding = Decoding(
             trained.decoder,
             # a network trained on a GPU may be tested without one
@@ -183,10 +191,13 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         from_first(world, lambda: check_free(out, *list(models)[1:]))
         if asked.out is None and not videos.part:
             from_first(world, lambda: check_same(out, about | {"weights": next(iter(models))}))
-        networks = ready_networks(models.values(), contents.clip, config, device, world)
+        if asked.fastest:
+            config, networks = fastest_network(models, contents.clip, config, device)
+        else:
+            networks = ready_networks(models.values(), contents.clip, config, device, world)
         using = {"precision": networks[0].precision, "backend": networks[0].backend}
         about |= using
-        used = ", ".join(using.values())
+        used = ", ".join([*using.values(), networks[0].file_hash])
         identity = identity_of(
             models, contents, views, config, device.type, precision=used, files=found
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from video_gc.atomic import remove_stale_parts
 from video_gc.data.skipped_videos import NOTES, SKIPPED, SkippedVideos
+from video_gc.deploy.exported import is_exported
 from video_gc.evaluate.confusions import (
     EXAMPLES,
     ConfusedPair,
@@ -29,6 +30,7 @@ from video_gc.evaluate.ranking import ranking
 from video_gc.evaluate.scores import Scores
 from video_gc.evaluate.tensorboard import EVENTS, write_events
 from video_gc.outputs import Outputs, output_path, write_csv, write_output
+from video_gc.train.checkpoint import default_output
 
 RESULTS = (
     *("predictions.csv", "scores.npy", "accuracy.json", "classes.csv", "confusion.csv"),
@@ -38,6 +40,16 @@ RESULTS = (
 DRAWN_PAIRS = 8
 BESIDE = "beside"
 """Key in accuracy.json of further weights: the first weights of the same test."""
+
+
+def default_folder(checkpoint: Path, *, part: bool, fastest: bool) -> Path:
+    """RUN/test for the results of a test; of a part of the videos, of an exported model or of the
+    fastest way, a folder beside it.
+    """
+    name = "test_subset" if part else "test"
+    if is_exported(checkpoint):
+        name += f"_{checkpoint.stem}_{checkpoint.suffix[1:]}"
+    return default_output(checkpoint, f"{name}_fastest" if fastest else name)
 
 
 def check_free(directory: Path, *beside: str) -> None:
