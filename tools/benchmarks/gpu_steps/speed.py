@@ -13,13 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from benchmarks.gpu_steps.rates import product_rates, seconds_of, tf32
 from benchmarks.gpu_steps.schedule import Row
 from benchmarks.parts.measurement import reason, table
 from benchmarks.parts.network_timing import CLASSES, Setting
+from benchmarks.parts.training_step import Trainer
 from benchmarks.parts.videos import encode
 from video_gc.analysis.measure import MIB, peak_bytes, wait
 from video_gc.cores import cores
@@ -32,8 +32,6 @@ from video_gc.data.reading import Decoding
 from video_gc.data.sampling import ClipConfig
 from video_gc.data.transforms import Normalisation, prepare_clips
 from video_gc.deploy.inference_network import fast_network
-from video_gc.train.recipe.bf16_on_cpu import SoundBf16
-from video_gc.train.recipe.optim import OptimConfig, build_optimizer
 
 MOST = 20.0
 """Seconds of training steps from videos, if they are slow; and of those before them that are not
@@ -127,31 +125,9 @@ def inference(
         return {"seconds": seconds_of(torch.no_grad()(partial(network.run, given)), device)}
 
 
-class Trainer:
-    """The steps of a training, without anything around them."""
-
-    def __init__(self, sizes: Sizes, device: torch.device, precision: str) -> None:
-        self.device, self.low = device, precision == "bf16"
-        network = deepcopy(network_of(sizes.setting)).train().to(device)
-        self.network: nn.Module = network.to(memory_format=torch.channels_last_3d)
-        self.optimizer = build_optimizer(self.network, OptimConfig(lr=1e-4))
-
-    def step(self, clips: Tensor, labels: Tensor) -> None:
-        """Forward, backward and the optimiser: (N, 3, T, H, W), (N,)."""
-        self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low):
-            if self.low and self.device.type == "cpu":
-                with SoundBf16():
-                    logits = self.network(clips)
-            else:
-                logits = self.network(clips)
-        F.cross_entropy(logits.float(), labels).backward()
-        self.optimizer.step()
-
-
 def from_memory(sizes: Sizes, device: torch.device, precision: str) -> dict[str, float]:
     """Seconds of a step on clips that are on the device."""
-    trainer = Trainer(sizes, device, precision)
+    trainer = Trainer(deepcopy(network_of(sizes.setting)), device, precision)
     clips = torch.randn(sizes.batch, 3, *sizes.setting.shape, device=device)
     clips = clips.contiguous(memory_format=torch.channels_last_3d)
     labels = torch.arange(sizes.batch, device=device) % CLASSES
@@ -167,7 +143,7 @@ def from_videos(sizes: Sizes, device: torch.device, decode: str) -> dict[str, An
     setting, workers = sizes.setting, max(1, cores() - 1)
     clip = ClipConfig(frames=setting.frames, stride=setting.stride, crop=setting.side,
                       short_side=[setting.side, setting.side * 5 // 4])  # fmt: skip
-    trainer = Trainer(sizes, device, "bf16")
+    trainer = Trainer(deepcopy(network_of(sizes.setting)), device, "bf16")
     before = processes_on(device)
     warm = sizes.warm if decode == "cpu" else min(sizes.warm, WARM_THREADS)
     with TemporaryDirectory() as folder:

@@ -32,7 +32,7 @@ def training_precision(
         return "bf16", "precision: bf16 (auto)"
     if config.compile and config.activation_checkpointing:
         return "fp32", "precision: fp32 (auto; compile and activation_checkpointing together)"
-    step = config.batch_size * _without_context(model, config.clip.frames, config.clip.crop)
+    step = config.batch_size * without_context(model, config.clip.frames, config.clip.crop)
     which, than = ("bf16", "at least") if step >= LEAST else ("fp32", "fewer than")
     return which, f"precision: {which} (auto; {than} {LEAST // 10**6} M multiply-adds a step)"
 
@@ -43,8 +43,8 @@ def begun_in(config: dict[str, Any], *, gpu: bool) -> str:
     return "fp32" if precision == "auto" and not gpu else precision
 
 
-def _without_context(model: nn.Module, frames: int, side: int) -> int:
-    """Multiply-adds of one clip without those of context blocks."""
+def without_context(model: nn.Module, frames: int, side: int) -> int:
+    """Multiply-adds of the forward pass of one clip, without those of context blocks."""
     flops = count_modules(model, torch.empty(1, 3, frames, side, side, device="meta")).flops
     blocks = {id(block) for block in context_blocks(model).values()}
     added = (inside(flops, name) for name, module in model.named_modules() if id(module) in blocks)
