@@ -78,11 +78,14 @@ def test_a_damaged_file_is_as_none(content: str, gc: nn.Module) -> None:
     assert fastest(gc, CLIP, CPU) is None
 
 
-def test_a_backend_that_is_gone_is_not_taken(
-    gc: nn.Module, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("other", ["", "1.0"])
+def test_a_backend_that_is_gone_or_another_is_not_taken(
+    other: str, gc: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "_openvino", lambda: "2.0")
     remember_fastest(Way("bf16", "openvino", 8), gc, CLIP, CPU)
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert fastest(gc, CLIP, CPU) == Way("bf16", "openvino", 8)
+    monkeypatch.setattr(module, "_openvino", lambda: other)
     assert choose_way(gc, CLIP, CPU) == Way(*choose(CPU, "auto", "auto"), MOST_CLIPS)
 
 

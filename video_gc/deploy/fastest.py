@@ -1,8 +1,8 @@
 """How a network runs fastest on this machine, once `video-gc benchmark predict --choose` knows it.
 
 A small file in the user's cache folder for each trained network, clip size, kind of machine, number
-of threads and version of torch; beside it a network in int8. Remove ~/.cache/video_gc/fastest to
-forget.
+of threads, version of torch and of OpenVINO; beside it a network in int8. Remove
+~/.cache/video_gc/fastest to forget.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import json
 import platform
 import shutil
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -68,9 +68,7 @@ def remember_fastest(way: Way, model: nn.Module, clip: ClipShape, device: torch.
 
 
 def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | None:
-    """The way that was remembered for exactly this; None without one, or if it needs a package
-    or file that is no longer there.
-    """
+    """The way that was remembered for exactly this; None without one, or if its file is gone."""
     try:
         folder = cache_folder(FOLDER)
         if not folder.is_dir():  # weights are hashed for those who have chosen something
@@ -80,17 +78,24 @@ def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | No
         way = Way(**kept | {"file": file})
     except (OSError, ValueError, TypeError, AttributeError, RuntimeError):
         return None  # AttributeError: not an object; RuntimeError: a user without a home
-    if way.backend == "openvino" and not find_spec("openvino"):
-        return None
     parts = (way.file, way.file.with_suffix(".bin")) if way.file else ()
     return way if all(part.is_file() for part in parts) else None
 
 
 def _name(model: nn.Module, clip: ClipShape, device: torch.device) -> str:
-    of = device.type, torch.get_num_threads(), platform.machine(), _processor(), torch.__version__
+    machine = device.type, torch.get_num_threads(), platform.machine(), _processor()
+    of = *machine, torch.__version__, _openvino()
     network = repr(model), hash_weights(model.state_dict())
     digest = hashlib.blake2b(repr((of, clip, network)).encode(), digest_size=12)
     return digest.hexdigest()
+
+
+def _openvino() -> str:
+    """Its version, empty if it is not installed."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return ""
 
 
 def _processor() -> str:
