@@ -8,7 +8,6 @@ A page has `<!-- measured: NAME -->` where those of NAME.json belong, and `<!-- 
 import json
 import re
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tools")]
 
 from benchmarks.parts.measurement import markdown, table  # noqa: E402
 
-SPLIT = " · "
-"""Between the axes of an ablation in the names of its rows."""
 COSTS = "latency and memory"
 """The note that names the machine; these pages do not have its columns."""
 COLUMNS = ("rows", "difference", "FLOPs", "time trained", "predicted")
@@ -45,50 +42,52 @@ def with_tables(page: str) -> str:
 
 
 def trainings(report: dict[str, Any]) -> str:
-    """The rows of a table.json, or tasks against kinds if that is what its rows are, and the notes
-    that say what they are.
+    """The rows of a table.json, and what it says of them. Rows of two axes, tasks and kinds, whose
+    outcome was predicted become a grid of these.
     """
     rows = report["rows"]
-    kinds = Counter(row["name"].partition(SPLIT)[2] for row in rows)
-    crossed = [kind for kind, count in kinds.items() if kind and count > 1]
-    lines = grid(rows, crossed) if crossed else plain(rows, report["baseline"])
+    axes = next((tuple(row["values"]) for row in rows if row["values"]), ())
+    crossed = len(axes) == 2 and any(row["predicted"] for row in rows)
+    lines = grid(rows, *axes) if crossed else plain(rows, report["baseline"])
     texts = dict(report["notes"])
-    texts["machine"] = texts.pop(COSTS).partition("on this machine: ")[2]
-    notes = [f"- {name}: {text}" for name, text in texts.items()
-             if not (crossed and name in COLUMNS)]  # fmt: skip
-    return "\n".join([*lines, "", *notes, ""])
+    machine = texts.pop(COSTS, "").partition("on this machine: ")[2].partition(";")[0]
+    notes = [f"- {name}: {text}" for name, text in [*texts.items(), ("machine", machine)]
+             if text and not (crossed and name in COLUMNS)]  # fmt: skip
+    warnings = [f"- warning: {text}" for text in report["warnings"]]
+    return "\n".join([*lines, "", *warnings, *notes, ""])
 
 
 def plain(rows: Sequence[dict[str, Any]], baseline: str | None) -> list[str]:
-    """A line for each row."""
-    heads = ["", "seeds", "top-1 of each, %", "mean", f"− {baseline or 'none'} [95 %]",
+    """A line for each row; without a baseline there are no differences."""
+    heads = ["", "seeds", "top-1 of each, %", "mean", *([f"− {baseline} [95 %]"] * bool(baseline)),
              "parameters", "multiply-adds", "trained in, s"]  # fmt: skip
     lines = []
     for row in rows:
-        against, counted = row["against"], row["costs"]["counted"]
+        found, counted = row["against"], row["costs"]["counted"]
+        against = "{difference:+.1f} [{low:+.1f}, {high:+.1f}]".format(**found) if found else ""
         lines.append([
-            row["name"],
-            ", ".join(map(str, row["seeds"])),
-            each(row),
-            mean(row),
-            f"{against['difference']:+.1f} [{against['low']:+.1f}, {against['high']:+.1f}]"
-            if against else "",
+            row["name"], ", ".join(map(str, row["seeds"])), each(row), mean(row),
+            *([against] * bool(baseline)),
             f"{counted['parameters']:,}", f"{counted['flops']:,}", f"{row['seconds']:.0f}",
         ])  # fmt: skip
     return table(heads, lines)
 
 
-def grid(rows: Sequence[dict[str, Any]], kinds: Sequence[str]) -> list[str]:
-    """Rows named TASK · KIND as a line for each task; then those of other kinds."""
-    found = {row["name"]: f"{mean(row)} ({each(row)})" if len(row["seeds"]) > 1 else mean(row)
-             for row in rows}  # fmt: skip
-    tasks = dict.fromkeys(
-        task for task, _, kind in (name.partition(SPLIT) for name in found) if kind in kinds
-    )
-    lines = [[task, *(found.get(f"{task}{SPLIT}{kind}", "") for kind in kinds)] for task in tasks]
-    others = [f"`{name}` {text}" for name, text in found.items()
-              if name.partition(SPLIT)[2] not in kinds]  # fmt: skip
-    return [*table(["task", *kinds], lines), "", "; ".join(others)]
+def grid(rows: Sequence[dict[str, Any]], down: str, across: str) -> list[str]:
+    """A line for each value of the axis `down`, a column for each of `across`; other rows below."""
+    crossed = [row for row in rows if row["values"]]
+    found = {tuple(row["values"].values()): row for row in crossed}
+    tasks, kinds = ([*dict.fromkeys(row["values"][axis] for row in crossed)]
+                    for axis in (down, across))  # fmt: skip
+    lines = [[task, *(short(found[task, kind]) if (task, kind) in found else "" for kind in kinds)]
+             for task in tasks]  # fmt: skip
+    others = [f"{row['name']}: {short(row)}" for row in rows if not row["values"]]
+    return [*table([down, *kinds], lines), *(["", "; ".join(others)] if others else [])]
+
+
+def short(row: dict[str, Any]) -> str:
+    """Mean, and the seeds if there are several."""
+    return f"{mean(row)} ({each(row)})" if len(row["seeds"]) > 1 else mean(row)
 
 
 def each(row: dict[str, Any]) -> str:

@@ -76,7 +76,7 @@ def main() -> None:
         "--fastest",
         action="store_true",
         help="test what predict, score and serve use here after video-gc benchmark predict "
-        "--choose RUN, such as int8; writes to RUN/test_fastest, and no table of runs takes it",
+        "--choose RUN, such as int8; no table of runs takes the results",
     )
     parser.add_argument(
         "--weights",
@@ -88,7 +88,8 @@ def main() -> None:
         type=Path,
         help="folder for the results; replaces results of a test there, never other files; "
         "default: RUN/test (refuses to replace the results of a different test), "
-        "RUN/test_subset with --subset, or for RUN/export/model.onnx RUN/test_model_onnx",
+        "RUN/test_subset with --subset, RUN/test_fastest with --fastest, or for "
+        "RUN/export/model.onnx RUN/test_model_onnx",
     )
     parser.add_argument(
         "--workers",

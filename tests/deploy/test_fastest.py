@@ -15,6 +15,8 @@ from video_gc.deploy.export import ExportOptions, export_network
 from video_gc.deploy.exported import open_exported
 from video_gc.deploy.fastest import Way, fastest, remember_fastest
 from video_gc.deploy.inference_network import choose, choose_way, fast_network
+from video_gc.evaluate import evaluate as evaluation
+from video_gc.evaluate.checkpoint_networks import check_fastest
 from video_gc.evaluate.evaluate import TestOptions, evaluate
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
@@ -78,14 +80,19 @@ def test_a_damaged_file_is_as_none(content: str, gc: nn.Module) -> None:
     assert fastest(gc, CLIP, CPU) is None
 
 
-@pytest.mark.parametrize("other", ["", "1.0"])
 def test_a_backend_that_is_gone_or_another_is_not_taken(
-    other: str, gc: nn.Module, monkeypatch: pytest.MonkeyPatch
+    gc: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_openvino", lambda: "2.0")
+    asked: list[str] = []
+    monkeypatch.setattr(module, "version", lambda name: asked.append(name) or "2.0")
+    monkeypatch.setattr(module, "installed", lambda name: True)
     remember_fastest(Way("bf16", "openvino", 8), gc, CLIP, CPU)
     assert fastest(gc, CLIP, CPU) == Way("bf16", "openvino", 8)
-    monkeypatch.setattr(module, "_openvino", lambda: other)
+    assert {*asked} == {"openvino"}
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "version", lambda name: "2.1")
+        assert fastest(gc, CLIP, CPU) is None
+    monkeypatch.setattr(module, "installed", lambda name: False)
     assert choose_way(gc, CLIP, CPU) == Way(*choose(CPU, "auto", "auto"), MOST_CLIPS)
 
 
@@ -153,6 +160,8 @@ def test_a_network_in_int8_is_kept_and_used(
     chosen = Recognizer(checkpoint, device="cpu")
     assert (chosen.network.precision, chosen.micro_batch) == ("int8", 2)
     assert chosen.in_eager().network.precision in PRECISIONS
+    done = evaluate(checkpoint, TestOptions(fastest=True, device="cpu", out=tmp_path / "tested"))
+    assert "int8, openvino" in done.title
     other = export_network(model, contract, options, tmp_path / "other", batches, ranges[1:])
     remember_fastest(Way("int8", "openvino", 2, other.files[0]), model, shape, CPU)
     assert [file.suffix for file in sorted(cache.glob("*_*"))] == [".bin", ".xml"]  # no old ones
@@ -180,28 +189,53 @@ def test_a_cpu_gets_few_large_clips_in_a_call(
     assert clips_in_call(clip, device) == count
 
 
-def test_a_test_uses_it_when_asked_to(bag_run: Path) -> None:
+def test_a_test_uses_it_when_asked_to(
+    bag_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoint = bag_run / "checkpoints" / "best.ckpt"
     asked = TestOptions(fastest=True, device="cpu", workers=0)
-    with pytest.raises(ValueError, match=r"\(raw\) was chosen .*--choose RUN"):
+    with pytest.raises(ValueError, match=r"best\.ckpt: its fastest way on the cpu .* --choose"):
         evaluate(checkpoint, asked)
-    recognizer = Recognizer(checkpoint, device="cpu", precision="fp32")
-    model, _ = load_network(checkpoint)
-    remember_fastest(slower(), model, recognizer.contract.clip_shape, CPU)
+    model, contents = load_network(checkpoint)
+    remember_fastest(slower(), model, contents.clip.test_shape, CPU)
+    known = []
+    monkeypatch.setattr(evaluation, "identity_of", lambda *given, **more: known.append(more) or {})
     done = evaluate(checkpoint, asked)
     assert done.files[0].parent == bag_run / "test_fastest"
     about = json.loads((bag_run / "test_fastest" / "accuracy.json").read_text())
     assert about["precision"] == slower().precision  # not the default of this machine
     part = evaluate(checkpoint, replace(asked, subset=1))
     assert part.files[0].parent.name == "test_subset_fastest"
+    evaluate(checkpoint, TestOptions(device="cpu", workers=0, out=tmp_path / "plain"))
+    assert [more.get("way") for more in known] == [str(slower())] * 2 + [None]
+    with pytest.raises(ValueError, match="tables of runs"):
+        evaluate(checkpoint, replace(asked, out=bag_run / "checkpoints" / ".." / "test"))
 
 
-def test_what_does_not_go_with_the_fastest_way(bag_run: Path, exported: Path) -> None:
-    checkpoint = bag_run / "checkpoints" / "best.ckpt"
-    for of, given, text in (
-        (exported, {}, "an exported model"),
-        (checkpoint, {"precision": "fp32"}, "--precision or --backend"),
-        (checkpoint, {"backend": "eager"}, "--precision or --backend"),
-    ):
+def test_a_test_takes_its_size_of_calls() -> None:
+    trained = {"clips": 2, "micro_batch": 16}
+    assert TestOptions(fastest=True).views(trained, slower()).micro_batch == 3
+    assert TestOptions(fastest=True, micro_batch=5).views(trained, slower()).micro_batch == 5
+    assert TestOptions().views(trained, None).micro_batch == trained["micro_batch"] == 16
+
+
+@pytest.mark.parametrize(
+    ("given", "processes", "text"),
+    [(("fp32", None, None), 1, "--precision"), ((None, "eager", None), 1, "--backend"),
+     ((None, None, "raw"), 1, "--weights"), ((None, None, None), 2, "several processes")],
+)  # fmt: skip
+def test_what_does_not_go_with_the_fastest_way(
+    given: tuple[str | None, ...], processes: int, text: str, checkpoint: Path
+) -> None:
+    check_fastest(checkpoint, (None, None, None), 1)
+    with pytest.raises(ValueError, match=text):
+        check_fastest(checkpoint, given, processes)
+    if processes == 1:
+        options = dict(zip(("precision", "backend", "weights"), given, strict=True))
         with pytest.raises(ValueError, match=text):
-            evaluate(of, TestOptions(fastest=True, **given))
+            evaluate(checkpoint, TestOptions(fastest=True, **options))
+
+
+def test_an_exported_model_has_no_other_way(exported: Path) -> None:
+    with pytest.raises(ValueError, match="runs as it was written"):
+        evaluate(exported, TestOptions(fastest=True))

@@ -241,6 +241,7 @@ def test_averaged_weights_beside_the_raw_ones(
     assert status == 0
     assert sorted(opened) == [0, 1]  # decoded once for both
     assert len(files) == 1  # and so is the checkpoint
+    assert list(weights.load_networks(checkpoint, first=True)[0]) == ["ema"]  # as predictions
     assert [err.count(f"{name}, video level") for name in ("ema", "raw")] == [1, 1]
     assert torch.equal(torch.from_numpy(np.load(out / "raw/scores.npy")), raw.scores)
     assert not np.array_equal(np.load(out / "scores.npy"), raw.scores.numpy())

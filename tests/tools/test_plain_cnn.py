@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.parts.plain_cnn import plain_cnn, train_and_test
+from benchmarks.peers.plain_cnn import plain_cnn, train_and_test
 from torch import nn
 
 from tests.conftest import SMALL

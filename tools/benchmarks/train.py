@@ -4,6 +4,7 @@ import argparse
 import time
 from dataclasses import asdict, dataclass, field
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,14 +67,15 @@ def resnet(backbone: str, width: float) -> ModelConfig:
     return ModelConfig(backbone=backbone, width=width, num_classes=CLASSES, context=context)
 
 
-def bag(width: float, kind: str = "none") -> ModelConfig:
+def bag(width: float, kind: str = "none", **options: Any) -> ModelConfig:
     """The network of the demo, with blocks after all of res3 and res4."""
-    context = ContextConfig(kind=kind, after=["res3.*", "res4.*"])
+    context = ContextConfig(kind=kind, after=["res3.*", "res4.*"], options=options)
     return ModelConfig(
         backbone="bag", depth=14, width=width, num_classes=CLASSES, dropout=0.0, context=context
     )
 
 
+DEMO = "bag R14 at 1/8 width, GC: the demo"
 STEPS = {
     "bag R14 at 1/16 width": Step(bag(1 / 16), 4, (4, 24, 24)),
     "Slow-only R50 at 1/16 width, GC": Step(resnet("slow", 1 / 16), 2, (4, 32, 32)),
@@ -82,8 +84,8 @@ STEPS = {
     "Slow-only R50 at 1/8 width, GC": Step(resnet("slow", 1 / 8), 8, (4, 64, 64)),
     "SlowFast R50 at 1/8 width, GC": Step(resnet("slowfast", 1 / 8), 8, (16, 64, 64)),
     "I3D R50 at 1/8 width, GC": Step(resnet("i3d", 1 / 8), 8, (8, 64, 64)),
-    "bag R14 at 1/8 width, GC: the demo": Step(bag(1 / 8, "gc"), 16, (8, 40, 40)),
-    "the same with NL": Step(bag(1 / 8, "nl"), 16, (8, 40, 40)),
+    DEMO: Step(bag(1 / 8, "gc", reduction=1), 16, (8, 40, 40)),
+    "bag R14 at 1/8 width, NL": Step(bag(1 / 8, "nl"), 16, (8, 40, 40)),
     "I3D R50 at 1/4 width, GC": Step(resnet("i3d", 1 / 4), 8, (8, 64, 64)),
     "Slow-only R50 at half width, GC": Step(resnet("slow", 1 / 2), 2, (8, 112, 112)),
 }

@@ -20,6 +20,7 @@ from video_gc.atomic import atomic_path, write_text
 from video_gc.deploy.choices import BACKENDS, PRECISIONS
 from video_gc.deploy.contract import hash_weights
 from video_gc.deploy.model_file import files_hash
+from video_gc.extras import installed
 from video_gc.shipped import cache_folder
 
 FOLDER = "fastest"
@@ -68,7 +69,9 @@ def remember_fastest(way: Way, model: nn.Module, clip: ClipShape, device: torch.
 
 
 def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | None:
-    """The way that was remembered for exactly this; None without one, or if its file is gone."""
+    """The way that was remembered for exactly this; None without one, or if it needs a package
+    or file that is no longer there.
+    """
     try:
         folder = cache_folder(FOLDER)
         if not folder.is_dir():  # weights are hashed for those who have chosen something
@@ -78,6 +81,8 @@ def fastest(model: nn.Module, clip: ClipShape, device: torch.device) -> Way | No
         way = Way(**kept | {"file": file})
     except (OSError, ValueError, TypeError, AttributeError, RuntimeError):
         return None  # AttributeError: not an object; RuntimeError: a user without a home
+    if way.backend == "openvino" and not installed("openvino"):
+        return None
     parts = (way.file, way.file.with_suffix(".bin")) if way.file else ()
     return way if all(part.is_file() for part in parts) else None
 

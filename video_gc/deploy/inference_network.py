@@ -70,18 +70,19 @@ def fast_network(
     precision: str = "auto",
     backend: str = "auto",
     micro_batch: int | None = None,
+    way: Way | None = None,
 ) -> FastNetwork:
     """A copy of `model` that is ready to score clips.
 
     clip_shape: (T, H, W). precision, backend: if both are auto, the fastest way that was measured
     here (`fastest`), else bf16 where the hardware has it, and eager. micro_batch: clips in one call
     (default: as measured, or `clips_in_call`); `compile` and `openvino` build a network for this
-    number and one for a single clip; other numbers are padded with zeros.
+    number and one for a single clip; other numbers are padded with zeros. way: all of these.
 
     Raises ValueError for an unknown choice, ImportError with the install command if OpenVINO is
     missing.
     """
-    way = choose_way(model, clip_shape, device, precision, backend)
+    way = way or choose_way(model, clip_shape, device, precision, backend)
     precision, backend, micro_batch = way.precision, way.backend, micro_batch or way.micro_batch
     # on the model's device: a GPU's TF32 may differ by more than folding is allowed to
     where = next(model.parameters()).device

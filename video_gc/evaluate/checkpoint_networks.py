@@ -1,7 +1,6 @@
 """The networks of a checkpoint, ready to score: raw weights, their moving average, or both."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,8 +11,8 @@ from video_gc.data.batches.loader import micro_batch_size
 from video_gc.data.sampling import ClipConfig
 from video_gc.deploy.contract import Contract
 from video_gc.deploy.device import pick_device
-from video_gc.deploy.exported import check_exported, is_exported, open_exported
-from video_gc.deploy.fastest import fastest
+from video_gc.deploy.exported import is_exported, open_exported
+from video_gc.deploy.fastest import Way, fastest
 from video_gc.deploy.inference_network import FastNetwork, choose, fast_network
 from video_gc.models.build import ModelConfig
 from video_gc.train.checkpoint import (
@@ -69,8 +68,10 @@ def ready_networks(
     config: ViewConfig,
     device: torch.device,
     world: World,
+    way: Way | None = None,
 ) -> list[FastNetwork]:
-    """The networks ready to run, on all processes in the precision that the first one chooses.
+    """The networks ready to run, on all processes in the precision that the first one chooses, or
+    in the given way.
 
     An exported model is ready as it is.
     """
@@ -89,57 +90,47 @@ def ready_networks(
             precision=precision,
             backend=backend,
             micro_batch=size,
+            way=way,
         )
         for model in opened
         if isinstance(model, nn.Module)
     ]
 
 
-def check_way(
+def chosen_way(
     checkpoint: Path,
-    device: torch.device,
-    precision: str | None,
-    backend: str | None,
-    *,
-    fastest: bool,
-    processes: int,
-) -> None:
-    """Raises ValueError for options that do not go with an exported model, or with the fastest
-    way of running a checkpoint.
-    """
-    if is_exported(checkpoint):
-        check_exported(checkpoint, device, precision=precision, backend=backend)
-    for wrong, text in (
-        (is_exported(checkpoint), "an exported model, which runs as it was written"),
-        (precision or backend, "--precision or --backend, which it decides"),
-        (processes > 1, "several processes; it holds for a number of threads"),
-    ):
-        if fastest and wrong:
-            raise ValueError(f"{checkpoint}: --fastest does not go with {text}")
-
-
-def fastest_network(
     models: Mapping[str, nn.Module | FastNetwork],
     clip: ClipConfig,
-    config: ViewConfig,
     device: torch.device,
-) -> tuple[ViewConfig, list[FastNetwork]]:
-    """The one network of `models` as `video-gc benchmark predict --choose` found it to be fastest,
-    and the config with its size of calls, if none is given.
+) -> Way:
+    """How `video-gc benchmark predict --choose` found the one network to run fastest here.
 
-    Raises ValueError if nothing was chosen for these weights on this machine.
+    Raises ValueError if it has not looked.
     """
-    ((name, model),) = models.items()
+    (model,) = models.values()
     assert isinstance(model, nn.Module)
     way = fastest(model, clip.test_shape, device)
     if way is None:
         raise ValueError(
-            f"no way of running these weights ({name}) was chosen on this machine with this number "
-            "of threads; video-gc benchmark predict --choose RUN does that"
+            f"{checkpoint}: its fastest way on the {device.type} of this machine with "
+            f"{torch.get_num_threads()} threads is not known; video-gc benchmark predict --choose "
+            f"{checkpoint} finds that of the CPU (--device cpu)"
         )
-    config = replace(config, micro_batch=config.micro_batch or way.micro_batch)
-    size = micro_batch_size(config.clips * config.crops, config.views_in_call(clip, device.type))
-    return config, [fast_network(model, clip.test_shape, device=device, micro_batch=size)]
+    return way
+
+
+def check_fastest(checkpoint: Path, given: Iterable[str | None], processes: int) -> None:
+    """Raise ValueError for a test in the fastest way with what this way decides.
+
+    given: precision, backend, weights.
+    """
+    for wrong, text in (
+        (is_exported(checkpoint), "an exported model, which runs as it was written"),
+        (any(given), "--precision, --backend or --weights: it is that of predictions"),
+        (processes > 1, "several processes: it holds for a number of threads"),
+    ):
+        if wrong:
+            raise ValueError(f"{checkpoint}: --fastest does not go with {text}")
 
 
 def own_device(checkpoint: Path, name: str | None, world: World) -> torch.device:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ from video_gc.data.config import DataConfig
 from video_gc.data.dataset import VideoViews
 from video_gc.data.fingerprint import same_copy
 from video_gc.data.index import DataError
-from video_gc.data.reading import Decoding
 from video_gc.data.skipped_videos import SKIPPED, SkippedVideos
 from video_gc.data.transforms import Normalisation
+from video_gc.deploy.exported import check_exported, is_exported
+from video_gc.deploy.fastest import Way
 from video_gc.deploy.inference_network import FastNetwork
 from video_gc.evaluate.checkpoint_networks import (
     WEIGHTS,
-    check_way,
-    fastest_network,
+    check_fastest,
+    chosen_way,
     load_networks,
     own_device,
     ready_networks,
@@ -38,9 +39,9 @@ from video_gc.evaluate.results import (
     BESIDE,
     check_free,
     check_same,
-    default_folder,
     new_skipped,
     remove_beside,
+    results_folder,
     write_results,
     write_skipped,
 )
@@ -57,6 +58,7 @@ from video_gc.locks import locked
 from video_gc.progress import counted, progress_bar, say
 from video_gc.train.checkpoint import is_published
 from video_gc.train.distributed.world import World, from_first, joined, this_world, to_all
+from video_gc.train.options import decoding_of
 from video_gc.train.view_options import ViewConfig
 
 
@@ -90,8 +92,9 @@ class TestOptions:
     out: Path | None = None
     """folder for the results, shared by all processes; None: a folder in the run"""
 
-    def views(self, trained: dict[str, Any]) -> ViewConfig:
-        """The views: the options given here, the rest from the training's config."""
+    def views(self, trained: dict[str, Any], way: Way | None) -> ViewConfig:
+        """The views: the options given here, the rest as the way or the training's config says."""
+        trained = trained | ({"micro_batch": way.micro_batch} if way else {})
         given = {field.name: getattr(self, field.name, None) for field in fields(ViewConfig)}
         chosen = {name: value for name, value in given.items() if value is not None}
         return ViewConfig(**trained | chosen)
@@ -146,15 +149,19 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
     with joined(world, gpu=device.type == "cuda"):
         if asked.data is None and is_published(checkpoint):
             raise ValueError(f"{checkpoint}: published weights have no videos; give --data DIR")
-        given = (asked.precision, asked.backend)
-        check_way(checkpoint, device, *given, fastest=asked.fastest, processes=world.size)
+        if asked.fastest:
+            given = asked.precision, asked.backend, asked.weights
+            check_fastest(checkpoint, given, world.size)
+        if is_exported(checkpoint):
+            check_exported(checkpoint, device, precision=asked.precision, backend=asked.backend)
         models, contents = load_networks(checkpoint, asked.weights, first=asked.fastest)
         if asked.data is None and not (contents.config or is_published(checkpoint)):
             raise ValueError(
                 f"{checkpoint}: lies in no run's folder, so its test videos are unknown; give "
                 "--data DIR"
             )
-        config = asked.views(contents.config.get("test", {}))
+        way = chosen_way(checkpoint, models, contents.clip, device) if asked.fastest else None
+        config = asked.views(contents.config.get("test", {}), way)
         trained = DataConfig(**contents.config.get("data", {}))
         videos = from_first(
             world, lambda: videos_to_test(checkpoint, contents, trained, asked.data, asked.root)
@@ -163,15 +170,11 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         found = from_first(world, lambda: fingerprint_of(videos, contents, trained, asked.data))
         val = contents.fingerprint.get("val", "")
         chose = videos.validation or (asked.data is not None and same_copy(val, found))
-        part = bool(videos.part)
-        out = asked.out or default_folder(checkpoint, part=part, fastest=asked.fastest)
-        decoding = Decoding(
-            trained.decoder,
-            # a network trained on a GPU may be tested without one
-            trained.decode_device if device.type == "cuda" else "cpu",
-            trained.transfer,
-            trained.max_pixels,
-        )
+        part, fast = bool(videos.part), asked.fastest
+        out = results_folder(checkpoint, asked.out, part=part, fastest=fast)
+        # a network trained on a GPU may be tested without one
+        where = trained.decode_device if device.type == "cuda" else "cpu"
+        decoding = decoding_of(replace(trained, decode_device=where))
         views = VideoViews(
             videos.index, contents.clip, clips=config.clips, crops=config.crops, decoding=decoding
         )
@@ -191,16 +194,12 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         from_first(world, lambda: check_free(out, *list(models)[1:]))
         if asked.out is None and not videos.part:
             from_first(world, lambda: check_same(out, about | {"weights": next(iter(models))}))
-        if asked.fastest:
-            config, networks = fastest_network(models, contents.clip, config, device)
-        else:
-            networks = ready_networks(models.values(), contents.clip, config, device, world)
+        networks = ready_networks(models.values(), contents.clip, config, device, world, way)
         using = {"precision": networks[0].precision, "backend": networks[0].backend}
         about |= using
-        used = ", ".join([*using.values(), networks[0].file_hash])
-        identity = identity_of(
-            models, contents, views, config, device.type, precision=used, files=found
-        )
+        more = {"precision": ", ".join(using.values()), "files": found}
+        more |= {"way": str(way)} if way else {}
+        identity = identity_of(models, contents, views, config, device.type, **more)
         workers = trained.workers if asked.workers is None else asked.workers
         work = _Work(networks, views, contents.normalisation, config, workers, device, identity)
         lock = locked(out, what="test", way="--out OTHER") if world.first else nullcontext()

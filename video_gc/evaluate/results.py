@@ -42,14 +42,18 @@ BESIDE = "beside"
 """Key in accuracy.json of further weights: the first weights of the same test."""
 
 
-def default_folder(checkpoint: Path, *, part: bool, fastest: bool) -> Path:
-    """RUN/test for the results of a test; of a part of the videos, of an exported model or of the
-    fastest way, a folder beside it.
+def results_folder(checkpoint: Path, out: Path | None, *, part: bool, fastest: bool) -> Path:
+    """`out`, or RUN/test; for a part of the videos, an exported model or the fastest way a folder
+    beside it.
+
+    Raises ValueError for the fastest way in RUN/test, for tables of runs read that folder.
     """
     name = "test_subset" if part else "test"
     if is_exported(checkpoint):
         name += f"_{checkpoint.stem}_{checkpoint.suffix[1:]}"
-    return default_output(checkpoint, f"{name}_fastest" if fastest else name)
+    if fastest and out and out.resolve() == default_output(checkpoint, "test").resolve():
+        raise ValueError(f"--out {out}: tables of runs read it, and their rows are tested alike")
+    return out or default_output(checkpoint, f"{name}_fastest" if fastest else name)
 
 
 def check_free(directory: Path, *beside: str) -> None:

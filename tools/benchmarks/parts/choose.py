@@ -125,7 +125,8 @@ def choose_fastest(
          "ways": as_dicts(candidates)},
     )  # fmt: skip
     say(f"predict, score, stream and serve use it for this network here: {file}")
-    say(f"its accuracy on all test videos: video-gc test {checkpoint} --fastest")
+    device = " --device cpu" if torch.cuda.is_available() else ""
+    say(f"its accuracy on all test videos: video-gc test {checkpoint} --fastest{device}")
     return 0
 
 

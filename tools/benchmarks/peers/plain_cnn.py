@@ -3,7 +3,7 @@
 It uses the training loop and data of video-gc train and the scoring of video-gc test; only the
 network differs. Options are those of video-gc train:
 
-    python tools/benchmarks/parts/plain_cnn.py data=list data.root=DIR data.train=… name=plain
+    python tools/benchmarks/peers/plain_cnn.py data=list data.root=DIR data.train=… name=plain
 
 Its checkpoints are its own: video-gc test cannot open them.
 """

@@ -1,0 +1,1 @@
+"""What we compare with on data that we have, beyond the benchmarks."""
