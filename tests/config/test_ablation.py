@@ -195,7 +195,7 @@ def test_only_takes_names_with_spaces_and_signs() -> None:
         ),
         slow(["ablation=kinds", 'only=["a'], "cannot be read; close its quotes and br"),
         slow(["ablation=kinds", "only=[a;b\\]"], "cannot be read; close its quotes and br"),
-        slow(["ablation=kinds", "data.root={a"], "cannot be read; close its quotes and br"),
+        slow(["ablation=kinds", "optim.lr={[a"], "cannot be read; close its quotes and br"),
         slow(["ablation=kinds", "name=a/b"], "must be the name of one folder"),
         slow(["ablation=kinds", "processes=0"], r"processes \(0\) must be at least 1"),
         (["ablation=kinds", "resume=false"], "cells always resume"),
