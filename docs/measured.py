@@ -68,7 +68,8 @@ def plain(rows: Sequence[dict[str, Any]], baseline: str | None) -> list[str]:
         lines.append([
             row["name"], ", ".join(map(str, row["seeds"])), each(row), mean(row),
             *([against] * bool(baseline)),
-            f"{counted['parameters']:,}", f"{counted['flops']:,}", f"{row['seconds']:.0f}",
+            f"{counted['parameters']:,}", f"{counted['flops']:,}",
+            "" if row["seconds"] is None else f"{row['seconds']:.0f}",
         ])  # fmt: skip
     return table(heads, lines)
 

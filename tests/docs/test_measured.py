@@ -94,9 +94,10 @@ def test_rows_of_a_report(measured: ModuleType) -> None:
         "", "- warning: unlike", "- rows: which", "- machine: fast, 2",
     ]  # fmt: skip
     sure = {"values": [100.0], "mean": 100.0, "error": None, "interval": None}
-    alone = measured.trainings(report(row("GC", [100.0], figures={"top1 video": sure})))
+    figures = {"top1 video": sure}
+    alone = measured.trainings(report(row("GC", [100.0], figures=figures, seconds=None)))
     assert "95 %" not in alone
-    assert "| GC | 0 | 100.0 | 100.0 | 1,234 |" in alone
+    assert "| GC | 0 | 100.0 | 100.0 | 1,234 | 5,678 |  |" in alone
     without = report(row("GC", [1.0]))
     del without["notes"]["latency and memory"]
     assert "machine" not in measured.trainings(without)

@@ -11,7 +11,13 @@ from video_gc.data.index import VideoIndex
 from video_gc.decode.write import write_video
 from video_gc.evaluate import plots as pictures
 from video_gc.evaluate.confusions import ConfusedPair, Example, confused_pairs
-from video_gc.evaluate.plots import class_accuracy, draw_calibration, draw_confused_pairs
+from video_gc.evaluate.plots import (
+    CELLS,
+    class_accuracy,
+    confusion_matrix,
+    draw_calibration,
+    draw_confused_pairs,
+)
 from video_gc.evaluate.scores import Scores, VideoScore, put_together
 
 pytestmark = pytest.mark.usefixtures("drawn")
@@ -143,3 +149,18 @@ def test_long_names_keep_both_ends(tmp_path: Path, texts: list[str]) -> None:
     title = next(text for text in texts if "taken for" in text)
     assert title.startswith("pretending to put so")
     assert "xt to something  taken for" in title
+
+
+@pytest.mark.parametrize(("classes", "side"), [(40, 40), (CELLS, CELLS), (2 * CELLS + 1, 1001)])
+def test_no_confusion_disappears_among_many_classes(classes: int, side: int) -> None:
+    counts = torch.eye(classes, dtype=torch.int64)
+    true, said = 7, classes - 2
+    counts[true, true], counts[true, said] = 1, 3
+    (image,) = confusion_matrix([str(one) for one in range(classes)], counts).axes[0].images
+    drawn = image.get_array()
+    assert drawn is not None
+    assert drawn.shape == (side, side)
+    step = -(-classes // CELLS)
+    assert drawn[true // step, said // step] == 0.75
+    assert (drawn > 0).sum() == side + 1
+    assert list(image.get_extent()) == [-0.5, classes - 0.5, classes - 0.5, -0.5]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from video_gc.evaluate.metrics import confusion
@@ -68,7 +67,7 @@ def confusion_counts(result: Scores) -> Tensor:
 def class_results(result: Scores) -> list[ClassResult]:
     """The classes in the order of the index, for one label per video."""
     names, counts = result.index.names, confusion_counts(result)
-    wrong = counts - torch.diag(counts.diag())
+    wrong = counts.clone().fill_diagonal_(0)
     return [
         ClassResult(
             name,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 from torchmetrics.functional.classification import binary_calibration_error
 
 from video_gc.data.sampling import frame_range, segment_frames
@@ -24,6 +25,8 @@ from video_gc.progress import counted, track
 
 BINS = 15
 """Bins of the confidence (Guo et al., On calibration of modern neural networks, ICML 2017)."""
+CELLS = 1500
+"""Drawn cells of a confusion matrix in each direction, at most: more are no pixel each."""
 FEW = 30
 """A confusion matrix of up to so many classes has names and numbers."""
 WORST_AND_BEST = 30
@@ -114,13 +117,18 @@ def class_accuracy(names: Sequence[str], counts: Tensor) -> Figure:
 
 
 def confusion_matrix(names: Sequence[str], counts: Tensor) -> Figure:
-    """The confusion matrix, each row as shares of its class. counts: (true, predicted)."""
+    """The confusion matrix, each row as shares of its class. counts: (true, predicted).
+
+    Of very many classes a cell is the largest of some, so that none disappears.
+    """
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    cells = max_pool2d(shares[None], -(-len(names) // CELLS), ceil_mode=True)[0]
     few = len(names) <= FEW
     side = max(4.0, 0.55 * len(names)) if few else 12.0
     figure = Figure(figsize=(side + 1.5, side), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    sides = -0.5, len(names) - 0.5
+    axes.imshow(cells.numpy(), cmap="Blues", vmin=0, vmax=1, extent=(*sides, *sides[::-1]))
     axes.set(xlabel="predicted", ylabel="true")
     if few:
         shown, places = [short_name(name) for name in names], range(len(names))

@@ -171,7 +171,7 @@ def _remove_results(directory: Path, keep: Sequence[Path] = ()) -> None:
 def _confusions(result: Scores, directory: Path) -> list[Path]:
     """The files for one label per video."""
     names, counts = result.index.names, confusion_counts(result)
-    rows = [(name, *row) for name, row in zip(names, counts.tolist(), strict=True)]
+    rows = ((name, *row.tolist()) for name, row in zip(names, counts, strict=True))
     pairs, (sure, said) = confused_pairs(result), result.best
     files = [
         write_csv(directory / "confusion.csv", ["true", *names], rows),
