@@ -13,10 +13,11 @@ from tests.conftest import slow
 from tests.deploy.test_contract import CONTRACT
 from tests.deploy.test_inference_network import CLIP, network
 from video_gc.blocks.non_local import PAIRWISE, SPANS
-from video_gc.deploy import export
+from video_gc.deploy import export, openvino
 from video_gc.deploy.contract import Contract, hash_weights, read_contract
 from video_gc.deploy.export import Exported, ExportOptions, export_network
 from video_gc.deploy.exported import open_exported
+from video_gc.deploy.exported_program import context_nodes, trace
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import PLACES, ContextConfig
 
@@ -170,6 +171,32 @@ def test_int8_is_int8(tmp_path: Path) -> None:
     assert done.files[1].stat().st_size < 0.6 * exact.files[1].stat().st_size
     with pytest.raises(ValueError, match="int8 needs clips to calibrate"):
         write(model, tmp_path, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", [-1.0, 1.0])
+def test_context_blocks_stay_in_fp32_if_int8_costs_too_much(
+    changed: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    pytest.importorskip("onnxscript")
+    import openvino as runtime
+
+    monkeypatch.setattr(openvino, "CHANGED", changed)
+    model = network("bag", "gc", depth=11)
+    inside = context_nodes(trace(model, CLIP, dynamic=True))
+    assert {"bmm", "linear", "linear_1"} < {*inside}
+    assert not any("conv" in name for name in inside)
+    batches = [clips(1, seed=n) for n in range(openvino.ENOUGH)]
+    options = {"format": "openvino", "int8": True, "accept_difference": True}
+    rounded = {}
+    for count in (openvino.ENOUGH, openvino.ENOUGH - 1):  # of fewer, no share is looked at
+        file = write(model, tmp_path, batches[:count], **options).files[0]
+        names = [one.get_friendly_name() for one in runtime.Core().read_model(file).get_ops()
+                 if one.get_type_name() == "FakeQuantize"]  # fmt: skip
+        assert any("conv3d" in name for name in names)
+        rounded[count] = any(name.startswith("node_linear_1/") for name in names)
+    assert rounded == {openvino.ENOUGH: changed == 1.0, openvino.ENOUGH - 1: True}
 
 
 def shifted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from video_gc.atomic import remove_stale_parts
 from video_gc.deploy.choices import CLOSE_LOGITS, FORMATS, SAME_CLASS
 from video_gc.deploy.contract import Contract, write_contract
 from video_gc.deploy.exported import check_fits, open_file
-from video_gc.deploy.exported_program import trace, write_exported_program
+from video_gc.deploy.exported_program import context_nodes, trace, write_exported_program
 from video_gc.deploy.fold import fold_norms
 from video_gc.deploy.inference_network import example_clip, fast_network, rounded
 from video_gc.deploy.model_file import INPUT, PRECISION, WEIGHTS, ModelFile
@@ -167,7 +167,15 @@ def export_network(
             onnx = Path(stack.enter_context(TemporaryDirectory())) / "model.onnx"
             write_onnx(program, onnx, {})
             ranges = calibration if options.int8 else None
-            write_openvino(onnx, part, more[0], notes, half=options.half, calibration=ranges)
+            write_openvino(
+                onnx,
+                part,
+                more[0],
+                notes,
+                half=options.half,
+                calibration=ranges,
+                context=context_nodes(program),
+            )
         opened = open_file(part, more[0])
         check_fits(contract, opened, beside, part)
         comparison = compare(model, opened, clips, shape)
