@@ -234,7 +234,10 @@ def test_a_run_writes_table_json_and_plot(made: Callable, tmp_path: Path) -> Non
         (sample, rounds[sample]) for sample in ("8x8", "views") for _ in range(3)
     ]
     assert [r["video"] for r in results["long"]] == ["g12.mp4", "g12_90times.mp4"]
-    assert len(results["targets"]) == 4
+    assert [target["what"] for target in results["targets"]] == [
+        "g12.mp4, 8×8, × floor", "g12.mp4, 8×8, ms", "g12.mp4, 30 views, × floor",
+        "g12.mp4, opening, ms", "a clip of a 15-minute file against one of 10 seconds",
+    ]  # fmt: skip
     assert [len(r["seconds"]) for r in results["opening"]] == [12, 12]
     assert (tmp_path / "decode.png").read_bytes()[:4] == b"\x89PNG"
     text = (tmp_path / "decode.md").read_text()

@@ -244,7 +244,8 @@ def to_markdown(variants: Sequence[Variant], wanted: Sequence[Demand]) -> list[s
     for video in dict.fromkeys(one.video for one in variants):
         own = [one for one in variants if one.video == video]
         (height, width), (high, wide) = own[0].size, own[-1].size
-        title = f"**{video}**: {own[0].frames} frames of {width}×{height}, copies of {wide}×{high}"
+        size = f"{own[0].frames} frames of {width}×{height}"
+        title = f"**{Path(video).name}**: {size}, copies of {wide}×{high}"
         lines += [title, "", *_times(own), "", *_cores(own, wanted), ""]
     return lines[:-1]
 
