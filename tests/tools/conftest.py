@@ -1,5 +1,6 @@
 """Tools are run as their users run them, but in this process."""
 
+import logging
 import runpy
 import sys
 from pathlib import Path
@@ -13,6 +14,11 @@ sys.path.append(str(TOOLS))  # where python looks for what a tool imports: tools
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
     """Run a tool in this process; returns (exit status, stdout, stderr with single spaces)."""
+
+    # When Hydra sets up logging, absl, which TensorBoard brings, closes the stream that it knows if
+    # that is no longer sys.stderr: under capfd it would be the one of pytest, for all later tests.
+    if handlers := sys.modules.get("absl.logging"):
+        monkeypatch.setattr(handlers.PythonHandler, "close", logging.StreamHandler.close)
 
     def call(name: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [str(TOOLS / f"{name}.py"), *map(str, arguments)])
