@@ -132,8 +132,8 @@ def _quantised(model: Any, calibration: Iterable[Tensor], context: Sequence[str]
         changed = _changed(model, rounded, files)
         if changed <= CHANGED:
             return rounded
-        say(f"int8 changes the class of {changed:.1%} of the training clips: context blocks stay "
-            "in fp32")  # fmt: skip
+        share = f"{changed:.1%} of the calibration clips"
+        say(f"int8 changes the best class of {share}: context blocks stay in fp32")
         names = [operation.get_friendly_name() for operation in model.get_ordered_ops()]
         kept = [name for name in names if name.partition("/")[0].removeprefix("node_") in context]
         return quantise(
