@@ -18,8 +18,9 @@ sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tools")]
 from benchmarks.parts.measurement import markdown, table  # noqa: E402
 
 COSTS = "latency and memory"
-"""The note that names the machine; these pages do not have its columns."""
-COLUMNS = ("rows", "difference", "FLOPs", "time trained", "predicted")
+"""The note that names the machine; these pages do not have its columns, nor that of the next."""
+TRAINED = "time trained"
+COLUMNS = ("rows", "difference", "FLOPs", "predicted")
 """Notes on columns that a table of tasks against kinds does not have."""
 PART = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -49,18 +50,18 @@ def trainings(report: dict[str, Any]) -> str:
     axes = next((tuple(row["values"]) for row in rows if row["values"]), ())
     crossed = len(axes) == 2 and any(row["predicted"] for row in rows)
     lines = grid(rows, *axes) if crossed else plain(rows, report["baseline"])
-    texts = dict(report["notes"])
+    texts = {name: text for name, text in report["notes"].items() if name != TRAINED}
     machine = texts.pop(COSTS, "").partition("on this machine: ")[2].partition(";")[0]
     notes = [f"- {name}: {text}" for name, text in [*texts.items(), ("machine", machine)]
              if text and not (crossed and name in COLUMNS)]  # fmt: skip
-    warnings = [f"- warning: {text}" for text in report["warnings"]]
+    warnings = [f"- warning: {text}" for text in report["warnings"] if "latency" not in text]
     return "\n".join([*lines, "", *warnings, *notes, ""])
 
 
 def plain(rows: Sequence[dict[str, Any]], baseline: str | None) -> list[str]:
     """A line for each row; without a baseline there are no differences."""
     heads = ["", "seeds", "top-1 of each, %", "mean", *([f"− {baseline} [95 %]"] * bool(baseline)),
-             "parameters", "multiply-adds", "trained in, s"]  # fmt: skip
+             "parameters", "multiply-adds"]  # fmt: skip
     lines = []
     for row in rows:
         found, counted = row["against"], row["costs"]["counted"]
@@ -69,7 +70,6 @@ def plain(rows: Sequence[dict[str, Any]], baseline: str | None) -> list[str]:
             row["name"], ", ".join(map(str, row["seeds"])), each(row), mean(row),
             *([against] * bool(baseline)),
             f"{counted['parameters']:,}", f"{counted['flops']:,}",
-            "" if row["seconds"] is None else f"{row['seconds']:.0f}",
         ])  # fmt: skip
     return table(heads, lines)
 

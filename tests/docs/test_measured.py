@@ -72,13 +72,19 @@ def row(name: str, seeds: list[float], **values: Any) -> dict[str, Any]:
     return {
         "name": name, "seeds": [*range(len(seeds))], "figures": {"top1 video": figure},
         "against": None, "costs": {"counted": {"parameters": 1234, "flops": 5678}},
-        "seconds": 12.3, "values": {}, "predicted": None,
+        "values": {}, "predicted": None,
     } | values  # fmt: skip
 
 
 def report(*rows: dict[str, Any], baseline: str | None = None) -> dict[str, Any]:
-    notes = {"rows": "which", "latency and memory": "of … on this machine: fast, 2; busy"}
-    return {"rows": rows, "baseline": baseline, "notes": notes, "warnings": ["unlike"]}
+    notes = {"rows": "which", "latency and memory": "of … on this machine: fast, 2; busy",
+             "time trained": "wall time"}  # fmt: skip
+    return {
+        "rows": rows,
+        "baseline": baseline,
+        "notes": notes,
+        "warnings": ["unlike", "a busy latency"],
+    }
 
 
 def test_rows_of_a_report(measured: ModuleType) -> None:
@@ -89,15 +95,14 @@ def test_rows_of_a_report(measured: ModuleType) -> None:
         baseline="none",
     ))  # fmt: skip
     assert text.splitlines()[2:] == [
-        "| none | 0, 1 | 30.0, 50.0 | 40.0 ± 1.5 |  | 1,234 | 5,678 | 12 |",
-        "| GC | 0 | 60.0 | 60.0 [45.5, 75.0] | +20.0 [+10.0, +31.0] | 1,234 | 5,678 | 12 |",
+        "| none | 0, 1 | 30.0, 50.0 | 40.0 ± 1.5 |  | 1,234 | 5,678 |",
+        "| GC | 0 | 60.0 | 60.0 [45.5, 75.0] | +20.0 [+10.0, +31.0] | 1,234 | 5,678 |",
         "", "- warning: unlike", "- rows: which", "- machine: fast, 2",
     ]  # fmt: skip
     sure = {"values": [100.0], "mean": 100.0, "error": None, "interval": None}
-    figures = {"top1 video": sure}
-    alone = measured.trainings(report(row("GC", [100.0], figures=figures, seconds=None)))
+    alone = measured.trainings(report(row("GC", [100.0], figures={"top1 video": sure})))
     assert "95 %" not in alone
-    assert "| GC | 0 | 100.0 | 100.0 | 1,234 | 5,678 |  |" in alone
+    assert "| GC | 0 | 100.0 | 100.0 | 1,234 | 5,678 |" in alone
     without = report(row("GC", [1.0]))
     del without["notes"]["latency and memory"]
     assert "machine" not in measured.trainings(without)
