@@ -52,6 +52,7 @@ def test_the_ablations_of_the_issue_are_there() -> None:
         "kinds",
         "probes",
         "from_weights",
+        "precision",
         *(f"gcnet_{n}" for n in gcnet),
         *(f"nonlocal_{n}" for n in nonlocal_),
     }
