@@ -17,7 +17,10 @@ from video_gc.deploy import export, openvino
 from video_gc.deploy.contract import Contract, hash_weights, read_contract
 from video_gc.deploy.export import Exported, ExportOptions, export_network
 from video_gc.deploy.exported import open_exported
-from video_gc.deploy.exported_program import context_nodes, trace
+from video_gc.deploy.exported_program import trace
+from video_gc.deploy.fold import fold_norms
+from video_gc.deploy.inference_network import example_clip
+from video_gc.deploy.onnx import context_nodes, write_onnx
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import PLACES, ContextConfig
 
@@ -174,29 +177,58 @@ def test_int8_is_int8(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changed", [-1.0, 1.0])
-def test_context_blocks_stay_in_fp32_if_int8_costs_too_much(
-    changed: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("backbone", "kind"), [*(("bag", kind) for kind in KINDS), ("slow", "gc"), ("slow", "nl")]
+)
+def test_the_nodes_of_context_blocks_are_those_that_they_add(
+    backbone: str, kind: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxscript")
+    import onnx
+
+    counts, found = [], set[str]()
+    for name in ("none", kind):
+        model = network(backbone, name, **({"depth": 11} if backbone == "bag" else {}))
+        folded, _ = fold_norms(model, example_clip(model, CLIP))
+        file = tmp_path / f"{name}.onnx"
+        write_onnx(trace(folded.eval(), CLIP, dynamic=True), file, {})
+        found = context_nodes(file)
+        nodes = onnx.load(file).graph.node
+        heavy = [
+            node.name for node in nodes if node.op_type in ("Conv", "Gemm", "MatMul", "Softmax")
+        ]
+        counts.append(len(heavy))
+        assert len({*heavy} - found) == counts[0]  # all but those without a block
+        assert bool(found) == (name != "none")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gc", "nl"])
+def test_context_blocks_stay_in_fp32_if_int8_costs_more(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("nncf")
     pytest.importorskip("onnxscript")
     import openvino as runtime
 
-    monkeypatch.setattr(openvino, "CHANGED", changed)
-    model = network("bag", "gc", depth=11)
-    inside = context_nodes(trace(model, CLIP, dynamic=True))
-    assert {"bmm", "linear", "linear_1"} < {*inside}
-    assert not any("conv" in name for name in inside)
+    shares = iter([0.03, 0.01, 0.03, 0.04, 0.005])
+    monkeypatch.setattr(openvino, "_changed", lambda *_given: next(shares))
+    model = network("bag", kind, depth=11)
     batches = [clips(1, seed=n) for n in range(openvino.ENOUGH)]
     options = {"format": "openvino", "int8": True, "accept_difference": True}
-    rounded = {}
-    for count in (openvino.ENOUGH, openvino.ENOUGH - 1):  # of fewer, no share is looked at
+    inside = context_nodes(write(model, tmp_path, format="onnx").files[0])
+    found = []
+    for count in (openvino.ENOUGH,) * 3 + (openvino.ENOUGH - 1,):
         file = write(model, tmp_path, batches[:count], **options).files[0]
-        names = [one.get_friendly_name() for one in runtime.Core().read_model(file).get_ops()
-                 if one.get_type_name() == "FakeQuantize"]  # fmt: skip
-        assert any("conv3d" in name for name in names)
-        rounded[count] = any(name.startswith("node_linear_1/") for name in names)
-    assert rounded == {openvino.ENOUGH: changed == 1.0, openvino.ENOUGH - 1: True}
+        rounded = {other.get_node().get_friendly_name().partition("/")[0]
+                   for one in runtime.Core().read_model(file).get_ops()
+                   if one.get_type_name() == "FakeQuantize"
+                   for other in one.output(0).get_target_inputs()}  # fmt: skip
+        assert any("conv3d" in name for name in rounded - inside)
+        found.append(bool(rounded & inside))
+    # better; worse, so all are rounded; few enough; of fewer clips no share is looked at
+    assert found == [False, True, True, True]
+    assert not [*shares]
 
 
 def shifted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,8 +116,8 @@ def test_predicted_rows_of_two_axes_are_a_grid(measured: ModuleType) -> None:
     text = measured.trainings(report(row("own", [9.0]), *crossed))
     assert text.splitlines() == [
         "| task | NL | GC |", "| --- | --- | --- |",
-        "| a | 50.0 ± 1.5 | 75.0 ± 1.5 (70.0, 80.0) |", "| b |  | 52.0 ± 1.5 |",
-        "", "own: 9.0 ± 1.5", "", "- warning: unlike", "- machine: fast, 2",
+        "| a | 50.0 ± 1.5 † | 75.0 ± 1.5 (70.0, 80.0) |", "| b |  | 52.0 ± 1.5 † |",
+        "", "own: 9.0 ± 1.5 †", "", "- warning: unlike", "- machine: fast, 2",
     ]  # fmt: skip
     said = [one | {"predicted": None} for one in crossed]
     assert "parameters" in measured.trainings(report(*said))  # nothing was predicted: all columns

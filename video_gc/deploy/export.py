@@ -17,7 +17,7 @@ from video_gc.atomic import remove_stale_parts
 from video_gc.deploy.choices import CLOSE_LOGITS, FORMATS, SAME_CLASS
 from video_gc.deploy.contract import Contract, write_contract
 from video_gc.deploy.exported import check_fits, open_file
-from video_gc.deploy.exported_program import context_nodes, trace, write_exported_program
+from video_gc.deploy.exported_program import trace, write_exported_program
 from video_gc.deploy.fold import fold_norms
 from video_gc.deploy.inference_network import example_clip, fast_network, rounded
 from video_gc.deploy.model_file import INPUT, PRECISION, WEIGHTS, ModelFile
@@ -149,7 +149,8 @@ def export_network(
     model = model.eval()
     folded, _ = fold_norms(model, example_clip(model, shape))
     ready = _Half(deepcopy(folded)) if options.half and options.format != "openvino" else folded
-    program = trace(ready.eval(), shape, dynamic=options.dynamic)
+    # NNCF fails on some non-local blocks of a fixed number of clips
+    program = trace(ready.eval(), shape, dynamic=options.dynamic or options.int8)
     notes = {WEIGHTS: contract.weights, PRECISION: options.precision}
     suffix = FORMATS[options.format]
     suffixes = [suffix, ".bin", ".json"] if options.format == "openvino" else [suffix, ".json"]
@@ -167,15 +168,8 @@ def export_network(
             onnx = Path(stack.enter_context(TemporaryDirectory())) / "model.onnx"
             write_onnx(program, onnx, {})
             ranges = calibration if options.int8 else None
-            write_openvino(
-                onnx,
-                part,
-                more[0],
-                notes,
-                half=options.half,
-                calibration=ranges,
-                context=context_nodes(program),
-            )
+            one, half = not options.dynamic, options.half
+            write_openvino(onnx, part, more[0], notes, one=one, half=half, calibration=ranges)
         opened = open_file(part, more[0])
         check_fits(contract, opened, beside, part)
         comparison = compare(model, opened, clips, shape)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from video_gc.deploy.model_file import ModelFile, not_a_model
 
@@ -57,16 +57,6 @@ NAME = ("a name in it is", re.compile(r"[\w.@-]*|\[\]"))
 """Any other text: torch writes names into Python code."""
 FREE = {"metadata", "guards_code", "as_string", "as_strings", "torch_version"}
 """Keys whose texts are not used, or only as text."""
-
-
-def context_nodes(program: ExportedProgram) -> list[str]:
-    """Names of the nodes that context blocks compute."""
-
-    def is_inside(node: Node) -> bool:
-        places = (node.meta.get("nn_module_stack") or {}).values()
-        return any("context" in place.split(".") for place, _ in places)
-
-    return [node.name for node in program.graph.nodes if is_inside(node)]
 
 
 def trace(model: nn.Module, clip_shape: tuple[int, int, int], *, dynamic: bool) -> ExportedProgram:

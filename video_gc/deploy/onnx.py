@@ -1,6 +1,7 @@
 """A network as ONNX, written by torch and run by onnxruntime, an optional library."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from torch.export import ExportedProgram
 
 from video_gc.deploy.model_file import INPUT, OUTPUT, ModelFile, not_a_model
 from video_gc.extras import need
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""Key of a node's note: the paths of the modules around it."""
 
 
 def write_onnx(
@@ -39,6 +43,18 @@ def write_onnx(
         )
     converted.model.metadata_props.update(notes)
     converted.save(file, external_data=False)
+
+
+def context_nodes(file: Path) -> set[str]:
+    """Names of the nodes that context blocks compute, in a file of `write_onnx`: torch notes the
+    modules around each, and in every backbone a block is one called `context`.
+    """
+    import onnx
+
+    nodes = onnx.load(file, load_external_data=False).graph.node
+    inside = re.compile(r"\bcontext\b")
+    notes = ((node.name, note) for node in nodes for note in node.metadata_props)
+    return {name for name, note in notes if note.key == SCOPES and inside.search(note.value)}
 
 
 def open_onnx(file: Path) -> ModelFile:
