@@ -10,12 +10,15 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tools")]
 
 from benchmarks.parts.measurement import markdown, table  # noqa: E402
+
+from video_gc.analysis.table.predicted.matrix import Matrix, matrix  # noqa: E402
 
 COSTS = "latency and memory"
 """The note that names the machine; these pages do not have its columns, nor that of the next."""
@@ -47,9 +50,10 @@ def trainings(report: dict[str, Any]) -> str:
     outcome was predicted become a grid of these.
     """
     rows = report["rows"]
-    axes = next((tuple(row["values"]) for row in rows if row["values"]), ())
-    crossed = len(axes) == 2 and any(row["predicted"] for row in rows)
-    lines = grid(rows, *axes) if crossed else plain(rows, report["baseline"])
+    axis = next((name for row in rows for name in row["values"]), "")
+    as_rows: Any = [SimpleNamespace(**row) for row in rows]
+    crossed = matrix(as_rows) if any(row["predicted"] for row in rows) else None
+    lines = grid(crossed, axis) if crossed else plain(rows, report["baseline"])
     texts = {name: text for name, text in report["notes"].items() if name != TRAINED}
     machine = texts.pop(COSTS, "").partition("on this machine: ")[2].partition(";")[0]
     notes = [f"- {name}: {text}" for name, text in [*texts.items(), ("machine", machine)]
@@ -74,16 +78,16 @@ def plain(rows: Sequence[dict[str, Any]], baseline: str | None) -> list[str]:
     return table(heads, lines)
 
 
-def grid(rows: Sequence[dict[str, Any]], down: str, across: str) -> list[str]:
-    """A line for each value of the axis `down`, a column for each of `across`; other rows below."""
-    crossed = [row for row in rows if row["values"]]
-    found = {tuple(row["values"].values()): row for row in crossed}
-    tasks, kinds = ([*dict.fromkeys(row["values"][axis] for row in crossed)]
-                    for axis in (down, across))  # fmt: skip
-    lines = [[task, *(short(found[task, kind]) if (task, kind) in found else "" for kind in kinds)]
-             for task in tasks]  # fmt: skip
-    others = [f"{row['name']}: {short(row)}" for row in rows if not row["values"]]
-    return [*table([down, *kinds], lines), *(["", "; ".join(others)] if others else [])]
+def grid(found: Matrix, axis: str) -> list[str]:
+    """A line for each value of the first axis, which `axis` names, a column for each of the second;
+    other rows below.
+    """
+    kinds = [kind for kind, _ in found.lines]
+    cells = zip(*(row for _, row in found.lines), strict=True)
+    lines = [[task, *(short(vars(row)) if row else "" for row in column)]
+             for task, column in zip(found.columns, cells, strict=True)]  # fmt: skip
+    others = [f"{row.name}: {short(vars(row))}" for row in found.others]
+    return [*table([axis, *kinds], lines), *(["", "; ".join(others)] if others else [])]
 
 
 def short(row: dict[str, Any]) -> str:

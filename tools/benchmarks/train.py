@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -9,18 +10,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.parts.measurement import CPU, about_machine, add_folder, table, write_results
+from benchmarks.parts.measurement import (
+    CPU,
+    DTYPES,
+    about_machine,
+    add_folder,
+    table,
+    write_results,
+)
 from benchmarks.parts.training_step import Trainer
 from video_gc.analysis.measure import interleave
 from video_gc.cli import in_range
 from video_gc.models.build import ModelConfig, build_model
 from video_gc.models.context import ContextConfig
-from video_gc.models.counts import count_modules
+from video_gc.models.counts import complexity
 from video_gc.progress import track
 from video_gc.train.recipe.precision import LEAST, without_context
 
 CLASSES = 4
-PRECISIONS = ("fp32", "bf16")
 TURN = 0.2
 """Seconds during which the steps of a turn are repeated."""
 HEADS = ("network", "clips", "multiply-adds a step, M", "without blocks, M", "fp32, ms", "bf16, ms",
@@ -48,13 +55,13 @@ class Row:
     without_blocks: int
     """of these, those that decide what precision=auto takes"""
     seconds: dict[str, list[float]] = field(
-        default_factory=lambda: {precision: [] for precision in PRECISIONS}
+        default_factory=lambda: {precision: [] for precision in DTYPES}
     )
     """precision → the median of each round"""
 
     def cells(self) -> list[str]:
         """A line of the table."""
-        fp32, bf16 = (median(self.seconds[precision]) for precision in PRECISIONS)
+        fp32, bf16 = (median(self.seconds[precision]) for precision in DTYPES)
         adds = (f"{count / 1e6:,.3g}" if count < 1e7 else f"{count / 1e6:,.0f}"
                 for count in (self.multiply_adds, self.without_blocks))  # fmt: skip
         times = (f"{1e3 * seconds:.3g}" for seconds in (fp32, bf16))
@@ -121,16 +128,14 @@ def measure(name: str, step: Step, rounds: int) -> Row:
     clips = torch.randn(step.clips, 3, *step.shape).contiguous(memory_format=torch.channels_last_3d)
     labels = torch.arange(step.clips) % CLASSES
     network = build_model(step.model).eval()
-    frames, side = step.shape[0], step.shape[2]
-    one = torch.empty(1, 3, *step.shape, device="meta")
+    frames, _, side = step.shape
     row = Row(
         name,
         f"{step.clips} of {frames}×{side}²",
-        step.clips * count_modules(network, one).flops.total(),
+        step.clips * complexity(network, step.shape).flops,
         step.clips * without_context(network, frames, side),
     )
-    trainers = {precision: Trainer(build_model(step.model), CPU, precision)
-                for precision in PRECISIONS}  # fmt: skip
+    trainers = {precision: Trainer(deepcopy(network), CPU, precision) for precision in DTYPES}
     for trainer in trainers.values():
         trainer.step(clips, labels)
     for _, precision in interleave(list(trainers), range(rounds)):

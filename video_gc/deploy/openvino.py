@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from video_gc.deploy.choices import SAME_CLASS
 from video_gc.deploy.model_file import PRECISION, WEIGHTS, ModelFile, not_a_model
 from video_gc.deploy.onnx import context_nodes
 from video_gc.extras import need
@@ -24,7 +25,7 @@ from video_gc.progress import say, track
 
 ENOUGH = 100
 """Calibration clips from which a share of equal best classes says something."""
-CHANGED = 0.005
+CHANGED = (1 - SAME_CLASS) / 2
 """Largest share of the calibration clips whose best class int8 may change: half of what it may on
 other videos (`SAME_CLASS`), on which a network is less sure."""
 LAYER_NORM = ["MVN", "Multiply"]

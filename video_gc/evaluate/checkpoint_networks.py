@@ -81,17 +81,12 @@ def ready_networks(
         return exported
     in_call = config.views_in_call(clip, device.type)
     size = micro_batch_size(config.clips * config.crops, in_call)
-    precision, backend = from_first(world, lambda: choose(device, config.precision, config.backend))
-    return [
-        fast_network(
-            model,
-            clip.test_shape,
-            device=device,
-            precision=precision,
-            backend=backend,
-            micro_batch=size,
-            way=way,
+    if way is None:
+        way = Way(
+            *from_first(world, lambda: choose(device, config.precision, config.backend)), size
         )
+    return [
+        fast_network(model, clip.test_shape, device=device, micro_batch=size, way=way)
         for model in opened
         if isinstance(model, nn.Module)
     ]

@@ -170,8 +170,8 @@ def evaluate(checkpoint: Path, asked: TestOptions = TestOptions()) -> Evaluation
         found = from_first(world, lambda: fingerprint_of(videos, contents, trained, asked.data))
         val = contents.fingerprint.get("val", "")
         chose = videos.validation or (asked.data is not None and same_copy(val, found))
-        part, fast = bool(videos.part), asked.fastest
-        out = results_folder(checkpoint, asked.out, part=part, fastest=fast)
+        part = bool(videos.part)
+        out = results_folder(checkpoint, asked.out, part=part, fastest=asked.fastest)
         # a network trained on a GPU may be tested without one
         where = trained.decode_device if device.type == "cuda" else "cpu"
         decoding = decoding_of(replace(trained, decode_device=where))

@@ -1,7 +1,7 @@
 """The objects of a training: built from its config, saved and restored."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from video_gc.train.logs import RowLogger, open_loggers
 from video_gc.train.network import TrainedNetwork
 from video_gc.train.options import Length, TrainConfig, decoding_of
 from video_gc.train.recipe.averaging import averaged_copy, pick_weights
-from video_gc.train.recipe.bf16_on_cpu import SoundBf16
+from video_gc.train.recipe.bf16_on_cpu import sound_bf16
 from video_gc.train.recipe.groups import train_mode, waiting_parameters
 from video_gc.train.recipe.optim import build_optimizer
 from video_gc.train.recipe.precise_norms import KEY as STATISTICS
@@ -110,8 +110,7 @@ class Training:
 
     def sound_bf16(self) -> AbstractContextManager[object]:
         """Around the forward pass of a step: makes the gradients of bf16 on the CPU correct."""
-        on_cpu = self.fabric.device.type == "cpu"
-        return SoundBf16() if on_cpu and self.precision == "bf16" else nullcontext()
+        return sound_bf16(self.fabric.device, low=self.precision == "bf16")
 
     def waiting(self) -> list[nn.Parameter]:
         """Parameters that are not trained yet, while the head is trained alone."""

@@ -5,7 +5,6 @@ The CPU computes blocks in fp64 and backbones in fp32, for it takes many times a
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from benchmarks.gpu_steps.schedule import Row
 from benchmarks.parts.measurement import LAYOUTS, reason, table
 from video_gc.backbones import BACKBONES, build_backbone
 from video_gc.blocks import BLOCKS, build_block
-from video_gc.train.recipe.bf16_on_cpu import SoundBf16
+from video_gc.train.recipe.bf16_on_cpu import sound_bf16
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{kind: (kind, {}) for kind in BLOCKS},
@@ -135,7 +134,7 @@ def passes(
     """
     x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
     low = dtype == torch.bfloat16
-    sound = SoundBf16() if low and x.device.type == "cpu" else nullcontext()  # as in training
+    sound = sound_bf16(x.device, low=low)  # as in training
     with torch.autocast(x.device.type, torch.bfloat16, enabled=low), sound:
         out = module(x)
     sources = [x, *module.parameters()]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from video_gc.train.recipe.bf16_on_cpu import SoundBf16
+from video_gc.train.recipe.bf16_on_cpu import sound_bf16
 from video_gc.train.recipe.optim import OptimConfig, build_optimizer
 
 
@@ -20,11 +20,8 @@ class Trainer:
     def step(self, clips: Tensor, labels: Tensor) -> None:
         """Forward, backward and the optimiser: (N, 3, T, H, W), (N,)."""
         self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low):
-            if self.low and self.device.type == "cpu":
-                with SoundBf16():
-                    logits = self.network(clips)
-            else:
-                logits = self.network(clips)
+        lower = torch.autocast(self.device.type, torch.bfloat16, enabled=self.low)
+        with lower, sound_bf16(self.device, low=self.low):
+            logits = self.network(clips)
         F.cross_entropy(logits.float(), labels).backward()
         self.optimizer.step()

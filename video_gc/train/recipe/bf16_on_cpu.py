@@ -6,6 +6,7 @@ computed here: by matrix products if the kernel spans time alone, otherwise in f
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -32,6 +33,11 @@ class SoundBf16(TorchFunctionMode):
         if func is F.conv3d and _wanted(args[0]):
             return conv3d(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def sound_bf16(device: torch.device, *, low: bool) -> AbstractContextManager[object]:
+    """Around a forward pass: `SoundBf16` in bf16 (low) on a CPU, otherwise nothing."""
+    return SoundBf16() if low and device.type == "cpu" else nullcontext()
 
 
 def conv3d(
