@@ -32,6 +32,7 @@ def test_a_row_has_its_size_and_both_times() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_step_is_one_of_a_training(precision: str) -> None:
+    torch.manual_seed(4)  # batch norms over two small clips: some draws lie near a limit
     network = build_model(SMALL.model)
     trainer, literal = Trainer(deepcopy(network), CPU, precision), deepcopy(network).train()
     clips, labels = torch.randn(2, 3, *SMALL.shape), torch.tensor([0, 1])
